@@ -1,0 +1,1 @@
+"""What a network costs: boards, the on-board agent, meters, cost tables."""

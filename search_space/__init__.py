@@ -1,0 +1,11 @@
+"""What can be built: operators, layers, architectures and networks, with exact counts.
+
+operators      the nine FBNet candidates, in their fixed order
+spaces         the FBNet family of spaces: presets and users' YAML files
+nas_bench_201  the cell space of the tabular benchmark
+architectures  one operator for each layer: ids, JSON, parsing
+published      FBNet-A/B/C and other published architectures
+graphs         the one description of a network that counts, PyTorch and ONNX are built from
+counts         exact MACs and parameters of a graph
+networks       a graph as a PyTorch module (the only module here that imports torch)
+"""

@@ -1,0 +1,190 @@
+"""The one description of a network: operations in order, each with its inputs and output shape.
+
+Counts, the PyTorch module and the ONNX file are all built from a `Graph`, so they cannot disagree.
+Start with `GraphBuilder`. Shapes are (channels, height, width), without the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """2-D convolution without bias, "same" padding, then BatchNorm and ReLU where asked."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int = 1
+    groups: int = 1
+    batch_norm: bool = True
+    relu: bool = True
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """BatchNorm alone, as in pre-activation networks."""
+
+    channels: int
+
+
+@dataclass(frozen=True)
+class Relu:
+    """Rectified linear unit."""
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Channel shuffle of ShuffleNet: channel (g, c) of (groups, channels / groups) goes to (c, g)."""
+
+    groups: int
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sum of all inputs."""
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """Average pooling that leaves padding out of the average."""
+
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool:
+    """Mean over height and width; the output shape is (channels, 1, 1)."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Fully connected layer with bias, on a (channels, 1, 1) input."""
+
+    in_features: int
+    out_features: int
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Zeros in the shape of the input."""
+
+
+Operation = Conv | BatchNorm | Relu | Shuffle | Add | AveragePool | GlobalAveragePool | Linear | Zero
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation of a graph."""
+
+    name: str
+    operation: Operation
+    inputs: tuple[str, ...]
+    """Names of earlier nodes; `Graph.INPUT` is the network's input."""
+    shape: Shape
+    """Output shape."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as nodes in an order of execution; the last node is the output."""
+
+    INPUT = "input"
+
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+
+    def shape_of(self, name: str) -> Shape:
+        """Output shape of the node of that name, or the input shape."""
+        if name == Graph.INPUT:
+            return self.input_shape
+        return next(node.shape for node in self.nodes if node.name == name)
+
+
+@dataclass
+class GraphBuilder:
+    """Adds operations one by one and keeps track of shapes.
+
+    Each method takes the name of its input, returns the name of its output, and raises `ValueError`
+    where a shape does not fit.
+    """
+
+    input_shape: Shape
+    nodes: list[Node] = field(default_factory=list)
+    _shapes: dict[str, Shape] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._shapes[Graph.INPUT] = self.input_shape
+
+    def shape_of(self, name: str) -> Shape:
+        """Output shape of a node added earlier, or the input shape."""
+        return self._shapes[name]
+
+    def add(self, name: str, operation: Operation, *inputs: str) -> str:
+        """Add any operation; the output shape follows from it."""
+        if name in self._shapes:
+            raise ValueError(f"node names must differ, but got {name!r} twice.")
+        shape = _output_shape(operation, tuple(self._shapes[source] for source in inputs))
+        self.nodes.append(Node(name, operation, inputs, shape))
+        self._shapes[name] = shape
+        return name
+
+    def conv(
+        self,
+        name: str,
+        source: str,
+        channels: int,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        batch_norm: bool = True,
+        relu: bool = True,
+    ) -> str:
+        """Add a convolution to `channels` output channels."""
+        in_channels = self._shapes[source][0]
+        return self.add(name, Conv(in_channels, channels, kernel, stride, groups, batch_norm, relu), source)
+
+    def classifier(self, source: str, classes: int) -> str:
+        """Add global average pooling and a linear layer."""
+        pooled = self.add("pool", GlobalAveragePool(), source)
+        return self.add("classifier", Linear(self._shapes[pooled][0], classes), pooled)
+
+    def build(self) -> Graph:
+        """The finished graph."""
+        return Graph(self.input_shape, tuple(self.nodes))
+
+
+def _output_shape(operation: Operation, shapes: tuple[Shape, ...]) -> Shape:
+    if len(set(shapes)) != 1:
+        raise ValueError(f"all inputs of an operation must have one shape, but got {shapes}.")
+    channels, height, width = shapes[0]
+    match operation:
+        case Conv():
+            if channels != operation.in_channels or channels % operation.groups:
+                raise ValueError(f"`{operation}` cannot take {channels} channels.")
+            stride = operation.stride
+            return (operation.out_channels, -(-height // stride), -(-width // stride))
+        case AveragePool(kernel, stride, padding):
+            return (
+                channels,
+                (height + 2 * padding - kernel) // stride + 1,
+                (width + 2 * padding - kernel) // stride + 1,
+            )
+        case GlobalAveragePool():
+            return (channels, 1, 1)
+        case Linear():
+            if shapes[0] != (operation.in_features, 1, 1):
+                raise ValueError(f"`{operation}` cannot take an input of shape {shapes[0]}.")
+            return (operation.out_features, 1, 1)
+        case Shuffle(groups):
+            if channels % groups:
+                raise ValueError(f"`channels % groups == 0` must hold, but got {channels} and {groups}.")
+            return shapes[0]
+        case _:
+            return shapes[0]

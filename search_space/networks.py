@@ -1,0 +1,132 @@
+"""A graph as a PyTorch module: the stand-alone network that is evaluated, trained and exported.
+
+Parameter names follow the graph: `<node>.conv.weight`, `<node>.norm.weight`, `classifier.weight`.
+Shape suffixes: B batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from search_space.graphs import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    GlobalAveragePool,
+    Graph,
+    Linear,
+    Operation,
+    Relu,
+    Shuffle,
+    Zero,
+)
+
+
+class Network(nn.Module):
+    """The network that a graph describes."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        for node in graph.nodes:
+            self.add_module(node.name, _module(node.operation))
+        self._last_use = _last_uses(graph)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits of shape (B, K) for images of shape (B, C, H, W)."""
+        values = {Graph.INPUT: x_BCHW}
+        for index, node in enumerate(self.graph.nodes):
+            inputs = [values[name] for name in node.inputs]
+            values[node.name] = cast(Tensor, self.get_submodule(node.name)(*inputs))
+            for name in self._last_use[index]:
+                del values[name]
+        return values[self.graph.nodes[-1].name]
+
+
+class ConvBlock(nn.Module):
+    """Convolution, then BatchNorm and ReLU where the operation has them."""
+
+    def __init__(self, operation: Conv) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            operation.in_channels,
+            operation.out_channels,
+            operation.kernel,
+            stride=operation.stride,
+            padding=operation.kernel // 2,
+            groups=operation.groups,
+            bias=False,
+        )
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        self.norm = nn.BatchNorm2d(operation.out_channels) if operation.batch_norm else nn.Identity()
+        self.relu = operation.relu
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Activations of shape (B, C, H, W)."""
+        x_BCHW = self.norm(self.conv(x_BCHW))
+        return torch.relu(x_BCHW) if self.relu else x_BCHW
+
+
+class _Shuffle(nn.Module):
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return nn.functional.channel_shuffle(x_BCHW, self.groups)
+
+
+class _Add(nn.Module):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total + value
+        return total
+
+
+class _Zero(nn.Module):
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return torch.zeros_like(x_BCHW)
+
+
+class _PooledLinear(nn.Linear):
+    def forward(self, x_BC11: Tensor) -> Tensor:
+        return super().forward(x_BC11.flatten(1))
+
+
+def _module(operation: Operation) -> nn.Module:
+    match operation:
+        case Conv():
+            return ConvBlock(operation)
+        case BatchNorm(channels):
+            return nn.BatchNorm2d(channels)
+        case Relu():
+            return nn.ReLU()
+        case Shuffle(groups):
+            return _Shuffle(groups)
+        case Add():
+            return _Add()
+        case AveragePool(kernel, stride, padding):
+            return nn.AvgPool2d(kernel, stride, padding, count_include_pad=False)
+        case GlobalAveragePool():
+            return nn.AdaptiveAvgPool2d(1)
+        case Linear(in_features, out_features):
+            return _PooledLinear(in_features, out_features)
+        case Zero():
+            return _Zero()
+
+
+def _last_uses(graph: Graph) -> dict[int, list[str]]:
+    """For each node's index, the values that no later node needs."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for name in node.inputs:
+            last[name] = index
+    uses: dict[int, list[str]] = {index: [] for index in range(len(graph.nodes))}
+    for name, index in last.items():
+        uses[index].append(name)
+    return uses
