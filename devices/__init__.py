@@ -1,1 +1,14 @@
-"""What a network costs: boards, the on-board agent, meters, cost tables."""
+"""What a network costs: boards, the on-board agent, cost tables.
+
+measurement     what a board reports: latency, energy, and how both came about
+device          the `Device` protocol and `open_device`: start here
+host            this machine as a board, through the agent in a subprocess
+agent           the one file that runs on a board: ONNX Runtime behind JSON lines
+replies         the agent's replies as typed values
+replay          a board that returns recorded or computed latencies, for tests
+power           energy where no meter is at hand
+onnx_graphs     a graph as an ONNX file, without PyTorch
+cost_table      latency and energy of every operator at every layer, as JSON
+profiling       a cost table measured on a board, operator by operator
+cost_model      a cost table from nominal figures, without a board
+"""

@@ -1,1 +1,18 @@
-"""Placeholder."""
+"""The outer loop: NSGA-II over loss coefficients, Ray workers, archive, store, plots.
+
+config        what a run is made of, and the checks on it
+coefficients  the genome: bounds, encoding
+evolution     NSGA-II by ask and tell
+jobs          what workers do: pre-training, one tuple, one deliverable
+workers       the same under Ray (the only module that imports Ray)
+archive       all evaluated architectures, their costs, the front
+indicators    non-dominated sets and hypervolume
+measuring     measures networks on a board, in turns with the search or beside it
+store         SQLite: what resume, plots and reports read
+run_folder    paths of a run folder; creating and resuming
+events        what happens in a run, for whoever looks on
+search        the whole job (start here)
+outputs       front.json, front/<id>/, report.md
+plots         pictures of a front and of how it was found
+tensorboard   the same as TensorBoard events
+"""

@@ -7,5 +7,7 @@ architectures  one operator for each layer: ids, JSON, parsing
 published      FBNet-A/B/C and other published architectures
 graphs         the one description of a network that counts, PyTorch and ONNX are built from
 counts         exact MACs and parameters of a graph
+catalogue      every space by name, the cell space included
+descriptions   a space or an architecture as plain data, layer by layer
 networks       a graph as a PyTorch module (the only module here that imports torch)
 """

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_space.nas_bench_201 import NasBench201Space, parse_cell
 from search_space.published import PUBLISHED
 from search_space.spaces import SearchSpace
 
@@ -67,9 +68,10 @@ def parse_architecture(space: SearchSpace, text: str) -> Architecture:
 
     Args:
         space: the space that it belongs to.
-        text: a published name (`fbnet-a`), operator names or digits separated by commas or underscores
-            between digits (`k3_e1,skip,...`, `0,8,...`, `0_8_...`), an id (`08...`), or a path of a JSON
-            file as written into a run folder.
+        text: a published name (`fbnet-a`); operator names or digits separated by commas (`k3_e1,skip,...`,
+            `0,8,...`); digits separated by underscores (`0_8_...`); an id (`08...`); for the cell space its
+            published string (`|none~0|+...|`); or a path of a JSON file as written into a run folder. Digits
+            are indices into `space.vocabulary`.
 
     Raises:
         ValueError: if the text is none of these, or does not fit the space.
@@ -79,22 +81,44 @@ def parse_architecture(space: SearchSpace, text: str) -> Architecture:
         return architecture_of(space, PUBLISHED[text.lower()].operators)
     if text.endswith(".json"):
         return _read_json(space, Path(text))
-    separator = "," if "," in text else "_" if text.replace("_", "").isdigit() else None
-    words = [word.strip() for word in text.split(separator)] if separator else [text]
-    if len(words) == 1 and text.isdigit():
-        words = list(text)
-    if len(words) == 1 and space.num_layers != 1:
-        raise ValueError(
-            f"`--architecture` must be one of {', '.join(PUBLISHED)}, {space.num_layers} comma-separated operators "
-            f"({', '.join(space.operators)}), an id of {space.num_layers} digits or a JSON file, but got {text!r}."
-        )
-    return architecture_of(space, tuple(_operator_name(space, word) for word in words))
+    if text.startswith("|") and isinstance(space, NasBench201Space):
+        return architecture_of(space, parse_cell(text))
+    return architecture_of(space, tuple(_operator_name(space, word) for word in _words(space, text)))
+
+
+def published_for(space: SearchSpace) -> tuple[str, ...]:
+    """Names of the published architectures that can be built in a space."""
+    return tuple(
+        name
+        for name, published in PUBLISHED.items()
+        if len(published.operators) == space.num_layers and set(published.operators) <= set(space.operators)
+    )
+
+
+def _words(space: SearchSpace, text: str) -> list[str]:
+    if "," in text:
+        return [word.strip() for word in text.split(",")]
+    if _is_number(text):
+        return list(text)
+    if _is_number(text.replace("_", "")):
+        return text.split("_")
+    if space.num_layers == 1:
+        return [text]
+    names = "".join(f"{name}, " for name in published_for(space))
+    raise ValueError(
+        f"`--architecture` must be {names}{space.num_layers} comma-separated operators "
+        f"({', '.join(space.operators)}), an id of {space.num_layers} digits or a .json file, but got {text!r}."
+    )
 
 
 def _operator_name(space: SearchSpace, word: str) -> str:
-    if word.isdigit() and int(word) < len(space.vocabulary):
+    if len(word) == 1 and _is_number(word) and int(word) < len(space.vocabulary):
         return space.vocabulary[int(word)]
     return word
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _read_json(space: SearchSpace, path: Path) -> Architecture:
@@ -102,13 +126,21 @@ def _read_json(space: SearchSpace, path: Path) -> Architecture:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"an architecture file must exist, but got {str(path)!r}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ValueError(
+            f"an architecture file must be readable, but {str(path)!r} is not: {error.strerror}."
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"an architecture file must be JSON, but {str(path)!r} is not: {error}.") from None
     if isinstance(content, dict) and isinstance(content.get("architecture"), dict):
         content = content["architecture"]
-    operators = content.get("operators") if isinstance(content, dict) else content
+    fields = content if isinstance(content, dict) else {"operators": content}
+    operators = fields.get("operators")
     if not isinstance(operators, list) or not all(isinstance(name, str) for name in operators):
-        raise ValueError(
-            f"an architecture file must hold `operators`, a list of names, but {str(path)!r} does not."
-        )
-    return architecture_of(space, tuple(operators))
+        raise ValueError(f"an architecture file must hold `operators`, a list of names, but {str(path)!r} does not.")
+    if fields.get("space", space.name) != space.name:
+        raise ValueError(f"{str(path)!r} belongs to the space {fields['space']!r}, but `--space` is {space.name!r}.")
+    architecture = architecture_of(space, tuple(operators))
+    if fields.get("id", architecture.id) != architecture.id:
+        raise ValueError(f"the operators of {str(path)!r} have the id {architecture.id}, but it says {fields['id']!r}.")
+    return architecture

@@ -168,9 +168,13 @@ def _output_shape(operation: Operation, shapes: tuple[Shape, ...]) -> Shape:
         case Conv():
             if channels != operation.in_channels or channels % operation.groups:
                 raise ValueError(f"`{operation}` cannot take {channels} channels.")
+            if operation.out_channels % operation.groups or operation.kernel % 2 == 0:
+                raise ValueError(f"channels must divide into groups and kernels be odd, but got `{operation}`.")
             stride = operation.stride
             return (operation.out_channels, -(-height // stride), -(-width // stride))
         case AveragePool(kernel, stride, padding):
+            if min(height, width) + 2 * padding < kernel:
+                raise ValueError(f"`{operation}` cannot take an input of shape {shapes[0]}.")
             return (
                 channels,
                 (height + 2 * padding - kernel) // stride + 1,

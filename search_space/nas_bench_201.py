@@ -21,6 +21,7 @@ from search_space.graphs import (
 )
 
 NAS_BENCH_201_OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_CELL = re.compile(r"\|(\w+)~0\|\+\|(\w+)~0\|(\w+)~1\|\+\|(\w+)~0\|(\w+)~1\|(\w+)~2\|")
 EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(from, to) of each edge, in the order of the published strings."""
 
@@ -35,6 +36,13 @@ class NasBench201Space:
     cells_per_stage: int = 5
     name: str = "nas-bench-201"
     operators: tuple[str, ...] = NAS_BENCH_201_OPERATORS
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "input_size", "channels", "cells_per_stage"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, but got {getattr(self, name)}.")
+        if self.input_size % 4:
+            raise ValueError(f"`input_size` must be a multiple of 4 (it is halved twice), but got {self.input_size}.")
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -63,7 +71,7 @@ class NasBench201Space:
             if stage:
                 x = _reduction(builder, x, f"reduction{stage}_")
             for cell in range(self.cells_per_stage):
-                x = _cell(builder, x, operators, f"stage{stage}_cell{cell}_")
+                x = _cell(builder, x, operators, prefix=f"stage{stage}_cell{cell}_")
         x = builder.add("last_norm", BatchNorm(builder.shape_of(x)[0]), x)
         x = builder.add("last_relu", Relu(), x)
         builder.classifier(x, self.classes)
@@ -76,21 +84,23 @@ def parse_cell(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: if the string is not of that form.
     """
-    pairs = re.findall(r"\|([a-z0-9_]+)~(\d)(?=\|)", text)
-    operators = tuple(name for name, _ in pairs)
-    sources = tuple(int(source) for _, source in pairs)
-    if sources != tuple(source for source, _ in EDGES) or not set(operators) <= set(NAS_BENCH_201_OPERATORS):
-        raise ValueError(
-            f"a NAS-Bench-201 string must have the form '|op~0|+|op~0|op~1|+|...|', but got {text!r}."
-        )
+    match = _CELL.fullmatch(text)
+    operators = match.groups() if match else ()
+    if not operators or not set(operators) <= set(NAS_BENCH_201_OPERATORS):
+        raise ValueError(f"a NAS-Bench-201 string must have the form '|op~0|+|op~0|op~1|+|...|', but got {text!r}.")
     return operators
 
 
-def _cell(builder: GraphBuilder, source: str, operators: tuple[str, ...], prefix: str) -> str:
+def edge_prefix(edge: tuple[int, int]) -> str:
+    """What follows the cell in the names of an edge's nodes, as in `stage0_cell0_edge01_conv`."""
+    return f"edge{edge[0]}{edge[1]}_"
+
+
+def _cell(builder: GraphBuilder, source: str, operators: tuple[str, ...], *, prefix: str) -> str:
     nodes = [source]
     for target in range(1, 4):
         parts = [
-            _edge(builder, nodes[start], operator, f"{prefix}edge{start}{end}_")
+            _edge(builder, nodes[start], operator, prefix + edge_prefix((start, end)))
             for (start, end), operator in zip(EDGES, operators, strict=True)
             if end == target
         ]
@@ -110,9 +120,7 @@ def _edge(builder: GraphBuilder, source: str, operator: str, prefix: str) -> str
     return _relu_conv(builder, source, channels, f"{prefix}conv", kernel=kernel)
 
 
-def _relu_conv(
-    builder: GraphBuilder, source: str, channels: int, name: str, *, kernel: int, stride: int = 1
-) -> str:
+def _relu_conv(builder: GraphBuilder, source: str, channels: int, name: str, *, kernel: int, stride: int = 1) -> str:
     x = builder.add(f"{name}_relu", Relu(), source)
     return builder.conv(name, x, channels, kernel=kernel, stride=stride, relu=False)
 

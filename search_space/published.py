@@ -21,9 +21,7 @@ class PublishedArchitecture:
     source: str
 
 
-def _published(
-    rows: str, last_channels: int, source: str, space: str = "fbnet-imagenet"
-) -> PublishedArchitecture:
+def _published(rows: str, last_channels: int, source: str, space: str = "fbnet-imagenet") -> PublishedArchitecture:
     return PublishedArchitecture(tuple(rows.split()), last_channels, space, source)
 
 

@@ -17,6 +17,8 @@ from search_space.operators import OPERATOR_NAMES, Operator, operator_named
 from search_space.published import PUBLISHED
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
+CELL_SPACE = "nas-bench-201"
+"""The one preset that is not of the FBNet family (`nas_bench_201.py`)."""
 
 
 class SearchSpace(Protocol):
@@ -78,8 +80,7 @@ class Stage:
     def __post_init__(self) -> None:
         _check_positive(self.channels, "channels")
         _check_positive(self.layers, "layers")
-        if self.stride not in (1, 2):
-            raise ValueError(f"`stride` must be 1 or 2, but got {self.stride!r}.")
+        _check_stride(self.stride, "stride")
         if self.channels % 2:
             raise ValueError(f"`channels` must be even (two groups), but got {self.channels}.")
 
@@ -104,10 +105,11 @@ class FBNetSpace:
     """Candidates of every layer, in the order of `OPERATORS`."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"`name` must be a text that is not empty, but got {self.name!r}.")
         for name in ("input_size", "classes", "stem_channels", "last_channels"):
             _check_positive(getattr(self, name), name)
-        if self.stem_stride not in (1, 2):
-            raise ValueError(f"`stem_stride` must be 1 or 2, but got {self.stem_stride!r}.")
+        _check_stride(self.stem_stride, "stem_stride")
         if self.stem_channels % 2:
             raise ValueError(f"`stem_channels` must be even (two groups), but got {self.stem_channels}.")
         if not self.stages:
@@ -156,7 +158,8 @@ class FBNetSpace:
     @property
     def num_architectures(self) -> int:
         """Number of architectures in the space."""
-        return len(self.operators) ** self.num_layers
+        number: int = len(self.operators) ** self.num_layers
+        return number
 
     def with_classes(self, classes: int) -> FBNetSpace:
         """The same space for another number of classes."""
@@ -167,9 +170,14 @@ class FBNetSpace:
         builder = GraphBuilder(self.input_shape)
         x = add_stem(builder, self)
         for index, (layer, name) in enumerate(zip(self.layers, operators, strict=True)):
-            x = add_block(builder, x, layer, operator_named(name), prefix=f"layer{index:02d}_")
+            x = add_block(builder, x, layer, operator_named(name), prefix=layer_prefix(index))
         add_head(builder, x, self)
         return builder.build()
+
+
+def layer_prefix(index: int) -> str:
+    """What the names of a searchable layer's nodes start with."""
+    return f"layer{index:02d}_"
 
 
 def add_stem(builder: GraphBuilder, space: FBNetSpace) -> str:
@@ -191,9 +199,7 @@ def add_block(builder: GraphBuilder, source: str, layer: Layer, operator: Operat
     x = builder.conv(f"{prefix}expand", source, hidden, groups=operator.groups)
     if operator.groups > 1:
         x = builder.add(f"{prefix}shuffle", Shuffle(operator.groups), x)
-    x = builder.conv(
-        f"{prefix}depthwise", x, hidden, kernel=operator.kernel, stride=layer.stride, groups=hidden
-    )
+    x = builder.conv(f"{prefix}depthwise", x, hidden, kernel=operator.kernel, stride=layer.stride, groups=hidden)
     x = builder.conv(f"{prefix}project", x, layer.out_channels, groups=operator.groups, relu=False)
     if layer.keeps_shape:
         x = builder.add(f"{prefix}add", Add(), x, source)
@@ -208,11 +214,11 @@ def add_head(builder: GraphBuilder, source: str, space: FBNetSpace) -> str:
 
 def preset_names() -> tuple[str, ...]:
     """Names of the presets, with that of the tabular cell space."""
-    return (*sorted(path.stem for path in PRESET_FOLDER.glob("*.yaml")), "nas-bench-201")
+    return (*sorted(path.stem for path in PRESET_FOLDER.glob("*.yaml")), CELL_SPACE)
 
 
 def space_named(name_or_path: str, *, published: str | None = None) -> FBNetSpace:
-    """A preset by name, or a user's own space from a YAML file.
+    """A space of the FBNet family: a preset by name, or a user's own from a YAML file.
 
     Args:
         name_or_path: a preset's name or a path that ends in `.yaml` or `.yml`.
@@ -223,12 +229,13 @@ def space_named(name_or_path: str, *, published: str | None = None) -> FBNetSpac
     """
     if name_or_path.endswith((".yaml", ".yml")):
         return read_space(Path(name_or_path))
-    path = PRESET_FOLDER / f"{name_or_path}.yaml"
-    if not name_or_path or Path(name_or_path).name != name_or_path or not path.is_file():
+    presets = tuple(name for name in preset_names() if name != CELL_SPACE)
+    if name_or_path not in presets:
+        reason = ", which is no FBNet space" if name_or_path == CELL_SPACE else ""
         raise ValueError(
-            f"`--space` must be one of {', '.join(preset_names())} or a .yaml file, but got {name_or_path!r}."
+            f"`--space` must be one of {', '.join(presets)} or a .yaml file, but got {name_or_path!r}{reason}."
         )
-    space = read_space(path)
+    space = read_space(PRESET_FOLDER / f"{name_or_path}.yaml")
     head = PUBLISHED.get(published.strip().lower()) if published else None
     if head is not None and head.space == space.name:
         space = replace(space, last_channels=head.last_channels)
@@ -245,7 +252,9 @@ def read_space(path: Path) -> FBNetSpace:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"a space file must exist, but got {str(path)!r}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        raise ValueError(f"a space file must be readable, but {str(path)!r} is not: {error.strerror}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"a space file must be YAML, but {str(path)!r} is not: {reason}") from None
     try:
@@ -258,9 +267,7 @@ _KEYS = {"name", "input_size", "classes", "stem", "stages", "last_channels", "op
 
 
 def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
-    _check_keys(
-        content, "the file", required={"input_size", "stem", "stages", "last_channels"}, allowed=_KEYS
-    )
+    _check_keys(content, "the file", required={"input_size", "stem", "stages", "last_channels"}, allowed=_KEYS)
     stem = content["stem"]
     _check_keys(stem, "`stem`", required={"channels", "stride"}, allowed={"channels", "stride"})
     if not isinstance(content["stages"], list):
@@ -274,7 +281,7 @@ def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
     if not isinstance(operators, list) or not all(isinstance(name, str) for name in operators):
         raise ValueError(f"`operators` must be a list of names, but got {operators!r}.")
     return FBNetSpace(
-        name=str(content.get("name", default_name)),
+        name=content.get("name", default_name),
         input_size=content["input_size"],
         classes=content.get("classes", 10),
         stem_channels=stem["channels"],
@@ -287,19 +294,18 @@ def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
 
 def _check_keys(content: Any, where: str, *, required: set[str], allowed: set[str]) -> None:
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{where} must be a mapping with {', '.join(sorted(required))}, but got {content!r}."
-        )
+        raise ValueError(f"{where} must be a mapping with {', '.join(sorted(required))}, but got {content!r}.")
     if missing := required - content.keys():
-        raise ValueError(
-            f"{where} must have {', '.join(sorted(required))}, but lacks {', '.join(sorted(missing))}."
-        )
+        raise ValueError(f"{where} must have {', '.join(sorted(required))}, but lacks {', '.join(sorted(missing))}.")
     if unknown := {str(key) for key in content} - allowed:
-        raise ValueError(
-            f"{where} may have only {', '.join(sorted(allowed))}, but has {', '.join(sorted(unknown))}."
-        )
+        raise ValueError(f"{where} may have only {', '.join(sorted(allowed))}, but has {', '.join(sorted(unknown))}.")
 
 
 def _check_positive(value: Any, name: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be a whole number of at least 1, but got {value!r}.")
+
+
+def _check_stride(value: Any, name: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in (1, 2):
+        raise ValueError(f"`{name}` must be 1 or 2, but got {value!r}.")

@@ -1,0 +1,199 @@
+"""Latency and energy of every operator at every layer, with where they come from; read and written as JSON.
+
+Array shapes: L layers, O operators. Start with `read_cost_table`; the file's form is `cost_table_schema.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import numpy.typing as npt
+
+from devices.measurement import Source
+from search_space.spaces import SearchSpace
+
+SCHEMA_PATH = Path(__file__).with_name("cost_table_schema.json")
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """Costs of all operators of a space on one board; the arrays cannot be written to.
+
+    The sources tell how the entries came about. A network's cost as the sum of entries is a prediction, so it is
+    `modelled` even where every entry was measured.
+    """
+
+    space: str
+    """Name of the search space."""
+    operators: tuple[str, ...]
+    latency_ms: Array
+    """Shape (L, O)."""
+    energy_mj: Array
+    """Shape (L, O); above idle."""
+    fixed_latency_ms: float
+    """Stem, head and the runtime's overhead: what every network of the space pays."""
+    fixed_energy_mj: float
+    latency_source: Source
+    energy_source: Source
+    board: str
+    runtime: str
+    threads: int
+    clock_mhz: float | None
+    date: str
+    """ISO 8601, UTC; empty for a table that no measurement stands behind."""
+    method: str
+    """One sentence on how the table came about."""
+
+    def __post_init__(self) -> None:
+        for name in ("latency_ms", "energy_mj"):
+            costs = np.array(getattr(self, name), dtype=np.float64)
+            costs.setflags(write=False)
+            object.__setattr__(self, name, costs)
+            self._check(name, costs)
+        if self.latency_ms.shape != self.energy_mj.shape:
+            raise ValueError(
+                f"`latency_ms` and `energy_mj` must have one shape, but got {self.latency_ms.shape} and "
+                f"{self.energy_mj.shape}."
+            )
+        for name in ("fixed_latency_ms", "fixed_energy_mj"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"`{name}` must be finite and at least 0, but got {value}.")
+
+    @property
+    def num_layers(self) -> int:
+        """Number of searchable layers, L."""
+        return len(self.latency_ms)
+
+    def latency_of(self, indices: Sequence[int]) -> float:
+        """Predicted latency of a network in ms: the fixed cost and one entry for each layer.
+
+        Args:
+            indices: for each layer an index into `operators`, length L.
+
+        Raises:
+            ValueError: if the number of indices or one of them does not fit.
+        """
+        return self.fixed_latency_ms + float(self._chosen(self.latency_ms, indices).sum())
+
+    def energy_of(self, indices: Sequence[int]) -> float:
+        """Predicted energy of a network in mJ; arguments and errors as for `latency_of`."""
+        return self.fixed_energy_mj + float(self._chosen(self.energy_mj, indices).sum())
+
+    def slowest_ms(self) -> float:
+        """Latency of the network that has each layer's slowest operator."""
+        return self.fixed_latency_ms + float(self.latency_ms.max(axis=1).sum())
+
+    def highest_mj(self) -> float:
+        """Energy of the network that has each layer's operator of highest energy."""
+        return self.fixed_energy_mj + float(self.energy_mj.max(axis=1).sum())
+
+    def to_json(self) -> dict[str, object]:
+        """A plain dictionary in the form of `cost_table_schema.json`."""
+        content: dict[str, object] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        content["operators"] = list(self.operators)
+        content["latency_ms"] = self.latency_ms.tolist()
+        content["energy_mj"] = self.energy_mj.tolist()
+        return content
+
+    def write(self, path: Path) -> None:
+        """Write the table as JSON, for `read_cost_table`."""
+        path.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+
+    def _check(self, name: str, costs: Array) -> None:
+        if costs.ndim != 2 or not len(costs) or costs.shape[1] != len(self.operators):
+            raise ValueError(
+                f"`{name}` must have shape (layers, {len(self.operators)}), one column an operator, "
+                f"but got {costs.shape}."
+            )
+        wrong = np.argwhere(~(np.isfinite(costs) & (costs >= 0)))
+        if len(wrong):
+            layer, operator = wrong[0]
+            raise ValueError(
+                f"`{name}` must be finite and at least 0, but is {costs[layer, operator]} at layer {layer}, "
+                f"operator {self.operators[operator]}, on board {self.board!r}."
+            )
+
+    def _chosen(self, costs: Array, indices: Sequence[int]) -> Array:
+        if len(indices) != len(costs) or not all(0 <= index < costs.shape[1] for index in indices):
+            raise ValueError(
+                f"an architecture must have {len(costs)} indices, one a layer, in [0, {costs.shape[1] - 1}], "
+                f"but got {tuple(indices)}."
+            )
+        chosen: Array = costs[np.arange(len(costs)), np.asarray(indices, dtype=np.intp)]
+        return chosen
+
+
+def read_cost_table(path: Path) -> CostTable:
+    """A table from a JSON file.
+
+    Raises:
+        ValueError: naming the file, the rule that it breaks, and what it holds; for a missing entry also layer,
+            operator and board.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"a cost table file must exist, but got {str(path)!r}.") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"a cost table file must be JSON, but {str(path)!r} is not: {error}") from None
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
+    broken = jsonschema.exceptions.best_match(validator.iter_errors(content))
+    if broken is not None:
+        where = "".join(f"[{part}]" if isinstance(part, int) else f"`{part}`" for part in broken.path)
+        raise ValueError(
+            f"in the cost table file {str(path)!r}, at {where or 'the top'}: {_shortened(broken.message)}."
+        )
+    _check_complete(content, path)
+    content["operators"] = tuple(content["operators"])
+    try:
+        return CostTable(**content)
+    except ValueError as error:
+        raise ValueError(f"in the cost table file {str(path)!r}: {error}") from None
+
+
+def check_fits(table: CostTable, space: SearchSpace) -> None:
+    """Check that a table is one for this space.
+
+    Raises:
+        ValueError: if space, operators or number of layers differ.
+    """
+    for rule, got, expected in (
+        ("space", table.space, space.name),
+        ("operators", ", ".join(table.operators), ", ".join(space.operators)),
+        ("number of layers", table.num_layers, space.num_layers),
+    ):
+        if got != expected:
+            raise ValueError(
+                f"the {rule} of a cost table must be that of the search space, {expected}, but the table of board "
+                f"{table.board!r} has {got}: profile the board for this space."
+            )
+
+
+def _check_complete(content: dict[str, Any], path: Path) -> None:
+    operators = content["operators"]
+    for name in ("latency_ms", "energy_mj"):
+        for layer, row in enumerate(content[name]):
+            if len(row) > len(operators):
+                raise ValueError(
+                    f"in the cost table file {str(path)!r}: each row of `{name}` must have {len(operators)} entries, "
+                    f"one an operator, but layer {layer} has {len(row)}."
+                )
+            padded = row + [None] * (len(operators) - len(row))
+            if None in padded:
+                raise ValueError(
+                    f"the cost table file {str(path)!r} must have all entries, but `{name}` lacks layer {layer}, "
+                    f"operator {operators[padded.index(None)]}, on board {content['board']!r}."
+                )
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= 200 else f"{message[:200]}..."

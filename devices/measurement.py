@@ -1,0 +1,123 @@
+"""What a board reports: who it is, what one network costs on it, and how each number came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, cast, get_args
+
+Source = Literal["measured", "modelled", "published"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board and its runtime."""
+
+    name: str
+    """How the user names it: `host`."""
+    model: str
+    """Processor or board model, as the system gives it."""
+    os: str
+    runtime: str
+    """Inference runtime and version."""
+    threads: int
+    clock_mhz: float | None
+    """Clock of the first core at the time of asking; None where the system does not tell."""
+
+    @property
+    def label(self) -> str:
+        """Name and model, as written into measurements and tables."""
+        return f"{self.name} ({self.model})"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Cost of one inference of one network, batch size 1.
+
+    The latency is the 5th percentile of many single runs. What other programs add to a run is never negative, so
+    a low quantile stays at the cost of the network itself: it repeats within 1 % on machines where the median
+    wanders by half. The minimum would hang on one lucky run; the 5th percentile does not. Median and IQR are
+    kept beside it.
+    """
+
+    latency_ms: float
+    """5th percentile of the single-inference times."""
+    median_ms: float
+    iqr_ms: float
+    """Interquartile range of the single-inference times."""
+    runs: int
+    """Number of timed inferences."""
+    energy_mj: float
+    """Energy of one inference above idle."""
+    latency_source: Source
+    energy_source: Source
+    board: str
+    """`Board.label`."""
+    runtime: str
+    threads: int
+    clock_mhz: float | None
+    date: str
+    """ISO 8601, UTC."""
+    reliable: bool
+    """False if the times spread so widely that the measurement should be repeated."""
+
+    def __post_init__(self) -> None:
+        for source in (self.latency_source, self.energy_source):
+            if source not in SOURCES:
+                raise ValueError(f"a source must be one of {', '.join(SOURCES)}, but got {source!r}.")
+
+    def to_json(self) -> dict[str, object]:
+        """A plain dictionary, for JSON files and the store."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, object]) -> Measurement:
+        """The measurement that `to_json` gave.
+
+        Raises:
+            ValueError: if a key is missing or unknown, or a source is not one of the three.
+        """
+        names = {entry.name for entry in fields(cls)}
+        if content.keys() != names:
+            raise ValueError(
+                f"a measurement must have exactly {', '.join(sorted(names))}, but lacks "
+                f"{sorted(names - content.keys())} and has {sorted(content.keys() - names)} besides."
+            )
+        return cls(**cast(dict[str, Any], dict(content)))
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """How a board measures one network."""
+
+    threads: int = 1
+    """Threads of the runtime."""
+    warmup_runs: int = 10
+    """Inferences before the clock starts."""
+    min_runs: int = 50
+    """Timed inferences at least."""
+    max_runs: int = 2000
+    """Timed inferences at most; this bound goes before `min_seconds`."""
+    min_seconds: float = 0.3
+    """Time that the timed inferences take at least, unless `max_runs` is reached."""
+    timeout_seconds: float = 60.0
+    """Time after which a board is taken to hang."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("threads", 1), ("warmup_runs", 0), ("min_runs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"`{name}` must be a whole number of at least {least}, but got {value!r}: raise it.")
+        if not self.max_runs >= self.min_runs:
+            raise ValueError(
+                f"`max_runs >= min_runs` must hold, but got max_runs={self.max_runs} and "
+                f"min_runs={self.min_runs}: raise `max_runs`."
+            )
+        if not self.min_seconds >= 0:
+            raise ValueError(f"`min_seconds >= 0` must hold, but got {self.min_seconds}: use 0 for no least duration.")
+        if not self.timeout_seconds > self.min_seconds:
+            raise ValueError(
+                f"`timeout_seconds > min_seconds` must hold, but got timeout_seconds={self.timeout_seconds} and "
+                f"min_seconds={self.min_seconds}: raise `timeout_seconds`."
+            )

@@ -1,0 +1,78 @@
+"""The agent's replies as typed values: the one edge where they are checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from devices.device import MeasurementError
+from devices.measurement import Board, Measurement, MeasureSettings
+from devices.power import PowerModel
+
+MAX_RELATIVE_IQR = 0.25
+"""Interquartile range as a part of the median above which a measurement is not reliable."""
+
+
+def board_from_reply(reply: Mapping[str, object], *, name: str, threads: int) -> Board:
+    """The board that answered `describe`.
+
+    Raises:
+        MeasurementError: if the reply lacks a field.
+    """
+    return Board(
+        name=name,
+        model=_text(reply, "model"),
+        os=_text(reply, "os"),
+        runtime=_text(reply, "runtime"),
+        threads=threads,
+        clock_mhz=_optional_number(reply, "clock_mhz"),
+    )
+
+
+def measurement_from_reply(
+    reply: Mapping[str, object], board: Board, settings: MeasureSettings, power_model: PowerModel
+) -> Measurement:
+    """The measurement that answered `measure`; without a meter, the energy is that of the power model.
+
+    Raises:
+        MeasurementError: if the reply lacks a field, or a latency is not a positive number.
+    """
+    latency_ms, median_ms, iqr_ms = (_number(reply, key) for key in ("p5_ms", "median_ms", "iqr_ms"))
+    if not latency_ms > 0:
+        raise MeasurementError(f"a latency must be above 0 ms, but the agent sent {latency_ms}.")
+    metered_mj = _optional_number(reply, "energy_mj")
+    modelled_mj = power_model.energy_mj(latency_ms, settings.threads)
+    return Measurement(
+        latency_ms=latency_ms,
+        median_ms=median_ms,
+        iqr_ms=iqr_ms,
+        runs=int(_number(reply, "runs")),
+        energy_mj=modelled_mj if metered_mj is None else metered_mj,
+        latency_source="measured",
+        energy_source="modelled" if metered_mj is None else "measured",
+        board=board.label,
+        runtime=board.runtime,
+        threads=settings.threads,
+        clock_mhz=_optional_number(reply, "clock_mhz"),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,
+    )
+
+
+def _text(reply: Mapping[str, object], key: str) -> str:
+    value = reply.get(key)
+    if not isinstance(value, str):
+        raise MeasurementError(f"the agent's reply must have a text `{key}`, but got {value!r}.")
+    return value
+
+
+def _number(reply: Mapping[str, object], key: str) -> float:
+    value = reply.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise MeasurementError(f"the agent's reply must have a finite number `{key}`, but got {value!r}.")
+    return float(value)
+
+
+def _optional_number(reply: Mapping[str, object], key: str) -> float | None:
+    return None if reply.get(key) is None else _number(reply, key)

@@ -1,0 +1,254 @@
+"""One masked superkernel a layer: all nine candidates are views of the largest one.
+
+Expansion is a channel mask after the depthwise convolution's ReLU, kernel size a mask on the outer ring of the
+depthwise kernel, groups a mask on the two 1x1 weights with the channel shuffle folded in, skip a bypass.
+BatchNorm always uses the batch's statistics: stand-alone networks recalibrate their own.
+Shape suffixes: B batch, C channels, H height, W width, L layers, O operators (N of them not `skip`), E expanded
+channels, I input channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dnas.supernet import Supernet
+from search_space.operators import Operator
+from search_space.spaces import FBNetSpace, Layer
+
+
+class SuperkernelSupernet(Supernet):
+    """Supernet with shared weights.
+
+    Source: superkernels of Stamoulis et al., "Single-Path NAS" (2019), and once-for-all weight sharing; here with
+    FBNet's groups and skips, and Gumbel-softmax weights in place of thresholds.
+    """
+
+    def __init__(self, space: FBNetSpace) -> None:
+        super().__init__(space)
+        self.stem = _ConvNorm(3, space.stem_channels, kernel=3, stride=space.stem_stride)
+        self.blocks = nn.ModuleList(_SuperkernelBlock(layer, space.candidates) for layer in space.layers)
+        self.last = _ConvNorm(space.stages[-1].channels, space.last_channels)
+        self.classifier = nn.Linear(space.last_channels, space.classes)
+
+    def forward_path(self, x_BCHW: Tensor, indices: tuple[int, ...]) -> Tensor:
+        """See `Supernet.forward_path`."""
+        x_BCHW = self.stem(x_BCHW)
+        for block, index in zip(self._blocks(), indices, strict=True):
+            x_BCHW = block.forward_operator(x_BCHW, index)
+        return self._head(x_BCHW)
+
+    def forward_mixture(self, x_BCHW: Tensor, probs_LO: Tensor) -> Tensor:
+        """See `Supernet.forward_mixture`; costs about as much as the largest path."""
+        x_BCHW = self.stem(x_BCHW)
+        for block, probs_O in zip(self._blocks(), probs_LO, strict=True):
+            x_BCHW = block.forward_mixture(x_BCHW, probs_O)
+        return self._head(x_BCHW)
+
+    def sub_network_state(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
+        """See `Supernet.sub_network_state`."""
+        state = {
+            **self.stem.state("stem"),
+            **self.last.state("last"),
+            "classifier.weight": self.classifier.weight,
+            "classifier.bias": self.classifier.bias,
+        }
+        for number, (block, index) in enumerate(zip(self._blocks(), indices, strict=True)):
+            state |= block.operator_state(index, prefix=f"layer{number:02d}_")
+        return {name: value.detach().clone() for name, value in state.items()}
+
+    def _blocks(self) -> list[_SuperkernelBlock]:
+        return [block for block in self.blocks if isinstance(block, _SuperkernelBlock)]
+
+    def _head(self, x_BCHW: Tensor) -> Tensor:
+        x_BC = self.last(x_BCHW).mean((2, 3))
+        return F.linear(x_BC, self.classifier.weight, self.classifier.bias)
+
+
+def batch_norm(x_BCHW: Tensor, scale_C: Tensor, shift_C: Tensor) -> Tensor:
+    """BatchNorm with the batch's own statistics."""
+    return F.batch_norm(x_BCHW, None, None, scale_C, shift_C, training=True)
+
+
+class _ConvNorm(nn.Module):
+    """Convolution, BatchNorm with batch statistics, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = _conv_weight(out_channels, in_channels, kernel)
+        self.scale = nn.Parameter(torch.ones(out_channels))
+        self.shift = nn.Parameter(torch.zeros(out_channels))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        padding = self.weight.shape[-1] // 2
+        x_BCHW = F.conv2d(x_BCHW, self.weight, stride=self.stride, padding=padding)
+        return torch.relu_(batch_norm(x_BCHW, self.scale, self.shift))
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        return _conv_state(name, self.weight, self.scale, self.shift)
+
+
+class _SuperkernelBlock(nn.Module):
+    """One searchable layer: the largest candidate's weights, of which the others are views."""
+
+    def __init__(self, layer: Layer, candidates: tuple[Operator, ...]) -> None:
+        super().__init__()
+        self.layer = layer
+        self.candidates = candidates
+        blocks = [operator for operator in candidates if not operator.is_skip]
+        expanded = layer.in_channels * max((operator.expansion for operator in blocks), default=1)
+        kernel = max((operator.kernel for operator in blocks), default=1)
+        self.expand_weight = _conv_weight(expanded, layer.in_channels, 1)
+        self.depthwise_weight = _conv_weight(expanded, 1, kernel)
+        self.project_weight = _conv_weight(layer.out_channels, expanded, 1)
+        self.expand_scale, self.expand_shift = _affine(expanded)
+        self.depthwise_scale, self.depthwise_shift = _affine(expanded)
+        self.project_scale, self.project_shift = _affine(layer.out_channels)
+        has_skip = any(operator.is_skip for operator in candidates)
+        self.skip = (
+            _ConvNorm(layer.in_channels, layer.out_channels, stride=layer.stride)
+            if has_skip and not layer.keeps_shape
+            else None
+        )
+        self._register_masks(blocks, expanded, kernel)
+
+    def _register_masks(self, blocks: list[Operator], expanded: int, kernel: int) -> None:
+        """Masks of each candidate but `skip`: channels (N, E), depthwise kernel (N, k * k), whether grouped (N)."""
+        layer = self.layer
+        ring = torch.arange(kernel) - kernel // 2
+        distance = torch.maximum(ring.abs()[:, None], ring.abs()[None, :]).flatten()
+        channels_NE = torch.stack(
+            [torch.arange(expanded) < layer.in_channels * operator.expansion for operator in blocks]
+        )
+        kernel_NK = torch.stack([distance <= operator.kernel // 2 for operator in blocks])
+        grouped_N = torch.tensor([operator.groups > 1 for operator in blocks])
+        expand_group_EI = torch.ones(expanded, layer.in_channels)
+        project_group_CE = torch.ones(layer.out_channels, expanded)
+        if grouped_N.any():
+            groups = max(operator.groups for operator in blocks)
+            inner = layer.in_channels
+            source = shuffle_order(inner, groups)
+            group_of_input = torch.arange(inner) * groups // inner
+            expand_group_EI[:inner] = (group_of_input[source][:, None] == group_of_input[None, :]).float()
+            group_of_output = torch.arange(layer.out_channels) * groups // layer.out_channels
+            project_group_CE[:, :inner] = (group_of_output[:, None] == group_of_input[None, :]).float()
+        for name, mask in (
+            ("mask_channels_NE", channels_NE.float()),
+            ("mask_kernel_NK", kernel_NK.float()),
+            ("grouped_N", grouped_N.float()),
+            ("mask_expand_EI", expand_group_EI),
+            ("mask_project_CE", project_group_CE),
+            ("block_columns", torch.tensor([i for i, o in enumerate(self.candidates) if not o.is_skip])),
+        ):
+            self.register_buffer(name, mask, persistent=False)
+        self.skip_column = next((i for i, o in enumerate(self.candidates) if o.is_skip), None)
+
+    def forward_operator(self, x_BCHW: Tensor, index: int) -> Tensor:
+        """One candidate with sliced weights."""
+        operator = self.candidates[index]
+        if operator.is_skip:
+            return x_BCHW if self.skip is None else self.skip(x_BCHW)
+        hidden = self.layer.in_channels * operator.expansion
+        expand, depthwise, project = self._sliced_weights(operator)
+        y = F.conv2d(x_BCHW, expand, groups=operator.groups)
+        if operator.groups > 1:
+            y = y[:, shuffle_order(hidden, operator.groups).to(y.device)]
+        y = torch.relu_(batch_norm(y, self.expand_scale[:hidden], self.expand_shift[:hidden]))
+        y = F.conv2d(y, depthwise, stride=self.layer.stride, padding=operator.kernel // 2, groups=hidden)
+        y = torch.relu_(batch_norm(y, self.depthwise_scale[:hidden], self.depthwise_shift[:hidden]))
+        y = F.conv2d(y, project, groups=operator.groups)
+        y = batch_norm(y, self.project_scale, self.project_shift)
+        return x_BCHW + y if self.layer.keeps_shape else y
+
+    def forward_mixture(self, x_BCHW: Tensor, probs_O: Tensor) -> Tensor:
+        """All candidates in one pass, weighted by `probs_O`.
+
+        Masks mix the candidates other than `skip` by their share among themselves; `skip` scales the whole block.
+        """
+        probs_N = probs_O[self.get_buffer("block_columns")]
+        block_share = probs_N.sum()
+        share_N = probs_N / block_share.clamp_min(1e-12)
+        y = block_share * self._masked_block(x_BCHW, share_N)
+        if self.layer.keeps_shape:
+            return x_BCHW + y
+        if self.skip is not None and self.skip_column is not None:
+            y = y + probs_O[self.skip_column] * self.skip(x_BCHW)
+        return y
+
+    def _masked_block(self, x_BCHW: Tensor, share_N: Tensor) -> Tensor:
+        grouped = share_N @ self.get_buffer("grouped_N")
+        expand_EI = 1 - grouped * (1 - self.get_buffer("mask_expand_EI"))
+        project_CE = 1 - grouped * (1 - self.get_buffer("mask_project_CE"))
+        kernel_K = share_N @ self.get_buffer("mask_kernel_NK")
+        channels_E = share_N @ self.get_buffer("mask_channels_NE")
+        depthwise = self.depthwise_weight * kernel_K.view(1, 1, *self.depthwise_weight.shape[-2:])
+        y = F.conv2d(x_BCHW, self.expand_weight * expand_EI[:, :, None, None])
+        y = torch.relu_(batch_norm(y, self.expand_scale, self.expand_shift))
+        y = F.conv2d(
+            y, depthwise, stride=self.layer.stride, padding=depthwise.shape[-1] // 2, groups=depthwise.shape[0]
+        )
+        y = torch.relu(batch_norm(y, self.depthwise_scale, self.depthwise_shift)) * channels_E[None, :, None, None]
+        y = F.conv2d(y, self.project_weight * project_CE[:, :, None, None])
+        return batch_norm(y, self.project_scale, self.project_shift)
+
+    def _sliced_weights(self, operator: Operator) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of one candidate's three convolutions, the expansion in the order before the shuffle."""
+        inner, groups = self.layer.in_channels, operator.groups
+        hidden = inner * operator.expansion
+        expand = self.expand_weight[:hidden]
+        project = self.project_weight[:, :hidden]
+        if groups > 1:
+            expand = _block_diagonal(expand[unshuffle_order(hidden, groups).to(expand.device)], groups)
+            project = _block_diagonal(project, groups)
+        margin = (self.depthwise_weight.shape[-1] - operator.kernel) // 2
+        stop = self.depthwise_weight.shape[-1] - margin
+        return expand, self.depthwise_weight[:hidden, :, margin:stop, margin:stop], project
+
+    def operator_state(self, index: int, *, prefix: str) -> dict[str, Tensor]:
+        """State of one candidate as the stand-alone network names it."""
+        operator = self.candidates[index]
+        if operator.is_skip:
+            return {} if self.skip is None else self.skip.state(f"{prefix}skip")
+        hidden = self.layer.in_channels * operator.expansion
+        expand, depthwise, project = self._sliced_weights(operator)
+        order = unshuffle_order(hidden, operator.groups).to(expand.device)
+        return {
+            **_conv_state(f"{prefix}expand", expand, self.expand_scale[order], self.expand_shift[order]),
+            **_conv_state(
+                f"{prefix}depthwise", depthwise, self.depthwise_scale[:hidden], self.depthwise_shift[:hidden]
+            ),
+            **_conv_state(f"{prefix}project", project, self.project_scale, self.project_shift),
+        }
+
+
+def shuffle_order(channels: int, groups: int) -> Tensor:
+    """Source channel of each output channel of a channel shuffle, shape (channels,)."""
+    return torch.arange(channels).view(groups, channels // groups).t().flatten()
+
+
+def unshuffle_order(channels: int, groups: int) -> Tensor:
+    """The inverse permutation of `shuffle_order`."""
+    return torch.argsort(shuffle_order(channels, groups))
+
+
+def _block_diagonal(weight: Tensor, groups: int) -> Tensor:
+    """The diagonal blocks of a 1x1 weight (out, in, 1, 1) as a grouped weight (out, in / groups, 1, 1)."""
+    out_channels, in_channels = weight.shape[:2]
+    blocks = weight.view(groups, out_channels // groups, groups, in_channels // groups, 1, 1)
+    return torch.cat([blocks[group, :, group] for group in range(groups)])
+
+
+def _conv_weight(out_channels: int, in_channels_per_group: int, kernel: int) -> nn.Parameter:
+    weight = torch.empty(out_channels, in_channels_per_group, kernel, kernel)
+    nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")
+    return nn.Parameter(weight)
+
+
+def _affine(channels: int) -> tuple[nn.Parameter, nn.Parameter]:
+    return nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+
+def _conv_state(name: str, weight: Tensor, scale: Tensor, shift: Tensor) -> dict[str, Tensor]:
+    return {f"{name}.conv.weight": weight, f"{name}.norm.weight": scale, f"{name}.norm.bias": shift}

@@ -1,0 +1,64 @@
+"""Accuracy of sub-networks with a supernet's weights and recalibrated BatchNorm statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evaluation.splits import ImageBatches
+from search_space.graphs import Graph
+from search_space.networks import Network
+
+RECALIBRATION_IMAGES = 1024
+EVALUATION_BATCH = 250
+
+
+def inherited_network(
+    graph: Graph, state: Mapping[str, Tensor], recalibration: ImageBatches, *, device: torch.device | None = None
+) -> Network:
+    """A stand-alone network with a supernet's weights and BatchNorm statistics of its own, in evaluation mode.
+
+    Args:
+        graph: the network.
+        state: its weights, from `Supernet.sub_network_state`.
+        recalibration: the first 1,024 of these images, unaugmented, give the statistics.
+        device: where the network is to run.
+
+    Source: Yu et al., "Universally Slimmable Networks" (ICCV 2019), section 4.2: statistics after training.
+    """
+    network = Network(graph).to(device)
+    network.load_state_dict(dict(state), strict=False)
+    recalibrate(network, recalibration)
+    return network
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, images: ImageBatches) -> None:
+    """Set all BatchNorm statistics to averages over the first 1,024 images; leaves evaluation mode on."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for x_BCHW, _ in images.in_order(EVALUATION_BATCH, RECALIBRATION_IMAGES):
+        network(x_BCHW)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+@torch.no_grad()
+def classification(network: nn.Module, images: ImageBatches) -> tuple[float, float]:
+    """Error in [0, 1] and mean cross-entropy in nats of a network over images; sets evaluation mode."""
+    network.eval()
+    device = images.labels_N.device
+    wrong, total = torch.zeros((), dtype=torch.long, device=device), torch.zeros((), device=device)
+    for x_BCHW, labels_B in images.in_order(EVALUATION_BATCH):
+        logits_BK = network(x_BCHW)
+        wrong += (logits_BK.argmax(-1) != labels_B).sum()
+        total += F.cross_entropy(logits_BK, labels_B, reduction="sum")
+    return int(wrong) / len(images), float(total) / len(images)

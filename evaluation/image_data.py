@@ -1,0 +1,253 @@
+"""Any image-classification data set as uint8 arrays: scikit-learn's digits, a local path, or a hub name.
+
+Image and label columns are found by feature type, whatever their names. Images are cropped to a square, resized,
+and held as RGB. Start with `load_images`. Shape suffixes: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images decoded, and of all images."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images and labels of one published split."""
+
+    images_NCHW: npt.NDArray[np.uint8]
+    """RGB, shape (N, 3, H, W), 0-255."""
+    labels_N: npt.NDArray[np.int64]
+    """Class indices in [0, number of classes)."""
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set as it was published."""
+
+    name: str
+    train: LabelledImages
+    test: LabelledImages | None
+    """The published test split, if there is one with labels."""
+    class_names: tuple[str, ...]
+    grey: bool
+    """Whether all images are grey."""
+
+
+def load_images(name_or_path: str, *, size: int, on_progress: Progress = lambda done, total: None) -> ImageData:
+    """Load a data set and resize its images.
+
+    Args:
+        name_or_path: `digits`, a local path (what Hugging Face `datasets` reads: a folder of parquet files, of images in
+            one folder a class, or one made by `save_to_disk`; a parquet file), or a name on the Hugging Face hub.
+        size: height and width to resize to.
+        on_progress: called now and then while images are decoded.
+
+    Raises:
+        ValueError: if nothing can be loaded from there, a column is missing, or an image is corrupt (which is named).
+    """
+    if name_or_path == "digits":
+        return _load_digits(size)
+    splits = _load_splits(name_or_path)
+    train_name = "train" if "train" in splits else next(iter(splits))
+    test_name = next((name for name in ("test", "validation", "valid", "val") if name in splits), None)
+    if test_name == train_name:
+        test_name = None
+    train = splits[train_name]
+    where = repr(name_or_path)
+    image_column, label_column = _image_column(train, where), _label_column(train, where)
+    class_names = _class_names(train, label_column, where)
+    chosen = [train_name, *([test_name] if test_name else [])]
+    total = sum(len(splits[name]) for name in chosen)
+    parts: list[LabelledImages | None] = []
+    done, grey = 0, True
+    for name in chosen:
+        labels_N = _labels(splits[name], label_column, class_names, f"split `{name}` of {where}")
+        if name == test_name and (labels_N < 0).all():
+            parts.append(None)
+            continue
+        _check_labels(labels_N, class_names, f"split `{name}` of {where}")
+        images_NCHW = np.empty((len(labels_N), 3, size, size), np.uint8)
+        for row, (pixels_CHW, is_grey) in enumerate(_decoded(splits[name], image_column, size, name, where)):
+            images_NCHW[row] = pixels_CHW
+            grey &= is_grey
+            done += 1
+            if done % 500 == 0 or done == total:
+                on_progress(done, total)
+        parts.append(LabelledImages(images_NCHW, labels_N))
+    assert parts[0] is not None
+    return ImageData(name_or_path, parts[0], parts[1] if len(parts) > 1 else None, class_names, grey)
+
+
+def _load_digits(size: int) -> ImageData:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.stack(
+        [_pixels(Image.fromarray(np.uint8(np.round(image * (255 / 16)))), size)[0] for image in digits.images]
+    )
+    labels = digits.target.astype(np.int64)
+    return ImageData("digits", LabelledImages(images, labels), None, tuple("0123456789"), grey=True)
+
+
+def _load_splits(name_or_path: str) -> dict[str, Any]:
+    """The published splits, each a Hugging Face data set."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    path = Path(name_or_path).expanduser()
+    rule = "a data set must be `digits`, a local path or a name on the Hugging Face hub"
+    if not path.exists() and _looks_like_path(name_or_path):
+        raise ValueError(f"{rule}, but the path {name_or_path!r} does not exist.")
+    try:
+        if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+            loaded = datasets.load_from_disk(str(path))
+        elif path.is_dir():
+            loaded = datasets.load_dataset(str(path))
+        elif path.exists():
+            loaded = datasets.load_dataset("parquet", data_files=str(path))
+        else:
+            loaded = datasets.load_dataset(name_or_path)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{rule}, but {name_or_path!r} could not be loaded: {reason}") from None
+    splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+    if not splits or not all(len(split) for split in splits.values()):
+        raise ValueError(f"a data set must hold images, but {name_or_path!r} is empty.")
+    return splits
+
+
+def _looks_like_path(text: str) -> bool:
+    return (
+        text.startswith(("/", ".", "~")) or text.count("/") != 1 and "/" in text or "\\" in text or text.endswith("/")
+    )
+
+
+def _image_column(split: Any, where: str) -> str:
+    import datasets
+
+    columns = [name for name, feature in split.features.items() if isinstance(feature, datasets.Image)]
+    if not columns:
+        columns = [
+            name
+            for name, feature in split.features.items()
+            if isinstance(feature, dict) and {"bytes", "path"} <= feature.keys()
+        ]
+    if len(columns) != 1:
+        raise ValueError(
+            f"a data set must have one column of images, but {where} has {len(columns)}; "
+            f"its columns are {_columns(split)}."
+        )
+    return str(columns[0])
+
+
+def _label_column(split: Any, where: str) -> str:
+    import datasets
+
+    columns = [name for name, feature in split.features.items() if isinstance(feature, datasets.ClassLabel)]
+    if not columns:
+        columns = [
+            name
+            for name, feature in split.features.items()
+            if isinstance(feature, datasets.Value)
+            and (feature.dtype.startswith(("int", "uint")) or "string" in feature.dtype)
+        ]
+    if len(columns) != 1:
+        raise ValueError(
+            f"a data set must have one column of class labels, but {where} has {len(columns)}; "
+            f"its columns are {_columns(split)}. Give the label column the feature type ClassLabel."
+        )
+    return str(columns[0])
+
+
+def _columns(split: Any) -> str:
+    return ", ".join(
+        f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})" for name, feature in split.features.items()
+    )
+
+
+def _class_names(split: Any, column: str, where: str) -> tuple[str, ...]:
+    import datasets
+
+    feature = split.features[column]
+    if isinstance(feature, datasets.ClassLabel):
+        names = tuple(str(name) for name in feature.names)
+    else:
+        names = tuple(str(value) for value in sorted(set(split.unique(column)) - {None}))
+    if len(names) < 2:
+        raise ValueError(f"a data set must have two or more classes, but {where} has {len(names)}.")
+    return names
+
+
+def _labels(split: Any, column: str, class_names: tuple[str, ...], where: str) -> npt.NDArray[np.int64]:
+    import datasets
+
+    if column not in split.features:
+        raise ValueError(f"{where} must have the label column {column!r}, but has {_columns(split)}.")
+    values = split[column]
+    if isinstance(split.features[column], datasets.ClassLabel):
+        return np.array([-1 if value is None else value for value in values], np.int64)
+    index_of = {name: index for index, name in enumerate(class_names)}
+    return np.array([index_of.get(str(value), -1) for value in values], np.int64)
+
+
+def _check_labels(labels_N: npt.NDArray[np.int64], class_names: tuple[str, ...], where: str) -> None:
+    wrong = np.flatnonzero((labels_N < 0) | (labels_N >= len(class_names)))
+    if len(wrong):
+        raise ValueError(
+            f"labels must lie in [0, {len(class_names) - 1}], but row {wrong[0]} of {where} has {labels_N[wrong[0]]}."
+        )
+
+
+def _decoded(
+    split: Any, column: str, size: int, split_name: str, where: str
+) -> Iterator[tuple[npt.NDArray[np.uint8], bool]]:
+    """Pixels (3, H, W) of each row, and whether the image is grey."""
+    import datasets
+
+    if isinstance(split.features[column], datasets.Image):
+        split = split.cast_column(column, datasets.Image(decode=False))
+
+    def decode(numbered: tuple[int, dict[str, Any]]) -> tuple[npt.NDArray[np.uint8], bool]:
+        row, entry = numbered
+        try:
+            data = entry["bytes"]
+            with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
+                return _pixels(image, size)
+        except (UnidentifiedImageError, OSError, ValueError, TypeError, SyntaxError) as error:
+            name = f" ({entry['path']})" if entry and entry.get("path") else ""
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"every image must be readable, but row {row}{name} of split `{split_name}` of {where} is corrupt: "
+                f"{reason}. Repair or remove it."
+            ) from None
+
+    with ThreadPoolExecutor() as pool:
+        row = 0
+        for batch in split.select_columns([column]).iter(batch_size=1000):
+            entries = batch[column]
+            yield from pool.map(decode, enumerate(entries, start=row))
+            row += len(entries)
+
+
+def _pixels(image: Image.Image, size: int) -> tuple[npt.NDArray[np.uint8], bool]:
+    """RGB pixels (3, size, size) of the central square, and whether the image is grey."""
+    grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+    if image.mode.startswith("I"):
+        wide = np.asarray(image, np.int64)
+        image = Image.fromarray(np.uint8(wide >> 8 if wide.max(initial=0) > 255 else wide))
+    image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image, np.uint8).transpose(2, 0, 1), grey

@@ -1,0 +1,141 @@
+"""All evaluated architectures of a run, keyed by architecture id, with their costs; its non-dominated set is the front.
+
+Costs of a network are measured ones where it has been measured, else predictions from the cost table. So that both can
+stand side by side, predictions are multiplied by the median ratio of measured to predicted over the networks measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from devices.measurement import Measurement, Source
+from dnas.losses import Coefficients
+from moo.indicators import Floats, hypervolume, non_dominated
+from search_space.architectures import Architecture
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One evaluated architecture."""
+
+    architecture: Architecture
+    error: float
+    """Error with inherited weights on the selection split, in [0, 1]."""
+    predicted_latency_ms: float
+    """Sum of the cost table's entries."""
+    predicted_energy_mj: float
+    tuple_id: int
+    """The first tuple (by id) whose inner search gave it."""
+    position: int
+    """Its place among that tuple's architectures; 0 is the mode of theta."""
+    coefficients: Coefficients
+    """The coefficients of that tuple."""
+    measurement: Measurement | None = None
+    test_error: float | None = None
+    """Error on the test split; read once, for networks of the final front."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of one entry as the archive compares them, with where they come from."""
+
+    latency_ms: float
+    energy_mj: float
+    latency_source: Source
+    energy_source: Source
+
+
+class Archive:
+    """Evaluated architectures by id, in the order of tuples, whatever the order in which these ended."""
+
+    def __init__(self, reference_point: tuple[float, float, float]) -> None:
+        self.reference_point = reference_point
+        """Error, latency in ms and energy in mJ that hypervolume is relative to."""
+        self._entries: dict[str, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, architecture_id: str) -> bool:
+        return architecture_id in self._entries
+
+    def __getitem__(self, architecture_id: str) -> Entry:
+        return self._entries[architecture_id]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, in the order of tuples and of positions within them."""
+        return tuple(sorted(self._entries.values(), key=lambda entry: (entry.tuple_id, entry.position)))
+
+    def add(self, entry: Entry) -> bool:
+        """Add an entry; an architecture that is there already goes to the earlier tuple. Returns whether it was new."""
+        known = self._entries.get(entry.architecture.id)
+        if known is None:
+            self._entries[entry.architecture.id] = entry
+        elif (entry.tuple_id, entry.position) < (known.tuple_id, known.position):
+            self._entries[entry.architecture.id] = replace(
+                known, tuple_id=entry.tuple_id, position=entry.position, coefficients=entry.coefficients
+            )
+        return known is None
+
+    def set_measurement(self, architecture_id: str, measurement: Measurement) -> None:
+        """Keep what a board measured; a later measurement takes the place of an earlier one."""
+        self._entries[architecture_id] = replace(self._entries[architecture_id], measurement=measurement)
+
+    def set_test_error(self, architecture_id: str, test_error: float) -> None:
+        """Keep the error on the test split."""
+        self._entries[architecture_id] = replace(self._entries[architecture_id], test_error=test_error)
+
+    def costs(self, entry: Entry) -> Costs:
+        """Measured costs of an entry, or corrected predictions, which are `modelled`."""
+        if entry.measurement is not None:
+            m = entry.measurement
+            return Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source)
+        latency_ratio, energy_ratio = self._corrections()
+        return Costs(
+            entry.predicted_latency_ms * latency_ratio,
+            entry.predicted_energy_mj * energy_ratio,
+            "modelled",
+            "modelled",
+        )
+
+    def objectives(self, entries: Iterable[Entry] | None = None) -> Floats:
+        """Error, latency in ms and energy in mJ of the entries (by default all), shape (N, 3)."""
+        chosen = self.entries if entries is None else tuple(entries)
+        rows = [(entry.error, costs.latency_ms, costs.energy_mj) for entry in chosen for costs in [self.costs(entry)]]
+        return np.array(rows, np.float64).reshape(-1, 3)
+
+    def front(self) -> tuple[Entry, ...]:
+        """The non-dominated entries, best accuracy first."""
+        entries = self.entries
+        chosen = [entries[index] for index in non_dominated(self.objectives())]
+        return tuple(sorted(chosen, key=lambda entry: (entry.error, self.costs(entry).latency_ms)))
+
+    def hypervolume(self) -> float:
+        """Share of the box up to the reference point that the archive dominates, in [0, 1]."""
+        return hypervolume(self.objectives(), np.array(self.reference_point))
+
+    def _corrections(self) -> tuple[float, float]:
+        measured = [(entry, entry.measurement) for entry in self._entries.values() if entry.measurement is not None]
+        if not measured:
+            return 1.0, 1.0
+        return (
+            statistics.median(m.latency_ms / entry.predicted_latency_ms for entry, m in measured),
+            statistics.median(m.energy_mj / entry.predicted_energy_mj for entry, m in measured),
+        )
+
+
+def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:
+    """Hypervolume after each evaluated architecture, all with the cost table's predictions, in the order given."""
+    points: list[tuple[float, float, float]] = []
+    history = []
+    for entry in entries:
+        points.append((entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj))
+        keep = non_dominated(np.array(points))
+        points = [points[index] for index in keep]
+        history.append(hypervolume(np.array(points), np.array(reference_point)))
+    return history

@@ -1,0 +1,129 @@
+"""What a run is made of. Importing this is quick: the command line is made from `SearchConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Find the accuracy / latency / energy Pareto front of a board.
+
+    With no options at all it searches `fbnet-micro` on scikit-learn's digits and measures on this machine.
+    """
+
+    dataset: str = "digits"
+    """`digits`, a local path, or a name on the Hugging Face hub."""
+    space: str = "fbnet-micro"
+    """A preset (see `python scripts/describe.py --help`) or a .yaml file (docs/search_spaces.md)."""
+    device: str = "host"
+    """Board to measure on. `host` is this machine."""
+    population: int = 8
+    """Coefficient tuples in a generation."""
+    generations: int = 4
+    """Generations of NSGA-II."""
+    samples: int = 4
+    """Architectures sampled from each tuple's theta, besides its mode."""
+    pretrain_epochs: int | None = None
+    """Passes over the weights split in pre-training; by default as many as make about 2,500 steps, 3 to 80."""
+    pretrain_lr: float = 0.1
+    """Peak learning rate of pre-training."""
+    pretrain_batch: int = 64
+    """Images in a step of pre-training."""
+    theta_steps: int = 60
+    """Gradient steps on theta in each inner search."""
+    theta_batch: int = 64
+    """Images in a theta step."""
+    entropy_weight: float = 0.02
+    """Reward for spread-out theta."""
+    loss: Literal["additive", "multiplicative"] = "additive"
+    """Form of the hardware-aware loss; `multiplicative` is FBNet's."""
+    weight_sharing: Literal["shared", "separate"] = "shared"
+    """One masked superkernel a layer, or separate weights for each candidate as FBNet has."""
+    alpha: Bounds = (0.02, 20.0)
+    """Lowest and highest alpha, the weight of latency."""
+    beta: Bounds = (0.3, 2.0)
+    """Lowest and highest beta, the exponent of latency."""
+    gamma: Bounds = (0.002, 2.0)
+    """Lowest and highest gamma, the weight of energy."""
+    delta: Bounds = (0.3, 2.0)
+    """Lowest and highest delta, the exponent of energy."""
+    flip: bool | None = None
+    """Whether training images are mirrored at random; by default only where images have colour."""
+    measure: bool = True
+    """Whether networks are measured on the board; without, all costs are modelled and labelled so."""
+    cost_table: str | None = None
+    """Cost table to start from (as in a run folder) instead of profiling the board."""
+    threads: int = 1
+    """Threads of the runtime on the board."""
+    seed: int = 0
+    """Seed of everything random."""
+    workers: int | None = None
+    """Inner searches at the same time; by default one for each GPU, else one for each CPU core."""
+    threads_per_worker: int = 1
+    """CPU threads of each inner search."""
+    address: str | None = None
+    """Ray cluster to join (`auto`, `ray://host:port`); by default one is started on this machine."""
+    dashboard: bool = True
+    """Whether a started Ray has its dashboard."""
+    out: str | None = None
+    """Run folder to make; by default runs/<data set>-<space>-<time>."""
+    resume: str | None = None
+    """Run folder to go on with; its settings are taken over."""
+    quiet: bool = False
+    """Print only the final result."""
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("population", 4), ("generations", 1), ("samples", 0), ("theta_steps", 1), ("theta_batch", 2),
+            ("pretrain_batch", 2), ("threads", 1), ("threads_per_worker", 1), ("seed", 0),
+        ):  # fmt: skip
+            _check_least(name, getattr(self, name), least)
+        if self.pretrain_epochs is not None:
+            _check_least("pretrain_epochs", self.pretrain_epochs, 0)
+        if self.workers is not None:
+            _check_least("workers", self.workers, 1)
+        if not (math.isfinite(self.pretrain_lr) and self.pretrain_lr > 0):
+            raise ValueError(f"`--pretrain-lr > 0` must hold, but got {self.pretrain_lr}.")
+        if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
+            raise ValueError(f"`--entropy-weight >= 0` must hold, but got {self.entropy_weight}.")
+        for name in ("alpha", "beta", "gamma", "delta"):
+            low, high = getattr(self, name)
+            if not (0 < low < high < math.inf):
+                raise ValueError(f"`0 < lowest < highest` must hold for `--{name}`, but got {low:g} {high:g}.")
+        if self.out is not None and self.resume is not None and self.out != self.resume:
+            raise ValueError(
+                f"`--resume` goes on in its own folder, but got --out {self.out} and --resume {self.resume}; "
+                "leave `--out` away."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return dataclasses.asdict(self)
+
+
+EXECUTION_SETTINGS = frozenset({"workers", "address", "dashboard", "out", "resume", "quiet"})
+"""Settings that do not change what a run finds, and may differ when it is resumed."""
+
+
+def config_from_json(content: dict[str, Any]) -> SearchConfig:
+    """Settings as `SearchConfig.to_json` wrote them.
+
+    Raises:
+        ValueError: if a setting is unknown or out of range.
+    """
+    known = {field.name for field in dataclasses.fields(SearchConfig)}
+    if unknown := set(content) - known:
+        raise ValueError(f"settings must be among {', '.join(sorted(known))}, but got {', '.join(sorted(unknown))}.")
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    return SearchConfig(**values)
+
+
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"`--{name.replace('_', '-')} >= {least}` must hold, but got {value}.")

@@ -1,0 +1,134 @@
+"""What happens in a run, for whoever looks on: the live view, TensorBoard, tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from devices.measurement import Measurement
+from dnas.pretraining import PretrainRecord
+from moo.archive import Entry
+from moo.jobs import TupleJob, TupleResult
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """All inputs were checked and the run folder is there."""
+
+    folder: str
+    resumed: bool
+    dashboard_url: str | None
+    """Address of the Ray dashboard, if there is one."""
+    description: tuple[tuple[str, str], ...]
+    """What is searched on what: pairs of a word and its value."""
+    generations: int
+    population: int
+    pretrain_epochs: int
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """A stage other than the search itself moves on: `loading`, `profiling`, `measuring`, `delivering`."""
+
+    stage: str
+    done: int
+    total: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class PretrainEpoch:
+    """An epoch of pre-training ended."""
+
+    record: PretrainRecord
+    total: int
+
+
+@dataclass(frozen=True)
+class GenerationStarted:
+    """A generation was asked for."""
+
+    number: int
+    """From 1."""
+    tuples: int
+    already_done: int
+    """Tuples whose results a resumed run took from the store."""
+
+
+@dataclass(frozen=True)
+class TupleStarted:
+    """A worker took a tuple."""
+
+    job: TupleJob
+
+
+@dataclass(frozen=True)
+class TupleDone:
+    """An inner search and its evaluations ended."""
+
+    result: TupleResult
+    new_architectures: int
+
+
+@dataclass(frozen=True)
+class TupleFailed:
+    """A tuple failed; the search goes on without it."""
+
+    job: TupleJob
+    traceback: str
+
+
+@dataclass(frozen=True)
+class NetworkMeasured:
+    """A board measured a network."""
+
+    architecture_id: str
+    measurement: Measurement
+    waiting: int
+    """Networks that still wait for the board."""
+
+
+@dataclass(frozen=True)
+class MeasuringFailed:
+    """A board could not measure a network; its costs stay predictions."""
+
+    architecture_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FrontChanged:
+    """State of the archive after new results."""
+
+    front: tuple[Entry, ...]
+    costs: tuple[tuple[float, float], ...]
+    """Latency in ms and energy in mJ of each entry of the front."""
+    hypervolume: float
+    evaluations: int
+    """Architectures in the archive."""
+    tuples: int
+    """Tuples that have ended, failed ones too."""
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """Everything is written."""
+
+    folder: str
+    seconds: float
+
+
+Event = (
+    RunStarted
+    | StageProgress
+    | PretrainEpoch
+    | GenerationStarted
+    | TupleStarted
+    | TupleDone
+    | TupleFailed
+    | NetworkMeasured
+    | MeasuringFailed
+    | FrontChanged
+    | RunFinished
+)
+Listener = Callable[[Event], None]

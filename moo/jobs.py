@@ -1,0 +1,295 @@
+"""What workers do, free of Ray: pre-train a supernet, search one tuple, deliver one network.
+
+A worker is a `Workbench`: the supernet and the splits, held once. Results depend on the job alone, not on the worker.
+Shape suffixes: L layers, O operators, T steps.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+
+from devices.cost_table import CostTable
+from dnas.costs import OperatorCosts
+from dnas.inner_search import ThetaResult, ThetaSettings, search_theta
+from dnas.losses import LOSSES, Coefficients
+from dnas.pretraining import PretrainRecord, Pretraining, PretrainSettings, mixed_paths, sampled_path
+from dnas.relaxation import mode_indices, sample_indices
+from dnas.supernet import Supernet, WeightSharing, build_supernet
+from evaluation.accuracy import classification, inherited_network
+from evaluation.splits import Augmentation, ImageBatches, Splits
+from search_space.architectures import architecture_from_indices
+from search_space.spaces import FBNetSpace
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that a worker is set up with."""
+
+    space: FBNetSpace
+    splits: Splits
+    weight_sharing: WeightSharing
+    augmentation: Augmentation
+    theta: ThetaSettings
+    samples: int
+    """Architectures sampled from each theta, besides its mode."""
+    seed: int
+    threads: int
+    """CPU threads of torch."""
+
+
+@dataclass(frozen=True)
+class TupleJob:
+    """Search theta for one tuple of coefficients, and evaluate architectures drawn from it."""
+
+    id: int
+    generation: int
+    coefficients: Coefficients
+
+
+@dataclass(frozen=True)
+class EvaluatedArchitecture:
+    """One architecture that an inner search gave."""
+
+    indices: tuple[int, ...]
+    """Index of each layer's operator in the space's candidates."""
+    error: float
+    """Error with inherited weights on the selection split, in [0, 1]."""
+    cross_entropy: float
+    """Cross-entropy on the selection split, in nats."""
+    latency_ms: float
+    """Predicted by the cost table."""
+    energy_mj: float
+    """Predicted by the cost table."""
+
+
+@dataclass(frozen=True)
+class TupleResult:
+    """What a tuple gave."""
+
+    job: TupleJob
+    architectures: tuple[EvaluatedArchitecture, ...]
+    """The mode of theta first, then the samples that differ."""
+    chosen: int
+    """Index of the architecture with the least loss under the tuple's own coefficients; it stands for the tuple."""
+    theta: ThetaResult
+    seconds: float
+    """Duration of the inner search and its evaluations."""
+
+
+@dataclass(frozen=True)
+class DeliveryJob:
+    """Hand out one network: weights with recalibrated statistics, and its error on the test split."""
+
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DeliveryResult:
+    """A network of the final front."""
+
+    job: DeliveryJob
+    weights: Arrays
+    """State of the stand-alone network, by name."""
+    test_error: float
+    """Error on the test split, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """A job that raised, or whose worker died."""
+
+    job: TupleJob | DeliveryJob
+    traceback: str
+
+
+Job = TupleJob | DeliveryJob
+Outcome = TupleResult | DeliveryResult | JobFailure
+
+
+class Backend(Protocol):
+    """Where jobs run: in this process, or under Ray."""
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Address of a dashboard, if there is one."""
+
+    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
+
+    def run(
+        self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+    ) -> Iterator[Outcome]:
+        """Run jobs; yields outcomes as they come, in any order."""
+
+    def close(self) -> None:
+        """Stop all workers."""
+
+
+class InProcessBackend:
+    """Runs jobs one after another in this process; implements `Backend`."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.dashboard_url: str | None = None
+        self._bench = bench
+        self._workbench = Workbench(bench)
+
+    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """See `Backend.pretrain`."""
+        return pretraining_epochs(self._bench, settings, state, torch.device("cpu"))
+
+    def run(
+        self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+    ) -> Iterator[Outcome]:
+        """See `Backend.run`."""
+        load_supernet(self._workbench.supernet, supernet)
+        for job in jobs:
+            on_start(job)
+            try:
+                yield self._workbench.run(job, costs)
+            except Exception:
+                yield JobFailure(job, traceback.format_exc())
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+@dataclass
+class Workbench:
+    """A supernet and the splits, ready for jobs."""
+
+    bench: Bench
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        torch.set_num_threads(self.bench.threads)
+        splits = self.bench.splits
+        self.supernet = new_supernet(self.bench).to(self.device)
+        self.theta_batches = self._batches("theta", augmented=True)
+        self.selection = self._batches("selection")
+        self.recalibration = ImageBatches(splits.weights, splits, device=self.device)
+
+    def run(self, job: Job, costs: CostTable) -> Outcome:
+        """Do one job."""
+        if isinstance(job, TupleJob):
+            return self.search(job, costs)
+        return self.deliver(job)
+
+    def search(self, job: TupleJob, costs: CostTable) -> TupleResult:
+        """Search theta for the job's coefficients, and evaluate its mode and samples."""
+        start = time.monotonic()
+        rng = np.random.default_rng(np.random.SeedSequence(self.bench.seed, spawn_key=(1, job.id)))
+        latency = OperatorCosts(torch.from_numpy(costs.latency_ms).float(), costs.fixed_latency_ms)
+        energy = OperatorCosts(torch.from_numpy(costs.energy_mj).float(), costs.fixed_energy_mj)
+        theta = search_theta(
+            self.supernet, self.theta_batches, latency, energy, job.coefficients, self.bench.theta, rng
+        )
+        theta_LO = torch.from_numpy(theta.theta_LO)
+        drawn = [mode_indices(theta_LO)]
+        drawn += [sample_indices(theta_LO, rng) for _ in range(self.bench.samples)]
+        evaluated = tuple(self._evaluate(indices, costs) for indices in dict.fromkeys(drawn))
+        losses = [
+            _loss(self.bench.theta, item, job.coefficients, latency.reference(), energy.reference())
+            for item in evaluated
+        ]
+        return TupleResult(job, evaluated, int(np.argmin(losses)), theta, time.monotonic() - start)
+
+    def deliver(self, job: DeliveryJob) -> DeliveryResult:
+        """Weights of one network, and its error on the test split."""
+        network = self._network(job.indices)
+        test_error, _ = classification(network, self._batches("test"))
+        weights = {name: value.cpu().contiguous().numpy() for name, value in network.state_dict().items()}
+        return DeliveryResult(job, weights, test_error)
+
+    def _evaluate(self, indices: tuple[int, ...], costs: CostTable) -> EvaluatedArchitecture:
+        error, cross_entropy = classification(self._network(indices), self.selection)
+        return EvaluatedArchitecture(indices, error, cross_entropy, costs.latency_of(indices), costs.energy_of(indices))
+
+    def _network(self, indices: tuple[int, ...]) -> torch.nn.Module:
+        space = self.bench.space
+        graph = space.graph(architecture_from_indices(space, indices).operators)
+        state = self.supernet.sub_network_state(indices)
+        return inherited_network(graph, state, self.recalibration, device=self.device)
+
+    def _batches(self, name: str, *, augmented: bool = False) -> ImageBatches:
+        splits = self.bench.splits
+        return ImageBatches(
+            getattr(splits, name),
+            splits,
+            augmentation=self.bench.augmentation if augmented else None,
+            device=self.device,
+        )
+
+
+def new_supernet(bench: Bench) -> Supernet:
+    """A supernet with the fresh weights that belong to the run's seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(np.random.SeedSequence(bench.seed, spawn_key=(0,)).generate_state(1)[0]))
+        return build_supernet(bench.space, bench.weight_sharing)
+
+
+def load_supernet(supernet: Supernet, state: bytes) -> None:
+    """Load a supernet's weights from safetensors."""
+    supernet.load_state_dict(safetensors.torch.load(state))
+
+
+def pretraining_epochs(
+    bench: Bench, settings: PretrainSettings, state: bytes | None, device: torch.device
+) -> Iterator[tuple[PretrainRecord, bytes]]:
+    """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
+    pretraining = _new_pretraining(bench, settings, device)
+    if state is not None:
+        pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
+    while pretraining.epochs_done < settings.epochs:
+        record = pretraining.run_epoch()
+        buffer = io.BytesIO()
+        torch.save(pretraining.state(), buffer)
+        yield record, buffer.getvalue()
+
+
+def pretrained_weights(state: bytes) -> bytes:
+    """The supernet's weights of a saved state of pre-training, as safetensors."""
+    weights = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["weights"]
+    return bytes(safetensors.torch.save({name: value.contiguous() for name, value in weights.items()}))
+
+
+def untrained_weights(bench: Bench) -> bytes:
+    """The fresh supernet's weights, as safetensors: what pre-training starts from."""
+    return bytes(safetensors.torch.save(new_supernet(bench).state_dict()))
+
+
+def _new_pretraining(bench: Bench, settings: PretrainSettings, device: torch.device) -> Pretraining:
+    """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
+    source = ImageBatches(bench.splits.weights, bench.splits, augmentation=bench.augmentation, device=device)
+    supernet = new_supernet(bench).to(device)
+    forward = sampled_path if bench.weight_sharing == "shared" else mixed_paths
+    return Pretraining(supernet, source, settings, seed=bench.seed, forward=forward)
+
+
+def _loss(
+    settings: ThetaSettings,
+    item: EvaluatedArchitecture,
+    coefficients: Coefficients,
+    latency_reference: float,
+    energy_reference: float,
+) -> float:
+    """The tuple's own loss of one architecture, with its cross-entropy on the selection split."""
+    return float(
+        LOSSES[settings.loss](
+            torch.tensor(item.cross_entropy),
+            torch.tensor(item.latency_ms / latency_reference),
+            torch.tensor(item.energy_mj / energy_reference),
+            coefficients,
+        )
+    )

@@ -1,0 +1,171 @@
+"""Everything that a run needs, checked before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import math
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from devices.cost_table import CostTable, check_fits, read_cost_table
+from devices.device import Device, MeasurementError, open_device
+from devices.measurement import Board, MeasureSettings
+from dnas.inner_search import ThetaSettings
+from dnas.pretraining import PretrainSettings
+from evaluation.image_data import load_images
+from evaluation.splits import Augmentation, Splits, split_data
+from moo.config import SearchConfig
+from moo.jobs import Bench
+from moo.run_folder import RunFolder, check_same_settings, new_folder
+from search_space.spaces import FBNetSpace, space_named
+
+DEFAULT_STEPS = 2500
+DEFAULT_EPOCHS = (3, 80)
+_PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Checked inputs of a run."""
+
+    config: SearchConfig
+    folder: RunFolder
+    resumed: bool
+    space: FBNetSpace
+    splits: Splits
+    device: Device | None
+    """The board, or None if nothing is to be measured."""
+    board: Board | None
+    cost_table: CostTable | None
+    """The table that the user gave."""
+
+    @property
+    def pretraining(self) -> PretrainSettings:
+        """Settings of pre-training, with the default number of epochs worked out."""
+        config = self.config
+        epochs = config.pretrain_epochs
+        if epochs is None:
+            steps = max(1, len(self.splits.weights) // config.pretrain_batch)
+            epochs = min(max(math.ceil(DEFAULT_STEPS / steps), DEFAULT_EPOCHS[0]), DEFAULT_EPOCHS[1])
+        return PretrainSettings(epochs, batch_size=config.pretrain_batch, lr=config.pretrain_lr)
+
+    @property
+    def bench(self) -> Bench:
+        """What every worker is set up with."""
+        config = self.config
+        flip = not self.splits.grey if config.flip is None else config.flip
+        theta = ThetaSettings(
+            config.theta_steps, config.theta_batch, entropy_weight=config.entropy_weight, loss=config.loss
+        )
+        return Bench(
+            space=self.space,
+            splits=self.splits,
+            weight_sharing=config.weight_sharing,
+            augmentation=Augmentation(crop_padding=self.space.input_size // 8, flip=flip),
+            theta=theta,
+            samples=config.samples,
+            seed=config.seed,
+            threads=config.threads_per_worker,
+        )
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the run is made from, for `config.json`."""
+        splits = self.splits
+        return {
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "space": dataclasses.asdict(self.space),
+            "dataset": {
+                "fingerprint": splits.fingerprint,
+                "classes": list(splits.class_names),
+                "mean": list(splits.mean_C),
+                "std": list(splits.std_C),
+                "images": {name: len(getattr(splits, name)) for name in ("weights", "theta", "selection", "test")},
+            },
+            "pretraining": dataclasses.asdict(self.pretraining),
+            "board": None if self.board is None else dataclasses.asdict(self.board),
+            "machine": {"system": platform.platform(), "python": platform.python_version()},
+            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        }
+
+
+def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> Preparation:
+    """Check all settings and load all inputs; nothing is written.
+
+    Args:
+        config: the settings; with `resume`, those of the run.
+        on_loading: called with images decoded and in all.
+
+    Raises:
+        ValueError: for every kind of bad input.
+    """
+    saved_origin: dict[str, Any] | None = None
+    if config.resume is not None:
+        folder = RunFolder(Path(config.resume).expanduser())
+        saved, saved_origin = folder.read_config()
+        check_same_settings(config, saved)
+    else:
+        folder = new_folder(config)
+    space = _space(config)
+    table = None
+    if config.cost_table is not None:
+        table = read_cost_table(Path(config.cost_table).expanduser())
+        check_fits(table, space)
+    device, board = _board(config)
+    splits = split_data(load_images(config.dataset, size=space.input_size, on_progress=on_loading), config.seed)
+    space = space.with_classes(len(splits.class_names))
+    if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
+        raise ValueError(
+            f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
+            f"{len(splits.theta)} images and --pretrain-batch {config.pretrain_batch} for {len(splits.weights)}."
+        )
+    if saved_origin is not None:
+        _check_same_inputs(saved_origin, space, splits, config.dataset)
+    return Preparation(config, folder, saved_origin is not None, space, splits, device, board, table)
+
+
+def _space(config: SearchConfig) -> FBNetSpace:
+    if config.space == "nas-bench-201":
+        raise ValueError(
+            "`--space` must be a space with a supernet, but `nas-bench-201` is for the tabular benchmark only; "
+            "use an `fbnet-` preset or a .yaml file."
+        )
+    return space_named(config.space)
+
+
+def _board(config: SearchConfig) -> tuple[Device | None, Board | None]:
+    device = open_device(config.device, MeasureSettings(threads=config.threads))
+    if not config.measure:
+        device.close()
+        return None, None
+    try:
+        return device, device.describe()
+    except MeasurementError as error:
+        device.close()
+        raise ValueError(
+            f"`--device` must name a board that answers, but {config.device!r} does not: {error}"
+        ) from None
+
+
+def _check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:
+    if origin["dataset"]["fingerprint"] != splits.fingerprint:
+        raise ValueError(
+            f"a run must be resumed with its own images, but those of {dataset!r} are not the ones it was made with."
+        )
+    saved = _plain(origin["space"])
+    if saved != _plain(dataclasses.asdict(space)):
+        raise ValueError(
+            f"a run must be resumed with its own search space, but that of {space.name!r} was changed since."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """The same with tuples as lists, as JSON has them."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,34 @@
+"""Numbers as people read them: three digits, units, and where they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from devices.measurement import SOURCES, Source
+
+
+def short(value: float) -> str:
+    """A number with three significant digits and, from 0.0001 to a million, no exponent."""
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as a percentage with two decimals, or three significant digits where it is tiny."""
+    return f"{short(100 * share) if 0 < share < 1e-3 else f'{100 * share:.2f}'} %"
+
+
+def sources_text(sources: Iterable[Source]) -> str:
+    """The sources that occur, each once: `measured and modelled`."""
+    present = set(sources)
+    return " and ".join(source for source in SOURCES if source in present)
+
+
+def cost_label(quantity: str, unit: str, sources: Iterable[Source]) -> str:
+    """Label of an axis or a column: `latency (ms, measured)`."""
+    return f"{quantity} ({', '.join(part for part in (unit, sources_text(sources)) if part)})"

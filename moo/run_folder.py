@@ -1,0 +1,143 @@
+"""Paths of a run folder; creating one, and checking one that is to be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, and what the run was made from."""
+        return self.path / "config.json"
+
+    @property
+    def store(self) -> Path:
+        """The SQLite database."""
+        return self.path / "search.sqlite"
+
+    @property
+    def cost_table(self) -> Path:
+        """The cost table that the search uses."""
+        return self.path / "cost_table.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the supernet's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def pretraining(self) -> Path:
+        """State of pre-training after its last finished epoch."""
+        return self.checkpoints / "pretraining.pt"
+
+    @property
+    def supernet(self) -> Path:
+        """Weights of the pre-trained supernet."""
+        return self.checkpoints / "supernet.safetensors"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.md"
+
+    @property
+    def front(self) -> Path:
+        """The front as JSON."""
+        return self.path / "front.json"
+
+    @property
+    def networks(self) -> Path:
+        """Folder with one folder for each network of the front."""
+        return self.path / "front"
+
+    def write_config(self, config: SearchConfig, origin: dict[str, Any]) -> None:
+        """Write the settings and what the run was made from (`origin`: resolved values, versions, fingerprints)."""
+        content = {"settings": config.to_json(), "origin": origin}
+        write_atomically(self.config, (json.dumps(content, indent=1) + "\n").encode())
+
+    def read_config(self) -> tuple[SearchConfig, dict[str, Any]]:
+        """Settings and origin of the run.
+
+        Raises:
+            ValueError: if the folder is no run, or its settings cannot be read.
+        """
+        rule = "`--resume` must name the folder of a run"
+        if not self.path.is_dir():
+            raise ValueError(f"{rule}, but {str(self.path)!r} is no folder.")
+        if not self.config.is_file():
+            raise ValueError(f"{rule}, but {str(self.path)!r} holds no config.json.")
+        try:
+            content = json.loads(self.config.read_text())
+            return config_from_json(content["settings"]), dict(content["origin"])
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
+
+
+def new_folder(config: SearchConfig) -> RunFolder:
+    """The folder that a new run is to have; it is not made yet.
+
+    Raises:
+        ValueError: if it is there already and not empty, or cannot be made.
+    """
+    if config.out is None:
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = Path("runs") / f"{Path(config.dataset).stem}-{Path(config.space).stem}-{stamp}"
+    else:
+        path = Path(config.out).expanduser()
+    if path.is_dir() and any(path.iterdir()):
+        what = "already holds a run" if (path / "config.json").exists() else "is not empty"
+        raise ValueError(
+            f"`--out` must name a new folder, but {str(path)!r} {what}; choose another, or go on with a run by --resume."
+        )
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
+    parent = next(candidate for candidate in path.absolute().parents if candidate.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"`--out` must lie in a folder that can be written to, but {str(parent)!r} cannot.")
+    return RunFolder(path)
+
+
+def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
+    """Check that a run is resumed with the settings that it was made with.
+
+    Raises:
+        ValueError: naming the first setting that differs.
+    """
+    saved_values, given_values = saved.to_json(), given.to_json()
+    for name in saved_values.keys() - EXECUTION_SETTINGS:
+        if saved_values[name] != given_values[name]:
+            raise ValueError(
+                f"a run must be resumed with its own settings, but it was made with {name}={saved_values[name]} and got "
+                f"{name}={given_values[name]}; leave `--{name.replace('_', '-')}` away, or start a new run."
+            )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,229 @@
+"""The SQLite store of a run: what resume, plots, reports and other programs read.
+
+Tables: `tuples` (coefficients, outcome, course of the inner search), `architectures`, `evaluations` (which tuple gave
+which architectures), `measurements`, `events`. Everything that belongs together is written in one transaction, so a
+run killed at any instant loses nothing that had ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from devices.measurement import Measurement
+from dnas.inner_search import StepRecord, ThetaResult
+from dnas.losses import Coefficients
+from moo.archive import Archive, Entry
+from moo.evolution import Objectives
+from moo.jobs import TupleJob, TupleResult
+from search_space.architectures import Architecture, architecture_from_indices, architecture_of
+from search_space.spaces import FBNetSpace
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tuples (
+    id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
+    alpha REAL NOT NULL, beta REAL NOT NULL, gamma REAL NOT NULL, delta REAL NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    architecture_id TEXT, error REAL, latency_ms REAL, energy_mj REAL,
+    seconds REAL, traceback TEXT, records TEXT, theta BLOB, date TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS architectures (
+    id TEXT PRIMARY KEY, operators TEXT NOT NULL, error REAL NOT NULL, cross_entropy REAL NOT NULL,
+    latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, test_error REAL);
+CREATE TABLE IF NOT EXISTS evaluations (
+    tuple_id INTEGER NOT NULL REFERENCES tuples (id), position INTEGER NOT NULL,
+    architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (tuple_id, position));
+CREATE TABLE IF NOT EXISTS measurements (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, architecture_id TEXT NOT NULL REFERENCES architectures (id),
+    latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, board TEXT NOT NULL, date TEXT NOT NULL, content TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class StoredTuple:
+    """A tuple that has ended."""
+
+    job: TupleJob
+    objectives: Objectives | None
+    """Of the architecture that stands for it, with predicted costs; None if it failed."""
+    architecture_id: str | None
+    seconds: float
+    traceback: str | None
+
+
+class Store:
+    """One connection to a run's database; use it from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        with self._transaction():
+            for statement in _SCHEMA.split(";"):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def add_result(self, result: TupleResult, space: FBNetSpace) -> None:
+        """Keep a tuple's outcome, its architectures and the course of its inner search."""
+        architectures = [architecture_from_indices(space, item.indices) for item in result.architectures]
+        chosen = result.architectures[result.chosen]
+        values = (
+            "done",
+            architectures[result.chosen].id,
+            chosen.error,
+            chosen.latency_ms,
+            chosen.energy_mj,
+            result.seconds,
+            None,
+            json.dumps([dataclasses.astuple(record) for record in result.theta.records]),
+            _packed(result.theta),
+        )
+        with self._transaction():
+            self._insert_tuple(result.job, values)
+            for position, (item, architecture) in enumerate(zip(result.architectures, architectures, strict=True)):
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO architectures VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                    (
+                        architecture.id,
+                        json.dumps(architecture.operators),
+                        item.error,
+                        item.cross_entropy,
+                        item.latency_ms,
+                        item.energy_mj,
+                    ),
+                )
+                self._connection.execute(
+                    "INSERT INTO evaluations VALUES (?, ?, ?)", (result.job.id, position, architecture.id)
+                )
+
+    def add_failure(self, job: TupleJob, traceback: str) -> None:
+        """Keep that a tuple failed, and why."""
+        with self._transaction():
+            self._insert_tuple(job, ("failed", None, None, None, None, None, traceback, None, None))
+
+    def add_measurement(self, architecture_id: str, measurement: Measurement) -> None:
+        """Keep one measurement; all are kept, the last one counts."""
+        m = measurement
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO measurements (architecture_id, latency_ms, energy_mj, board, date, content) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (architecture_id, m.latency_ms, m.energy_mj, m.board, m.date, json.dumps(m.to_json())),
+            )
+
+    def set_test_error(self, architecture_id: str, test_error: float) -> None:
+        """Keep a network's error on the test split."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE architectures SET test_error = ? WHERE id = ?", (test_error, architecture_id)
+            )
+
+    def add_event(self, kind: str, **content: object) -> None:
+        """Keep something that happened, with its time."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO events (date, kind, content) VALUES (?, ?, ?)", (_now(), kind, json.dumps(content))
+            )
+
+    def events(self) -> list[tuple[str, str, dict[str, object]]]:
+        """Date, kind and content of all events, oldest first."""
+        rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
+        return [(date, kind, json.loads(content)) for date, kind, content in rows]
+
+    def tuples(self) -> dict[int, StoredTuple]:
+        """All tuples that have ended, by id."""
+        rows = self._connection.execute(
+            "SELECT id, generation, alpha, beta, gamma, delta, status, error, latency_ms, energy_mj, "
+            "architecture_id, seconds, traceback FROM tuples ORDER BY id"
+        )
+        stored = {}
+        for number, generation, alpha, beta, gamma, delta, status, error, latency, energy, chosen, took, trace in rows:
+            job = TupleJob(number, generation, Coefficients(alpha, beta, gamma, delta))
+            objectives = (error, latency, energy) if status == "done" else None
+            stored[number] = StoredTuple(job, objectives, chosen, took or 0.0, trace)
+        return stored
+
+    def theta(self, tuple_id: int) -> ThetaResult:
+        """The course of a tuple's inner search.
+
+        Raises:
+            ValueError: if that tuple has none.
+        """
+        row = self._connection.execute("SELECT records, theta FROM tuples WHERE id = ?", (tuple_id,)).fetchone()
+        if row is None or row[0] is None:
+            raise ValueError(f"a tuple must have ended well to have a theta, but tuple {tuple_id} has not.")
+        with np.load(io.BytesIO(row[1])) as arrays:
+            records = tuple(StepRecord(*figures) for figures in json.loads(row[0]))
+            return ThetaResult(arrays["theta_LO"], records, arrays["probs_TLO"])
+
+    def fill(self, archive: Archive, space: FBNetSpace) -> None:
+        """Put all architectures with their measurements and test errors into an archive."""
+        rows = self._connection.execute(
+            "SELECT a.id, a.operators, a.error, a.latency_ms, a.energy_mj, a.test_error, e.tuple_id, e.position, "
+            "t.alpha, t.beta, t.gamma, t.delta FROM evaluations e JOIN architectures a ON a.id = e.architecture_id "
+            "JOIN tuples t ON t.id = e.tuple_id ORDER BY e.tuple_id, e.position"
+        )
+        for _, operators, error, latency, energy, test_error, tuple_id, position, *coefficients in rows:
+            architecture = architecture_of(space, tuple(json.loads(operators)))
+            archive.add(
+                Entry(
+                    architecture, error, latency, energy, tuple_id, position, Coefficients(*coefficients),
+                    test_error=test_error,
+                )
+            )  # fmt: skip
+        for architecture_id, content in self._connection.execute(
+            "SELECT architecture_id, content FROM measurements ORDER BY id"
+        ):
+            archive.set_measurement(architecture_id, Measurement.from_json(json.loads(content)))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection:
+            yield
+
+    def _insert_tuple(self, job: TupleJob, outcome: tuple[object, ...]) -> None:
+        c = job.coefficients
+        self._connection.execute(
+            "INSERT INTO tuples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (job.id, job.generation, c.alpha, c.beta, c.gamma, c.delta, *outcome, _now()),
+        )
+
+
+def entries_of(result: TupleResult, space: FBNetSpace) -> list[Entry]:
+    """The archive entries that a tuple's outcome gives."""
+    entries = []
+    for position, item in enumerate(result.architectures):
+        architecture: Architecture = architecture_from_indices(space, item.indices)
+        entries.append(
+            Entry(
+                architecture, item.error, item.latency_ms, item.energy_mj, result.job.id, position,
+                result.job.coefficients,
+            )
+        )  # fmt: skip
+    return entries
+
+
+def _packed(theta: ThetaResult) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, theta_LO=theta.theta_LO, probs_TLO=theta.probs_TLO)
+    return buffer.getvalue()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,149 @@
+"""Jobs under Ray: actors that hold the supernet and the splits once. The only module that imports Ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from devices.cost_table import CostTable
+from dnas.pretraining import PretrainRecord, PretrainSettings
+from moo.jobs import Bench, Job, JobFailure, Outcome, Workbench, load_supernet, pretraining_epochs
+
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+import ray
+
+POLL_SECONDS = 0.2
+
+
+class RayBackend:
+    """Runs jobs on the CPUs or GPUs of one machine or of a cluster; implements `moo.jobs.Backend`."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        *,
+        workers: int | None = None,
+        address: str | None = None,
+        dashboard: bool = True,
+        workbench: Callable[[Bench, torch.device], Workbench] = Workbench,
+    ) -> None:
+        """Start Ray, or join a cluster.
+
+        Args:
+            bench: what every worker is set up with; it goes to the object store once.
+            workers: jobs at the same time; by default one for each GPU, else one for each CPU core.
+            address: of the cluster to join; by default Ray is started on this machine.
+            dashboard: whether a started Ray has its dashboard.
+            workbench: makes what does the jobs on a worker.
+
+        Raises:
+            ValueError: if no cluster answers at that address.
+        """
+        self._started = not ray.is_initialized()
+        self.dashboard_url = _start(address, workers, dashboard) if self._started else None
+        resources = ray.cluster_resources()
+        gpus = int(resources.get("GPU", 0))
+        self.workers = workers if workers is not None else max(1, gpus or int(resources.get("CPU", 1)))
+        self._options = {"num_cpus": 1, "num_gpus": gpus / self.workers if gpus else 0}
+        self._bench = ray.put(bench)
+        self._workbench = workbench
+        self._actors: list[Any] = []
+
+    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """See `moo.jobs.Backend.pretrain`; it has one GPU, or all cores of one machine."""
+        gpus = 1 if self._options["num_gpus"] else 0
+        task = _pretrain.options(num_cpus=1, num_gpus=gpus)
+        for reference in task.remote(self._bench, settings, state):
+            yield ray.get(reference)
+
+    def run(
+        self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+    ) -> Iterator[Outcome]:
+        """See `moo.jobs.Backend.run`; a worker that dies fails its job and is replaced."""
+        waiting = deque(jobs)
+        while len(self._actors) < min(self.workers, len(jobs)):
+            self._actors.append(self._new_actor())
+        shared = (ray.put(costs), ray.put(supernet))
+        idle = deque(self._actors)
+        running: dict[Any, tuple[Any, Job]] = {}
+        while waiting or running:
+            while waiting and idle:
+                actor, job = idle.popleft(), waiting.popleft()
+                running[actor.run.remote(job, *shared)] = (actor, job)
+                on_start(job)
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
+            for reference in ready:
+                actor, job = running.pop(reference)
+                try:
+                    outcome: Outcome = ray.get(reference)
+                except ray.exceptions.RayError:
+                    outcome = JobFailure(job, f"The worker died.\n{traceback.format_exc()}")
+                    self._actors.remove(actor)
+                    actor = self._new_actor()
+                    self._actors.append(actor)
+                idle.append(actor)
+                yield outcome
+
+    def close(self) -> None:
+        """Stop all workers, and Ray if it was started here."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors.clear()
+        if self._started:
+            ray.shutdown()
+
+    def _new_actor(self) -> Any:
+        return _Worker.options(**self._options).remote(self._bench, self._workbench)
+
+
+def _start(address: str | None, workers: int | None, dashboard: bool) -> str | None:
+    """Start or join Ray; returns the dashboard's address."""
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        cpus = max(os.cpu_count() or 1, workers or 1)
+        options |= {"num_cpus": cpus, "include_dashboard": dashboard, "address": "local"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"`--address` must be that of a running Ray cluster, but got {address!r}: {reason}") from None
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _torch_device() -> torch.device:
+    return torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
+
+
+@ray.remote
+class _Worker:
+    """One actor."""
+
+    def __init__(self, bench: Bench, workbench: Callable[[Bench, torch.device], Workbench]) -> None:
+        self._workbench = workbench(bench, _torch_device())
+
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+        """Do one job; whatever it raises comes back as a failure."""
+        try:
+            load_supernet(self._workbench.supernet, supernet)
+            return self._workbench.run(job, costs)
+        except Exception:
+            return JobFailure(job, traceback.format_exc())
+
+
+@ray.remote(num_returns="streaming")
+def _pretrain(bench: Bench, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+    device = _torch_device()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield from pretraining_epochs(bench, settings, state, device)

@@ -1,0 +1,67 @@
+"""The edge that all scripts share: options from a dataclass, and errors that a user can read.
+
+A script ends in `if __name__ == "__main__": run(main)`. Nothing heavy is imported here, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+
+import tyro
+
+Config = TypeVar("Config")
+
+
+def parse(
+    config_type: type[Config],
+    argv: Sequence[str] | None = None,
+    *,
+    default: Config | None = None,
+    description: str | None = None,
+) -> Config:
+    """A config from the command line: one flat option a field, with hyphens for underscores.
+
+    Exits with 0 after `--help`, and with 2 and a short text on stderr where the options are wrong.
+
+    Args:
+        config_type: a dataclass with a docstring a field, checked in its `__post_init__`.
+        argv: the arguments, by default those of the process.
+        default: values of options that are not given, instead of the class's own.
+        description: text at the top of `--help`, by default the docstring of `config_type`.
+
+    Raises:
+        ValueError: what `__post_init__` of the config raised.
+    """
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                config_type,
+                args=argv,
+                default=default,
+                description=description,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+            )
+    except SystemExit as stop:
+        if isinstance(stop.__context__, ValueError):
+            raise stop.__context__ from None
+        sys.stderr.write(errors.getvalue())
+        raise
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call a script's `main` and exit with what it returns (None means 0).
+
+    A `ValueError` is the user's to mend: it becomes one line on stderr and exit code 2. Other exceptions are ours,
+    and keep their traceback.
+    """
+    try:
+        code = main()
+    except ValueError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        code = 2
+    sys.exit(code or 0)

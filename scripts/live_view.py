@@ -1,0 +1,193 @@
+"""What a search looks like in a terminal: progress, workers, board, front, time left. A listener of `moo.events`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from moo import events
+
+FRONT_ROWS = 14
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+class LiveView:
+    """Shows a run while it goes on; without a terminal, it prints a line for each larger step instead."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description:<15}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._header: list[tuple[str, str]] = []
+        self._generations = self._population = self._generation = 0
+        self._tuples_this_run = self._tuples_done = self._running = self._failed = self._measured = self._waiting = 0
+        self._search_started: float | None = None
+        self._front: events.FrontChanged | None = None
+        self._hypervolumes: list[float] = []
+        self._live = Live(self, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveView:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def loading(self, done: int, total: int) -> None:
+        """Images decoded so far."""
+        self(events.StageProgress("loading", done, total))
+
+    def __call__(self, event: events.Event) -> None:
+        """Take in one event."""
+        match event:
+            case events.RunStarted():
+                self._run_started(event)
+            case events.StageProgress(stage, done, total, detail):
+                self._show(stage, done, total, detail)
+            case events.PretrainEpoch(record, total):
+                detail = f"loss {record.loss:.3f}  accuracy of sampled paths {record.accuracy:.1%}"
+                self._show("pre-training", record.epoch, total, detail)
+            case events.GenerationStarted(number, tuples, already_done):
+                self._generation_started(number, tuples, already_done)
+            case events.TupleStarted():
+                self._running += 1
+            case events.TupleDone(result, new):
+                self._tuple_ended()
+                self._log(
+                    f"tuple {result.job.id}: {len(result.architectures)} architectures, {new} new, {result.seconds:.1f} s"
+                )
+            case events.TupleFailed(job, trace):
+                self._failed += 1
+                self._tuple_ended()
+                self._console.print(f"[red]tuple {job.id} failed; the search goes on without it[/]\n{escape(trace)}")
+            case events.NetworkMeasured(identifier, measurement, waiting):
+                self._measured += 1
+                self._waiting = waiting
+                self._log(f"measured {identifier}: {measurement.latency_ms:.3f} ms")
+            case events.MeasuringFailed(identifier, reason):
+                self._console.print(f"[yellow]{identifier} could not be measured: {escape(reason)}[/]")
+            case events.FrontChanged():
+                self._front = event
+                self._hypervolumes.append(event.hypervolume)
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = []
+        if self._header:
+            parts.append(Panel(_pairs(self._header), title="Pareto search", title_align="left"))
+        parts.append(self._progress)
+        if self._search_started is not None:
+            parts.append(_pairs(self._figures()))
+        if self._front is not None and self._front.front:
+            parts.append(_front_table(self._front))
+        return Group(*parts)
+
+    def _run_started(self, event: events.RunStarted) -> None:
+        self._generations, self._population = event.generations, event.population
+        self._header = [
+            *event.description,
+            ("run folder", event.folder),
+            ("Ray dashboard", event.dashboard_url or "none"),
+            ("TensorBoard", f"tensorboard --logdir {event.folder}/tensorboard"),
+        ]
+        if not self._console.is_terminal:
+            for word, value in self._header:
+                self._console.print(f"{word}: {escape(value)}")
+
+    def _generation_started(self, number: int, tuples: int, already_done: int) -> None:
+        self._generation = number
+        self._tuples_done += already_done
+        if self._search_started is None:
+            self._search_started = time.monotonic()
+        self._show("search", self._tuples_done, self._generations * self._population, f"generation {number}")
+
+    def _tuple_ended(self) -> None:
+        self._running -= 1
+        self._tuples_done += 1
+        self._tuples_this_run += 1
+        detail = f"generation {self._generation} of {self._generations}"
+        self._show("search", self._tuples_done, self._generations * self._population, detail, quiet=True)
+
+    def _figures(self) -> list[tuple[str, str]]:
+        board = f"{self._measured} measured, {self._waiting} waiting"
+        tuples = f"{self._tuples_done} done, {self._running} running, {self._failed} failed"
+        figures = [("tuples", tuples), ("networks", board)]
+        if self._front is not None:
+            value = f"{self._front.hypervolume:.4f}  {sparkline(self._hypervolumes)}"
+            figures += [
+                ("architectures", f"{self._front.evaluations}, {len(self._front.front)} on the front"),
+                ("hypervolume", value),
+            ]
+        figures.append(("time left", self._time_left()))
+        return figures
+
+    def _time_left(self) -> str:
+        left = self._generations * self._population - self._tuples_done
+        if not self._tuples_this_run or self._search_started is None:
+            return "not known yet"
+        seconds = (time.monotonic() - self._search_started) / self._tuples_this_run * left
+        return f"about {int(seconds // 60)} min {int(seconds % 60):02d} s of search"
+
+    def _show(self, stage: str, done: int, total: int, detail: str, *, quiet: bool = False) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=detail)
+        self._progress.update(self._tasks[stage], completed=done, total=total, detail=escape(detail))
+        if not quiet and stage in ("pre-training", "search"):
+            self._log(f"{stage} {done}/{total} {detail}")
+
+    def _log(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, markup=False, highlight=False)
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """The last values as a row of bars, from the least to the greatest of them."""
+    shown = list(values)[-width:]
+    low, high = min(shown, default=0.0), max(shown, default=0.0)
+    span = (high - low) or 1.0
+    return "".join(_BARS[1 + round((value - low) / span * (len(_BARS) - 2))] for value in shown)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for word, value in pairs:
+        table.add_row(f"[dim]{word}[/]", escape(value))
+    return table
+
+
+def _front_table(state: events.FrontChanged) -> Table:
+    table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2))
+    for column in ("architecture", "error", "latency ms", "", "energy mJ", ""):
+        table.add_column(column, justify="left" if column in ("architecture", "") else "right")
+    rows = list(zip(state.front, state.costs, strict=True))
+    for entry, (latency_ms, energy_mj) in rows[:FRONT_ROWS]:
+        measurement = entry.measurement
+        table.add_row(
+            entry.architecture.id,
+            f"{entry.error:.4f}",
+            f"{latency_ms:.3f}",
+            measurement.latency_source if measurement else "modelled",
+            f"{energy_mj:.3f}",
+            measurement.energy_source if measurement else "modelled",
+        )
+    if len(rows) > FRONT_ROWS:
+        table.add_row(f"... and {len(rows) - FRONT_ROWS} more", "", "", "", "", "")
+    return table

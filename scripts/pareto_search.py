@@ -1,0 +1,77 @@
+"""Find the accuracy / latency / energy Pareto front of a board."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from moo.config import SearchConfig
+from moo.run_folder import RunFolder
+from scripts.command_line import parse, run
+
+
+def read_command_line(argv: Sequence[str]) -> SearchConfig:
+    """The settings; with `--resume`, those of the run, unless given again."""
+    default = None
+    for place, word in enumerate(argv):
+        if word == "--resume" and place + 1 < len(argv) or word.startswith("--resume="):
+            folder = word.partition("=")[2] or argv[place + 1]
+            saved, _ = RunFolder(Path(folder).expanduser()).read_config()
+            default = dataclasses.replace(saved, out=None, resume=None, quiet=False)
+    return parse(SearchConfig, argv, default=default)
+
+
+def main() -> int:
+    """Run or resume a search."""
+    config = read_command_line(sys.argv[1:])
+
+    # Late, so that `--help` and mistakes in the options are answered at once.
+    from rich.console import Console
+
+    from moo.outputs import write_pictures_and_report
+    from moo.preparation import prepare
+    from moo.search import SearchFailedError, run_search
+    from moo.tensorboard import TensorBoardWriter
+    from moo.workers import RayBackend
+    from scripts.front_table import front_table
+    from scripts.live_view import LiveView
+
+    console = Console(quiet=config.quiet)
+    folder: Path | None = None
+    try:
+        with LiveView(console) as view:
+            preparation = prepare(config, on_loading=view.loading)
+            folder = preparation.folder.path
+            backend = RayBackend(
+                preparation.bench, workers=config.workers, address=config.address, dashboard=config.dashboard
+            )
+            writer = TensorBoardWriter(preparation.folder.tensorboard)
+            try:
+                archive = run_search(preparation, backend, lambda event: (view(event), writer(event), None)[-1])
+            finally:
+                writer.close()
+                backend.close()
+            write_pictures_and_report(preparation, archive)
+    except KeyboardInterrupt:
+        there = folder is not None and (folder / "config.json").exists()
+        remedy = f"Go on with: python scripts/pareto_search.py --resume {folder}" if there else "Nothing was written."
+        sys.stderr.write(f"\nStopped; nothing that had ended is lost. {remedy}\n")
+        return 130
+    except SearchFailedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    result = Console()
+    result.print(front_table(archive.front(), [archive.costs(entry) for entry in archive.front()]))
+    result.print(
+        f"Pictures: {folder}/plots   Report: {folder}/report.md   Networks: {folder}/front\n"
+        f"Look at how it was found: tensorboard --logdir {folder}/tensorboard",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,20 @@
+import pytest
+
+from devices.device import open_device
+from devices.host import HostDevice
+from devices.measurement import MeasureSettings
+
+
+def test_the_host_opens_by_name():
+    device = open_device("host", MeasureSettings())
+    try:
+        assert isinstance(device, HostDevice)
+        assert device.shares_host
+    finally:
+        device.close()
+
+
+def test_an_unknown_board_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="must be one of host, but got 'toaster'") as error:
+        open_device("toaster", MeasureSettings())
+    assert "\n" not in str(error.value)

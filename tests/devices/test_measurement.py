@@ -1,0 +1,57 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from devices.measurement import Measurement, MeasureSettings
+
+MEASUREMENT = Measurement(
+    latency_ms=1.5,
+    median_ms=1.6,
+    iqr_ms=0.1,
+    runs=200,
+    energy_mj=7.5,
+    latency_source="measured",
+    energy_source="modelled",
+    board="host (a processor)",
+    runtime="onnxruntime 1.20.0",
+    threads=2,
+    clock_mhz=None,
+    date="2026-01-02T03:04:05+00:00",
+    reliable=True,
+)
+
+
+def test_json_and_back():
+    assert Measurement.from_json(json.loads(json.dumps(MEASUREMENT.to_json()))) == MEASUREMENT
+
+
+def test_missing_and_unknown_keys_are_named():
+    content = MEASUREMENT.to_json()
+    del content["runs"]
+    content["colour"] = "red"
+    with pytest.raises(ValueError, match=r"lacks \['runs'\] and has \['colour'\]"):
+        Measurement.from_json(content)
+
+
+def test_an_unknown_source_is_refused():
+    with pytest.raises(ValueError, match="one of measured, modelled, published, but got 'guessed'"):
+        replace(MEASUREMENT, energy_source="guessed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"threads": 0}, "`threads` must be a whole number of at least 1, but got 0"),
+        ({"threads": 1.5}, "`threads` must be a whole number"),
+        ({"warmup_runs": -1}, "`warmup_runs` must be a whole number of at least 0"),
+        ({"min_runs": 0}, "`min_runs` must be a whole number of at least 1"),
+        ({"min_runs": 20, "max_runs": 10}, "`max_runs >= min_runs` must hold"),
+        ({"min_seconds": -0.1}, "`min_seconds >= 0` must hold"),
+        ({"min_seconds": float("nan")}, "`min_seconds >= 0` must hold"),
+        ({"timeout_seconds": 0.3}, "`timeout_seconds > min_seconds` must hold"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, rule):
+    with pytest.raises(ValueError, match=rule):
+        MeasureSettings(**settings)

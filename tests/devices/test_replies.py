@@ -1,0 +1,55 @@
+import pytest
+
+from devices.device import MeasurementError
+from devices.measurement import Board, MeasureSettings
+from devices.power import PowerModel
+from devices.replies import board_from_reply, measurement_from_reply
+
+BOARD = Board("host", "a processor", "Linux", "onnxruntime 1.20.0", threads=2, clock_mhz=None)
+POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
+REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "energy_mj": None, "clock_mhz": 1500.0}
+
+
+def measurement(**changes):
+    return measurement_from_reply(REPLY | changes, BOARD, MeasureSettings(threads=2), POWER)
+
+
+def test_the_latency_is_the_low_quantile():
+    assert (measurement().latency_ms, measurement().median_ms) == (2.0, 2.1)
+    assert measurement().latency_source == "measured"
+
+
+def test_without_a_meter_the_energy_is_modelled():
+    assert (measurement().energy_mj, measurement().energy_source) == (4.0 * 2.0 * 2, "modelled")
+
+
+def test_with_a_meter_the_energy_is_measured():
+    metered = measurement(energy_mj=3.5)
+    assert (metered.energy_mj, metered.energy_source) == (3.5, "measured")
+
+
+@pytest.mark.parametrize(("iqr_ms", "reliable"), [(0.5, True), (0.6, False)])
+def test_a_wide_spread_is_flagged(iqr_ms, reliable):
+    assert measurement(iqr_ms=iqr_ms).reliable is reliable
+
+
+def test_the_board_is_described():
+    reply = {"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None}
+    assert board_from_reply(reply, name="host", threads=2) == BOARD
+    assert BOARD.label == "host (a processor)"
+
+
+@pytest.mark.parametrize("changes", [{"p5_ms": None}, {"p5_ms": "2"}, {"runs": True}, {"iqr_ms": float("nan")}])
+def test_a_reply_without_a_number_is_refused(changes):
+    with pytest.raises(MeasurementError, match=f"finite number `{next(iter(changes))}`"):
+        measurement(**changes)
+
+
+def test_a_latency_of_zero_is_refused():
+    with pytest.raises(MeasurementError, match="above 0 ms"):
+        measurement(p5_ms=0)
+
+
+def test_a_description_without_a_text_is_refused():
+    with pytest.raises(MeasurementError, match="text `model`"):
+        board_from_reply({}, name="host", threads=1)

@@ -1,0 +1,103 @@
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from scripts.command_line import parse, run
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Inner options."""
+
+    pop_size: int = 8
+    """Individuals."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Search for fronts."""
+
+    method: Literal["dnas", "random"] = "dnas"
+    """How."""
+    batch_size: int = 4
+    """Images a step."""
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"`batch_size >= 1` must hold, but got {self.batch_size}.")
+
+
+def test_options_are_flat_with_hyphens() -> None:
+    assert parse(Config, []) == Config()
+    assert parse(Config, ["--batch-size", "2", "--pop-size", "3", "--method", "random"]) == Config(
+        "random", 2, Inner(3)
+    )
+
+
+def test_arguments_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["search.py", "--batch-size", "2"])
+    assert parse(Config).batch_size == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--bad", "3"], "Unrecognized options: --bad"),
+        (["--batch-size", "many"], "--batch-size"),
+        (["--method", "best"], "'best'"),
+        (["--batch-size"], "--batch-size"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_a_short_text(
+    argv: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(Config, argv)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.out == ""
+    assert text in captured.err
+    assert "Traceback" not in captured.err
+    assert len(captured.err.splitlines()) <= 12
+
+
+def test_help_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(Config, ["--help"], description="All about fronts.")
+    out = capsys.readouterr().out
+    assert not stop.value.code
+    assert "All about fronts." in out
+    assert "Images a step." in out
+    assert "--pop-size" in out
+
+
+def test_a_config_that_refuses_its_values_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"^`batch_size >= 1` must hold, but got 0\.$"):
+        parse(Config, ["--batch-size", "0"])
+
+
+def test_run_turns_a_value_error_into_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise ValueError("`x` must be\n  even, but got 3.")
+
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: `x` must be even, but got 3.\n"
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
+def test_run_exits_with_what_main_returns(returned: int | None, code: int) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(lambda: returned)
+    assert stop.value.code == code
+
+
+def test_run_lets_other_exceptions_through() -> None:
+    def main() -> None:
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError):
+        run(main)
