@@ -2,9 +2,11 @@
 
 relaxation    theta, Gumbel-softmax, temperature schedule, sampling of architectures
 costs         expected latency and energy as plain tensors
+batches       what is needed of data
 losses        the hardware-aware losses: additive (default) and FBNet's multiplicative one
 supernet      the interface of supernets; builds either form
 superkernel   one masked superkernel a layer (default)
+depthwise     depthwise convolution with a quick gradient on small maps
 separate      separate weights for each candidate (FBNet as published)
 pretraining   trains a supernet's weights with sampled paths or mixed paths
 inner_search  searches theta for one tuple of coefficients

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dnas.depthwise import depthwise_conv
 from dnas.supernet import Supernet
 from search_space.operators import Operator
 from search_space.spaces import FBNetSpace, Layer
@@ -156,7 +157,7 @@ class _SuperkernelBlock(nn.Module):
         if operator.groups > 1:
             y = y[:, shuffle_order(hidden, operator.groups).to(y.device)]
         y = torch.relu_(batch_norm(y, self.expand_scale[:hidden], self.expand_shift[:hidden]))
-        y = F.conv2d(y, depthwise, stride=self.layer.stride, padding=operator.kernel // 2, groups=hidden)
+        y = depthwise_conv(y, depthwise, self.layer.stride)
         y = torch.relu_(batch_norm(y, self.depthwise_scale[:hidden], self.depthwise_shift[:hidden]))
         y = F.conv2d(y, project, groups=operator.groups)
         y = batch_norm(y, self.project_scale, self.project_shift)
@@ -186,9 +187,7 @@ class _SuperkernelBlock(nn.Module):
         depthwise = self.depthwise_weight * kernel_K.view(1, 1, *self.depthwise_weight.shape[-2:])
         y = F.conv2d(x_BCHW, self.expand_weight * expand_EI[:, :, None, None])
         y = torch.relu_(batch_norm(y, self.expand_scale, self.expand_shift))
-        y = F.conv2d(
-            y, depthwise, stride=self.layer.stride, padding=depthwise.shape[-1] // 2, groups=depthwise.shape[0]
-        )
+        y = depthwise_conv(y, depthwise, self.layer.stride)
         y = torch.relu(batch_norm(y, self.depthwise_scale, self.depthwise_shift)) * channels_E[None, :, None, None]
         y = F.conv2d(y, self.project_weight * project_CE[:, :, None, None])
         return batch_norm(y, self.project_scale, self.project_shift)

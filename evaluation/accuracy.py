@@ -13,7 +13,7 @@ from search_space.graphs import Graph
 from search_space.networks import Network
 
 RECALIBRATION_IMAGES = 1024
-EVALUATION_BATCH = 250
+EVALUATION_BATCH = 64
 
 
 def inherited_network(

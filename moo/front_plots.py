@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from mpl_toolkits.mplot3d import Axes3D
 
@@ -23,13 +23,28 @@ from moo.archive import Archive, Costs
 from moo.indicators import Floats, non_dominated
 from moo.plot_labels import place_labels
 from moo.plot_style import (
-    BLUE, COLOUR_MAP, FAINT, GREY, INK, dress, legend_marker, marker_of, new_figure, plain_log_ticks, provenance,
+    BLUE,
+    COLOUR_MAP,
+    FAINT,
+    INK,
+    dress,
+    legend_marker,
+    marker_of,
+    new_figure,
+    plain_log_ticks,
+    provenance,
     spans_widely,
 )  # fmt: skip
 from moo.quantities import cost_label, percent, short
 
 ERROR_LABEL = "error on the selection split (%)"
 _NAMES = ("error", "latency", "energy")
+_PLANES: tuple[tuple[int, int, Callable[[Costs], str]], ...] = (
+    (1, 0, lambda costs: costs.latency_source),
+    (2, 0, lambda costs: costs.energy_source),
+    (1, 2, provenance),
+)
+"""Columns of the horizontal and the vertical axis, and where what is shown comes from."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +79,8 @@ class Evaluated:
         """Number of networks, and which of them are measured."""
         measured = sum(network.costs.latency_source == "measured" for network in self.front)
         return (
-            f"{len(self.all)} networks evaluated with inherited weights, {len(self.front)} on the front, "
-            f"latency of {measured} of these measured"
+            f"{len(self.all)} network{'s' * (len(self.all) != 1)} evaluated with inherited weights; "
+            f"{len(self.front)} on the front, of which {measured} measured for latency"
         )
 
 
@@ -86,46 +101,45 @@ def latency_error_figure(networks: Evaluated, *, space: str) -> Figure:
         networks: front and dominated networks.
         space: name of the search space, for the title.
     """
-    figure = new_figure(10, 6.4, f"Accuracy against latency: the Pareto front of {space}", networks.summary)
+    figure = new_figure(10, 6.4, f"Error against latency: the Pareto front of {space}", networks.summary)
     axes = figure.add_subplot()
     dress(axes, _label(1, networks.all), ERROR_LABEL)
     energies = [network.costs.energy_mj for network in networks.front]
     scale = ScalarMappable(Normalize(min(energies, default=0), max(energies, default=1)), COLOUR_MAP)
-    _draw_plane(axes, networks, 1, 0, colours=[scale.to_rgba(energy) for energy in energies], size=95)
+    colours = scale.to_rgba(np.array(energies))
+    _draw_plane(axes, networks, 1, 0, colours=list(colours), size=95)
     _scale_axis(axes, "x", [network.costs.latency_ms for network in networks.all])
     bar = figure.colorbar(scale, ax=axes, pad=0.015, aspect=32)
     bar.set_label(_label(2, networks.front), fontsize=10)
     bar.ax.tick_params(labelsize=9)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    _legend(axes, networks, lambda costs: costs.latency_source, what="latency ", colour="#3B528B", line=True)
+    bar.outline.set_visible(False)
+    handles = _handles(networks, lambda costs: costs.latency_source, what="latency ", colour="#3B528B")
+    axes.legend(handles=[*handles, _step_handle()], fontsize=9, loc="upper right", edgecolor="#DDDDDD")
     _annotate(axes, networks)
     return figure
 
 
 def projections_figure(networks: Evaluated) -> Figure:
     """The three two-dimensional projections, each with the line of its own front."""
-    figure = new_figure(14, 5, "The front in its three projections", networks.summary)
-    planes: tuple[tuple[int, int, Callable[[Costs], str], str], ...] = (
-        (1, 0, lambda costs: costs.latency_source, "latency "),
-        (2, 0, lambda costs: costs.energy_source, "energy "),
-        (1, 2, provenance, ""),
-    )
-    for axes, (x, y, origin, what) in zip(figure.subplots(1, 3), planes, strict=True):
+    figure = new_figure(14, 5.4, "The front in its three projections", networks.summary)
+    for axes, (x, y, origin) in zip(figure.subplots(1, 3), _PLANES, strict=True):
         dress(axes, _label(x, networks.all), _label(y, networks.all))
         _draw_plane(axes, networks, x, y, colours=[BLUE] * len(networks.front), size=48, origin=origin)
         for name, column in (("x", x), ("y", y)):
             if column:
                 _scale_axis(axes, name, [network.coordinates[column] for network in networks.all])
         axes.set_title(f"{_NAMES[y]} against {_NAMES[x]}", fontsize=10.5, loc="left", color=INK)
-        _legend(axes, networks, origin, what=what, colour=BLUE, line=True)
+    by_label = {h.get_label(): h for _, _, origin in _PLANES for h in _handles(networks, origin, what="", colour=BLUE)}
+    handles = [by_label[label] for label in sorted(by_label, key=lambda label: (str(label)[0] != "f", str(label)))]
+    figure.legend(handles=[*handles, _step_handle()], loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure
 
 
 def space_figure(networks: Evaluated) -> Figure:
     """Error, latency and energy in three dimensions; a thin stem leads from each front network to the floor."""
-    figure = new_figure(9, 7.4, "The front in three dimensions", networks.summary)
+    figure = new_figure(9, 7.2, "The front in three dimensions", networks.summary)
     figure.set_layout_engine("none")
-    axes = figure.add_axes((0.0, 0.02, 0.92, 0.88), projection="3d")
+    axes = figure.add_axes((0.0, -0.01, 0.95, 0.93), projection="3d")
     assert isinstance(axes, Axes3D)
     wide = [spans_widely([network.coordinates[column] for network in networks.all]) for column in (1, 2)]
     front, dominated = (_space_points(group, wide) for group in (networks.front, networks.dominated))
@@ -134,7 +148,7 @@ def space_figure(networks: Evaluated) -> Figure:
         for origin in sorted({provenance(network.costs) for network in group}):
             chosen = points[[provenance(network.costs) == origin for network in group]]
             look = {"color": BLUE, "s": 62, "alpha": 1.0} if on_front else {"color": FAINT, "s": 20, "alpha": 0.55}
-            axes.scatter(*chosen.T, marker=marker_of(origin), depthshade=False, edgecolors="white", lw=0.5, **look)  # type: ignore[misc, arg-type]
+            axes.scatter(*chosen.T, marker=marker_of(origin), depthshade=False, edgecolors="white", lw=0.5, **look)
     for x, y, z in front:
         axes.plot([x, x], [y, y], [floor, z], color=BLUE, linewidth=0.7, alpha=0.4)
     for axis, column in ((axes.xaxis, 1), (axes.yaxis, 2)):
@@ -145,8 +159,13 @@ def space_figure(networks: Evaluated) -> Figure:
     axes.set_zlabel(ERROR_LABEL, fontsize=9.5, labelpad=8)
     axes.tick_params(labelsize=8)
     axes.view_init(elev=22, azim=-58)
-    axes.set_box_aspect((1, 1, 0.82), zoom=0.92)
-    _legend(axes, networks, provenance, what="", colour=BLUE, line=False)
+    axes.set_box_aspect((1, 1, 0.82), zoom=0.96)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis._axinfo["grid"].update(color="#DDDDDD", linewidth=0.7)
+    figure.legend(
+        handles=_handles(networks, provenance, what="", colour=BLUE),
+        loc="upper left", bbox_to_anchor=(0.005, 0.915), fontsize=9, frameon=False,
+    )  # fmt: skip
     return figure
 
 
@@ -174,11 +193,13 @@ def _draw_plane(
         marker = marker_of(origin_name)
         if faint:
             points = np.array(faint)
-            axes.scatter(points[:, x], points[:, y], s=size / 2.6, marker=marker, color=FAINT, alpha=0.6, lw=0, zorder=2)
+            axes.scatter(
+                points[:, x], points[:, y], s=size / 2.6, marker=marker, color=FAINT, alpha=0.6, lw=0, zorder=2
+            )
         if strong:
             points = np.array([networks.front[i].coordinates for i in strong])
             axes.scatter(
-                points[:, x], points[:, y], s=size, marker=marker, color=[colours[i] for i in strong],  # type: ignore[misc]
+                points[:, x], points[:, y], s=size, marker=marker, color=[colours[i] for i in strong],
                 edgecolors="white", linewidths=0.9, zorder=4,
             )  # fmt: skip
     line = _plane_front(networks.front, x, y)
@@ -198,19 +219,18 @@ def _scale_axis(axes: Axes, name: str, values: Sequence[float]) -> None:
         plain_log_ticks(axes.xaxis if name == "x" else axes.yaxis, values)
 
 
-def _legend(
-    axes: Axes, networks: Evaluated, origin: Callable[[Costs], str], *, what: str, colour: str, line: bool
-) -> None:
-    handles: list[Line2D | Patch] = []
+def _step_handle() -> Line2D:
+    return Line2D([], [], color=INK, linewidth=1.1, alpha=0.55, label="front of these two objectives")
+
+
+def _handles(networks: Evaluated, origin: Callable[[Costs], str], *, what: str, colour: str) -> list[Line2D]:
+    """Legend entries: front, then dominated networks, one for each origin of their costs."""
+    handles = []
     for group, shade, name in ((networks.front, colour, "front"), (networks.dominated, FAINT, "dominated")):
         for origin_name in sorted({origin(network.costs) for network in group}):
             size = 9 if name == "front" else 6
             handles.append(legend_marker(f"{name}, {what}{origin_name}", marker_of(origin_name), shade, size=size))
-    if line and len(networks.front) > 1:
-        handles.append(Line2D([], [], color=INK, linewidth=1.1, alpha=0.55, label="front of these two objectives"))
-    axes.legend(
-        handles=handles, fontsize=8.5, loc="best", frameon=True, framealpha=0.92, edgecolor="#DDDDDD", labelcolor=INK
-    )
+    return handles
 
 
 def _annotate(axes: Axes, networks: Evaluated, most: int = 5) -> None:
@@ -218,15 +238,26 @@ def _annotate(axes: Axes, networks: Evaluated, most: int = 5) -> None:
     line = _plane_front(networks.front, 1, 0)
     positions = axes.transLimits.transform(axes.transScale.transform(line)) if len(line) else line
     walked = np.concatenate([[0.0], np.hypot(*np.diff(positions, axis=0).T).cumsum()]) if len(line) > 1 else [0.0]
-    wanted = {int(np.argmin(np.abs(walked - stop))) for stop in np.linspace(0, walked[-1], most)} if len(line) else set()
+    wanted = (
+        {int(np.argmin(np.abs(walked - stop))) for stop in np.linspace(0, walked[-1], most)} if len(line) else set()
+    )
     by_place = {network.coordinates[1::-1]: network for network in networks.front}
     chosen = [by_place[(float(line[i, 0]), float(line[i, 1]))] for i in sorted(wanted)]
     place_labels(
         axes,
         [(network.costs.latency_ms, 100 * network.error) for network in chosen],
         [f"{n.id}\n{percent(n.error)}, {short(n.costs.latency_ms)} ms {n.costs.latency_source}" for n in chosen],
-        avoid=[(network.costs.latency_ms, 100 * network.error) for network in networks.all],
+        avoid=[(network.costs.latency_ms, 100 * network.error) for network in networks.all] + _along_steps(line),
     )
+
+
+def _along_steps(line: Floats) -> list[tuple[float, float]]:
+    """Points on the staircase of a front, close enough that no label fits between them."""
+    points = []
+    for (x, y), (next_x, next_y) in pairwise(line):
+        points += [(float(between), float(y)) for between in np.linspace(x, next_x, 24)]
+        points += [(float(next_x), float(between)) for between in np.linspace(y, next_y, 24)]
+    return points
 
 
 def _space_points(networks: Sequence[Network], wide: Sequence[bool]) -> Floats:

@@ -153,11 +153,10 @@ class InProcessBackend:
         self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
         """See `Backend.run`."""
-        load_supernet(self._workbench.supernet, supernet)
         for job in jobs:
             on_start(job)
             try:
-                yield self._workbench.run(job, costs)
+                yield self._workbench.run(job, costs, supernet)
             except Exception:
                 yield JobFailure(job, traceback.format_exc())
 
@@ -176,12 +175,18 @@ class Workbench:
         torch.set_num_threads(self.bench.threads)
         splits = self.bench.splits
         self.supernet = new_supernet(self.bench).to(self.device)
+        self._loaded: bytes | None = None
+        self._known: dict[tuple[int, ...], tuple[float, float]] = {}
         self.theta_batches = self._batches("theta", augmented=True)
         self.selection = self._batches("selection")
         self.recalibration = ImageBatches(splits.weights, splits, device=self.device)
 
-    def run(self, job: Job, costs: CostTable) -> Outcome:
-        """Do one job."""
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+        """Do one job with the supernet's weights given as safetensors."""
+        if supernet != self._loaded:
+            self.supernet.load_state_dict(safetensors.torch.load(supernet))
+            self._loaded = supernet
+            self._known.clear()
         if isinstance(job, TupleJob):
             return self.search(job, costs)
         return self.deliver(job)
@@ -213,7 +218,9 @@ class Workbench:
         return DeliveryResult(job, weights, test_error)
 
     def _evaluate(self, indices: tuple[int, ...], costs: CostTable) -> EvaluatedArchitecture:
-        error, cross_entropy = classification(self._network(indices), self.selection)
+        if indices not in self._known:
+            self._known[indices] = classification(self._network(indices), self.selection)
+        error, cross_entropy = self._known[indices]
         return EvaluatedArchitecture(indices, error, cross_entropy, costs.latency_of(indices), costs.energy_of(indices))
 
     def _network(self, indices: tuple[int, ...]) -> torch.nn.Module:
@@ -237,11 +244,6 @@ def new_supernet(bench: Bench) -> Supernet:
     with torch.random.fork_rng():
         torch.manual_seed(int(np.random.SeedSequence(bench.seed, spawn_key=(0,)).generate_state(1)[0]))
         return build_supernet(bench.space, bench.weight_sharing)
-
-
-def load_supernet(supernet: Supernet, state: bytes) -> None:
-    """Load a supernet's weights from safetensors."""
-    supernet.load_state_dict(safetensors.torch.load(state))
 
 
 def pretraining_epochs(

@@ -14,7 +14,11 @@ import safetensors.numpy
 from devices.onnx_graphs import to_onnx
 from moo.archive import Archive, Entry
 from moo.jobs import Arrays, DeliveryResult
+from moo.plots import write_plots
+from moo.preparation import Preparation
+from moo.report import report_markdown
 from moo.run_folder import RunFolder, write_atomically
+from moo.store import Store
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -65,6 +69,19 @@ def write_front(
         if result is not None:
             _write_network(folder.networks / entry.architecture.id, entry, item, space, result.weights, origin)
     write_atomically(folder.front, (json.dumps(front_json(archive), indent=1) + "\n").encode())
+
+
+def write_pictures_and_report(preparation: Preparation, archive: Archive) -> None:
+    """Write plots/*.png and report.md of a run that has ended."""
+    folder = preparation.folder
+    store = Store(folder.store)
+    try:
+        pictures = write_plots(folder.plots, archive, store, preparation.space)
+        names = [str(path.relative_to(folder.path)) for path in pictures]
+        report = report_markdown(archive, store, preparation.config, preparation.origin, preparation.space, names)
+        write_atomically(folder.report, report.encode())
+    finally:
+        store.close()
 
 
 def _write_network(

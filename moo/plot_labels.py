@@ -11,8 +11,8 @@ from matplotlib.transforms import Bbox
 from moo.plot_style import GREY, INK
 
 FONT_POINTS = 8.0
-_DISTANCES = (14, 26, 42, 62)
-_ANGLES = np.deg2rad([45, 0, 90, 20, 70, -45, 135, 180, -90, 225])
+_DISTANCES = (14, 26, 42, 62, 84)
+_ANGLES = np.deg2rad([225, 200, 250, 45, 20, 70, 90, 280, 300, 135, 160, 0])
 
 
 def place_labels(
@@ -69,7 +69,7 @@ def _align(offset: float, positive: str, near_zero: str, negative: str) -> str:
     return positive if offset > 0 else negative
 
 
-def _box(place: np.ndarray, size: np.ndarray, offset: tuple[float, float]) -> Bbox:  # type: ignore[type-arg]
+def _box(place: np.ndarray, size: np.ndarray, offset: tuple[float, float]) -> Bbox:
     left = {"left": 0.0, "center": 0.5, "right": 1.0}[_align(offset[0], "left", "center", "right")]
     below = {"bottom": 0.0, "center": 0.5, "top": 1.0}[_align(offset[1], "bottom", "center", "top")]
     return Bbox.from_bounds(place[0] - left * size[0], place[1] - below * size[1], size[0], size[1])

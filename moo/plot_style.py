@@ -64,9 +64,11 @@ def spans_widely(values: Sequence[float]) -> bool:
 
 
 def plain_log_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Ticks of a logarithmic axis as plain numbers; at 1, 2 and 5 unless it spans more than two decades."""
-    subs = (1.0, 2.0, 5.0) if max(values) < 100 * min(values) else (1.0,)
+    """Ticks of a logarithmic axis as plain numbers, the fewer the more decades it spans."""
+    span = max(values) / min(values)
+    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if span < 12 else (1.0, 2.0, 5.0) if span < 100 else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_tick_params(which="minor", color=FAINT)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -85,9 +87,7 @@ def marker_of(origin: str) -> str:
 
 def legend_marker(label: str, marker: str, colour: str, *, size: float = 8, edge: str = "white") -> Line2D:
     """A legend entry that shows one marker."""
-    return Line2D(
-        [], [], linestyle="", marker=marker, markersize=size, color=colour, markeredgecolor=edge, label=label
-    )
+    return Line2D([], [], linestyle="", marker=marker, markersize=size, color=colour, markeredgecolor=edge, label=label)
 
 
 def named(value: float, unit: str) -> str:

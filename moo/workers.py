@@ -14,7 +14,7 @@ import torch
 
 from devices.cost_table import CostTable
 from dnas.pretraining import PretrainRecord, PretrainSettings
-from moo.jobs import Bench, Job, JobFailure, Outcome, Workbench, load_supernet, pretraining_epochs
+from moo.jobs import Bench, Job, JobFailure, Outcome, Workbench, pretraining_epochs
 
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -136,8 +136,7 @@ class _Worker:
     def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
         """Do one job; whatever it raises comes back as a failure."""
         try:
-            load_supernet(self._workbench.supernet, supernet)
-            return self._workbench.run(job, costs)
+            return self._workbench.run(job, costs, supernet)
         except Exception:
             return JobFailure(job, traceback.format_exc())
 

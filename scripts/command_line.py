@@ -42,7 +42,7 @@ def parse(
             return tyro.cli(
                 config_type,
                 args=argv,
-                default=default,
+                default=tyro.MISSING_NONPROP if default is None else default,
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
             )

@@ -36,6 +36,11 @@ def test_options_are_flat_with_hyphens() -> None:
     )
 
 
+def test_default_replaces_the_values_of_the_class() -> None:
+    default = Config("random", 2, Inner(3))
+    assert parse(Config, ["--batch-size", "7"], default=default) == Config("random", 7, Inner(3))
+
+
 def test_arguments_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["search.py", "--batch-size", "2"])
     assert parse(Config).batch_size == 2

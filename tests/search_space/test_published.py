@@ -19,9 +19,9 @@ def test_fbnet_a_equals_the_published_counts() -> None:
 @pytest.mark.parametrize(
     ("name", "published_macs", "macs_of_k5_e6_instead", "params"),
     [
-        # Published: 295.561032 M and 382.98448 M. One (B) and two (C) blocks with two stacked 3x3 depthwise convolutions
-        # are k5_e6 here, which adds 25 - 18 = 7 MACs a channel and output position: 192 channels at 28 x 28 in both,
-        # 672 channels at 14 x 14 in C too.
+        # Published: 295.561032 M and 382.98448 M. One (B) and two (C) blocks with two stacked 3x3 depthwise
+        # convolutions are k5_e6 here, which adds 25 - 18 = 7 MACs a channel and output position: 192 channels at
+        # 28 x 28 in both, 672 channels at 14 x 14 in C too.
         ("fbnet-b", 295_561_032, 7 * 192 * 28**2, 4_813_048),
         # timm's `fbnetc_100`, which has k5_e6 there too, has 5,572,200 parameters.
         ("fbnet-c", 382_984_480, 7 * (192 * 28**2 + 672 * 14**2), 5_572_200),

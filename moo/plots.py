@@ -1,0 +1,76 @@
+"""All pictures of a run. Start with `write_plots`; each picture is a function of plain data in the `*_plots` modules.
+
+A modelled number is never shown as a measured one: labels name the sources, and markers differ by source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from moo.architecture_plot import architectures_figure
+from moo.archive import Archive, Costs
+from moo.front_plots import evaluated, latency_error_figure, projections_figure, space_figure
+from moo.search_plots import Bubble, coefficients_figure, hypervolume_figure, theta_figure
+from moo.store import Store
+from search_space.spaces import FBNetSpace
+
+CAPTIONS = {
+    "front_latency_error": "Error against latency; colour is energy.",
+    "front_projections": "The front in its three projections.",
+    "front_3d": "The front in three dimensions.",
+    "architectures": "What the networks of the front are made of, the fastest at the top.",
+    "coefficients": "Which coefficients give which network.",
+    "hypervolume": "Hypervolume against evaluated architectures, with predicted costs.",
+    "theta": "The inner search that gave the most accurate network of the front.",
+}
+"""Caption of each picture by the name of its file; also the order in which they are shown."""
+
+
+def write_plots(folder: Path, archive: Archive, store: Store, space: FBNetSpace) -> list[Path]:
+    """Write all pictures as PNG files.
+
+    Args:
+        folder: where to; made if it is not there.
+        archive: all evaluated architectures.
+        store: of the same run.
+        space: that was searched.
+
+    Returns:
+        The files, in the order of `CAPTIONS`; none if nothing was evaluated.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in _figures(archive, store, space):
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1])
+    return paths
+
+
+def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tuple[str, Figure]]:
+    if not len(archive):
+        return
+    networks, front, tuples = evaluated(archive), archive.front(), store.tuples()
+    yield "front_latency_error", latency_error_figure(networks, space=space.name)
+    yield "front_projections", projections_figure(networks)
+    yield "front_3d", space_figure(networks)
+    yield "architectures", architectures_figure(front, [archive.costs(entry) for entry in front], space)
+    yield "coefficients", coefficients_figure(bubbles(archive, store))
+    generations = {number: stored.job.generation for number, stored in tuples.items()}
+    yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations)
+    best = front[0].tuple_id
+    theta = store.theta(best)
+    yield "theta", theta_figure(theta, space.operators, tuple_id=best, coefficients=tuples[best].job.coefficients)
+
+
+def bubbles(archive: Archive, store: Store) -> list[Bubble]:
+    """One bubble for each tuple that ended well, with measured costs where its architecture was measured."""
+    drawn = []
+    for stored in store.tuples().values():
+        if stored.architecture_id is not None:
+            entry = archive[stored.architecture_id]
+            costs: Costs = archive.costs(entry)
+            drawn.append(Bubble(stored.job.coefficients, entry.error, costs))
+    return drawn

@@ -1,0 +1,160 @@
+"""A search so small that all of its 27 architectures can be evaluated: what the tests of the outer loop share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.cost_table import CostTable
+from devices.device import Device
+from devices.measurement import Measurement
+from devices.replay import ReplayDevice
+from dnas.inner_search import StepRecord, ThetaResult, ThetaSettings
+from dnas.losses import Coefficients
+from evaluation.image_data import ImageData, LabelledImages
+from evaluation.splits import Augmentation, Splits, split_data
+from moo.archive import Entry
+from moo.config import SearchConfig
+from moo.jobs import Bench, EvaluatedArchitecture, TupleJob, TupleResult
+from moo.preparation import Preparation
+from moo.run_folder import RunFolder
+from search_space.architectures import architecture_from_indices
+from search_space.spaces import FBNetSpace, Stage
+
+TINY = FBNetSpace("tiny", 8, 4, 4, 1, (Stage(4, 1, 1), Stage(8, 2, 2)), 8, ("k3_e1", "k3_e6", "skip"))
+
+
+@pytest.fixture(scope="session")
+def space() -> FBNetSpace:
+    """Three layers with three operators each."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def splits() -> Splits:
+    """Noisy 8x8 images of four classes: the brightest quadrant gives the class."""
+    rng = np.random.default_rng(0)
+    labels_N = rng.integers(4, size=400)
+    images_NCHW = rng.integers(0, 170, (400, 3, 8, 8))
+    for image_CHW, label in zip(images_NCHW, labels_N, strict=True):
+        top, left = 4 * (label // 2), 4 * (label % 2)
+        image_CHW[:, top : top + 4, left : left + 4] += 60
+    images = LabelledImages(images_NCHW.astype(np.uint8), labels_N.astype(np.int64))
+    return split_data(ImageData("quadrants", images, None, ("a", "b", "c", "d"), grey=False), seed=0)
+
+
+@pytest.fixture(scope="session")
+def table() -> CostTable:
+    """Costs in which latency and energy disagree, so that the front has three dimensions."""
+    return CostTable(
+        space="tiny",
+        operators=TINY.operators,
+        latency_ms=np.array([[2.0, 5.0, 0.25], [1.0, 4.0, 0.5], [3.0, 6.0, 0.125]]),
+        energy_mj=np.array([[7.0, 4.0, 2.0], [9.0, 8.0, 3.0], [6.0, 8.5, 1.0]]),
+        fixed_latency_ms=1.0,
+        fixed_energy_mj=2.0,
+        latency_source="modelled",
+        energy_source="modelled",
+        board="made up",
+        runtime="none",
+        threads=1,
+        clock_mhz=None,
+        date="",
+        method="a test",
+    )
+
+
+@pytest.fixture(scope="session")
+def bench(splits: Splits) -> Bench:
+    """Set-up of a worker with very short inner searches."""
+    return Bench(TINY, splits, "shared", Augmentation(1, flip=False), ThetaSettings(3, 16), samples=3, seed=0, threads=1)
+
+
+Prepare = Callable[..., Preparation]
+
+
+@pytest.fixture
+def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
+    """Makes the inputs of a search in a temporary folder; keywords change its settings."""
+
+    def prepare(
+        name: str = "run", *, device: Device | None = None, resumed: bool = False, **settings: Any
+    ) -> Preparation:
+        defaults: dict[str, Any] = {
+            "dataset": "quadrants", "space": "tiny", "population": 4, "generations": 2, "samples": 2, "theta_steps": 2,
+            "theta_batch": 16, "pretrain_batch": 32, "pretrain_epochs": 2, "measure": device is not None,
+        }  # fmt: skip
+        config = SearchConfig(**(defaults | settings))
+        board = None if device is None else device.describe()
+        return Preparation(config, RunFolder(tmp_path / name), resumed, TINY, splits, device, board, table)
+
+    return prepare
+
+
+@pytest.fixture
+def replay() -> Callable[..., ReplayDevice]:
+    """Makes a board whose latencies hang on the network's form alone, and disagree with the table."""
+
+    def make(*, shares_host: bool = True) -> ReplayDevice:
+        return ReplayDevice(lambda model: 0.5 + len(model) % 97 / 10, shares_host=shares_host)
+
+    return make
+
+
+EntryOf = Callable[..., Entry]
+
+
+@pytest.fixture
+def entry_of() -> EntryOf:
+    """Makes an entry of an archive from three operator indices, error, and predicted costs."""
+
+    def make(
+        indices: tuple[int, int, int],
+        error: float = 0.5,
+        latency_ms: float = 1.0,
+        energy_mj: float = 1.0,
+        *,
+        tuple_id: int = 0,
+        position: int = 0,
+        measurement: Measurement | None = None,
+    ) -> Entry:
+        architecture = architecture_from_indices(TINY, indices)
+        coefficients = Coefficients(1.0 + tuple_id, 1.0, 1.0, 1.0)
+        return Entry(architecture, error, latency_ms, energy_mj, tuple_id, position, coefficients, measurement)
+
+    return make
+
+
+@pytest.fixture
+def measurement_of() -> Callable[..., Measurement]:
+    """Makes a measurement of a latency in ms, with twice as much energy in mJ."""
+
+    def make(latency_ms: float, *, iqr_ms: float = 0.0, reliable: bool = True) -> Measurement:
+        return Measurement(
+            latency_ms, latency_ms, iqr_ms, 50, 2 * latency_ms, "measured", "modelled", "bench board", "none", 1, None,
+            "2000-01-01T00:00:00+00:00", reliable,
+        )  # fmt: skip
+
+    return make
+
+
+ResultOf = Callable[..., TupleResult]
+
+
+@pytest.fixture
+def result_of() -> ResultOf:
+    """Makes the outcome of a tuple that gave these architectures (three operator indices each)."""
+
+    def make(tuple_id: int, *indices: tuple[int, ...], chosen: int = 0) -> TupleResult:
+        rng = np.random.default_rng(tuple_id)
+        job = TupleJob(tuple_id, tuple_id // 4, Coefficients(*(float(value) for value in rng.random(4) + 0.1)))
+        architectures = tuple(EvaluatedArchitecture(item, sum(item) / 7, 0.3, 1 + item[0], 2.0 + item[1]) for item in indices)
+        theta_LO = rng.random((3, 3), np.float32)
+        theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)
+        return TupleResult(job, architectures, chosen, theta, 0.25)
+
+    return make
