@@ -23,6 +23,19 @@ class BatchSource(Protocol):
 
 
 def endless_batches(source: BatchSource, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Pass after pass, for as long as asked."""
+    """Pass after pass, of whole batches only: BatchNorm takes its statistics from them.
+
+    Args:
+        source: at least `batch_size` images.
+        batch_size: images a batch.
+        rng: order of the images.
+
+    Raises:
+        ValueError: if there are fewer images than a batch has.
+    """
+    if len(source) < batch_size:
+        raise ValueError(f"there must be at least {batch_size} images, a whole batch, but got {len(source)}.")
     while True:
-        yield from source.batches(batch_size, rng)
+        for batch in source.batches(batch_size, rng):
+            if len(batch[1]) == batch_size:
+                yield batch

@@ -43,6 +43,11 @@ class ThetaSettings:
             raise ValueError(f"`steps >= 1` must hold for the search of theta, but got {self.steps}.")
         if self.batch_size < 2:
             raise ValueError(f"`batch_size >= 2` must hold (BatchNorm), but got {self.batch_size}.")
+        if not self.lr > 0:
+            raise ValueError(f"`lr > 0` must hold, but got {self.lr}.")
+        for name in ("initial_scale", "entropy_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"`{name} >= 0` must hold, but got {getattr(self, name)}.")
         if self.loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}, but got {self.loss!r}.")
 
@@ -100,6 +105,7 @@ def search_theta(
     Source: FBNet, Algorithm 1 (theta steps), with exact expectations of the costs and an entropy bonus.
     """
     space = supernet.space
+    trainable = [weight for weight in supernet.parameters() if weight.requires_grad]
     supernet.requires_grad_(False)
     device = next(supernet.parameters()).device
     latency, energy = latency.to(device), energy.to(device)
@@ -125,6 +131,8 @@ def search_theta(
         optimizer.step()
         accuracy = float((logits_BK.argmax(-1) == labels_B).float().mean())
         figures = (loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy, temperature)
-        records.append(StepRecord(*(float(figure) for figure in figures)))
+        records.append(StepRecord(*(float(torch.as_tensor(figure).detach()) for figure in figures)))
         probs.append(torch.softmax(theta_LO.detach(), -1).cpu().numpy())
+    for weight in trainable:
+        weight.requires_grad_(True)
     return ThetaResult(theta_LO.detach().cpu().numpy(), tuple(records), np.stack(probs))

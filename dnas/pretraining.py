@@ -7,6 +7,7 @@ Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class PretrainSettings:
             raise ValueError(f"`batch_size >= 2` must hold (BatchNorm), but got {self.batch_size}.")
         if not self.lr > 0:
             raise ValueError(f"`lr > 0` must hold, but got {self.lr}.")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"`weight_decay >= 0` must hold, but got {self.weight_decay}.")
+        for name in ("warmup_fraction", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -133,18 +139,19 @@ class Pretraining:
         return PretrainRecord(self.epochs_done, losses / seen, correct / seen, lr)
 
     def state(self) -> dict[str, Any]:
-        """All that `load_state` needs to go on after the last finished epoch."""
-        return {
+        """A copy of all that `load_state` needs to go on after the last finished epoch."""
+        state = {
             "weights": self.supernet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epochs_done": self.epochs_done,
             "step": self.step,
         }
+        return copy.deepcopy(state)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.supernet.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.epochs_done = int(state["epochs_done"])
         self.step = int(state["step"])
 

@@ -5,6 +5,7 @@ Shape suffixes: L layers, O operators.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ class TemperatureSchedule:
     end: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.end <= self.start:
+        if not 0 < self.end <= self.start < math.inf:
             raise ValueError(f"`0 < end <= start` must hold for the temperature, but got {self.start=}, {self.end=}.")
 
     def at(self, progress: float) -> float:

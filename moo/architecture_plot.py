@@ -89,7 +89,7 @@ def _draw_head(axes: Axes, space: FBNetSpace, x_of: Sequence[float], top: float)
         size = -(-end.size // end.stride)
         left, right = x_of[first + 1] - _COLUMN_INCHES * 0.44, x_of[last + 1] + _COLUMN_INCHES * 0.44
         axes.plot([left, right], [top - 0.31] * 2, color=FAINT, linewidth=1.2)
-        text = f"{stage.channels} ch, {size} px" if stage.layers > 1 else f"{stage.channels}, {size}"
+        text = f"{stage.channels} ch, {size} px" if stage.layers > 1 else f"{stage.channels} ch"
         axes.text((left + right) / 2, top - 0.41, text, fontsize=8, color=GREY, ha="center", va="center")
         first = last + 1
 

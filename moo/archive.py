@@ -121,12 +121,16 @@ class Archive:
 
     def _corrections(self) -> tuple[float, float]:
         measured = [(entry, entry.measurement) for entry in self._entries.values() if entry.measurement is not None]
-        if not measured:
-            return 1.0, 1.0
         return (
-            statistics.median(m.latency_ms / entry.predicted_latency_ms for entry, m in measured),
-            statistics.median(m.energy_mj / entry.predicted_energy_mj for entry, m in measured),
+            _median_ratio([(m.latency_ms, entry.predicted_latency_ms) for entry, m in measured]),
+            _median_ratio([(m.energy_mj, entry.predicted_energy_mj) for entry, m in measured]),
         )
+
+
+def _median_ratio(pairs: Iterable[tuple[float, float]]) -> float:
+    """Median of measured to predicted cost; predictions of 0 tell nothing, and without any other it is 1."""
+    ratios = [measured / predicted for measured, predicted in pairs if predicted > 0]
+    return statistics.median(ratios) if ratios else 1.0
 
 
 def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:

@@ -44,7 +44,7 @@ class Measurer:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._waiting: deque[Request] = deque()
-        self._done: queue.SimpleQueue[Measured] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Measured | Exception] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._busy = False
         self._closed = False
@@ -65,12 +65,15 @@ class Measurer:
             self._changed.notify_all()
 
     def collect(self) -> Iterator[Measured]:
-        """What has been measured since the last call; never waits."""
+        """What has been measured since the last call; never waits. An error of ours beside the search is raised here."""
         while True:
             try:
-                yield self._done.get_nowait()
+                outcome = self._done.get_nowait()
             except queue.Empty:
                 return
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield outcome
 
     def drain(self) -> Iterator[Measured]:
         """Measure, or wait for, all that is queued, and yield each as it ends."""
@@ -106,7 +109,11 @@ class Measurer:
                     return
                 request = self._waiting.popleft()
                 self._busy = True
-            outcome = measure(self._device, request)
+            outcome: Measured | Exception
+            try:
+                outcome = measure(self._device, request)
+            except Exception as error:
+                outcome = error
             with self._changed:
                 self._done.put(outcome)
                 self._busy = False

@@ -12,7 +12,10 @@ from moo.plot_style import GREY, INK
 
 FONT_POINTS = 8.0
 _DISTANCES = (14, 26, 42, 62, 84)
-_ANGLES = np.deg2rad([225, 200, 250, 45, 20, 70, 90, 280, 300, 135, 160, 0])
+_ANGLES = np.deg2rad([225, 200, 250, 180, 45, 20, 70, 90, 280, 300, 135, 160, 0])
+_LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 5}
+_POINTS_PER_OVERLAP = 30.0
+"""How much farther away a label may go to hide one point less."""
 
 
 def place_labels(
@@ -38,7 +41,13 @@ def place_labels(
         size = _text_size(text) * pixels_per_point
         offsets = [(d * np.cos(a), d * np.sin(a)) for d in _DISTANCES for a in _ANGLES]
         boxes = [_box(anchor + np.array(offset) * pixels_per_point, size, offset) for offset in offsets]
-        best = min(range(len(boxes)), key=lambda i: (_cost(boxes[i], frame, taken, fixed), i))
+        costs = [
+            _cost(box, frame, taken, fixed)
+            + _crossed(anchor, np.array(offset) * pixels_per_point, taken)
+            + float(np.hypot(*offset)) / _POINTS_PER_OVERLAP
+            for box, offset in zip(boxes, offsets, strict=True)
+        ]
+        best = int(np.argmin(costs))
         offset = offsets[best]
         fixed.append(boxes[best].padded(3))
         axes.annotate(
@@ -53,7 +62,14 @@ def place_labels(
             color=INK,
             linespacing=1.2,
             zorder=6,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 5},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.7,
+                "shrinkA": 1,
+                "shrinkB": 5,
+                "relpos": _corner(offset),
+            },
         )
 
 
@@ -69,12 +85,24 @@ def _align(offset: float, positive: str, near_zero: str, negative: str) -> str:
     return positive if offset > 0 else negative
 
 
+def _corner(offset: tuple[float, float]) -> tuple[float, float]:
+    """Where on its text, as shares of width and height, a label hangs."""
+    shares = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}
+    return shares[_align(offset[0], "left", "center", "right")], shares[_align(offset[1], "bottom", "center", "top")]
+
+
 def _box(place: np.ndarray, size: np.ndarray, offset: tuple[float, float]) -> Bbox:
-    left = {"left": 0.0, "center": 0.5, "right": 1.0}[_align(offset[0], "left", "center", "right")]
-    below = {"bottom": 0.0, "center": 0.5, "top": 1.0}[_align(offset[1], "bottom", "center", "top")]
+    left, below = _corner(offset)
     return Bbox.from_bounds(place[0] - left * size[0], place[1] - below * size[1], size[0], size[1])
 
 
 def _cost(box: Bbox, frame: Bbox, taken: Sequence[Bbox], fixed: Sequence[Bbox]) -> float:
     outside = not (frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1)
     return 1000 * outside + 100 * box.count_overlaps(fixed) + box.count_overlaps(taken)
+
+
+def _crossed(anchor: np.ndarray, offset: np.ndarray, taken: Sequence[Bbox]) -> int:
+    """Number of points that lie on the line from a point to its label."""
+    places = [anchor + share * offset for share in np.linspace(0.4, 1, 6)]
+    own = Bbox.from_bounds(anchor[0] - 7, anchor[1] - 7, 14, 14)
+    return sum(any(box.contains(*place) for place in places) for box in taken if not own.overlaps(box))

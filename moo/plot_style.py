@@ -15,7 +15,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from devices.measurement import Source
 from moo.archive import Costs
-from moo.quantities import short
 
 BLUE, VERMILION, GREEN, INK, GREY, FAINT = "#0072B2", "#D55E00", "#009E73", "#222222", "#6B6B6B", "#B8B8B8"
 """Blue, vermilion and green are those of Okabe and Ito, "Color Universal Design" (2008)."""
@@ -88,8 +87,3 @@ def marker_of(origin: str) -> str:
 def legend_marker(label: str, marker: str, colour: str, *, size: float = 8, edge: str = "white") -> Line2D:
     """A legend entry that shows one marker."""
     return Line2D([], [], linestyle="", marker=marker, markersize=size, color=colour, markeredgecolor=edge, label=label)
-
-
-def named(value: float, unit: str) -> str:
-    """A short number with its unit."""
-    return f"{short(value)} {unit}"

@@ -127,8 +127,8 @@ def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
         ValueError: naming the first setting that differs.
     """
     saved_values, given_values = saved.to_json(), given.to_json()
-    for name in saved_values.keys() - EXECUTION_SETTINGS:
-        if saved_values[name] != given_values[name]:
+    for name in saved_values:
+        if name not in EXECUTION_SETTINGS and saved_values[name] != given_values[name]:
             raise ValueError(
                 f"a run must be resumed with its own settings, but it was made with {name}={saved_values[name]} and got "
                 f"{name}={given_values[name]}; leave `--{name.replace('_', '-')}` away, or start a new run."

@@ -6,21 +6,35 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moo.config import SearchConfig
 from moo.run_folder import RunFolder
 from scripts.command_line import parse, run
+
+if TYPE_CHECKING:
+    from moo.events import Event, Listener
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
     """The settings; with `--resume`, those of the run, unless given again."""
     default = None
     for place, word in enumerate(argv):
-        if word == "--resume" and place + 1 < len(argv) or word.startswith("--resume="):
+        if (word == "--resume" and place + 1 < len(argv)) or word.startswith("--resume="):
             folder = word.partition("=")[2] or argv[place + 1]
             saved, _ = RunFolder(Path(folder).expanduser()).read_config()
             default = dataclasses.replace(saved, out=None, resume=None, quiet=False)
     return parse(SearchConfig, argv, default=default)
+
+
+def told_to(*listeners: Listener) -> Listener:
+    """One listener that tells all of these, in order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
 
 
 def main() -> int:
@@ -49,7 +63,7 @@ def main() -> int:
             )
             writer = TensorBoardWriter(preparation.folder.tensorboard)
             try:
-                archive = run_search(preparation, backend, lambda event: (view(event), writer(event), None)[-1])
+                archive = run_search(preparation, backend, told_to(view, writer))
             finally:
                 writer.close()
                 backend.close()

@@ -25,7 +25,7 @@ from moo.run_folder import RunFolder
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 
-TINY = FBNetSpace("tiny", 8, 4, 4, 1, (Stage(4, 1, 1), Stage(8, 2, 2)), 8, ("k3_e1", "k3_e6", "skip"))
+TINY = FBNetSpace("tiny", 8, 4, 8, 1, (Stage(8, 1, 1), Stage(16, 2, 2)), 16, ("k3_e1", "k3_e6", "skip"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,75 @@
+"""A tiny space with all nine operators, and an easy data set: the class is the brightest colour channel."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from search_space.spaces import FBNetSpace, Stage
+
+
+class ArraySource:
+    """Images in memory, in random order; implements `dnas.batches.BatchSource`."""
+
+    def __init__(self, x_BCHW: Tensor, labels_B: Tensor) -> None:
+        self.x_BCHW, self.labels_B = x_BCHW, labels_B
+
+    def __len__(self) -> int:
+        return len(self.labels_B)
+
+    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        for rows_B in torch.split(torch.from_numpy(rng.permutation(len(self))), batch_size):
+            yield self.x_BCHW[rows_B], self.labels_B[rows_B]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def space():
+    """A layer that keeps its shape, one that strides, and one that keeps its shape on a map smaller than 5 x 5."""
+    return FBNetSpace(
+        name="tiny",
+        input_size=8,
+        classes=3,
+        stem_channels=4,
+        stem_stride=1,
+        stages=(Stage(4, 1, 1), Stage(6, 2, 2)),
+        last_channels=8,
+    )
+
+
+@pytest.fixture(scope="session")
+def easy_source():
+    """Makes an easy data set of so many images of 8 x 8 pixels."""
+
+    def make(count: int = 96) -> ArraySource:
+        rng = np.random.default_rng(0)
+        labels_B = rng.integers(3, size=count)
+        x_BCHW = rng.normal(size=(count, 3, 8, 8))
+        x_BCHW[np.arange(count), labels_B] += 1.5
+        return ArraySource(torch.from_numpy(x_BCHW).float(), torch.from_numpy(labels_B))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def randomised():
+    """Makes all BatchNorm scales and shifts of a supernet random, scales of both signs among them."""
+
+    def randomise(supernet: torch.nn.Module) -> torch.nn.Module:
+        for parameter in supernet.parameters():
+            if parameter.ndim == 1:
+                torch.nn.init.normal_(parameter, mean=0.5)
+        return supernet
+
+    return randomise

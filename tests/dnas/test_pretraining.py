@@ -1,0 +1,137 @@
+import io
+import math
+
+import pytest
+import torch
+
+from dnas.pretraining import Pretraining, PretrainSettings, mixed_paths, sampled_path
+from dnas.supernet import build_supernet
+
+SETTINGS = PretrainSettings(epochs=3, batch_size=16, label_smoothing=0.1)
+
+
+def pretraining(space, source, *, init, settings=SETTINGS, seed=5, **options):
+    torch.manual_seed(init)
+    return Pretraining(build_supernet(space, "shared"), source, settings, seed=seed, **options)
+
+
+def equal(one, other):
+    return all(
+        torch.equal(a, b) for a, b in zip(one.supernet.parameters(), other.supernet.parameters(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("forward", [sampled_path, mixed_paths])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(space, easy_source, forward, epoch):
+    source = easy_source(40)
+    uninterrupted = pretraining(space, source, init=1, forward=forward)
+    records = []
+    for number in range(3):
+        if number == epoch:
+            buffer = io.BytesIO()
+            torch.save(uninterrupted.state(), buffer)
+        records.append(uninterrupted.run_epoch())
+    resumed = pretraining(space, source, init=2, forward=forward)
+    buffer.seek(0)
+    resumed.load_state(torch.load(buffer, weights_only=True))
+    assert resumed.epochs_done == epoch
+    assert [resumed.run_epoch() for _ in range(epoch, 3)] == records[epoch:]
+    assert equal(uninterrupted, resumed)
+
+
+def test_a_state_stays_as_it_was_while_training_goes_on(space, easy_source):
+    """Also while a run that was resumed from it goes on."""
+    first = pretraining(space, easy_source(32), init=1)
+    first.run_epoch()
+    state = first.state()
+    first.run_epoch()
+    second, third = (pretraining(space, easy_source(32), init=init) for init in (2, 3))
+    for resumed in (second, third):
+        resumed.load_state(state)
+        resumed.run_epoch()
+        assert equal(first, resumed)
+
+
+def test_epochs_depend_on_the_seed(space, easy_source):
+    runs = [pretraining(space, easy_source(32), init=1, seed=seed) for seed in (5, 5, 6)]
+    for run in runs:
+        run.run_epoch()
+    assert equal(runs[0], runs[1])
+    assert not equal(runs[0], runs[2])
+
+
+def test_loss_falls_on_an_easy_data_set(space, easy_source):
+    run = pretraining(space, easy_source(96), init=1, settings=PretrainSettings(epochs=8, batch_size=16))
+    records = [run.run_epoch() for _ in range(8)]
+    assert [record.epoch for record in records] == list(range(1, 9))
+    assert records[-1].loss < 0.5 * records[0].loss
+    assert records[-1].accuracy > 0.8
+
+
+def test_learning_rate_warms_up_and_decays_to_zero(space, easy_source):
+    """In closed form: 20 steps, of which 5 warm up."""
+    settings = PretrainSettings(epochs=20, batch_size=16, lr=0.2, warmup_fraction=0.25)
+    run = pretraining(space, easy_source(16), init=1, settings=settings)
+    rates = [run.run_epoch().lr for _ in range(20)]
+    warm = [0.2 * step / 6 for step in range(1, 6)]
+    cosine = [0.1 * (1 + math.cos(math.pi * (step - 5) / 15)) for step in range(5, 20)]
+    assert rates == pytest.approx(warm + cosine)
+
+
+def test_only_whole_batches_are_used_where_there_is_one(space, easy_source):
+    sizes = []
+
+    def forward(supernet, x_BCHW, rng):
+        sizes.append(len(x_BCHW))
+        return sampled_path(supernet, x_BCHW, rng)
+
+    pretraining(space, easy_source(33), init=1, forward=forward).run_epoch()
+    pretraining(space, easy_source(9), init=1, forward=forward).run_epoch()
+    assert sizes == [16, 16, 9]
+
+
+def test_weight_decay_spares_scales_and_shifts(space, easy_source):
+    run = pretraining(space, easy_source(16), init=1)
+    decayed, spared = run.optimizer.param_groups
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    assert {p.ndim for p in spared["params"]} == {1}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (SETTINGS.weight_decay, 0)
+
+
+def test_sampled_paths_are_uniform(space):
+    """Chances of each of nine operators at each of three layers, over 900 draws."""
+    import numpy as np
+
+    class Recorder:
+        def __init__(self):
+            self.space, self.drawn = space, []
+
+        def forward_path(self, x_BCHW, indices):
+            self.drawn.append(indices)
+            return x_BCHW
+
+    recorder, rng = Recorder(), np.random.default_rng(0)
+    for _ in range(900):
+        sampled_path(recorder, torch.zeros(1), rng)
+    for layer in np.array(recorder.drawn).T:
+        assert np.abs(np.bincount(layer, minlength=9) - 100).max() < 45
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"epochs": -1}, "`epochs >= 0` must hold for pre-training, but got -1"),
+        ({"batch_size": 1}, r"`batch_size >= 2` must hold \(BatchNorm\), but got 1"),
+        ({"lr": 0.0}, "`lr > 0` must hold, but got 0.0"),
+        ({"lr": math.nan}, "`lr > 0` must hold, but got nan"),
+        ({"weight_decay": -0.1}, "`weight_decay >= 0` must hold, but got -0.1"),
+        ({"warmup_fraction": 1.0}, r"`0 <= warmup_fraction < 1` must hold, but got 1.0"),
+        ({"warmup_fraction": -0.1}, r"`0 <= warmup_fraction < 1` must hold, but got -0.1"),
+        ({"label_smoothing": 1.0}, r"`0 <= label_smoothing < 1` must hold, but got 1.0"),
+        ({"label_smoothing": -0.1}, r"`0 <= label_smoothing < 1` must hold, but got -0.1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, rule):
+    with pytest.raises(ValueError, match=rule):
+        PretrainSettings(**{"epochs": 1, **settings})

@@ -1,0 +1,77 @@
+import json
+from dataclasses import asdict, fields
+from math import inf, nan
+
+import pytest
+
+from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("population", 4),
+        ("generations", 1),
+        ("samples", 0),
+        ("theta_steps", 1),
+        ("theta_batch", 2),
+        ("pretrain_batch", 2),
+        ("pretrain_epochs", 0),
+        ("threads", 1),
+        ("threads_per_worker", 1),
+        ("workers", 1),
+        ("seed", 0),
+    ],
+)
+def test_counts_have_a_least_value(name, least):
+    assert getattr(SearchConfig(**{name: least}), name) == least
+    with pytest.raises(ValueError) as error:
+        SearchConfig(**{name: least - 1})
+    assert str(error.value) == f"`--{name.replace('_', '-')} >= {least}` must hold, but got {least - 1}."
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, nan, inf])
+def test_the_learning_rate_is_positive(value):
+    with pytest.raises(ValueError, match=rf"^`--pretrain-lr > 0` must hold, but got {value}\.$"):
+        SearchConfig(pretrain_lr=value)
+
+
+@pytest.mark.parametrize("value", [-0.5, nan, inf])
+def test_the_entropy_weight_is_not_negative(value):
+    assert SearchConfig(entropy_weight=0.0).entropy_weight == 0
+    with pytest.raises(ValueError, match=rf"^`--entropy-weight >= 0` must hold, but got {value}\.$"):
+        SearchConfig(entropy_weight=value)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta", "gamma", "delta"])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-0.2, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, inf), (nan, 1.0), (1.0, nan)])
+def test_coefficients_have_positive_ordered_finite_bounds(name, bounds):
+    with pytest.raises(ValueError) as error:
+        SearchConfig(**{name: bounds})
+    expected = f"`0 < lowest < highest` must hold for `--{name}`, but got {bounds[0]:g} {bounds[1]:g}."
+    assert str(error.value) == expected
+
+
+def test_a_resumed_run_has_no_other_folder():
+    SearchConfig(out="here", resume="here")
+    with pytest.raises(ValueError, match="`--resume` goes on in its own folder, but got --out a and --resume b"):
+        SearchConfig(out="a", resume="b")
+
+
+@pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(alpha=(0.1, 0.3), workers=3, flip=True, cost_table="t")])
+def test_settings_survive_json(config):
+    assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_settings_read_from_json_are_checked():
+    with pytest.raises(ValueError, match="settings must be among .*population.*, but got colour, shape"):
+        config_from_json({"shape": 1, "colour": 2})
+    with pytest.raises(ValueError, match="population >= 4"):
+        config_from_json(SearchConfig().to_json() | {"population": 3})
+
+
+def test_every_setting_is_explained_and_can_be_left_away():
+    lines = (SearchConfig.__doc__ or "").splitlines()
+    assert lines
+    assert set(asdict(SearchConfig())) == {entry.name for entry in fields(SearchConfig)}
+    assert {entry.name for entry in fields(SearchConfig)} >= EXECUTION_SETTINGS

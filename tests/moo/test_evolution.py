@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from moo.coefficients import CoefficientBounds
+from moo.evolution import Evolution
+from moo.indicators import hypervolume, non_dominated
+
+CORNERS = np.array([[0.5, 0.5, 0, 0], [-0.5, 0.5, 0, 0], [0, -0.5, 0.5, 0]])
+BOUNDS = CoefficientBounds((0.01, 100.0), (0.5, 2.5), (0.01, 100.0), (0.5, 2.5))
+
+
+def objectives_of(coefficients):
+    """Squared distances of the genome to three corners: the front is their triangle."""
+    genes = np.array(
+        [np.log10(coefficients.alpha) / 2, coefficients.beta - 1.5, np.log10(coefficients.gamma) / 2, coefficients.delta - 1.5]
+    )
+    return tuple(float(value) for value in ((genes - CORNERS) ** 2).sum(1))
+
+
+def evolved(generations, *, population=8, seed=3, failing=lambda place: False, disturb=False):
+    evolution = Evolution(BOUNDS, population=population, seed=seed)
+    history = []
+    for number in range(generations):
+        if disturb:
+            np.random.seed(number)  # noqa: NPY002
+        asked = evolution.ask()
+        told = [None if failing(place) else objectives_of(item) for place, item in enumerate(asked)]
+        history.append((asked, told))
+        evolution.tell(told)
+    return evolution, history
+
+
+def test_the_same_seed_gives_the_same_generations_whatever_else_draws_random_numbers():
+    _, first = evolved(6)
+    _, again = evolved(6, disturb=True)
+    _, other = evolved(6, seed=4)
+    assert first == again
+    assert all(a != b for (a, _), (b, _) in zip(first, other, strict=True))
+
+
+def test_every_generation_has_the_size_of_the_population_and_keeps_within_bounds():
+    _, history = evolved(10)
+    for asked, _ in history:
+        assert len(asked) == 8
+        assert len(set(asked)) == 8
+        for item in asked:
+            assert 0.00999 <= item.alpha <= 100.01
+            assert 0.00999 <= item.gamma <= 100.01
+            assert 0.5 <= item.beta <= 2.5
+            assert 0.5 <= item.delta <= 2.5
+
+
+def test_replaying_stored_objectives_gives_the_same_coefficients():
+    _, history = evolved(5, failing=lambda place: place == 2)
+    resumed = Evolution(BOUNDS, population=8, seed=3)
+    for asked, told in history:
+        assert resumed.ask() == asked
+        resumed.tell(told)
+
+
+def test_failed_tuples_are_left_out():
+    evolution, history = evolved(1, failing=lambda place: place in (0, 5))
+    (asked, _) = history[0]
+    alive = {round(float(np.log10(item.alpha)), 9) for place, item in enumerate(asked) if place not in (0, 5)}
+    assert {round(gene, 9) for gene in evolution.genes[:, 0]} == alive
+    assert len(evolution.ask()) == 8
+
+
+@pytest.mark.parametrize("alive", [1, 2, 3])
+def test_evolution_goes_on_from_few_survivors(alive):
+    evolution, history = evolved(4, population=4, failing=lambda place: place >= alive)
+    assert [len(asked) for asked, _ in history] == [4] * 4
+    assert len(evolution.genes) <= 4
+
+
+def test_failures_never_survive_as_good_ones():
+    """The best place of the space always fails; nothing that lies there may be selected."""
+    evolution = Evolution(BOUNDS, population=8, seed=0)
+    for _ in range(10):
+        asked = evolution.ask()
+        evolution.tell([None if item.alpha < 1 else (item.alpha, item.alpha, item.alpha) for item in asked])
+        assert (evolution.genes[:, 0] >= 0).all()
+
+
+def test_a_wrong_number_of_objectives_is_refused():
+    evolution = Evolution(BOUNDS, population=4, seed=0)
+    with pytest.raises(ValueError, match=r"must get 0 objectives, but got 4"):
+        evolution.tell([(0.1, 1.0, 1.0)] * 4)
+    evolution.ask()
+    with pytest.raises(ValueError, match=r"must get 4 objectives, but got 3"):
+        evolution.tell([(0.1, 1.0, 1.0)] * 3)
+
+
+def test_a_generation_that_failed_altogether_is_refused():
+    evolution = Evolution(BOUNDS, population=4, seed=0)
+    evolution.ask()
+    with pytest.raises(ValueError, match="at least one tuple of a generation must have objectives"):
+        evolution.tell([None] * 4)
+
+
+def test_it_approaches_a_known_front():
+    """Three squared distances; the true front is the triangle of the corners, sampled here."""
+    _, history = evolved(30, population=20)
+    points = np.array([values for _, told in history for values in told])
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), 1500)
+    true = (((weights @ CORNERS)[:, None] - CORNERS) ** 2).sum(-1)
+    reference = np.full(3, 2.0)
+    best = hypervolume(true[non_dominated(true)], reference)
+    reached = hypervolume(points, reference)
+    random = np.random.default_rng(1).uniform(-1, 1, (len(points), 4))
+    by_chance = hypervolume(((random[:, None] - CORNERS) ** 2).sum(-1), reference)
+    assert by_chance < reached
+    assert 0.92 * best < reached <= best * 1.001

@@ -1,0 +1,45 @@
+import matplotlib
+import pytest
+from PIL import Image
+
+from moo.archive import Archive
+from moo.plots import CAPTIONS, bubbles, write_plots
+from moo.store import Store, entries_of
+
+
+@pytest.fixture
+def run(tmp_path, space, result_of):
+    store, archive = Store(tmp_path / "search.sqlite"), Archive((1.0, 10.0, 10.0))
+    for result in (result_of(0, (0, 0, 0), (1, 2, 0), chosen=1), result_of(4, (2, 2, 2), (0, 1, 2))):
+        store.add_result(result, space)
+        for entry in entries_of(result, space):
+            archive.add(entry)
+    store.add_failure(result_of(2).job, "RuntimeError: a test")
+    yield archive, store
+    store.close()
+
+
+def test_all_pictures_are_written_in_the_order_of_their_captions(tmp_path, run, space):
+    settings = dict(matplotlib.rcParams)
+    paths = write_plots(tmp_path / "plots", *run, space)
+    assert [path.stem for path in paths] == list(CAPTIONS)
+    for path in paths:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+            assert len(picture.convert("L").getcolors()) > 20
+    assert dict(matplotlib.rcParams) == settings
+
+
+def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, space, measurement_of):
+    archive, store = run
+    chosen = store.tuples()[0].architecture_id
+    archive.set_measurement(chosen, measurement_of(0.75))
+    first, second = bubbles(archive, store)
+    assert (first.costs.latency_ms, first.costs.latency_source) == (0.75, "measured")
+    assert second.costs.latency_source == "modelled"
+
+
+def test_without_architectures_there_are_no_pictures(tmp_path, space):
+    store = Store(tmp_path / "search.sqlite")
+    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space) == []
+    store.close()
