@@ -27,8 +27,7 @@ def depthwise_conv(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
     """
     kernel = weight.shape[-1]
     if kernel == 5 and min(x_BCHW.shape[2:]) < kernel and x_BCHW.device.type == "cpu" and weight.requires_grad:
-        result: Tensor = _SmallMapDepthwise.apply(x_BCHW, weight, stride)
-        return result
+        return torch.as_tensor(_SmallMapDepthwise.apply(x_BCHW, weight, stride))  # type: ignore[no-untyped-call]
     return F.conv2d(x_BCHW, weight, stride=stride, padding=kernel // 2, groups=weight.shape[0])
 
 

@@ -37,14 +37,23 @@ def inherited_network(
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, images: ImageBatches) -> None:
-    """Set all BatchNorm statistics to averages over the first 1,024 images; leaves evaluation mode on."""
+    """Set all BatchNorm statistics to averages over batches of one size; leaves evaluation mode on.
+
+    Args:
+        network: any network with BatchNorm.
+        images: the first 1,024 are used, or where there are fewer, all but the few that a division into batches of
+            one size leaves over.
+    """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     network.train()
-    for x_BCHW, _ in images.in_order(EVALUATION_BATCH, RECALIBRATION_IMAGES):
+    count = min(RECALIBRATION_IMAGES, len(images))
+    num_batches = -(-count // EVALUATION_BATCH)
+    batch_size = count // num_batches
+    for x_BCHW, _ in images.in_order(batch_size, batch_size * num_batches):
         network(x_BCHW)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

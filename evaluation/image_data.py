@@ -7,15 +7,17 @@ and held as RGB. Start with `load_images`. Shape suffixes: N images, C channels,
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded, and of all images."""
@@ -51,13 +53,14 @@ def load_images(name_or_path: str, *, size: int, on_progress: Progress = lambda 
     """Load a data set and resize its images.
 
     Args:
-        name_or_path: `digits`, a local path (what Hugging Face `datasets` reads: a folder of parquet files, of images in
-            one folder a class, or one made by `save_to_disk`; a parquet file), or a name on the Hugging Face hub.
+        name_or_path: `digits`, a local path (what Hugging Face `datasets` reads: a folder of parquet files, of images
+            in one folder a class, or one made by `save_to_disk`; a parquet file), or a name on the Hugging Face hub.
         size: height and width to resize to.
         on_progress: called now and then while images are decoded.
 
     Raises:
-        ValueError: if nothing can be loaded from there, a column is missing, or an image is corrupt (which is named).
+        ValueError: if nothing can be loaded from there, it is not clear which columns hold images and labels, there are
+            fewer than two classes, a label is of no class, or an image is corrupt; row and split are named.
     """
     if name_or_path == "digits":
         return _load_digits(size)
@@ -70,16 +73,17 @@ def load_images(name_or_path: str, *, size: int, on_progress: Progress = lambda 
     where = repr(name_or_path)
     image_column, label_column = _image_column(train, where), _label_column(train, where)
     class_names = _class_names(train, label_column, where)
-    chosen = [train_name, *([test_name] if test_name else [])]
-    total = sum(len(splits[name]) for name in chosen)
-    parts: list[LabelledImages | None] = []
-    done, grey = 0, True
-    for name in chosen:
-        labels_N = _labels(splits[name], label_column, class_names, f"split `{name}` of {where}")
-        if name == test_name and (labels_N < 0).all():
-            parts.append(None)
+    labels: dict[str, npt.NDArray[np.int64]] = {}
+    for name in (train_name, test_name):
+        if name is None:
             continue
-        _check_labels(labels_N, class_names, f"split `{name}` of {where}")
+        _check_columns(splits[name], image_column, label_column, f"split `{name}` of {where}")
+        if name == train_name or not _is_unlabelled(splits[name], label_column):
+            labels[name] = _labels(splits[name], label_column, class_names, f"split `{name}` of {where}")
+    total = sum(len(labels_N) for labels_N in labels.values())
+    parts: dict[str, LabelledImages] = {}
+    done, grey = 0, True
+    for name, labels_N in labels.items():
         images_NCHW = np.empty((len(labels_N), 3, size, size), np.uint8)
         for row, (pixels_CHW, is_grey) in enumerate(_decoded(splits[name], image_column, size, name, where)):
             images_NCHW[row] = pixels_CHW
@@ -87,9 +91,8 @@ def load_images(name_or_path: str, *, size: int, on_progress: Progress = lambda 
             done += 1
             if done % 500 == 0 or done == total:
                 on_progress(done, total)
-        parts.append(LabelledImages(images_NCHW, labels_N))
-    assert parts[0] is not None
-    return ImageData(name_or_path, parts[0], parts[1] if len(parts) > 1 else None, class_names, grey)
+        parts[name] = LabelledImages(images_NCHW, labels_N)
+    return ImageData(name_or_path, parts[train_name], parts.get(test_name or ""), class_names, grey)
 
 
 def _load_digits(size: int) -> ImageData:
@@ -110,29 +113,43 @@ def _load_splits(name_or_path: str) -> dict[str, Any]:
     datasets.disable_progress_bars()
     path = Path(name_or_path).expanduser()
     rule = "a data set must be `digits`, a local path or a name on the Hugging Face hub"
-    if not path.exists() and _looks_like_path(name_or_path):
+    if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
         raise ValueError(f"{rule}, but the path {name_or_path!r} does not exist.")
     try:
-        if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            loaded = datasets.load_from_disk(str(path))
-        elif path.is_dir():
-            loaded = datasets.load_dataset(str(path))
-        elif path.exists():
-            loaded = datasets.load_dataset("parquet", data_files=str(path))
-        else:
-            loaded = datasets.load_dataset(name_or_path)
+        with _quiet("datasets", "huggingface_hub"):
+            if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+                loaded = datasets.load_from_disk(str(path))
+            elif path.is_dir():
+                loaded = datasets.load_dataset(str(path))
+            elif path.exists():
+                loaded = datasets.load_dataset("parquet", data_files=str(path))
+            else:
+                loaded = datasets.load_dataset(name_or_path)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{rule}, but {name_or_path!r} could not be loaded: {reason}") from None
     splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
     if not splits or not all(len(split) for split in splits.values()):
         raise ValueError(f"a data set must hold images, but {name_or_path!r} is empty.")
-    return splits
+    return {name: split.with_format(None) for name, split in splits.items()}
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """No log lines of libraries that also raise what they log."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, loggers)}
+    try:
+        for logger in levels:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _looks_like_path(text: str) -> bool:
     return (
-        text.startswith(("/", ".", "~")) or text.count("/") != 1 and "/" in text or "\\" in text or text.endswith("/")
+        text.startswith(("/", ".", "~")) or (text.count("/") != 1 and "/" in text) or "\\" in text or text.endswith("/")
     )
 
 
@@ -186,30 +203,47 @@ def _class_names(split: Any, column: str, where: str) -> tuple[str, ...]:
     if isinstance(feature, datasets.ClassLabel):
         names = tuple(str(name) for name in feature.names)
     else:
-        names = tuple(str(value) for value in sorted(set(split.unique(column)) - {None}))
+        names = tuple(str(value) for value in sorted(value for value in split.unique(column) if not _is_missing(value)))
     if len(names) < 2:
         raise ValueError(f"a data set must have two or more classes, but {where} has {len(names)}.")
     return names
 
 
+def _is_missing(value: str | int | None) -> bool:
+    """Whether a label says that there is none, as -1 does on the Hugging Face hub."""
+    return value is None or (isinstance(value, int) and value < 0)
+
+
+def _is_unlabelled(split: Any, column: str) -> bool:
+    return all(_is_missing(value) for value in split.unique(column))
+
+
+def _check_columns(split: Any, image_column: str, label_column: str, where: str) -> None:
+    for kind, column in (("image", image_column), ("label", label_column)):
+        if column not in split.features:
+            raise ValueError(f"{where} must have the {kind} column {column!r}, but has {_columns(split)}.")
+
+
 def _labels(split: Any, column: str, class_names: tuple[str, ...], where: str) -> npt.NDArray[np.int64]:
+    """Indices into `class_names`, which are found by name: splits may number their classes differently."""
     import datasets
 
-    if column not in split.features:
-        raise ValueError(f"{where} must have the label column {column!r}, but has {_columns(split)}.")
-    values = split[column]
-    if isinstance(split.features[column], datasets.ClassLabel):
-        return np.array([-1 if value is None else value for value in values], np.int64)
-    index_of = {name: index for index, name in enumerate(class_names)}
-    return np.array([index_of.get(str(value), -1) for value in values], np.int64)
-
-
-def _check_labels(labels_N: npt.NDArray[np.int64], class_names: tuple[str, ...], where: str) -> None:
-    wrong = np.flatnonzero((labels_N < 0) | (labels_N >= len(class_names)))
-    if len(wrong):
-        raise ValueError(
-            f"labels must lie in [0, {len(class_names) - 1}], but row {wrong[0]} of {where} has {labels_N[wrong[0]]}."
-        )
+    feature = split.features[column]
+    index_of: dict[Any, int] = {name: index for index, name in enumerate(class_names)}
+    if isinstance(feature, datasets.ClassLabel):
+        index_of = {value: index_of[name] for value, name in enumerate(feature.names) if name in index_of}
+    else:
+        index_of = {value: index_of[str(value)] for value in split.unique(column) if str(value) in index_of}
+    labels_N = np.empty(len(split), np.int64)
+    for row, value in enumerate(split[column][:]):
+        if _is_missing(value) or value not in index_of:
+            few = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
+            raise ValueError(
+                f"every label must be one of the {len(class_names)} classes ({few}), "
+                f"but row {row} of {where} has {value!r}."
+            )
+        labels_N[row] = index_of[value]
+    return labels_N
 
 
 def _decoded(
@@ -221,13 +255,15 @@ def _decoded(
     if isinstance(split.features[column], datasets.Image):
         split = split.cast_column(column, datasets.Image(decode=False))
 
-    def decode(numbered: tuple[int, dict[str, Any]]) -> tuple[npt.NDArray[np.uint8], bool]:
+    def decode(numbered: tuple[int, dict[str, Any] | None]) -> tuple[npt.NDArray[np.uint8], bool]:
         row, entry = numbered
         try:
+            if not entry or (entry["bytes"] is None and entry["path"] is None):
+                raise ValueError("it has neither bytes nor a path")
             data = entry["bytes"]
             with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
                 return _pixels(image, size)
-        except (UnidentifiedImageError, OSError, ValueError, TypeError, SyntaxError) as error:
+        except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
             name = f" ({entry['path']})" if entry and entry.get("path") else ""
             reason = " ".join(str(error).split())
             raise ValueError(
@@ -249,5 +285,7 @@ def _pixels(image: Image.Image, size: int) -> tuple[npt.NDArray[np.uint8], bool]
     if image.mode.startswith("I"):
         wide = np.asarray(image, np.int64)
         image = Image.fromarray(np.uint8(wide >> 8 if wide.max(initial=0) > 255 else wide))
+    if image.mode == "P":
+        image = image.convert("RGBA")
     image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image, np.uint8).transpose(2, 0, 1), grey

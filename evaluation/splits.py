@@ -108,6 +108,10 @@ class Augmentation:
     flip: bool = True
     """Whether half of the images are mirrored left to right."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.crop_padding, int) or self.crop_padding < 0:
+            raise ValueError(f"`crop_padding` must be a whole number of at least 0, but got {self.crop_padding}.")
+
 
 class ImageBatches:
     """Labelled images as one uint8 tensor on one torch device; implements `dnas.batches.BatchSource`."""

@@ -12,7 +12,13 @@ store         SQLite: what resume, plots and reports read
 run_folder    paths of a run folder; creating and resuming
 events        what happens in a run, for whoever looks on
 search        the whole job (start here)
-outputs       front.json, front/<id>/, report.md
-plots         pictures of a front and of how it was found
-tensorboard   the same as TensorBoard events
+preparation   everything that a run needs, checked before anything is written
+outputs       front.json and front/<id>/
+plots         all pictures of a run
+front_plots   pictures of the front: 3-D, projections, error against latency
+search_plots  pictures of the search: coefficients, hypervolume, theta
+architecture_plot  the front's architectures, layer by layer
+plot_style, plot_labels, quantities  looks, labels that do not overlap, numbers with units and sources
+report        report.md
+tensorboard   the run as TensorBoard events
 """

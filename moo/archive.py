@@ -56,6 +56,7 @@ class Archive:
         self.reference_point = reference_point
         """Error, latency in ms and energy in mJ that hypervolume is relative to."""
         self._entries: dict[str, Entry] = {}
+        self._ratios: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -85,6 +86,7 @@ class Archive:
     def set_measurement(self, architecture_id: str, measurement: Measurement) -> None:
         """Keep what a board measured; a later measurement takes the place of an earlier one."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], measurement=measurement)
+        self._ratios = None
 
     def set_test_error(self, architecture_id: str, test_error: float) -> None:
         """Keep the error on the test split."""
@@ -120,17 +122,16 @@ class Archive:
         return hypervolume(self.objectives(), np.array(self.reference_point))
 
     def _corrections(self) -> tuple[float, float]:
-        measured = [(entry, entry.measurement) for entry in self._entries.values() if entry.measurement is not None]
-        return (
-            _median_ratio([(m.latency_ms, entry.predicted_latency_ms) for entry, m in measured]),
-            _median_ratio([(m.energy_mj, entry.predicted_energy_mj) for entry, m in measured]),
-        )
-
-
-def _median_ratio(pairs: Iterable[tuple[float, float]]) -> float:
-    """Median of measured to predicted cost; predictions of 0 tell nothing, and without any other it is 1."""
-    ratios = [measured / predicted for measured, predicted in pairs if predicted > 0]
-    return statistics.median(ratios) if ratios else 1.0
+        """Median ratios of measured to predicted latency and energy; worked out again after each measurement."""
+        if self._ratios is None:
+            measured = [(entry, entry.measurement) for entry in self._entries.values() if entry.measurement is not None]
+            self._ratios = (1.0, 1.0)
+            if measured:
+                self._ratios = (
+                    statistics.median(m.latency_ms / entry.predicted_latency_ms for entry, m in measured),
+                    statistics.median(m.energy_mj / entry.predicted_energy_mj for entry, m in measured),
+                )
+        return self._ratios
 
 
 def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:

@@ -121,7 +121,10 @@ class Measurer:
 
 
 def measure(device: Device, request: Request) -> Measured:
-    """Measure one network, again where it failed or its times spread too widely; the least spread one is kept."""
+    """Measure one network, again where it failed or its times spread too widely.
+
+    Of several measurements the fastest is kept: what other programs add to a run is never negative.
+    """
     best: Measurement | None = None
     reason = ""
     for _ in range(ATTEMPTS):
@@ -130,7 +133,7 @@ def measure(device: Device, request: Request) -> Measured:
         except MeasurementError as error:
             reason = str(error)
             continue
-        if best is None or measurement.iqr_ms / measurement.median_ms < best.iqr_ms / best.median_ms:
+        if best is None or measurement.latency_ms < best.latency_ms:
             best = measurement
         if measurement.reliable:
             break

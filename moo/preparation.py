@@ -66,7 +66,7 @@ class Preparation:
             space=self.space,
             splits=self.splits,
             weight_sharing=config.weight_sharing,
-            augmentation=Augmentation(crop_padding=self.space.input_size // 8, flip=flip),
+            augmentation=Augmentation(crop_padding=self.space.input_size // 16, flip=flip),
             theta=theta,
             samples=config.samples,
             seed=config.seed,

@@ -5,6 +5,7 @@ The order of things, and what is in the store when, is such that a run killed at
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from functools import partial
@@ -79,6 +80,7 @@ class _Search:
         self._store = Store(self._folder.store)
         self._measurer = None if preparation.device is None else Measurer(preparation.device)
         self._requested: set[str] = set()
+        self._measured_at = _networks_by_stage(self._store)
         self._delivered: dict[str, DeliveryResult] = {}
 
     def run(self) -> Archive:
@@ -180,7 +182,7 @@ class _Search:
                     f"every tuple of generation {generation + 1} failed; the last one with: {''.join(reason)}"
                 )
             evolution.tell(objectives)
-            self._measure_front()
+            self._measure_front(f"generation {generation + 1}")
 
     def _run(self, jobs: list[Job]) -> None:
         def on_start(job: Job) -> None:
@@ -224,10 +226,32 @@ class _Search:
 
     def _request_front(self) -> None:
         """Queue the networks of the front that were not measured yet, with random weights of the right shapes."""
+        self._request(self._unmeasured_front())
+
+    def _request_front_at(self, stage: str) -> bool:
+        """The same, noted in the store: a run that is killed while it measures goes on with the very same networks.
+
+        Returns:
+            Whether there were any.
+        """
+        if self._measurer is None:
+            return False
+        if stage not in self._measured_at:
+            self._measured_at[stage] = self._unmeasured_front()
+            self._store.add_event("measuring", stage=stage, networks=self._measured_at[stage])
+        self._request(self._measured_at[stage])
+        return len(self._measured_at[stage]) > 0
+
+    def _unmeasured_front(self) -> list[str]:
+        """Networks of the front that were neither measured nor requested."""
+        front = (entry for entry in self._archive.front() if entry.measurement is None)
+        return [entry.architecture.id for entry in front if entry.architecture.id not in self._requested]
+
+    def _request(self, identifiers: list[str]) -> None:
         if self._measurer is None:
             return
-        for entry in self._archive.front():
-            identifier = entry.architecture.id
+        for identifier in identifiers:
+            entry = self._archive[identifier]
             if entry.measurement is None and identifier not in self._requested:
                 self._requested.add(identifier)
                 self._measurer.request(Request(identifier, partial(self._unweighted_model, entry)))
@@ -236,14 +260,16 @@ class _Search:
         graph = self._space.graph(entry.architecture.operators)
         return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
 
-    def _measure_front(self) -> None:
+    def _measure_front(self, stage: str) -> None:
         """Between generations: this machine measures now; a board of its own goes on beside the search."""
-        self._request_front()
-        if self._measurer is not None and self._preparation.device is not None:
-            if self._preparation.device.shares_host:
-                self._drain()
-            else:
-                self._collect_measured()
+        if self._preparation.device is None:
+            return
+        if self._preparation.device.shares_host:
+            self._request_front_at(stage)
+            self._drain()
+        else:
+            self._request_front()
+            self._collect_measured()
 
     def _drain(self) -> bool:
         """Measure all that is queued; returns whether there was anything."""
@@ -277,9 +303,9 @@ class _Search:
 
     def _measure_final_front(self) -> None:
         """Until nothing changes: measure the front, hand out its networks, and measure the very files handed out."""
-        while True:
-            self._request_front()
-            if self._drain():
+        for number in itertools.count(1):
+            requested = self._request_front_at(f"end {number}")
+            if self._drain() or requested:
                 continue
             entries = [entry for entry in self._archive.front() if entry.architecture.id not in self._delivered]
             if not entries:
@@ -306,6 +332,18 @@ class _Search:
                 len(self._store.tuples()),
             )
         )
+
+
+def _networks_by_stage(store: Store) -> dict[str, list[str]]:
+    """Ids of the networks that the run, or the one that it goes on with, chose to measure at each stage."""
+    noted: dict[str, list[str]] = {}
+    for _, kind, content in store.events():
+        match kind, content:
+            case "measuring", {"stage": str(stage), "networks": list(networks)}:
+                noted[stage] = [str(identifier) for identifier in networks]
+            case _:
+                pass
+    return noted
 
 
 def reference_point_of(costs: CostTable, classes: int) -> tuple[float, float, float]:

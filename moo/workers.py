@@ -126,8 +126,7 @@ def _torch_device() -> torch.device:
     return torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
 
 
-@ray.remote
-class _Worker:
+class _WorkerActor:
     """One actor."""
 
     def __init__(self, bench: Bench, workbench: Callable[[Bench, torch.device], Workbench]) -> None:
@@ -141,8 +140,12 @@ class _Worker:
             return JobFailure(job, traceback.format_exc())
 
 
-@ray.remote(num_returns="streaming")
-def _pretrain(bench: Bench, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-    device = _torch_device()
+def _pretraining_task(
+    bench: Bench, settings: PretrainSettings, state: bytes | None
+) -> Iterator[tuple[PretrainRecord, bytes]]:
     torch.set_num_threads(os.cpu_count() or 1)
-    yield from pretraining_epochs(bench, settings, state, device)
+    yield from pretraining_epochs(bench, settings, state, _torch_device())
+
+
+_Worker: Any = ray.remote(_WorkerActor)
+_pretrain: Any = ray.remote(num_returns="streaming")(_pretraining_task)

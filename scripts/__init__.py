@@ -1,1 +1,8 @@
-"""Placeholder."""
+"""Entry points: parse, build, call one function, write.
+
+pareto_search  the main job
+describe       a space or an architecture, with exact counts
+command_line   what all scripts share: options from a dataclass, errors in one line
+live_view      a search in the terminal while it goes on
+front_table    a front as a table
+"""

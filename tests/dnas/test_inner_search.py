@@ -85,9 +85,7 @@ def test_a_strong_alpha_picks_the_cheapest_operator_of_every_layer(supernet, eas
     settings = replace(SETTINGS, steps=40, loss=loss)
     coefficients = Coefficients(alpha=1e3, beta=1.0 if loss == "additive" else 8.0, gamma=1e-3, delta=1.0)
     latency, energy = costs_of(supernet.space)
-    result = search_theta(
-        supernet, easy_source(), latency, energy, coefficients, settings, np.random.default_rng(0)
-    )
+    result = search_theta(supernet, easy_source(), latency, energy, coefficients, settings, np.random.default_rng(0))
     assert result.theta_LO.argmax(-1).tolist() == latency.cost_LO.argmin(-1).tolist()
 
 
@@ -97,9 +95,7 @@ def test_a_strong_gamma_picks_the_operators_of_least_energy(supernet, easy_sourc
     energy = OperatorCosts(latency.cost_LO.max() - latency.cost_LO, 1.0)
     coefficients = Coefficients(alpha=1e-3, beta=1.0, gamma=1e3, delta=1.0)
     settings = replace(SETTINGS, steps=40)
-    result = search_theta(
-        supernet, easy_source(), latency, energy, coefficients, settings, np.random.default_rng(0)
-    )
+    result = search_theta(supernet, easy_source(), latency, energy, coefficients, settings, np.random.default_rng(0))
     assert result.theta_LO.argmax(-1).tolist() == energy.cost_LO.argmin(-1).tolist()
 
 

@@ -16,9 +16,7 @@ def pretraining(space, source, *, init, settings=SETTINGS, seed=5, **options):
 
 
 def equal(one, other):
-    return all(
-        torch.equal(a, b) for a, b in zip(one.supernet.parameters(), other.supernet.parameters(), strict=True)
-    )
+    return all(torch.equal(a, b) for a, b in zip(one.supernet.parameters(), other.supernet.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("forward", [sampled_path, mixed_paths])

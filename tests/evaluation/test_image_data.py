@@ -73,7 +73,9 @@ def saved_to_disk(folder):
 def raw_structs(folder):
     for split, pixels_NHWC in (("train", TRAIN), ("test", TEST)):
         write_raw(
-            folder / f"{split}.parquet", [raw(image) for image in images(pixels_NHWC)], [CLASSES.names[i] for i in LABELS]
+            folder / f"{split}.parquet",
+            [raw(image) for image in images(pixels_NHWC)],
+            [CLASSES.names[i] for i in LABELS],
         )
 
 
@@ -434,10 +436,13 @@ def test_a_single_class_is_refused(tmp_path, labels, label):
 
 
 def huge_png():
-    """A valid header of 60,000 x 60,000 pixels."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    return b"\x89PNG\r\n\x1a\n" + chunk
+    """A valid header of 60,000 x 60,000 pixels, and hardly any data."""
+
+    def chunk(content):
+        return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+
+    header = chunk(b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT" + zlib.compress(b"0"))
 
 
 @pytest.mark.parametrize(

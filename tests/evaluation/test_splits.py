@@ -88,7 +88,9 @@ def test_too_few_images_are_refused(numbered, count, test, classes):
     published = None if test is None else numbered(test)
     names = tuple(str(number) for number in range(classes))
     data = ImageData("few", numbered(count), published, names, grey=False)
-    with pytest.raises(ValueError, match=f"enough training images for four splits .*{classes} classes.* 'few' has {count}"):
+    with pytest.raises(
+        ValueError, match=f"enough training images for four splits .*{classes} classes.* 'few' has {count}"
+    ):
         split_data(data, 0)
 
 
@@ -122,7 +124,13 @@ def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(
 
 @pytest.mark.parametrize(
     "augmentation",
-    [Augmentation(), Augmentation(crop_padding=1), Augmentation(2, flip=False), Augmentation(0), Augmentation(0, False)],
+    [
+        Augmentation(),
+        Augmentation(crop_padding=1),
+        Augmentation(2, flip=False),
+        Augmentation(0),
+        Augmentation(0, False),
+    ],
     ids=str,
 )
 def test_augmentation_equals_that_of_one_image_at_a_time(image_data, augmentation):
