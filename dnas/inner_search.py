@@ -25,9 +25,9 @@ class ThetaSettings:
 
     steps: int = 60
     """Gradient steps on theta."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Images of the theta split in each step."""
-    lr: float = 0.15
+    lr: float = 0.3
     """Learning rate of Adam on theta."""
     initial_scale: float = 0.5
     """Standard deviation of the random initial theta."""

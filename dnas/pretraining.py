@@ -31,7 +31,7 @@ class PretrainSettings:
     """Passes over the weights split; 0 leaves the random weights."""
     batch_size: int = 64
     """Images a step."""
-    lr: float = 0.1
+    lr: float = 0.3
     """Peak learning rate of SGD with Nesterov momentum 0.9."""
     weight_decay: float = 1e-4
     """Weight decay of convolutions and the classifier."""

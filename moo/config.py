@@ -31,13 +31,13 @@ class SearchConfig:
     """Architectures sampled from each tuple's theta, besides its mode."""
     pretrain_epochs: int | None = None
     """Passes over the weights split in pre-training; by default as many as make about 2,500 steps, 3 to 80."""
-    pretrain_lr: float = 0.1
+    pretrain_lr: float = 0.3
     """Peak learning rate of pre-training."""
     pretrain_batch: int = 64
     """Images in a step of pre-training."""
     theta_steps: int = 60
     """Gradient steps on theta in each inner search."""
-    theta_batch: int = 64
+    theta_batch: int = 32
     """Images in a theta step."""
     entropy_weight: float = 0.02
     """Reward for spread-out theta."""
@@ -45,11 +45,11 @@ class SearchConfig:
     """Form of the hardware-aware loss; `multiplicative` is FBNet's."""
     weight_sharing: Literal["shared", "separate"] = "shared"
     """One masked superkernel a layer, or separate weights for each candidate as FBNet has."""
-    alpha: Bounds = (0.02, 20.0)
+    alpha: Bounds = (0.01, 5.0)
     """Lowest and highest alpha, the weight of latency."""
     beta: Bounds = (0.3, 2.0)
     """Lowest and highest beta, the exponent of latency."""
-    gamma: Bounds = (0.002, 2.0)
+    gamma: Bounds = (0.001, 1.0)
     """Lowest and highest gamma, the weight of energy."""
     delta: Bounds = (0.3, 2.0)
     """Lowest and highest delta, the exponent of energy."""

@@ -195,8 +195,8 @@ class Workbench:
         """Search theta for the job's coefficients, and evaluate its mode and samples."""
         start = time.monotonic()
         rng = np.random.default_rng(np.random.SeedSequence(self.bench.seed, spawn_key=(1, job.id)))
-        latency = OperatorCosts(torch.from_numpy(costs.latency_ms).float(), costs.fixed_latency_ms)
-        energy = OperatorCosts(torch.from_numpy(costs.energy_mj).float(), costs.fixed_energy_mj)
+        latency = OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms)
+        energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
         theta = search_theta(
             self.supernet, self.theta_batches, latency, energy, job.coefficients, self.bench.theta, rng
         )

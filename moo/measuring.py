@@ -65,7 +65,7 @@ class Measurer:
             self._changed.notify_all()
 
     def collect(self) -> Iterator[Measured]:
-        """What has been measured since the last call; never waits. An error of ours beside the search is raised here."""
+        """What has been measured since the last call; never waits. What went wrong in the thread is raised here."""
         while True:
             try:
                 outcome = self._done.get_nowait()

@@ -80,7 +80,7 @@ class _Search:
         self._store = Store(self._folder.store)
         self._measurer = None if preparation.device is None else Measurer(preparation.device)
         self._requested: set[str] = set()
-        self._measured_at = _networks_by_stage(self._store)
+        self._measured_at = self._store.networks_to_measure()
         self._delivered: dict[str, DeliveryResult] = {}
 
     def run(self) -> Archive:
@@ -238,7 +238,7 @@ class _Search:
             return False
         if stage not in self._measured_at:
             self._measured_at[stage] = self._unmeasured_front()
-            self._store.add_event("measuring", stage=stage, networks=self._measured_at[stage])
+            self._store.add_networks_to_measure(stage, self._measured_at[stage])
         self._request(self._measured_at[stage])
         return len(self._measured_at[stage]) > 0
 
@@ -332,18 +332,6 @@ class _Search:
                 len(self._store.tuples()),
             )
         )
-
-
-def _networks_by_stage(store: Store) -> dict[str, list[str]]:
-    """Ids of the networks that the run, or the one that it goes on with, chose to measure at each stage."""
-    noted: dict[str, list[str]] = {}
-    for _, kind, content in store.events():
-        match kind, content:
-            case "measuring", {"stage": str(stage), "networks": list(networks)}:
-                noted[stage] = [str(identifier) for identifier in networks]
-            case _:
-                pass
-    return noted
 
 
 def reference_point_of(costs: CostTable, classes: int) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -145,6 +145,21 @@ class Store:
         """Date, kind and content of all events, oldest first."""
         rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
+
+    def add_networks_to_measure(self, stage: str, architecture_ids: Sequence[str]) -> None:
+        """Keep which networks were chosen to be measured at a stage of the run, before the first of them is."""
+        self.add_event("measuring", stage=stage, networks=list(architecture_ids))
+
+    def networks_to_measure(self) -> dict[str, list[str]]:
+        """Ids of the networks that were chosen at each stage."""
+        chosen: dict[str, list[str]] = {}
+        for _, kind, content in self.events():
+            match kind, content:
+                case "measuring", {"stage": str(stage), "networks": list(networks)}:
+                    chosen[stage] = [str(identifier) for identifier in networks]
+                case _:
+                    pass
+        return chosen
 
     def tuples(self) -> dict[int, StoredTuple]:
         """All tuples that have ended, by id."""

@@ -1,6 +1,7 @@
 import io
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,6 +60,20 @@ def test_epochs_depend_on_the_seed(space, easy_source):
     assert not equal(runs[0], runs[2])
 
 
+def test_each_epoch_has_an_order_of_its_own(space, easy_source):
+    orders = []
+
+    def forward(supernet, x_BCHW, rng):
+        orders.append(x_BCHW.flatten().tolist())
+        return sampled_path(supernet, x_BCHW, rng)
+
+    run = pretraining(space, easy_source(16), init=1, forward=forward)
+    for _ in range(2):
+        run.run_epoch()
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+
+
 def test_loss_falls_on_an_easy_data_set(space, easy_source):
     run = pretraining(space, easy_source(96), init=1, settings=PretrainSettings(epochs=8, batch_size=16))
     records = [run.run_epoch() for _ in range(8)]
@@ -99,7 +114,6 @@ def test_weight_decay_spares_scales_and_shifts(space, easy_source):
 
 def test_sampled_paths_are_uniform(space):
     """Chances of each of nine operators at each of three layers, over 900 draws."""
-    import numpy as np
 
     class Recorder:
         def __init__(self):

@@ -44,7 +44,9 @@ def test_the_entropy_weight_is_not_negative(value):
 
 
 @pytest.mark.parametrize("name", ["alpha", "beta", "gamma", "delta"])
-@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-0.2, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, inf), (nan, 1.0), (1.0, nan)])
+@pytest.mark.parametrize(
+    "bounds", [(0.0, 1.0), (-0.2, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, inf), (nan, 1.0), (1.0, nan)]
+)
 def test_coefficients_have_positive_ordered_finite_bounds(name, bounds):
     with pytest.raises(ValueError) as error:
         SearchConfig(**{name: bounds})
@@ -58,7 +60,9 @@ def test_a_resumed_run_has_no_other_folder():
         SearchConfig(out="a", resume="b")
 
 
-@pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(alpha=(0.1, 0.3), workers=3, flip=True, cost_table="t")])
+@pytest.mark.parametrize(
+    "config", [SearchConfig(), SearchConfig(alpha=(0.1, 0.3), workers=3, flip=True, cost_table="t")]
+)
 def test_settings_survive_json(config):
     assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
 

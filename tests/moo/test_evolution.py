@@ -12,7 +12,12 @@ BOUNDS = CoefficientBounds((0.01, 100.0), (0.5, 2.5), (0.01, 100.0), (0.5, 2.5))
 def objectives_of(coefficients):
     """Squared distances of the genome to three corners: the front is their triangle."""
     genes = np.array(
-        [np.log10(coefficients.alpha) / 2, coefficients.beta - 1.5, np.log10(coefficients.gamma) / 2, coefficients.delta - 1.5]
+        [
+            np.log10(coefficients.alpha) / 2,
+            coefficients.beta - 1.5,
+            np.log10(coefficients.gamma) / 2,
+            coefficients.delta - 1.5,
+        ]
     )
     return tuple(float(value) for value in ((genes - CORNERS) ** 2).sum(1))
 

@@ -54,7 +54,9 @@ GOOD = SearchConfig().to_json()
 )
 def test_a_broken_config_is_named(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"^`--resume` must name the folder of a run, but .*config.json' cannot be read"):
+    with pytest.raises(
+        ValueError, match=r"^`--resume` must name the folder of a run, but .*config.json' cannot be read"
+    ):
         RunFolder(tmp_path).read_config()
 
 

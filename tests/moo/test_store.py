@@ -69,6 +69,16 @@ def test_events_come_back_in_order_with_their_content(store):
     assert events[0][0].endswith("+00:00")
 
 
+def test_networks_to_measure_come_back_by_stage(store, path):
+    store.add_event("started")
+    store.add_networks_to_measure("generation 1", ["000", "888"])
+    store.add_networks_to_measure("end 1", [])
+    store.close()
+    again = Store(path)
+    assert again.networks_to_measure() == {"generation 1": ["000", "888"], "end 1": []}
+    again.close()
+
+
 def test_fill_reproduces_the_archive(store, path, space, result_of, measurement_of):
     archive = Archive(REFERENCE)
     for result in (result_of(2, (0, 1, 2), (2, 2, 2)), result_of(0, (0, 0, 0)), result_of(1, (1, 1, 1), (0, 1, 2))):
