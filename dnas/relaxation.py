@@ -67,6 +67,19 @@ def sample_indices(theta_LO: Tensor, rng: np.random.Generator) -> tuple[int, ...
     return tuple(int(rng.choice(len(probs_O), p=probs_O / probs_O.sum())) for probs_O in probs_LO)
 
 
+def mode_and_samples(theta_LO: Tensor, samples: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """The mode of theta, then up to `samples` different other architectures drawn from softmax(theta).
+
+    A theta that is nearly certain gives few different ones; drawing ends after 20 draws for each that is asked for.
+    """
+    drawn = {mode_indices(theta_LO): None}
+    for _ in range(20 * samples):
+        if len(drawn) > samples:
+            break
+        drawn[sample_indices(theta_LO, rng)] = None
+    return list(drawn)
+
+
 def one_hot(indices: tuple[int, ...], num_operators: int) -> Tensor:
     """Probabilities (L, O) of one certain architecture."""
     return torch.nn.functional.one_hot(torch.tensor(indices), num_operators).float()

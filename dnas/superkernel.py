@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv
 from dnas.supernet import Supernet
+from search_space.networks import every_pixel
 from search_space.operators import Operator
 from search_space.spaces import FBNetSpace, Layer
 
@@ -83,8 +84,10 @@ class _ConvNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        padding = self.weight.shape[-1] // 2
-        x_BCHW = F.conv2d(x_BCHW, self.weight, stride=self.stride, padding=padding)
+        if self.weight.shape[-1] == 1:
+            x_BCHW = F.conv2d(every_pixel(x_BCHW, self.stride), self.weight)
+        else:
+            x_BCHW = F.conv2d(x_BCHW, self.weight, stride=self.stride, padding=self.weight.shape[-1] // 2)
         return torch.relu_(batch_norm(x_BCHW, self.scale, self.shift))
 
     def state(self, name: str) -> dict[str, Tensor]:

@@ -125,13 +125,16 @@ class Archive:
         """Median ratios of measured to predicted latency and energy; worked out again after each measurement."""
         if self._ratios is None:
             measured = [(entry, entry.measurement) for entry in self._entries.values() if entry.measurement is not None]
-            self._ratios = (1.0, 1.0)
-            if measured:
-                self._ratios = (
-                    statistics.median(m.latency_ms / entry.predicted_latency_ms for entry, m in measured),
-                    statistics.median(m.energy_mj / entry.predicted_energy_mj for entry, m in measured),
-                )
+            self._ratios = (
+                _median_ratio([(m.latency_ms, entry.predicted_latency_ms) for entry, m in measured]),
+                _median_ratio([(m.energy_mj, entry.predicted_energy_mj) for entry, m in measured]),
+            )
         return self._ratios
+
+
+def _median_ratio(pairs: list[tuple[float, float]]) -> float:
+    """Median of measured / predicted; 1 where nothing with a prediction above zero was measured."""
+    return statistics.median([measured / predicted for measured, predicted in pairs if predicted > 0] or [1.0])
 
 
 def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:

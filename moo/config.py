@@ -28,7 +28,7 @@ class SearchConfig:
     generations: int = 4
     """Generations of NSGA-II."""
     samples: int = 4
-    """Architectures sampled from each tuple's theta, besides its mode."""
+    """Different architectures sampled from each tuple's theta, besides its mode."""
     pretrain_epochs: int | None = None
     """Passes over the weights split in pre-training; by default as many as make about 2,500 steps, 3 to 80."""
     pretrain_lr: float = 0.3
@@ -45,7 +45,7 @@ class SearchConfig:
     """Form of the hardware-aware loss; `multiplicative` is FBNet's."""
     weight_sharing: Literal["shared", "separate"] = "shared"
     """One masked superkernel a layer, or separate weights for each candidate as FBNet has."""
-    alpha: Bounds = (0.01, 5.0)
+    alpha: Bounds = (0.01, 3.0)
     """Lowest and highest alpha, the weight of latency."""
     beta: Bounds = (0.3, 2.0)
     """Lowest and highest beta, the exponent of latency."""
@@ -120,7 +120,7 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
     known = {field.name for field in dataclasses.fields(SearchConfig)}
     if unknown := set(content) - known:
         raise ValueError(f"settings must be among {', '.join(sorted(known))}, but got {', '.join(sorted(unknown))}.")
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
     return SearchConfig(**values)
 
 

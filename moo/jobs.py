@@ -22,8 +22,8 @@ from devices.cost_table import CostTable
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaResult, ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
-from dnas.pretraining import PretrainRecord, Pretraining, PretrainSettings, mixed_paths, sampled_path
-from dnas.relaxation import mode_indices, sample_indices
+from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
+from dnas.relaxation import mode_and_samples
 from dnas.supernet import Supernet, WeightSharing, build_supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import Augmentation, ImageBatches, Splits
@@ -80,7 +80,7 @@ class TupleResult:
 
     job: TupleJob
     architectures: tuple[EvaluatedArchitecture, ...]
-    """The mode of theta first, then the samples that differ."""
+    """The mode of theta first, then the samples."""
     chosen: int
     """Index of the architecture with the least loss under the tuple's own coefficients; it stands for the tuple."""
     theta: ThetaResult
@@ -201,9 +201,8 @@ class Workbench:
             self.supernet, self.theta_batches, latency, energy, job.coefficients, self.bench.theta, rng
         )
         theta_LO = torch.from_numpy(theta.theta_LO)
-        drawn = [mode_indices(theta_LO)]
-        drawn += [sample_indices(theta_LO, rng) for _ in range(self.bench.samples)]
-        evaluated = tuple(self._evaluate(indices, costs) for indices in dict.fromkeys(drawn))
+        drawn = mode_and_samples(theta_LO, self.bench.samples, rng)
+        evaluated = tuple(self._evaluate(indices, costs) for indices in drawn)
         losses = [
             _loss(self.bench.theta, item, job.coefficients, latency.reference(), energy.reference())
             for item in evaluated

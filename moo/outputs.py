@@ -62,7 +62,7 @@ def write_front(
     kept = {entry.architecture.id for entry in front}
     if folder.networks.is_dir():
         for path in folder.networks.iterdir():
-            if path.name not in kept:
+            if path.is_dir() and path.name not in kept:
                 shutil.rmtree(path)
     for entry, item in zip(front, front_json(archive), strict=True):
         result = delivered.get(entry.architecture.id)

@@ -117,15 +117,15 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         table = read_cost_table(Path(config.cost_table).expanduser())
         check_fits(table, space)
     device, board = _board(config)
-    splits = split_data(load_images(config.dataset, size=space.input_size, on_progress=on_loading), config.seed)
-    space = space.with_classes(len(splits.class_names))
-    if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
-        raise ValueError(
-            f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
-            f"{len(splits.theta)} images and --pretrain-batch {config.pretrain_batch} for {len(splits.weights)}."
-        )
-    if saved_origin is not None:
-        _check_same_inputs(saved_origin, space, splits, config.dataset)
+    try:
+        splits = _splits(config, space.input_size, on_loading)
+        space = space.with_classes(len(splits.class_names))
+        if saved_origin is not None:
+            _check_same_inputs(saved_origin, space, splits, config.dataset)
+    except BaseException:
+        if device is not None:
+            device.close()
+        raise
     return Preparation(config, folder, saved_origin is not None, space, splits, device, board, table)
 
 
@@ -150,6 +150,16 @@ def _board(config: SearchConfig) -> tuple[Device | None, Board | None]:
         raise ValueError(
             f"`--device` must name a board that answers, but {config.device!r} does not: {error}"
         ) from None
+
+
+def _splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+    splits = split_data(load_images(config.dataset, size=size, on_progress=on_loading), config.seed)
+    if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
+        raise ValueError(
+            f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
+            f"{len(splits.theta)} images and --pretrain-batch {config.pretrain_batch} for {len(splits.weights)}."
+        )
+    return splits
 
 
 def _check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:

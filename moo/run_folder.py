@@ -110,7 +110,8 @@ def new_folder(config: SearchConfig) -> RunFolder:
     if path.is_dir() and any(path.iterdir()):
         what = "already holds a run" if (path / "config.json").exists() else "is not empty"
         raise ValueError(
-            f"`--out` must name a new folder, but {str(path)!r} {what}; choose another, or go on with a run by --resume."
+            f"`--out` must name a new folder, but {str(path)!r} {what}; choose another, "
+            "or go on with a run by --resume."
         )
     if path.exists() and not path.is_dir():
         raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
@@ -130,8 +131,8 @@ def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
     for name in saved_values:
         if name not in EXECUTION_SETTINGS and saved_values[name] != given_values[name]:
             raise ValueError(
-                f"a run must be resumed with its own settings, but it was made with {name}={saved_values[name]} and got "
-                f"{name}={given_values[name]}; leave `--{name.replace('_', '-')}` away, or start a new run."
+                f"a run must be resumed with its own settings, but it was made with {name}={saved_values[name]} "
+                f"and got {name}={given_values[name]}; leave `--{name.replace('_', '-')}` away, or start a new run."
             )
 
 

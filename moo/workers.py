@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import traceback
 import warnings
@@ -50,9 +51,9 @@ class RayBackend:
         self._started = not ray.is_initialized()
         self.dashboard_url = _start(address, workers, dashboard) if self._started else None
         resources = ray.cluster_resources()
-        gpus = int(resources.get("GPU", 0))
-        self.workers = workers if workers is not None else max(1, gpus or int(resources.get("CPU", 1)))
-        self._options = {"num_cpus": 1, "num_gpus": gpus / self.workers if gpus else 0}
+        cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
+        self.workers = workers if workers is not None else max(1, gpus or cpus)
+        self._options = {"num_cpus": share(cpus, self.workers), "num_gpus": share(gpus, self.workers)}
         self._bench = ray.put(bench)
         self._workbench = workbench
         self._actors: list[Any] = []
@@ -102,6 +103,16 @@ class RayBackend:
 
     def _new_actor(self) -> Any:
         return _Worker.options(**self._options).remote(self._bench, self._workbench)
+
+
+def share(available: int, workers: int) -> float:
+    """CPUs or GPUs of each worker: one, or where there are fewer than workers, so much that all can run at once.
+
+    More would leave a worker, and the job that it was given, waiting for ever. Ray counts in steps of 0.0001.
+    """
+    if not available:
+        return 0.0
+    return math.floor(10_000 / math.ceil(workers / available)) / 10_000
 
 
 def _start(address: str | None, workers: int | None, dashboard: bool) -> str | None:

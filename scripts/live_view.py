@@ -72,9 +72,8 @@ class LiveView:
                 self._running += 1
             case events.TupleDone(result, new):
                 self._tuple_ended()
-                self._log(
-                    f"tuple {result.job.id}: {len(result.architectures)} architectures, {new} new, {result.seconds:.1f} s"
-                )
+                found = f"{len(result.architectures)} architectures, {new} new"
+                self._log(f"tuple {result.job.id}: {found}, {result.seconds:.1f} s")
             case events.TupleFailed(job, trace):
                 self._failed += 1
                 self._tuple_ended()

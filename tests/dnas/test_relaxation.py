@@ -9,6 +9,7 @@ from dnas.relaxation import (
     entropy,
     gumbel_noise,
     gumbel_softmax,
+    mode_and_samples,
     mode_indices,
     one_hot,
     random_theta,
@@ -100,3 +101,15 @@ def test_initial_theta_has_the_scale_that_was_asked_for_and_follows_the_rng():
     assert thetas[0].dtype == torch.float32
     assert float(thetas[0].std()) == pytest.approx(0.3, rel=0.1)
     assert not random_theta(3, 9, scale=0.0, rng=np.random.default_rng(1)).any()
+
+
+def test_mode_and_samples_are_different_and_the_mode_comes_first() -> None:
+    theta_LO = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    drawn = mode_and_samples(theta_LO, 5, np.random.default_rng(0))
+    assert drawn[0] == (1, 2)
+    assert len(drawn) == len(set(drawn)) == 6
+
+
+def test_a_certain_theta_gives_its_mode_alone() -> None:
+    theta_LO = torch.tensor([[100.0, 0.0], [0.0, 100.0]])
+    assert mode_and_samples(theta_LO, 3, np.random.default_rng(0)) == [(0, 1)]

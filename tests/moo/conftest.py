@@ -27,9 +27,8 @@ from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 
 TINY = FBNetSpace("tiny", 8, 4, 8, 1, (Stage(8, 1, 1), Stage(16, 2, 2)), 16, ("k3_e1", "k3_e6", "skip"))
-
-
 AMPLITUDE = 60
+"""Of the stripes that tell the classes apart, of 255; the rest is noise."""
 
 
 @pytest.fixture(scope="session")

@@ -60,11 +60,14 @@ def test_a_board_that_keeps_failing_is_reported_with_the_last_reason():
     assert len(device.models) == ATTEMPTS
 
 
-def test_an_unreliable_measurement_is_repeated_and_the_least_spread_one_kept(measurement_of):
-    spreads = [measurement_of(2.0, iqr_ms=iqr_ms, reliable=False) for iqr_ms in (0.8, 0.5, 0.6)]
-    assert measure(ScriptedDevice(spreads), request_of("a")).measurement == spreads[1]
-    good = measurement_of(3.0, iqr_ms=0.1)
-    assert measure(ScriptedDevice([spreads[0], good]), request_of("a")).measurement == good
+def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_of):
+    spread = [measurement_of(latency_ms, iqr_ms=1.0, reliable=False) for latency_ms in (2.5, 2.0, 2.25)]
+    device = ScriptedDevice(spread)
+    assert measure(device, request_of("a")).measurement == spread[1]
+    assert len(device.models) == ATTEMPTS
+    good = measurement_of(2.125)
+    assert measure(ScriptedDevice([spread[0], good]), request_of("a")).measurement == good
+    assert measure(ScriptedDevice([spread[1], good]), request_of("a")).measurement == spread[1]
 
 
 def test_a_measurement_counts_though_a_repetition_fails(measurement_of):

@@ -1,0 +1,173 @@
+"""Ray is started once for all tests of this module."""
+
+import os
+import sys
+
+import pytest
+import ray
+
+from dnas.losses import Coefficients
+from dnas.pretraining import PretrainSettings
+from moo import events
+from moo.jobs import JobFailure, TupleJob, Workbench, pretrained_weights
+from moo.search import SearchFailedError, run_search
+from moo.store import Store
+from moo.workers import RayBackend, share
+
+JOBS = [TupleJob(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started_ray():
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class FaultyWorkbench(Workbench):
+    """Dies at one job, raises at another."""
+
+    def __init__(self, bench, device):
+        super().__init__(bench, device)
+
+    def search(self, job, costs):
+        if job.id == 1:
+            os._exit(1)
+        if job.id == 2:
+            raise ArithmeticError("theta is not a number")
+        return super().search(job, costs)
+
+
+class DyingWorkbench(Workbench):
+    def search(self, job, costs):
+        os._exit(1)
+
+
+class UnmakeableWorkbench(Workbench):
+    def __post_init__(self):
+        raise MemoryError("the supernet does not fit")
+
+
+class NoWorkbench(Workbench):
+    """Says which worker did a job; dies at job 3."""
+
+    def __init__(self, bench, device):
+        self.device = device
+
+    def run(self, job, costs, supernet):
+        if job.id == 3:
+            os._exit(1)
+        return job.id, os.getpid(), str(self.device)
+
+
+def figures(archive):
+    return [
+        (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.tuple_id)
+        for entry in archive.entries
+    ]
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_give_the_identical_archive(prepare_tiny):
+    archives = []
+    for workers in (1, 2):
+        preparation = prepare_tiny(f"workers-{workers}", workers=workers)
+        backend = RayBackend(preparation.bench, workers=workers)
+        archives.append(run_search(preparation, backend, lambda event: None))
+        backend.close()
+    assert figures(archives[0]) == figures(archives[1])
+    assert [entry.test_error for entry in archives[0].front()] == [entry.test_error for entry in archives[1].front()]
+    assert len(archives[0]) >= 4
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_and_a_job_that_raises_fail_their_tuples_and_the_search_goes_on(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    backend = RayBackend(preparation.bench, workers=1, workbench=FaultyWorkbench)
+    seen = []
+    run_search(preparation, backend, seen.append)
+    backend.close()
+    failed = {event.job.id: event.traceback for event in seen if isinstance(event, events.TupleFailed)}
+    assert failed.keys() == {1, 2}
+    assert failed[1].startswith("The worker died.")
+    assert "Traceback" in failed[2]
+    assert "ArithmeticError: theta is not a number" in failed[2]
+    store = Store(preparation.folder.store)
+    stored = store.tuples()
+    store.close()
+    assert {number for number, kept in stored.items() if kept.objectives is None} == {1, 2}
+    assert stored[1].traceback == failed[1]
+    assert len(stored) == 8
+    assert preparation.folder.front.is_file()
+
+
+@pytest.mark.slow
+def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    backend = RayBackend(preparation.bench, workers=1, workbench=DyingWorkbench)
+    with pytest.raises(SearchFailedError, match="every tuple of generation 1 failed; .*(died|dead|exit)"):
+        run_search(preparation, backend, lambda event: None)
+    backend.close()
+
+
+def test_a_worker_that_cannot_be_set_up_is_reported(bench, table):
+    backend = RayBackend(bench, workers=1, workbench=UnmakeableWorkbench)
+    (outcome,) = backend.run(JOBS[:1], table, b"", lambda job: None)
+    backend.close()
+    assert isinstance(outcome, JobFailure)
+    assert "MemoryError: the supernet does not fit" in outcome.traceback
+
+
+def test_more_workers_than_cores_share_them(bench, table):
+    """With a whole core each, the third worker would never start and its job never end."""
+    backend = RayBackend(bench, workers=3, workbench=NoWorkbench)
+    outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
+    backend.close()
+    assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]
+    assert len({process for _, process, _ in outcomes}) == 3
+    assert {device for _, _, device in outcomes} == {"cpu"}
+
+
+@pytest.mark.parametrize("available", range(1, 9))
+@pytest.mark.parametrize("workers", range(1, 33))
+def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available, workers):
+    part = share(available, workers)
+    assert 0 < part <= 1
+    assert int(1 / part + 1e-9) * available >= workers
+    assert share(0, workers) == 0
+
+
+def test_workers_are_kept_and_one_that_dies_is_replaced(bench, table):
+    backend = RayBackend(bench, workers=1, workbench=NoWorkbench)
+    started = []
+    ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)
+    second, third, failure, fifth = backend.run([*JOBS[1:], JOBS[0]], table, b"", started.append)
+    assert started == [JOBS[0], *JOBS[1:], JOBS[0]]
+    assert first == second[1] == third[1] != fifth[1]
+    assert isinstance(failure, JobFailure)
+    assert failure.job == JOBS[3]
+    assert failure.traceback.startswith("The worker died.")
+    assert list(backend.run([], table, b"", started.append)) == []
+    backend.close()
+    backend.close()
+
+
+def test_by_default_there_is_a_worker_for_each_core(bench):
+    backend = RayBackend(bench)
+    assert backend.workers == 2
+    assert backend.dashboard_url is None
+    backend.close()
+    assert ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(bench):
+    backend = RayBackend(bench, workers=1)
+    settings = PretrainSettings(2, batch_size=32)
+    epochs = list(backend.pretrain(settings, None))
+    assert [record.epoch for record, _ in epochs] == [1, 2]
+    later = list(backend.pretrain(settings, epochs[0][1]))
+    backend.close()
+    assert [record for record, _ in later] == [epochs[1][0]]
+    assert pretrained_weights(later[0][1]) == pretrained_weights(epochs[1][1])

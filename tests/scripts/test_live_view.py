@@ -1,0 +1,190 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from devices.measurement import Measurement
+from dnas.losses import Coefficients
+from dnas.pretraining import PretrainRecord
+from moo import events
+from moo.archive import Entry
+from moo.jobs import TupleJob, TupleResult
+from scripts.live_view import FRONT_ROWS, LiveView, sparkline
+from search_space.architectures import Architecture
+
+STARTED = events.RunStarted(
+    "runs/one", False, "http://127.0.0.1:8265", (("data set", "[digits]"), ("board", "pi4")), 4, 8, 30
+)
+COEFFICIENTS = Coefficients(1.0, 1.0, 1.0, 1.0)
+MEASUREMENT = Measurement(1.25, 1.25, 0.0, 50, 2.5, "measured", "modelled", "pi4", "onnx", 4, None, "2000-01-01", True)
+
+
+def job(number):
+    return TupleJob(number, 0, COEFFICIENTS)
+
+
+def done(number):
+    return events.TupleDone(TupleResult(job(number), (), 0, None, 7.5), 3)  # type: ignore[arg-type]
+
+
+def entry(number, *, measured=False):
+    identifier = f"{number:03d}"
+    architecture = Architecture("tiny", ("skip",), identifier)
+    return Entry(architecture, number / 100, 2.0, 3.0, 0, number, COEFFICIENTS, MEASUREMENT if measured else None)
+
+
+def front_of(entries, hypervolume=0.5):
+    costs = tuple((1.25 if item.measurement else 2.0, 2.5) for item in entries)
+    return events.FrontChanged(tuple(entries), costs, hypervolume, 40, 5)
+
+
+def console(*, terminal=True):
+    return Console(
+        file=io.StringIO(), record=True, width=110, height=60, force_terminal=terminal, _environ={"TERM": "xterm"}
+    )
+
+
+def shown(*happened):
+    """What the view shows after these events."""
+    view = LiveView(console())
+    for event in happened:
+        view(event)
+    plain = Console(file=io.StringIO(), record=True, width=110)
+    plain.print(view)
+    return plain.export_text()
+
+
+def line_of(text, word):
+    (line,) = [line for line in text.splitlines() if line.strip(" │").startswith(word)]
+    return line
+
+
+def test_the_header_says_what_is_searched_and_where_to_look():
+    text = shown(STARTED)
+    assert "[digits]" in line_of(text, "data set")
+    assert "runs/one" in line_of(text, "run folder")
+    assert "http://127.0.0.1:8265" in line_of(text, "Ray dashboard")
+    assert "tensorboard --logdir runs/one/tensorboard" in line_of(text, "TensorBoard")
+    assert "none" in line_of(shown(replace(STARTED, dashboard_url=None)), "Ray dashboard")
+
+
+def test_stages_before_the_search_show_their_progress():
+    text = shown(
+        events.StageProgress("loading", 500, 1797),
+        STARTED,
+        events.StageProgress("profiling", 3, 90, "16 channels [k3_e1]"),
+        events.PretrainEpoch(PretrainRecord(7, 0.75, 0.625, 0.1), 30),
+    )
+    assert "500/1797" in line_of(text, "loading")
+    assert "3/90" in line_of(text, "profiling")
+    assert "[k3_e1]" in line_of(text, "profiling")
+    assert "7/30" in line_of(text, "pre-training")
+    assert "loss 0.750  accuracy of sampled paths 62.5%" in line_of(text, "pre-training")
+    assert "hypervolume" not in text
+
+
+def test_the_search_shows_generation_tuples_board_hypervolume_and_time_left():
+    text = shown(
+        STARTED,
+        events.GenerationStarted(2, 8, 0),
+        *(events.TupleStarted(job(number)) for number in range(5)),
+        done(0),
+        done(1),
+        events.TupleFailed(job(2), "Traceback"),
+        events.NetworkMeasured("000", MEASUREMENT, 6),
+        events.NetworkMeasured("001", MEASUREMENT, 5),
+        front_of([entry(1, measured=True), entry(2)], 0.25),
+        front_of([entry(1, measured=True), entry(2)], 0.4321),
+    )
+    search = line_of(text, "search")
+    assert "3/32" in search
+    assert "generation 2 of 4" in search
+    assert "3 done, 2 running, 1 failed" in line_of(text, "tuples")
+    assert "2 measured, 5 waiting" in line_of(text, "networks")
+    assert "40, 2 on the front" in line_of(text, "architectures")
+    assert "0.4321  ▁█" in line_of(text, "hypervolume")
+    assert "about 0 min" in line_of(text, "time left")
+    assert line_of(text, "001").split() == ["001", "0.0100", "1.250", "measured", "2.500", "modelled"]
+    assert line_of(text, "002").split() == ["002", "0.0200", "2.000", "modelled", "2.500", "modelled"]
+
+
+def test_time_left_is_not_guessed_before_a_tuple_has_ended():
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0))
+    assert "not known yet" in line_of(text, "time left")
+    assert "generation 1" in line_of(text, "search")
+
+
+def test_tuples_of_a_resumed_run_count_as_done_but_not_for_the_time_left():
+    text = shown(STARTED, events.GenerationStarted(1, 8, 8), events.GenerationStarted(2, 8, 3))
+    assert "11/32" in line_of(text, "search")
+    assert "11 done, 0 running, 0 failed" in line_of(text, "tuples")
+    assert "not known yet" in line_of(text, "time left")
+
+
+def test_a_long_front_is_cut():
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0), front_of([entry(number) for number in range(40)]))
+    assert f"{FRONT_ROWS - 1:03d}" in text
+    assert f"... and {40 - FRONT_ROWS} more" in text
+    assert f"  {FRONT_ROWS:03d} " not in text
+
+
+def printed(*happened, terminal):
+    output = console(terminal=terminal)
+    with LiveView(output) as view:
+        for event in happened:
+            view(event)
+    return output.export_text()
+
+
+COURSE = (
+    events.StageProgress("loading", 500, 1797),
+    STARTED,
+    events.PretrainEpoch(PretrainRecord(1, 0.75, 0.625, 0.1), 30),
+    events.GenerationStarted(1, 8, 0),
+    events.TupleStarted(job(0)),
+    done(0),
+    events.NetworkMeasured("000", MEASUREMENT, 6),
+    front_of([entry(1)]),
+    events.RunFinished("runs/one", 12.0),
+)
+
+
+def test_without_a_terminal_each_larger_step_is_a_line():
+    lines = printed(*COURSE, terminal=False).splitlines()
+    for line in (
+        "data set: [digits]",
+        "Ray dashboard: http://127.0.0.1:8265",
+        "TensorBoard: tensorboard --logdir runs/one/tensorboard",
+        "pre-training 1/30 loss 0.750  accuracy of sampled paths 62.5%",
+        "tuple 0: 0 architectures, 3 new, 7.5 s",
+        "measured 000: 1.250 ms",
+    ):
+        assert line in lines
+    assert any(line.startswith("search 0/32 generation 1") for line in lines)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_failures_are_always_printed_as_they_are(terminal):
+    text = printed(
+        STARTED,
+        events.GenerationStarted(1, 8, 0),
+        events.TupleStarted(job(3)),
+        events.TupleFailed(job(3), "Traceback\nKeyError: ['[/red]']"),
+        events.MeasuringFailed("888", "the agent [crashed]"),
+        terminal=terminal,
+    )
+    assert "tuple 3 failed; the search goes on without it" in text
+    assert "KeyError: ['[/red]']" in text
+    assert "888 could not be measured: the agent [crashed]" in text
+
+
+def test_a_whole_course_can_be_shown_in_a_terminal():
+    assert "tuple 0:" not in printed(*COURSE, terminal=True)
+
+
+def test_a_sparkline_goes_from_the_least_to_the_greatest_value():
+    assert sparkline([0.0, 0.5, 1.0]) == "▁▄█" or sparkline([0.0, 0.5, 1.0]) == "▁▅█"
+    assert sparkline([2.0, 2.0]) == "▁▁"
+    assert sparkline([]) == ""
+    assert sparkline(range(100), width=5) == sparkline(range(95, 100))

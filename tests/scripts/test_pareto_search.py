@@ -1,0 +1,299 @@
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from devices.cost_model import analytic_cost_table
+from moo import events
+from moo.config import SearchConfig
+from moo.jobs import InProcessBackend, Workbench
+from moo.run_folder import RunFolder
+from scripts import pareto_search
+from scripts.command_line import run
+from scripts.pareto_search import read_command_line, told_to
+from search_space.spaces import space_named
+
+ROOT = Path(__file__).parents[2]
+IMAGES = datasets.Features({"picture": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}})
+
+
+def as_a_script(*options, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "pareto_search.py"), *options],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_mentions_every_option():
+    result = as_a_script("--help")
+    assert result.returncode == 0, result.stderr
+    for field in dataclasses.fields(SearchConfig):
+        assert f"--{field.name.replace('_', '-')}" in result.stdout
+    assert "Pareto front" in result.stdout
+
+
+def test_options_are_read_without_torch_ray_or_matplotlib():
+    code = (
+        "import sys; from scripts.pareto_search import read_command_line; read_command_line(['--population', '5']);"
+        "print({'torch', 'ray', 'matplotlib', 'datasets', 'pymoo', 'onnxruntime'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("options", [["--population", "3"], ["--space", "fbnet", "--no-measure"]])
+def test_as_a_script_bad_input_is_one_line_too(tmp_path, options):
+    result = as_a_script(*options, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Runs a search in an empty folder that must end with one line; returns that line."""
+    workplace = tmp_path / "workplace"
+    workplace.mkdir()
+    monkeypatch.chdir(workplace)
+
+    def call(*options):
+        monkeypatch.setattr(sys, "argv", ["pareto_search.py", "--no-measure", "--quiet", *map(str, options)])
+        with pytest.raises(SystemExit) as stop:
+            run(pareto_search.main)
+        output = capsys.readouterr()
+        assert stop.value.code == 2
+        assert output.out == ""
+        assert output.err.startswith("error: ")
+        assert output.err.count("\n") == 1
+        assert "Traceback" not in output.err
+        assert not list(workplace.iterdir())
+        return output.err
+
+    return call
+
+
+def png(seed=0):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def parquet(path, columns, features=None):
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--population", "3"], "`--population >= 4` must hold, but got 3."),
+        (["--generations", "0"], "`--generations >= 1` must hold, but got 0."),
+        (["--samples", "-1"], "`--samples >= 0` must hold, but got -1."),
+        (["--theta-steps", "0"], "`--theta-steps >= 1`"),
+        (["--threads", "0"], "`--threads >= 1`"),
+        (["--workers", "0"], "`--workers >= 1`"),
+        (["--pretrain-lr", "nan"], "`--pretrain-lr > 0` must hold, but got nan."),
+        (["--alpha", "0", "1"], "`0 < lowest < highest` must hold for `--alpha`, but got 0 1."),
+        (["--beta", "-0.2", "1"], "`0 < lowest < highest` must hold for `--beta`, but got -0.2 1."),
+        (["--gamma", "2", "1"], "`0 < lowest < highest` must hold for `--gamma`, but got 2 1."),
+        (["--delta", "1", "inf"], "`0 < lowest < highest` must hold for `--delta`, but got 1 inf."),
+        (["--space", "fbnet"], "`--space` must be one of fbnet-"),
+        (["--space", "nas-bench-201"], "`--space` must be a space with a supernet"),
+        (["--space", "none.yaml"], "a space file must exist, but got 'none.yaml'."),
+        (["--device", "toaster"], "`--device` must be one of host"),
+        (["--dataset", "./none"], "the path './none' does not exist."),
+        (["--theta-batch", "5000"], "a batch must not be larger than its split"),
+        (["--cost-table", "none.json"], "a cost table file must exist, but got 'none.json'."),
+        (["--resume", "none"], "`--resume` must name the folder of a run, but 'none' is no folder."),
+        (["--resume=none"], "`--resume` must name the folder of a run, but 'none' is no folder."),
+        (["--resume", "."], "`--resume` must name the folder of a run, but '.' holds no config.json."),
+    ],
+)
+def test_bad_input_is_one_line_with_exit_code_2_and_leaves_nothing_behind(refused, options, message):
+    assert message in refused(*options)
+
+
+@pytest.mark.parametrize(("text", "message"), [("stages: [", "must be YAML"), ("3", "must be a mapping")])
+def test_a_malformed_space_file_is_named(refused, tmp_path, text, message):
+    (tmp_path / "own.yaml").write_text(text)
+    error = refused("--space", tmp_path / "own.yaml")
+    assert "own.yaml" in error
+    assert message in error
+
+
+def test_a_data_set_without_images_or_labels_is_told_its_columns(refused, tmp_path):
+    labels = [0, 1] * 20
+    numbers = parquet(tmp_path / "numbers.parquet", {"label": labels, "size": [0.5] * 40})
+    assert "must have one column of images, but" in refused("--dataset", numbers)
+    pictures = parquet(tmp_path / "pictures.parquet", {"picture": [png()] * 40}, IMAGES)
+    error = refused("--dataset", pictures)
+    assert "must have one column of class labels, but" in error
+    assert "picture" in error
+
+
+def test_a_corrupt_image_is_named(refused, tmp_path):
+    images = [png(seed) for seed in range(40)]
+    images[17] = {"bytes": b"no picture", "path": "seventeen.png"}
+    features = datasets.Features({**IMAGES, "label": datasets.ClassLabel(names=["a", "b"])})
+    path = parquet(tmp_path / "images.parquet", {"picture": images, "label": [0, 1] * 20}, features)
+    error = refused("--dataset", path)
+    assert "row 17 (seventeen.png)" in error
+    assert "is corrupt" in error
+
+
+def test_a_cost_table_of_another_space_is_refused(refused, tmp_path):
+    path = tmp_path / "table.json"
+    analytic_cost_table(space_named("fbnet-cifar")).write(path)
+    assert "the space of a cost table must be that of the search space, fbnet-micro" in refused("--cost-table", path)
+    path.write_text("{}")
+    assert "in the cost table file" in refused("--cost-table", path)
+
+
+@pytest.fixture
+def earlier_run(tmp_path):
+    """Folder of a run that was begun, with a population of 5."""
+    folder = RunFolder(tmp_path / "earlier")
+    folder.write_config(SearchConfig(population=5, measure=False), {})
+    return folder.path
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(refused, earlier_run):
+    error = refused("--out", earlier_run)
+    assert "already holds a run; choose another, or go on with a run by --resume." in error
+
+
+def test_other_settings_are_refused_when_resuming(refused, earlier_run):
+    error = refused("--resume", earlier_run, "--population", "99")
+    assert "it was made with population=5 and got population=99; leave `--population` away" in error
+    assert "`--resume` goes on in its own folder" in refused("--resume", earlier_run, "--out", "elsewhere")
+
+
+def test_a_broken_run_is_refused_when_resuming(refused, earlier_run):
+    (earlier_run / "config.json").write_text(json.dumps({"settings": {}}))
+    assert "config.json' cannot be read" in refused("--resume", earlier_run)
+
+
+def test_a_resumed_run_takes_its_settings_over(earlier_run):
+    saved = SearchConfig(population=5, measure=False, resume=str(earlier_run))
+    assert read_command_line(["--resume", str(earlier_run)]) == saved
+    assert read_command_line([f"--resume={earlier_run}"]) == saved
+    more = read_command_line(["--workers", "3", "--resume", str(earlier_run), "--quiet"])
+    assert more == dataclasses.replace(saved, workers=3, quiet=True)
+
+
+def test_without_options_the_defaults_hold():
+    assert read_command_line([]) == SearchConfig()
+    given = read_command_line(["--alpha", "0.5", "2", "--loss", "multiplicative", "--no-dashboard", "--flip", "True"])
+    assert given == SearchConfig(alpha=(0.5, 2.0), loss="multiplicative", dashboard=False, flip=True)
+
+
+def test_a_listener_can_be_several():
+    heard = []
+    told_to(lambda event: heard.append(("first", event)), lambda event: heard.append(("second", event)))("event")
+    assert heard == [("first", "event"), ("second", "event")]
+
+
+@pytest.fixture
+def on_tiny_images(tmp_path, monkeypatch, capsys):
+    """Runs the script's `main` on a few images of noise with workers in this process; returns exit code and output."""
+    features = datasets.Features({**IMAGES, "label": datasets.ClassLabel(names=["a", "b"])})
+    images = parquet(
+        tmp_path / "noise.parquet", {"picture": [png(seed) for seed in range(60)], "label": [0, 1] * 30}, features
+    )
+    space = tmp_path / "own.yaml"
+    space.write_text(
+        "{input_size: 8, stem: {channels: 8, stride: 1}, stages: [{channels: 8, layers: 2, stride: 1}],"
+        " last_channels: 8, operators: [k3_e1, k3_e3, skip]}"
+    )
+    monkeypatch.setattr("moo.workers.RayBackend", lambda bench, **options: InProcessBackend(bench))
+    settings = {
+        "--dataset": images, "--space": space, "--population": 4, "--generations": 1, "--samples": 1,
+        "--theta-steps": 1, "--theta-batch": 4, "--pretrain-batch": 16, "--pretrain-epochs": 1,
+        "--out": tmp_path / "run",
+    }  # fmt: skip
+    begin = [str(word) for pair in settings.items() for word in pair]
+
+    def call(*options):
+        argv = ["pareto_search.py", *(options or [*begin, "--no-measure"])]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
+        with pytest.raises(SystemExit) as stop:
+            run(pareto_search.main)
+        output = capsys.readouterr()
+        return stop.value.code, output.out, output.err
+
+    return call
+
+
+def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images, tmp_path):
+    code, out, err = on_tiny_images()
+    assert (code, err) == (0, "")
+    folder = tmp_path / "run"
+    items = json.loads((folder / "front.json").read_text())
+    for item in items:
+        assert item["architecture"]["id"] in out
+        assert (folder / "front" / item["architecture"]["id"] / "model.onnx").is_file()
+    for place in ("plots", "report.md", "front", "tensorboard"):
+        assert f"{folder}/{place}" in out
+        assert (folder / place).exists()
+    assert {path.name for path in folder.iterdir()} >= {
+        "config.json",
+        "search.sqlite",
+        "checkpoints",
+        "cost_table.json",
+    }
+    again, out_again, _ = on_tiny_images("--resume", folder, "--quiet")
+    assert again == 0
+    assert json.loads((folder / "front.json").read_text()) == items
+    assert f"{folder}/report.md" in out_again
+
+
+def test_an_interrupted_run_says_how_to_go_on(on_tiny_images, tmp_path, monkeypatch):
+    from scripts.live_view import LiveView
+
+    original = LiveView.__call__
+
+    def interrupted(self, event):
+        if isinstance(event, events.TupleDone):
+            raise KeyboardInterrupt
+        original(self, event)
+
+    monkeypatch.setattr(LiveView, "__call__", interrupted)
+    code, _, err = on_tiny_images()
+    assert code == 130
+    assert f"Go on with: python scripts/pareto_search.py --resume {tmp_path / 'run'}" in err
+    assert "Traceback" not in err
+    monkeypatch.setattr(LiveView, "__call__", original)
+    assert on_tiny_images("--resume", tmp_path / "run")[0] == 0
+
+
+def test_interrupted_before_anything_was_written_it_says_so(on_tiny_images, tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("moo.preparation.load_images", interrupted)
+    code, _, err = on_tiny_images()
+    assert code == 130
+    assert "Nothing was written." in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason(on_tiny_images, monkeypatch):
+    def failing(self, job, costs):
+        raise MemoryError("too big")
+
+    monkeypatch.setattr(Workbench, "search", failing)
+    code, _, err = on_tiny_images()
+    assert code == 1
+    assert err == "error: every tuple of generation 1 failed; the last one with: MemoryError: too big\n"
