@@ -49,13 +49,22 @@ class ImageData:
     """Whether all images are grey."""
 
 
-def load_images(name_or_path: str, *, size: int, on_progress: Progress = lambda done, total: None) -> ImageData:
+def load_images(
+    name_or_path: str,
+    *,
+    size: int,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> ImageData:
     """Load a data set and resize its images.
 
     Args:
         name_or_path: `digits`, a local path (what Hugging Face `datasets` reads: a folder of parquet files, of images
             in one folder a class, or one made by `save_to_disk`; a parquet file), or a name on the Hugging Face hub.
         size: height and width to resize to.
+        image_column: column of images, where a data set has several.
+        label_column: column of labels, where a data set has several.
         on_progress: called now and then while images are decoded.
 
     Raises:
@@ -71,7 +80,8 @@ def load_images(name_or_path: str, *, size: int, on_progress: Progress = lambda 
         test_name = None
     train = splits[train_name]
     where = repr(name_or_path)
-    image_column, label_column = _image_column(train, where), _label_column(train, where)
+    image_column = _chosen("image", image_column, _image_columns(train), train, where)
+    label_column = _chosen("label", label_column, _label_columns(train), train, where)
     class_names = _class_names(train, label_column, where)
     labels: dict[str, npt.NDArray[np.int64]] = {}
     for name in (train_name, test_name):
@@ -153,41 +163,47 @@ def _looks_like_path(text: str) -> bool:
     )
 
 
-def _image_column(split: Any, where: str) -> str:
+def _image_columns(split: Any) -> list[str]:
+    """Columns that hold images by their feature type."""
     import datasets
 
     columns = [name for name, feature in split.features.items() if isinstance(feature, datasets.Image)]
-    if not columns:
-        columns = [
-            name
-            for name, feature in split.features.items()
-            if isinstance(feature, dict) and {"bytes", "path"} <= feature.keys()
-        ]
-    if len(columns) != 1:
-        raise ValueError(
-            f"a data set must have one column of images, but {where} has {len(columns)}; "
-            f"its columns are {_columns(split)}."
-        )
-    return str(columns[0])
+    return columns or [
+        name
+        for name, feature in split.features.items()
+        if isinstance(feature, dict) and {"bytes", "path"} <= feature.keys()
+    ]
 
 
-def _label_column(split: Any, where: str) -> str:
+def _label_columns(split: Any) -> list[str]:
+    """Columns of class labels, or without any those of whole numbers or text."""
     import datasets
 
     columns = [name for name, feature in split.features.items() if isinstance(feature, datasets.ClassLabel)]
-    if not columns:
-        columns = [
-            name
-            for name, feature in split.features.items()
-            if isinstance(feature, datasets.Value)
-            and (feature.dtype.startswith(("int", "uint")) or "string" in feature.dtype)
-        ]
-    if len(columns) != 1:
+    return columns or [
+        name
+        for name, feature in split.features.items()
+        if isinstance(feature, datasets.Value)
+        and (feature.dtype.startswith(("int", "uint")) or "string" in feature.dtype)
+    ]
+
+
+def _chosen(kind: str, asked: str | None, candidates: list[str], split: Any, where: str) -> str:
+    """The column that was asked for, or the only candidate."""
+    if asked is not None and asked in candidates:
+        return asked
+    if asked is None and len(candidates) == 1:
+        return candidates[0]
+    if asked is not None:
         raise ValueError(
-            f"a data set must have one column of class labels, but {where} has {len(columns)}; "
-            f"its columns are {_columns(split)}. Give the label column the feature type ClassLabel."
+            f"`--{kind}-column` must name a column of {kind}s, but {where} has none named {asked!r}; "
+            f"its columns are {_columns(split)}."
         )
-    return str(columns[0])
+    remedy = f"Choose one of {', '.join(candidates)} by --{kind}-column." if candidates else "Is it one to classify?"
+    raise ValueError(
+        f"a data set must have one column of {'class labels' if kind == 'label' else 'images'}, but {where} has {len(candidates)}; "
+        f"its columns are {_columns(split)}. {remedy}"
+    )
 
 
 def _columns(split: Any) -> str:
@@ -284,7 +300,8 @@ def _pixels(image: Image.Image, size: int) -> tuple[npt.NDArray[np.uint8], bool]
     grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
     if image.mode.startswith("I"):
         wide = np.asarray(image, np.int64)
-        image = Image.fromarray(np.uint8(wide >> 8 if wide.max(initial=0) > 255 else wide))
+        is_16_bit = image.mode.startswith("I;16") or wide.max(initial=0) > 255
+        image = Image.fromarray(np.uint8(wide >> 8 if is_16_bit else wide))
     if image.mode == "P":
         image = image.convert("RGBA")
     image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)

@@ -19,6 +19,10 @@ class SearchConfig:
 
     dataset: str = "digits"
     """`digits`, a local path, or a name on the Hugging Face hub."""
+    image_column: str | None = None
+    """Column of images, where the data set has several."""
+    label_column: str | None = None
+    """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
     space: str = "fbnet-micro"
     """A preset (see `python scripts/describe.py --help`) or a .yaml file (docs/search_spaces.md)."""
     device: str = "host"

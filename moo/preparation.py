@@ -153,7 +153,14 @@ def _board(config: SearchConfig) -> tuple[Device | None, Board | None]:
 
 
 def _splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
-    splits = split_data(load_images(config.dataset, size=size, on_progress=on_loading), config.seed)
+    data = load_images(
+        config.dataset,
+        size=size,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        on_progress=on_loading,
+    )
+    splits = split_data(data, config.seed)
     if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
         raise ValueError(
             f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "

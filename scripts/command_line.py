@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
@@ -56,12 +57,19 @@ def parse(
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call a script's `main` and exit with what it returns (None means 0).
 
-    A `ValueError` is the user's to mend: it becomes one line on stderr and exit code 2. Other exceptions are ours,
-    and keep their traceback.
+    A `ValueError` is the user's to mend: it becomes one line on stderr and exit code 2. Ctrl-C ends with 130, a closed
+    pipe with 141. Other exceptions are ours, and keep their traceback.
     """
     try:
         code = main()
+        sys.stdout.flush()
     except ValueError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         code = 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     sys.exit(code or 0)
