@@ -200,8 +200,9 @@ def _chosen(kind: str, asked: str | None, candidates: list[str], split: Any, whe
             f"its columns are {_columns(split)}."
         )
     remedy = f"Choose one of {', '.join(candidates)} by --{kind}-column." if candidates else "Is it one to classify?"
+    what = "class labels" if kind == "label" else "images"
     raise ValueError(
-        f"a data set must have one column of {'class labels' if kind == 'label' else 'images'}, but {where} has {len(candidates)}; "
+        f"a data set must have one column of {what}, but {where} has {len(candidates)}; "
         f"its columns are {_columns(split)}. {remedy}"
     )
 
@@ -300,8 +301,7 @@ def _pixels(image: Image.Image, size: int) -> tuple[npt.NDArray[np.uint8], bool]
     grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
     if image.mode.startswith("I"):
         wide = np.asarray(image, np.int64)
-        is_16_bit = image.mode.startswith("I;16") or wide.max(initial=0) > 255
-        image = Image.fromarray(np.uint8(wide >> 8 if is_16_bit else wide))
+        image = Image.fromarray(np.uint8(wide >> 8 if wide.max(initial=0) > 255 else wide))
     if image.mode == "P":
         image = image.convert("RGBA")
     image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
