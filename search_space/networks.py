@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_space.graphs import (
@@ -53,11 +52,12 @@ class ConvBlock(nn.Module):
 
     def __init__(self, operation: Conv) -> None:
         super().__init__()
+        self.pixel_stride = operation.stride if operation.kernel == 1 else 1
         self.conv = nn.Conv2d(
             operation.in_channels,
             operation.out_channels,
             operation.kernel,
-            stride=operation.stride,
+            stride=operation.stride // self.pixel_stride,
             padding=operation.kernel // 2,
             groups=operation.groups,
             bias=False,
@@ -68,11 +68,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Activations of shape (B, C, H, W)."""
-        if self.conv.kernel_size == (1, 1):
-            x_BCHW = F.conv2d(every_pixel(x_BCHW, self.conv.stride[0]), self.conv.weight, groups=self.conv.groups)
-        else:
-            x_BCHW = self.conv(x_BCHW)
-        x_BCHW = self.norm(x_BCHW)
+        x_BCHW = self.norm(self.conv(every_pixel(x_BCHW, self.pixel_stride)))
         return torch.relu(x_BCHW) if self.relu else x_BCHW
 
 

@@ -406,7 +406,7 @@ def columns(tmp_path, **values):
         ({"image": images()}, "must have one column of class labels, but .* has 0; its columns are image"),
         ({"image": images(), "score": [0.5] * 5}, "column of class labels, but .* has 0; .* score"),
         ({"image": images(), "label": LABELS, "fine": LABELS}, r"column of class labels, but .* has 2; .* fine"),
-        ({"image": images(), "number": LABELS, "text": list("aabbb")}, "class labels, but .* has 2; .*ClassLabel"),
+        ({"image": images(), "number": LABELS, "text": list("aabbb")}, "class labels, but .* has 2; .*--label-column"),
     ],
 )
 def test_columns_must_be_clear(tmp_path, values, rule):
