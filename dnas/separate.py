@@ -15,7 +15,7 @@ from dnas.supernet import Supernet
 from search_space.graphs import Graph, GraphBuilder, Shape
 from search_space.networks import Network
 from search_space.operators import Operator
-from search_space.spaces import FBNetSpace, Layer, add_block, add_head, add_stem
+from search_space.spaces import FBNetSpace, Layer, add_block, add_head, add_stem, layer_prefix
 
 
 class SeparateSupernet(Supernet):
@@ -70,7 +70,7 @@ def _part(input_shape: Shape, add: Callable[[GraphBuilder], str]) -> Network:
 
 def _candidate(layer: Layer, operator: Operator, number: int) -> nn.Module:
     builder = GraphBuilder(layer.input_shape)
-    if add_block(builder, Graph.INPUT, layer, operator, prefix=f"layer{number:02d}_") == Graph.INPUT:
+    if add_block(builder, Graph.INPUT, layer, operator, prefix=layer_prefix(number)) == Graph.INPUT:
         return nn.Identity()
     return _batch_statistics(Network(builder.build()))
 

@@ -17,7 +17,7 @@ from dnas.depthwise import depthwise_conv
 from dnas.supernet import Supernet
 from search_space.networks import every_pixel
 from search_space.operators import Operator
-from search_space.spaces import FBNetSpace, Layer
+from search_space.spaces import FBNetSpace, Layer, layer_prefix
 
 
 class SuperkernelSupernet(Supernet):
@@ -57,7 +57,7 @@ class SuperkernelSupernet(Supernet):
             "classifier.bias": self.classifier.bias,
         }
         for number, (block, index) in enumerate(zip(self._blocks(), indices, strict=True)):
-            state |= block.operator_state(index, prefix=f"layer{number:02d}_")
+            state |= block.operator_state(index, prefix=layer_prefix(number))
         return {name: value.detach().clone() for name, value in state.items()}
 
     def _blocks(self) -> list[_SuperkernelBlock]:

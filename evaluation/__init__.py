@@ -3,5 +3,4 @@
 image_data  any image-classification data set as uint8 arrays
 splits      four disjoint seeded splits, and augmented batches of them
 accuracy    accuracy of sub-networks with recalibrated BatchNorm
-export      a sub-network with its weights as ONNX and safetensors
 """

@@ -170,11 +170,14 @@ def _splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], No
 
 
 def _check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:
-    if origin["dataset"]["fingerprint"] != splits.fingerprint:
+    try:
+        fingerprint, saved = origin["dataset"]["fingerprint"], _plain(origin["space"])
+    except (KeyError, TypeError):
+        raise ValueError("the run's config.json must tell data set and space, but it was changed.") from None
+    if fingerprint != splits.fingerprint:
         raise ValueError(
             f"a run must be resumed with its own images, but those of {dataset!r} are not the ones it was made with."
         )
-    saved = _plain(origin["space"])
     if saved != _plain(dataclasses.asdict(space)):
         raise ValueError(
             f"a run must be resumed with its own search space, but that of {space.name!r} was changed since."

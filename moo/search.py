@@ -162,6 +162,9 @@ class _Search:
         evolution = Evolution(bounds_of(config), population=config.population, seed=seed)
         for generation in range(config.generations):
             coefficients = evolution.ask()
+            if not coefficients:
+                self._store.add_event("converged", generation=generation)
+                return
             first = generation * config.population
             jobs = [TupleJob(first + place, generation, values) for place, values in enumerate(coefficients)]
             stored = self._store.tuples()
@@ -178,6 +181,7 @@ class _Search:
             objectives = [stored[job.id].objectives for job in jobs]
             if all(values is None for values in objectives):
                 reason = (stored[jobs[-1].id].traceback or "").strip().splitlines()[-1:]
+                self._store.forget_failures(generation)
                 raise SearchFailedError(
                     f"every tuple of generation {generation + 1} failed; the last one with: {''.join(reason)}"
                 )

@@ -117,6 +117,15 @@ class Store:
         with self._transaction():
             self._insert_tuple(job, ("failed", None, None, None, None, None, traceback, None, None))
 
+    def forget_failures(self, generation: int) -> None:
+        """Make failed tuples of a generation be searched again by a resumed run; their tracebacks become events."""
+        failed = [item for item in self.tuples().values() if item.job.generation == generation and not item.objectives]
+        with self._transaction():
+            for item in failed:
+                self._connection.execute("DELETE FROM tuples WHERE id = ?", (item.job.id,))
+        for item in failed:
+            self.add_event("tuple failed", tuple=item.job.id, traceback=item.traceback)
+
     def add_measurement(self, architecture_id: str, measurement: Measurement) -> None:
         """Keep one measurement; all are kept, the last one counts."""
         m = measurement

@@ -414,6 +414,16 @@ def test_columns_must_be_clear(tmp_path, values, rule):
         load_images(columns(tmp_path, **values), size=4)
 
 
+def test_columns_can_be_chosen(tmp_path):
+    other = [0, 1, 2, 3, 4]
+    place = columns(tmp_path, image=images(), photo=images()[::-1], label=LABELS, fine=other)
+    data = load_images(place, size=4, image_column="photo", label_column="fine")
+    assert data.class_names == ("a", "b", "c", "d", "e")
+    check(load_images(place, size=4, image_column="image", label_column="label").train, TRAIN)
+    with one_line("`--label-column` must name a column of labels, but .* has none named 'fin'"):
+        load_images(place, size=4, image_column="image", label_column="fin")
+
+
 def test_a_column_of_class_labels_goes_before_other_numbers(tmp_path):
     check(load_images(columns(tmp_path, image=images(), label=LABELS, number=[9] * 5), size=4).train, TRAIN)
 

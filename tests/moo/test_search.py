@@ -403,6 +403,11 @@ def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare
         run_search(preparation, backend, lambda event: None)
     assert not preparation.folder.front.exists()
 
+    preparation = prepare_tiny(pretrain_epochs=0, resumed=True)
+    run_to_end(preparation)
+    assert all(kept.objectives is not None for kept in _stored(preparation).values())
+    assert preparation.folder.front.is_file()
+
 
 def test_a_network_that_cannot_be_handed_out_ends_the_run_with_the_reason(prepare_tiny):
     preparation = prepare_tiny(pretrain_epochs=0)

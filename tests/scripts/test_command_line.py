@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -106,3 +108,17 @@ def test_run_lets_other_exceptions_through() -> None:
 
     with pytest.raises(KeyError):
         run(main)
+
+
+def test_ctrl_c_ends_with_130_and_a_closed_pipe_with_141_without_traceback() -> None:
+    code = "import sys\nfrom scripts.command_line import run\ndef main():\n    {}\nrun(main)"
+    for line, status in (("raise KeyboardInterrupt", 130), ("print('x' * 10**6, flush=True)", 141)):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code.format(line)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait() == status
+        assert "Traceback" not in process.stderr.read()
+        process.stderr.close()
