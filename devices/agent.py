@@ -3,8 +3,9 @@
 One file that needs only Python 3.9, numpy and onnxruntime, so that it can be copied to a board as it is.
 Requests come on stdin, one JSON object a line; `id` comes back with the reply:
     {"id": 1, "command": "describe"}
+    {"id": 1, "command": "clock"}
     {"id": 2, "command": "measure", "model": PATH, "threads": 1, "warmup_runs": 10, "min_runs": 50,
-     "max_runs": 2000, "min_seconds": 0.3, "powercap_root": "/sys/class/powercap"}
+     "max_runs": 2000, "min_seconds": 0.3}
     {"command": "quit"}
 A bad request gets {"id", "ok": false, "error"} and the agent lives on. It ends on the end of stdin.
 """
@@ -19,49 +20,17 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import onnxruntime
 
-POWERCAP_ROOT = "/sys/class/powercap"
-IDLE_SECONDS = 0.1
 GRACE_SECONDS = 5.0
 """Time that a running request has after the end of stdin."""
 
 Reply = dict[str, Any]
-
-
-class RaplMeter:
-    """Energy counters of the processor packages (Intel and AMD), where Linux lets this user read them."""
-
-    def __init__(self, root: str) -> None:
-        pattern = re.compile(r"intel-rapl:\d+")
-        folders = [path for path in _entries(Path(root)) if pattern.fullmatch(path.name)]
-        self._ranges_uj: dict[Path, float] = {}
-        for folder in folders:
-            counter, largest = _number(folder / "energy_uj"), _number(folder / "max_energy_range_uj")
-            if counter is not None and largest is not None:
-                self._ranges_uj[folder] = largest
-
-    @property
-    def available(self) -> bool:
-        """Whether there is at least one readable counter."""
-        return bool(self._ranges_uj)
-
-    def read_uj(self) -> dict[Path, float]:
-        """The counters now, in microjoules."""
-        return {folder: _number(folder / "energy_uj") or 0.0 for folder in self._ranges_uj}
-
-    def used_mj(self, before_uj: dict[Path, float], after_uj: dict[Path, float]) -> float:
-        """Energy between two readings, in mJ; a counter may have wrapped around once."""
-        total_uj = 0.0
-        for folder, largest in self._ranges_uj.items():
-            used = after_uj[folder] - before_uj[folder]
-            total_uj += used if used >= 0 else used + largest
-        return total_uj / 1000
 
 
 def describe() -> Reply:
@@ -77,7 +46,7 @@ def describe() -> Reply:
 
 
 def measure(request: Reply, stopped: Callable[[], bool] = lambda: False) -> Reply:
-    """Time single inferences, and count their energy where there is a meter.
+    """Time single inferences; `start_s` and `end_s` of the reply are the time of the monotonic clock around them.
 
     Args:
         request: see the module's docstring.
@@ -91,12 +60,11 @@ def measure(request: Reply, stopped: Callable[[], bool] = lambda: False) -> Repl
     min_runs = int(_setting(request, "min_runs", 1))
     max_runs = int(_setting(request, "max_runs", min_runs))
     min_seconds = _setting(request, "min_seconds", 0)
-    meter = RaplMeter(str(request.get("powercap_root", POWERCAP_ROOT)))
     run = _inference(str(request["model"]), threads)
     for _ in range(warmup_runs):
         run()
-    idle_w = _idle_w(meter) if meter.available else None
-    before_uj, start_ns = meter.read_uj(), time.perf_counter_ns()
+    before = conditions()
+    start_s, start_ns = time.monotonic(), time.perf_counter_ns()
     times_ns: list[int] = []
     last_ns, least_ns = start_ns, min_seconds * 1e9
     while len(times_ns) < max_runs and (len(times_ns) < min_runs or last_ns - start_ns < least_ns):
@@ -106,16 +74,30 @@ def measure(request: Reply, stopped: Callable[[], bool] = lambda: False) -> Repl
         run()
         last_ns = time.perf_counter_ns()
         times_ns.append(last_ns - run_start_ns)
-    used_mj = meter.used_mj(before_uj, meter.read_uj())
+    end_s = time.monotonic()
     p5, lower, median, upper = (float(value) / 1e6 for value in np.percentile(times_ns, [5, 25, 50, 75]))
-    reply: Reply = {"p5_ms": p5, "median_ms": median, "iqr_ms": upper - lower, "runs": len(times_ns)}
-    reply["clock_mhz"] = clock_mhz()
-    reply["idle_w"] = idle_w
-    reply["energy_mj"] = None
-    if idle_w is not None:
-        net_mj = (used_mj - idle_w * (last_ns - start_ns) / 1e6) / len(times_ns)
-        reply["energy_mj"] = net_mj if net_mj > 0 else None
-    return reply
+    return {
+        "p5_ms": p5,
+        "median_ms": median,
+        "iqr_ms": upper - lower,
+        "runs": len(times_ns),
+        "start_s": start_s,
+        "end_s": end_s,
+        "before": before,
+        "after": conditions(),
+    }
+
+
+def conditions() -> Reply:
+    """Clock, temperature, governor and a Raspberry Pi's flags of throttling now; None for what is not told."""
+    millidegrees = _number(Path("/sys/class/thermal/thermal_zone0/temp"))
+    flags = _text(Path("/sys/devices/platform/soc/soc:firmware/get_throttled")).strip()
+    return {
+        "clock_mhz": clock_mhz(),
+        "temperature_c": None if millidegrees is None else millidegrees / 1000,
+        "governor": _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")).strip() or None,
+        "throttled": int(flags, 16) if re.fullmatch(r"(0x)?[0-9a-fA-F]+", flags) else None,
+    }
 
 
 def clock_mhz() -> float | None:
@@ -138,11 +120,13 @@ def answer(line: str, stopped: Callable[[], bool] = lambda: False) -> Reply | No
         command = request.get("command")
         if command == "quit":
             return None
+        if command == "clock":
+            return {"id": request_id, "ok": True, "time_s": time.monotonic()}
         if command == "describe":
             return {"id": request_id, "ok": True, **describe()}
         if command == "measure":
             return {"id": request_id, "ok": True, **measure(request, stopped)}
-        raise ValueError(f"`command` must be describe, measure or quit, but got {command!r}")
+        raise ValueError(f"`command` must be describe, clock, measure or quit, but got {command!r}")
     except Exception as error:
         return {"id": request_id, "ok": False, "error": f"{type(error).__name__}: {error}"}
 
@@ -207,13 +191,6 @@ def _inference(model: str, threads: int) -> Callable[[], object]:
     return lambda: session.run(None, feeds)
 
 
-def _idle_w(meter: RaplMeter) -> float:
-    before_uj, start_ns = meter.read_uj(), time.perf_counter_ns()
-    time.sleep(IDLE_SECONDS)
-    used_mj = meter.used_mj(before_uj, meter.read_uj())
-    return used_mj / ((time.perf_counter_ns() - start_ns) / 1e6)
-
-
 def _setting(request: Reply, name: str, least: float) -> float:
     value = request.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
@@ -225,10 +202,6 @@ def _model_name() -> str:
     board = _text(Path("/proc/device-tree/model")).strip("\0\n ")
     found = re.search(r"^model name\s*:\s*(.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
     return board or (found.group(1).strip() if found else "") or platform.machine()
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    return iter(sorted(folder.iterdir())) if folder.is_dir() else iter(())
 
 
 def _text(path: Path) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Literal, cast, get_args
 
 Source = Literal["measured", "modelled", "published"]
 SOURCES: tuple[Source, ...] = get_args(Source)
+Precision = Literal["fp32", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,28 @@ class Board:
     threads: int
     clock_mhz: float | None
     """Clock of the first core at the time of asking; None where the system does not tell."""
+    frequency_mhz: int | None = None
+    """Clock that measuring sets; None where the board's governor decides."""
+    precision: Precision = "fp32"
 
     @property
     def label(self) -> str:
         """Name and model, as written into measurements and tables."""
         return f"{self.name} ({self.model})"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """State of a board at one instant; None where its system does not tell."""
+
+    clock_mhz: float | None = None
+    """Clock of the first core."""
+    temperature_c: float | None = None
+    governor: str | None = None
+    """What decides on the clock: `ondemand`, `performance`."""
+    throttled: int | None = None
+    """A Raspberry Pi's flags: bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit now; the same
+    from bit 16 on, since it was started."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +68,43 @@ class Measurement:
     runs: int
     """Number of timed inferences."""
     energy_mj: float
-    """Energy of one inference above idle."""
+    """Energy of one inference above idle: net."""
     latency_source: Source
     energy_source: Source
     board: str
     """`Board.label`."""
+    os: str
     runtime: str
     threads: int
-    clock_mhz: float | None
     date: str
     """ISO 8601, UTC."""
     reliable: bool
-    """False if the times spread so widely that the measurement should be repeated."""
+    """False if the times spread so widely, or the board slowed down so, that the measurement should be repeated."""
+    frequency_mhz: int | None = None
+    """Clock that was set for the measurement; None where the board's governor decided."""
+    precision: Precision = "fp32"
+    before: Conditions = Conditions()
+    after: Conditions = Conditions()
+    gross_energy_mj: float | None = None
+    """Energy of one inference with the board's idle power; None without a meter."""
+    energy_interval_mj: float | None = None
+    """Half the width of the 95 % confidence interval of `energy_mj`; None without a meter."""
+    idle_w: float | None = None
+    """Idle power that was subtracted; None without a meter."""
+    meter: str | None = None
 
     def __post_init__(self) -> None:
         for source in (self.latency_source, self.energy_source):
             if source not in SOURCES:
                 raise ValueError(f"a source must be one of {', '.join(SOURCES)}, but got {source!r}.")
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the board slowed down during the measurement, from want of power or from heat."""
+        if self.after.throttled is None:
+            return False
+        since_start = (self.after.throttled >> 16) & ~((self.before.throttled or 0) >> 16)
+        return bool((self.after.throttled | since_start) & 0xF)
 
     def to_json(self) -> dict[str, object]:
         """A plain dictionary, for JSON files and the store."""
@@ -78,6 +117,10 @@ class Measurement:
         Raises:
             ValueError: if a key is missing or unknown, or a source is not one of the three.
         """
+        content = dict(content)
+        for name in ("before", "after"):
+            value = content.get(name)
+            content[name] = Conditions(**value) if isinstance(value, dict) else value
         names = {entry.name for entry in fields(cls)}
         if content.keys() != names:
             raise ValueError(
@@ -93,6 +136,10 @@ class MeasureSettings:
 
     threads: int = 1
     """Threads of the runtime."""
+    frequency_mhz: int | None = None
+    """Clock to set on the board's cores in MHz; None leaves it to the board's governor."""
+    precision: Precision = "fp32"
+    """Numbers that the network computes with; `int8` is static quantisation."""
     warmup_runs: int = 10
     """Inferences before the clock starts."""
     min_runs: int = 50

@@ -49,9 +49,9 @@ class ReplayDevice:
             latency_source="modelled",
             energy_source="modelled",
             board=board.label,
+            os=board.os,
             runtime=board.runtime,
             threads=board.threads,
-            clock_mhz=board.clock_mhz,
             date=REPLAY_DATE,
             reliable=True,
         )

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from devices.device import MeasurementError
-from devices.measurement import Board, Measurement, MeasureSettings
+from devices.measurement import Board, Conditions, Measurement, MeasureSettings
+from devices.metering import MeteredEnergy
 from devices.power import PowerModel
 
 MAX_RELATIVE_IQR = 0.25
@@ -31,7 +32,11 @@ def board_from_reply(reply: Mapping[str, object], *, name: str, threads: int) ->
 
 
 def measurement_from_reply(
-    reply: Mapping[str, object], board: Board, settings: MeasureSettings, power_model: PowerModel
+    reply: Mapping[str, object],
+    board: Board,
+    settings: MeasureSettings,
+    power_model: PowerModel,
+    metered: MeteredEnergy | None = None,
 ) -> Measurement:
     """The measurement that answered `measure`; without a meter, the energy is that of the power model.
 
@@ -41,22 +46,43 @@ def measurement_from_reply(
     latency_ms, median_ms, iqr_ms = (_number(reply, key) for key in ("p5_ms", "median_ms", "iqr_ms"))
     if not latency_ms > 0:
         raise MeasurementError(f"a latency must be above 0 ms, but the agent sent {latency_ms}.")
-    metered_mj = _optional_number(reply, "energy_mj")
     modelled_mj = power_model.energy_mj(latency_ms, settings.threads)
     return Measurement(
         latency_ms=latency_ms,
         median_ms=median_ms,
         iqr_ms=iqr_ms,
         runs=int(_number(reply, "runs")),
-        energy_mj=modelled_mj if metered_mj is None else metered_mj,
+        energy_mj=modelled_mj if metered is None else metered.net_mj,
         latency_source="measured",
-        energy_source="modelled" if metered_mj is None else "measured",
+        energy_source="modelled" if metered is None else "measured",
         board=board.label,
+        os=board.os,
         runtime=board.runtime,
         threads=settings.threads,
-        clock_mhz=_optional_number(reply, "clock_mhz"),
+        frequency_mhz=settings.frequency_mhz,
+        precision=settings.precision,
+        before=_conditions(reply, "before"),
+        after=_conditions(reply, "after"),
+        gross_energy_mj=None if metered is None else metered.gross_mj,
+        energy_interval_mj=None if metered is None else metered.interval_mj,
+        idle_w=None if metered is None else metered.idle_w,
+        meter=None if metered is None else metered.meter,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,
+    )
+
+
+def _conditions(reply: Mapping[str, object], key: str) -> Conditions:
+    part = reply.get(key)
+    if not isinstance(part, dict):
+        return Conditions()
+    governor = part.get("governor")
+    throttled = _optional_number(part, "throttled")
+    return Conditions(
+        clock_mhz=_optional_number(part, "clock_mhz"),
+        temperature_c=_optional_number(part, "temperature_c"),
+        governor=governor if isinstance(governor, str) else None,
+        throttled=None if throttled is None else int(throttled),
     )
 
 

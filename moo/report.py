@@ -203,7 +203,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _clock(measurement: Measurement) -> str:
-    return "not told by the board" if measurement.clock_mhz is None else f"{measurement.clock_mhz:.0f} MHz"
+    return "not told by the board" if measurement.after.clock_mhz is None else f"{measurement.after.clock_mhz:.0f} MHz"
 
 
 def _distinct(values: Iterable[str]) -> str:

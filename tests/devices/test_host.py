@@ -19,7 +19,7 @@ QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
 FAKE_AGENT = """
 import json, os, sys, time
 
-TIMES = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 9, "clock_mhz": None, "energy_mj": None}
+TIMES = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 9}
 
 for line in sys.stdin:
     request = json.loads(line)
@@ -37,8 +37,6 @@ for line in sys.stdin:
             print("native noise", flush=True)
             print("[1]", flush=True)
             print(json.dumps({**reply, "id": -1, "p5_ms": 99.0}), flush=True)
-        if content == b"meter":
-            reply["energy_mj"] = 1.25
         if content == b"refuse":
             reply = {"id": request["id"], "ok": False, "error": request["model"]}
     print(json.dumps(reply), flush=True)
@@ -107,12 +105,6 @@ def test_an_agent_that_was_killed_between_calls_is_replaced(fake):
 
 def test_lines_that_are_no_reply_are_skipped(fake):
     assert fake.measure(b"noise").latency_ms == 2.0
-
-
-def test_energy_is_measured_where_the_agent_has_a_meter(fake):
-    assert fake.measure(b"").energy_source == "modelled"
-    metered = fake.measure(b"meter")
-    assert (metered.energy_mj, metered.energy_source) == (1.25, "measured")
 
 
 def test_closing_ends_the_agent_and_removes_its_files(fake):

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from devices.measurement import Measurement, MeasureSettings
+from devices.measurement import Conditions, Measurement, MeasureSettings
 
 MEASUREMENT = Measurement(
     latency_ms=1.5,
@@ -14,16 +14,27 @@ MEASUREMENT = Measurement(
     latency_source="measured",
     energy_source="modelled",
     board="host (a processor)",
+    os="Linux",
     runtime="onnxruntime 1.20.0",
     threads=2,
-    clock_mhz=None,
     date="2026-01-02T03:04:05+00:00",
     reliable=True,
+    before=Conditions(1500.0, 50.0, "ondemand", 0),
+    after=Conditions(1500.0, 51.5, "ondemand", 0x50000),
 )
 
 
 def test_json_and_back():
     assert Measurement.from_json(json.loads(json.dumps(MEASUREMENT.to_json()))) == MEASUREMENT
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "throttled"),
+    [(None, None, False), (0, 0, False), (0, 0x4, True), (0x50000, 0x50000, False), (0x50000, 0xD0000, True)],
+)
+def test_a_run_is_throttled_if_a_flag_is_up_or_went_up_meanwhile(before, after, throttled):
+    flags = {"before": Conditions(throttled=before), "after": Conditions(throttled=after)}
+    assert replace(MEASUREMENT, **flags).throttled is throttled
 
 
 def test_missing_and_unknown_keys_are_named():

@@ -1,17 +1,18 @@
 import pytest
 
 from devices.device import MeasurementError
-from devices.measurement import Board, MeasureSettings
+from devices.measurement import Board, Conditions, MeasureSettings
+from devices.metering import MeteredEnergy
 from devices.power import PowerModel
 from devices.replies import board_from_reply, measurement_from_reply
 
 BOARD = Board("host", "a processor", "Linux", "onnxruntime 1.20.0", threads=2, clock_mhz=None)
 POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
-REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "energy_mj": None, "clock_mhz": 1500.0}
+REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "after": {"clock_mhz": 1500.0}}
 
 
-def measurement(**changes):
-    return measurement_from_reply(REPLY | changes, BOARD, MeasureSettings(threads=2), POWER)
+def measurement(metered=None, **changes):
+    return measurement_from_reply(REPLY | changes, BOARD, MeasureSettings(threads=2), POWER, metered)
 
 
 def test_the_latency_is_the_low_quantile():
@@ -24,8 +25,15 @@ def test_without_a_meter_the_energy_is_modelled():
 
 
 def test_with_a_meter_the_energy_is_measured():
-    metered = measurement(energy_mj=3.5)
-    assert (metered.energy_mj, metered.energy_source) == (3.5, "measured")
+    metered = measurement(MeteredEnergy(3.5, 9.5, 0.1, idle_w=3.0, meter="ina219", samples=60))
+    assert (metered.energy_mj, metered.gross_energy_mj, metered.energy_interval_mj) == (3.5, 9.5, 0.1)
+    assert (metered.energy_source, metered.idle_w, metered.meter) == ("measured", 3.0, "ina219")
+
+
+def test_conditions_are_kept_as_far_as_they_are_told():
+    told = measurement(before={"governor": "ondemand", "temperature_c": 51.5, "throttled": 4})
+    assert told.before == Conditions(None, 51.5, "ondemand", 4)
+    assert told.after == Conditions(1500.0)
 
 
 @pytest.mark.parametrize(("iqr_ms", "reliable"), [(0.5, True), (0.6, False)])

@@ -17,7 +17,9 @@ STARTED = events.RunStarted(
     "runs/one", False, "http://127.0.0.1:8265", (("data set", "[digits]"), ("board", "pi4")), 4, 8, 30
 )
 COEFFICIENTS = Coefficients(1.0, 1.0, 1.0, 1.0)
-MEASUREMENT = Measurement(1.25, 1.25, 0.0, 50, 2.5, "measured", "modelled", "pi4", "onnx", 4, None, "2000-01-01", True)
+MEASUREMENT = Measurement(
+    1.25, 1.25, 0.0, 50, 2.5, "measured", "modelled", "pi4", "Linux", "onnx", 4, "2000-01-01", True
+)
 
 
 def job(number):
