@@ -141,8 +141,8 @@ def measurement_of() -> Callable[..., Measurement]:
 
     def make(latency_ms: float, *, iqr_ms: float = 0.0, reliable: bool = True) -> Measurement:
         return Measurement(
-            latency_ms, latency_ms, iqr_ms, 50, 2 * latency_ms, "measured", "modelled", "bench board", "Linux", "none", 1,
-            "2000-01-01T00:00:00+00:00", reliable,
+            latency_ms, latency_ms, iqr_ms, 50, 2 * latency_ms, "measured", "modelled", "bench board", "Linux", "none",
+            1, "2000-01-01T00:00:00+00:00", reliable,
         )  # fmt: skip
 
     return make
