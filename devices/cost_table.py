@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,25 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from devices.measurement import Source
+from devices.measurement import Precision, Source
 from search_space.spaces import SearchSpace
 
 SCHEMA_PATH = Path(__file__).with_name("cost_table_schema.json")
 
 Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TableError:
+    """How far sums of a table are from networks measured whole, none of which had a part in its own prediction."""
+
+    networks: int
+    mean_relative: float
+    """Mean of |predicted / measured - 1| of latency."""
+    within_10_percent: float
+    """Share of networks whose latency is predicted within 10 %."""
+    spearman: float | None
+    """Rank correlation of predicted and measured latency; None for less than three networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +64,11 @@ class CostTable:
     """ISO 8601, UTC; empty for a table that no measurement stands behind."""
     method: str
     """One sentence on how the table came about."""
+    frequency_mhz: int | None = None
+    """Clock that was set; None where the board's governor decided."""
+    precision: Precision = "fp32"
+    error: TableError | None = None
+    """None where no whole network was measured."""
 
     def __post_init__(self) -> None:
         for name in ("latency_ms", "energy_mj"):
@@ -102,6 +120,7 @@ class CostTable:
         content["operators"] = list(self.operators)
         content["latency_ms"] = self.latency_ms.tolist()
         content["energy_mj"] = self.energy_mj.tolist()
+        content["error"] = None if self.error is None else asdict(self.error)
         return content
 
     def write(self, path: Path) -> None:
@@ -154,6 +173,8 @@ def read_cost_table(path: Path) -> CostTable:
         )
     _check_complete(content, path)
     content["operators"] = tuple(content["operators"])
+    if content.get("error") is not None:
+        content["error"] = TableError(**content["error"])
     try:
         return CostTable(**content)
     except ValueError as error:
