@@ -134,7 +134,7 @@ class _Search:
                 self._preparation.device,
                 self._space,
                 on_progress=lambda done, total, name: self._tell(events.StageProgress("profiling", done, total, name)),
-            )
+            ).table
         if table is None:
             table = analytic_cost_table(self._space)
         write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())

@@ -7,7 +7,7 @@ import pytest
 from devices.cost_table import check_fits
 from devices.device import MeasurementError
 from devices.onnx_graphs import random_weights, to_onnx
-from devices.profiling import LEAST_LATENCY_MS, block_graph, profile
+from devices.operator_costs import LEAST_LATENCY_MS, block_graph, operator_wise_table
 from devices.replay import ReplayDevice
 from search_space.operators import OPERATORS, operator_named
 from search_space.spaces import Layer, space_named
@@ -24,7 +24,7 @@ def additive_latency_ms(model: bytes) -> float:
 
 
 def test_sums_of_entries_are_exact_on_an_additive_board():
-    table = profile(ReplayDevice(additive_latency_ms), SPACE)
+    table = operator_wise_table(ReplayDevice(additive_latency_ms), SPACE)
     rng = np.random.default_rng(0)
     for indices in rng.integers(len(SPACE.operators), size=(20, SPACE.num_layers)).tolist():
         graph = SPACE.graph(tuple(SPACE.operators[index] for index in indices))
@@ -34,7 +34,9 @@ def test_sums_of_entries_are_exact_on_an_additive_board():
 
 def test_equal_layers_are_measured_once_and_identities_never():
     names = []
-    table = profile(ReplayDevice(additive_latency_ms), SPACE, on_progress=lambda done, total, name: names.append(name))
+    table = operator_wise_table(
+        ReplayDevice(additive_latency_ms), SPACE, on_progress=lambda done, total, name: names.append(name)
+    )
     distinct = {(layer, operator) for layer in SPACE.layers for operator in OPERATORS}
     blocks = [pair for pair in distinct if not (pair[0].keeps_shape and pair[1].is_skip)]
     assert len({name for name in names if "context" not in name} - {"stem", "head"}) == len(blocks)
@@ -46,7 +48,9 @@ def test_equal_layers_are_measured_once_and_identities_never():
 
 def test_progress_counts_to_its_total():
     calls = []
-    profile(ReplayDevice(additive_latency_ms), SPACE, on_progress=lambda done, total, name: calls.append((done, total)))
+    operator_wise_table(
+        ReplayDevice(additive_latency_ms), SPACE, on_progress=lambda done, total, name: calls.append((done, total))
+    )
     assert calls == [(index + 1, len(calls)) for index in range(len(calls))]
 
 
@@ -58,19 +62,19 @@ def test_the_quicker_pass_counts():
         seen.add(model)
         return additive_latency_ms(model) * (1.5 if disturbed else 1.0)
 
-    disturbed, quiet = (profile(ReplayDevice(f), SPACE) for f in (slow_at_first, additive_latency_ms))
+    disturbed, quiet = (operator_wise_table(ReplayDevice(f), SPACE) for f in (slow_at_first, additive_latency_ms))
     np.testing.assert_array_equal(disturbed.latency_ms, quiet.latency_ms)
 
 
 def test_differences_below_zero_become_a_small_positive_cost():
-    table = profile(ReplayDevice(lambda model: 1.0), SPACE)
+    table = operator_wise_table(ReplayDevice(lambda model: 1.0), SPACE)
     identity = np.array([[layer.keeps_shape and name == "skip" for name in SPACE.operators] for layer in SPACE.layers])
     np.testing.assert_array_equal(table.latency_ms, np.where(identity, 0.0, LEAST_LATENCY_MS))
     assert (table.energy_mj[~identity] > 0).all()
 
 
 def test_the_table_names_its_board_and_fits_its_space():
-    table = profile(ReplayDevice(additive_latency_ms), SPACE)
+    table = operator_wise_table(ReplayDevice(additive_latency_ms), SPACE)
     check_fits(table, SPACE)
     assert "replay" in table.board
     assert (table.latency_source, table.energy_source) == ("modelled", "modelled")
@@ -81,7 +85,7 @@ def test_a_failing_board_fails_the_profile():
         raise KeyError("unplugged")
 
     with pytest.raises(MeasurementError, match="unplugged"):
-        profile(ReplayDevice(fail), SPACE)
+        operator_wise_table(ReplayDevice(fail), SPACE)
 
 
 def test_block_graphs_are_blocks_alone():

@@ -1,0 +1,90 @@
+"""A board that remembers: what it has measured before is read from a file instead of being measured again.
+
+This is how a profile can be interrupted and resumed, and how the profile of a board is found again later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter, defaultdict
+from dataclasses import asdict
+from pathlib import Path
+
+from devices.device import Device
+from devices.measurement import Board, Measurement, MeasureSettings
+from search_space.spaces import SearchSpace
+
+
+class JournaledDevice:
+    """Keeps each measurement in a file, one JSON line each, and gives it again for the same model.
+
+    A model that is asked for again and again gets its first measurement first, its second one second, and is measured
+    when the file has no more. A line that was cut by a crash is left out.
+    """
+
+    def __init__(self, device: Device, path: Path) -> None:
+        self._device = device
+        self._path = path
+        self._known: dict[str, list[Measurement]] = defaultdict(list)
+        self._asked: Counter[str] = Counter()
+        for key, measurement in _lines_of(path):
+            self._known[key].append(measurement)
+
+    @property
+    def shares_host(self) -> bool:
+        """As the board says."""
+        return self._device.shares_host
+
+    def describe(self) -> Board:
+        """As the board says; `MeasurementError` if it does not answer."""
+        return self._device.describe()
+
+    def measure(self, model: bytes) -> Measurement:
+        """What the file has for this model, or else a new measurement, which the file then has too.
+
+        Raises:
+            MeasurementError: if the board could not measure it.
+        """
+        key = hashlib.sha256(model).hexdigest()
+        place = self._asked[key]
+        if place == len(self._known[key]):
+            measurement = self._device.measure(model)
+            self._known[key].append(measurement)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                # A line that a crash has cut has no end: begin with one.
+                file.write("\n" + json.dumps({"model": key, "measurement": measurement.to_json()}))
+        self._asked[key] += 1
+        return self._known[key][place]
+
+    def close(self) -> None:
+        """Free the board."""
+        self._device.close()
+
+
+def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) -> Path:
+    """Where the measurements of a profile are kept: one file for each board, runtime configuration and space.
+
+    The folder is `$PI_PARETO_NAS_CACHE`, else `pi-pareto-nas` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+    """
+    cache = os.environ.get("PI_PARETO_NAS_CACHE")
+    base = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pi-pareto-nas"
+    identity = {**asdict(board), "clock_mhz": None, "space": repr(space), "settings": asdict(settings)}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    name = "".join(letter if letter.isalnum() else "-" for letter in f"{board.name}-{space.name}")
+    return base / "profiles" / f"{name}-{digest}.jsonl"
+
+
+def _lines_of(path: Path) -> list[tuple[str, Measurement]]:
+    found: list[tuple[str, Measurement]] = []
+    if not path.exists():
+        return found
+    for line in path.read_text().splitlines():
+        try:
+            content = json.loads(line)
+            found.append((str(content["model"]), Measurement.from_json(content["measurement"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
