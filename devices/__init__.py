@@ -9,6 +9,10 @@ replay          a board that returns recorded or computed latencies, for tests
 power           energy where no meter is at hand
 onnx_graphs     a graph as an ONNX file, without PyTorch
 cost_table      latency and energy of every operator at every layer, as JSON
-profiling       a cost table measured on a board, operator by operator
+profiling       the profile of a board: a cost table that predicts whole networks
+operator_costs  a cost table measured on a board, operator by operator
+calibration     corrects a cost table by whole networks measured on the board
+journal         a board that remembers what it has measured, so that a profile can be resumed
+metering        what a device asks of an energy meter
 cost_model      a cost table from nominal figures, without a board
 """

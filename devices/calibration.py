@@ -64,7 +64,6 @@ def calibrated(
             space.
     """
     check_fits(table, space)
-    indices_NL = np.asarray(networks, np.intp).reshape(len(networks), -1)
     if not len(networks) or not len(networks) == len(latency_ms) == len(energy_mj):
         raise ValueError(
             f"each network must have a latency and an energy, but got {len(networks)} networks, {len(latency_ms)} "
@@ -72,6 +71,7 @@ def calibrated(
         )
     if not all(np.isfinite(value) and value > 0 for value in (*latency_ms, *energy_mj)):
         raise ValueError("measured costs must be finite and above 0: leave out what could not be measured.")
+    indices_NL = np.array(networks, np.intp)
     ties = _Ties.of(table, space)
     latency = _corrected(table.latency_ms, table.fixed_latency_ms, ties, indices_NL, np.asarray(latency_ms, float))
     energy = _corrected(table.energy_mj, table.fixed_energy_mj, ties, indices_NL, np.asarray(energy_mj, float))

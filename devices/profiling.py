@@ -15,7 +15,8 @@ import numpy.typing as npt
 from devices.calibration import calibrated
 from devices.cost_table import CostTable
 from devices.device import Device, MeasurementError
-from devices.measurement import Measurement
+from devices.journal import JournaledDevice, profile_path
+from devices.measurement import Measurement, MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx
 from devices.operator_costs import operator_wise_table
 from search_space.spaces import FBNetSpace
@@ -66,18 +67,55 @@ def profile(
     count = max(30, 3 * space.num_layers) if networks is None else networks
     if count < 1:
         raise ValueError(f"`networks >= 1` must hold, but got {networks}.")
-    table = operator_wise_table(
-        device, space, on_progress=lambda done, total, name: on_progress(done, total + count, name)
-    )
+    blocks = 0
+
+    def on_block(done: int, total: int, name: str) -> None:
+        nonlocal blocks
+        blocks = total
+        on_progress(done, total + count, name)
+
+    table = operator_wise_table(device, space, on_progress=on_block)
     networks_NL = random_networks(space, count, seed)
     measured = []
     for number, indices in enumerate(networks_NL.tolist()):
         measured.append(measured_network(device, space, indices))
-        on_progress(number + 1, count, f"network {number + 1}")
+        on_progress(blocks + number + 1, blocks + count, f"network {number + 1}")
     latency_ms = [measurement.latency_ms for measurement in measured]
     energy_mj = [measurement.energy_mj for measurement in measured]
     calibration = calibrated(table, space, networks_NL.tolist(), latency_ms, energy_mj)
     return Profile(calibration.table, table, networks_NL, tuple(measured), calibration.left_out_ms_N)
+
+
+def remembered_profile(
+    device: Device,
+    space: FBNetSpace,
+    settings: MeasureSettings,
+    *,
+    fresh: bool = False,
+    networks: int | None = None,
+    seed: int = 0,
+    on_progress: Progress = lambda done, total, name: None,
+) -> Profile:
+    """A profile of which nothing is measured twice: what was measured before, on this board in this way, is read.
+
+    Args:
+        device: the board.
+        space: the search space.
+        settings: those that the device measures with.
+        fresh: whether to forget what was measured before.
+        networks: as for `profile`.
+        seed: as for `profile`.
+        on_progress: as for `profile`.
+
+    Raises:
+        ValueError: as `profile`.
+        MeasurementError: as `profile`; what was measured until then is kept.
+    """
+    path = profile_path(device.describe(), space, settings)
+    if fresh:
+        path.unlink(missing_ok=True)
+    journal = JournaledDevice(device, path)
+    return profile(journal, space, networks=networks, seed=seed, on_progress=on_progress)
 
 
 def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.intp]:

@@ -1,6 +1,7 @@
 """Entry points: parse, build, call one function, write.
 
 pareto_search  the main job
+profile_device the cost table of a board
 describe       a space or an architecture, with exact counts
 command_line   what all scripts share: options from a dataclass, errors in one line
 live_view      a search in the terminal while it goes on
