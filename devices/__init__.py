@@ -14,5 +14,8 @@ operator_costs  a cost table measured on a board, operator by operator
 calibration     corrects a cost table by whole networks measured on the board
 journal         a board that remembers what it has measured, so that a profile can be resumed
 metering        what a device asks of an energy meter
+sampled_meter   energy from a meter that samples power: `open_meter`
+meter_process   a meter's server as a process of this machine
+mean_power      mean power from samples, with its error
 cost_model      a cost table from nominal figures, without a board
 """

@@ -1,0 +1,88 @@
+"""Mean power from samples, with the error that noise leaves on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_BATCHES, MAX_BATCHES, LEAST_BATCH = 4, 20, 5
+
+
+@dataclass(frozen=True)
+class MeanPower:
+    """Time-weighted mean of power samples."""
+
+    mean_w: float
+    standard_error_w: float
+    degrees_of_freedom: int
+    """Of the standard error."""
+    samples: int
+
+
+def mean_power(times_s: Sequence[float], powers_w: Sequence[float]) -> MeanPower:
+    """Mean of the power between the first and the last sample, by the trapezoidal rule.
+
+    Neighbouring samples are alike where the load changes slowly or a meter smooths, so the standard error comes from
+    the means of batches of them (Schmeiser 1982, "Batch size effects in the analysis of simulation output",
+    doi:10.1287/opre.30.3.556).
+
+    Args:
+        times_s: ascending, in s.
+        powers_w: as many, in W.
+
+    Raises:
+        ValueError: if there are fewer than 8 samples, or their times do not ascend.
+    """
+    times, powers = np.asarray(times_s, dtype=float), np.asarray(powers_w, dtype=float)
+    if times.shape != powers.shape or times.size < 2 * MIN_BATCHES:
+        raise ValueError(
+            f"at least {2 * MIN_BATCHES} samples must come with as many times, but got {times.size} times and "
+            f"{powers.size} powers: take more."
+        )
+    gaps = np.diff(times)
+    if not (gaps > 0).all():
+        raise ValueError(f"the times of samples must ascend, but one step is {gaps.min()} s: sort them.")
+    weights = np.zeros(times.size)
+    weights[:-1] += gaps / 2
+    weights[1:] += gaps / 2
+    weights /= weights.sum()
+    mean_w = float(weights @ powers)
+    batches = min(MAX_BATCHES, max(MIN_BATCHES, times.size // LEAST_BATCH))
+    errors = [float(part @ (power - mean_w)) for part, power in _batches(weights, powers, batches)]
+    standard_error_w = math.sqrt(batches / (batches - 1) * sum(error**2 for error in errors))
+    return MeanPower(mean_w, standard_error_w, batches - 1, int(times.size))
+
+
+def difference_w(first: MeanPower, second: MeanPower) -> tuple[float, float]:
+    """`first` minus `second`, and half the width of its 95 % confidence interval, both in W.
+
+    Source: Welch 1947, "The generalization of Student's problem", doi:10.1093/biomet/34.1-2.28.
+    """
+    parts = [(power.standard_error_w**2, power.degrees_of_freedom) for power in (first, second)]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
+        return first.mean_w - second.mean_w, 0.0
+    degrees = variance**2 / sum(part**2 / own for part, own in parts)
+    return first.mean_w - second.mean_w, t_quantile(degrees) * math.sqrt(variance)
+
+
+def t_quantile(degrees_of_freedom: float) -> float:
+    """97.5 % quantile of Student's t distribution, within 0.3 % from 3 degrees of freedom on.
+
+    Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", equation 26.7.5.
+    """
+    z, n = 1.959963984540054, degrees_of_freedom
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / n ** (power + 1) for power, term in enumerate(terms))
+
+
+def _batches(weights: np.ndarray, powers: np.ndarray, batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(zip(np.array_split(weights, batches), np.array_split(powers, batches), strict=True))

@@ -1,0 +1,17 @@
+"""Power meters, each read by a process of its own on the machine that it hangs on.
+
+The folder is copied to a board as it is: it needs Python 3.9 and imports nothing else of the project; `smbus2`,
+`pyserial` and `nvidia-ml-py` only when a meter that needs them is opened.
+
+power_meter     the `PowerMeter` protocol, and `MeterError`
+spec            `NAME[:ADDRESS][@board|@here]` as a value
+catalogue       meters by name, and which of them this machine has: start here
+server          the process: power samples behind JSON lines
+sampling        the thread that reads a meter, and its ring of samples
+ina             INA219 and INA226 on an I2C bus
+um25c           UM24C, UM25C and UM34C USB meters on a serial port
+pmic            the Raspberry Pi 5's own sensors
+rapl            energy counters of Intel and AMD processors
+nvml            NVIDIA GPUs
+plugs           Shelly and Tasmota smart plugs
+"""

@@ -1,0 +1,138 @@
+"""Shelly and Tasmota smart plugs, over HTTP.
+
+Power now, not their energy counters: these move in steps of 3.6 J (Shelly, second generation) to 3.6 kJ, where a Pi
+takes 5 J a second.
+Sources: https://shelly-api-docs.shelly.cloud/ (Gen1 `/meter/0`, Gen2 `Switch.GetStatus`),
+https://tasmota.github.io/docs/Commands/ (`Status 8`, `Status 10`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import time
+import urllib.request
+from collections.abc import Callable
+
+from devices.meters.power_meter import MeterError, Reading
+
+TIMEOUT_S = 3.0
+
+Fetch = Callable[[str], object]
+"""The content of a URL, parsed as JSON; raises `OSError` or `ValueError`."""
+
+
+class Shelly:
+    """A Shelly plug or relay with power metering."""
+
+    name = "shelly"
+    period_s = 1.0
+
+    def __init__(self, url: str, *, fetch: Fetch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Ask the plug for its generation.
+
+        Raises:
+            MeterError: if it does not answer as a Shelly does.
+        """
+        self._url = _checked_url(url)
+        self._fetch = fetch or fetch_json
+        self._clock = clock
+        about = _ask(self._fetch, f"{self._url}/shelly", self.name)
+        generation = about.get("gen", 1) if isinstance(about, dict) else 1
+        self._path, self._key = ("/meter/0", "power") if generation == 1 else ("/rpc/Switch.GetStatus?id=0", "apower")
+
+    def read(self) -> Reading:
+        """Power now.
+
+        Raises:
+            MeterError: if the plug does not answer, or tells no power.
+        """
+        start_s = self._clock()
+        status = _ask(self._fetch, self._url + self._path, self.name)
+        time_s = (start_s + self._clock()) / 2
+        power_w = status.get(self._key) if isinstance(status, dict) else None
+        if isinstance(status, dict) and status.get("is_valid") is False:
+            power_w = None
+        return Reading(time_s, _checked_power(power_w, status, self.name, self._url + self._path))
+
+
+class Tasmota:
+    """A plug with Tasmota's firmware."""
+
+    name = "tasmota"
+    period_s = 1.0
+
+    PATHS = ("/cm?cmnd=Status%2010", "/cm?cmnd=Status%208")
+    """`Status 10` of firmware since 5.13, `Status 8` of older."""
+
+    def __init__(self, url: str, *, fetch: Fetch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = _checked_url(url)
+        self._fetch = fetch or fetch_json
+        self._clock = clock
+
+    def read(self) -> Reading:
+        """Power now, of the first outlet where there are several.
+
+        Raises:
+            MeterError: if the plug does not answer, or tells no power.
+        """
+        status: object = None
+        for path in self.PATHS:
+            start_s = self._clock()
+            status = _ask(self._fetch, self._url + path, self.name)
+            time_s = (start_s + self._clock()) / 2
+            power_w = _tasmota_power(status)
+            if power_w is not None:
+                return Reading(time_s, _checked_power(power_w, status, self.name, self._url + path))
+        return Reading(0.0, _checked_power(None, status, self.name, self._url + self.PATHS[-1]))
+
+
+def fetch_json(url: str) -> object:
+    """The JSON that a URL gives, past any proxy: a plug hangs on the local network.
+
+    Raises:
+        OSError: if nothing answers in time, or answers with an error.
+        ValueError: if it is no JSON.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=TIMEOUT_S) as reply:
+            return json.loads(reply.read(65536))
+    except http.client.HTTPException as error:
+        raise OSError(f"a broken reply ({error!r})") from error
+
+
+def _tasmota_power(status: object) -> object:
+    if not isinstance(status, dict):
+        return None
+    sensors = status.get("StatusSNS")
+    energy = sensors.get("ENERGY") if isinstance(sensors, dict) else status.get("StatusPWR")
+    power = energy.get("Power") if isinstance(energy, dict) else None
+    return power[0] if isinstance(power, list) and power else power
+
+
+def _checked_power(power: object, status: object, name: str, url: str) -> float:
+    if isinstance(power, bool) or not isinstance(power, (int, float)) or not math.isfinite(power):
+        raise MeterError(
+            f"the {name} plug must tell a power at {url}, but got {json.dumps(status)[:80]}: only plugs that "
+            "meter can be used."
+        )
+    return float(power)
+
+
+def _checked_url(url: str) -> str:
+    url = url if "://" in url else f"http://{url}"
+    if not url.startswith(("http://", "https://")):
+        raise MeterError(f"a plug's address must be as in http://192.168.1.20, but got {url!r}.")
+    return url.rstrip("/")
+
+
+def _ask(fetch: Fetch, url: str, name: str) -> object:
+    try:
+        return fetch(url)
+    except (OSError, ValueError) as error:
+        raise MeterError(
+            f"the {name} plug must answer within {TIMEOUT_S:g} s at {url}, but got {error}: see that it is "
+            "plugged in, on this network, and has no password set."
+        ) from error

@@ -1,0 +1,89 @@
+"""The Raspberry Pi 5's power management chip, by `vcgencmd pmic_read_adc`.
+
+It tells voltage and current of some dozen rails behind the regulators. Their sum is less than what the board draws:
+losses of the regulators and all that hangs on the 5 V line itself, USB devices and fan included, are not in it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+
+from devices.meters.power_meter import MeterError, Reading
+
+TIMEOUT_S = 2.0
+COMMAND = "vcgencmd"
+
+
+class Pmic:
+    """Sum of the rails' powers."""
+
+    name = "pmic"
+    period_s = 0.1
+    """Each reading is a process on the board: a closer look would disturb what it looks at."""
+
+    def __init__(self, query: Callable[[], str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._query = query
+        self._clock = clock
+
+    def read(self) -> Reading:
+        """Power of the rails now.
+
+        Raises:
+            MeterError: if the command fails, or tells no rail's voltage and current.
+        """
+        start_s = self._clock()
+        output = self._query()
+        return Reading((start_s + self._clock()) / 2, power_of_rails(output))
+
+
+def power_of_rails(output: str) -> float:
+    """Power in W, summed over the rails whose voltage and current are both told.
+
+    Args:
+        output: lines as in `VDD_CORE_A current(7)=1.2A` and `VDD_CORE_V volt(15)=0.87V`.
+
+    Raises:
+        MeterError: if there is no such rail.
+    """
+    found = re.findall(r"^\s*(\w+)_([AV])\s*(?:\w+\(\d+\))?\s*=\s*([\d.]+)[AV]\s*$", output, re.MULTILINE)
+    amounts = {(rail, unit): float(number) for rail, unit, number in found}
+    rails = [rail for rail, unit in amounts if unit == "A" and (rail, "V") in amounts]
+    if not rails:
+        raise MeterError(
+            "`vcgencmd pmic_read_adc` must tell voltage and current of rails, but got "
+            f"{' '.join(output.split())[:80]!r}: only a Raspberry Pi 5 has this sensor; use another meter."
+        )
+    return sum(amounts[rail, "A"] * amounts[rail, "V"] for rail in rails)
+
+
+def query_command(command: str = COMMAND) -> Callable[[], str]:
+    """What asks the firmware by `command`; it raises `MeterError` if that fails or hangs."""
+
+    def query() -> str:
+        try:
+            done = subprocess.run(
+                [command, "pmic_read_adc"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        except OSError as error:
+            raise MeterError(f"`{command}` must run, but got {error}: only a Raspberry Pi has it.") from error
+        except subprocess.TimeoutExpired:
+            raise MeterError(
+                f"`{command}` must answer within {TIMEOUT_S:g} s, but did not: restart the board."
+            ) from None
+        output = done.stdout.decode(errors="replace")
+        if done.returncode:
+            raise MeterError(
+                f"`{command} pmic_read_adc` must end with code 0, but ended with {done.returncode}: "
+                f"{' '.join(output.split())[:80]}; join the group `video`."
+            )
+        return output
+
+    return query

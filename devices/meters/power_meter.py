@@ -1,0 +1,36 @@
+"""What a power meter is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class MeterError(RuntimeError):
+    """A meter cannot be opened, does not answer, or answers with what cannot be."""
+
+
+class Reading(NamedTuple):
+    """Power at one time."""
+
+    time_s: float
+    """Of the machine's monotonic clock; the middle of the time that `power_w` is a mean of."""
+    power_w: float
+
+
+class PowerMeter(Protocol):
+    """One meter, opened."""
+
+    @property
+    def name(self) -> str:
+        """As in `ina219`."""
+
+    @property
+    def period_s(self) -> float:
+        """Time between two readings that are worth taking."""
+
+    def read(self) -> Reading:
+        """Power now, or since the last reading.
+
+        Raises:
+            MeterError: if the meter does not answer, or answers with what cannot be.
+        """

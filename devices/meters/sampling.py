@@ -1,0 +1,118 @@
+"""A meter read again and again in a thread of its own, and the ring of its latest samples."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from devices.meters.power_meter import MeterError, PowerMeter, Reading
+
+RING_SAMPLES = 100_000
+"""Samples kept: more than a quarter of an hour of the quickest meter."""
+
+ATTEMPTS = 3
+"""Failed readings in a row after which a meter is given up."""
+
+HANG_SECONDS = 10.0
+"""Time without a sample after which a meter is taken to hang."""
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Sampler:
+    """Samples of one meter; it is opened in the thread too, as that may hang as well."""
+
+    def __init__(self, open_meter: Callable[[], PowerMeter], *, hang_seconds: float = HANG_SECONDS) -> None:
+        self._open_meter = open_meter
+        self._hang_seconds = hang_seconds
+        self._changed = threading.Condition()
+        self._ring: deque[Reading] = deque(maxlen=RING_SAMPLES)
+        self._taken = 0
+        self._name = "meter"
+        self._nominal_period_s = 0.0
+        self._error: str | None = None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def describe(self) -> tuple[str, float]:
+        """Name of the meter, and its period in s as the latest samples show it.
+
+        Raises:
+            MeterError: if it cannot be opened or gives no first sample.
+        """
+        self._wait_for(-math.inf)
+        with self._changed:
+            latest = [self._ring[index].time_s for index in range(max(-len(self._ring), -21), 0)]
+        intervals = len(latest) - 1
+        measured_s = (latest[-1] - latest[0]) / intervals if intervals >= 4 else 0.0
+        return self._name, max(measured_s, self._nominal_period_s)
+
+    def window(self, since_s: float, until_s: float) -> list[Reading]:
+        """The samples of a time, in order; waits until it is over.
+
+        Raises:
+            MeterError: if the meter fails or hangs, or the samples are no longer kept.
+        """
+        self._wait_for(until_s)
+        found: list[Reading] = []
+        with self._changed:
+            for reading in reversed(self._ring):
+                if reading.time_s < since_s:
+                    break
+                if reading.time_s <= until_s:
+                    found.append(reading)
+            lost = self._taken > len(self._ring) and self._ring[0].time_s > since_s
+        if lost:
+            raise MeterError(
+                f"the last {RING_SAMPLES} samples of {self._name} are kept, but a time before them was asked for: "
+                "take a shorter run."
+            )
+        return found[::-1]
+
+    def _wait_for(self, until_s: float) -> None:
+        with self._changed:
+            while self._error is None and not (self._ring and self._ring[-1].time_s >= until_s):
+                taken = self._taken
+                self._changed.wait(self._hang_seconds)
+                if taken == self._taken and self._error is None:
+                    raise MeterError(
+                        f"the {self._name} must give a sample within {self._hang_seconds:g} s, but did not: "
+                        "unplug it, plug it in again, and check its address."
+                    )
+            if self._error is not None:
+                raise MeterError(self._error)
+
+    def _run(self) -> None:
+        try:
+            meter = self._open_meter()
+            self._name, self._nominal_period_s = meter.name, meter.period_s
+            self._sample(meter)
+        except Exception as error:
+            known = isinstance(error, (MeterError, ValueError))
+            with self._changed:
+                self._error = str(error) if known else f"{type(error).__name__}: {error}"
+                self._changed.notify_all()
+
+    def _sample(self, meter: PowerMeter) -> None:
+        failures = 0
+        while True:
+            # Uneven steps, of the period in the mean, so that no load that repeats stays in step with them.
+            time.sleep(meter.period_s * (0.75 + 0.5 * (self._taken * GOLDEN % 1)))
+            try:
+                reading = meter.read()
+                if not math.isfinite(reading.power_w):
+                    raise MeterError(
+                        f"the {meter.name} must give a finite power, but got {reading.power_w}: try again."
+                    )
+            except MeterError:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise
+                continue
+            failures = 0
+            with self._changed:
+                self._ring.append(reading)
+                self._taken += 1
+                self._changed.notify_all()

@@ -1,0 +1,112 @@
+"""The process that reads one meter: `python -m devices.meters.server ina219:0x40`.
+
+Requests come on stdin, one JSON object a line; `id` comes back with the reply. Times are of this machine's monotonic
+clock.
+    {"id": 1, "command": "describe"}                                 {"name", "period_s"}
+    {"id": 2, "command": "clock"}                                    {"time_s"}
+    {"id": 3, "command": "samples", "since_s": 9.5, "until_s": 11}   {"name", "period_s", "times_s", "powers_w", "more"}
+    {"command": "quit"}
+`samples` waits until the time is over; `more` says that only the first samples were sent. What fails gets
+{"id", "ok": false, "error"}. The process ends with stdin. `--list` prints what meters this machine has, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from devices.meters.catalogue import available_meters, open_power_meter
+from devices.meters.sampling import Sampler
+from devices.meters.spec import MeterSpec
+
+MAX_SAMPLES = 500
+"""Samples in one reply: some channels limit the length of a line."""
+
+MAX_AHEAD_SECONDS = 120.0
+"""How far ahead the end of a time may lie."""
+
+Reply = dict[str, Any]
+
+
+def answer(line: str, sampler: Sampler) -> Reply | None:
+    """The reply to one line, or None if the process is to end."""
+    request_id = None
+    try:
+        request = json.loads(line)
+        if not isinstance(request, dict):
+            raise ValueError(f"a request must be a JSON object, but got {line.strip()!r}")
+        request_id = request.get("id")
+        command = request.get("command")
+        if command == "quit":
+            return None
+        if command == "clock":
+            return {"id": request_id, "ok": True, "time_s": time.monotonic()}
+        if command == "describe":
+            name, period_s = sampler.describe()
+            return {"id": request_id, "ok": True, "name": name, "period_s": period_s}
+        if command == "samples":
+            return {"id": request_id, "ok": True, **samples(request, sampler)}
+        raise ValueError(f"`command` must be describe, clock, samples or quit, but got {command!r}")
+    except Exception as error:
+        return {"id": request_id, "ok": False, "error": str(error) or type(error).__name__}
+
+
+def samples(request: Reply, sampler: Sampler) -> Reply:
+    """Samples of a time; see the module's docstring.
+
+    Raises:
+        MeterError: if the meter fails or hangs.
+        ValueError: if the request lacks a time, or has one that makes no sense.
+    """
+    since_s, until_s = _time(request, "since_s"), _time(request, "until_s")
+    latest_s = time.monotonic() + MAX_AHEAD_SECONDS
+    if not since_s <= until_s <= latest_s:
+        raise ValueError(f"`since_s <= until_s <= {latest_s:.1f}` must hold, but got {since_s} and {until_s}")
+    found = sampler.window(since_s, until_s)
+    name, period_s = sampler.describe()
+    return {
+        "name": name,
+        "period_s": period_s,
+        "times_s": [round(reading.time_s, 6) for reading in found[:MAX_SAMPLES]],
+        "powers_w": [round(reading.power_w, 6) for reading in found[:MAX_SAMPLES]],
+        "more": len(found) > MAX_SAMPLES,
+    }
+
+
+def main() -> None:
+    """Read the meter that the command line names, and answer requests until `quit` or the end of stdin."""
+    if sys.argv[1:] == ["--list"]:
+        print(json.dumps([asdict(entry) for entry in available_meters()]))
+        return
+    if len(sys.argv) != 2:
+        sys.exit("error: one meter must be named, as in `python -m devices.meters.server ina219:0x40`.")
+    try:
+        spec = MeterSpec.parse(sys.argv[1])
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    sampler = Sampler(lambda: open_power_meter(spec))
+    for line in sys.stdin:
+        if not line.strip():
+            continue
+        reply = answer(line, sampler)
+        if reply is None:
+            break
+        try:
+            print(json.dumps(reply), flush=True)
+        except BrokenPipeError:
+            break
+
+
+def _time(request: Reply, name: str) -> float:
+    value = request.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"`{name}` must be a time in s, but got {value!r}")
+    return value
+
+
+if __name__ == "__main__":
+    main()

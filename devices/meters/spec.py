@@ -1,0 +1,114 @@
+"""A meter as the user names it: `ina219`, `ina219:0x41,shunt=0.05@board`, `shelly:http://192.168.1.20@here`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEFAULT_PLACES: Mapping[str, str] = {
+    "ina219": "board",
+    "ina226": "board",
+    "pmic": "board",
+    "rapl": "board",
+    "nvml": "here",
+    "um25c": "here",
+    "shelly": "here",
+    "tasmota": "here",
+}
+"""Where a meter hangs when the user does not say, by name."""
+
+METER_NAMES = tuple(DEFAULT_PLACES)
+
+OPTION_NAMES: Mapping[str, tuple[str, ...]] = {"ina219": ("bus", "shunt"), "ina226": ("bus", "shunt")}
+"""Options that an address may hold, by the meter's name."""
+
+NEED_ADDRESS = ("um25c", "shelly", "tasmota")
+
+
+@dataclass(frozen=True)
+class MeterSpec:
+    """Which meter, at which address, on which machine."""
+
+    name: str
+    address: str = ""
+    """I2C address, serial port, URL, index or folder, then options as in `0x40,shunt=0.1`; empty for the default."""
+    place: str = ""
+    """`board`, or `here` for the machine that searches; empty for the usual place of such a meter."""
+
+    def __post_init__(self) -> None:
+        if self.name not in DEFAULT_PLACES:
+            raise ValueError(
+                f"a meter must be one of {', '.join(METER_NAMES)}, but got {self.name!r}: "
+                "use `--meter none` to go without, and `--list-meters` to see what is here."
+            )
+        if not self.place:
+            object.__setattr__(self, "place", DEFAULT_PLACES[self.name])
+        if self.place not in ("board", "here"):
+            raise ValueError(f"a meter hangs on `@board` or `@here`, but got @{self.place}: use one of these.")
+        if self.name in NEED_ADDRESS and not self.main_address:
+            example = {"um25c": "um25c:/dev/rfcomm0"}.get(self.name, f"{self.name}:http://192.168.1.20")
+            raise ValueError(f"the meter {self.name} needs an address, but got none: give it as in `{example}`.")
+        allowed = OPTION_NAMES.get(self.name, ())
+        for option in self.options:
+            if option not in allowed:
+                raise ValueError(
+                    f"the meter {self.name} has {', '.join(allowed) or 'no'} options, but got {option!r}: leave it out."
+                )
+
+    @classmethod
+    def parse(cls, text: str) -> MeterSpec:
+        """The meter that a text names, `NAME[:ADDRESS][@board|@here]`.
+
+        Raises:
+            ValueError: if there is no such meter, place or option, or an address is missing.
+        """
+        rest, at, place = text.strip().rpartition("@")
+        if not at:
+            rest, place = place, ""
+        elif not place:
+            raise ValueError(
+                f"a meter hangs on `@board` or `@here`, but got {text!r}: leave the `@` out, or say where."
+            )
+        name, _, address = rest.partition(":")
+        return cls(name.strip().lower(), address.strip(), place.strip().lower())
+
+    @property
+    def text(self) -> str:
+        """Name and address, as the meter's server takes them."""
+        return f"{self.name}:{self.address}" if self.address else self.name
+
+    @property
+    def main_address(self) -> str:
+        """The address without its options."""
+        first = self.address.split(",", 1)[0]
+        return "" if re.match(r"\w+=", first) else first
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What stands behind the main address, as in `shunt=0.1`, by name."""
+        found: dict[str, str] = {}
+        for part in self.address[len(self.main_address) :].strip(",").split(","):
+            name, equals, value = part.partition("=")
+            if part and not (equals and value):
+                raise ValueError(f"an option of a meter must look like `shunt=0.1`, but got {part!r} in {self.text!r}.")
+            if part:
+                found[name.strip()] = value.strip()
+        return found
+
+    def number(self, option: str, default: float) -> float:
+        """An option that is a number above 0, or `default` without it.
+
+        Raises:
+            ValueError: if it is no such number.
+        """
+        text = self.options.get(option)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            raise ValueError(f"the option `{option}` of {self.name} must be a number above 0, but got {text!r}.")
+        return value

@@ -1,0 +1,143 @@
+"""UM24C, UM25C and UM34C: USB meters between supply and board, read over Bluetooth or USB as a serial port.
+
+One byte asks for a frame of 130 bytes, big-endian: model at 0, voltage at 2, current at 4, power at 6; its end is a
+fixed mark, or for the UM34C an exclusive-or of certain bytes. The layout is that of libsigrok's driver `rdtech-um`,
+https://sigrok.org/wiki/RDTech_UM_series.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from devices.meters.power_meter import MeterError, Reading
+
+FRAME_BYTES = 130
+REQUEST = b"\xf0"
+ATTEMPTS = 3
+"""Frames asked for before a reading is given up."""
+TIMEOUT_S = 1.0
+"""Time that the meter has for one frame."""
+
+
+class Model(NamedTuple):
+    """Scales of one model, and how its frames end."""
+
+    name: str
+    voltage_lsb_v: float
+    current_lsb_a: float
+    checked: bool
+    """Whether the last byte is a check of the others, not a mark."""
+
+
+MODELS = {
+    0x0963: Model("UM24C", 0.01, 0.001, False),
+    0x09C9: Model("UM25C", 0.001, 0.0001, False),
+    0x0D4C: Model("UM34C", 0.01, 0.001, True),
+}
+END_MARK = 0xFFF1
+_CHECKED = "1 3 7 9 15 17 19 23 31 39 41 45 49 53 55 57 59 63 67 69 73 79 83 89 97 99 109 111 113 119 121 127"
+CHECKED_BYTES = tuple(int(position) for position in _CHECKED.split())
+
+
+class Port(Protocol):
+    """The part of `serial.Serial` that is used."""
+
+    def write(self, data: bytes, /) -> object:
+        """Send bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, fewer after the port's time-out."""
+
+    def reset_input_buffer(self) -> object:
+        """Forget what came and was not read."""
+
+
+class Um25c:
+    """A meter of that family."""
+
+    name = "um25c"
+    period_s = 0.1
+
+    def __init__(self, port: Port, *, label: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._port = port
+        self._label = f" at {label}" if label else ""
+        self._clock = clock
+
+    def read(self) -> Reading:
+        """Power at the time of asking; broken frames are asked for again.
+
+        Raises:
+            MeterError: if the port is gone, or no whole frame came.
+        """
+        problem = ""
+        for _ in range(ATTEMPTS):
+            try:
+                self._port.reset_input_buffer()
+                time_s = self._clock()
+                self._port.write(REQUEST)
+                frame = self._port.read(FRAME_BYTES)
+            except OSError as error:
+                raise MeterError(
+                    f"the um25c{self._label} must stay connected, but got {error}: plug it in again; over "
+                    "Bluetooth, bind it again with `rfcomm bind`."
+                ) from error
+            if not frame:
+                raise MeterError(
+                    f"the um25c{self._label} must answer within {TIMEOUT_S:g} s, but did not: see that it is "
+                    "switched on and that no phone is connected to it."
+                )
+            try:
+                return Reading(time_s, power_of_frame(frame))
+            except ValueError as error:
+                problem = str(error)
+        raise MeterError(
+            f"the um25c{self._label} must send whole frames, but {ATTEMPTS} were broken, the last so: {problem} "
+            "Bring it nearer, or use another cable."
+        )
+
+
+def power_of_frame(frame: bytes) -> float:
+    """Power in W.
+
+    Raises:
+        ValueError: if the frame is not whole.
+    """
+    if len(frame) != FRAME_BYTES:
+        raise ValueError(f"a frame must have {FRAME_BYTES} bytes, but got {len(frame)}.")
+    model = MODELS.get(int.from_bytes(frame[:2], "big"))
+    if model is None:
+        known = ", ".join(f"{number:#06x}" for number in MODELS)
+        raise ValueError(f"a frame must begin with one of {known}, but got 0x{frame[:2].hex()}.")
+    if model.checked:
+        whole = frame[-1] == functools.reduce(operator.xor, (frame[position] for position in CHECKED_BYTES))
+    else:
+        whole = int.from_bytes(frame[-2:], "big") == END_MARK
+    if not whole:
+        raise ValueError(f"the end of a {model.name}'s frame must agree with it, but got 0x{frame[-2:].hex()}.")
+    voltage_v = int.from_bytes(frame[2:4], "big") * model.voltage_lsb_v
+    current_a = int.from_bytes(frame[4:6], "big") * model.current_lsb_a
+    return voltage_v * current_a
+
+
+def open_port(path: str) -> Port:
+    """A serial port as these meters use it.
+
+    Raises:
+        MeterError: if `pyserial` is not installed, or the port cannot be opened.
+    """
+    try:
+        import serial
+    except ImportError:
+        raise MeterError("UM25C meters need `pyserial`: install it with `pip install pyserial`.") from None
+    try:
+        port: Port = serial.Serial(path, 9600, timeout=TIMEOUT_S, write_timeout=TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise MeterError(
+            f"the serial port {path} must be there and open to this user, but got {error}: plug the meter in, "
+            "bind it with `rfcomm bind`, and join the group `dialout`."
+        ) from error
+    return port
