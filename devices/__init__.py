@@ -2,7 +2,13 @@
 
 measurement     what a board reports: latency, energy, and how both came about
 device          the `Device` protocol and `open_device`: start here
+agent_device    a board that runs the agent, wherever it is
+channels        requests to a running agent and its replies
 host            this machine as a board, through the agent in a subprocess
+ssh             a board over SSH
+ssh_connection  one SSH connection: strict host keys, files, commands
+ssh_address     where a board is, and how to log in
+quantization    networks in int8
 agent           the one file that runs on a board: ONNX Runtime behind JSON lines
 replies         the agent's replies as typed values
 replay          a board that returns recorded or computed latencies, for tests

@@ -1,22 +1,25 @@
 """The on-board agent: runs ONNX models and answers in JSON lines.
 
-One file that needs only Python 3.9, numpy and onnxruntime, so that it can be copied to a board as it is.
-Requests come on stdin, one JSON object a line; `id` comes back with the reply:
-    {"id": 1, "command": "describe"}
-    {"id": 1, "command": "clock"}
-    {"id": 2, "command": "measure", "model": PATH, "threads": 1, "warmup_runs": 10, "min_runs": 50,
-     "max_runs": 2000, "min_seconds": 0.3}
-    {"command": "quit"}
-A bad request gets {"id", "ok": false, "error"} and the agent lives on. It ends on the end of stdin.
+One file that needs only Python 3.9, numpy and onnxruntime. Requests come on stdin, one JSON object a line; `id` comes
+back with the reply, {"id", "ok": true, ...} or {"id", "ok": false, "error"}: `describe`, `clock`, `cool`, `measure`,
+`run` (the methods of `Agent` say what each takes), `set_frequency` and `quit`. Empty lines are heartbeats.
+It ends, with its process group and the clock as it was, at the end of stdin, on SIGTERM, and without a heartbeat.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import fcntl
 import json
+import math
 import os
 import platform
 import queue
 import re
+import select
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -27,124 +30,218 @@ from typing import Any, TextIO
 import numpy as np
 import onnxruntime
 
-GRACE_SECONDS = 5.0
-"""Time that a running request has after the end of stdin."""
+GRACE_SECONDS = 1.0  # that a running request has after the end of stdin
+BUSY_SECONDS = 6.0  # to wait for another agent on this board to end: more than it lives on without its client
+BUSY_CODE = 75  # exit code where another agent keeps measuring
+STALLED_SECONDS = 10.0  # without a lower temperature, after which a board is taken to cool no further
+PERMIT = "until the next start, `sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` gives it"
+TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
+ENDINGS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 
 Reply = dict[str, Any]
+Lines = queue.SimpleQueue["str | None"]
 
 
-def describe() -> Reply:
-    """What this board is."""
-    return {
-        "model": _model_name(),
-        "os": platform.platform(),
-        "runtime": f"onnxruntime {onnxruntime.__version__}",
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "clock_mhz": clock_mhz(),
-    }
+class Agent:
+    """Answers requests about one board, whose /sys and /proc lie under `root`."""
+
+    def __init__(self, root: Path, clocks: Clocks, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._root = root
+        self._stopped = stopped
+        self._commands: dict[object, Callable[[Reply], Reply]] = {
+            "describe": self.describe,
+            "clock": lambda request: {"time_s": time.monotonic()},
+            "cool": self.cool,
+            "measure": self.measure,
+            "run": self.run,
+            "set_frequency": lambda request: clocks.fix(int(_setting(request, "frequency_mhz", 1))),
+        }
+
+    def answer(self, line: str) -> Reply | None:
+        """The reply to one line, or None if the agent is to end."""
+        request_id = None
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise ValueError(f"a request must be a JSON object, but got {line.strip()!r}")
+            request_id, command = request.get("id"), request.get("command")
+            if command == "quit":
+                return None
+            if command not in self._commands:
+                raise ValueError(f"`command` must be one of {', '.join(map(str, self._commands))}, but got {command!r}")
+            return {"id": request_id, "ok": True, **self._commands[command](request)}
+        except Exception as error:
+            return {"id": request_id, "ok": False, "error": f"{type(error).__name__}: {error}"}
+
+    def describe(self, request: Reply) -> Reply:
+        """What this board is."""
+        board = _text(self._root / "proc/device-tree/model").strip("\0\n ")
+        found = re.search(r"^model name\s*:\s*(.+)$", _text(self._root / "proc/cpuinfo"), re.MULTILINE)
+        return {
+            "model": board or (found.group(1).strip() if found else "") or platform.machine(),
+            "os": platform.platform(),
+            "runtime": f"onnxruntime {onnxruntime.__version__}",
+            "clock_mhz": conditions(self._root)["clock_mhz"],
+        }
+
+    def cool(self, request: Reply) -> Reply:
+        """Wait until the board is no hotter than `max_temperature_c`, for `cooldown_seconds` at most.
+
+        The wait also ends where the temperature falls no further.
+        """
+        limit_c, longest_s = _setting(request, "max_temperature_c", 0), _setting(request, "cooldown_seconds", 0)
+        start_s = lowest_s = now_s = time.monotonic()
+        lowest_c = math.inf
+        while (temperature_c := _thousandth(self._root / TEMPERATURE)) is not None and temperature_c > limit_c:
+            if temperature_c < lowest_c:
+                lowest_c, lowest_s = temperature_c, now_s
+            if now_s - start_s >= longest_s or now_s - lowest_s >= STALLED_SECONDS:
+                break
+            self._go_on()
+            time.sleep(0.25)
+            now_s = time.monotonic()
+        return {"temperature_c": temperature_c, "waited_s": now_s - start_s}
+
+    def measure(self, request: Reply) -> Reply:
+        """Time single inferences of the file `model`, batch size 1, with `threads`, after `warmup_runs`.
+
+        It takes `min_runs` and `min_seconds` at least but `max_runs` at most, from `start_s` to `end_s` by the board's
+        monotonic clock.
+        """
+        warmup_runs, min_runs = int(_setting(request, "warmup_runs", 0)), int(_setting(request, "min_runs", 1))
+        max_runs, min_seconds = int(_setting(request, "max_runs", min_runs)), _setting(request, "min_seconds", 0)
+        run = _inference(str(request["model"]), int(_setting(request, "threads", 1)))
+        for _ in range(warmup_runs):
+            run()
+        before = conditions(self._root)
+        start_s, start_ns = time.monotonic(), time.perf_counter_ns()
+        times_ns: list[int] = []
+        last_ns, least_ns = start_ns, min_seconds * 1e9
+        while len(times_ns) < max_runs and (len(times_ns) < min_runs or last_ns - start_ns < least_ns):
+            self._go_on()
+            run_start_ns = time.perf_counter_ns()
+            run()
+            last_ns = time.perf_counter_ns()
+            times_ns.append(last_ns - run_start_ns)
+        end_s = time.monotonic()
+        p5, lower, median, upper = (float(value) / 1e6 for value in np.percentile(times_ns, [5, 25, 50, 75]))
+        return {
+            "p5_ms": p5,
+            "median_ms": median,
+            "iqr_ms": upper - lower,
+            "runs": len(times_ns),
+            "start_s": start_s,
+            "end_s": end_s,
+            "before": before,
+            "after": conditions(self._root),
+        }
+
+    def run(self, request: Reply) -> Reply:
+        """Outputs of the file `model`, each as a flat list, for the random input of `seed`, with `threads`."""
+        run = _inference(str(request["model"]), int(_setting(request, "threads", 1)), int(_setting(request, "seed", 0)))
+        return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in run()]}
+
+    def _go_on(self) -> None:
+        if self._stopped():
+            raise RuntimeError("stdin ended during the request")
 
 
-def measure(request: Reply, stopped: Callable[[], bool] = lambda: False) -> Reply:
-    """Time single inferences; `start_s` and `end_s` of the reply are the time of the monotonic clock around them.
+class Clocks:
+    """Limits of the cores' clocks in cpufreq; a file of what was there lets the next agent restore it, too."""
 
-    Args:
-        request: see the module's docstring.
-        stopped: asked after each inference; the measurement is given up when it says yes.
+    def __init__(self, root: Path, state: Path | None = None) -> None:
+        self._policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
+        self._state = state
+        self._lock = threading.Lock()
+        self._former: dict[str, list[int]] = json.loads((_text(state) if state else "") or "{}")
 
-    Raises:
-        ValueError: if the request lacks a setting, or has one that makes no sense.
-    """
-    threads = int(_setting(request, "threads", 1))
-    warmup_runs = int(_setting(request, "warmup_runs", 0))
-    min_runs = int(_setting(request, "min_runs", 1))
-    max_runs = int(_setting(request, "max_runs", min_runs))
-    min_seconds = _setting(request, "min_seconds", 0)
-    run = _inference(str(request["model"]), threads)
-    for _ in range(warmup_runs):
-        run()
-    before = conditions()
-    start_s, start_ns = time.monotonic(), time.perf_counter_ns()
-    times_ns: list[int] = []
-    last_ns, least_ns = start_ns, min_seconds * 1e9
-    while len(times_ns) < max_runs and (len(times_ns) < min_runs or last_ns - start_ns < least_ns):
-        if stopped():
-            raise RuntimeError("stdin ended during the measurement")
-        run_start_ns = time.perf_counter_ns()
-        run()
-        last_ns = time.perf_counter_ns()
-        times_ns.append(last_ns - run_start_ns)
-    end_s = time.monotonic()
-    p5, lower, median, upper = (float(value) / 1e6 for value in np.percentile(times_ns, [5, 25, 50, 75]))
-    return {
-        "p5_ms": p5,
-        "median_ms": median,
-        "iqr_ms": upper - lower,
-        "runs": len(times_ns),
-        "start_s": start_s,
-        "end_s": end_s,
-        "before": before,
-        "after": conditions(),
-    }
+    def fix(self, frequency_mhz: int) -> Reply:
+        """Let no core run slower or faster than this, or raise `ValueError` if the board cannot or must not."""
+        if not self._policies:
+            raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: leave it out")
+        khz = frequency_mhz * 1000
+        try:
+            with self._lock:
+                for policy in self._policies:
+                    _check_available(policy, frequency_mhz)
+                    self._former.setdefault(str(policy), [_limit(policy, "min"), _limit(policy, "max")])
+                if self._state:
+                    self._state.write_text(json.dumps(self._former))
+                for policy in self._policies:
+                    _write_limits(policy, khz, khz)
+            if not all(_limit(policy, edge) == khz for policy in self._policies for edge in ("min", "max")):
+                raise ValueError(f"`frequency_mhz` was {frequency_mhz}, but the system keeps to another clock")
+        except (OSError, ValueError) as error:
+            self.restore()
+            if not isinstance(error, PermissionError):
+                raise
+            raise ValueError(f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or leave it out") from None
+        return {"frequency_mhz": frequency_mhz}
+
+    def restore(self) -> None:
+        """Put back the limits from before; what cannot be put back is left."""
+        with self._lock:
+            for policy, (low, high) in self._former.items():
+                try:
+                    _write_limits(Path(policy), low, high)
+                except (OSError, ValueError) as error:
+                    print(f"the clock of {policy} stays as it is: {error}", file=sys.stderr)
+            self._former = {}
+            if self._state and self._state.exists():
+                self._state.unlink()
 
 
-def conditions() -> Reply:
+def conditions(root: Path) -> Reply:
     """Clock, temperature, governor and a Raspberry Pi's flags of throttling now; None for what is not told."""
-    millidegrees = _number(Path("/sys/class/thermal/thermal_zone0/temp"))
-    flags = _text(Path("/sys/devices/platform/soc/soc:firmware/get_throttled")).strip()
+    cpufreq = root / "sys/devices/system/cpu/cpu0/cpufreq"
+    mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled").strip() or _vcgencmd("get_throttled")
+    throttled = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]+)", flags)
     return {
-        "clock_mhz": clock_mhz(),
-        "temperature_c": None if millidegrees is None else millidegrees / 1000,
-        "governor": _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")).strip() or None,
-        "throttled": int(flags, 16) if re.fullmatch(r"(0x)?[0-9a-fA-F]+", flags) else None,
+        "clock_mhz": _thousandth(cpufreq / "scaling_cur_freq") or (float(mhz.group(1)) if mhz else None),
+        "temperature_c": _thousandth(root / TEMPERATURE),
+        "governor": _text(cpufreq / "scaling_governor").strip() or None,
+        "throttled": int(throttled.group(1), 16) if throttled else None,
     }
-
-
-def clock_mhz() -> float | None:
-    """Clock of the first core now, or None where the system does not tell."""
-    khz = _number(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"))
-    if khz is not None:
-        return khz / 1000
-    found = re.search(r"^cpu MHz\s*:\s*([\d.]+)", _text(Path("/proc/cpuinfo")), re.MULTILINE)
-    return float(found.group(1)) if found else None
-
-
-def answer(line: str, stopped: Callable[[], bool] = lambda: False) -> Reply | None:
-    """The reply to one line, or None if the agent is to end."""
-    request_id = None
-    try:
-        request = json.loads(line)
-        if not isinstance(request, dict):
-            raise ValueError(f"a request must be a JSON object, but got {line.strip()!r}")
-        request_id = request.get("id")
-        command = request.get("command")
-        if command == "quit":
-            return None
-        if command == "clock":
-            return {"id": request_id, "ok": True, "time_s": time.monotonic()}
-        if command == "describe":
-            return {"id": request_id, "ok": True, **describe()}
-        if command == "measure":
-            return {"id": request_id, "ok": True, **measure(request, stopped)}
-        raise ValueError(f"`command` must be describe, clock, measure or quit, but got {command!r}")
-    except Exception as error:
-        return {"id": request_id, "ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
 def main() -> None:
-    """Answer requests until `quit` or the end of stdin."""
+    """Answer requests until `quit`, the end of stdin or of heartbeats, or SIGTERM."""
+    parser = argparse.ArgumentParser(description="Runs ONNX models for a client on stdin and stdout.")
+    parser.add_argument("--heartbeat-seconds", type=float, default=0.0, help="end after such a silence; 0: never")
+    parser.add_argument("--folder", type=Path, help="where to leave word for the next agent, and keep others out")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="where /sys and /proc are looked for")
+    options = parser.parse_args()
     replies = _private_stdout()
+    # All threads leave these signals to the one that waits for them: Python's own handlers wait for the runtime.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    _turn = _take_turn(options.folder / "agent.lock") if options.folder else None
+    clocks = Clocks(options.root, options.folder / "clock.json" if options.folder else None)
+    clocks.restore()
     ended = threading.Event()
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_read_lines, args=(lines, ended), daemon=True).start()
-    for line in iter(lines.get, None):
-        reply = answer(line, ended.is_set)
-        if reply is None:
-            break
-        try:
+    lines: Lines = queue.SimpleQueue()
+    threading.Thread(target=lambda: _end_now(clocks, signal.sigwait(ENDINGS)), daemon=True).start()
+    threading.Thread(target=_read_lines, args=(lines, ended, clocks, options.heartbeat_seconds), daemon=True).start()
+    agent = Agent(options.root, clocks, ended.is_set)
+    with contextlib.suppress(BrokenPipeError):
+        for line in iter(lines.get, None):
+            reply = agent.answer(line)
+            if reply is None:
+                break
             print(json.dumps(reply), file=replies, flush=True)
-        except BrokenPipeError:
-            break
+    clocks.restore()
+
+
+def _take_turn(path: Path) -> TextIO:
+    """A lock that ends with this process; waits for the one before."""
+    lock = path.open("w")
+    for _ in range(int(BUSY_SECONDS * 10)):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            time.sleep(0.1)
+    sys.exit(BUSY_CODE)
 
 
 def _private_stdout() -> TextIO:
@@ -155,10 +252,13 @@ def _private_stdout() -> TextIO:
     return os.fdopen(private, "w", encoding="utf-8")
 
 
-def _read_lines(lines: queue.SimpleQueue[str | None], ended: threading.Event) -> None:
-    """Pass on lines until the end of stdin, then see to it that the process ends."""
+def _read_lines(lines: Lines, ended: threading.Event, clocks: Clocks, heartbeat_seconds: float) -> None:
+    """Pass on lines until the end of stdin or of heartbeats, then see to it that the process ends."""
     rest = b""
     while True:
+        # The wait is the kernel's, so that a busy interpreter is not mistaken for a silent client.
+        if not select.select([0], [], [], heartbeat_seconds or None)[0]:
+            _end_now(clocks)
         chunk = os.read(0, 65536)
         if not chunk:
             break
@@ -169,25 +269,30 @@ def _read_lines(lines: queue.SimpleQueue[str | None], ended: threading.Event) ->
     ended.set()
     lines.put(None)
     time.sleep(GRACE_SECONDS)
+    _end_now(clocks)
+
+
+def _end_now(clocks: Clocks, cause: object = None) -> None:
+    """End with the whole process group, whatever the runtime is doing."""
+    clocks.restore()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
-def _inference(model: str, threads: int) -> Callable[[], object]:
+def _inference(model: str, threads: int, seed: int = 0) -> Callable[[], list[Any]]:
     """One inference on random input, batch size 1."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     if threads == 1:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(0)
-    feeds = {}
-    for value in session.get_inputs():
-        shape = [size if isinstance(size, int) else 1 for size in value.shape]
-        feeds[value.name] = rng.standard_normal(shape).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    feeds = {
+        value.name: rng.standard_normal([size if isinstance(size, int) else 1 for size in value.shape], np.float32)
+        for value in session.get_inputs()
+    }
     return lambda: session.run(None, feeds)
 
 
@@ -198,10 +303,31 @@ def _setting(request: Reply, name: str, least: float) -> float:
     return value
 
 
-def _model_name() -> str:
-    board = _text(Path("/proc/device-tree/model")).strip("\0\n ")
-    found = re.search(r"^model name\s*:\s*(.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
-    return board or (found.group(1).strip() if found else "") or platform.machine()
+def _check_available(policy: Path, mhz: int) -> None:
+    available = sorted(int(part) // 1000 for part in _text(policy / "scaling_available_frequencies").split())
+    low, high = _thousandth(policy / "cpuinfo_min_freq") or 0.0, _thousandth(policy / "cpuinfo_max_freq") or math.inf
+    if mhz not in available if available else not low <= mhz <= high:
+        choice = f"one of {', '.join(map(str, available))}" if available else f"from {low:g} to {high:g}"
+        raise ValueError(f"`frequency_mhz` must be {choice} on this board, but got {mhz}")
+
+
+def _limit(policy: Path, edge: str) -> int:
+    return int((policy / f"scaling_{edge}_freq").read_text())
+
+
+def _write_limits(policy: Path, low: int, high: int) -> None:
+    """Both limits, in an order in which the lower never lies above the upper: the kernel refuses that."""
+    edges = [("max", high), ("min", low)]
+    for edge, khz in edges if high >= _limit(policy, "min") else reversed(edges):
+        (policy / f"scaling_{edge}_freq").write_text(str(khz))
+
+
+def _vcgencmd(question: str) -> str:
+    """What a Raspberry Pi's firmware says, or nothing where there is none."""
+    try:
+        return subprocess.run(["vcgencmd", question], capture_output=True, text=True, timeout=2).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _text(path: Path) -> str:
@@ -211,9 +337,10 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _number(path: Path) -> float | None:
+def _thousandth(path: Path) -> float | None:
+    """The number in a file by 1000: MHz of kHz, degrees of millidegrees."""
     try:
-        return float(_text(path))
+        return float(_text(path)) / 1000
     except ValueError:
         return None
 

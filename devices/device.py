@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Protocol
 
 from devices.measurement import Board, Measurement, MeasureSettings
+from devices.metering import EnergyMeter
 
-DEVICE_NAMES = ("host",)
+DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
 
 
 class MeasurementError(RuntimeError):
     """The board could not measure: the agent crashed or hung, or the model is not one that it can run."""
+
+
+class BoardUnreachableError(MeasurementError):
+    """No board answers: refused, switched off, rebooting, or out of the network. It says nothing about the model."""
+
+
+class BoardRefusedError(MeasurementError):
+    """The board answers, but not to us: its or our key is not known, or it is not set up. A person has to act."""
 
 
 class Device(Protocol):
@@ -41,15 +50,24 @@ class Device(Protocol):
         """Free the board; no call may follow."""
 
 
-def open_device(name: str, settings: MeasureSettings) -> Device:
+def open_device(name: str, settings: MeasureSettings, *, meter: EnergyMeter | None = None) -> Device:
     """A board by name; nothing is started before its first use.
+
+    Args:
+        name: one of `DEVICE_NAMES`.
+        settings: how it measures.
+        meter: a meter on its supply; without one, energy is that of a power model. The device closes it.
 
     Raises:
         ValueError: if there is no such board.
     """
     # Here, because every board's module needs `MeasurementError` from this one.
     from devices.host import HostDevice
+    from devices.ssh import SshDevice
+    from devices.ssh_address import BoardAddress, SshOptions
 
     if name == "host":
-        return HostDevice(settings)
+        return HostDevice(settings, meter=meter)
+    if name.startswith("ssh://"):
+        return SshDevice(BoardAddress.parse(name), settings, SshOptions.from_environment(), meter=meter)
     raise ValueError(f"`--device` must be one of {', '.join(DEVICE_NAMES)}, but got {name!r}: use `--device host`.")

@@ -148,8 +148,14 @@ class MeasureSettings:
     """Timed inferences at most; this bound goes before `min_seconds`."""
     min_seconds: float = 0.3
     """Time that the timed inferences take at least, unless `max_runs` is reached."""
+    metered_seconds: float = 2.0
+    """Time that the timed inferences take at least where a meter reads along; `max_runs` does not bound it."""
+    max_temperature_c: float = 70.0
+    """A board that is hotter is left to cool down before each measurement."""
+    cooldown_seconds: float = 60.0
+    """Time that it is left to cool down at most."""
     timeout_seconds: float = 60.0
-    """Time after which a board is taken to hang."""
+    """Time after which a board is taken to hang; cooling down does not count."""
 
     def __post_init__(self) -> None:
         for name, least in (("threads", 1), ("warmup_runs", 0), ("min_runs", 1)):
@@ -168,3 +174,14 @@ class MeasureSettings:
                 f"`timeout_seconds > min_seconds` must hold, but got timeout_seconds={self.timeout_seconds} and "
                 f"min_seconds={self.min_seconds}: raise `timeout_seconds`."
             )
+        if not self.metered_seconds > 0:
+            raise ValueError(f"`metered_seconds > 0` must hold, but got {self.metered_seconds}: use about 2.")
+        if not (self.max_temperature_c > 0 and self.cooldown_seconds >= 0):
+            raise ValueError(
+                "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold, but got "
+                f"{self.max_temperature_c} and {self.cooldown_seconds}: use 0 seconds for no cooling down."
+            )
+        if self.frequency_mhz is not None and self.frequency_mhz < 1:
+            raise ValueError(f"`frequency_mhz` must be above 0 MHz, but got {self.frequency_mhz}: use 1500, say.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")

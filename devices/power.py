@@ -38,3 +38,10 @@ HOST_POWER_MODEL = PowerModel(
     description="nominal: 5 W above idle for each busy core, not measured on this machine",
 )
 """A round figure for a laptop or server core; idle power is not known and taken as 0."""
+
+RASPBERRY_PI_POWER_MODEL = PowerModel(
+    idle_w=2.7,
+    active_w_per_thread=0.9,
+    description="nominal: a Raspberry Pi 4 draws some 2.7 W idle and 6.4 W with four busy cores; not measured on yours",
+)
+"""Round figures for a Raspberry Pi 4; other models differ, which a meter tells."""

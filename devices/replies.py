@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from devices.device import MeasurementError
@@ -15,7 +16,7 @@ MAX_RELATIVE_IQR = 0.25
 """Interquartile range as a part of the median above which a measurement is not reliable."""
 
 
-def board_from_reply(reply: Mapping[str, object], *, name: str, threads: int) -> Board:
+def board_from_reply(reply: Mapping[str, object], *, name: str, settings: MeasureSettings) -> Board:
     """The board that answered `describe`.
 
     Raises:
@@ -26,8 +27,10 @@ def board_from_reply(reply: Mapping[str, object], *, name: str, threads: int) ->
         model=_text(reply, "model"),
         os=_text(reply, "os"),
         runtime=_text(reply, "runtime"),
-        threads=threads,
+        threads=settings.threads,
         clock_mhz=_optional_number(reply, "clock_mhz"),
+        frequency_mhz=settings.frequency_mhz,
+        precision=settings.precision,
     )
 
 
@@ -47,7 +50,7 @@ def measurement_from_reply(
     if not latency_ms > 0:
         raise MeasurementError(f"a latency must be above 0 ms, but the agent sent {latency_ms}.")
     modelled_mj = power_model.energy_mj(latency_ms, settings.threads)
-    return Measurement(
+    measurement = Measurement(
         latency_ms=latency_ms,
         median_ms=median_ms,
         iqr_ms=iqr_ms,
@@ -70,6 +73,25 @@ def measurement_from_reply(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,
     )
+    return replace(measurement, reliable=measurement.reliable and not measurement.throttled)
+
+
+def span_from_reply(reply: Mapping[str, object]) -> tuple[float, float, int]:
+    """Times of the board's monotonic clock around the timed runs, in s, and their number.
+
+    Raises:
+        MeasurementError: if the reply lacks one of them.
+    """
+    return _number(reply, "start_s"), _number(reply, "end_s"), int(_number(reply, "runs"))
+
+
+def time_from_reply(reply: Mapping[str, object]) -> float:
+    """The board's monotonic clock, in s, of the reply to `clock`.
+
+    Raises:
+        MeasurementError: if the reply lacks it.
+    """
+    return _number(reply, "time_s")
 
 
 def _conditions(reply: Mapping[str, object], key: str) -> Conditions:

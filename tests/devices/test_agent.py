@@ -58,8 +58,12 @@ def fake_runs(monkeypatch, step):
     monkeypatch.setattr(agent, "_inference", lambda model, threads: step)
 
 
-def request(**changes):
-    return {"model": "none", **SETTINGS, "powercap_root": "/nowhere", **changes}
+def measured(**changes):
+    return agent_of(Path("/nowhere")).measure({"model": "none", **SETTINGS, **changes})
+
+
+def agent_of(root, **options):
+    return agent.Agent(root, agent.Clocks(root), **options)
 
 
 def test_it_describes_and_measures_and_survives_bad_requests(model):
@@ -77,7 +81,7 @@ def test_it_describes_and_measures_and_survives_bad_requests(model):
     assert [reply["id"] for reply in replies] == [1, None, None, 2, 3, 4, 5, 6]
     assert [reply["ok"] for reply in replies] == [True, False, False, False, False, False, False, True]
     assert replies[0]["runtime"].startswith("onnxruntime ")
-    assert "describe, clock, measure or quit, but got 'dance'" in replies[3]["error"]
+    assert "describe, clock, cool, measure, run, set_frequency, but got 'dance'" in replies[3]["error"]
     assert "`threads` must be a number of at least 1, but got 0" in replies[5]["error"]
     assert replies[7]["runs"] == 5
     assert 0 < replies[7]["p5_ms"] <= replies[7]["median_ms"]
@@ -101,7 +105,7 @@ def test_native_prints_do_not_reach_the_protocol(tmp_path):
     noisy.write_text(
         "import os\n"
         "from devices import agent\n"
-        "agent.describe = lambda: os.write(1, b'noise\\n') and print('noise') or {}\n"
+        "agent.Agent.describe = lambda self, request: os.write(1, b'noise\\n') and print('noise') or {}\n"
         "agent.main()\n"
     )
     assert replies_to({"id": 1, "command": "describe"}, script=noisy) == [{"id": 1, "ok": True}]
@@ -114,7 +118,7 @@ def test_the_quantiles_are_those_of_the_times(monkeypatch, clock):
         clock.now_ns += int(next(durations_ms) * 1e6)
 
     fake_runs(monkeypatch, run)
-    reply = agent.measure(request(min_runs=101, max_runs=101))
+    reply = measured(min_runs=101, max_runs=101)
     assert (reply["p5_ms"], reply["median_ms"], reply["iqr_ms"]) == (6.0, 51.0, 50.0)
     assert reply["end_s"] >= reply["start_s"]
     assert set(reply["before"]) == set(reply["after"]) == {"clock_mhz", "temperature_c", "governor", "throttled"}
@@ -129,7 +133,7 @@ def test_it_stops_by_runs_and_seconds(monkeypatch, clock, min_runs, max_runs, mi
         clock.now_ns += 1_000_000
 
     fake_runs(monkeypatch, run)
-    reply = agent.measure(request(min_runs=min_runs, max_runs=max_runs, min_seconds=min_seconds))
+    reply = measured(min_runs=min_runs, max_runs=max_runs, min_seconds=min_seconds)
     assert reply["runs"] == runs
 
 

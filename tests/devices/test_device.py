@@ -3,6 +3,7 @@ import pytest
 from devices.device import open_device
 from devices.host import HostDevice
 from devices.measurement import MeasureSettings
+from devices.ssh import SshDevice
 
 
 def test_the_host_opens_by_name():
@@ -14,7 +15,14 @@ def test_the_host_opens_by_name():
         device.close()
 
 
+def test_a_board_over_ssh_opens_by_its_address_and_nothing_starts():
+    device = open_device("ssh://pi@no-such-board.invalid:2222", MeasureSettings())
+    assert isinstance(device, SshDevice)
+    assert not device.shares_host
+    device.close()
+
+
 def test_an_unknown_board_is_refused_in_one_line():
-    with pytest.raises(ValueError, match="must be one of host, but got 'toaster'") as error:
+    with pytest.raises(ValueError, match="must be one of host, ssh://.*, but got 'toaster'") as error:
         open_device("toaster", MeasureSettings())
     assert "\n" not in str(error.value)

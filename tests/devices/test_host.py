@@ -111,8 +111,9 @@ def test_closing_ends_the_agent_and_removes_its_files(fake):
     pid = int(fake.describe().runtime)
     with pytest.raises(MeasurementError) as error:
         fake.measure(b"refuse")
-    path = Path(str(error.value).split()[-1])
-    assert path.exists()
+    path = Path(str(error.value).split()[-1].rstrip("."))
+    assert path.suffix == ".onnx"
+    assert list(path.parent.glob("*.onnx")) == []
     assert path.parent.stat().st_mode & 0o077 == 0
     fake.close()
     fake.close()
@@ -141,7 +142,7 @@ def test_the_agent_ends_when_the_search_is_killed():
         "from devices.measurement import MeasureSettings\n"
         "device = HostDevice(MeasureSettings())\n"
         "device.describe()\n"
-        "print(device._process._process.pid, device._folder.name, flush=True)\n"
+        "print(device._channel._process.pid, device._link._folder.name, flush=True)\n"
         "time.sleep(600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", search], stdout=subprocess.PIPE, text=True)

@@ -4,7 +4,7 @@ from devices.device import MeasurementError
 from devices.measurement import Board, Conditions, MeasureSettings
 from devices.metering import MeteredEnergy
 from devices.power import PowerModel
-from devices.replies import board_from_reply, measurement_from_reply
+from devices.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
 
 BOARD = Board("host", "a processor", "Linux", "onnxruntime 1.20.0", threads=2, clock_mhz=None)
 POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
@@ -41,9 +41,20 @@ def test_a_wide_spread_is_flagged(iqr_ms, reliable):
     assert measurement(iqr_ms=iqr_ms).reliable is reliable
 
 
+def test_a_board_that_throttled_was_not_measured_reliably():
+    assert not measurement(after={"throttled": 0x4}).reliable
+
+
+def test_span_and_time_are_checked():
+    assert span_from_reply({"start_s": 1.5, "end_s": 3, "runs": 60}) == (1.5, 3.0, 60)
+    assert time_from_reply({"time_s": 2.5}) == 2.5
+    with pytest.raises(MeasurementError, match="finite number `end_s`"):
+        span_from_reply({"start_s": 1.5})
+
+
 def test_the_board_is_described():
     reply = {"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None}
-    assert board_from_reply(reply, name="host", threads=2) == BOARD
+    assert board_from_reply(reply, name="host", settings=MeasureSettings(threads=2)) == BOARD
     assert BOARD.label == "host (a processor)"
 
 
@@ -60,4 +71,4 @@ def test_a_latency_of_zero_is_refused():
 
 def test_a_description_without_a_text_is_refused():
     with pytest.raises(MeasurementError, match="text `model`"):
-        board_from_reply({}, name="host", threads=1)
+        board_from_reply({}, name="host", settings=MeasureSettings())

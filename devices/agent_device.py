@@ -1,0 +1,206 @@
+"""A board that runs the agent, wherever it is: `AgentDevice` measures through a `Link`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from devices.channels import Channel
+from devices.device import BoardRefusedError, MeasurementError
+from devices.measurement import Board, Measurement, MeasureSettings
+from devices.metering import EnergyMeter
+from devices.power import PowerModel
+from devices.quantization import quantized
+from devices.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+
+Opened = TypeVar("Opened", bound="AgentDevice")
+
+METERED_RUNS = 10**6
+"""Timed inferences at most where a meter reads along."""
+
+
+class Link(Protocol):
+    """A way to a board."""
+
+    def start(self) -> Channel:
+        """A running agent, over a new connection.
+
+        Raises:
+            MeasurementError: if none can be started.
+        """
+
+    def placed(self, model: bytes) -> AbstractContextManager[str]:
+        """Path of a model on the board as long as the context lasts; only while an agent runs.
+
+        Raises:
+            MeasurementError: if it cannot be put there.
+        """
+
+    def close(self) -> None:
+        """Free what the link holds; no call may follow."""
+
+
+class AgentDevice:
+    """Measures through the agent; calls from several threads take turns.
+
+    The agent starts at first use. If it crashes, hangs or cannot be reached any more, that call fails and the next one
+    has a new agent over a new connection.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        settings: MeasureSettings,
+        *,
+        name: str,
+        shares_host: bool,
+        power_model: PowerModel,
+        meter: EnergyMeter | None = None,
+    ) -> None:
+        self._link = link
+        self._settings = settings
+        self._name = name
+        self._shares_host = shares_host
+        self._power_model = power_model
+        self._meter = meter
+        self._lock = threading.RLock()
+        self._channel: Channel | None = None
+        self._closed = False
+
+    @property
+    def shares_host(self) -> bool:
+        """Whether the agent runs on the cores that the search uses."""
+        return self._shares_host
+
+    def describe(self) -> Board:
+        """The board and its runtime.
+
+        Raises:
+            MeasurementError: if the agent does not answer.
+        """
+        reply = self._request({"command": "describe"})
+        return board_from_reply(reply, name=self._name, settings=self._settings)
+
+    def measure(self, model: bytes) -> Measurement:
+        """Cost of one inference of a serialised ONNX model, batch size 1.
+
+        Raises:
+            MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
+                reached.
+        """
+        settings = self._settings
+        if settings.precision == "int8":
+            try:
+                model = quantized(model)
+            except ValueError as error:
+                raise MeasurementError(str(error)) from None
+        with self._lock:
+            board = self.describe()
+            with self._afresh_after_errors(), self._link.placed(model) as path:
+                self._cool_down()
+                if self._meter is not None:
+                    self._meter.begin()
+                reply = self._measured(path)
+                metered = None if self._meter is None else self._meter.end(*span_from_reply(reply))
+        return measurement_from_reply(reply, board, settings, self._power_model, metered)
+
+    def clock_seconds(self) -> float:
+        """The board's monotonic clock now, in s: what a meter that is read elsewhere tells times by.
+
+        Raises:
+            MeasurementError: if the agent does not answer.
+        """
+        return time_from_reply(self._request({"command": "clock"}))
+
+    def close(self) -> None:
+        """End the agent and close link and meter; closing twice does no harm."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._drop_channel()
+            self._link.close()
+            if self._meter is not None:
+                self._meter.close()
+
+    def __enter__(self: Opened) -> Opened:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cool_down(self) -> None:
+        settings = self._settings
+        if settings.cooldown_seconds:
+            request = {
+                "command": "cool",
+                "max_temperature_c": settings.max_temperature_c,
+                "cooldown_seconds": settings.cooldown_seconds,
+            }
+            self._request(request, settings.cooldown_seconds)
+
+    def _measured(self, path: str) -> Mapping[str, object]:
+        settings, metered = self._settings, self._meter is not None
+        request = {
+            "command": "measure",
+            "model": path,
+            "threads": settings.threads,
+            "warmup_runs": settings.warmup_runs,
+            "min_runs": settings.min_runs,
+            "max_runs": max(settings.max_runs, METERED_RUNS) if metered else settings.max_runs,
+            "min_seconds": max(settings.min_seconds, settings.metered_seconds) if metered else settings.min_seconds,
+        }
+        return self._request(request, settings.metered_seconds if metered else 0.0)
+
+    def _request(self, request: Mapping[str, object], more_seconds: float = 0.0) -> Mapping[str, object]:
+        with self._lock, self._afresh_after_errors():
+            return _accepted(
+                request, self._open_channel().request(request, self._settings.timeout_seconds + more_seconds)
+            )
+
+    def _open_channel(self) -> Channel:
+        if self._closed:
+            raise MeasurementError("a closed device cannot measure: open a new one.")
+        if self._channel is not None and not self._channel.alive:
+            self._drop_channel()
+        if self._channel is None:
+            self._channel = self._link.start()
+            if self._settings.frequency_mhz is not None:
+                request = {"command": "set_frequency", "frequency_mhz": self._settings.frequency_mhz}
+                try:
+                    _accepted(request, self._channel.request(request, self._settings.timeout_seconds))
+                except _DeclinedError as error:
+                    raise BoardRefusedError(str(error)) from None
+        return self._channel
+
+    @contextlib.contextmanager
+    def _afresh_after_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _DeclinedError:
+            raise
+        except BaseException:
+            # Also on Ctrl-C: a late reply must not meet the next request.
+            self._drop_channel()
+            raise
+
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.end()
+            self._channel = None
+
+
+class _DeclinedError(MeasurementError):
+    """The agent is well, but did not do what it was asked."""
+
+
+def _accepted(request: Mapping[str, object], reply: Mapping[str, object]) -> Mapping[str, object]:
+    if reply.get("ok") is not True:
+        raise _DeclinedError(f"the agent could not {request['command']}: {reply.get('error')}.")
+    return reply

@@ -1,0 +1,169 @@
+"""A board for tests: a private sshd on this machine's loopback, with keys of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from devices.ssh_address import BoardAddress, SshOptions
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+PATIENCE = 20
+"""Seconds after which a wait is taken to hang."""
+
+
+def make_key(path: Path) -> Path:
+    """A new private key, with its public half beside it."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+class LoopbackBoard:
+    """An sshd that can be stopped and started; it lets one key in, for the user of the tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = make_key(folder / "key")
+        self.host_key = make_key(folder / "host_key")
+        shutil.copy(folder / "key.pub", folder / "authorized_keys")
+        self.known_hosts = folder / "known_hosts"
+        with contextlib.closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+        self.trust(self.port)
+
+    @property
+    def user(self) -> str:
+        return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+
+    @property
+    def address(self) -> BoardAddress:
+        return BoardAddress(self.user, "127.0.0.1", self.port)
+
+    @property
+    def board_folder(self) -> Path:
+        return self.folder / "board"
+
+    @property
+    def options(self) -> SshOptions:
+        empty = self.folder / "ssh_config"
+        empty.touch()
+        return SshOptions(
+            identity_file=self.key,
+            known_hosts=self.known_hosts,
+            config=empty,
+            folder=PurePosixPath(self.board_folder),
+            python=sys.executable,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same options, as scripts take them."""
+        options = self.options
+        return {
+            "BOARD_IDENTITY_FILE": str(options.identity_file),
+            "BOARD_KNOWN_HOSTS": str(options.known_hosts),
+            "BOARD_SSH_CONFIG": str(options.config),
+            "BOARD_FOLDER": str(options.folder),
+            "BOARD_PYTHON": str(options.python),
+        }
+
+    def trust(self, *ports: int) -> None:
+        """Write the host key into `known_hosts`, for these ports."""
+        public = " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+        self.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {public}\n" for port in ports))
+
+    def start(self) -> None:
+        """Start sshd and wait until it answers."""
+        assert SSHD is not None
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        options = {
+            "ListenAddress": "127.0.0.1",
+            "AuthorizedKeysFile": str(self.folder / "authorized_keys"),
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PidFile": "none",
+            "Subsystem": "sftp internal-sftp",
+        }
+        command = [SSHD, "-D", "-e", "-f", "/dev/null", "-h", str(self.host_key), "-p", str(self.port)]
+        for name, value in options.items():
+            command += ["-o", f"{name}={value}"]
+        with (self.folder / "sshd.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self._process.poll() is None, (self.folder / "sshd.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Kill sshd and all its connections at once, as a power cut does."""
+        if self._process is not None:
+            for pid in descendants(self._process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def agents(self) -> list[int]:
+        """The agents that run now out of this board's folder."""
+        return [pid for pid in processes() if str(self.board_folder / "agent.py") in command_of(pid)]
+
+    def wait_for_end_of_agents(self, seconds: float) -> None:
+        """Fail unless all agents end in this time."""
+        deadline = time.monotonic() + seconds
+        while self.agents():
+            assert time.monotonic() < deadline, f"agents {self.agents()} live on"
+            time.sleep(0.05)
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def command_of(pid: int) -> list[str]:
+    """The command line of a process; nothing of one that has ended."""
+    try:
+        return (Path("/proc") / str(pid) / "cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def descendants(parent: int) -> list[int]:
+    """Children, their children, and so on."""
+    found = []
+    for pid in processes():
+        with contextlib.suppress(OSError):
+            stat = (Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(stat[1]) == parent:
+                found += [pid, *descendants(pid)]
+    return found
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[LoopbackBoard]:
+    """A board at 127.0.0.1 that runs this interpreter."""
+    if SSHD is None or shutil.which("ssh-keygen") is None:
+        pytest.skip("needs sshd: `apt-get install openssh-server`")
+    board = LoopbackBoard(tmp_path)
+    try:
+        yield board
+    finally:
+        board.stop()

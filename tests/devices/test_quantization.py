@@ -1,0 +1,67 @@
+import numpy as np
+import onnxruntime
+import pytest
+
+from devices.host import HostDevice
+from devices.measurement import MeasureSettings
+from devices.onnx_graphs import random_weights, to_onnx
+from devices.quantization import quantized
+from search_space.spaces import space_named
+
+
+@pytest.fixture(scope="module")
+def model():
+    graph = space_named("fbnet-micro").graph(("k3_e6", "k5_e3") * 4)
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+@pytest.fixture(scope="module")
+def small(model):
+    return quantized(model)
+
+
+def outputs_of(model, images):
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
+
+
+def images_of(model, number):
+    shape = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).get_inputs()[0].shape[1:]
+    return np.random.default_rng(1).standard_normal((number, *shape), dtype=np.float32)
+
+
+def test_outputs_stay_near_those_of_floats_and_the_file_shrinks(model, small):
+    images = images_of(model, 4)
+    expected, got = outputs_of(model, images), outputs_of(small, images)
+    assert np.corrcoef(expected.ravel(), got.ravel())[0, 1] > 0.97
+    assert len(small) < 0.6 * len(model)
+
+
+def test_it_is_the_same_every_time(model, small):
+    assert quantized(model) == small
+
+
+def test_given_images_set_the_ranges(model, small):
+    images = 0.1 * images_of(model, 4)
+    expected = outputs_of(model, images)
+    errors = [np.abs(outputs_of(one, images) - expected).mean() for one in (quantized(model, images), small)]
+    assert errors[0] < errors[1]
+
+
+def test_a_device_measures_the_int8_model(model):
+    settings = MeasureSettings(precision="int8", warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
+    with HostDevice(settings) as device:
+        measurement = device.measure(model)
+    assert measurement.precision == "int8"
+    assert measurement.latency_ms > 0
+
+
+def test_images_of_another_shape_are_refused(model):
+    with pytest.raises(ValueError, match=r"must have the shape \(S, .*but got \(2, 1, 4, 4\)"):
+        quantized(model, np.zeros((2, 1, 4, 4), np.float32))
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ValueError, match="must be ONNX with one input"):
+        quantized(b"no model")
