@@ -24,4 +24,9 @@ sampled_meter   energy from a meter that samples power: `open_meter`
 meter_process   a meter's server as a process of this machine
 mean_power      mean power from samples, with its error
 cost_model      a cost table from nominal figures, without a board
+pi4             the built-in Raspberry Pi 4: its published table, and a power model
+operator_model  latency of any shape, fitted to published operators
+table_readers   cost tables of other systems: HANNA, a reproduction of FBNet
+hw_nas_bench    HW-NAS-Bench's interface, and its networks as graphs
+plain_pickle    pickles read without running anything in them
 """
