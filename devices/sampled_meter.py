@@ -5,6 +5,7 @@ What the formulas are and how exact they are is in docs/meters.md.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -177,7 +178,10 @@ class SampledMeter:
             name, more = str(reply.get("name")), reply.get("more") and bool(new_s)
             times_s += new_s
             powers_w += new_w
-            since_s = math.nextafter(new_s[-1] + 1e-6, math.inf) if new_s else since_s
+            # Times are sent in whole microseconds.
+            since_s = new_s[-1] + 1e-6 if new_s else since_s
+        if any(later <= earlier for earlier, later in itertools.pairwise(times_s)):
+            raise MeasurementError(f"the times of a meter's samples must ascend, but those of {name} do not.")
         return name, times_s, powers_w
 
     def _request(self, request: Mapping[str, object], more_seconds: float = 0.0) -> Mapping[str, object]:

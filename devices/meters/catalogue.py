@@ -101,8 +101,15 @@ def _open_ina(spec: MeterSpec) -> PowerMeter:
     sensor = ina.Ina219 if spec.name == "ina219" else ina.Ina226
     address = _whole_number(spec, ina.DEFAULT_ADDRESS, most=0x7F)
     shunt_ohm = spec.number("shunt", ina.DEFAULT_SHUNT_OHM)
-    bus = ina.open_bus(int(spec.options.get("bus", ina.DEFAULT_BUS)))
+    bus = ina.open_bus(_bus_number(spec))
     return sensor(bus, address=address, shunt_ohm=shunt_ohm)
+
+
+def _bus_number(spec: MeterSpec) -> int:
+    text = spec.options.get("bus", str(ina.DEFAULT_BUS))
+    if not text.isdecimal():
+        raise ValueError(f"the option `bus` of {spec.name} must be a whole number as in `bus=1`, but got {text!r}.")
+    return int(text)
 
 
 def _whole_number(spec: MeterSpec, default: int, *, most: int) -> int:

@@ -19,6 +19,9 @@ ATTEMPTS = 3
 HANG_SECONDS = 10.0
 """Time without a sample after which a meter is taken to hang."""
 
+FIRST_SAMPLES, PERIOD_SAMPLES = 5, 20
+"""Samples that the period is worked out from: at least, at most."""
+
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -40,14 +43,12 @@ class Sampler:
         """Name of the meter, and its period in s as the latest samples show it.
 
         Raises:
-            MeterError: if it cannot be opened or gives no first sample.
+            MeterError: if it cannot be opened or gives no first samples.
         """
-        self._wait_for(-math.inf)
+        self._wait_until(lambda: self._taken >= FIRST_SAMPLES)
         with self._changed:
-            latest = [self._ring[index].time_s for index in range(max(-len(self._ring), -21), 0)]
-        intervals = len(latest) - 1
-        measured_s = (latest[-1] - latest[0]) / intervals if intervals >= 4 else 0.0
-        return self._name, max(measured_s, self._nominal_period_s)
+            latest = [self._ring[index].time_s for index in range(max(-len(self._ring), -PERIOD_SAMPLES), 0)]
+        return self._name, max((latest[-1] - latest[0]) / (len(latest) - 1), self._nominal_period_s)
 
     def window(self, since_s: float, until_s: float) -> list[Reading]:
         """The samples of a time, in order; waits until it is over.
@@ -55,7 +56,7 @@ class Sampler:
         Raises:
             MeterError: if the meter fails or hangs, or the samples are no longer kept.
         """
-        self._wait_for(until_s)
+        self._wait_until(lambda: bool(self._ring) and self._ring[-1].time_s >= until_s)
         found: list[Reading] = []
         with self._changed:
             for reading in reversed(self._ring):
@@ -71,9 +72,9 @@ class Sampler:
             )
         return found[::-1]
 
-    def _wait_for(self, until_s: float) -> None:
+    def _wait_until(self, ready: Callable[[], bool]) -> None:
         with self._changed:
-            while self._error is None and not (self._ring and self._ring[-1].time_s >= until_s):
+            while self._error is None and not ready():
                 taken = self._taken
                 self._changed.wait(self._hang_seconds)
                 if taken == self._taken and self._error is None:
@@ -97,9 +98,11 @@ class Sampler:
 
     def _sample(self, meter: PowerMeter) -> None:
         failures = 0
+        due_s = time.monotonic()
         while True:
             # Uneven steps, of the period in the mean, so that no load that repeats stays in step with them.
-            time.sleep(meter.period_s * (0.75 + 0.5 * (self._taken * GOLDEN % 1)))
+            due_s = max(due_s + meter.period_s * (0.75 + 0.5 * (self._taken * GOLDEN % 1)), time.monotonic())
+            time.sleep(max(0.0, due_s - time.monotonic()))
             try:
                 reading = meter.read()
                 if not math.isfinite(reading.power_w):

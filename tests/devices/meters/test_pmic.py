@@ -1,0 +1,66 @@
+import os
+
+import pytest
+
+from devices.meters.pmic import Pmic, power_of_rails, query_command
+from devices.meters.power_meter import MeterError
+
+OUTPUT = """
+ 3V7_WL_SW_A current(0)=0.10000000A
+   3V3_SYS_A current(1)=0.05000000A
+  VDD_CORE_A current(7)=2.00000000A
+ 3V7_WL_SW_V volt(8)=3.70000000V
+   3V3_SYS_V volt(9)=3.30000000V
+  VDD_CORE_V volt(15)=0.90000000V
+     EXT5V_V volt(24)=5.10000000V
+      BATT_V volt(25)=0.00000000V
+"""
+
+
+def test_rails_are_added():
+    # EXT5V and BATT have no current of their own.
+    assert power_of_rails(OUTPUT) == pytest.approx(0.1 * 3.7 + 0.05 * 3.3 + 2.0 * 0.9)
+    assert power_of_rails("VDD_CORE_A=2.0A\nVDD_CORE_V=0.9V\n") == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize("output", ["", 'error=1 error_msg="Command not registered"', "EXT5V_V volt(24)=5.1V"])
+def test_boards_without_the_sensor(output):
+    with pytest.raises(MeterError, match="must tell voltage and current of rails.*only a Raspberry Pi 5"):
+        power_of_rails(output)
+
+
+def test_time_is_the_middle_of_the_query():
+    times = iter([1.0, 1.5])
+    assert Pmic(lambda: OUTPUT, clock=lambda: next(times)).read().time_s == 1.25
+
+
+@pytest.fixture
+def command(tmp_path):
+    def write(script):
+        path = tmp_path / "vcgencmd"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
+
+
+def test_the_command_is_asked(command):
+    path = command(f'test "$1" = pmic_read_adc && echo "{OUTPUT.strip()}"')
+    assert Pmic(query_command(path)).read().power_w == pytest.approx(2.335)
+
+
+def test_a_command_that_fails(command):
+    with pytest.raises(MeterError, match="must end with code 0, but ended with 3: no rights; join the group `video`"):
+        query_command(command("echo no rights; exit 3"))()
+
+
+def test_a_command_that_hangs(command, monkeypatch):
+    monkeypatch.setattr("devices.meters.pmic.TIMEOUT_S", 0.2)
+    with pytest.raises(MeterError, match="must answer within 0.2 s"):
+        query_command(command("exec sleep 30"))()
+
+
+def test_no_command(tmp_path):
+    with pytest.raises(MeterError, match="must run, but got .*only a Raspberry Pi has it"):
+        query_command(os.fspath(tmp_path / "vcgencmd"))()

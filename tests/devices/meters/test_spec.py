@@ -1,0 +1,64 @@
+import pytest
+
+from devices.meters.spec import DEFAULT_PLACES, METER_NAMES, MeterSpec
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "address", "place"),
+    [
+        ("ina219", "ina219", "", "board"),
+        ("ina219:0x41@board", "ina219", "0x41", "board"),
+        (" INA226:0x40,shunt=0.01@here ", "ina226", "0x40,shunt=0.01", "here"),
+        ("um25c:/dev/rfcomm0", "um25c", "/dev/rfcomm0", "here"),
+        ("um25c:/dev/rfcomm0@board", "um25c", "/dev/rfcomm0", "board"),
+        ("shelly:http://192.168.1.20@here", "shelly", "http://192.168.1.20", "here"),
+        ("tasmota:plug.local:8080", "tasmota", "plug.local:8080", "here"),
+        ("rapl", "rapl", "", "board"),
+        ("nvml:1", "nvml", "1", "here"),
+    ],
+)
+def test_parsed(text, name, address, place):
+    spec = MeterSpec.parse(text)
+    assert (spec.name, spec.address, spec.place) == (name, address, place)
+    assert MeterSpec.parse(f"{spec.text}@{spec.place}") == spec
+
+
+def test_addresses_have_options():
+    spec = MeterSpec.parse("ina219:0x41,shunt=0.05,bus=3")
+    assert spec.main_address == "0x41"
+    assert spec.options == {"shunt": "0.05", "bus": "3"}
+    assert spec.number("shunt", 0.1) == 0.05
+    only_option = MeterSpec.parse("ina219:shunt=0.05")
+    assert (only_option.main_address, only_option.number("shunt", 0.1)) == ("", 0.05)
+    assert MeterSpec.parse("ina219").number("shunt", 0.1) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wattmeter", "must be one of ina219, .*'wattmeter'"),
+        ("", "must be one of"),
+        ("none", "must be one of"),
+        ("ina219@mars", "`@board` or `@here`, but got @mars"),
+        ("ina219@", "`@board` or `@here`, but got 'ina219@'"),
+        ("um25c", "um25c needs an address.*um25c:/dev/rfcomm0"),
+        ("shelly:@here", "shelly needs an address.*http://"),
+        ("ina219:0x40,gain=8", "has bus, shunt options, but got 'gain'"),
+        ("pmic:vcgencmd,shunt=1", "has no options, but got 'shunt'"),
+        ("ina219:0x40,shunt", "must look like `shunt=0.1`, but got 'shunt'"),
+    ],
+)
+def test_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        MeterSpec.parse(text)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "big"])
+def test_options_must_be_numbers_above_0(value):
+    with pytest.raises(ValueError, match="`shunt` of ina219 must be a number above 0"):
+        MeterSpec.parse(f"ina219:shunt={value}").number("shunt", 0.1)
+
+
+def test_every_meter_has_a_place():
+    assert set(DEFAULT_PLACES.values()) == {"board", "here"}
+    assert len(METER_NAMES) == 8
