@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from devices.channels import Channel
 from devices.device import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
-from devices.metering import EnergyMeter
+from devices.metering import EnergyMeter, MeteredEnergy
 from devices.power import PowerModel
 from devices.quantization import quantized
 from devices.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
@@ -59,14 +59,13 @@ class AgentDevice:
         name: str,
         shares_host: bool,
         power_model: PowerModel,
-        meter: EnergyMeter | None = None,
     ) -> None:
         self._link = link
         self._settings = settings
         self._name = name
         self._shares_host = shares_host
         self._power_model = power_model
-        self._meter = meter
+        self._meter: EnergyMeter | None = None
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._closed = False
@@ -75,6 +74,10 @@ class AgentDevice:
     def shares_host(self) -> bool:
         """Whether the agent runs on the cores that the search uses."""
         return self._shares_host
+
+    def attach_meter(self, meter: EnergyMeter | None) -> None:
+        """Have energy read by a meter, which is closed with the device; None has it modelled."""
+        self._meter = meter
 
     def describe(self) -> Board:
         """The board and its runtime.
@@ -102,10 +105,7 @@ class AgentDevice:
             board = self.describe()
             with self._afresh_after_errors(), self._link.placed(model) as path:
                 self._cool_down()
-                if self._meter is not None:
-                    self._meter.begin()
-                reply = self._measured(path)
-                metered = None if self._meter is None else self._meter.end(*span_from_reply(reply))
+                reply, metered = self._measured(path)
         return measurement_from_reply(reply, board, settings, self._power_model, metered)
 
     def clock_seconds(self) -> float:
@@ -145,18 +145,24 @@ class AgentDevice:
             }
             self._request(request, settings.cooldown_seconds)
 
-    def _measured(self, path: str) -> Mapping[str, object]:
-        settings, metered = self._settings, self._meter is not None
+    def _measured(self, path: str) -> tuple[Mapping[str, object], MeteredEnergy | None]:
+        settings, meter = self._settings, self._meter
+        max_runs, min_seconds = settings.max_runs, settings.min_seconds
+        if meter is not None:
+            max_runs = max(max_runs, METERED_RUNS)
+            min_seconds = max(min_seconds, settings.metered_seconds, meter.seconds_needed)
+            meter.begin()
         request = {
             "command": "measure",
             "model": path,
             "threads": settings.threads,
             "warmup_runs": settings.warmup_runs,
             "min_runs": settings.min_runs,
-            "max_runs": max(settings.max_runs, METERED_RUNS) if metered else settings.max_runs,
-            "min_seconds": max(settings.min_seconds, settings.metered_seconds) if metered else settings.min_seconds,
+            "max_runs": max_runs,
+            "min_seconds": min_seconds,
         }
-        return self._request(request, settings.metered_seconds if metered else 0.0)
+        reply = self._request(request, 0.0 if meter is None else min_seconds)
+        return reply, None if meter is None else meter.end(*span_from_reply(reply))
 
     def _request(self, request: Mapping[str, object], more_seconds: float = 0.0) -> Mapping[str, object]:
         with self._lock, self._afresh_after_errors():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from devices.measurement import Board, Measurement, MeasureSettings
-from devices.metering import EnergyMeter
 
 DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
 
@@ -18,7 +17,7 @@ class BoardUnreachableError(MeasurementError):
     """No board answers: refused, switched off, rebooting, or out of the network. It says nothing about the model."""
 
 
-class BoardRefusedError(MeasurementError):
+class BoardRefusedError(BoardUnreachableError):
     """The board answers, but not to us: its or our key is not known, or it is not set up. A person has to act."""
 
 
@@ -50,24 +49,29 @@ class Device(Protocol):
         """Free the board; no call may follow."""
 
 
-def open_device(name: str, settings: MeasureSettings, *, meter: EnergyMeter | None = None) -> Device:
+def open_device(name: str, settings: MeasureSettings, *, meter: str = "none") -> Device:
     """A board by name; nothing is started before its first use.
 
     Args:
         name: one of `DEVICE_NAMES`.
         settings: how it measures.
-        meter: a meter on its supply; without one, energy is that of a power model. The device closes it.
+        meter: what reads its energy, as in `ina219`, `auto` or `none` (docs/meters.md); energy is modelled without.
 
     Raises:
-        ValueError: if there is no such board.
+        ValueError: if there is no such board or meter.
     """
     # Here, because every board's module needs `MeasurementError` from this one.
     from devices.host import HostDevice
+    from devices.sampled_meter import open_meter
     from devices.ssh import SshDevice
     from devices.ssh_address import BoardAddress, SshOptions
 
     if name == "host":
-        return HostDevice(settings, meter=meter)
+        host = HostDevice(settings)
+        host.attach_meter(open_meter(meter))
+        return host
     if name.startswith("ssh://"):
-        return SshDevice(BoardAddress.parse(name), settings, SshOptions.from_environment(), meter=meter)
+        board = SshDevice(BoardAddress.parse(name), settings, SshOptions.from_environment())
+        board.attach_meter(open_meter(meter, agent_clock=board.clock_seconds, start_on_board=board.start_meter))
+        return board
     raise ValueError(f"`--device` must be one of {', '.join(DEVICE_NAMES)}, but got {name!r}: use `--device host`.")

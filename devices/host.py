@@ -18,7 +18,6 @@ from devices.agent_device import AgentDevice
 from devices.channels import Channel, quoted
 from devices.device import MeasurementError
 from devices.measurement import MeasureSettings
-from devices.metering import EnergyMeter
 from devices.power import HOST_POWER_MODEL, PowerModel
 
 AGENT_PATH = Path(__file__).with_name("agent.py")
@@ -40,10 +39,9 @@ class HostDevice(AgentDevice):
         python: str = sys.executable,
         agent: Path = AGENT_PATH,
         power_model: PowerModel = HOST_POWER_MODEL,
-        meter: EnergyMeter | None = None,
     ) -> None:
         link = HostLink([python, str(agent)])
-        super().__init__(link, settings, name="host", shares_host=True, power_model=power_model, meter=meter)
+        super().__init__(link, settings, name="host", shares_host=True, power_model=power_model)
 
 
 class HostLink:

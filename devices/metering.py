@@ -26,6 +26,14 @@ class MeteredEnergy:
 class EnergyMeter(Protocol):
     """A meter on the supply of one board."""
 
+    @property
+    def seconds_needed(self) -> float:
+        """How long a run must last at least, in s.
+
+        Raises:
+            MeasurementError: if the meter does not answer.
+        """
+
     def begin(self) -> None:
         """Measure idle power; called just before a run, while the board does nothing.
 

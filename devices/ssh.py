@@ -15,7 +15,8 @@ from devices.agent_device import AgentDevice
 from devices.channels import Channel, quoted
 from devices.device import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings
-from devices.metering import EnergyMeter
+from devices.meter_process import ROOT, server_arguments, server_files
+from devices.meters.spec import MeterSpec
 from devices.power import RASPBERRY_PI_POWER_MODEL, PowerModel
 from devices.ssh_address import BoardAddress, SshOptions
 from devices.ssh_connection import SshConnection
@@ -42,10 +43,17 @@ class SshDevice(AgentDevice):
         *,
         agent: Path = AGENT_PATH,
         power_model: PowerModel = RASPBERRY_PI_POWER_MODEL,
-        meter: EnergyMeter | None = None,
     ) -> None:
-        link = SshLink(address, options, agent=agent)
-        super().__init__(link, settings, name=str(address), shares_host=False, power_model=power_model, meter=meter)
+        self._ssh = SshLink(address, options, agent=agent)
+        super().__init__(self._ssh, settings, name=str(address), shares_host=False, power_model=power_model)
+
+    def start_meter(self, spec: MeterSpec) -> Channel:
+        """The running server of a meter that hangs on the board.
+
+        Raises:
+            MeasurementError: if it cannot be started.
+        """
+        return self._ssh.start_meter(spec)
 
 
 class SshLink:
@@ -75,6 +83,22 @@ class SshLink:
         except BaseException:
             self._drop()
             raise
+
+    def start_meter(self, spec: MeterSpec) -> Channel:
+        """The running server of a meter, whose files are uploaded first.
+
+        Raises:
+            BoardUnreachableError: if the connection fails.
+            MeasurementError: if the board cannot take the files.
+        """
+        connection = self._connected()
+        folder = self._options.folder / "meters"
+        for path in server_files():
+            connection.put(folder / path.as_posix(), (ROOT / path).read_bytes())
+        python = self._options.board_python
+        home = "~/" if "/" in python and not python.startswith("/") else ""
+        command = f"{home}{shlex.quote(python)} {shlex.join(server_arguments(spec))}"
+        return _SshChannel(connection, f"cd {shlex.quote(str(folder))} && exec {command}")
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:

@@ -31,16 +31,16 @@ class BoardAddress:
             user, host, port = parts.username, parts.hostname, 22 if parts.port is None else parts.port
         except ValueError:
             user = host = port = None
-        names = re.fullmatch(r"[\w.-]+@[\w.:%-]+", f"{user}@{host}") and not (user or "-").startswith("-")
-        plain = port and names and parts.scheme == "ssh" and parts.password is None
-        if not plain or parts.path not in ("", "/") or parts.query or parts.fragment:
+        if (
+            not (user and host and port)
+            or not re.fullmatch(r"\w[\w.-]*@[\w.:%-]+", f"{user}@{host}")
+            or parts != parts._replace(scheme="ssh", path="/" if parts.path else "", query="", fragment="")
+            or parts.password is not None
+        ):
             raise ValueError(
                 f"a board's address must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got {text!r}: "
                 "ssh://pi@raspberrypi.local, for example."
             )
-        assert user is not None
-        assert host is not None
-        assert port is not None
         return cls(user, host, port)
 
     def __str__(self) -> str:

@@ -9,12 +9,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import asyncssh
+from asyncssh.public_key import get_default_public_key_algs
 
 from devices.device import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.ssh_address import BoardAddress, SshOptions
@@ -161,6 +162,7 @@ class SshConnection:
         settings: dict[str, Any] = {
             "username": self.address.user,
             "known_hosts": check.content,
+            "server_host_key_algs": check.algorithms,
             "preferred_auth": "publickey",
             "keepalive_interval": KEEPALIVE_SECONDS,
             "keepalive_count_max": 3,
@@ -217,6 +219,8 @@ class _HostKeyCheck(asyncssh.SSHClient):
         self._address = address
         self._known_hosts = known_hosts
         self.content = known_hosts.read_bytes() if known_hosts.is_file() else b""
+        port = address.port if address.port != 22 else None
+        self._known: Sequence[asyncssh.SSHKey] = asyncssh.match_known_hosts(self.content, address.host, "", port)[0]
         self._fingerprint: str | None = None
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
@@ -225,17 +229,16 @@ class _HostKeyCheck(asyncssh.SSHClient):
         return False
 
     @property
-    def is_known(self) -> bool:
-        """Whether any key is known for this host."""
-        address = self._address
-        port = address.port if address.port != 22 else None
-        return bool(asyncssh.match_known_hosts(self.content, address.host, "", port)[0])
+    def algorithms(self) -> list[str]:
+        """Kinds of host keys to ask for: those that are known first, then any, so that a change can be shown."""
+        known = [algorithm for key in self._known for algorithm in key.sig_algorithms]
+        return list(dict.fromkeys(one.decode() for one in [*known, *get_default_public_key_algs()]))
 
     def refusal(self) -> BoardRefusedError:
         """What is wrong with the host key, and what to do."""
         address, file = self._address, self._known_hosts
-        shown = self._fingerprint or "a key of another kind"
-        if self.is_known:
+        shown = self._fingerprint or "a key that cannot be read"
+        if self._known:
             return BoardRefusedError(
                 f"the host key of {address} has changed: it now shows {shown}, and {file} has another. Either the "
                 "board was set up anew, or something else answers in its place. If it was, run `ssh-keygen -R "
@@ -259,10 +262,6 @@ def _translated(address: BoardAddress, check: _HostKeyCheck, accepted_before: bo
         yield
     except asyncssh.HostKeyNotVerifiable:
         raise check.refusal() from None
-    except asyncssh.KeyExchangeFailed as error:
-        if check.is_known:
-            raise check.refusal() from None
-        raise BoardUnreachableError(f"{address} could not be reached: {_reason(error)}.") from None
     except asyncssh.PermissionDenied as error:
         if accepted_before:
             raise BoardUnreachableError(f"{address} does not let us in at the moment: {_reason(error)}.") from None
@@ -270,12 +269,22 @@ def _translated(address: BoardAddress, check: _HostKeyCheck, accepted_before: bo
             f"{address} does not accept your SSH key: run `ssh-copy-id {address.port_option}{address.user}@"
             f"{address.host}`, or name another key in BOARD_IDENTITY_FILE. Passwords are not used."
         ) from None
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, asyncssh.ConfigParseError) as error:
-        raise BoardRefusedError(
-            f"the SSH key or configuration for {address} cannot be read: {_reason(error)}."
+    except (
+        asyncssh.KeyImportError,
+        asyncssh.KeyEncryptionError,
+        asyncssh.ConfigParseError,
+        FileNotFoundError,
+    ) as error:
+        remedy = (
+            "put a key with a passphrase into the SSH agent with `ssh-add`"
+            if "assphrase" in str(error)
+            else ("name another key in BOARD_IDENTITY_FILE")
+        )
+        raise BoardRefusedError(f"your SSH key for {address} cannot be read ({_reason(error)}): {remedy}.") from None
+    except ConnectionRefusedError:
+        raise BoardUnreachableError(
+            f"{address} refuses the connection: it is starting, or SSH is not switched on there."
         ) from None
-    except FileNotFoundError as error:
-        raise BoardRefusedError(f"the SSH key for {address} cannot be read: {_reason(error)}.") from None
     except (asyncssh.Error, OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
         raise BoardUnreachableError(f"{address} could not be reached: {_reason(error)}.") from None
 

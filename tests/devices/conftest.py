@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -36,7 +38,11 @@ class LoopbackBoard:
         self.key = make_key(folder / "key")
         self.host_key = make_key(folder / "host_key")
         shutil.copy(folder / "key.pub", folder / "authorized_keys")
+        self.authorized_keys = folder / "authorized_keys"
         self.known_hosts = folder / "known_hosts"
+        self.user = getpass.getuser()
+        self.python = sys.executable
+        self.board_folder = folder / "board"
         with contextlib.closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -45,16 +51,8 @@ class LoopbackBoard:
         self.trust(self.port)
 
     @property
-    def user(self) -> str:
-        return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-
-    @property
     def address(self) -> BoardAddress:
         return BoardAddress(self.user, "127.0.0.1", self.port)
-
-    @property
-    def board_folder(self) -> Path:
-        return self.folder / "board"
 
     @property
     def options(self) -> SshOptions:
@@ -65,7 +63,7 @@ class LoopbackBoard:
             known_hosts=self.known_hosts,
             config=empty,
             folder=PurePosixPath(self.board_folder),
-            python=sys.executable,
+            python=self.python,
         )
 
     @property
@@ -92,7 +90,7 @@ class LoopbackBoard:
             Path("/run/sshd").mkdir(exist_ok=True)
         options = {
             "ListenAddress": "127.0.0.1",
-            "AuthorizedKeysFile": str(self.folder / "authorized_keys"),
+            "AuthorizedKeysFile": str(self.authorized_keys),
             "StrictModes": "no",
             "UsePAM": "no",
             "PidFile": "none",
@@ -134,6 +132,50 @@ class LoopbackBoard:
             time.sleep(0.05)
 
 
+class Proxy:
+    """A port in front of a board, whose network can be cut without a word to either side."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._open = threading.Event()
+        self._open.set()
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """From now on nothing arrives."""
+        self._open.clear()
+
+    def mend(self) -> None:
+        """New connections work again; the old ones stay dead."""
+        for end in self._sockets:
+            end.close()
+        self._open.set()
+
+    def close(self) -> None:
+        for end in (self._server, *self._sockets):
+            end.close()
+        self._open.set()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(65536):
+                self._open.wait()
+                sink.sendall(chunk)
+            sink.shutdown(socket.SHUT_WR)
+
+
 def processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
 
@@ -167,3 +209,14 @@ def board(tmp_path: Path) -> Iterator[LoopbackBoard]:
         yield board
     finally:
         board.stop()
+
+
+@pytest.fixture
+def proxy(board: LoopbackBoard) -> Iterator[Proxy]:
+    """A port in front of the board, which trusts the same host key there."""
+    proxy = Proxy(board.port)
+    board.trust(board.port, proxy.port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
