@@ -30,7 +30,6 @@ def open_power_meter(spec: MeterSpec) -> PowerMeter:
 
     Raises:
         MeterError: if it cannot be opened.
-        ValueError: if its address makes no sense.
     """
     return _OPENERS[spec.name](spec)
 
@@ -99,28 +98,9 @@ def _read_once(meter: PowerMeter) -> str:
 
 def _open_ina(spec: MeterSpec) -> PowerMeter:
     sensor = ina.Ina219 if spec.name == "ina219" else ina.Ina226
-    address = _whole_number(spec, ina.DEFAULT_ADDRESS, most=0x7F)
-    shunt_ohm = spec.number("shunt", ina.DEFAULT_SHUNT_OHM)
-    bus = ina.open_bus(_bus_number(spec))
-    return sensor(bus, address=address, shunt_ohm=shunt_ohm)
-
-
-def _bus_number(spec: MeterSpec) -> int:
-    text = spec.options.get("bus", str(ina.DEFAULT_BUS))
-    if not text.isdecimal():
-        raise ValueError(f"the option `bus` of {spec.name} must be a whole number as in `bus=1`, but got {text!r}.")
-    return int(text)
-
-
-def _whole_number(spec: MeterSpec, default: int, *, most: int) -> int:
-    text = spec.main_address
-    try:
-        value = int(text, 0) if text else default
-    except ValueError:
-        value = -1
-    if not 0 <= value <= most:
-        raise ValueError(f"the address of {spec.name} must be a whole number from 0 to {most:#x}, but got {text!r}.")
-    return value
+    bus = ina.open_bus(spec.bus(ina.DEFAULT_BUS))
+    address = spec.whole_number(ina.DEFAULT_ADDRESS)
+    return sensor(bus, address=address, shunt_ohm=spec.shunt_ohm(ina.DEFAULT_SHUNT_OHM))
 
 
 _OPENERS: dict[str, Callable[[MeterSpec], PowerMeter]] = {
@@ -129,7 +109,7 @@ _OPENERS: dict[str, Callable[[MeterSpec], PowerMeter]] = {
     "um25c": lambda spec: um25c.Um25c(um25c.open_port(spec.main_address), label=spec.main_address),
     "pmic": lambda spec: pmic.Pmic(pmic.query_command(spec.main_address or pmic.COMMAND)),
     "rapl": lambda spec: rapl.Rapl(Path(spec.main_address) if spec.main_address else rapl.ROOT),
-    "nvml": lambda spec: nvml.Nvml(nvml.open_library(), index=_whole_number(spec, 0, most=255)),
-    "shelly": lambda spec: plugs.Shelly(spec.main_address),
-    "tasmota": lambda spec: plugs.Tasmota(spec.main_address),
+    "nvml": lambda spec: nvml.Nvml(nvml.open_library(), index=spec.whole_number(0)),
+    "shelly": lambda spec: plugs.Shelly(spec.url),
+    "tasmota": lambda spec: plugs.Tasmota(spec.url),
 }

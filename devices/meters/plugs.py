@@ -35,7 +35,7 @@ class Shelly:
         Raises:
             MeterError: if it does not answer as a Shelly does.
         """
-        self._url = _checked_url(url)
+        self._url = url
         self._fetch = fetch or fetch_json
         self._clock = clock
         about = _ask(self._fetch, f"{self._url}/shelly", self.name)
@@ -67,7 +67,7 @@ class Tasmota:
     """`Status 10` of firmware since 5.13, `Status 8` of older."""
 
     def __init__(self, url: str, *, fetch: Fetch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = _checked_url(url)
+        self._url = url
         self._fetch = fetch or fetch_json
         self._clock = clock
 
@@ -119,13 +119,6 @@ def _checked_power(power: object, status: object, name: str, url: str) -> float:
             "meter can be used."
         )
     return float(power)
-
-
-def _checked_url(url: str) -> str:
-    url = url if "://" in url else f"http://{url}"
-    if not url.startswith(("http://", "https://")):
-        raise MeterError(f"a plug's address must be as in http://192.168.1.20, but got {url!r}.")
-    return url.rstrip("/")
 
 
 def _ask(fetch: Fetch, url: str, name: str) -> object:

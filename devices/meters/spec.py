@@ -23,7 +23,11 @@ METER_NAMES = tuple(DEFAULT_PLACES)
 OPTION_NAMES: Mapping[str, tuple[str, ...]] = {"ina219": ("bus", "shunt"), "ina226": ("bus", "shunt")}
 """Options that an address may hold, by the meter's name."""
 
-NEED_ADDRESS = ("um25c", "shelly", "tasmota")
+LARGEST_ADDRESSES: Mapping[str, int] = {"ina219": 0x7F, "ina226": 0x7F, "nvml": 255}
+"""Meters whose address is a whole number, and the largest there is."""
+
+PLUGS = ("shelly", "tasmota")
+"""Meters whose address is a URL."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class MeterSpec:
             object.__setattr__(self, "place", DEFAULT_PLACES[self.name])
         if self.place not in ("board", "here"):
             raise ValueError(f"a meter hangs on `@board` or `@here`, but got @{self.place}: use one of these.")
-        if self.name in NEED_ADDRESS and not self.main_address:
+        if self.name in ("um25c", *PLUGS) and not self.main_address:
             example = {"um25c": "um25c:/dev/rfcomm0"}.get(self.name, f"{self.name}:http://192.168.1.20")
             raise ValueError(f"the meter {self.name} needs an address, but got none: give it as in `{example}`.")
         allowed = OPTION_NAMES.get(self.name, ())
@@ -55,6 +59,12 @@ class MeterSpec:
                 raise ValueError(
                     f"the meter {self.name} has {', '.join(allowed) or 'no'} options, but got {option!r}: leave it out."
                 )
+        if self.name in LARGEST_ADDRESSES:
+            self.whole_number(0)
+        if self.name in PLUGS and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"a plug's address must be as in http://192.168.1.20, but got {self.main_address!r}.")
+        self.shunt_ohm(1.0)
+        self.bus(0)
 
     @classmethod
     def parse(cls, text: str) -> MeterSpec:
@@ -96,13 +106,36 @@ class MeterSpec:
                 found[name.strip()] = value.strip()
         return found
 
-    def number(self, option: str, default: float) -> float:
-        """An option that is a number above 0, or `default` without it.
+    @property
+    def url(self) -> str:
+        """The address of a plug, with `http://` where that was left out."""
+        address = self.main_address.rstrip("/")
+        return address if "://" in address else f"http://{address}"
+
+    def whole_number(self, default: int) -> int:
+        """The address of a meter that has a number, or `default` without one.
 
         Raises:
             ValueError: if it is no such number.
         """
-        text = self.options.get(option)
+        text, most = self.main_address, LARGEST_ADDRESSES[self.name]
+        try:
+            value = int(text, 0) if text else default
+        except ValueError:
+            value = -1
+        if not 0 <= value <= most:
+            raise ValueError(
+                f"the address of {self.name} must be a whole number from 0 to {most:#x}, but got {text!r}."
+            )
+        return value
+
+    def shunt_ohm(self, default: float) -> float:
+        """The option `shunt`, or `default` without it.
+
+        Raises:
+            ValueError: if it is no number above 0.
+        """
+        text = self.options.get("shunt")
         if text is None:
             return default
         try:
@@ -110,5 +143,16 @@ class MeterSpec:
         except ValueError:
             value = 0.0
         if not 0 < value < float("inf"):
-            raise ValueError(f"the option `{option}` of {self.name} must be a number above 0, but got {text!r}.")
+            raise ValueError(f"the option `shunt` of {self.name} must be a number above 0, in ohm, but got {text!r}.")
         return value
+
+    def bus(self, default: int) -> int:
+        """The option `bus`, or `default` without it.
+
+        Raises:
+            ValueError: if it is no whole number.
+        """
+        text = self.options.get("bus", str(default))
+        if not text.isdecimal():
+            raise ValueError(f"the option `bus` of {self.name} must be a whole number as in `bus=1`, but got {text!r}.")
+        return int(text)

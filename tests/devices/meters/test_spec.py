@@ -27,10 +27,17 @@ def test_addresses_have_options():
     spec = MeterSpec.parse("ina219:0x41,shunt=0.05,bus=3")
     assert spec.main_address == "0x41"
     assert spec.options == {"shunt": "0.05", "bus": "3"}
-    assert spec.number("shunt", 0.1) == 0.05
+    assert (spec.whole_number(0x40), spec.shunt_ohm(0.1), spec.bus(1)) == (0x41, 0.05, 3)
     only_option = MeterSpec.parse("ina219:shunt=0.05")
-    assert (only_option.main_address, only_option.number("shunt", 0.1)) == ("", 0.05)
-    assert MeterSpec.parse("ina219").number("shunt", 0.1) == 0.1
+    assert (only_option.main_address, only_option.shunt_ohm(0.1)) == ("", 0.05)
+    plain = MeterSpec.parse("ina219")
+    assert (plain.whole_number(0x40), plain.shunt_ohm(0.1), plain.bus(1)) == (0x40, 0.1, 1)
+    assert MeterSpec.parse("nvml:2").whole_number(0) == 2
+
+
+def test_plugs_have_urls():
+    for text in ("plug.local:8080", "http://plug.local:8080/"):
+        assert MeterSpec.parse(f"tasmota:{text}").url == "http://plug.local:8080"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +52,11 @@ def test_addresses_have_options():
         ("shelly:@here", "shelly needs an address.*http://"),
         ("ina219:0x40,gain=8", "has bus, shunt options, but got 'gain'"),
         ("pmic:vcgencmd,shunt=1", "has no options, but got 'shunt'"),
+        ("ina219:0x99", "address of ina219 must be a whole number from 0 to 0x7f, but got '0x99'"),
+        ("ina226:up", "address of ina226 must be a whole number.*'up'"),
+        ("nvml:-1", "address of nvml must be a whole number"),
+        ("ina219:bus=one", "`bus` of ina219 must be a whole number.*'one'"),
+        ("shelly:file:///etc/passwd", "must be as in http://192.168.1.20, but got 'file:///etc/passwd'"),
         ("ina219:0x40,shunt", "must look like `shunt=0.1`, but got 'shunt'"),
     ],
 )
@@ -54,9 +66,9 @@ def test_refused(text, message):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "big"])
-def test_options_must_be_numbers_above_0(value):
+def test_shunts_are_above_0(value):
     with pytest.raises(ValueError, match="`shunt` of ina219 must be a number above 0"):
-        MeterSpec.parse(f"ina219:shunt={value}").number("shunt", 0.1)
+        MeterSpec.parse(f"ina219:shunt={value}")
 
 
 def test_every_meter_has_a_place():
