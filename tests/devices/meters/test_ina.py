@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from devices.meters import ina
@@ -110,6 +112,12 @@ def test_another_chip():
 
     with pytest.raises(MeterError, match="must hold the configuration 0x19e7, but has 0x399f"):
         Ina219(Deaf())
+
+
+def test_without_smbus2(monkeypatch):
+    monkeypatch.setitem(sys.modules, "smbus2", None)
+    with pytest.raises(MeterError, match="pip install smbus2"):
+        ina.open_bus(1)
 
 
 def test_a_bus_that_is_not_there():

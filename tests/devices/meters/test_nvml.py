@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from devices.meters.nvml import Nvml, open_library
@@ -57,6 +59,12 @@ def test_a_gpu_that_is_lost(index):
     library.fallen = True
     with pytest.raises(MeterError, match=f"GPU {index} must answer"):
         meter.read()
+
+
+def test_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(MeterError, match="pip install nvidia-ml-py"):
+        open_library()
 
 
 @pytest.mark.gpu

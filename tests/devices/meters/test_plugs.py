@@ -1,4 +1,5 @@
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -94,6 +95,23 @@ def test_a_tasmota_that_does_not_meter(status):
 def test_something_else_at_that_address(plug, content):
     with pytest.raises(MeterError, match="shelly plug must answer within 3 s.*plugged in"):
         Shelly(plug({"/shelly": content}))
+
+
+def test_something_that_does_not_speak_http():
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"220 mail server ready\r\n\r\n")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with pytest.raises(MeterError, match="must answer .*a broken reply"):
+        Shelly(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    thread.join()
+    listener.close()
 
 
 def test_unplugged():

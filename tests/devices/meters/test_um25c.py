@@ -1,6 +1,7 @@
 import functools
 import operator
 import os
+import sys
 import threading
 import tty
 
@@ -127,6 +128,12 @@ def test_over_a_serial_port(terminal):
 def test_a_meter_that_hangs(terminal):
     with pytest.raises(MeterError, match="must answer within 1 s, but did not.*switched on"):
         Um25c(open_port(terminal[1])).read()
+
+
+def test_without_pyserial(monkeypatch):
+    monkeypatch.setitem(sys.modules, "serial", None)
+    with pytest.raises(MeterError, match="pip install pyserial"):
+        open_port("/dev/rfcomm0")
 
 
 def test_a_port_that_is_not_there():
