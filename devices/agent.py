@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 import onnxruntime
@@ -36,7 +36,6 @@ BUSY_CODE = 75  # exit code where another agent keeps measuring
 STALLED_SECONDS = 10.0  # without a lower temperature, after which a board is taken to cool no further
 PERMIT = "until the next start, `sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` gives it"
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
-ENDINGS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
 
 Reply = dict[str, Any]
 Lines = queue.SimpleQueue["str | None"]
@@ -213,14 +212,18 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("/"), help="where /sys and /proc are looked for")
     options = parser.parse_args()
     replies = _private_stdout()
-    # All threads leave these signals to the one that waits for them: Python's own handlers wait for the runtime.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    # A thread waits for signals: Python's own handlers would wait for the end of a hanging inference.
+    signaled, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
     _turn = _take_turn(options.folder / "agent.lock") if options.folder else None
     clocks = Clocks(options.root, options.folder / "clock.json" if options.folder else None)
     clocks.restore()
     ended = threading.Event()
     lines: Lines = queue.SimpleQueue()
-    threading.Thread(target=lambda: _end_now(clocks, signal.sigwait(ENDINGS)), daemon=True).start()
+    threading.Thread(target=lambda: os.read(signaled, 1) and _end_now(clocks), daemon=True).start()
     threading.Thread(target=_read_lines, args=(lines, ended, clocks, options.heartbeat_seconds), daemon=True).start()
     agent = Agent(options.root, clocks, ended.is_set)
     with contextlib.suppress(BrokenPipeError):
@@ -272,7 +275,7 @@ def _read_lines(lines: Lines, ended: threading.Event, clocks: Clocks, heartbeat_
     _end_now(clocks)
 
 
-def _end_now(clocks: Clocks, cause: object = None) -> None:
+def _end_now(clocks: Clocks) -> NoReturn:
     """End with the whole process group, whatever the runtime is doing."""
     clocks.restore()
     if os.getpgrp() == os.getpid():
@@ -324,25 +327,22 @@ def _write_limits(policy: Path, low: int, high: int) -> None:
 
 def _vcgencmd(question: str) -> str:
     """What a Raspberry Pi's firmware says, or nothing where there is none."""
-    try:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         return subprocess.run(["vcgencmd", question], capture_output=True, text=True, timeout=2).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    return ""
 
 
 def _text(path: Path) -> str:
-    try:
+    with contextlib.suppress(OSError):
         return path.read_text(errors="replace")
-    except OSError:
-        return ""
+    return ""
 
 
 def _thousandth(path: Path) -> float | None:
     """The number in a file by 1000: MHz of kHz, degrees of millidegrees."""
-    try:
+    with contextlib.suppress(ValueError):
         return float(_text(path)) / 1000
-    except ValueError:
-        return None
+    return None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 import ast
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +145,233 @@ def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime():
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     roots = {name.split(".")[0] for name in imported}
     assert roots - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+
+
+@pytest.fixture
+def board(tmp_path):
+    """Root of a fake board: two clusters of cores that may run at 600 to 1500 MHz, and go by themselves."""
+    for name in ("policy0", "policy4"):
+        policy = tmp_path / "sys/devices/system/cpu/cpufreq" / name
+        policy.mkdir(parents=True)
+        (policy / "scaling_available_frequencies").write_text("600000 1000000 1500000 \n")
+        (policy / "cpuinfo_min_freq").write_text("600000\n")
+        (policy / "cpuinfo_max_freq").write_text("1500000\n")
+        (policy / "scaling_min_freq").write_text("600000\n")
+        (policy / "scaling_max_freq").write_text("1500000\n")
+    (tmp_path / "sys/devices/system/cpu/cpu0").mkdir()
+    (tmp_path / "sys/devices/system/cpu/cpu0/cpufreq").symlink_to("../cpufreq/policy0")
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    return tmp_path
+
+
+def limits_of(board):
+    files = sorted(board.glob("sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq"))
+    return [int(file.read_text()) for file in files]
+
+
+FREE = [1500000, 600000, 1500000, 600000]
+
+
+def set_temperatures(monkeypatch, board, temperatures_c):
+    """Each pause of the agent takes a second, and leaves the next temperature; the last one stays."""
+    file, rest, clock_s = board / agent.TEMPERATURE, list(temperatures_c), [100.0]
+    file.write_text(str(int(1000 * rest.pop(0))))
+
+    def sleep(seconds):
+        clock_s[0] += 1.0
+        if rest:
+            file.write_text(str(int(1000 * rest.pop(0))))
+
+    monkeypatch.setattr(agent.time, "sleep", sleep)
+    monkeypatch.setattr(agent.time, "monotonic", lambda: clock_s[0])
+
+
+@pytest.mark.parametrize(
+    ("temperatures_c", "waited_s", "last_c"),
+    [
+        ([70], 0, 70),
+        ([75, 72, 70.5, 69, 60], 3, 69),
+        ([90 - place for place in range(30)], 15, 75),
+        ([80] * 40, 10, 80),
+    ],
+    ids=["cool", "cools down", "takes too long", "cools no further"],
+)
+def test_it_waits_until_the_board_is_cool(monkeypatch, board, temperatures_c, waited_s, last_c):
+    set_temperatures(monkeypatch, board, temperatures_c)
+    reply = agent_of(board).cool({"max_temperature_c": 70, "cooldown_seconds": 15})
+    assert reply == {"temperature_c": last_c, "waited_s": waited_s}
+
+
+def test_a_board_without_a_thermometer_is_cool(board):
+    assert agent_of(board).cool({"max_temperature_c": 70, "cooldown_seconds": 15})["temperature_c"] is None
+
+
+def test_cooling_ends_with_the_client(monkeypatch, board):
+    set_temperatures(monkeypatch, board, [90 - place for place in range(30)])
+    hot = agent_of(board, stopped=lambda: True)
+    with pytest.raises(RuntimeError, match="stdin ended"):
+        hot.cool({"max_temperature_c": 70, "cooldown_seconds": 15})
+
+
+def test_conditions_are_those_of_the_board(monkeypatch, board, tmp_path):
+    (board / agent.TEMPERATURE).write_text("51540\n")
+    cpufreq = board / "sys/devices/system/cpu/cpu0/cpufreq"
+    (cpufreq / "scaling_cur_freq").write_text("1000000\n")
+    (cpufreq / "scaling_governor").write_text("ondemand\n")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    told = {"clock_mhz": 1000.0, "temperature_c": 51.54, "governor": "ondemand", "throttled": None}
+    assert agent.conditions(board) == told
+    (programs / "vcgencmd").write_text("#!/bin/sh\necho throttled=0x50005\n")
+    (programs / "vcgencmd").chmod(0o755)
+    assert agent.conditions(board) == {**told, "throttled": 0x50005}
+    flags = board / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    flags.parent.mkdir(parents=True)
+    flags.write_text("4\n")
+    assert agent.conditions(board) == {**told, "throttled": 4}
+
+
+def test_a_clock_is_set_on_all_cores_and_put_back(board):
+    clocks = agent.Clocks(board)
+    assert clocks.fix(1000) == {"frequency_mhz": 1000}
+    assert limits_of(board) == [1000000] * 4
+    clocks.fix(1500)
+    assert limits_of(board) == [1500000] * 4
+    clocks.restore()
+    assert limits_of(board) == FREE
+    clocks.restore()
+
+
+def test_limits_never_cross(monkeypatch, board):
+    policy = board / "sys/devices/system/cpu/cpufreq/policy0"
+    crossed = []
+    real = Path.write_text
+
+    def write_text(path, text, *rest):
+        real(path, text, *rest)
+        crossed.append(agent._limit(policy, "min") > agent._limit(policy, "max"))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    for low, high in ((1500, 1500), (600, 600), (600, 1500), (1000, 1000), (600, 600), (1500, 1500), (600, 1000)):
+        agent._write_limits(policy, low * 1000, high * 1000)
+        assert (agent._limit(policy, "min"), agent._limit(policy, "max")) == (low * 1000, high * 1000)
+    assert not any(crossed)
+
+
+def test_a_clock_that_the_board_does_not_have_is_refused_with_those_it_has(board):
+    with pytest.raises(ValueError, match="must be one of 600, 1000, 1500 on this board, but got 1200"):
+        agent.Clocks(board).fix(1200)
+    for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
+        (policy / "scaling_available_frequencies").unlink()
+    with pytest.raises(ValueError, match="must be from 600 to 1500 on this board, but got 1600"):
+        agent.Clocks(board).fix(1600)
+    assert limits_of(board) == FREE
+    agent.Clocks(board).fix(1200)
+    assert limits_of(board) == [1200000] * 4
+
+
+def test_a_system_without_clocks_is_told(tmp_path):
+    with pytest.raises(ValueError, match="needs cpufreq, but this system has none"):
+        agent.Clocks(tmp_path).fix(1500)
+
+
+def test_without_the_right_to_set_the_clock_it_says_how_to_get_it(monkeypatch, board):
+    real = Path.write_text
+
+    def write_text(path, *rest):
+        if path.name == "scaling_min_freq" and path.parent.name == "policy4" and rest[0] == "1000000":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(ValueError, match=r"needs the right to set the clock: .*sudo chmod a\+w"):
+        agent.Clocks(board).fix(1000)
+    assert limits_of(board) == FREE
+
+
+def test_a_system_that_keeps_to_another_clock_is_found_out(monkeypatch, board):
+    real = agent._write_limits
+    monkeypatch.setattr(
+        agent, "_write_limits", lambda policy, low, high: real(policy, max(low, 600000), min(high, 900000))
+    )
+    with pytest.raises(ValueError, match="keeps to another clock"):
+        agent.Clocks(board).fix(1000)
+
+
+def test_the_next_agent_puts_back_what_a_killed_one_left(board, tmp_path):
+    state = tmp_path / "clock.json"
+    agent.Clocks(board, state).fix(1000)
+    assert limits_of(board) == [1000000] * 4
+    agent.Clocks(board, state).restore()
+    assert limits_of(board) == FREE
+    assert not state.exists()
+
+
+def agent_with_a_set_clock(board, *options):
+    """A running agent in a process group of its own, which has set the clock."""
+    command = [sys.executable, agent.__file__, "--root", str(board), *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, start_new_session=True, text=True, **pipes)
+    process.stdin.write(json.dumps({"id": 1, "command": "set_frequency", "frequency_mhz": 1000}) + "\n\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["ok"]
+    assert limits_of(board) == [1000000] * 4
+    return process
+
+
+@pytest.mark.parametrize("ending", ["quit", "stdin", "SIGTERM", "SIGHUP", "no heartbeat"])
+def test_the_clock_is_put_back_however_the_agent_ends(board, ending):
+    with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5" if ending == "no heartbeat" else "0") as process:
+        if ending == "quit":
+            process.stdin.write('{"command": "quit"}\n')
+            process.stdin.flush()
+        elif ending == "stdin":
+            process.stdin.close()
+        elif ending.startswith("SIG"):
+            process.send_signal(signal.Signals[ending])
+        assert process.wait(timeout=20) == (0 if ending in ("quit", "stdin") else -signal.SIGKILL)
+    assert limits_of(board) == FREE
+
+
+def test_it_ends_without_a_heartbeat_in_the_middle_of_a_measurement_with_its_children(board, model, tmp_path):
+    """The clock of a hung inference is put back, too."""
+    with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5") as process:
+        endless = SETTINGS | {"max_runs": 10**9, "min_seconds": 10**6}
+        process.stdin.write(json.dumps({"id": 2, "command": "measure", "model": str(model), **endless}) + "\n")
+        process.stdin.flush()
+        for _ in range(8):
+            time.sleep(0.2)
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert process.poll() is None
+        assert process.wait(timeout=20) == -signal.SIGKILL
+    assert limits_of(board) == FREE
+
+
+def test_a_signal_ends_it_in_the_middle_of_an_inference(board, model, tmp_path):
+    stuck = tmp_path / "stuck.py"
+    stuck.write_text(
+        "import ctypes, os\n"
+        "from devices import agent\n"
+        "libc = ctypes.CDLL(None)\n"
+        "agent._inference = lambda *rest: lambda: print('stuck', flush=True) or [libc.sleep(1) for _ in range(600)]\n"
+        "agent.main()\n"
+    )
+    command = [sys.executable, str(stuck), "--root", str(board)]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, text=True, **pipes) as process:
+        process.stdin.write(json.dumps({"id": 1, "command": "measure", "model": str(model), **SETTINGS}) + "\n")
+        process.stdin.flush()
+        assert process.stderr.readline() == "stuck\n"
+        process.terminate()
+        assert process.wait(timeout=20) == -signal.SIGKILL
+
+
+def test_the_same_seed_gives_the_same_outputs(model):
+    run = {"command": "run", "model": str(model), "threads": 1}
+    first, again, other = replies_to(
+        {"id": 1, **run, "seed": 0}, {"id": 2, **run, "seed": 0}, {"id": 3, **run, "seed": 1}
+    )
+    assert len(first["outputs"][0]) == space_named("fbnet-micro").classes
+    assert first["outputs"] == again["outputs"] != other["outputs"]
