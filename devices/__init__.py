@@ -8,6 +8,7 @@ host            this machine as a board, through the agent in a subprocess
 ssh             a board over SSH
 ssh_connection  one SSH connection: strict host keys, files, commands
 ssh_address     where a board is, and how to log in
+board_setup     makes a fresh board ready to measure
 quantization    networks in int8
 agent           the one file that runs on a board: ONNX Runtime behind JSON lines
 replies         the agent's replies as typed values

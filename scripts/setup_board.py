@@ -1,0 +1,68 @@
+"""Make a board ready to measure: check it, install ONNX Runtime there, start the agent once.
+
+Example:
+    python scripts/setup_board.py ssh://pi@raspberrypi.local
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from scripts.command_line import parse, run
+
+
+@dataclass(frozen=True)
+class SetupConfig:
+    """Make a board ready to measure: check it, install ONNX Runtime there, start the agent once (docs/boards.md)."""
+
+    device: Positional[str]
+    """The board, as in `ssh://pi@raspberrypi.local` or `ssh://pi@192.168.1.20:2222`."""
+    wheels: str | None = None
+    """Folder with the wheels to install, for a board without internet."""
+    python: str | None = None
+    """An interpreter on the board that has onnxruntime and numpy already; by default a virtual environment is made."""
+    quiet: bool = False
+    """Print only the result."""
+
+
+def main() -> None:
+    """Parse the options, set the board up, print what it is."""
+    config = parse(SetupConfig)
+
+    # Late, so that `--help` and mistakes in the options are answered at once.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from devices.board_setup import LAST_STEP, STEPS, set_up_board
+    from devices.device import MeasurementError
+    from devices.ssh_address import BoardAddress, SshOptions
+
+    address = BoardAddress.parse(config.device)
+    console = Console()
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=config.quiet) as progress:
+        task = progress.add_task(LAST_STEP, total=len(STEPS) + 1)
+        try:
+            report = set_up_board(
+                address,
+                SshOptions.from_environment(),
+                python=config.python,
+                wheels=None if config.wheels is None else Path(config.wheels),
+                on_step=lambda done, step: progress.update(task, completed=done, description=step),
+            )
+        except MeasurementError as error:
+            raise ValueError(str(error)) from None
+    for warning in report.warnings:
+        console.print(f"note: {warning}", highlight=False, soft_wrap=True)
+    board = report.board
+    console.print(f"{board.label} is ready: {board.os}, {board.runtime}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Profile it: python scripts/profile_device.py --device {address} --space fbnet-cifar", soft_wrap=True
+    )
+
+
+if __name__ == "__main__":
+    run(main)
