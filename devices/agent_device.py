@@ -117,15 +117,16 @@ class AgentDevice:
         return time_from_reply(self._request({"command": "clock"}))
 
     def close(self) -> None:
-        """End the agent and close link and meter; closing twice does no harm."""
+        """Close the meter, end the agent, close the link; closing twice does no harm."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            self._drop_channel()
-            self._link.close()
+            # A meter may hang on the board: it is read through the link.
             if self._meter is not None:
                 self._meter.close()
+            self._drop_channel()
+            self._link.close()
 
     def __enter__(self: Opened) -> Opened:
         return self

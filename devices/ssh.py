@@ -25,7 +25,7 @@ AGENT_PATH = Path(__file__).with_name("agent.py")
 HEARTBEAT_SECONDS = 1.0
 """Between signs of life that the agent gets."""
 SILENCE_SECONDS = 3.0
-"""Time without one after which the agent ends."""
+"""Time without one after which the agent, or a meter's server, ends."""
 END_SECONDS = 2.0
 """Time that the agent has to put back the clock before it is killed."""
 BUSY_CODE = 75
@@ -97,7 +97,8 @@ class SshLink:
             connection.put(folder / path.as_posix(), (ROOT / path).read_bytes())
         python = self._options.board_python
         home = "~/" if "/" in python and not python.startswith("/") else ""
-        command = f"{home}{shlex.quote(python)} {shlex.join(server_arguments(spec))}"
+        arguments = [*server_arguments(spec), "--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
+        command = f"{home}{shlex.quote(python)} {shlex.join(arguments)}"
         return _SshChannel(connection, f"cd {shlex.quote(str(folder))} && exec {command}")
 
     @contextlib.contextmanager

@@ -7,15 +7,19 @@ clock.
     {"id": 3, "command": "samples", "since_s": 9.5, "until_s": 11}   {"name", "period_s", "times_s", "powers_w", "more"}
     {"command": "quit"}
 `samples` waits until the time is over; `more` says that only the first samples were sent. What fails gets
-{"id", "ok": false, "error"}. The process ends with stdin. `--list` prints what meters this machine has, as JSON.
+{"id", "ok": false, "error"}. The process ends with stdin, or after 3 s without a line with `--heartbeat-seconds 3`.
+`--list` prints what meters this machine has, as JSON.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import select
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -82,6 +86,10 @@ def main() -> None:
     if sys.argv[1:] == ["--list"]:
         print(json.dumps([asdict(entry) for entry in available_meters()]))
         return
+    heartbeat_seconds = 0.0
+    if sys.argv[2:3] == ["--heartbeat-seconds"] and len(sys.argv) == 4:
+        heartbeat_seconds = float(sys.argv.pop())
+        sys.argv.pop()
     if len(sys.argv) != 2:
         sys.exit("error: one meter must be named, as in `python -m devices.meters.server ina219:0x40`.")
     try:
@@ -89,9 +97,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     sampler = Sampler(lambda: open_power_meter(spec))
-    for line in sys.stdin:
-        if not line.strip():
-            continue
+    for line in _lines(heartbeat_seconds):
         reply = answer(line, sampler)
         if reply is None:
             break
@@ -99,6 +105,19 @@ def main() -> None:
             print(json.dumps(reply), flush=True)
         except BrokenPipeError:
             break
+
+
+def _lines(heartbeat_seconds: float) -> Iterator[str]:
+    """Lines of stdin that are not empty, until it ends, or is silent for so long; 0 waits for ever."""
+    rest = b""
+    while select.select([0], [], [], heartbeat_seconds or None)[0]:
+        chunk = os.read(0, 65536)
+        if not chunk:
+            return
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line.decode("utf-8", "replace")
 
 
 def _time(request: Reply, name: str) -> float:

@@ -124,6 +124,11 @@ class LoopbackBoard:
         """The agents that run now out of this board's folder."""
         return [pid for pid in processes() if str(self.board_folder / "agent.py") in command_of(pid)]
 
+    def meter_servers(self) -> list[int]:
+        """The servers of meters that run now in this board's folder."""
+        servers = [pid for pid in processes() if "devices.meters.server" in command_of(pid)]
+        return [pid for pid in servers if Path(f"/proc/{pid}/cwd").resolve() == self.board_folder / "meters"]
+
     def wait_for_end_of_agents(self, seconds: float) -> None:
         """Fail unless all agents end in this time."""
         deadline = time.monotonic() + seconds

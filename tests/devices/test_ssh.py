@@ -71,7 +71,7 @@ def fake(board, tmp_path):
 
 def later(action):
     """Do it in a moment, beside the test."""
-    timer = threading.Timer(1.0, action)
+    timer = threading.Timer(0.5, action)
     timer.start()
     return timer
 
@@ -109,6 +109,52 @@ def test_a_model_is_there_whole_under_its_hash_and_gone_afterwards(board, fake):
     with pytest.raises(MeasurementError, match=r"models/[0-9a-f]{64}\.onnx"):
         fake.measure(b"path")
     assert list((board.board_folder / "models").iterdir()) == []
+
+
+class Counter:
+    """A powercap tree of one processor that draws 5 W."""
+
+    def __init__(self, folder):
+        zone = folder / "intel-rapl:0"
+        zone.mkdir(parents=True)
+        (zone / "name").write_text("package-0\n")
+        (zone / "max_energy_range_uj").write_text("1000000000000\n")
+        self._file = zone / "energy_uj"
+        self._ended = threading.Event()
+        self._write()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *error):
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._ended.wait(0.001):
+            self._write()
+
+    def _write(self):
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{int(5e6 * time.monotonic())}\n")
+        new.replace(self._file)
+
+
+def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(board, tmp_path, monkeypatch):
+    for name, value in board.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = dataclasses.replace(QUICK, metered_seconds=0.5)
+    with Counter(tmp_path / "powercap"):
+        device = open_device(str(board.address), settings, meter=f"rapl:{tmp_path / 'powercap'}@board")
+        measurement = device.measure(micro_model("k5_e6"))
+        assert len(board.meter_servers()) == 1
+        device.close()
+        assert board.meter_servers() == []
+    assert (measurement.energy_source, measurement.meter) == ("measured", "rapl")
+    assert measurement.idle_w == pytest.approx(5.0, rel=0.05)
+    assert abs(measurement.energy_mj) < 0.1 * measurement.gross_energy_mj
+    assert measurement.runs * measurement.median_ms > 400
 
 
 # Keys

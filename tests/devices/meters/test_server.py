@@ -143,3 +143,15 @@ def test_it_is_quiet_when_nobody_listens():
     )
     os.close(writing)
     assert b"Traceback" not in done.stderr
+
+
+def test_it_ends_without_heartbeats():
+    command = [sys.executable, "-m", "devices.meters.server", "rapl:/nowhere", "--heartbeat-seconds", "0.5"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        for _ in range(5):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            time.sleep(0.2)
+        assert process.poll() is None
+        assert process.wait(timeout=20) == 0
