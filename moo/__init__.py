@@ -7,6 +7,8 @@ jobs          what workers do: pre-training, one tuple, one deliverable
 workers       the same under Ray (the only module that imports Ray)
 archive       all evaluated architectures, their costs, the front
 indicators    non-dominated sets and hypervolume
+boards        what a run's `--device` stands for
+front_measuring  measures the networks of the front, and corrects the cost table by them
 measuring     measures networks on a board, in turns with the search or beside it
 store         SQLite: what resume, plots and reports read
 run_folder    paths of a run folder; creating and resuming

@@ -1,17 +1,17 @@
 """All evaluated architectures of a run, keyed by architecture id, with their costs; its non-dominated set is the front.
 
-Costs of a network are measured ones where it has been measured, else predictions from the cost table. So that both can
-stand side by side, predictions are multiplied by the median ratio of measured to predicted over the networks measured.
+Costs of a network are measured ones where it has been measured, else predictions. So that both can stand side by side,
+predictions come from the cost table as the networks measured so far have corrected it (`Archive.use_table`).
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from devices.cost_table import CostTable
 from devices.measurement import Measurement, Source
 from dnas.losses import Coefficients
 from moo.indicators import Floats, hypervolume, non_dominated
@@ -26,7 +26,7 @@ class Entry:
     error: float
     """Error with inherited weights on the selection split, in [0, 1]."""
     predicted_latency_ms: float
-    """Sum of the cost table's entries."""
+    """Sum of the entries of the cost table that its tuple was searched with; so is the next."""
     predicted_energy_mj: float
     tuple_id: int
     """The first tuple (by id) whose inner search gave it."""
@@ -56,7 +56,8 @@ class Archive:
         self.reference_point = reference_point
         """Error, latency in ms and energy in mJ that hypervolume is relative to."""
         self._entries: dict[str, Entry] = {}
-        self._ratios: tuple[float, float] | None = None
+        self.table: CostTable | None = None
+        """What predicts; without one, predictions are those that entries came with."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -86,24 +87,25 @@ class Archive:
     def set_measurement(self, architecture_id: str, measurement: Measurement) -> None:
         """Keep what a board measured; a later measurement takes the place of an earlier one."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], measurement=measurement)
-        self._ratios = None
+
+    def use_table(self, table: CostTable) -> None:
+        """Predict the costs of all networks that are not measured with this table from now on."""
+        self.table = table
 
     def set_test_error(self, architecture_id: str, test_error: float) -> None:
         """Keep the error on the test split."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], test_error=test_error)
 
     def costs(self, entry: Entry) -> Costs:
-        """Measured costs of an entry, or corrected predictions, which are `modelled`."""
+        """Measured costs of an entry, or predictions, which are `modelled`."""
         if entry.measurement is not None:
             m = entry.measurement
             return Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source)
-        latency_ratio, energy_ratio = self._corrections()
-        return Costs(
-            entry.predicted_latency_ms * latency_ratio,
-            entry.predicted_energy_mj * energy_ratio,
-            "modelled",
-            "modelled",
-        )
+        latency_ms, energy_mj = entry.predicted_latency_ms, entry.predicted_energy_mj
+        if self.table is not None:
+            indices = [self.table.operators.index(name) for name in entry.architecture.operators]
+            latency_ms, energy_mj = self.table.latency_of(indices), self.table.energy_of(indices)
+        return Costs(latency_ms, energy_mj, "modelled", "modelled")
 
     def objectives(self, entries: Iterable[Entry] | None = None) -> Floats:
         """Error, latency in ms and energy in mJ of the entries (by default all), shape (N, 3)."""
@@ -120,21 +122,6 @@ class Archive:
     def hypervolume(self) -> float:
         """Share of the box up to the reference point that the archive dominates, in [0, 1]."""
         return hypervolume(self.objectives(), np.array(self.reference_point))
-
-    def _corrections(self) -> tuple[float, float]:
-        """Median ratios of measured to predicted latency and energy; worked out again after each measurement."""
-        if self._ratios is None:
-            measured = [(entry, entry.measurement) for entry in self._entries.values() if entry.measurement is not None]
-            self._ratios = (
-                _median_ratio([(m.latency_ms, entry.predicted_latency_ms) for entry, m in measured]),
-                _median_ratio([(m.energy_mj, entry.predicted_energy_mj) for entry, m in measured]),
-            )
-        return self._ratios
-
-
-def _median_ratio(pairs: list[tuple[float, float]]) -> float:
-    """Median of measured / predicted; 1 where nothing with a prediction above zero was measured."""
-    return statistics.median([measured / predicted for measured, predicted in pairs if predicted > 0] or [1.0])
 
 
 def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import UseAppendAction
+
+from devices.measurement import MeasureSettings, Precision
 
 Bounds = tuple[float, float]
 
@@ -25,8 +29,14 @@ class SearchConfig:
     """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
     space: str = "fbnet-micro"
     """A preset (see `python scripts/describe.py --help`) or a .yaml file (docs/search_spaces.md)."""
-    device: str = "host"
-    """Board to measure on. `host` is this machine."""
+    device: Annotated[tuple[str, ...], UseAppendAction] = ()
+    """Board to measure on: `host` (this machine, the default), `ssh://user@host[:port]`, `pi4` (published figures,
+    nothing is measured), or a table file. Give it several times for several equal boards, which share the work."""
+    meter: str = "auto"
+    """Energy meter, as in `ina219` or `um25c:/dev/rfcomm0@here` (docs/meters.md); `auto` is RAPL where this machine has
+    it; energy is modelled without."""
+    board_patience: float = 600.0
+    """Seconds to wait at the end of a run for boards that do not answer."""
     population: int = 8
     """Coefficient tuples in a generation."""
     generations: int = 4
@@ -62,9 +72,13 @@ class SearchConfig:
     measure: bool = True
     """Whether networks are measured on the board; without, all costs are modelled and labelled so."""
     cost_table: str | None = None
-    """Cost table to start from (as in a run folder) instead of profiling the board."""
+    """Cost table to start from instead of profiling: one by profile_device.py, or one of docs/published_tables.md."""
     threads: int = 1
     """Threads of the runtime on the board."""
+    frequency_mhz: int | None = None
+    """Clock to set on the board; by default its governor decides."""
+    precision: Precision = "fp32"
+    """Numbers that networks compute with on the board; `int8` is static quantisation."""
     seed: int = 0
     """Seed of everything random."""
     workers: int | None = None
@@ -96,6 +110,8 @@ class SearchConfig:
             raise ValueError(f"`--pretrain-lr > 0` must hold, but got {self.pretrain_lr}.")
         if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
             raise ValueError(f"`--entropy-weight >= 0` must hold, but got {self.entropy_weight}.")
+        if not self.board_patience >= 0:
+            raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")
         for name in ("alpha", "beta", "gamma", "delta"):
             low, high = getattr(self, name)
             if not (0 < low < high < math.inf):
@@ -106,12 +122,22 @@ class SearchConfig:
                 "leave `--out` away."
             )
 
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """The boards by name."""
+        return self.device or ("host",)
+
+    @property
+    def measure_settings(self) -> MeasureSettings:
+        """How boards measure."""
+        return MeasureSettings(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+
     def to_json(self) -> dict[str, Any]:
         """All settings as plain values."""
         return dataclasses.asdict(self)
 
 
-EXECUTION_SETTINGS = frozenset({"workers", "address", "dashboard", "out", "resume", "quiet"})
+EXECUTION_SETTINGS = frozenset({"workers", "address", "dashboard", "out", "resume", "quiet", "board_patience"})
 """Settings that do not change what a run finds, and may differ when it is resumed."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
-from moo.archive import Entry
+from moo.archive import Costs, Entry
 from moo.jobs import TupleJob, TupleResult
 
 
@@ -97,12 +97,21 @@ class MeasuringFailed:
 
 
 @dataclass(frozen=True)
+class BoardChanged:
+    """A board went away, or came back; the search goes on with predicted costs meanwhile."""
+
+    device: str
+    unreachable: str
+    """Why it does not answer; empty if it is back."""
+
+
+@dataclass(frozen=True)
 class FrontChanged:
     """State of the archive after new results."""
 
     front: tuple[Entry, ...]
-    costs: tuple[tuple[float, float], ...]
-    """Latency in ms and energy in mJ of each entry of the front."""
+    costs: tuple[Costs, ...]
+    """Of each entry of the front."""
     hypervolume: float
     evaluations: int
     """Architectures in the archive."""
@@ -128,6 +137,7 @@ Event = (
     | TupleFailed
     | NetworkMeasured
     | MeasuringFailed
+    | BoardChanged
     | FrontChanged
     | RunFinished
 )

@@ -1,21 +1,24 @@
-"""Measures networks on a board: in turns with the search where it shares this machine's cores, else beside it.
+"""Measures networks on boards: in turns with the search where a board shares this machine's cores, else beside it.
 
-`Measurer.request` queues networks; a board of its own works through the queue in a thread, this machine waits until
-`drain` is called, when no inner search runs.
+`Measurer.request` queues networks; boards of their own work through the queue, each in a thread; this machine waits
+until `drain` is called, when no inner search runs. What a board that went away leaves unmeasured waits for its return.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from devices.device import Device, MeasurementError
+from devices.device import BoardUnreachableError, Device, MeasurementError
 from devices.measurement import Measurement
 
 ATTEMPTS = 3
+RETRY_SECONDS = (2.0, 60.0)
+"""Shortest and longest pause before a board that did not answer is asked again; each is twice the one before."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,57 @@ class Measured:
     """Why it could not be measured."""
 
 
-class Measurer:
-    """A queue of networks in front of one board."""
+@dataclass(frozen=True)
+class BoardState:
+    """A board went away, or came back."""
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    device: str
+    """Which board, as in `Measurer`'s names."""
+    unreachable: str
+    """Why it does not answer; empty if it is back."""
+
+
+Report = Measured | BoardState
+
+
+class Measurer:
+    """A queue of networks in front of one or several equal boards."""
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        *,
+        names: Sequence[str] | None = None,
+        retry_seconds: tuple[float, float] = RETRY_SECONDS,
+    ) -> None:
+        """Start a thread for each board that does not share this machine's cores.
+
+        Args:
+            devices: the boards; either one that shares this machine's cores, or any number that do not.
+            names: what the boards are called in reports.
+            retry_seconds: shortest and longest pause before a board that did not answer is asked again.
+        """
+        self._devices = tuple(devices)
+        self._retry_seconds = retry_seconds
         self._waiting: deque[Request] = deque()
-        self._done: queue.SimpleQueue[Measured | Exception] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Report | Exception] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._busy = False
+        self._busy = 0
+        self._down: dict[str, float] = {}
         self._closed = False
-        self._thread: threading.Thread | None = None
-        if not device.shares_host:
-            self._thread = threading.Thread(target=self._work, name="measurer", daemon=True)
-            self._thread.start()
+        names = names or [f"board {number + 1}" for number in range(len(self._devices))]
+        self._threads = [
+            threading.Thread(target=self._work, args=(name, device), name="measurer", daemon=True)
+            for name, device in zip(names, self._devices, strict=True)
+            if not device.shares_host
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def shares_host(self) -> bool:
+        """Whether measuring and searching must take turns."""
+        return not self._threads
 
     @property
     def waiting(self) -> int:
@@ -64,8 +104,8 @@ class Measurer:
             self._waiting.append(request)
             self._changed.notify_all()
 
-    def collect(self) -> Iterator[Measured]:
-        """What has been measured since the last call; never waits. What went wrong in the thread is raised here."""
+    def collect(self) -> Iterator[Report]:
+        """What has happened since the last call; never waits. What went wrong in a thread is raised here."""
         while True:
             try:
                 outcome = self._done.get_nowait()
@@ -75,20 +115,26 @@ class Measurer:
                 raise outcome
             yield outcome
 
-    def drain(self) -> Iterator[Measured]:
-        """Measure, or wait for, all that is queued, and yield each as it ends."""
+    def drain(self, patience_seconds: float = float("inf")) -> Iterator[Report]:
+        """Measure, or wait for, all that is queued, and yield each as it ends.
+
+        Args:
+            patience_seconds: how long to wait while no board answers; what is queued then stays so.
+        """
         while True:
             yield from self.collect()
-            if self._thread is None:
+            if not self._threads:
                 if not self._waiting:
                     return
-                yield measure(self._device, self._waiting.popleft())
-            else:
-                with self._changed:
-                    if not self._waiting and not self._busy and self._done.empty():
-                        return
-                    if self._done.empty():
-                        self._changed.wait(timeout=0.2)
+                yield measure(self._devices[0], self._waiting.popleft())
+                continue
+            with self._changed:
+                if not self._waiting and not self._busy and self._done.empty():
+                    return
+                if self._all_down_for() > patience_seconds and self._done.empty():
+                    return
+                if self._done.empty():
+                    self._changed.wait(timeout=0.2)
 
     def close(self) -> None:
         """Stop; what is queued is given up, what is being measured is waited for briefly."""
@@ -96,11 +142,20 @@ class Measurer:
             self._closed = True
             self._waiting.clear()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-        self._device.close()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for device in self._devices:
+            device.close()
 
-    def _work(self) -> None:
+    def _all_down_for(self) -> float:
+        """Seconds since the last board went away; 0 while one answers."""
+        if len(self._down) < len(self._threads):
+            return 0.0
+        return time.monotonic() - max(self._down.values())
+
+    def _work(self, name: str, device: Device) -> None:
+        shortest, longest = self._retry_seconds
+        pause = shortest
         while True:
             with self._changed:
                 while not self._waiting and not self._closed:
@@ -108,30 +163,61 @@ class Measurer:
                 if self._closed:
                     return
                 request = self._waiting.popleft()
-                self._busy = True
-            outcome: Measured | Exception
+                self._busy += 1
+            outcome: Measured | Exception | None = None
+            went_away = ""
             try:
-                outcome = measure(self._device, request)
+                outcome = measure(device, request)
+            except BoardUnreachableError as error:
+                went_away = str(error)
             except Exception as error:
                 outcome = error
             with self._changed:
-                self._done.put(outcome)
-                self._busy = False
+                self._busy -= 1
+                if outcome is not None:
+                    self._back(name)
+                    self._done.put(outcome)
+                    pause = shortest
+                else:
+                    self._away(name, request, went_away)
                 self._changed.notify_all()
+                if outcome is None:
+                    self._changed.wait_for(lambda: self._closed, timeout=pause)
+                    pause = min(2 * pause, longest)
+
+    def _away(self, name: str, request: Request, reason: str) -> None:
+        if not self._closed:
+            self._waiting.appendleft(request)
+        if name not in self._down:
+            self._down[name] = time.monotonic()
+            self._done.put(BoardState(name, reason))
+
+    def _back(self, name: str) -> None:
+        if self._down.pop(name, None) is not None:
+            self._done.put(BoardState(name, ""))
 
 
 def measure(device: Device, request: Request) -> Measured:
-    """Measure one network, again where it failed or its times spread too widely.
+    """Measure one network, again where it failed, the board throttled, or the times spread too widely.
 
-    Of several measurements the fastest is kept: what other programs add to a run is never negative.
+    Of several measurements the fastest is kept: what other programs add to a run is never negative. One during which
+    the board throttled is never kept.
+
+    Raises:
+        BoardUnreachableError: if the board does not answer.
     """
     best: Measurement | None = None
     reason = ""
     for _ in range(ATTEMPTS):
         try:
             measurement = device.measure(request.model())
+        except BoardUnreachableError:
+            raise
         except MeasurementError as error:
             reason = str(error)
+            continue
+        if measurement.throttled:
+            reason = "the board throttled during every attempt: cool it, or give it a stronger supply."
             continue
         if best is None or measurement.latency_ms < best.latency_ms:
             best = measurement

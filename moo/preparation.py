@@ -12,13 +12,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from devices.cost_table import CostTable, check_fits, read_cost_table
-from devices.device import Device, MeasurementError, open_device
-from devices.measurement import Board, MeasureSettings
+from devices.cost_table import CostTable
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.image_data import load_images
 from evaluation.splits import Augmentation, Splits, split_data
+from moo.boards import Boards, check_configuration, open_boards, table_named
 from moo.config import SearchConfig
 from moo.jobs import Bench
 from moo.run_folder import RunFolder, check_same_settings, new_folder
@@ -38,9 +37,7 @@ class Preparation:
     resumed: bool
     space: FBNetSpace
     splits: Splits
-    device: Device | None
-    """The board, or None if nothing is to be measured."""
-    board: Board | None
+    boards: Boards
     cost_table: CostTable | None
     """The table that the user gave."""
 
@@ -88,7 +85,7 @@ class Preparation:
                 "images": {name: len(getattr(splits, name)) for name in ("weights", "theta", "selection", "test")},
             },
             "pretraining": dataclasses.asdict(self.pretraining),
-            "board": None if self.board is None else dataclasses.asdict(self.board),
+            "board": None if self.boards.board is None else dataclasses.asdict(self.boards.board),
             "machine": {"system": platform.platform(), "python": platform.python_version()},
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         }
@@ -112,21 +109,23 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     else:
         folder = new_folder(config)
     space = _space(config)
+    settings = config.measure_settings
     table = None
     if config.cost_table is not None:
-        table = read_cost_table(Path(config.cost_table).expanduser())
-        check_fits(table, space)
-    device, board = _board(config)
+        table = table_named(config.cost_table, space)
+        check_configuration(table, settings)
+    boards = open_boards(config.boards, space, settings, meter=config.meter, measure=config.measure)
+    if table is None:
+        table = boards.table
     try:
         splits = _splits(config, space.input_size, on_loading)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
             _check_same_inputs(saved_origin, space, splits, config.dataset)
     except BaseException:
-        if device is not None:
-            device.close()
+        boards.close()
         raise
-    return Preparation(config, folder, saved_origin is not None, space, splits, device, board, table)
+    return Preparation(config, folder, saved_origin is not None, space, splits, boards, table)
 
 
 def _space(config: SearchConfig) -> FBNetSpace:
@@ -136,20 +135,6 @@ def _space(config: SearchConfig) -> FBNetSpace:
             "use an `fbnet-` preset or a .yaml file."
         )
     return space_named(config.space)
-
-
-def _board(config: SearchConfig) -> tuple[Device | None, Board | None]:
-    device = open_device(config.device, MeasureSettings(threads=config.threads))
-    if not config.measure:
-        device.close()
-        return None, None
-    try:
-        return device, device.describe()
-    except MeasurementError as error:
-        device.close()
-        raise ValueError(
-            f"`--device` must name a board that answers, but {config.device!r} does not: {error}"
-        ) from None
 
 
 def _splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:

@@ -53,7 +53,7 @@ def report_markdown(
 def command_of(config: SearchConfig) -> str:
     """The command line that gives these settings; what a run finds hangs on nothing else."""
     words = ["python", "scripts/pareto_search.py"]
-    always = ("dataset", "space", "device", "seed")
+    always = ("dataset", "space", "seed")
     for field in fields(SearchConfig):
         value = getattr(config, field.name)
         if field.name in EXECUTION_SETTINGS or (field.name not in always and value == field.default):
@@ -61,6 +61,8 @@ def command_of(config: SearchConfig) -> str:
         option = field.name.replace("_", "-")
         if isinstance(value, bool) and isinstance(field.default, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
+        elif field.name == "device":
+            words += [word for board in config.device for word in (f"--{option}", board)]
         else:
             words += [f"--{option}", *(str(part) for part in (value if isinstance(value, tuple) else (value,)))]
     return shlex.join(words)
@@ -69,7 +71,7 @@ def command_of(config: SearchConfig) -> str:
 def _question(archive: Archive, config: SearchConfig, origin: Mapping[str, Any], space: FBNetSpace) -> str:
     board = origin.get("board")
     where = (
-        f"on {board['name']} ({board['model']})" if board else "by the figures of a cost model (nothing was measured)"
+        f"on {board['name']} ({board['model']})" if board else "by the figures of a cost table (nothing was measured)"
     )
     return (
         f"# Pareto front of {space.name} on {config.dataset}\n\n"

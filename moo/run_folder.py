@@ -33,6 +33,10 @@ class RunFolder:
         """The cost table that the search uses."""
         return self.path / "cost_table.json"
 
+    def generation_cost_table(self, generation: int) -> Path:
+        """The cost table that a generation (from 0) is searched with."""
+        return self.checkpoints / f"cost_table_{generation + 1:04d}.json"
+
     @property
     def checkpoints(self) -> Path:
         """Folder of the supernet's checkpoints."""

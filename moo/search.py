@@ -14,13 +14,13 @@ import numpy as np
 
 from devices.cost_model import analytic_cost_table
 from devices.cost_table import CostTable, read_cost_table
-from devices.onnx_graphs import random_weights, to_onnx
-from devices.profiling import profile
+from devices.profiling import remembered_profile
 from moo import events
-from moo.archive import Archive, Entry
+from moo.archive import Archive
 from moo.coefficients import bounds_of
 from moo.config import SearchConfig
 from moo.evolution import Evolution
+from moo.front_measuring import FrontMeasuring
 from moo.jobs import (
     Backend,
     DeliveryJob,
@@ -32,7 +32,7 @@ from moo.jobs import (
     pretrained_weights,
     untrained_weights,
 )
-from moo.measuring import Measured, Measurer, Request
+from moo.measuring import Measurer
 from moo.outputs import onnx_model, write_front
 from moo.preparation import Preparation
 from moo.run_folder import write_atomically
@@ -78,9 +78,8 @@ class _Search:
         if not preparation.resumed:
             self._folder.write_config(self._config, preparation.origin)
         self._store = Store(self._folder.store)
-        self._measurer = None if preparation.device is None else Measurer(preparation.device)
-        self._requested: set[str] = set()
-        self._measured_at = self._store.networks_to_measure()
+        boards = preparation.boards
+        self._measurer = Measurer(boards.devices, names=self._config.boards) if boards.devices else None
         self._delivered: dict[str, DeliveryResult] = {}
 
     def run(self) -> Archive:
@@ -90,6 +89,15 @@ class _Search:
         reference_point = reference_point_of(self._costs, len(self._preparation.splits.class_names))
         self._archive = Archive(reference_point)
         self._store.fill(self._archive, self._space)
+        self._measuring = FrontMeasuring(
+            self._measurer,
+            self._archive,
+            self._store,
+            self._space,
+            self._costs,
+            self._tell,
+            patience_seconds=self._config.board_patience,
+        )
         self._supernet = self._pretrained()
         self._evolve()
         self._measure_final_front()
@@ -107,11 +115,10 @@ class _Search:
 
     def _started(self) -> events.RunStarted:
         preparation, config = self._preparation, self._config
-        board = preparation.board
         description = (
             ("data set", f"{config.dataset} ({len(preparation.splits.class_names)} classes)"),
             ("space", f"{self._space.name} ({self._space.num_architectures:,} architectures)"),
-            ("board", "none, all costs are modelled" if board is None else f"{board.label}, {board.runtime}"),
+            ("board", self._board_text()),
         )
         return events.RunStarted(
             str(self._folder.path),
@@ -123,21 +130,42 @@ class _Search:
             preparation.pretraining.epochs,
         )
 
+    def _board_text(self) -> str:
+        boards, table = self._preparation.boards, self._preparation.cost_table
+        if boards.board is not None:
+            several = f"{len(boards.devices)} boards: " if len(boards.devices) > 1 else ""
+            return f"{several}{boards.board.label}, {boards.board.runtime}"
+        return f"none, all costs are modelled{'' if table is None else f' by a table of {table.board}'}"
+
     def _cost_table(self) -> CostTable:
         """The run's own table, else the user's, else a profile of the board, else a model."""
         path = self._folder.cost_table
         if path.exists():
             return read_cost_table(path)
         table = self._preparation.cost_table
-        if table is None and self._preparation.device is not None:
-            table = profile(
-                self._preparation.device,
+        if table is None and self._preparation.boards.devices:
+            table = remembered_profile(
+                self._preparation.boards.devices[0],
                 self._space,
+                self._config.measure_settings,
                 on_progress=lambda done, total, name: self._tell(events.StageProgress("profiling", done, total, name)),
             ).table
         if table is None:
             table = analytic_cost_table(self._space)
         write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())
+        return table
+
+    def _table_of(self, generation: int) -> CostTable:
+        """What a generation is searched with: the run's table, corrected by the networks measured before it.
+
+        It is kept, so that a resumed run goes on with the same.
+        """
+        path = self._folder.generation_cost_table(generation)
+        if path.exists():
+            return read_cost_table(path)
+        table = self._measuring.table
+        if generation:
+            write_atomically(path, (json.dumps(table.to_json()) + "\n").encode())
         return table
 
     def _pretrained(self) -> bytes:
@@ -162,6 +190,7 @@ class _Search:
         evolution = Evolution(bounds_of(config), population=config.population, seed=seed)
         for generation in range(config.generations):
             coefficients = evolution.ask()
+            self._costs = self._table_of(generation)
             if not coefficients:
                 self._store.add_event("converged", generation=generation)
                 return
@@ -186,7 +215,8 @@ class _Search:
                     f"every tuple of generation {generation + 1} failed; the last one with: {''.join(reason)}"
                 )
             evolution.tell(objectives)
-            self._measure_front(f"generation {generation + 1}")
+            self._measuring.between_generations(f"generation {generation + 1}")
+            self._front_changed()
 
     def _run(self, jobs: list[Job]) -> None:
         def on_start(job: Job) -> None:
@@ -200,15 +230,15 @@ class _Search:
                 self._keep_delivery(outcome)
             else:
                 self._keep_failure(outcome)
-            self._collect_measured()
+            if self._measuring.collect():
+                self._front_changed()
 
     def _keep(self, result: TupleResult) -> None:
         self._store.add_result(result, self._space)
         new = sum(self._archive.add(entry) for entry in entries_of(result, self._space))
         self._tell(events.TupleDone(result, new))
         self._front_changed()
-        if self._preparation.device is not None and not self._preparation.device.shares_host:
-            self._request_front()
+        self._measuring.front_changed()
 
     def _keep_failure(self, failure: JobFailure) -> None:
         if isinstance(failure.job, TupleJob):
@@ -228,88 +258,11 @@ class _Search:
         self._store.set_test_error(identifier, result.test_error)
         self._archive.set_test_error(identifier, result.test_error)
 
-    def _request_front(self) -> None:
-        """Queue the networks of the front that were not measured yet, with random weights of the right shapes."""
-        self._request(self._unmeasured_front())
-
-    def _request_front_at(self, stage: str) -> bool:
-        """The same, noted in the store: a run that is killed while it measures goes on with the very same networks.
-
-        Returns:
-            Whether there were any.
-        """
-        if self._measurer is None:
-            return False
-        if stage not in self._measured_at:
-            self._measured_at[stage] = self._unmeasured_front()
-            self._store.add_networks_to_measure(stage, self._measured_at[stage])
-        self._request(self._measured_at[stage])
-        return len(self._measured_at[stage]) > 0
-
-    def _unmeasured_front(self) -> list[str]:
-        """Networks of the front that were neither measured nor requested."""
-        front = (entry for entry in self._archive.front() if entry.measurement is None)
-        return [entry.architecture.id for entry in front if entry.architecture.id not in self._requested]
-
-    def _request(self, identifiers: list[str]) -> None:
-        if self._measurer is None:
-            return
-        for identifier in identifiers:
-            entry = self._archive[identifier]
-            if entry.measurement is None and identifier not in self._requested:
-                self._requested.add(identifier)
-                self._measurer.request(Request(identifier, partial(self._unweighted_model, entry)))
-
-    def _unweighted_model(self, entry: Entry) -> bytes:
-        graph = self._space.graph(entry.architecture.operators)
-        return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
-
-    def _measure_front(self, stage: str) -> None:
-        """Between generations: this machine measures now; a board of its own goes on beside the search."""
-        if self._preparation.device is None:
-            return
-        if self._preparation.device.shares_host:
-            self._request_front_at(stage)
-            self._drain()
-        else:
-            self._request_front()
-            self._collect_measured()
-
-    def _drain(self) -> bool:
-        """Measure all that is queued; returns whether there was anything."""
-        if self._measurer is None:
-            return False
-        total, done = self._measurer.waiting, 0
-        for measured in self._measurer.drain():
-            done += 1
-            self._keep_measured(measured)
-            self._tell(events.StageProgress("measuring", done, max(total, done), measured.architecture_id))
-        if done:
-            self._front_changed()
-        return done > 0
-
-    def _collect_measured(self) -> None:
-        if self._measurer is not None:
-            for measured in self._measurer.collect():
-                self._keep_measured(measured)
-                self._front_changed()
-
-    def _keep_measured(self, measured: Measured) -> None:
-        identifier = measured.architecture_id
-        if measured.measurement is None:
-            self._store.add_event("measuring failed", architecture=identifier, reason=measured.reason)
-            self._tell(events.MeasuringFailed(identifier, measured.reason))
-            return
-        self._store.add_measurement(identifier, measured.measurement)
-        self._archive.set_measurement(identifier, measured.measurement)
-        waiting = 0 if self._measurer is None else self._measurer.waiting
-        self._tell(events.NetworkMeasured(identifier, measured.measurement, waiting))
-
     def _measure_final_front(self) -> None:
         """Until nothing changes: measure the front, hand out its networks, and measure the very files handed out."""
         for number in itertools.count(1):
-            requested = self._request_front_at(f"end {number}")
-            if self._drain() or requested:
+            requested = self._measuring.request_front_at(f"end {number}")
+            if self._measuring.drain() or requested:
                 continue
             entries = [entry for entry in self._archive.front() if entry.architecture.id not in self._delivered]
             if not entries:
@@ -317,20 +270,21 @@ class _Search:
             self._tell(events.StageProgress("delivering", 0, len(entries)))
             self._run([DeliveryJob(operator_indices(self._space, entry.architecture)) for entry in entries])
             self._tell(events.StageProgress("delivering", len(entries), len(entries)))
-            if self._measurer is not None:
-                for entry in entries:
-                    weights = self._delivered[entry.architecture.id].weights
-                    model = partial(onnx_model, self._space, entry, weights)
-                    self._measurer.request(Request(entry.architecture.id, model))
-                self._drain()
+            self._measuring.measure_files(
+                (
+                    entry.architecture.id,
+                    partial(onnx_model, self._space, entry, self._delivered[entry.architecture.id].weights),
+                )
+                for entry in entries
+            )
+            self._front_changed()
 
     def _front_changed(self) -> None:
         front = self._archive.front()
-        costs = [self._archive.costs(entry) for entry in front]
         self._tell(
             events.FrontChanged(
                 front,
-                tuple((cost.latency_ms, cost.energy_mj) for cost in costs),
+                tuple(self._archive.costs(entry) for entry in front),
                 self._archive.hypervolume(),
                 len(self._archive),
                 len(self._store.tuples()),

@@ -16,7 +16,6 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from moo import events
-from moo.archive import Costs, Entry
 from moo.front_plots import Evaluated, Network, projections_figure
 from moo.jobs import TupleResult
 
@@ -103,7 +102,8 @@ class TensorBoardWriter:
         if self._search is None or self._front is None or self._front_is_drawn or not self._front.front:
             return
         networks = tuple(
-            _network(entry, *costs) for entry, costs in zip(self._front.front, self._front.costs, strict=True)
+            Network(entry.architecture.id, entry.error, costs)
+            for entry, costs in zip(self._front.front, self._front.costs, strict=True)
         )
         png = io.BytesIO()
         projections_figure(Evaluated(networks, ())).savefig(png, format="png")
@@ -114,12 +114,3 @@ class TensorBoardWriter:
 
     def _writer(self, run: str, *, purge_step: int | None = None) -> SummaryWriter:
         return SummaryWriter(str(self._folder / run), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
-
-
-def _network(entry: Entry, latency_ms: float, energy_mj: float) -> Network:
-    measurement = entry.measurement
-    if measurement is None:
-        costs = Costs(latency_ms, energy_mj, "modelled", "modelled")
-    else:
-        costs = Costs(latency_ms, energy_mj, measurement.latency_source, measurement.energy_source)
-    return Network(entry.architecture.id, entry.error, costs)

@@ -84,6 +84,13 @@ class LiveView:
                 self._log(f"measured {identifier}: {measurement.latency_ms:.3f} ms")
             case events.MeasuringFailed(identifier, reason):
                 self._console.print(f"[yellow]{identifier} could not be measured: {escape(reason)}[/]")
+            case events.BoardChanged(device, ""):
+                self._console.print(f"[green]{escape(device)} is back[/]")
+            case events.BoardChanged(device, reason):
+                self._console.print(
+                    f"[yellow]{escape(device)} does not answer; the search goes on with predicted costs: "
+                    f"{escape(reason)}[/]"
+                )
             case events.FrontChanged():
                 self._front = event
                 self._hypervolumes.append(event.hypervolume)
@@ -177,15 +184,14 @@ def _front_table(state: events.FrontChanged) -> Table:
     for column in ("architecture", "error", "latency ms", "", "energy mJ", ""):
         table.add_column(column, justify="left" if column in ("architecture", "") else "right")
     rows = list(zip(state.front, state.costs, strict=True))
-    for entry, (latency_ms, energy_mj) in rows[:FRONT_ROWS]:
-        measurement = entry.measurement
+    for entry, costs in rows[:FRONT_ROWS]:
         table.add_row(
             entry.architecture.id,
             f"{entry.error:.4f}",
-            f"{latency_ms:.3f}",
-            measurement.latency_source if measurement else "modelled",
-            f"{energy_mj:.3f}",
-            measurement.energy_source if measurement else "modelled",
+            f"{costs.latency_ms:.3f}",
+            costs.latency_source,
+            f"{costs.energy_mj:.3f}",
+            costs.energy_source,
         )
     if len(rows) > FRONT_ROWS:
         table.add_row(f"... and {len(rows) - FRONT_ROWS} more", "", "", "", "", "")

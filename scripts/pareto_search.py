@@ -23,8 +23,10 @@ def read_command_line(argv: Sequence[str]) -> SearchConfig:
         if (word == "--resume" and place + 1 < len(argv)) or word.startswith("--resume="):
             folder = word.partition("=")[2] or argv[place + 1]
             saved, _ = RunFolder(Path(folder).expanduser()).read_config()
-            default = dataclasses.replace(saved, out=None, resume=None, quiet=False)
-    return parse(SearchConfig, argv, default=default)
+            # Without its boards, as those that are given are added to the default's.
+            default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
+    config = parse(SearchConfig, argv, default=default)
+    return config if default is None or config.device else dataclasses.replace(config, device=saved.device)
 
 
 def told_to(*listeners: Listener) -> Listener:

@@ -19,6 +19,7 @@ from dnas.losses import Coefficients
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import Augmentation, Splits, split_data
 from moo.archive import Entry
+from moo.boards import Boards
 from moo.config import SearchConfig
 from moo.jobs import Bench, EvaluatedArchitecture, TupleJob, TupleResult
 from moo.preparation import Preparation
@@ -93,8 +94,8 @@ def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
             "theta_batch": 16, "pretrain_batch": 32, "pretrain_epochs": 2, "measure": device is not None,
         }  # fmt: skip
         config = SearchConfig(**(defaults | settings))
-        board = None if device is None else device.describe()
-        return Preparation(config, RunFolder(tmp_path / name), resumed, TINY, splits, device, board, table)
+        boards = Boards() if device is None else Boards((device,), device.describe())
+        return Preparation(config, RunFolder(tmp_path / name), resumed, TINY, splits, boards, table)
 
     return prepare
 

@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from moo.archive import Archive, hypervolume_history
+from moo.archive import Archive, Costs, hypervolume_history
 from moo.indicators import hypervolume
 
 REFERENCE = (1.0, 10.0, 20.0)
@@ -74,22 +74,16 @@ def test_measured_costs_come_before_predictions_with_their_own_sources(archive, 
     assert (costs.latency_source, costs.energy_source) == ("measured", "modelled")
 
 
-def test_predictions_are_corrected_by_the_median_ratio(archive, entry_of, measurement_of):
-    for number, (predicted, measured) in enumerate([(1.0, 1.5), (2.0, 4.0), (4.0, 40.0)]):
-        archive.add(entry_of((0, 0, number), 0.5, predicted, 2 * predicted))
-        archive.set_measurement(f"00{(0, 3, 8)[number]}", measurement_of(measured))
+def test_what_is_not_measured_is_predicted_by_the_table(archive, entry_of, measurement_of, table):
+    archive.add(entry_of((0, 0, 0), 0.5, 1.0, 2.0))
     archive.add(entry_of((1, 1, 1), 0.5, 3.0, 5.0))
-    costs = archive.costs(archive["333"])
-    assert (costs.latency_ms, costs.energy_mj) == (3.0 * 2.0, 5.0 * 2.0)
-    assert (costs.latency_source, costs.energy_source) == ("modelled", "modelled")
-
-
-def test_a_network_predicted_to_cost_nothing_corrects_nothing(archive, entry_of, measurement_of):
-    archive.add(entry_of((2, 2, 2), 0.5, 1.0, 0.0))
-    archive.add(entry_of((0, 0, 0), 0.5, 2.0, 3.0))
-    archive.set_measurement("888", measurement_of(3.0))
-    costs = archive.costs(archive["000"])
-    assert (costs.latency_ms, costs.energy_mj) == (6.0, 3.0)
+    archive.set_measurement("000", measurement_of(9.0))
+    assert archive.costs(archive["333"]) == Costs(3.0, 5.0, "modelled", "modelled")
+    archive.use_table(table)
+    assert archive.costs(archive["333"]) == Costs(
+        table.latency_of((1, 1, 1)), table.energy_of((1, 1, 1)), "modelled", "modelled"
+    )
+    assert archive.costs(archive["000"]).latency_ms == 9.0
 
 
 def test_the_front_is_what_no_other_dominates_best_accuracy_first(archive, entry_of):

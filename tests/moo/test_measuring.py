@@ -79,7 +79,7 @@ def test_a_measurement_counts_though_a_repetition_fails(measurement_of):
 
 def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of):
     device = ScriptedDevice([measurement_of(1.0), measurement_of(2.0)])
-    measurer = Measurer(device)
+    measurer = Measurer([device])
     threads = threading.active_count()
     measurer.request(request_of("a"))
     measurer.request(request_of("b"))
@@ -124,7 +124,7 @@ class GatedDevice(ReplayDevice):
 @pytest.fixture
 def gated():
     device = GatedDevice()
-    measurer = Measurer(device)
+    measurer = Measurer([device])
     yield device, measurer
     device.gate.release(100)
     measurer.close()
@@ -181,7 +181,7 @@ def test_closing_gives_up_the_queue_and_waits_for_what_is_being_measured(gated):
 
 
 def test_closing_an_idle_measurer_ends_its_thread():
-    measurer = Measurer(ReplayDevice(lambda model: 1.0))
+    measurer = Measurer([ReplayDevice(lambda model: 1.0)])
     assert "measurer" in {thread.name for thread in threading.enumerate()}
     measurer.close()
     assert "measurer" not in {thread.name for thread in threading.enumerate()}
@@ -191,7 +191,7 @@ def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang():
     def broken():
         raise RuntimeError("no such weight")
 
-    measurer = Measurer(ReplayDevice(lambda model: 1.0))
+    measurer = Measurer([ReplayDevice(lambda model: 1.0)])
     errors = []
 
     def drain():

@@ -9,7 +9,7 @@ from PIL import Image
 from devices.cost_model import analytic_cost_table
 from devices.device import MeasurementError
 from devices.replay import ReplayDevice
-from moo import preparation
+from moo import boards
 from moo.config import SearchConfig
 from moo.preparation import prepare
 from search_space.spaces import space_named
@@ -35,7 +35,7 @@ class WatchedDevice(ReplayDevice):
 @pytest.fixture
 def device(monkeypatch):
     device = WatchedDevice()
-    monkeypatch.setattr(preparation, "open_device", lambda name, settings: device)
+    monkeypatch.setattr(boards, "open_device", lambda name, settings, meter: device)
     return device
 
 
@@ -53,8 +53,8 @@ def test_digits_are_prepared_and_nothing_is_written(config, device, tmp_path):
     assert not list(tmp_path.iterdir())
     assert not ready.resumed
     assert ready.space == space_named("fbnet-micro").with_classes(10)
-    assert ready.device is device
-    assert ready.board == device.describe()
+    assert ready.boards.devices == (device,)
+    assert ready.boards.board == device.describe()
     assert not device.closed
     assert ready.cost_table is None
     assert json.loads(json.dumps(ready.origin))["dataset"]["classes"] == list("0123456789")
@@ -62,8 +62,8 @@ def test_digits_are_prepared_and_nothing_is_written(config, device, tmp_path):
 
 def test_without_measuring_there_is_no_board(config, device):
     ready = prepared(config)
-    assert ready.device is None
-    assert ready.board is None
+    assert ready.boards.devices == ()
+    assert ready.boards.board is None
     assert device.closed
     assert ready.origin["board"] is None
 
@@ -122,7 +122,7 @@ def test_workers_are_set_up_with_the_settings(config):
     [
         ({"space": "nas-bench-201"}, "`--space` must be a space with a supernet, but `nas-bench-201`"),
         ({"space": "fbnet"}, "`--space` must be one of .* but got 'fbnet'"),
-        ({"device": "toaster"}, "`--device` must be one of host, but got 'toaster'"),
+        ({"device": ("toaster",)}, "`--device` must be one of host, .*but got 'toaster'"),
         ({"dataset": "./none"}, "the path './none' does not exist"),
         ({"cost_table": "none.json"}, "a cost table file must exist, but got 'none.json'"),
         ({"theta_batch": 10_000}, "a batch must not be larger than its split, but got --theta-batch 10000 for 269"),

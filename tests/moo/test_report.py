@@ -104,6 +104,7 @@ def test_pictures_reference_point_and_splits_are_there(run, space):
         {"dataset": "my images/cats", "measure": False, "alpha": (0.1, 3.0), "loss": "multiplicative"},
         {"flip": True, "pretrain_epochs": 3, "cost_table": "table.json", "seed": 5},
         {"flip": False},
+        {"device": ("ssh://pi@one", "ssh://pi@two"), "meter": "ina219", "precision": "int8", "frequency_mhz": 1500},
     ],
 )
 def test_the_command_gives_the_same_settings(settings):

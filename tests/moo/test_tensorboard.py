@@ -4,6 +4,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from dnas.pretraining import PretrainRecord
 from moo import events
+from moo.archive import Costs
 from moo.tensorboard import TensorBoardWriter
 
 
@@ -25,7 +26,8 @@ def epoch(number, loss=1.0):
 def front_of(entry_of, measurement_of):
     def make(evaluations, hypervolume=0.5):
         entries = (entry_of((0, 0, 0), 0.1, measurement=measurement_of(3.0)), entry_of((1, 1, 1), 0.3))
-        return events.FrontChanged(entries, ((3.0, 6.0), (1.0, 2.0)), hypervolume, evaluations, 1)
+        costs = (Costs(3.0, 6.0, "measured", "modelled"), Costs(1.0, 2.0, "modelled", "modelled"))
+        return events.FrontChanged(entries, costs, hypervolume, evaluations, 1)
 
     return make
 

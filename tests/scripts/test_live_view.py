@@ -8,7 +8,7 @@ from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
-from moo.archive import Entry
+from moo.archive import Costs, Entry
 from moo.jobs import TupleJob, TupleResult
 from scripts.live_view import FRONT_ROWS, LiveView, sparkline
 from search_space.architectures import Architecture
@@ -37,7 +37,10 @@ def entry(number, *, measured=False):
 
 
 def front_of(entries, hypervolume=0.5):
-    costs = tuple((1.25 if item.measurement else 2.0, 2.5) for item in entries)
+    costs = tuple(
+        Costs(1.25, 2.5, "measured", "modelled") if item.measurement else Costs(2.0, 2.5, "modelled", "modelled")
+        for item in entries
+    )
     return events.FrontChanged(tuple(entries), costs, hypervolume, 40, 5)
 
 
