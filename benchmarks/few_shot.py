@@ -78,6 +78,8 @@ def main() -> None:
     source = read_source(options.table, options.source_name, space)
     networks_NL, latencies = read_targets(options.targets)
     latencies.pop(options.source_name or "", None)
+    if unknown := sorted(set(options.devices or ()) - latencies.keys()):
+        parser.error(f"`--devices` must be of {', '.join(latencies)}, but got {', '.join(unknown)}")
     if options.devices:
         latencies = {name: latencies[name] for name in options.devices}
     seeds = np.random.SeedSequence(options.seed).spawn(options.draws)

@@ -88,15 +88,15 @@ def choose_networks(
     x_NJ = features.rows(candidates)
     if not 1 <= count <= len(x_NJ):
         raise ValueError(f"`count` must be in [1, {len(x_NJ)}], the number of candidates, but got {count}.")
-    factor_NJ = x_NJ * _usual_scales(features, prior)
-    covariance_NN = factor_NJ @ factor_NJ.T
+    covariance_JJ = np.diag(_usual_scales(features, prior) ** 2)
     chosen: list[int] = []
     for _ in range(count):
-        variance_N = covariance_NN.diagonal().copy()
+        projected_NJ = x_NJ @ covariance_JJ
+        variance_N = (projected_NJ * x_NJ).sum(axis=1)
         variance_N[chosen] = -1.0
         chosen.append(int(np.argmax(variance_N)))
-        column_N = covariance_NN[:, chosen[-1]]
-        covariance_NN = covariance_NN - np.outer(column_N, column_N) / (column_N[chosen[-1]] + prior.choice_noise**2)
+        gain_J = projected_NJ[chosen[-1]]
+        covariance_JJ -= np.outer(gain_J, gain_J) / (variance_N[chosen[-1]] + prior.choice_noise**2)
     return np.array(chosen, np.intp)
 
 

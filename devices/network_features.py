@@ -25,8 +25,9 @@ Networks = Sequence[Sequence[int]] | npt.NDArray[np.intp]
 def kinds_of_work(source: CostTable, space: FBNetSpace) -> Array:
     """What each entry of a table does: up to eight kinds of work, as parts of what the average network does.
 
-    Dense and depthwise multiply-accumulates, parameters, activations read and written, convolutions, channel shuffles,
-    additions, latency on the source board; without those that are alike for all operators.
+    Multiply-accumulates of dense and of depthwise convolutions, parameters, activations read and written, convolutions,
+    channel shuffles, additions, latency on the source board; without those that are alike for all operators. What
+    convolutions of two groups compute is in neither kind: their shuffles and the source's latencies stand for them.
 
     Args:
         source: table of a board.
