@@ -71,7 +71,7 @@ def fake(board, tmp_path):
 
 def later(action):
     """Do it in a moment, beside the test."""
-    timer = threading.Timer(0.5, action)
+    timer = threading.Timer(1.0, action)
     timer.start()
     return timer
 
@@ -248,7 +248,7 @@ def test_a_reboot_in_the_middle_of_a_measurement(board):
     with device_on(board, ENDLESS) as device:
         device.describe()
         timer = later(board.stop)
-        with pytest.raises(BoardUnreachableError, match="connection to .* was lost"):
+        with pytest.raises(BoardUnreachableError, match="connection to .* (was lost|failed)"):
             device.measure(micro_model("skip"))
         timer.join()
         with pytest.raises(BoardUnreachableError, match="refuses the connection"):
@@ -262,7 +262,7 @@ def test_a_dead_network_in_the_middle_of_a_measurement(board, proxy):
         device.describe()
         began = time.monotonic()
         timer = later(proxy.cut)
-        with pytest.raises(BoardUnreachableError, match="connection to .* was lost"):
+        with pytest.raises(BoardUnreachableError, match="connection to .* (was lost|failed)"):
             device.measure(micro_model("skip"))
         timer.join()
         assert time.monotonic() - began < ENDLESS.timeout_seconds / 3
