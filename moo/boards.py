@@ -72,6 +72,34 @@ def open_boards(
     return Boards(tuple(devices), boards[0])
 
 
+def open_for_profile(
+    names: Sequence[str], settings: MeasureSettings, *, meter: str = "none"
+) -> list[tuple[str, Device]]:
+    """Boards by name that are to be profiled; they may differ.
+
+    Raises:
+        ValueError: if a name is unknown or given twice, is that of a table, or a board does not answer.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"each `--device` must be given once, but got {', '.join(names)}.")
+    for name in names:
+        if is_table(name):
+            raise ValueError(
+                f"a board must be there to be profiled, but {name!r} is a table already: give it to "
+                "pareto_search.py by --device."
+            )
+    opened: list[tuple[str, Device]] = []
+    try:
+        for name in names:
+            opened.append((name, open_device(name, settings, meter=meter)))
+            _described(*opened[-1])
+    except BaseException:
+        for _, device in opened:
+            device.close()
+        raise
+    return opened
+
+
 def is_table(name: str) -> bool:
     """Whether a `--device` names a table of costs instead of a board."""
     return name == BUILT_IN or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES

@@ -14,6 +14,7 @@ import numpy as np
 
 from devices.cost_model import analytic_cost_table
 from devices.cost_table import CostTable, read_cost_table
+from devices.device import MeasurementError
 from devices.profiling import remembered_profile
 from moo import events
 from moo.archive import Archive
@@ -41,7 +42,7 @@ from search_space.architectures import operator_indices
 
 
 class SearchFailedError(RuntimeError):
-    """A run cannot go on: every evaluation of a generation failed."""
+    """A run cannot go on: the board failed while it was profiled, or every evaluation of a generation failed."""
 
 
 def run_search(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
@@ -56,7 +57,7 @@ def run_search(preparation: Preparation, backend: Backend, listener: events.List
         The archive; its front is measured, if anything is.
 
     Raises:
-        SearchFailedError: if every tuple of a generation failed.
+        SearchFailedError: if the board failed while it was profiled, or every tuple of a generation failed.
     """
     search = _Search(preparation, backend, listener)
     try:
@@ -144,16 +145,25 @@ class _Search:
             return read_cost_table(path)
         table = self._preparation.cost_table
         if table is None and self._preparation.boards.devices:
-            table = remembered_profile(
+            table = self._profiled()
+        if table is None:
+            table = analytic_cost_table(self._space)
+        write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())
+        return table
+
+    def _profiled(self) -> CostTable:
+        try:
+            return remembered_profile(
                 self._preparation.boards.devices[0],
                 self._space,
                 self._config.measure_settings,
                 on_progress=lambda done, total, name: self._tell(events.StageProgress("profiling", done, total, name)),
             ).table
-        if table is None:
-            table = analytic_cost_table(self._space)
-        write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())
-        return table
+        except MeasurementError as error:
+            raise SearchFailedError(
+                f"the board could not be profiled: {error} What was measured is kept: go on with --resume "
+                f"{self._folder.path}."
+            ) from None
 
     def _table_of(self, generation: int) -> CostTable:
         """What a generation is searched with: the run's table, corrected by the networks measured before it.

@@ -7,10 +7,13 @@ Example:
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from rich.console import Console
+from rich.markup import escape
 from tyro.conf import UseAppendAction
 
 from devices.measurement import MeasureSettings, Precision
@@ -63,21 +66,22 @@ def main() -> int:
     config = parse(ProfileConfig)
 
     # Late, so that `--help` and mistakes in the options are answered at once.
-    from contextlib import ExitStack
-
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from devices.device import MeasurementError, open_device
+    from devices.device import MeasurementError
     from moo.board_profiles import profile_boards
+    from moo.boards import open_for_profile
     from search_space.spaces import space_named
 
+    console = Console()
+    if config.list_meters:
+        _print_meters(console)
+        return 0
     space = space_named(config.space)
     settings = MeasureSettings(threads=config.threads, frequency_mhz=config.frequency_mhz, precision=config.precision)
     columns = (TextColumn("{task.fields[board]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console()
     with ExitStack() as stack:
-        devices = [(name, open_device(name, settings)) for name in config.device or ("host",)]
+        devices = open_for_profile(config.device or ("host",), settings, meter=config.meter)
         for _, device in devices:
             stack.callback(device.close)
         progress = Progress(*columns, TextColumn("{task.description}"), console=console, disable=config.quiet)
@@ -110,6 +114,19 @@ def main() -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _print_meters(console: Console) -> None:
+    from rich.table import Table
+
+    from devices.meters.catalogue import available_meters
+
+    table = Table(box=None, padding=(0, 2))
+    for column in ("meter", "here", "why"):
+        table.add_column(column)
+    for meter in available_meters():
+        table.add_row(meter.name, "[green]yes[/]" if meter.available else "no", escape(meter.reason))
+    console.print(table)
 
 
 if __name__ == "__main__":
