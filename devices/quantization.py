@@ -35,7 +35,8 @@ def quantized(model: bytes, calibration: Images | None = None) -> bytes:
         ValueError: if the model cannot be read, or the images do not have the shape of its input.
     """
     try:
-        (value,) = onnx.load_from_string(model).graph.input
+        graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
+        (value,) = graph.graph.input
     except Exception as error:
         raise ValueError(f"a model to quantise must be ONNX with one input, but this is not: {error}.") from error
     shape = tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim[1:])
@@ -43,10 +44,12 @@ def quantized(model: bytes, calibration: Images | None = None) -> bytes:
         calibration = np.random.default_rng(0).standard_normal((CALIBRATION_SAMPLES, *shape), dtype=np.float32)
     if calibration.shape[1:] != shape or not len(calibration):
         raise ValueError(f"images to calibrate with must have the shape (S, {shape}), but got {calibration.shape}.")
+    # Convolutions and normalisations are one already, which is what the quantiser would ask for.
+    graph.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     with tempfile.TemporaryDirectory(prefix="pi-pareto-nas-int8-") as folder:
         path = Path(folder) / "int8.onnx"
         quantize_static(
-            onnx.load_from_string(model),
+            graph,
             str(path),
             _Reader(value.name, calibration),
             quant_format=QuantFormat.QDQ,
