@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def profile_boards(
     fresh: bool = False,
     on_progress: Callable[[str, int, int, str], None] = lambda device, done, total, name: None,
 ) -> list[BoardProfile]:
-    """Profile boards at the same time, and write the table and the picture of each.
+    """Profile boards at the same time, and write the table and the picture of each; Ctrl-C ends after a measurement.
 
     Args:
         devices: names and boards.
@@ -65,10 +66,16 @@ def profile_boards(
 
     Raises:
         ValueError: as `devices.profiling.profile`.
-        MeasurementError: if a board fails; what was measured until then is kept.
+        MeasurementError: if a board fails; what was measured until then is kept, and the others' profiles are written.
     """
+    stopped = threading.Event()
 
     def one(name: str, device: Device) -> Profile:
+        def tell(done: int, total: int, what: str) -> None:
+            if stopped.is_set():
+                raise CancelledError
+            on_progress(name, done, total, what)
+
         return remembered_profile(
             device,
             space,
@@ -76,14 +83,21 @@ def profile_boards(
             fresh=fresh,
             networks=networks,
             seed=seed,
-            on_progress=lambda done, total, what: on_progress(name, done, total, what),
+            on_progress=tell,
         )
 
     with ThreadPoolExecutor(max_workers=len(devices)) as threads:
         tasks = [threads.submit(one, name, device) for name, device in devices]
-        wait(tasks, return_when=FIRST_EXCEPTION)
-        profiles = [task.result() for task in tasks]
-    return [_written(name, profile, space, out) for (name, _), profile in zip(devices, profiles, strict=True)]
+        try:
+            wait(tasks)
+        finally:
+            stopped.set()
+    names = [name for name, _ in devices]
+    ended = zip(names, tasks, strict=True)
+    profiles = [_written(name, task.result(), space, out) for name, task in ended if task.exception() is None]
+    for task in tasks:
+        task.result()
+    return profiles
 
 
 def _written(device: str, profile: Profile, space: FBNetSpace, out: Path | None) -> BoardProfile:

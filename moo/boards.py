@@ -66,6 +66,7 @@ def open_boards(
             return Boards()
         boards = [_described(name, device) for name, device in zip(names, devices, strict=True)]
         _check_equal(boards)
+        _check_apart(boards, devices)
     except BaseException:
         Boards(tuple(devices)).close()
         raise
@@ -142,6 +143,15 @@ def _described(name: str, device: Device) -> Board:
         return device.describe()
     except MeasurementError as error:
         raise ValueError(f"`--device` must name a board that answers, but {name!r} does not: {error}") from None
+
+
+def _check_apart(boards: Sequence[Board], devices: Sequence[Device]) -> None:
+    for board, device in zip(boards, devices, strict=True):
+        if len(devices) > 1 and device.shares_host:
+            raise ValueError(
+                f"several `--device` must be boards of their own, but {board.label} shares this machine's cores with "
+                "the search: leave it away."
+            )
 
 
 def _check_equal(boards: Sequence[Board]) -> None:

@@ -111,17 +111,15 @@ class FrontMeasuring:
 
     def collect(self) -> bool:
         """Keep what boards of their own have measured meanwhile; returns whether there was anything."""
-        reports = [] if self._measurer is None else list(self._measurer.collect())
-        for report in reports:
+        if self._measurer is None:
+            return False
+        done = 0
+        for report in self._measurer.collect():
+            done += isinstance(report, Measured)
             self._keep(report)
-        if reports:
+        if done:
             self._correct()
-        return len(reports) > 0
-
-    def close(self) -> None:
-        """Free the boards."""
-        if self._measurer is not None:
-            self._measurer.close()
+        return done > 0
 
     def _unmeasured_front(self) -> list[str]:
         """Networks of the front that were neither measured nor requested."""

@@ -77,7 +77,8 @@ class Measurer:
         self._done: queue.SimpleQueue[Report | Exception] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._busy = 0
-        self._down: dict[str, float] = {}
+        self._down: set[str] = set()
+        self._in_vain_since: float | None = None
         self._closed = False
         names = names or [f"board {number + 1}" for number in range(len(self._devices))]
         self._threads = [
@@ -119,7 +120,8 @@ class Measurer:
         """Measure, or wait for, all that is queued, and yield each as it ends.
 
         Args:
-            patience_seconds: how long to wait while no board answers; what is queued then stays so.
+            patience_seconds: how long to wait while no board answers, in this call and those before it together;
+                what is queued then stays so.
         """
         while True:
             yield from self.collect()
@@ -131,7 +133,7 @@ class Measurer:
             with self._changed:
                 if not self._waiting and not self._busy and self._done.empty():
                     return
-                if self._all_down_for() > patience_seconds and self._done.empty():
+                if self._waited_in_vain() > patience_seconds and self._done.empty():
                     return
                 if self._done.empty():
                     self._changed.wait(timeout=0.2)
@@ -147,11 +149,13 @@ class Measurer:
         for device in self._devices:
             device.close()
 
-    def _all_down_for(self) -> float:
-        """Seconds since the last board went away; 0 while one answers."""
+    def _waited_in_vain(self) -> float:
+        """Seconds since somebody first waited while no board answered; 0 while one answers."""
         if len(self._down) < len(self._threads):
             return 0.0
-        return time.monotonic() - max(self._down.values())
+        if self._in_vain_since is None:
+            self._in_vain_since = time.monotonic()
+        return time.monotonic() - self._in_vain_since
 
     def _work(self, name: str, device: Device) -> None:
         shortest, longest = self._retry_seconds
@@ -189,11 +193,13 @@ class Measurer:
         if not self._closed:
             self._waiting.appendleft(request)
         if name not in self._down:
-            self._down[name] = time.monotonic()
+            self._down.add(name)
             self._done.put(BoardState(name, reason))
 
     def _back(self, name: str) -> None:
-        if self._down.pop(name, None) is not None:
+        self._in_vain_since = None
+        if name in self._down:
+            self._down.remove(name)
             self._done.put(BoardState(name, ""))
 
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from devices.profiling import Profile
-from moo.plot_style import BLUE, COLOUR_MAP, FAINT, GREY, INK, dress, new_figure, plain_log_ticks
-from moo.quantities import percent
+from moo.plot_style import BLUE, COLOUR_MAP, FAINT, GREY, INK, dress, new_figure, plain_log_ticks, spans_widely
+from moo.quantities import cost_label, percent
 from search_space.spaces import FBNetSpace
 
 
@@ -39,18 +39,25 @@ def _predicted_against_measured(axes: Axes, profile: Profile) -> None:
     predicted = profile.predicted_ms_N
     low, high = 0.9 * min(measured.min(), predicted.min()), 1.1 * max(measured.max(), predicted.max())
     ends = np.array([low, high])
-    dress(axes, "latency measured (ms)", "latency predicted (ms)")
+    sources = [measurement.latency_source for measurement in profile.measurements]
+    dress(axes, cost_label("latency of whole networks", "ms", sources), "latency predicted (ms, modelled)")
     axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=FAINT, alpha=0.3, linewidth=0, label="within 10 %")
     axes.plot(ends, ends, color=GREY, linewidth=1)
-    axes.scatter(measured, alone, s=22, color=FAINT, label="sum of operators measured alone (modelled)")
+    axes.scatter(measured, alone, s=22, color=FAINT, label="operators alone, added up")
     axes.scatter(
         measured, predicted, s=26, color=BLUE, edgecolor="white", linewidth=0.5, label="calibrated, network left out"
     )
     values = [*measured, *predicted, *alone]
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(0.95 * min(values), 1.05 * max(values)))
-    plain_log_ticks(axes.xaxis, ends.tolist())
-    plain_log_ticks(axes.yaxis, [min(values), max(values)])
-    axes.legend(loc="upper left", fontsize=8.5, frameon=False)
+    axes.set(xlim=(low, high), ylim=(0.95 * min(values), 1.05 * max(values)))
+    if spans_widely([*values, low, high]):
+        axes.set(xscale="log", yscale="log")
+        plain_log_ticks(axes.xaxis, ends.tolist())
+        plain_log_ticks(axes.yaxis, [min(values), max(values)])
+    # Above the axes: there is no corner that points and band always leave free.
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, fontsize=8.5, frameon=False, columnspacing=1.2,
+        handlelength=1.2, handletextpad=0.5,
+    )  # fmt: skip
 
 
 def _table(axes: Axes, profile: Profile, space: FBNetSpace) -> None:
@@ -62,7 +69,7 @@ def _table(axes: Axes, profile: Profile, space: FBNetSpace) -> None:
     axes.set_ylabel("layer: channels, size of its input", fontsize=10, color=INK)
     if costs_LO.size <= 240:
         middle = (costs_LO.min() + costs_LO.max()) / 2
-        decimals = 3 if costs_LO.max() < 1 else 2
+        decimals = 2 + sum(costs_LO.max() < bound for bound in (1, 0.1, 0.01))
         for (layer, operator), value in np.ndenumerate(costs_LO):
             colour = "white" if value < middle else "black"
             axes.text(operator, layer, f"{value:.{decimals}f}", ha="center", va="center", color=colour, fontsize=6.5)

@@ -1,11 +1,12 @@
 import threading
+from dataclasses import replace
 
 import pytest
 
-from devices.device import MeasurementError
-from devices.measurement import Board
+from devices.device import BoardUnreachableError, MeasurementError
+from devices.measurement import Board, Conditions
 from devices.replay import ReplayDevice
-from moo.measuring import ATTEMPTS, Measurer, Request, measure
+from moo.measuring import ATTEMPTS, BoardState, Measured, Measurer, Request, measure
 
 PATIENCE = 20
 """Seconds after which a test that waits for a thread is taken to hang."""
@@ -206,3 +207,187 @@ def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang():
     waiter.join(PATIENCE)
     assert errors == ["no such weight"]
     measurer.close()
+
+
+def throttled(measurement):
+    return replace(measurement, after=Conditions(throttled=0b100), reliable=False)
+
+
+def test_a_measurement_that_throttled_is_repeated_and_the_fine_one_kept_though_it_is_slower(measurement_of):
+    device = ScriptedDevice([throttled(measurement_of(1.0)), measurement_of(2.0)])
+    measured = measure(device, request_of("a"))
+    assert (measured.measurement, measured.reason) == (measurement_of(2.0), "")
+
+
+def test_measurements_that_all_throttled_are_not_used_and_the_reason_says_so(measurement_of):
+    device = ScriptedDevice([throttled(measurement_of(1.0))] * ATTEMPTS)
+    measured = measure(device, request_of("a"))
+    assert measured.measurement is None
+    assert measured.reason == "the board throttled during every attempt: cool it, or give it a stronger supply."
+    assert len(device.models) == ATTEMPTS
+
+
+def test_a_board_that_does_not_answer_is_not_asked_again_at_once():
+    device = ScriptedDevice([BoardUnreachableError("no route")] * ATTEMPTS)
+    with pytest.raises(BoardUnreachableError, match="no route"):
+        measure(device, request_of("a"))
+    assert len(device.models) == 1
+
+
+class AwayDevice(ReplayDevice):
+    """A board of its own that is away until told to be back, and counts how often it was asked."""
+
+    def __init__(self, away=True):
+        super().__init__(lambda model: float(len(model)))
+        self.away = away
+        self.asked = threading.Semaphore(0)
+        self.models = []
+        self.closed = False
+
+    def measure(self, model):
+        self.asked.release()
+        if self.away:
+            raise BoardUnreachableError("no route to host")
+        self.models.append(model)
+        return super().measure(model)
+
+    def wait_until_asked(self, times=1):
+        for _ in range(times):
+            assert self.asked.acquire(timeout=PATIENCE)
+
+    def close(self):
+        self.closed = True
+
+
+def measurer_of(*devices, names=None):
+    return Measurer(devices, names=names, retry_seconds=(0.01, 0.02))
+
+
+def test_several_boards_share_one_queue():
+    devices = [GatedDevice() for _ in range(3)]
+    measurer = Measurer(devices)
+    for number in range(5):
+        measurer.request(request_of("a" * (number + 1)))
+    for device in devices:
+        device.wait_until_busy()
+    assert measurer.waiting == 5
+    assert not measurer.shares_host
+    devices[1].gate.release(3)
+    devices[1].wait_until_busy()
+    devices[1].wait_until_busy()
+    assert [len(device.begun) for device in devices] == [1, 3, 1]
+    devices[0].gate.release()
+    devices[2].gate.release()
+    assert sorted(report.architecture_id for report in measurer.drain()) == ["a" * (number + 1) for number in range(5)]
+    measurer.close()
+    assert all(device.closed.is_set() for device in devices)
+
+
+def test_a_board_that_comes_back_measures_what_waited_and_reports_each_once():
+    device = AwayDevice()
+    measurer = measurer_of(device, names=["ssh://pi@one"])
+    for name in ("a", "bb", "ccc"):
+        measurer.request(request_of(name))
+    device.wait_until_asked(4)
+    assert list(measurer.collect()) == [BoardState("ssh://pi@one", "no route to host")]
+    assert measurer.waiting == 3
+    device.away = False
+    first, *measured = measurer.drain(PATIENCE)
+    assert first == BoardState("ssh://pi@one", "")
+    assert [(item.architecture_id, item.measurement.latency_ms) for item in measured] == [
+        ("a", 1.0), ("bb", 2.0), ("ccc", 3.0),
+    ]  # fmt: skip
+    assert measurer.waiting == 0
+    measurer.close()
+
+
+def test_what_a_board_left_is_measured_by_another():
+    gone, there = AwayDevice(), AwayDevice(away=False)
+    measurer = measurer_of(gone, there, names=["gone", "there"])
+    for number in range(20):
+        measurer.request(request_of("a" * (number + 1)))
+    reports = list(measurer.drain(0.0))
+    assert sorted(len(item.architecture_id) for item in reports if isinstance(item, Measured)) == list(range(1, 21))
+    assert all(item == BoardState("gone", "no route to host") for item in reports if isinstance(item, BoardState))
+    measurer.close()
+
+
+def test_draining_gives_up_after_its_patience_and_keeps_what_waits():
+    devices = [AwayDevice(), AwayDevice()]
+    measurer = measurer_of(*devices)
+    for name in ("a", "bb", "ccc"):
+        measurer.request(request_of(name))
+    reports = list(measurer.drain(0.05))
+    assert sorted(report.device for report in reports) == ["board 1", "board 2"]
+    assert measurer.waiting == 3
+    for device in devices:
+        device.away = False
+    measured = [item.architecture_id for item in measurer.drain(PATIENCE) if isinstance(item, Measured)]
+    assert sorted(measured) == ["a", "bb", "ccc"]
+    measurer.close()
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        self.seconds += 1.0
+        return self.seconds
+
+
+def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch):
+    """A board that was away for long before is waited for all the same; it is not waited for again and again."""
+    clock = Clock()
+    monkeypatch.setattr("moo.measuring.time", clock)
+    device = AwayDevice()
+    measurer = measurer_of(device)
+    measurer.request(request_of("a"))
+    device.wait_until_asked(2)
+    clock.seconds += 1000
+    waited_from = clock.seconds
+    assert list(measurer.drain(5)) == [BoardState("board 1", "no route to host")]
+    assert clock.seconds - waited_from > 5
+    waited_from = clock.seconds
+    assert list(measurer.drain(5)) == []
+    assert clock.seconds - waited_from < 5
+    device.away = False
+    assert len(list(measurer.drain(float("inf")))) == 2
+    device.away = True
+    measurer.request(request_of("b"))
+    waited_from = clock.seconds
+    assert list(measurer.drain(5)) == [BoardState("board 1", "no route to host")]
+    assert clock.seconds - waited_from > 5
+    measurer.close()
+
+
+def test_closing_while_a_board_is_away_does_not_wait_for_it():
+    device = AwayDevice()
+    measurer = Measurer([device], retry_seconds=(3600.0, 3600.0))
+    measurer.request(request_of("a"))
+    device.wait_until_asked()
+    closer = threading.Thread(target=measurer.close)
+    closer.start()
+    closer.join(4)
+    assert not closer.is_alive()
+    assert device.closed
+    assert measurer.waiting == 0
+    assert "measurer" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_pauses_before_a_board_is_asked_again_grow_to_their_longest(monkeypatch):
+    device, pauses = AwayDevice(), []
+    original = threading.Condition.wait_for
+
+    def wait_for(self, predicate, timeout=None):
+        pauses.append(timeout)
+        return original(self, predicate, 0 if timeout else timeout)
+
+    measurer = Measurer([device], retry_seconds=(1.0, 5.0))
+    monkeypatch.setattr(threading.Condition, "wait_for", wait_for)
+    measurer.request(request_of("a"))
+    device.wait_until_asked(6)
+    measurer.close()
+    assert pauses[:5] == [1.0, 2.0, 4.0, 5.0, 5.0]
