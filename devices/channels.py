@@ -55,19 +55,20 @@ class Channel(ABC):
             self._write(json.dumps({"id": self._next_id, **request}).encode() + b"\n")
         except OSError:
             raise self._crashed() from None
-        while True:
+        while (rest_seconds := deadline - time.monotonic()) > 0:
             try:
-                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self._lines.get(timeout=rest_seconds)
             except queue.Empty:
-                raise MeasurementError(
-                    f"the agent must answer within {timeout_seconds:g} s, but did not: raise `timeout_seconds`, "
-                    f"or take a smaller network.{quoted(self._last_words())}"
-                ) from None
+                break
             if line is None:
                 raise self._crashed()
             reply = _parsed(line)
             if reply.get("id") == self._next_id:
                 return reply
+        raise MeasurementError(
+            f"the agent must answer within {timeout_seconds:g} s, but did not: raise `timeout_seconds`, or take a "
+            f"smaller network.{quoted(self._last_words())}"
+        )
 
 
 def quoted(last_words: str) -> str:

@@ -61,6 +61,11 @@ def test_an_unknown_source_is_refused():
         ({"min_seconds": -0.1}, "`min_seconds >= 0` must hold"),
         ({"min_seconds": float("nan")}, "`min_seconds >= 0` must hold"),
         ({"timeout_seconds": 0.3}, "`timeout_seconds > min_seconds` must hold"),
+        ({"metered_seconds": 0.0}, "`metered_seconds > 0` must hold"),
+        ({"max_temperature_c": 0.0}, "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold"),
+        ({"cooldown_seconds": -1.0}, "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold"),
+        ({"frequency_mhz": 0}, "`frequency_mhz` must be above 0 MHz"),
+        ({"precision": "int4"}, "`precision` must be one of fp32, int8, but got 'int4'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, rule):

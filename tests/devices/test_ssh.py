@@ -16,7 +16,6 @@ from devices.device import BoardRefusedError, BoardUnreachableError, Measurement
 from devices.measurement import MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx
 from devices.ssh import AGENT_PATH, SILENCE_SECONDS, SshDevice
-from devices.ssh_address import BoardAddress
 from search_space.spaces import space_named
 
 QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
@@ -412,46 +411,6 @@ def test_an_ordinary_users_hanging_agent_is_signalled(ordinary_board, tmp_path):
             device.measure(b"hang")
         assert first not in board.agents()
         assert device.measure(b"").latency_ms == 2.0
-
-
-# Addresses
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("ssh://pi@raspberrypi.local", BoardAddress("pi", "raspberrypi.local")),
-        ("ssh://pi@192.168.1.20:2222/", BoardAddress("pi", "192.168.1.20", 2222)),
-        ("ssh://pi@[fe80::1]:23", BoardAddress("pi", "fe80::1", 23)),
-    ],
-)
-def test_addresses(text, address):
-    assert BoardAddress.parse(text) == address
-    assert BoardAddress.parse(str(address)) == address
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "ssh://",
-        "ssh://host",
-        "ssh://@host",
-        "ssh://pi@",
-        "ssh://pi@host:port",
-        "ssh://pi@host:0",
-        "ssh://pi@host:70000",
-        "ssh://pi@host/folder",
-        "ssh://pi@host?query",
-        "http://pi@host",
-        "pi@host",
-        "ssh://-oProxy@host",
-        "ssh://[pi@host",
-    ],
-)
-def test_a_bad_address_is_refused_in_one_line(text):
-    with pytest.raises(ValueError, match="must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got") as error:
-        BoardAddress.parse(text)
-    assert "\n" not in str(error.value)
 
 
 def test_the_folder_may_be_anywhere(board, tmp_path):
