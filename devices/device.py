@@ -18,7 +18,7 @@ class BoardUnreachableError(MeasurementError):
 
 
 class BoardRefusedError(BoardUnreachableError):
-    """The board answers, but not to us: its or our key is not known, or it is not set up. A person has to act."""
+    """The board answers, but a key is not known, it is not set up, or its disk is full. A person has to act."""
 
 
 class Device(Protocol):

@@ -65,6 +65,7 @@ class SshLink:
         self._agent = agent
         self._connection: SshConnection | None = None
         self._accepted = False
+        self._cleaned = False
 
     def start(self) -> Channel:
         """A running agent, which is uploaded first.
@@ -89,7 +90,7 @@ class SshLink:
 
         Raises:
             BoardUnreachableError: if the connection fails.
-            MeasurementError: if the board cannot take the files.
+            BoardRefusedError: if the board cannot take the files.
         """
         connection = self._connected()
         folder = self._options.folder / "meters"
@@ -107,12 +108,19 @@ class SshLink:
 
         Raises:
             BoardUnreachableError: if the connection fails.
-            MeasurementError: if the board cannot take it.
+            BoardRefusedError: if the board cannot take it.
         """
         connection = self._connected()
         path = self._options.folder / "models" / f"{hashlib.sha256(model).hexdigest()}.onnx"
         try:
+            if not self._cleaned:
+                # What a lost connection left: while our agent runs, no other client measures here.
+                for old in connection.files(path.parent):
+                    connection.remove(old)
+                self._cleaned = True
             connection.put(path, model)
+        except BoardRefusedError:
+            raise
         except BoardUnreachableError:
             self._drop()
             raise
@@ -130,15 +138,8 @@ class SshLink:
             self._drop()
         if self._connection is None:
             self._connection = SshConnection(self._address, self._options, accepted_before=self._accepted)
-            self._accepted = True
-            self._clean()
+            self._accepted, self._cleaned = True, False
         return self._connection
-
-    def _clean(self) -> None:
-        """Remove what a lost connection left: only one client measures on a board at a time."""
-        assert self._connection is not None
-        for path in self._connection.files(self._options.folder / "models"):
-            self._connection.remove(path)
 
     def _drop(self) -> None:
         if self._connection is not None:

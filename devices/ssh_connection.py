@@ -117,7 +117,7 @@ class SshConnection:
 
         Raises:
             BoardUnreachableError: if the connection fails, or the time is over.
-            MeasurementError: if the board cannot write it: a full disk, or a folder that is not ours.
+            BoardRefusedError: if the board cannot write it: a full disk, or a folder that is not ours.
         """
         try:
             self.run(self._put(path, content), timeout_seconds)
@@ -194,16 +194,16 @@ class SshConnection:
                 await self._sftp.remove(part)
             raise
 
-    def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> MeasurementError:
+    def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> BoardRefusedError:
         """Why a file could not be written: the protocol has no word for a full disk."""
         with contextlib.suppress(asyncssh.SFTPError):
             free = self.run(self._sftp.statvfs(str(path.parent)), CONNECT_SECONDS)
             if (free.bavail or 0) * (free.frsize or 0) < len(content):
-                return MeasurementError(
+                return BoardRefusedError(
                     f"the disk of {self.address} is full: {path} needs {len(content):,} bytes, but "
                     f"{(free.bavail or 0) * (free.frsize or 0):,} are free. Make room on the board."
                 )
-        return MeasurementError(f"{path} could not be written on {self.address}: {_reason(error)}.")
+        return BoardRefusedError(f"{path} could not be written on {self.address}: {_reason(error)}.")
 
     def _stop_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
