@@ -19,6 +19,8 @@ cost_table      latency and energy of every operator at every layer, as JSON
 profiling       the profile of a board: a cost table that predicts whole networks
 operator_costs  a cost table measured on a board, operator by operator
 calibration     corrects a cost table by whole networks measured on the board
+few_shot        adapts another board's table by ten measured networks
+network_features  what a network asks of a board, as numbers
 journal         a board that remembers what it has measured, so that a profile can be resumed
 metering        what a device asks of an energy meter
 sampled_meter   energy from a meter that samples power: `open_meter`

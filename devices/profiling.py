@@ -1,27 +1,34 @@
 """The profile of a board: a cost table that predicts whole networks. Start with `profile`.
 
 Every operator is measured on its own (`devices.operator_costs`), then random whole networks, which correct the table
-(`devices.calibration`).
+(`devices.calibration`). With the table of another board, a few whole networks are enough (`few_shot_profile`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from devices.calibration import calibrated
+from devices.calibration import calibrated, table_error
 from devices.cost_table import CostTable
 from devices.device import Device, MeasurementError
+from devices.few_shot import FewShotPredictor, choose_networks
 from devices.journal import JournaledDevice, profile_path
 from devices.measurement import Measurement, MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx
-from devices.operator_costs import operator_wise_table
+from devices.operator_costs import PASSES, operator_wise_table
 from search_space.spaces import FBNetSpace
 
 Progress = Callable[[int, int, str], None]
+
+FEW = 10
+"""Networks that the table of another board is adapted by."""
+CANDIDATES = 1000
+"""Random networks that these are chosen from."""
 
 ATTEMPTS = 3
 """Measurements of a network until one is reliable."""
@@ -34,13 +41,22 @@ class Profile:
     table: CostTable
     """Calibrated; its `error` is that of predicting each network from all the others."""
     operator_wise: CostTable
-    """The table before calibration."""
+    """The table before calibration; for a few-shot profile, that of the other board."""
     networks_NL: npt.NDArray[np.intp]
     """Operator indices of the networks measured whole."""
     measurements: tuple[Measurement, ...]
     """Of these networks, length N."""
     predicted_ms_N: npt.NDArray[np.float64]
     """Latency of each network as predicted from all the others."""
+
+
+class Profiler(Protocol):
+    """A way to profile a board."""
+
+    def __call__(
+        self, device: Device, space: FBNetSpace, *, networks: int | None, seed: int, on_progress: Progress
+    ) -> Profile:
+        """See `profile`."""
 
 
 def profile(
@@ -56,7 +72,7 @@ def profile(
     Args:
         device: the board.
         space: the search space.
-        networks: number of whole networks; by default three for each layer, and at least 30.
+        networks: number of whole networks; by default six for each layer.
         seed: chooses the networks.
         on_progress: called after each measurement with the number done, the number of all, and a name.
 
@@ -64,7 +80,7 @@ def profile(
         ValueError: if `networks` is below 1.
         MeasurementError: if the board fails, or throttled at every measurement of something.
     """
-    count = max(30, 3 * space.num_layers) if networks is None else networks
+    count = 6 * space.num_layers if networks is None else networks
     if count < 1:
         raise ValueError(f"`networks >= 1` must hold, but got {networks}.")
     blocks = 0
@@ -72,18 +88,75 @@ def profile(
     def on_block(done: int, total: int, name: str) -> None:
         nonlocal blocks
         blocks = total
-        on_progress(done, total + count, name)
+        on_progress(done, total + PASSES * count, name)
 
     table = operator_wise_table(device, space, on_progress=on_block)
     networks_NL = random_networks(space, count, seed)
-    measured = []
-    for number, indices in enumerate(networks_NL.tolist()):
-        measured.append(measured_network(device, space, indices))
-        on_progress(blocks + number + 1, blocks + count, f"network {number + 1}")
+    measured = _measured_networks(
+        device, space, networks_NL, lambda done, total, name: on_progress(blocks + done, blocks + total, name)
+    )
     latency_ms = [measurement.latency_ms for measurement in measured]
     energy_mj = [measurement.energy_mj for measurement in measured]
     calibration = calibrated(table, space, networks_NL.tolist(), latency_ms, energy_mj)
     return Profile(calibration.table, table, networks_NL, tuple(measured), calibration.left_out_ms_N)
+
+
+def few_shot_profile(
+    device: Device,
+    space: FBNetSpace,
+    *,
+    source: CostTable,
+    networks: int | None = None,
+    seed: int = 0,
+    on_progress: Progress = lambda done, total, name: None,
+) -> Profile:
+    """Adapt the table of another board by a few whole networks measured on this one (`devices.few_shot`).
+
+    Args:
+        device: the board.
+        space: the search space.
+        source: the other board's table.
+        networks: number of whole networks, by default 10; they are chosen without a look at any latency.
+        seed: draws the 1,000 networks that they are chosen from.
+        on_progress: as for `profile`.
+
+    Returns:
+        A profile whose `operator_wise` table is the other board's.
+
+    Raises:
+        ValueError: if `networks` is below 3, or the table is for another space.
+        MeasurementError: if the board fails, or throttled at every measurement of a network.
+    """
+    count = FEW if networks is None else networks
+    if count < 3:
+        raise ValueError(f"`networks >= 3` must hold, but got {networks}.")
+    pool_NL = random_networks(space, CANDIDATES, seed)
+    networks_NL = pool_NL[choose_networks(source, space, pool_NL.tolist(), count)]
+    measured = _measured_networks(device, space, networks_NL, on_progress)
+    latency_ms = np.array([measurement.latency_ms for measurement in measured])
+
+    def fitted(kept: list[int]) -> FewShotPredictor:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(8,)))
+        return FewShotPredictor.fit(source, space, networks_NL[kept].tolist(), latency_ms[kept].tolist(), rng=rng)
+
+    everything = list(range(count))
+    predicted_N = np.zeros(count)
+    for left_out in everything:
+        predictor = fitted([number for number in everything if number != left_out])
+        predicted_N[left_out] = predictor.predict([networks_NL[left_out].tolist()])[0][0]
+    board, sample = device.describe(), measured[0]
+    power_w = float(np.mean([measurement.energy_mj / measurement.latency_ms for measurement in measured]))
+    table = fitted(everything).adapted_table(
+        board=board.label, runtime=board.runtime, threads=board.threads, power_w=power_w
+    )
+    table = replace(
+        table,
+        error=table_error(predicted_N, latency_ms),
+        date=sample.date,
+        frequency_mhz=board.frequency_mhz,
+        precision=board.precision,
+    )
+    return Profile(table, source, networks_NL, tuple(measured), predicted_N)
 
 
 def remembered_profile(
@@ -91,6 +164,7 @@ def remembered_profile(
     space: FBNetSpace,
     settings: MeasureSettings,
     *,
+    method: Profiler = profile,
     fresh: bool = False,
     networks: int | None = None,
     seed: int = 0,
@@ -102,20 +176,21 @@ def remembered_profile(
         device: the board.
         space: the search space.
         settings: those that the device measures with.
+        method: `profile`, or `few_shot_profile` with its source.
         fresh: whether to forget what was measured before.
         networks: as for `profile`.
         seed: as for `profile`.
         on_progress: as for `profile`.
 
     Raises:
-        ValueError: as `profile`.
-        MeasurementError: as `profile`; what was measured until then is kept.
+        ValueError: as the method.
+        MeasurementError: as the method; what was measured until then is kept.
     """
     path = profile_path(device.describe(), space, settings)
     if fresh:
         path.unlink(missing_ok=True)
     journal = JournaledDevice(device, path)
-    return profile(journal, space, networks=networks, seed=seed, on_progress=on_progress)
+    return method(journal, space, networks=networks, seed=seed, on_progress=on_progress)
 
 
 def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.intp]:
@@ -131,6 +206,21 @@ def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.
         probs = np.full(operators, 1 / operators) if number % 2 else rng.dirichlet(np.ones(operators))
         rows.append(rng.choice(operators, size=space.num_layers, p=probs))
     return np.array(rows, np.intp)
+
+
+def _measured_networks(
+    device: Device, space: FBNetSpace, networks_NL: npt.NDArray[np.intp], on_progress: Progress
+) -> list[Measurement]:
+    """The quickest measurement of each network, in passes over all of them."""
+    best: dict[int, Measurement] = {}
+    count = len(networks_NL)
+    for done in range(PASSES * count):
+        number = done % count
+        measurement = measured_network(device, space, networks_NL[number].tolist())
+        if number not in best or measurement.latency_ms < best[number].latency_ms:
+            best[number] = measurement
+        on_progress(done + 1, PASSES * count, f"network {number + 1}")
+    return [best[number] for number in range(count)]
 
 
 def measured_network(device: Device, space: FBNetSpace, indices: list[int]) -> Measurement:

@@ -22,6 +22,6 @@ search_plots  pictures of the search: coefficients, hypervolume, theta
 architecture_plot  the front's architectures, layer by layer
 plot_style, plot_labels, quantities  looks, labels that do not overlap, numbers with units and sources
 report        report.md
-board_profiles, profile_plot  profiles of boards as files, and their picture
+board_profiles, profile_config, profile_plot  profiles of boards as files, and their picture
 tensorboard   the run as TensorBoard events
 """

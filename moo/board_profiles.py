@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devices.device import Device
 from devices.measurement import MeasureSettings
-from devices.profiling import Profile, remembered_profile
+from devices.profiling import Profile, Profiler, profile, remembered_profile
 from moo.profile_plot import profile_figure
 from moo.quantities import percent
 from moo.run_folder import write_atomically
@@ -46,6 +46,7 @@ def profile_boards(
     space: FBNetSpace,
     settings: MeasureSettings,
     *,
+    method: Profiler = profile,
     out: Path | None = None,
     networks: int | None = None,
     seed: int = 0,
@@ -58,6 +59,7 @@ def profile_boards(
         devices: names and boards.
         space: the search space.
         settings: those that the boards measure with.
+        method: as for `devices.profiling.remembered_profile`.
         out: a .json file for one board, a folder for several; by default `profiles/`.
         networks: whole networks measured on each board.
         seed: chooses these networks.
@@ -80,6 +82,7 @@ def profile_boards(
             device,
             space,
             settings,
+            method=method,
             fresh=fresh,
             networks=networks,
             seed=seed,

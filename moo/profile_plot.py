@@ -43,7 +43,9 @@ def _predicted_against_measured(axes: Axes, profile: Profile) -> None:
     dress(axes, cost_label("latency of whole networks", "ms", sources), "latency predicted (ms, modelled)")
     axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=FAINT, alpha=0.3, linewidth=0, label="within 10 %")
     axes.plot(ends, ends, color=GREY, linewidth=1)
-    axes.scatter(measured, alone, s=22, color=FAINT, label="operators alone, added up")
+    same_board = profile.operator_wise.board == profile.table.board
+    before = "operators alone, added up" if same_board else f"table of {profile.operator_wise.board}"
+    axes.scatter(measured, alone, s=22, color=FAINT, label=before)
     axes.scatter(
         measured, predicted, s=26, color=BLUE, edgecolor="white", linewidth=0.5, label="calibrated, network left out"
     )

@@ -9,7 +9,14 @@ from devices.device import MeasurementError
 from devices.journal import profile_path
 from devices.measurement import Conditions, MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx
-from devices.profiling import ATTEMPTS, measured_network, profile, random_networks, remembered_profile
+from devices.profiling import (
+    ATTEMPTS,
+    few_shot_profile,
+    measured_network,
+    profile,
+    random_networks,
+    remembered_profile,
+)
 from devices.replay import ReplayDevice
 from search_space.spaces import space_named
 
@@ -39,7 +46,7 @@ def test_calibration_mends_what_operators_alone_do_not_show():
     assert errors(found.operator_wise).mean_relative > 0.15
     assert errors(found.table).mean_relative < 0.03
     assert found.table.error.mean_relative < 0.05
-    assert len(found.measurements) == len(found.networks_NL) == len(found.predicted_ms_N) == 30
+    assert len(found.measurements) == len(found.networks_NL) == len(found.predicted_ms_N) == 48
 
 
 def test_progress_ends_at_its_total():
@@ -78,9 +85,9 @@ def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(tmp_path, 
     assert len(calls) == measured
     np.testing.assert_array_equal(first.table.latency_ms, second.table.latency_ms)
     remembered_profile(ReplayDevice(counted), SPACE, MeasureSettings(), networks=7)
-    assert len(calls) == measured + 2
+    assert len(calls) == measured + 4
     remembered_profile(ReplayDevice(counted), SPACE, MeasureSettings(), networks=5, fresh=True)
-    assert len(calls) == 2 * measured + 2
+    assert len(calls) == 2 * measured + 4
     assert profile_path(ReplayDevice(counted).describe(), SPACE, MeasureSettings()).is_file()
 
 
@@ -107,3 +114,15 @@ def test_a_throttled_measurement_is_repeated_and_never_used():
         measured_network(Throttling([True] * ATTEMPTS), SPACE, [0] * 8)
     with pytest.raises(MeasurementError, match="throttled at every measurement of 'stem'"):
         profile(Throttling([True] * 1000), SPACE)
+
+
+def test_a_few_networks_adapt_the_table_of_another_board():
+    source = profile(ReplayDevice(lambda model: 3 * latency_ms(model) ** 0.9), SPACE).operator_wise
+    found = few_shot_profile(ReplayDevice(latency_ms), SPACE, source=source)
+    assert errors(source).mean_relative > 0.5
+    assert errors(found.table).mean_relative < 0.1
+    assert errors(found.table).spearman > 0.9
+    assert found.table.error.networks == len(found.measurements) == 10
+    assert found.table.latency_source == "modelled"
+    with pytest.raises(ValueError, match="`networks >= 3` must hold, but got 2"):
+        few_shot_profile(ReplayDevice(latency_ms), SPACE, source=source, networks=2)
