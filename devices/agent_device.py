@@ -117,11 +117,17 @@ class AgentDevice:
         return time_from_reply(self._request({"command": "clock"}))
 
     def close(self) -> None:
-        """Close the meter, end the agent, close the link; closing twice does no harm."""
+        """End the agent, close meter and link; closing twice does no harm.
+
+        A measurement in another thread fails.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.end()
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
             # A meter may hang on the board: it is read through the link.
             if self._meter is not None:
                 self._meter.close()

@@ -102,7 +102,7 @@ def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer():
         measurement = device.measure(b"")
     assert (measurement.energy_mj, measurement.energy_source, measurement.meter) == (3.5, "measured", "fake")
     expected = ["start", "describe", "put", "begin", "measure", (7.0, 10.0, 1500), "remove"]
-    assert told(link) == [*expected, "close meter", "end", "close"]
+    assert told(link) == [*expected, "end", "close meter", "close"]
     (measure,) = link.requests("measure")
     assert (measure["min_seconds"], measure["max_runs"], measure["timeout_seconds"]) == (3.0, METERED_RUNS, 63.0)
 

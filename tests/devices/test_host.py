@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -121,6 +122,27 @@ def test_closing_ends_the_agent_and_removes_its_files(fake):
     assert not path.parent.exists()
     with pytest.raises(MeasurementError, match="closed device"):
         fake.describe()
+
+
+def test_closing_does_not_wait_for_a_measurement(tmp_path):
+    agent = tmp_path / "fake_agent.py"
+    agent.write_text(FAKE_AGENT)
+    device = HostDevice(MeasureSettings(timeout_seconds=600.0), agent=agent)
+    device.describe()
+    reasons = []
+
+    def measure():
+        with pytest.raises(MeasurementError) as error:
+            device.measure(b"hang")
+        reasons.append(str(error.value))
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    while not list(Path(device._link._folder.name).glob("*.onnx")):
+        time.sleep(0.01)
+    device.close()
+    thread.join(timeout=20)
+    assert "ended with code -15" in reasons[0]
 
 
 def test_the_agent_is_out_of_reach_of_ctrl_c(fake):
