@@ -51,7 +51,7 @@ def _predicted_against_measured(axes: Axes, profile: Profile) -> None:
     )
     values = [*measured, *predicted, *alone]
     axes.set(xlim=(low, high), ylim=(0.95 * min(values), 1.05 * max(values)))
-    if spans_widely([*values, low, high]):
+    if spans_widely(ends.tolist()):
         axes.set(xscale="log", yscale="log")
         plain_log_ticks(axes.xaxis, ends.tolist())
         plain_log_ticks(axes.yaxis, [min(values), max(values)])

@@ -1,0 +1,184 @@
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from devices.cost_table import read_cost_table
+from devices.meters.spec import METER_NAMES
+from scripts.command_line import run
+from scripts.profile_device import ProfileConfig, main
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "profile_device.py"
+SPACE = """\
+name: small
+input_size: 8
+stem: {channels: 8, stride: 2}
+stages: [{channels: 8, layers: 1, stride: 1}]
+last_channels: 8
+operators: [k3_e1, skip]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where the script is started; it holds a tiny space."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "small.yaml").write_text(SPACE)
+    return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of the script came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def profile_device(folder, monkeypatch, capsys):
+    """Calls the script in this process, as importing all that it needs takes seconds."""
+
+    def call(*options):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(sys, "argv", ["profile_device.py", *options])
+        with pytest.raises(SystemExit) as stop:
+            run(main)
+        return Outcome(stop.value.code, *capsys.readouterr())
+
+    return call
+
+
+def started(folder, *options):
+    """What the script came to in a process of its own."""
+    command = [sys.executable, str(SCRIPT), *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_help_names_all_options(profile_device):
+    result = profile_device("--help")
+    assert result.returncode == 0, result.stderr
+    for field in fields(ProfileConfig):
+        assert f"--{field.name.replace('_', '-')}" in result.stdout
+    for word in ("ssh://user@host[:port]", "docs/meters.md", "docs/search_spaces.md", "profiles/<board>-<space>.json"):
+        assert word in result.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['profile_device.py', '--help']\n"
+        "from scripts.profile_device import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'matplotlib', 'onnx', 'asyncssh', 'scipy', 'datasets'}\n"
+        "print(heavy & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip().endswith("set()")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--space", "fbnet"], "`--space` must be one of"),
+        (["--space", "none.yaml"], "a space file must exist"),
+        (["--device", "toaster"], "`--device` must be one of host, ssh://USER@HOST[:PORT], but got 'toaster'"),
+        (["--device", "pi4"], "'pi4' is a table already: give it to pareto_search.py by --device"),
+        (["--device", "own.json"], "'own.json' is a table already"),
+        (["--device", "host", "--device", "host"], "each `--device` must be given once, but got host, host"),
+        (["--meter", "toaster"], "toaster"),
+        (["--networks", "2"], "`--networks >= 3` must hold, but got 2"),
+        (["--threads", "0"], "`threads` must be a whole number of at least 1, but got 0"),
+        (["--frequency-mhz", "0"], "`frequency_mhz` must be above 0 MHz, but got 0"),
+        (["--out", "tables"], "`--out` must be a .json file for one board, but got 'tables'"),
+        (
+            ["--device", "host", "--device", "ssh://pi@a", "--out", "own.json"],
+            "`--out` must be a folder for several boards, but got 'own.json'",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(profile_device, folder, options, message):
+    result = profile_device(*options)
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert files(folder) == ["small.yaml"]
+
+
+def test_a_space_without_a_supernet_is_refused(profile_device, folder):
+    result = profile_device("--space", "nas-bench-201")
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert files(folder) == ["small.yaml"]
+
+
+def test_meters_are_listed_with_what_is_missing(profile_device, folder):
+    result = profile_device("--list-meters")
+    assert result.returncode == 0, result.stderr
+    lines = dict(line.split()[:2] for line in result.stdout.splitlines() if len(line.split()) > 2)
+    for name in METER_NAMES:
+        assert lines[name] in ("yes", "no")
+    assert files(folder) == ["small.yaml"]
+
+
+def test_a_board_that_does_not_answer_is_one_line(profile_device, folder):
+    result = profile_device("--device", "ssh://nobody@127.0.0.1:1", "--space", "small.yaml", "--meter", "none")
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert "'ssh://nobody@127.0.0.1:1' does not" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert files(folder) == ["small.yaml"]
+
+
+def test_bad_input_is_one_line_for_a_caller(folder):
+    result = started(folder, "--device", "pi4")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: a board must be there to be profiled")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def journal_of(tmp_path):
+    (path,) = (tmp_path / "cache" / "profiles").iterdir()
+    return path.read_text()
+
+
+def test_this_machine_is_profiled_and_the_second_time_read_from_the_cache(profile_device, folder, tmp_path):
+    options = ["--space", "small.yaml", "--networks", "3", "--meter", "none"]
+    first = started(folder, *options)
+    assert first.returncode == 0, first.stderr
+    assert files(folder) == ["profiles/host-small.json", "profiles/host-small.png", "small.yaml"]
+    table = read_cost_table(folder / "profiles/host-small.json")
+    assert (table.space, table.operators, table.error.networks) == ("small", ("k3_e1", "skip"), 3)
+    assert (table.latency_source, table.energy_source) == ("measured", "modelled")
+    assert table.board.startswith("host (")
+    with Image.open(folder / "profiles/host-small.png") as picture:
+        assert picture.format == "PNG"
+    for text in (
+        "host: profiles/host-small.json",
+        "picture: profiles/host-small.png",
+        "3 networks measured whole, each predicted from the others: mean error ",
+        "Search with it: python scripts/pareto_search.py --device host --space small.yaml --cost-table "
+        "profiles/host-small.json",
+    ):
+        assert text in first.stdout
+
+    measured = journal_of(tmp_path)
+    second = profile_device(*options, "--quiet", "--out", "again.json")
+    assert second.returncode == 0, second.stderr
+    assert journal_of(tmp_path) == measured
+    again = json.loads((folder / "again.json").read_text())
+    assert again == json.loads((folder / "profiles/host-small.json").read_text())
+    assert len(second.stdout.splitlines()) == 3
+    assert "connecting" not in second.stdout
