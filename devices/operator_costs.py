@@ -35,6 +35,7 @@ def operator_wise_table(
     device: Device,
     space: FBNetSpace,
     *,
+    passes: int = PASSES,
     on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> CostTable:
     """Measure every operator at every layer, and stem and head.
@@ -45,6 +46,7 @@ def operator_wise_table(
     Args:
         device: the board.
         space: the search space.
+        passes: how often each graph is measured at least.
         on_progress: called after each measurement with the number done, the number of all, and the graph's name.
 
     Returns:
@@ -54,7 +56,7 @@ def operator_wise_table(
         MeasurementError: if the board fails, or throttled at every measurement of a graph.
     """
     graphs = _graphs_to_measure(space)
-    best = _measure_all(device, graphs, on_progress)
+    best = _measure_all(device, graphs, passes, on_progress)
     entries = {
         (layer, operator.name): _entry(best, layer, operator)
         for layer in set(space.layers)
@@ -80,7 +82,7 @@ def operator_wise_table(
         precision=board.precision,
         date=sample.date,
         method="operator-wise: each block between a fixed convolution and pooling, whose own cost is subtracted; "
-        f"5th percentile of single runs, the lower of {PASSES} passes",
+        f"5th percentile of single runs, the lowest of {passes} passes",
     )
 
 
@@ -141,7 +143,7 @@ def _add_entry(builder: GraphBuilder) -> str:
 
 
 def _measure_all(
-    device: Device, graphs: dict[str, Graph], on_progress: Callable[[int, int, str], None]
+    device: Device, graphs: dict[str, Graph], passes: int, on_progress: Callable[[int, int, str], None]
 ) -> dict[str, _Cost]:
     """The quickest measurement of each graph, in passes over all of them.
 
@@ -151,9 +153,9 @@ def _measure_all(
     rng = np.random.default_rng(0)
     models = {name: to_onnx(graph, random_weights(graph, rng)) for name, graph in graphs.items()}
     best: dict[str, Measurement] = {}
-    done, total = 0, PASSES * len(models)
-    for index in range(PASSES + EXTRA_PASSES):
-        again = [name for name in models if index < PASSES or not best[name].reliable]
+    done, total = 0, passes * len(models)
+    for index in range(passes + EXTRA_PASSES):
+        again = [name for name in models if index < passes or not best[name].reliable]
         total = max(total, done + len(again))
         for name in again:
             measurement = device.measure(models[name])

@@ -54,7 +54,7 @@ class Profiler(Protocol):
     """A way to profile a board."""
 
     def __call__(
-        self, device: Device, space: FBNetSpace, *, networks: int | None, seed: int, on_progress: Progress
+        self, device: Device, space: FBNetSpace, *, networks: int | None, seed: int, passes: int, on_progress: Progress
     ) -> Profile:
         """See `profile`."""
 
@@ -65,6 +65,7 @@ def profile(
     *,
     networks: int | None = None,
     seed: int = 0,
+    passes: int = PASSES,
     on_progress: Progress = lambda done, total, name: None,
 ) -> Profile:
     """Measure every operator of a space and some whole networks, and make a cost table of both.
@@ -74,6 +75,7 @@ def profile(
         space: the search space.
         networks: number of whole networks; by default six for each layer.
         seed: chooses the networks.
+        passes: how often everything is measured, with all else in between; the quickest counts.
         on_progress: called after each measurement with the number done, the number of all, and a name.
 
     Raises:
@@ -88,12 +90,12 @@ def profile(
     def on_block(done: int, total: int, name: str) -> None:
         nonlocal blocks
         blocks = total
-        on_progress(done, total + PASSES * count, name)
+        on_progress(done, total + passes * count, name)
 
-    table = operator_wise_table(device, space, on_progress=on_block)
+    table = operator_wise_table(device, space, passes=passes, on_progress=on_block)
     networks_NL = random_networks(space, count, seed)
     measured = _measured_networks(
-        device, space, networks_NL, lambda done, total, name: on_progress(blocks + done, blocks + total, name)
+        device, space, networks_NL, passes, lambda done, total, name: on_progress(blocks + done, blocks + total, name)
     )
     latency_ms = [measurement.latency_ms for measurement in measured]
     energy_mj = [measurement.energy_mj for measurement in measured]
@@ -108,6 +110,7 @@ def few_shot_profile(
     source: CostTable,
     networks: int | None = None,
     seed: int = 0,
+    passes: int = PASSES,
     on_progress: Progress = lambda done, total, name: None,
 ) -> Profile:
     """Adapt the table of another board by a few whole networks measured on this one (`devices.few_shot`).
@@ -118,6 +121,7 @@ def few_shot_profile(
         source: the other board's table.
         networks: number of whole networks, by default 10; they are chosen without a look at any latency.
         seed: draws the 1,000 networks that they are chosen from.
+        passes: as for `profile`.
         on_progress: as for `profile`.
 
     Returns:
@@ -132,7 +136,7 @@ def few_shot_profile(
         raise ValueError(f"`networks >= 3` must hold, but got {networks}.")
     pool_NL = random_networks(space, CANDIDATES, seed)
     networks_NL = pool_NL[choose_networks(source, space, pool_NL.tolist(), count)]
-    measured = _measured_networks(device, space, networks_NL, on_progress)
+    measured = _measured_networks(device, space, networks_NL, passes, on_progress)
     latency_ms = np.array([measurement.latency_ms for measurement in measured])
 
     def fitted(kept: list[int]) -> FewShotPredictor:
@@ -168,6 +172,7 @@ def remembered_profile(
     fresh: bool = False,
     networks: int | None = None,
     seed: int = 0,
+    passes: int = PASSES,
     on_progress: Progress = lambda done, total, name: None,
 ) -> Profile:
     """A profile of which nothing is measured twice: what was measured before, on this board in this way, is read.
@@ -180,6 +185,7 @@ def remembered_profile(
         fresh: whether to forget what was measured before.
         networks: as for `profile`.
         seed: as for `profile`.
+        passes: as for `profile`.
         on_progress: as for `profile`.
 
     Raises:
@@ -190,7 +196,7 @@ def remembered_profile(
     if fresh:
         path.unlink(missing_ok=True)
     journal = JournaledDevice(device, path)
-    return method(journal, space, networks=networks, seed=seed, on_progress=on_progress)
+    return method(journal, space, networks=networks, seed=seed, passes=passes, on_progress=on_progress)
 
 
 def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.intp]:
@@ -209,17 +215,17 @@ def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.
 
 
 def _measured_networks(
-    device: Device, space: FBNetSpace, networks_NL: npt.NDArray[np.intp], on_progress: Progress
+    device: Device, space: FBNetSpace, networks_NL: npt.NDArray[np.intp], passes: int, on_progress: Progress
 ) -> list[Measurement]:
     """The quickest measurement of each network, in passes over all of them."""
     best: dict[int, Measurement] = {}
     count = len(networks_NL)
-    for done in range(PASSES * count):
+    for done in range(passes * count):
         number = done % count
         measurement = measured_network(device, space, networks_NL[number].tolist())
         if number not in best or measurement.latency_ms < best[number].latency_ms:
             best[number] = measurement
-        on_progress(done + 1, PASSES * count, f"network {number + 1}")
+        on_progress(done + 1, passes * count, f"network {number + 1}")
     return [best[number] for number in range(count)]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from devices.device import Device
 from devices.measurement import MeasureSettings
+from devices.operator_costs import PASSES
 from devices.profiling import Profile, Profiler, profile, remembered_profile
 from moo.profile_plot import profile_figure
 from moo.quantities import percent
@@ -50,6 +51,7 @@ def profile_boards(
     out: Path | None = None,
     networks: int | None = None,
     seed: int = 0,
+    passes: int = PASSES,
     fresh: bool = False,
     on_progress: Callable[[str, int, int, str], None] = lambda device, done, total, name: None,
 ) -> list[BoardProfile]:
@@ -63,6 +65,7 @@ def profile_boards(
         out: a .json file for one board, a folder for several; by default `profiles/`.
         networks: whole networks measured on each board.
         seed: chooses these networks.
+        passes: how often everything is measured; the quickest counts.
         fresh: whether to forget what was measured before.
         on_progress: called from several threads with the board's name, measurements done and in all, and what it was.
 
@@ -86,6 +89,7 @@ def profile_boards(
             fresh=fresh,
             networks=networks,
             seed=seed,
+            passes=passes,
             on_progress=tell,
         )
 

@@ -17,7 +17,7 @@ from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.image_data import load_images
 from evaluation.splits import Augmentation, Splits, split_data
-from moo.boards import Boards, check_configuration, open_boards, table_named
+from moo.boards import Boards, check_configuration, is_table, open_boards, table_named
 from moo.config import SearchConfig
 from moo.jobs import Bench
 from moo.run_folder import RunFolder, check_same_settings, new_folder
@@ -110,6 +110,11 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         folder = new_folder(config)
     space = _space(config)
     settings = config.measure_settings
+    if config.cost_table is not None and any(is_table(name) for name in config.boards):
+        raise ValueError(
+            f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
+            f"{config.cost_table}: leave one away."
+        )
     table = None
     if config.cost_table is not None:
         table = table_named(config.cost_table, space)

@@ -33,6 +33,8 @@ class ProfileConfig:
     """Table of another board (`pi4`, or a file): adapt it by ten networks measured whole, instead of a full profile."""
     networks: int | None = None
     """Whole networks that calibrate the table; by default six for each layer, ten with `--like`."""
+    passes: int = 4
+    """How often everything is measured, with all else in between; the quickest counts."""
     seed: int = 0
     """Chooses these networks."""
     out: str | None = None
@@ -50,9 +52,18 @@ class ProfileConfig:
         """How boards measure."""
         return MeasureSettings(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
 
+    @property
+    def runtime_options(self) -> str:
+        """Options of a search that measures in the same way, each after a space."""
+        options = {"threads": self.threads, "frequency-mhz": self.frequency_mhz, "precision": self.precision}
+        usual = {"threads": 1, "frequency-mhz": None, "precision": "fp32"}
+        return "".join(f" --{name} {value}" for name, value in options.items() if value != usual[name])
+
     def __post_init__(self) -> None:
         if self.networks is not None and self.networks < 3:
             raise ValueError(f"`--networks >= 3` must hold, but got {self.networks}.")
+        if self.passes < 1:
+            raise ValueError(f"`--passes >= 1` must hold, but got {self.passes}.")
         if self.out is not None and (len(self.device) > 1) == self.out.endswith(".json"):
             rule = "a folder for several boards" if len(self.device) > 1 else "a .json file for one board"
             raise ValueError(f"`--out` must be {rule}, but got {self.out!r}.")

@@ -170,12 +170,13 @@ class _Search:
 
         It is kept, so that a resumed run goes on with the same.
         """
+        if generation == 0:
+            return self._costs
         path = self._folder.generation_cost_table(generation)
         if path.exists():
             return read_cost_table(path)
         table = self._measuring.table
-        if generation:
-            write_atomically(path, (json.dumps(table.to_json()) + "\n").encode())
+        write_atomically(path, (json.dumps(table.to_json()) + "\n").encode())
         return table
 
     def _pretrained(self) -> bytes:

@@ -27,7 +27,6 @@ def main() -> int:
 
     from devices.device import MeasurementError
     from devices.profiling import few_shot_profile, profile
-    from moo.board_profiles import profile_boards
     from moo.boards import open_for_profile, table_named
     from search_space.spaces import space_named
 
@@ -42,6 +41,8 @@ def main() -> int:
         devices = open_for_profile(config.device or ("host",), config.measure_settings, meter=config.meter)
         for _, device in devices:
             stack.callback(device.close)
+        from moo.board_profiles import profile_boards
+
         progress = Progress(*columns, TextColumn("{task.description}"), console=console, disable=config.quiet)
         tasks = {name: progress.add_task("connecting", total=None, board=name) for name, _ in devices}
         stack.enter_context(progress)
@@ -54,6 +55,7 @@ def main() -> int:
                 out=None if config.out is None else Path(config.out).expanduser(),
                 networks=config.networks,
                 seed=config.seed,
+                passes=config.passes,
                 fresh=config.fresh,
                 on_progress=lambda name, done, total, what: progress.update(
                     tasks[name], completed=done, total=total, description=what
@@ -68,7 +70,7 @@ def main() -> int:
     first = profiles[0]
     console.print(
         f"Search with it: python scripts/pareto_search.py --device {first.device} --space {config.space} "
-        f"--cost-table {first.table}",
+        f"--cost-table {first.table}{config.runtime_options}",
         highlight=False,
         soft_wrap=True,
     )

@@ -122,6 +122,7 @@ def test_workers_are_set_up_with_the_settings(config):
     [
         ({"space": "nas-bench-201"}, "`--space` must be a space with a supernet, but `nas-bench-201`"),
         ({"space": "fbnet"}, "`--space` must be one of .* but got 'fbnet'"),
+        ({"device": ("pi4",), "cost_table": "x.json"}, "one table, but got --device pi4 and --cost-table x.json"),
         ({"device": ("toaster",)}, "`--device` must be one of host, .*but got 'toaster'"),
         ({"dataset": "./none"}, "the path './none' does not exist"),
         ({"cost_table": "none.json"}, "a cost table file must exist, but got 'none.json'"),

@@ -189,7 +189,6 @@ def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_i
     assert (archive.table.latency_ms != kept.latency_ms).any()
 
 
-@pytest.mark.xfail(strict=True, reason="moo.search._table_of gives a resumed first generation the corrected table")
 def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_resumed_in_it(prepare):
     first = prepare(device=RemoteDevice())
     with pytest.raises(KeyboardInterrupt):
