@@ -16,6 +16,7 @@ events        what happens in a run, for whoever looks on
 search        the whole job (start here)
 preparation   everything that a run needs, checked before anything is written
 outputs       front.json and front/<id>/
+selection     one network of a front: the most accurate within limits, or the knee
 plots         all pictures of a run
 front_plots   pictures of the front: 3-D, projections, error against latency
 search_plots  pictures of the search: coefficients, hypervolume, theta

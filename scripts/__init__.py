@@ -7,4 +7,5 @@ describe       a space or an architecture, with exact counts
 command_line   what all scripts share: options from a dataclass, errors in one line
 live_view      a search in the terminal while it goes on
 front_table    a front as a table
+select_network one network of a front: the most accurate within limits, or the knee
 """

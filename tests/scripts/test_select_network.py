@@ -1,0 +1,132 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROWS = {"00": (0.05, 9.0, 40.0), "01": (0.08, 4.0, 18.0), "88": (0.4, 1.0, 5.0)}
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    front = [
+        {
+            "architecture": {"space": "tiny", "id": name, "operators": ["skip", "skip"]},
+            "error": error,
+            "latency_ms": latency_ms,
+            "energy_mj": energy_mj,
+            "latency_source": "measured",
+            "energy_source": "modelled",
+            "coefficients": {"alpha": 1.0, "beta": 1.0, "gamma": 1.0, "delta": 1.0},
+        }
+        for name, (error, latency_ms, energy_mj) in ROWS.items()
+    ]
+    (tmp_path / "front.json").write_text(json.dumps(front))
+    (tmp_path / "front" / "01").mkdir(parents=True)
+    return tmp_path
+
+
+def select(*options):
+    return subprocess.run(
+        [sys.executable, "scripts/select_network.py", *map(str, options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_most_accurate_within_limits_and_its_folder(run_folder):
+    result = select(run_folder, "--max-latency-ms", "5", "--max-energy-mj", "20")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "network  01",
+        "error    8.00 % (selection split)",
+        "latency  4.00 ms measured",
+        "energy   18.0 mJ modelled",
+        f"folder   {run_folder / 'front' / '01'}",
+    ]
+
+
+def test_json(run_folder):
+    result = select(run_folder, "--knee", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {
+        "qualifies": True,
+        "network": {
+            "id": "01",
+            "space": "tiny",
+            "operators": ["skip", "skip"],
+            "error": 0.08,
+            "latency_ms": 4.0,
+            "energy_mj": 18.0,
+            "latency_source": "measured",
+            "energy_source": "modelled",
+            "folder": str(run_folder / "front" / "01"),
+        },
+        "exceeded": [],
+    }
+
+
+def test_a_folder_that_is_not_there_is_said(run_folder):
+    assert "(not there" in select(run_folder, "--max-error", "0.06").stdout
+    content = json.loads(select(run_folder, "--max-error", "0.06", "--json").stdout)
+    assert (content["network"]["id"], content["network"]["folder"]) == ("00", None)
+
+
+def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder):
+    limits = ("--max-latency-ms", "3.2", "--max-energy-mj", "20", "--max-error", "0.1")
+    result = select(run_folder, *limits)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "No network of 3 is within the limits; the nearest, 01, has latency 4.00 ms where 3.20 ms is allowed "
+        "(+25.0 %).\n"
+    )
+    result = select(run_folder, *limits, "--json")
+    assert result.returncode == 1
+    content = json.loads(result.stdout)
+    assert (content["qualifies"], content["network"]["id"]) == (False, "01")
+    assert content["exceeded"] == [{"quantity": "latency_ms", "value": 4.0, "limit": 3.2}]
+
+
+def test_an_error_above_its_limit_is_a_percentage(run_folder):
+    assert "has error 5.00 % where 4.00 % is allowed (+25.0 %)" in select(run_folder, "--max-error", "0.04").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "either `--knee` or at least one of"),
+        (["--knee", "--max-error", "0.1"], "but got both"),
+        (["--max-latency-ms", "-1"], "`max_latency_ms > 0` must hold"),
+        (["--max-energy-mj", "nan"], "`max_energy_mj > 0` must hold"),
+        (["--max-error", "10"], "`max_error <= 1` must hold"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(run_folder, options, message):
+    assert_refused(select(run_folder, *options), message)
+
+
+def test_bad_folders_are_one_line_and_exit_code_2(run_folder, tmp_path):
+    assert_refused(select(tmp_path / "none", "--knee"), "is no folder")
+    path = run_folder / "front.json"
+    path.write_text(path.read_text()[:100])
+    assert_refused(select(run_folder, "--knee"), "must be JSON")
+    path.unlink()
+    assert_refused(select(run_folder, "--knee"), "must hold a front.json")
+
+
+def test_nothing_heavy_is_imported():
+    code = "import scripts.select_network, sys; print({'torch', 'ray', 'matplotlib', 'pymoo'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+def assert_refused(result, message):
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
