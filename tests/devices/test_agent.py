@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -182,8 +183,8 @@ def set_temperatures(monkeypatch, board, temperatures_c):
         if rest:
             file.write_text(str(int(1000 * rest.pop(0))))
 
-    monkeypatch.setattr(agent.time, "sleep", sleep)
-    monkeypatch.setattr(agent.time, "monotonic", lambda: clock_s[0])
+    # A clock of the agent alone: threads that other tests left must not move it.
+    monkeypatch.setattr(agent, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock_s[0]))
 
 
 @pytest.mark.parametrize(
