@@ -18,12 +18,18 @@ from search_space.graphs import (
     Add,
     AveragePool,
     BatchNorm,
+    Concat,
     Conv,
     GlobalAveragePool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     Node,
     Relu,
+    Relu6,
+    Scale,
+    Select,
     Shape,
     Shuffle,
     Zero,
@@ -159,10 +165,26 @@ class _Writer:
                 self._emit("BatchNormalization", [source, *stored], output, epsilon=BATCH_NORM_EPSILON)
             case Relu():
                 self._emit("Relu", [source], output)
+            case Relu6():
+                bounds = [self._store(name, np.array(value, np.float32)) for name, value in (("low", 0), ("high", 6))]
+                self._emit("Clip", [source, *bounds], output)
+            case HardSwish():
+                self._emit("HardSwish", [source], output)
+            case HardSigmoid():
+                self._emit("HardSigmoid", [source], output, alpha=1 / 6, beta=0.5)
             case Shuffle(groups):
                 self._shuffle(node.name, node.shape, groups, source, output)
             case Add():
                 self._emit("Add" if len(sources) == 2 else "Sum", sources, output)
+            case Scale():
+                shape = self._store(f"{node.name}.shape", np.array([-1, node.shape[0], 1, 1], np.int64))
+                self._emit("Reshape", [sources[1], shape], f"{node.name}.factors")
+                self._emit("Mul", [source, f"{node.name}.factors"], output)
+            case Select(channels):
+                indices = self._store(f"{node.name}.indices", np.array(channels, np.int64))
+                self._emit("Gather", [source, indices], output, axis=1)
+            case Concat():
+                self._emit("Concat", sources, output, axis=1)
             case AveragePool(kernel, stride, padding):
                 self._emit(
                     "AveragePool",

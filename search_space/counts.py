@@ -18,7 +18,7 @@ class Counts:
 
 
 def count(graph: Graph) -> Counts:
-    """MACs and parameters of a graph; pooling, additions and activations count as nothing."""
+    """MACs and parameters of a graph; pooling, sums, scaling and activations count as nothing."""
     return Counts(
         macs=sum(node_macs(node) for node in graph.nodes),
         params=sum(node_params(node) for node in graph.nodes),

@@ -37,6 +37,21 @@ class Relu:
 
 
 @dataclass(frozen=True)
+class Relu6:
+    """min(max(x, 0), 6)."""
+
+
+@dataclass(frozen=True)
+class HardSwish:
+    """x * min(max(x + 3, 0), 6) / 6."""
+
+
+@dataclass(frozen=True)
+class HardSigmoid:
+    """min(max(x + 3, 0), 6) / 6."""
+
+
+@dataclass(frozen=True)
 class Shuffle:
     """Channel shuffle of ShuffleNet: channel (g, c) of (groups, channels / groups) goes to (c, g)."""
 
@@ -46,6 +61,23 @@ class Shuffle:
 @dataclass(frozen=True)
 class Add:
     """Sum of all inputs."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The first input, each channel times its value in the second, whose shape is (channels, 1, 1)."""
+
+
+@dataclass(frozen=True)
+class Select:
+    """The channels of these indices, in this order; one may occur several times."""
+
+    channels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Concat:
+    """All inputs one after the other along the channels."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +107,21 @@ class Zero:
     """Zeros in the shape of the input."""
 
 
-Operation = Conv | BatchNorm | Relu | Shuffle | Add | AveragePool | GlobalAveragePool | Linear | Zero
+Activation = Relu | Relu6 | HardSwish | HardSigmoid
+Operation = (
+    Conv
+    | BatchNorm
+    | Activation
+    | Shuffle
+    | Add
+    | Scale
+    | Select
+    | Concat
+    | AveragePool
+    | GlobalAveragePool
+    | Linear
+    | Zero
+)
 
 
 @dataclass(frozen=True)
@@ -161,6 +207,12 @@ class GraphBuilder:
 
 
 def _output_shape(operation: Operation, shapes: tuple[Shape, ...]) -> Shape:
+    if isinstance(operation, Concat):
+        return _concatenated(shapes)
+    if isinstance(operation, Scale):
+        if len(shapes) != 2 or shapes[1] != (shapes[0][0], 1, 1):
+            raise ValueError(f"`{operation}` needs two inputs, (C, H, W) and (C, 1, 1), but got {shapes}.")
+        return shapes[0]
     if len(set(shapes)) != 1:
         raise ValueError(f"all inputs of an operation must have one shape, but got {shapes}.")
     channels, height, width = shapes[0]
@@ -186,9 +238,19 @@ def _output_shape(operation: Operation, shapes: tuple[Shape, ...]) -> Shape:
             if shapes[0] != (operation.in_features, 1, 1):
                 raise ValueError(f"`{operation}` cannot take an input of shape {shapes[0]}.")
             return (operation.out_features, 1, 1)
+        case Select(chosen):
+            if not chosen or not all(0 <= index < channels for index in chosen):
+                raise ValueError(f"indices must lie in [0, {channels}), and be one or more, but got {chosen}.")
+            return (len(chosen), height, width)
         case Shuffle(groups):
             if channels % groups:
                 raise ValueError(f"`channels % groups == 0` must hold, but got {channels} and {groups}.")
             return shapes[0]
         case _:
             return shapes[0]
+
+
+def _concatenated(shapes: tuple[Shape, ...]) -> Shape:
+    if len({shape[1:] for shape in shapes}) != 1:
+        raise ValueError(f"inputs that are concatenated must have one height and width, but got {shapes}.")
+    return (sum(shape[0] for shape in shapes), *shapes[0][1:])

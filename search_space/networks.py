@@ -15,12 +15,18 @@ from search_space.graphs import (
     Add,
     AveragePool,
     BatchNorm,
+    Concat,
     Conv,
     GlobalAveragePool,
     Graph,
+    HardSigmoid,
+    HardSwish,
     Linear,
     Operation,
     Relu,
+    Relu6,
+    Scale,
+    Select,
     Shuffle,
     Zero,
 )
@@ -98,6 +104,25 @@ class _Add(nn.Module):
         return total
 
 
+class _Scale(nn.Module):
+    def forward(self, x_BCHW: Tensor, factors: Tensor) -> Tensor:
+        return x_BCHW * factors.reshape(*factors.shape[:2], 1, 1)
+
+
+class _Select(nn.Module):
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("indices", torch.tensor(channels), persistent=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW.index_select(1, cast(Tensor, self.indices))
+
+
+class _Concat(nn.Module):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.cat(inputs, 1)
+
+
 class _Zero(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return torch.zeros_like(x_BCHW)
@@ -116,10 +141,22 @@ def _module(operation: Operation) -> nn.Module:
             return nn.BatchNorm2d(channels)
         case Relu():
             return nn.ReLU()
+        case Relu6():
+            return nn.ReLU6()
+        case HardSwish():
+            return nn.Hardswish()
+        case HardSigmoid():
+            return nn.Hardsigmoid()
         case Shuffle(groups):
             return _Shuffle(groups)
         case Add():
             return _Add()
+        case Scale():
+            return _Scale()
+        case Select(channels):
+            return _Select(channels)
+        case Concat():
+            return _Concat()
         case AveragePool(kernel, stride, padding):
             return nn.AvgPool2d(kernel, stride, padding, count_include_pad=False)
         case GlobalAveragePool():

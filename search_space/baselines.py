@@ -1,0 +1,256 @@
+"""Published networks that a front is compared with, as this project's graphs. Start with `baseline_graph`.
+
+They have the same counts, PyTorch module and ONNX file as the networks that are searched for, so that costs on a board
+can be compared. They come without weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from search_space.graphs import (
+    Activation,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    GlobalAveragePool,
+    Graph,
+    GraphBuilder,
+    HardSigmoid,
+    HardSwish,
+    Linear,
+    Relu,
+    Relu6,
+    Scale,
+    Select,
+    Shuffle,
+)
+
+MINIMUM_MAP = 4
+"""Height and width, in pixels, that the MobileNets' last map keeps where the input is small."""
+
+BASELINE_NAMES = ("mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-1.0", "mobilenet-v3-small", "condensenet-86")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """An inverted residual: 1x1 expansion (none where it changes nothing), depthwise, 1x1 projection."""
+
+    channels: int
+    hidden: int
+    kernel: int
+    stride: int
+    activation: Activation
+    squeeze: bool = False
+    """Whether the channels are scaled by squeeze and excitation after the depthwise convolution."""
+
+
+_V2_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+"""Expansion, channels, blocks, stride of the first. Source: MobileNetV2, Table 2."""
+
+_V3_SMALL_BLOCKS = (
+    _Block(16, 16, 3, 2, Relu(), squeeze=True),
+    _Block(24, 72, 3, 2, Relu()),
+    _Block(24, 88, 3, 1, Relu()),
+    _Block(40, 96, 5, 2, HardSwish(), squeeze=True),
+    _Block(40, 240, 5, 1, HardSwish(), squeeze=True),
+    _Block(40, 240, 5, 1, HardSwish(), squeeze=True),
+    _Block(48, 120, 5, 1, HardSwish(), squeeze=True),
+    _Block(48, 144, 5, 1, HardSwish(), squeeze=True),
+    _Block(96, 288, 5, 2, HardSwish(), squeeze=True),
+    _Block(96, 576, 5, 1, HardSwish(), squeeze=True),
+    _Block(96, 576, 5, 1, HardSwish(), squeeze=True),
+)
+"""Source: MobileNetV3, Table 2."""
+
+
+def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
+    """The graph of a published network.
+
+    Args:
+        name: one of `BASELINE_NAMES`.
+        input_size: height and width of the RGB input in pixels, at least 4. The MobileNets have their published form,
+            with strides of 32 in all, from 97 on (224 is ImageNet's). For smaller inputs the first strides become 1,
+            one after the other, until the last map has at least 4 x 4 pixels: at 32 that is the stem and the first
+            stage with a stride, as is usual on CIFAR. CondenseNet-86 has its CIFAR form at any size.
+        classes: number of outputs, at least 1.
+
+    Raises:
+        ValueError: if there is no such network, or a number is too small.
+    """
+    if input_size < MINIMUM_MAP:
+        raise ValueError(f"`input_size >= {MINIMUM_MAP}` must hold, but got {input_size}.")
+    if classes < 1:
+        raise ValueError(f"`classes >= 1` must hold, but got {classes}.")
+    if name not in BASELINE_NAMES:
+        raise ValueError(f"a baseline must be one of {', '.join(BASELINE_NAMES)}, but got {name!r}.")
+    if name == "mobilenet-v3-small":
+        return mobilenet_v3_small(input_size, classes)
+    if name == "condensenet-86":
+        return condensenet((14, 14, 14), (8, 16, 32), input_size, classes)
+    return mobilenet_v2(float(name.rpartition("-")[2]), input_size, classes)
+
+
+def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
+    """MobileNetV2 of a width multiplier.
+
+    Source: Sandler et al., "MobileNetV2" (CVPR 2018), https://arxiv.org/abs/1801.04381. Dropout is left out. Channels
+    are rounded, and the last convolution is never narrower than 1280, as in the authors' code.
+    """
+    blocks = []
+    channels = stem = _rounded(32 * width)
+    for expansion, wide_channels, count, stride in _V2_STAGES:
+        for index in range(count):
+            hidden, channels = channels * expansion, _rounded(wide_channels * width)
+            blocks.append(_Block(channels, hidden, 3, stride if index == 0 else 1, Relu6()))
+    builder = GraphBuilder((3, input_size, input_size))
+    x = _inverted_residuals(builder, stem, Relu6(), tuple(blocks))
+    x = _conv(builder, "last", x, _rounded(1280 * max(1.0, width)), Relu6())
+    builder.classifier(x, classes)
+    return builder.build()
+
+
+def mobilenet_v3_small(input_size: int, classes: int) -> Graph:
+    """MobileNetV3-Small of width 1.
+
+    Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), Table 2, https://arxiv.org/abs/1905.02244, with
+    torchvision's reading of it (squeezed channels are a quarter of the expanded ones, rounded). Departures: dropout is
+    left out, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which are the
+    same as 1x1 convolutions there.
+    """
+    builder = GraphBuilder((3, input_size, input_size))
+    x = _inverted_residuals(builder, 16, HardSwish(), _V3_SMALL_BLOCKS)
+    x = _conv(builder, "last", x, 576, HardSwish())
+    x = builder.add("pool", GlobalAveragePool(), x)
+    x = builder.add("hidden", Linear(576, 1024), x)
+    x = builder.add("hidden_activation", HardSwish(), x)
+    builder.add("classifier", Linear(1024, classes), x)
+    return builder.build()
+
+
+def condensenet(stages: tuple[int, ...], growth: tuple[int, ...], input_size: int, classes: int) -> Graph:
+    """CondenseNet for CIFAR as it runs after training: four groups, condensation factor 4, bottleneck 4.
+
+    A learned group convolution is then a choice of channels, an ordinary group convolution and a shuffle. Which
+    channels a group takes is learned; here group g takes channels g, g + 4, g + 8, ..., and the classifier, which
+    keeps half of its inputs, every second one. Counts do not depend on the choice.
+
+    Source: Huang et al., "CondenseNet" (CVPR 2018), https://arxiv.org/abs/1711.09224; counts as in the authors' code.
+
+    Args:
+        stages: dense layers of each stage; between stages the map is halved.
+        growth: channels that each layer of a stage adds.
+        input_size: height and width of the input in pixels.
+        classes: number of outputs.
+    """
+    groups = 4
+    builder = GraphBuilder((3, input_size, input_size))
+    x = builder.conv("stem", Graph.INPUT, 2 * growth[0], kernel=3, batch_norm=False, relu=False)
+    for stage, (layers, width) in enumerate(zip(stages, growth, strict=True)):
+        if stage:
+            x = builder.add(f"transition{stage}", AveragePool(2, stride=2), x)
+        for layer in range(layers):
+            x = _dense_layer(builder, x, width, groups, prefix=f"stage{stage}_layer{layer:02d}_")
+    x = _normalised(builder, "last", x)
+    pooled = builder.add("pool", GlobalAveragePool(), x)
+    features = builder.shape_of(pooled)[0]
+    kept = builder.add("select", Select(tuple(range(0, features, 2))), pooled)
+    builder.add("classifier", Linear(builder.shape_of(kept)[0], classes), kept)
+    return builder.build()
+
+
+def _dense_layer(builder: GraphBuilder, source: str, growth: int, groups: int, *, prefix: str) -> str:
+    channels = builder.shape_of(source)[0]
+    chosen = tuple(index for group in range(groups) for index in range(group, channels, groups))
+    x = builder.add(f"{prefix}select", Select(chosen), source)
+    x = _normalised(builder, f"{prefix}first", x)
+    x = builder.conv(f"{prefix}bottleneck", x, 4 * growth, groups=groups, batch_norm=False, relu=False)
+    x = builder.add(f"{prefix}shuffle", Shuffle(groups), x)
+    x = _normalised(builder, f"{prefix}second", x)
+    x = builder.conv(f"{prefix}grow", x, growth, kernel=3, groups=groups, batch_norm=False, relu=False)
+    return builder.add(f"{prefix}concat", Concat(), source, x)
+
+
+def _normalised(builder: GraphBuilder, name: str, source: str) -> str:
+    x = builder.add(f"{name}_norm", BatchNorm(builder.shape_of(source)[0]), source)
+    return builder.add(f"{name}_relu", Relu(), x)
+
+
+def _inverted_residuals(builder: GraphBuilder, stem: int, activation: Activation, blocks: tuple[_Block, ...]) -> str:
+    """The stem, of stride 2 where the input is large, and the blocks."""
+    strides = _strides((2, *(block.stride for block in blocks)), builder.input_shape[1])
+    x = _conv(builder, "stem", Graph.INPUT, stem, activation, kernel=3, stride=strides[0])
+    for index, (block, stride) in enumerate(zip(blocks, strides[1:], strict=True)):
+        x = _inverted_residual(builder, x, block, stride, prefix=f"block{index:02d}_")
+    return x
+
+
+def _inverted_residual(builder: GraphBuilder, source: str, block: _Block, stride: int, *, prefix: str) -> str:
+    x, channels = source, builder.shape_of(source)[0]
+    if block.hidden != channels:
+        x = _conv(builder, f"{prefix}expand", x, block.hidden, block.activation)
+    x = _conv(
+        builder,
+        f"{prefix}depthwise",
+        x,
+        block.hidden,
+        block.activation,
+        kernel=block.kernel,
+        stride=stride,
+        groups=block.hidden,
+    )
+    if block.squeeze:
+        x = _squeeze_and_excite(builder, x, prefix=prefix)
+    x = builder.conv(f"{prefix}project", x, block.channels, relu=False)
+    # Whether there is a residual is a matter of the published stride: a stride that became 1 adds none.
+    if block.stride == 1 and block.channels == channels:
+        x = builder.add(f"{prefix}add", Add(), x, source)
+    return x
+
+
+def _squeeze_and_excite(builder: GraphBuilder, source: str, *, prefix: str) -> str:
+    channels = builder.shape_of(source)[0]
+    squeezed = _rounded(channels // 4)
+    x = builder.add(f"{prefix}pool", GlobalAveragePool(), source)
+    x = builder.add(f"{prefix}squeeze", Linear(channels, squeezed), x)
+    x = builder.add(f"{prefix}squeeze_relu", Relu(), x)
+    x = builder.add(f"{prefix}excite", Linear(squeezed, channels), x)
+    x = builder.add(f"{prefix}gate", HardSigmoid(), x)
+    return builder.add(f"{prefix}scale", Scale(), source, x)
+
+
+def _conv(
+    builder: GraphBuilder,
+    name: str,
+    source: str,
+    channels: int,
+    activation: Activation,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+) -> str:
+    """A convolution with BatchNorm and an activation."""
+    relu = activation == Relu()
+    x = builder.conv(name, source, channels, kernel=kernel, stride=stride, groups=groups, relu=relu)
+    return x if relu else builder.add(f"{name}_activation", activation, x)
+
+
+def _strides(strides: tuple[int, ...], input_size: int) -> tuple[int, ...]:
+    """The strides with the first ones changed to 1 until the last map has `MINIMUM_MAP` pixels a side."""
+    kept = list(strides)
+    for index in range(len(kept)):
+        size = input_size
+        for stride in kept:
+            size = -(-size // stride)
+        if size >= MINIMUM_MAP:
+            break
+        kept[index] = 1
+    return tuple(kept)
+
+
+def _rounded(channels: float) -> int:
+    """The multiple of 8 nearest to a number of channels, at least 8, and not more than a tenth below it."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
