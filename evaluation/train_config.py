@@ -1,0 +1,135 @@
+"""What the training of one network is made of. Importing this is quick: the command line is made from `TrainConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TrainPrecision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTask:
+    """What is trained, and on what."""
+
+    architecture: str
+    """A published name, comma-separated operators, an id, or a .json file."""
+    dataset: str
+    """`digits`, a local path, or a name on the Hugging Face hub."""
+    image_column: str | None = None
+    """Column of images, where the data set has several."""
+    label_column: str | None = None
+    """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
+    space: str = "fbnet-cifar"
+    """Name of a preset, `nas-bench-201`, or a .yaml file (docs/search_spaces.md)."""
+    weights: str | None = None
+    """Weights to start from (.safetensors), as in a front's folders; by default random ones."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network's weights are trained: SGD with Nesterov momentum, linear warm-up and cosine decay."""
+
+    epochs: int = 60
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Images a step."""
+    lr: float = 0.2
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """Nesterov momentum, in [0, 1)."""
+    weight_decay: float = 2e-4
+    """Weight decay of convolutions and the classifier; BatchNorm and biases have none."""
+    warmup_fraction: float = 0.05
+    """Share of all steps in which the learning rate rises linearly, before its cosine decay to zero."""
+    label_smoothing: float = 0.1
+    """Probability mass spread over all classes in the training target, in [0, 1)."""
+    average_decay: float = 0.999
+    """Decay of the exponential moving average of the weights, which is the network that is delivered; 0 for none."""
+    cutout: int = 0
+    """Side of a square, in pixels, that is cut out of each training image."""
+    mixup: float = 0.0
+    """Both parameters of the Beta distribution that pairs of training images are mixed by; 0 for none."""
+    precision: TrainPrecision = "fp32"
+    """Numbers that training computes with; accuracy is always that of fp32."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("cutout", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"`--{_option(name)} >= {least}` must hold, but got {getattr(self, name)}.")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"`--lr > 0` must hold, but got {self.lr}.")
+        for name in ("weight_decay", "mixup"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ValueError(f"`--{_option(name)} >= 0` must hold, but got {getattr(self, name)}.")
+        for name in ("momentum", "warmup_fraction", "label_smoothing", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`0 <= --{_option(name)} < 1` must hold, but got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TrainSettings, TrainTask):
+    """Train one network for deployment, and write its weights, ONNX file, accuracy and learning curves."""
+
+    flip: bool | None = None
+    """Whether half of the training images are mirrored; by default unless all images are grey."""
+    seed: int = 0
+    """Of the splits, the first weights, and the order and augmentation of the images."""
+    out: str | None = None
+    """Folder to write into, by default one under runs/."""
+    resume: str | None = None
+    """Folder of an interrupted training to go on with; its settings are read from there."""
+    quiet: bool = False
+    """Print only the result."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed < 0:
+            raise ValueError(f"`--seed >= 0` must hold, but got {self.seed}.")
+        if self.out is not None and self.resume is not None and self.out != self.resume:
+            raise ValueError(
+                f"`--resume` goes on in its own folder, but got --out {self.out} and --resume {self.resume}; "
+                "leave `--out` away."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return dataclasses.asdict(self)
+
+
+EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
+"""Settings that do not change what a training comes to, and may differ when it is resumed."""
+
+
+def config_from_json(content: dict[str, Any]) -> TrainConfig:
+    """Settings as `TrainConfig.to_json` wrote them.
+
+    Raises:
+        ValueError: if a setting is unknown, missing or out of range.
+    """
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    if content.keys() != known:
+        names = ", ".join(sorted(content.keys() ^ known))
+        raise ValueError(f"settings must be {', '.join(sorted(known))}, but these are unknown or missing: {names}.")
+    return TrainConfig(**content)
+
+
+def check_same_settings(given: TrainConfig, saved: TrainConfig) -> None:
+    """Check that a training is resumed with the settings that it was begun with.
+
+    Raises:
+        ValueError: naming the first setting that differs.
+    """
+    given_values = given.to_json()
+    for name, value in saved.to_json().items():
+        if name not in EXECUTION_SETTINGS and value != given_values[name]:
+            raise ValueError(
+                f"a training must be resumed with its own settings, but it was begun with {name}={value} and got "
+                f"{name}={given_values[name]}; leave `--{_option(name)}` away, or begin a new training."
+            )
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")

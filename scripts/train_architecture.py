@@ -1,0 +1,78 @@
+"""Train one network for deployment, and write its weights, ONNX file, accuracy and learning curves.
+
+Example:
+    python scripts/train_architecture.py --space fbnet-cifar --architecture fbnet-b --dataset cifar10
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.train_config import TrainConfig
+from evaluation.train_folder import TrainFolder
+from scripts.command_line import parse, run
+
+
+def read_command_line(argv: Sequence[str]) -> TrainConfig:
+    """The settings; with `--resume`, those of the training, unless given again."""
+    default = None
+    for place, word in enumerate(argv):
+        if (word == "--resume" and place + 1 < len(argv)) or word.startswith("--resume="):
+            folder = word.partition("=")[2] if "=" in word else argv[place + 1]
+            saved, _ = TrainFolder(Path(folder).expanduser()).read_config()
+            default = dataclasses.replace(saved, out=None, resume=None, quiet=False)
+    return parse(TrainConfig, argv, default=default)
+
+
+def main() -> int:
+    """Train or go on, write everything, print what came of it."""
+    config = read_command_line(sys.argv[1:])
+
+    # Late, so that `--help` and mistakes in the options are answered at once.
+    import torch
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from evaluation.train_run import prepare_training, run_training
+    from evaluation.training import TrainRecord
+    from scripts.training_curves import training_curves
+
+    console = Console(quiet=config.quiet)
+    path: Path | None = None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("images", total=None)
+
+            def show(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            def tell(record: TrainRecord) -> None:
+                figures = f"loss {record.loss:.3f}, accuracy {record.accuracy:.2%}, lr {record.lr:.2g}"
+                console.print(f"epoch {record.epoch} of {config.epochs}: {figures}", highlight=False)
+
+            preparation = prepare_training(config, on_loading=show)
+            path = preparation.folder.path
+            progress.reset(task, total=None, description="steps")
+            result, records = run_training(preparation, device=device, on_step=show, on_epoch=tell)
+    except KeyboardInterrupt:
+        there = path is not None and (path / "config.json").exists()
+        go_on = f"Go on with: python scripts/train_architecture.py --resume {path}"
+        remedy = go_on if there else "Nothing was written."
+        sys.stderr.write(f"\nStopped; no finished epoch is lost. {remedy}\n")
+        return 130
+    test = f"test split: top-1 {result.top1:.2%}, top-3 {result.top3:.2%}"
+    name = config.architecture if len(config.architecture) <= 40 else preparation.architecture.id
+    title, subtitle = f"{name} in {config.space}", f"{config.dataset}, {config.epochs} epochs; {test}"
+    training_curves(records, title, subtitle).savefig(preparation.folder.curves)
+    text = f"{test}\n{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
+    Console().print(f"{text}\nModel: {preparation.folder.onnx}   Everything: {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
