@@ -1,7 +1,7 @@
 """Training one network for deployment. Start with `Training`.
 
 It runs epoch by epoch and its state can be saved between epochs; the random numbers of an epoch depend on seed and
-epoch alone, so a resumed training equals an uninterrupted one.
+epoch alone, so on a CPU a resumed training equals an uninterrupted one bit by bit (a GPU's sums vary by themselves).
 Shape suffixes: B batch, C channels, H height, W width, K classes.
 """
 
