@@ -25,7 +25,8 @@ class TrainTask:
     space: str = "fbnet-cifar"
     """Name of a preset, `nas-bench-201`, or a .yaml file (docs/search_spaces.md)."""
     weights: str | None = None
-    """Weights to start from (.safetensors), as in a front's folders; by default random ones."""
+    """Weights to start from (.safetensors), as in a front's folders; by default random ones. Give the seed that they
+    were found with too, so that no image of their training is selected or tested on."""
 
 
 @dataclass(frozen=True)
