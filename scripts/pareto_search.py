@@ -21,7 +21,7 @@ def read_command_line(argv: Sequence[str]) -> SearchConfig:
     default = None
     for place, word in enumerate(argv):
         if (word == "--resume" and place + 1 < len(argv)) or word.startswith("--resume="):
-            folder = word.partition("=")[2] or argv[place + 1]
+            folder = word.partition("=")[2] if "=" in word else argv[place + 1]
             saved, _ = RunFolder(Path(folder).expanduser()).read_config()
             # Without its boards, as those that are given are added to the default's.
             default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())

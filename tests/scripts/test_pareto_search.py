@@ -297,3 +297,9 @@ def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason
     code, _, err = on_tiny_images()
     assert code == 1
     assert err == "error: every tuple of generation 1 failed; the last one with: MemoryError: too big\n"
+
+
+def test_an_empty_resume_is_a_folder_that_is_no_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"`--resume` must name the folder of a run, but '\.' holds no config\.json"):
+        read_command_line(["--resume="])
