@@ -33,6 +33,7 @@ for line in sys.stdin:
             print("out of memory", file=sys.stderr, flush=True)
             os._exit(3)
         if content == b"hang":
+            open(request["model"] + ".hangs", "w").close()
             time.sleep(600)
         if content == b"noise":
             print("native noise", flush=True)
@@ -138,7 +139,7 @@ def test_closing_does_not_wait_for_a_measurement(tmp_path):
 
     thread = threading.Thread(target=measure)
     thread.start()
-    while not list(Path(device._link._folder.name).glob("*.onnx")):
+    while not list(Path(device._link._folder.name).glob("*.hangs")):
         time.sleep(0.01)
     device.close()
     thread.join(timeout=20)
