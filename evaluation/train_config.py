@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evaluation.work_folder import check_out_and_resume, check_same_values
+
 TrainPrecision = Literal["fp32", "bf16"]
 
 
@@ -89,11 +91,7 @@ class TrainConfig(TrainSettings, TrainTask):
         super().__post_init__()
         if self.seed < 0:
             raise ValueError(f"`--seed >= 0` must hold, but got {self.seed}.")
-        if self.out is not None and self.resume is not None and self.out != self.resume:
-            raise ValueError(
-                f"`--resume` goes on in its own folder, but got --out {self.out} and --resume {self.resume}; "
-                "leave `--out` away."
-            )
+        check_out_and_resume(self.out, self.resume)
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain values."""
@@ -123,13 +121,13 @@ def check_same_settings(given: TrainConfig, saved: TrainConfig) -> None:
     Raises:
         ValueError: naming the first setting that differs.
     """
-    given_values = given.to_json()
-    for name, value in saved.to_json().items():
-        if name not in EXECUTION_SETTINGS and value != given_values[name]:
-            raise ValueError(
-                f"a training must be resumed with its own settings, but it was begun with {name}={value} and got "
-                f"{name}={given_values[name]}; leave `--{_option(name)}` away, or begin a new training."
-            )
+    check_same_values(
+        given.to_json(),
+        saved.to_json(),
+        free=EXECUTION_SETTINGS,
+        rule="a training must be resumed with its own settings, but it was begun with",
+        remedy="begin a new training",
+    )
 
 
 def _option(name: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from evaluation.train_config import TrainConfig, config_from_json
+from evaluation.work_folder import new_work_folder
 from search_space.architectures import Architecture
 
 
@@ -95,23 +94,8 @@ def new_folder(config: TrainConfig, architecture: Architecture) -> TrainFolder:
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
     """
-    if config.out is None:
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = Path("runs") / f"{Path(config.dataset).stem}-{architecture.space}-{architecture.id}-{stamp}"
-    else:
-        path = Path(config.out).expanduser()
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
-    if path.is_dir() and any(path.iterdir()):
-        what = "already holds a training" if (path / "config.json").exists() else "is not empty"
-        raise ValueError(
-            f"`--out` must name a new folder, but {str(path)!r} {what}; choose another, or go on with a training by "
-            "--resume."
-        )
-    parent = next(candidate for candidate in path.absolute().parents if candidate.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ValueError(f"`--out` must lie in a folder that can be written to, but {str(parent)!r} cannot.")
-    return TrainFolder(path)
+    name = f"{Path(config.dataset).stem}-{architecture.space}-{architecture.id}"
+    return TrainFolder(new_work_folder(config.out, name=name, what="a training"))
 
 
 def read_result(folder: TrainFolder) -> TrainResult | None:
@@ -127,16 +111,3 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
         return TrainResult(**{item.name: content[item.name] for item in dataclasses.fields(TrainResult)})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {error!r}.") from None
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write plain values as a JSON file."""
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -17,8 +17,9 @@ from devices.onnx_graphs import to_onnx, weight_shapes
 from evaluation.image_data import LabelledImages, load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
 from evaluation.train_config import TrainConfig, check_same_settings
-from evaluation.train_folder import TrainFolder, TrainResult, new_folder, read_result, write_atomically, write_json
+from evaluation.train_folder import TrainFolder, TrainResult, new_folder, read_result
 from evaluation.training import OnStep, Training, TrainRecord, top_accuracies
+from evaluation.work_folder import write_atomically, write_json
 from search_space.architectures import Architecture, parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.counts import count

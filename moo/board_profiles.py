@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
@@ -14,9 +13,9 @@ from devices.device import Device
 from devices.measurement import MeasureSettings
 from devices.operator_costs import PASSES
 from devices.profiling import Profile, Profiler, profile, remembered_profile
+from evaluation.work_folder import write_atomically, write_json
 from moo.profile_plot import profile_figure
 from moo.quantities import percent
-from moo.run_folder import write_atomically
 from search_space.spaces import FBNetSpace
 
 
@@ -112,7 +111,7 @@ def _written(device: str, profile: Profile, space: FBNetSpace, out: Path | None)
     if table is None or table.suffix != ".json":
         plain = "".join(letter if letter.isalnum() else "-" for letter in device.removeprefix("ssh://"))
         table = (out or Path("profiles")) / f"{plain}-{space.name}.json"
-    write_atomically(table, (json.dumps(profile.table.to_json(), indent=1) + "\n").encode())
+    write_json(table, profile.table.to_json())
     picture, content = table.with_suffix(".png"), io.BytesIO()
     profile_figure(profile, space).savefig(content, format="png")
     write_atomically(picture, content.getvalue())

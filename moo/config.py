@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import UseAppendAction
 
 from devices.measurement import MeasureSettings, Precision
+from evaluation.work_folder import check_out_and_resume
 
 Bounds = tuple[float, float]
 
@@ -116,11 +117,7 @@ class SearchConfig:
             low, high = getattr(self, name)
             if not (0 < low < high < math.inf):
                 raise ValueError(f"`0 < lowest < highest` must hold for `--{name}`, but got {low:g} {high:g}.")
-        if self.out is not None and self.resume is not None and self.out != self.resume:
-            raise ValueError(
-                f"`--resume` goes on in its own folder, but got --out {self.out} and --resume {self.resume}; "
-                "leave `--out` away."
-            )
+        check_out_and_resume(self.out, self.resume)
 
     @property
     def boards(self) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from typing import Any
 import safetensors.numpy
 
 from devices.onnx_graphs import to_onnx
+from evaluation.work_folder import write_atomically
 from moo.archive import Archive, Entry
 from moo.jobs import Arrays, DeliveryResult
 from moo.plots import write_plots
 from moo.preparation import Preparation
 from moo.report import report_markdown
-from moo.run_folder import RunFolder, write_atomically
+from moo.run_folder import RunFolder
 from moo.store import Store
 from search_space.counts import count
 from search_space.spaces import FBNetSpace

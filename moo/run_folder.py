@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from evaluation.work_folder import check_same_values, new_work_folder, write_json
 from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
 
 
@@ -80,7 +79,7 @@ class RunFolder:
     def write_config(self, config: SearchConfig, origin: dict[str, Any]) -> None:
         """Write the settings and what the run was made from (`origin`: resolved values, versions, fingerprints)."""
         content = {"settings": config.to_json(), "origin": origin}
-        write_atomically(self.config, (json.dumps(content, indent=1) + "\n").encode())
+        write_json(self.config, content)
 
     def read_config(self) -> tuple[SearchConfig, dict[str, Any]]:
         """Settings and origin of the run.
@@ -106,23 +105,8 @@ def new_folder(config: SearchConfig) -> RunFolder:
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
     """
-    if config.out is None:
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = Path("runs") / f"{Path(config.dataset).stem}-{Path(config.space).stem}-{stamp}"
-    else:
-        path = Path(config.out).expanduser()
-    if path.is_dir() and any(path.iterdir()):
-        what = "already holds a run" if (path / "config.json").exists() else "is not empty"
-        raise ValueError(
-            f"`--out` must name a new folder, but {str(path)!r} {what}; choose another, "
-            "or go on with a run by --resume."
-        )
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
-    parent = next(candidate for candidate in path.absolute().parents if candidate.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ValueError(f"`--out` must lie in a folder that can be written to, but {str(parent)!r} cannot.")
-    return RunFolder(path)
+    name = f"{Path(config.dataset).stem}-{Path(config.space).stem}"
+    return RunFolder(new_work_folder(config.out, name=name, what="a run"))
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
@@ -131,18 +115,10 @@ def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
     Raises:
         ValueError: naming the first setting that differs.
     """
-    saved_values, given_values = saved.to_json(), given.to_json()
-    for name in saved_values:
-        if name not in EXECUTION_SETTINGS and saved_values[name] != given_values[name]:
-            raise ValueError(
-                f"a run must be resumed with its own settings, but it was made with {name}={saved_values[name]} "
-                f"and got {name}={given_values[name]}; leave `--{name.replace('_', '-')}` away, or start a new run."
-            )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    check_same_values(
+        given.to_json(),
+        saved.to_json(),
+        free=EXECUTION_SETTINGS,
+        rule="a run must be resumed with its own settings, but it was made with",
+        remedy="start a new run",
+    )

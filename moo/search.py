@@ -6,7 +6,6 @@ The order of things, and what is in the store when, is such that a run killed at
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from functools import partial
 
@@ -16,6 +15,7 @@ from devices.cost_model import analytic_cost_table
 from devices.cost_table import CostTable, read_cost_table
 from devices.device import MeasurementError
 from devices.profiling import remembered_profile
+from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.archive import Archive
 from moo.coefficients import bounds_of
@@ -36,7 +36,6 @@ from moo.jobs import (
 from moo.measuring import Measurer
 from moo.outputs import onnx_model, write_front
 from moo.preparation import Preparation
-from moo.run_folder import write_atomically
 from moo.store import Store, entries_of
 from search_space.architectures import operator_indices
 
@@ -148,7 +147,7 @@ class _Search:
             table = self._profiled()
         if table is None:
             table = analytic_cost_table(self._space)
-        write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())
+        write_json(path, table.to_json())
         return table
 
     def _profiled(self) -> CostTable:
@@ -176,7 +175,7 @@ class _Search:
         if path.exists():
             return read_cost_table(path)
         table = self._measuring.table
-        write_atomically(path, (json.dumps(table.to_json()) + "\n").encode())
+        write_json(path, table.to_json())
         return table
 
     def _pretrained(self) -> bytes:

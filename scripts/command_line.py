@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import tyro
@@ -52,6 +53,16 @@ def parse(
             raise stop.__context__ from None
         sys.stderr.write(errors.getvalue())
         raise
+
+
+def folder_to_resume(argv: Sequence[str]) -> Path | None:
+    """The folder that `--resume` names, before the options are parsed: its settings are their defaults."""
+    for place, word in enumerate(argv):
+        if word.startswith("--resume="):
+            return Path(word.partition("=")[2]).expanduser()
+        if word == "--resume" and place + 1 < len(argv):
+            return Path(argv[place + 1]).expanduser()
+    return None
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

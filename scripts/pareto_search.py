@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from moo.config import SearchConfig
 from moo.run_folder import RunFolder
-from scripts.command_line import parse, run
+from scripts.command_line import folder_to_resume, parse, run
 
 if TYPE_CHECKING:
     from moo.events import Event, Listener
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
     """The settings; with `--resume`, those of the run, unless given again."""
-    default = None
-    for place, word in enumerate(argv):
-        if (word == "--resume" and place + 1 < len(argv)) or word.startswith("--resume="):
-            folder = word.partition("=")[2] if "=" in word else argv[place + 1]
-            saved, _ = RunFolder(Path(folder).expanduser()).read_config()
-            # Without its boards, as those that are given are added to the default's.
-            default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
+    folder = folder_to_resume(argv)
+    if folder is None:
+        return parse(SearchConfig, argv)
+    saved, _ = RunFolder(folder).read_config()
+    # Without its boards, as those that are given are added to the default's.
+    default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
     config = parse(SearchConfig, argv, default=default)
-    return config if default is None or config.device else dataclasses.replace(config, device=saved.device)
+    return config if config.device else dataclasses.replace(config, device=saved.device)
 
 
 def told_to(*listeners: Listener) -> Listener:

@@ -13,18 +13,16 @@ from pathlib import Path
 
 from evaluation.train_config import TrainConfig
 from evaluation.train_folder import TrainFolder
-from scripts.command_line import parse, run
+from scripts.command_line import folder_to_resume, parse, run
 
 
 def read_command_line(argv: Sequence[str]) -> TrainConfig:
     """The settings; with `--resume`, those of the training, unless given again."""
-    default = None
-    for place, word in enumerate(argv):
-        if (word == "--resume" and place + 1 < len(argv)) or word.startswith("--resume="):
-            folder = word.partition("=")[2] if "=" in word else argv[place + 1]
-            saved, _ = TrainFolder(Path(folder).expanduser()).read_config()
-            default = dataclasses.replace(saved, out=None, resume=None, quiet=False)
-    return parse(TrainConfig, argv, default=default)
+    folder = folder_to_resume(argv)
+    if folder is None:
+        return parse(TrainConfig, argv)
+    saved, _ = TrainFolder(folder).read_config()
+    return parse(TrainConfig, argv, default=dataclasses.replace(saved, out=None, resume=None, quiet=False))
 
 
 def main() -> int:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.work_folder import write_atomically
 from moo.config import SearchConfig
-from moo.run_folder import RunFolder, check_same_settings, new_folder, write_atomically
+from moo.run_folder import RunFolder, check_same_settings, new_folder
 
 
 def test_settings_and_origin_come_back_as_they_were(tmp_path):

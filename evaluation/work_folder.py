@@ -1,0 +1,88 @@
+"""A folder that long work writes into: made once, written atomically, and resumed with the settings it was begun with.
+
+Searches (`moo.run_folder`) and trainings (`evaluation.train_folder`) both have one. Importing this is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
+    """The folder that new work is to have; it is not made yet.
+
+    Args:
+        out: where the user wants it; None for a folder under `runs/`, with `name` and the time.
+        name: what the work is about, for a folder under `runs/`.
+        what: the kind of work, as in `a run`, for messages.
+
+    Raises:
+        ValueError: if it is there already and not empty, or cannot be made.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{name}-{stamp}" if out is None else Path(out).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
+    if path.is_dir() and any(path.iterdir()):
+        state = f"already holds {what}" if (path / "config.json").exists() else "is not empty"
+        raise ValueError(
+            f"`--out` must name a new folder, but {str(path)!r} {state}; choose another, or go on with {what} by "
+            "--resume."
+        )
+    parent = next(candidate for candidate in path.absolute().parents if candidate.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"`--out` must lie in a folder that can be written to, but {str(parent)!r} cannot.")
+    return path
+
+
+def check_out_and_resume(out: str | None, resume: str | None) -> None:
+    """Check that work is resumed in its own folder.
+
+    Raises:
+        ValueError: if another is given.
+    """
+    if out is not None and resume is not None and out != resume:
+        raise ValueError(
+            f"`--resume` goes on in its own folder, but got --out {out} and --resume {resume}; leave `--out` away."
+        )
+
+
+def check_same_values(
+    given: Mapping[str, Any], saved: Mapping[str, Any], *, free: Collection[str], rule: str, remedy: str
+) -> None:
+    """Check that work is resumed with the settings that it was begun with.
+
+    Args:
+        given: settings by name, as the user gives them now.
+        saved: settings by name, as the folder has them.
+        free: names of settings that may differ.
+        rule: beginning of the message, up to the setting that differs.
+        remedy: its end, after the option to leave away.
+
+    Raises:
+        ValueError: naming the first setting that differs.
+    """
+    for name, value in saved.items():
+        if name not in free and value != given[name]:
+            raise ValueError(
+                f"{rule} {name}={value} and got {name}={given[name]}; leave `--{name.replace('_', '-')}` away, "
+                f"or {remedy}."
+            )
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values as a JSON file."""
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
