@@ -9,5 +9,6 @@ superkernel   one masked superkernel a layer (default)
 depthwise     depthwise convolution with a quick gradient on small maps
 separate      separate weights for each candidate (FBNet as published)
 pretraining   trains a supernet's weights with sampled paths or mixed paths
+memory        has freed memory stay with the process
 inner_search  searches theta for one tuple of coefficients
 """

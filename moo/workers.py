@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from devices.cost_table import CostTable
+from dnas.memory import keep_freed_memory
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.jobs import Bench, Job, JobFailure, Outcome, Workbench, pretraining_epochs
 
@@ -141,6 +142,7 @@ class _WorkerActor:
     """One actor."""
 
     def __init__(self, bench: Bench, workbench: Callable[[Bench, torch.device], Workbench]) -> None:
+        keep_freed_memory()
         self._workbench = workbench(bench, _torch_device())
 
     def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
@@ -154,6 +156,7 @@ class _WorkerActor:
 def _pretraining_task(
     bench: Bench, settings: PretrainSettings, state: bytes | None
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
+    keep_freed_memory()
     torch.set_num_threads(os.cpu_count() or 1)
     yield from pretraining_epochs(bench, settings, state, _torch_device())
 

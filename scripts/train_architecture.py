@@ -34,10 +34,12 @@ def main() -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from dnas.memory import keep_freed_memory
     from evaluation.train_run import prepare_training, run_training
     from evaluation.training import TrainRecord
     from scripts.training_curves import training_curves
 
+    keep_freed_memory()
     console = Console(quiet=config.quiet)
     path: Path | None = None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -75,7 +75,7 @@ class ConvBlock(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Activations of shape (B, C, H, W)."""
         x_BCHW = self.norm(self.conv(every_pixel(x_BCHW, self.pixel_stride)))
-        return torch.relu(x_BCHW) if self.relu else x_BCHW
+        return torch.relu_(x_BCHW) if self.relu else x_BCHW
 
 
 def every_pixel(x_BCHW: Tensor, stride: int) -> Tensor:
