@@ -1,4 +1,4 @@
-"""Freed memory that stays: page faults of a process that allocates and frees the same large block."""
+"""Freed memory that stays: page faults of a process that allocates and frees the same large blocks."""
 
 import subprocess
 import sys
@@ -12,10 +12,15 @@ from dnas.memory import keep_freed_memory
 
 if "keep" in sys.argv and not keep_freed_memory():
     sys.exit(3)
-torch.empty(2**22).fill_(1.0)  # 16 MiB
+
+def step():
+    kept = [torch.empty(2**22).fill_(1.0) for _ in range(4)]  # 16 MiB each, as the activations of a batch
+
+
+step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(8):
-    torch.empty(2**22).fill_(1.0)
+    step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -29,7 +34,7 @@ def faults(*words: str) -> int:
 
 
 def test_blocks_that_are_freed_are_used_again():
-    assert 2 * faults("keep") < faults()
+    assert 10 * faults("keep") < faults()
 
 
 def test_where_there_is_no_mallopt_nothing_happens(monkeypatch):
