@@ -5,6 +5,7 @@ coefficients  the genome: bounds, encoding
 evolution     NSGA-II by ask and tell
 jobs          what workers do: pre-training, one tuple, one deliverable
 workers       the same under Ray (the only module that imports Ray)
+trained       networks trained for deployment, and baselines
 archive       all evaluated architectures, their costs, the front
 indicators    non-dominated sets and hypervolume
 boards        what a run's `--device` stands for

@@ -15,6 +15,7 @@ from devices.cost_table import CostTable
 from devices.measurement import Measurement, Source
 from dnas.losses import Coefficients
 from moo.indicators import Floats, hypervolume, non_dominated
+from moo.trained import TrainedNetwork
 from search_space.architectures import Architecture
 
 
@@ -36,7 +37,14 @@ class Entry:
     """The coefficients of that tuple."""
     measurement: Measurement | None = None
     test_error: float | None = None
-    """Error on the test split; read once, for networks of the final front."""
+    """Error with inherited weights on the test split; read once, for networks of the final front."""
+    trained: TrainedNetwork | None = None
+    """What it came to when it was trained for deployment."""
+
+    @property
+    def best_error(self) -> float:
+        """Error on the selection split after training, or with inherited weights if it was not trained."""
+        return self.error if self.trained is None else self.trained.error
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,10 @@ class Archive:
         """Keep what a board measured; a later measurement takes the place of an earlier one."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], measurement=measurement)
 
+    def set_trained(self, architecture_id: str, trained: TrainedNetwork) -> None:
+        """Keep what training for deployment came to; a later training takes the place of an earlier one."""
+        self._entries[architecture_id] = replace(self._entries[architecture_id], trained=trained)
+
     def use_table(self, table: CostTable) -> None:
         """Predict the costs of all networks that are not measured with this table from now on."""
         self.table = table
@@ -113,11 +125,31 @@ class Archive:
         rows = [(entry.error, costs.latency_ms, costs.energy_mj) for entry in chosen for costs in [self.costs(entry)]]
         return np.array(rows, np.float64).reshape(-1, 3)
 
-    def front(self) -> tuple[Entry, ...]:
-        """The non-dominated entries, best accuracy first."""
+    def inherited_front(self) -> tuple[Entry, ...]:
+        """The entries that are not dominated with inherited weights, best accuracy first: what a search finds."""
         entries = self.entries
         chosen = [entries[index] for index in non_dominated(self.objectives())]
         return tuple(sorted(chosen, key=lambda entry: (entry.error, self.costs(entry).latency_ms)))
+
+    @property
+    def is_retrained(self) -> bool:
+        """Whether every network of the inherited front was trained, so that the front is that of trained networks."""
+        front = self.inherited_front()
+        return len(front) > 0 and all(entry.trained is not None for entry in front)
+
+    def front(self) -> tuple[Entry, ...]:
+        """The front, best accuracy first.
+
+        Errors after training and with inherited weights cannot be compared. So this is the inherited front until all
+        networks on it were trained; then it is the non-dominated ones of the trained networks.
+        """
+        if not self.is_retrained:
+            return self.inherited_front()
+        trained = [entry for entry in self.entries if entry.trained is not None]
+        costs = [self.costs(entry) for entry in trained]
+        points = [(e.best_error, c.latency_ms, c.energy_mj) for e, c in zip(trained, costs, strict=True)]
+        chosen = [trained[index] for index in non_dominated(np.array(points, np.float64))]
+        return tuple(sorted(chosen, key=lambda entry: (entry.best_error, self.costs(entry).latency_ms)))
 
     def hypervolume(self) -> float:
         """Share of the box up to the reference point that the archive dominates, in [0, 1]."""

@@ -123,7 +123,7 @@ class FrontMeasuring:
 
     def _unmeasured_front(self) -> list[str]:
         """Networks of the front that were neither measured nor requested."""
-        front = (entry for entry in self._archive.front() if entry.measurement is None)
+        front = (entry for entry in self._archive.inherited_front() if entry.measurement is None)
         return [entry.architecture.id for entry in front if entry.architecture.id not in self._requested]
 
     def _request(self, identifiers: list[str]) -> None:

@@ -25,20 +25,27 @@ from search_space.spaces import FBNetSpace
 
 
 def front_json(archive: Archive) -> list[dict[str, Any]]:
-    """The front as plain values, best accuracy first."""
-    items = []
+    """The front as plain values, best accuracy first.
+
+    `error` is that on the selection split which the front was made by: after training (`error_source` is `trained`) if
+    all networks of the search's front were trained, else with inherited weights. `test_error` is with inherited weights.
+    """
+    items, retrained = [], archive.is_retrained
     for entry in archive.front():
         costs = archive.costs(entry)
         items.append(
             {
                 "architecture": entry.architecture.to_json(),
-                "error": entry.error,
+                "error": entry.best_error if retrained else entry.error,
+                "error_source": "trained" if retrained else "inherited",
+                "inherited_error": entry.error,
                 "latency_ms": costs.latency_ms,
                 "energy_mj": costs.energy_mj,
                 "latency_source": costs.latency_source,
                 "energy_source": costs.energy_source,
                 "coefficients": dataclasses.asdict(entry.coefficients),
                 "test_error": entry.test_error,
+                "trained": None if entry.trained is None else entry.trained.to_json(),
                 "tuple": entry.tuple_id,
                 "measurement": None if entry.measurement is None else entry.measurement.to_json(),
             }

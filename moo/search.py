@@ -274,7 +274,9 @@ class _Search:
             requested = self._measuring.request_front_at(f"end {number}")
             if self._measuring.drain() or requested:
                 continue
-            entries = [entry for entry in self._archive.front() if entry.architecture.id not in self._delivered]
+            entries = [
+                entry for entry in self._archive.inherited_front() if entry.architecture.id not in self._delivered
+            ]
             if not entries:
                 return
             self._tell(events.StageProgress("delivering", 0, len(entries)))
@@ -290,7 +292,7 @@ class _Search:
             self._front_changed()
 
     def _front_changed(self) -> None:
-        front = self._archive.front()
+        front = self._archive.inherited_front()
         self._tell(
             events.FrontChanged(
                 front,

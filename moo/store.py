@@ -1,8 +1,9 @@
 """The SQLite store of a run: what resume, plots, reports and other programs read.
 
 Tables: `tuples` (coefficients, outcome, course of the inner search), `architectures`, `evaluations` (which tuple gave
-which architectures), `measurements`, `events`. Everything that belongs together is written in one transaction, so a
-run killed at any instant loses nothing that had ended.
+which architectures), `measurements`, `trained` (networks of the front, and baselines, after training), `events`.
+Everything that belongs together is written in one transaction, so a run killed at any instant loses nothing that had
+ended.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dnas.losses import Coefficients
 from moo.archive import Archive, Entry
 from moo.evolution import Objectives
 from moo.jobs import TupleJob, TupleResult
+from moo.trained import TrainedNetwork
 from search_space.architectures import Architecture, architecture_from_indices, architecture_of
 from search_space.spaces import FBNetSpace
 
@@ -45,6 +47,9 @@ CREATE TABLE IF NOT EXISTS evaluations (
 CREATE TABLE IF NOT EXISTS measurements (
     id INTEGER PRIMARY KEY AUTOINCREMENT, architecture_id TEXT NOT NULL REFERENCES architectures (id),
     latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, board TEXT NOT NULL, date TEXT NOT NULL, content TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS trained (
+    name TEXT PRIMARY KEY, baseline INTEGER NOT NULL, error REAL NOT NULL, top1 REAL NOT NULL, top3 REAL NOT NULL,
+    date TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
 """
@@ -143,6 +148,22 @@ class Store:
                 "UPDATE architectures SET test_error = ? WHERE id = ?", (test_error, architecture_id)
             )
 
+    def set_trained(self, network: TrainedNetwork) -> None:
+        """Keep what training a network came to; a later training takes the place of an earlier one."""
+        n = network
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO trained VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (n.name, n.baseline, n.error, n.top1, n.top3, _now(), json.dumps(n.to_json())),
+            )
+
+    def trained(self, *, baselines: bool) -> list[TrainedNetwork]:
+        """Trained networks of the front, or baselines, by name."""
+        rows = self._connection.execute(
+            "SELECT content FROM trained WHERE baseline = ? ORDER BY name", (int(baselines),)
+        )
+        return [TrainedNetwork.from_json(json.loads(content)) for (content,) in rows]
+
     def add_event(self, kind: str, **content: object) -> None:
         """Keep something that happened, with its time."""
         with self._transaction():
@@ -197,7 +218,7 @@ class Store:
             return ThetaResult(arrays["theta_LO"], records, arrays["probs_TLO"])
 
     def fill(self, archive: Archive, space: FBNetSpace) -> None:
-        """Put all architectures with their measurements and test errors into an archive."""
+        """Put all architectures with their measurements, test errors and trainings into an archive."""
         rows = self._connection.execute(
             "SELECT a.id, a.operators, a.error, a.latency_ms, a.energy_mj, a.test_error, e.tuple_id, e.position, "
             "t.alpha, t.beta, t.gamma, t.delta FROM evaluations e JOIN architectures a ON a.id = e.architecture_id "
@@ -215,6 +236,9 @@ class Store:
             "SELECT architecture_id, content FROM measurements ORDER BY id"
         ):
             archive.set_measurement(architecture_id, Measurement.from_json(json.loads(content)))
+        for network in self.trained(baselines=False):
+            if network.name in archive:
+                archive.set_trained(network.name, network)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

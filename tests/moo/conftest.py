@@ -24,6 +24,7 @@ from moo.config import SearchConfig
 from moo.jobs import Bench, EvaluatedArchitecture, TupleJob, TupleResult
 from moo.preparation import Preparation
 from moo.run_folder import RunFolder
+from moo.trained import DeployedFile, TrainedNetwork
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 
@@ -165,5 +166,22 @@ def result_of() -> ResultOf:
         theta_LO = rng.random((3, 3), np.float32)
         theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)
         return TupleResult(job, architectures, chosen, theta, 0.25)
+
+    return make
+
+
+@pytest.fixture
+def trained_of() -> Callable[..., TrainedNetwork]:
+    """Makes what training a network came to, with an fp32 and an int8 file of which the first may be measured."""
+
+    def make(
+        name: str, *, error: float = 0.2, baseline: bool = False, measurement: Measurement | None = None
+    ) -> TrainedNetwork:
+        folder = "baselines" if baseline else "front"
+        files = (
+            DeployedFile("fp32", f"{folder}/{name}/model.onnx", 1e-6, 1 - error, measurement),
+            DeployedFile("int8", f"{folder}/{name}/model_int8.onnx", 0.1, 0.99 - error, None),
+        )
+        return TrainedNetwork(name, baseline, error, 1 - error, 1 - error / 2, 3.0, 60.0, False, 1000, 100, files)
 
     return make

@@ -1,0 +1,82 @@
+"""What became of a network that was trained for deployment: accuracy, files, what a board measured of them.
+
+Networks of the front and baselines alike; they are made by `moo.retraining` and kept in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from devices.measurement import Measurement, Precision
+
+
+@dataclass(frozen=True)
+class DeployedFile:
+    """An ONNX file of a trained network, checked against PyTorch and, where a board was there, measured."""
+
+    precision: Precision
+    path: str
+    """Relative to the run folder."""
+    logits_difference: float
+    """Largest absolute difference between its logits and PyTorch's, over the images that were compared."""
+    top1: float
+    """Accuracy of this very file on the test split, in [0, 1]."""
+    measurement: Measurement | None = None
+    """None where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network of the front, or a baseline, after training."""
+
+    name: str
+    """Architecture id, or the baseline's name."""
+    baseline: bool
+    error: float
+    """Error on the selection split, in [0, 1]: what fronts are made of."""
+    top1: float
+    """Share of test images whose label has the highest score."""
+    top3: float
+    """Share of test images whose label is among the three highest scores."""
+    epochs: float
+    """Passes over the training images."""
+    seconds: float
+    """Time that its training took."""
+    fine_tuned: bool
+    """Whether training started from the weights inherited from the supernet, instead of random ones."""
+    macs: int
+    """Multiply-accumulates for one image."""
+    params: int
+    """Trainable parameters."""
+    files: tuple[DeployedFile, ...]
+
+    def file(self, precision: Precision) -> DeployedFile | None:
+        """Its file of a precision, if there is one."""
+        return next((file for file in self.files if file.precision == precision), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary, for the store."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TrainedNetwork:
+        """The network that `to_json` gave.
+
+        Raises:
+            ValueError: if a key is missing or unknown.
+        """
+        names = {entry.name for entry in fields(cls)}
+        if content.keys() != names:
+            raise ValueError(
+                f"a trained network must have exactly {', '.join(sorted(names))}, but got {', '.join(sorted(content))}."
+            )
+        files = tuple(_file_from(file) for file in content["files"])
+        return cls(**dict(content) | {"files": files})
+
+
+def _file_from(content: Mapping[str, Any]) -> DeployedFile:
+    measurement = content["measurement"]
+    values = dict(content) | {"measurement": None if measurement is None else Measurement.from_json(measurement)}
+    return DeployedFile(**values)
