@@ -28,7 +28,8 @@ def front_json(archive: Archive) -> list[dict[str, Any]]:
     """The front as plain values, best accuracy first.
 
     `error` is that on the selection split which the front was made by: after training (`error_source` is `trained`) if
-    all networks of the search's front were trained, else with inherited weights. `test_error` is with inherited weights.
+    all networks of the search's front were trained, else with inherited weights.
+    `test_error` is always that of inherited weights; `trained` has all that came of training.
     """
     items, retrained = [], archive.is_retrained
     for entry in archive.front():
