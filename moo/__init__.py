@@ -8,6 +8,7 @@ workers       the same under Ray (the only module that imports Ray)
 trained       networks trained for deployment, and baselines
 archive       all evaluated architectures, their costs, the front
 indicators    non-dominated sets and hypervolume
+rank_correlation  Kendall's tau with its interval
 boards        what a run's `--device` stands for
 front_measuring  measures the networks of the front, and corrects the cost table by them
 measuring     measures networks on a board, in turns with the search or beside it
