@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from devices.device import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
 from devices.metering import EnergyMeter, MeteredEnergy
 from devices.power import PowerModel
-from devices.quantization import quantized
+from devices.quantization import is_quantized, quantized
 from devices.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
 
 Opened = TypeVar("Opened", bound="AgentDevice")
@@ -91,6 +92,9 @@ class AgentDevice:
     def measure(self, model: bytes) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
 
+        With int8 settings a model is quantised, unless it is already. The measurement's precision is that of the model
+        that ran, whatever the settings.
+
         Raises:
             MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
                 reached.
@@ -101,6 +105,8 @@ class AgentDevice:
                 model = quantized(model)
             except ValueError as error:
                 raise MeasurementError(str(error)) from None
+        elif is_quantized(model):
+            settings = replace(settings, precision="int8")
         with self._lock:
             board = self.describe()
             with self._afresh_after_errors(), self._link.placed(model) as path:

@@ -1,5 +1,6 @@
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from devices.agent_device import METERED_RUNS, AgentDevice
@@ -7,7 +8,10 @@ from devices.channels import Channel
 from devices.device import BoardRefusedError, MeasurementError
 from devices.measurement import MeasureSettings
 from devices.metering import MeteredEnergy
+from devices.onnx_graphs import random_weights, to_onnx
 from devices.power import HOST_POWER_MODEL
+from devices.quantization import is_quantized, quantized
+from search_space.graphs import Graph, GraphBuilder
 
 TEXTS = {"model": "fake", "os": "fake", "runtime": "fake", "clock_mhz": None}
 RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7.0, "end_s": 10.0}
@@ -18,6 +22,7 @@ class FakeLink:
 
     def __init__(self, declined=()):
         self.events = []
+        self.model = None
         self.declined = declined
 
     def start(self):
@@ -27,6 +32,7 @@ class FakeLink:
     @contextmanager
     def placed(self, model):
         self.events.append("put")
+        self.model = model
         yield "the path"
         self.events.append("remove")
 
@@ -75,6 +81,14 @@ class FakeMeter:
 
     def close(self):
         self.link.events.append("close meter")
+
+
+@pytest.fixture(scope="module")
+def model():
+    builder = GraphBuilder((3, 8, 8))
+    builder.classifier(builder.conv("stem", Graph.INPUT, 4, kernel=3), 2)
+    graph = builder.build()
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
 
 
 def device_over(link, **settings):
@@ -151,3 +165,20 @@ def test_the_boards_clock_is_told():
 def test_what_cannot_be_quantised_is_a_failed_measurement():
     with device_over(FakeLink(), precision="int8") as device, pytest.raises(MeasurementError, match="must be ONNX"):
         device.measure(b"no model")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model, precision):
+    small = quantized(model)
+    with device_over(link := FakeLink(), precision=precision) as device:
+        measurement = device.measure(small)
+    assert link.model == small
+    assert measurement.precision == "int8"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_another_model_runs_in_the_precision_of_the_settings(model, precision):
+    with device_over(link := FakeLink(), precision=precision) as device:
+        measurement = device.measure(model)
+    assert is_quantized(link.model) == (precision == "int8")
+    assert measurement.precision == precision

@@ -1,11 +1,12 @@
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from devices.host import HostDevice
 from devices.measurement import MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx
-from devices.quantization import quantized
+from devices.quantization import is_quantized, quantized
 from search_space.spaces import space_named
 
 
@@ -40,6 +41,20 @@ def test_outputs_stay_near_those_of_floats_and_the_file_shrinks(model, small):
 
 def test_it_is_the_same_every_time(model, small):
     assert quantized(model) == small
+
+
+def test_weights_have_seven_bits_so_that_no_processor_overflows(small):
+    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(small).graph.initializer]
+    weights = [array for array in arrays if array.dtype == np.int8 and array.ndim > 1]
+    assert len(weights) > 20
+    assert max(np.abs(array.astype(int)).max() for array in weights) == 64
+
+
+def test_a_quantised_model_is_told_from_others_and_stays_as_it_is(model, small):
+    assert is_quantized(small)
+    assert not is_quantized(model)
+    assert not is_quantized(b"no model")
+    assert quantized(small, images_of(model, 1)) is small
 
 
 def test_given_images_set_the_ranges(model, small):
