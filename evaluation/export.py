@@ -1,0 +1,123 @@
+"""A trained network as ONNX files that are checked before they are deployed. Start with `export`.
+
+Shape suffixes: N images, B batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from devices.measurement import Precision
+from devices.onnx_graphs import INPUT_NAME, Array, to_onnx
+from devices.quantization import quantized
+from evaluation.accuracy import EVALUATION_BATCH
+from evaluation.image_data import LabelledImages
+from evaluation.splits import ImageBatches, Splits
+from search_space.graphs import Graph
+from search_space.networks import Network
+
+CALIBRATION_IMAGES = 256
+"""Selection images that set the ranges of int8 activations. On CIFAR-10 fewer than 64 cost accuracy, and more than
+256 gain none."""
+COMPARED_IMAGES = 256
+"""Selection images whose logits are compared with PyTorch's."""
+LOGITS_TOLERANCE = 1e-3
+"""Difference of a logit between the fp32 file and PyTorch at most, relative to the largest magnitude of PyTorch's
+logits. Different orders of summation in float32 come to some 1e-6."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """An ONNX file of a trained network, with what a check of it gave."""
+
+    precision: Precision
+    """Numbers that it computes with."""
+    model: bytes
+    """The serialised ONNX model, as `to_onnx` describes its input and output; the batch size is free."""
+    logits_difference: float
+    """Largest absolute difference between its logits and PyTorch's over the first 256 selection images."""
+    top1: float
+    """Accuracy of this very file on the test split, in [0, 1], by ONNX Runtime on this machine."""
+
+
+def export(
+    graph: Graph, weights: Mapping[str, Array], splits: Splits, *, threads: int = 1
+) -> tuple[ExportedModel, ...]:
+    """The fp32 and the int8 file of a network, both checked; the test split is read once for each.
+
+    The int8 file is calibrated with the first 256 selection images, prepared as the network's input.
+
+    Args:
+        graph: the network, which ends in a classifier.
+        weights: arrays named as in the PyTorch network's `state_dict()`.
+        splits: the data that the network was trained on.
+        threads: of ONNX Runtime, at least 1.
+
+    Raises:
+        ValueError: if an array is missing or has the wrong shape, if the network gives logits that are not finite, or
+            if those of the fp32 file differ from PyTorch's by more than a thousandth of the largest.
+    """
+    model = to_onnx(graph, weights)
+    images_NCHW = _prepared(splits.selection, splits, max(CALIBRATION_IMAGES, COMPARED_IMAGES))
+    compared_NCHW = images_NCHW[:COMPARED_IMAGES]
+    expected_NK = _pytorch_logits(graph, weights, compared_NCHW)
+    if not np.isfinite(expected_NK).all():
+        raise ValueError("a network must give finite logits to be exported, but these weights give others.")
+    models: dict[Precision, bytes] = {"fp32": model, "int8": quantized(model, images_NCHW[:CALIBRATION_IMAGES])}
+    exported = []
+    for precision, content in models.items():
+        session = _session(content, threads)
+        difference = float(np.abs(_logits(session, compared_NCHW) - expected_NK).max())
+        scale = float(np.abs(expected_NK).max())
+        if precision == "fp32" and not difference <= LOGITS_TOLERANCE * scale:
+            raise ValueError(
+                f"logits of an fp32 file must equal PyTorch's within {LOGITS_TOLERANCE} of the largest, {scale:.3g}, "
+                f"but differ by {difference:.3g}: ONNX Runtime {onnxruntime.__version__} computes it otherwise."
+            )
+        exported.append(ExportedModel(precision, content, difference, _top1(session, splits)))
+    return tuple(exported)
+
+
+def _prepared(images: LabelledImages, splits: Splits, limit: int) -> Floats:
+    """The first images as a network's input, in the layout that ONNX Runtime takes."""
+    batches = ImageBatches(images, splits).in_order(limit, limit)
+    return np.concatenate([x_BCHW.contiguous().numpy() for x_BCHW, _ in batches])
+
+
+def _pytorch_logits(graph: Graph, weights: Mapping[str, Array], images_NCHW: Floats) -> Floats:
+    network = Network(graph)
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()}, strict=False)
+    network.eval()
+    with torch.no_grad():
+        return np.concatenate([network(torch.from_numpy(x_BCHW)).numpy() for x_BCHW in _batches(images_NCHW)])
+
+
+def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _logits(session: onnxruntime.InferenceSession, images_NCHW: Floats) -> Floats:
+    return np.concatenate([session.run(None, {INPUT_NAME: x_BCHW})[0] for x_BCHW in _batches(images_NCHW)])
+
+
+def _batches(images_NCHW: Floats) -> Iterator[Floats]:
+    for start in range(0, len(images_NCHW), EVALUATION_BATCH):
+        yield images_NCHW[start : start + EVALUATION_BATCH]
+
+
+def _top1(session: onnxruntime.InferenceSession, splits: Splits) -> float:
+    """Share of test images whose label has the highest score."""
+    hits = 0
+    for x_BCHW, labels_B in ImageBatches(splits.test, splits).in_order(EVALUATION_BATCH):
+        hits += int((_logits(session, x_BCHW.contiguous().numpy()).argmax(1) == labels_B.numpy()).sum())
+    return hits / len(splits.test)
