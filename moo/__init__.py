@@ -5,6 +5,10 @@ coefficients  the genome: bounds, encoding
 evolution     NSGA-II by ask and tell
 jobs          what workers do: pre-training, one tuple, one deliverable
 workers       the same under Ray (the only module that imports Ray)
+retrain_config, finished_run, trainings  what training a run's front is made of
+retraining    trains, exports, checks and measures networks of a run
+retrained_outputs  files, cards and curves of trained networks
+baselines     published networks, trained and measured like the front
 trained       networks trained for deployment, and baselines
 archive       all evaluated architectures, their costs, the front
 indicators    non-dominated sets and hypervolume
@@ -18,11 +22,14 @@ events        what happens in a run, for whoever looks on
 search        the whole job (start here)
 preparation   everything that a run needs, checked before anything is written
 outputs       front.json and front/<id>/
+card          card.md: what someone needs who deploys a network
 selection     one network of a front: the most accurate within limits, or the knee
 plots         all pictures of a run
 front_plots   pictures of the front: 3-D, projections, error against latency
 search_plots  pictures of the search: coefficients, hypervolume, theta
 architecture_plot  the front's architectures, layer by layer
+training_plot loss and accuracy of a training
+markdown      tables in Markdown
 plot_style, plot_labels, quantities  looks, labels that do not overlap, numbers with units and sources
 report        report.md
 board_profiles, profile_config, profile_plot  profiles of boards as files, and their picture

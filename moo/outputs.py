@@ -14,13 +14,13 @@ import safetensors.numpy
 from devices.onnx_graphs import to_onnx
 from evaluation.work_folder import write_atomically
 from moo.archive import Archive, Entry
+from moo.card import card_markdown, front_card
 from moo.jobs import Arrays, DeliveryResult
 from moo.plots import write_plots
 from moo.preparation import Preparation
 from moo.report import report_markdown
 from moo.run_folder import RunFolder
 from moo.store import Store
-from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
 
@@ -65,18 +65,30 @@ def write_front(
     space: FBNetSpace,
     delivered: Mapping[str, DeliveryResult],
     origin: Mapping[str, Any],
+    *,
+    dataset: str | None = None,
 ) -> None:
-    """Write front.json and front/<architecture id>/ for every network of the front; other folders there go."""
+    """Write front.json and front/<architecture id>/ for every network of the front; other folders there go.
+
+    Args:
+        folder: of the run.
+        archive: all evaluated architectures.
+        space: that was searched.
+        delivered: weights of networks, by architecture id.
+        origin: what the run was made from, as in config.json.
+        dataset: how the user named the data set, for the cards.
+    """
     front = archive.front()
     kept = {entry.architecture.id for entry in front}
     if folder.networks.is_dir():
         for path in folder.networks.iterdir():
             if path.is_dir() and path.name not in kept:
                 shutil.rmtree(path)
-    for entry, item in zip(front, front_json(archive), strict=True):
+    for entry in front:
         result = delivered.get(entry.architecture.id)
-        if result is not None:
-            _write_network(folder.networks / entry.architecture.id, entry, item, space, result.weights, origin)
+        if result is not None and entry.trained is None:
+            card = card_markdown(front_card(entry, archive.costs(entry), space), origin, dataset=dataset)
+            _write_network(folder.networks / entry.architecture.id, entry, card, space, result.weights)
     write_atomically(folder.front, (json.dumps(front_json(archive), indent=1) + "\n").encode())
 
 
@@ -93,51 +105,8 @@ def write_pictures_and_report(preparation: Preparation, archive: Archive) -> Non
         store.close()
 
 
-def _write_network(
-    path: Path, entry: Entry, item: dict[str, Any], space: FBNetSpace, weights: Arrays, origin: Mapping[str, Any]
-) -> None:
+def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, weights: Arrays) -> None:
     write_atomically(path / "architecture.json", (json.dumps(entry.architecture.to_json(), indent=1) + "\n").encode())
     write_atomically(path / "weights.safetensors", safetensors.numpy.save(weights))
     write_atomically(path / "model.onnx", onnx_model(space, entry, weights))
-    write_atomically(path / "card.md", _card(entry, item, space, origin).encode())
-
-
-def _card(entry: Entry, item: dict[str, Any], space: FBNetSpace, origin: Mapping[str, Any]) -> str:
-    counts = count(space.graph(entry.architecture.operators))
-    data = origin["dataset"]
-    measurement = entry.measurement
-    measured_on = (
-        "not measured"
-        if measurement is None
-        else f"{measurement.board}, {measurement.runtime}, {measurement.threads} thread(s), {measurement.runs} runs, "
-        f"{measurement.date}"
-    )
-    test = "not read" if entry.test_error is None else f"{entry.test_error:.4f}"
-    layers = "\n".join(f"{number}. `{name}`" for number, name in enumerate(entry.architecture.operators, start=1))
-    return f"""# {entry.architecture.id}
-
-An image classifier of the space `{space.name}`, found by a Pareto search, with weights inherited from the supernet
-(not retrained).
-
-| | |
-|---|---|
-| error, selection split | {entry.error:.4f} ({data["images"]["selection"]} images) |
-| error, test split | {test} ({data["images"]["test"]} images) |
-| latency | {item["latency_ms"]:.4f} ms ({item["latency_source"]}; 5th percentile of single inferences) |
-| energy | {item["energy_mj"]:.4f} mJ above idle ({item["energy_source"]}) |
-| conditions | {measured_on} |
-| multiply-accumulates | {counts.macs:,} |
-| parameters | {counts.params:,} |
-
-Input `images`: float32, shape (batch, {", ".join(str(side) for side in space.input_shape)}), RGB, pixels in
-[0, 1], then minus {_figures(data["mean"])} and divided by {_figures(data["std"])} for each channel.
-Output `logits`: one score a class, in this order: {", ".join(data["classes"])}.
-
-Layers:
-
-{layers}
-"""
-
-
-def _figures(values: list[float]) -> str:
-    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"
+    write_atomically(path / "card.md", card.encode())
