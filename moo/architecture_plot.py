@@ -33,13 +33,16 @@ _HEIGHTS = {0: 0.30, 1: 0.36, 3: 0.58, 6: 0.84}
 _ROW_INCHES, _COLUMN_INCHES = 0.42, 0.6
 
 
-def architectures_figure(entries: Sequence[Entry], costs: Sequence[Costs], space: FBNetSpace) -> Figure:
+def architectures_figure(
+    entries: Sequence[Entry], costs: Sequence[Costs], space: FBNetSpace, *, retrained: bool = False
+) -> Figure:
     """One row a network, the fastest at the top, with its error and costs at the right.
 
     Args:
         entries: the front; of more than 40 networks, 40 are drawn, evenly spread over the ranks of latency.
         costs: of each entry.
         space: that they belong to.
+        retrained: whether the front is one of trained networks, with their errors.
     """
     ranked = sorted(zip(entries, costs, strict=True), key=lambda pair: pair[1].latency_ms)
     rows = [ranked[place] for place in _spread(len(ranked), MOST_ROWS)]
@@ -50,6 +53,8 @@ def architectures_figure(entries: Sequence[Entry], costs: Sequence[Costs], space
     height = top + _ROW_INCHES * len(rows) + legend
     number = f"{len(rows)} of {len(ranked)}" if len(rows) < len(ranked) else f"{len(ranked)}"
     subtitle = f"networks of the front ({number}), the fastest at the top; colour: operator, height of a box: expansion"
+    weights = "after training" if retrained else "with inherited weights"
+    subtitle += f"\nerror: on the selection split, {weights}"
     figure = new_figure(width, height, f"What the front of {space.name} is made of", subtitle)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -65,7 +70,7 @@ def architectures_figure(entries: Sequence[Entry], costs: Sequence[Costs], space
         y = top + _ROW_INCHES * (row + 0.5)
         axes.text(0.15, y, entry.architecture.id, fontsize=8, family="monospace", color=INK, va="center")
         _draw_row(axes, entry, space, x_of, y)
-        _draw_costs(axes, entry, cost, cost_x, y)
+        _draw_costs(axes, entry.best_error if retrained else entry.error, cost, cost_x, y)
     _draw_legend(axes, space, id_inches, height - 0.5)
     return figure
 
@@ -129,9 +134,9 @@ def _draw_box(axes: Axes, x: float, y: float, share: float, colour: str, text: s
     axes.text(x, y + 0.005, text, fontsize=6.8, color="white" if dark else INK, ha="center", va="center", zorder=3)
 
 
-def _draw_costs(axes: Axes, entry: Entry, costs: Costs, x: float, y: float) -> None:
+def _draw_costs(axes: Axes, error: float, costs: Costs, x: float, y: float) -> None:
     for offset, text, align, colour in (
-        (0.62, percent(entry.error), "right", INK),
+        (0.62, percent(error), "right", INK),
         (1.4, f"{short(costs.latency_ms)} ms", "right", INK),
         (1.47, costs.latency_source, "left", GREY),
         (2.85, f"{short(costs.energy_mj)} mJ", "right", INK),

@@ -34,6 +34,9 @@ def place_labels(
     pixels_per_point = figure.dpi / 72
     frame = axes.get_window_extent()
     taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in axes.transData.transform(np.reshape(avoid, (-1, 2)))]
+    labelled = [
+        Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in axes.transData.transform(np.reshape(points, (-1, 2)))
+    ]
     legend = axes.get_legend()
     fixed = [legend.get_window_extent()] if legend is not None else []
     for point, text in zip(points, texts, strict=True):
@@ -44,6 +47,7 @@ def place_labels(
         costs = [
             _cost(box, frame, taken, fixed)
             + _crossed(anchor, np.array(offset) * pixels_per_point, taken)
+            + 3 * _crossed(anchor, np.array(offset) * pixels_per_point, labelled, reach=1)
             + float(np.hypot(*offset)) / _POINTS_PER_OVERLAP
             for box, offset in zip(boxes, offsets, strict=True)
         ]
@@ -101,8 +105,8 @@ def _cost(box: Bbox, frame: Bbox, taken: Sequence[Bbox], fixed: Sequence[Bbox]) 
     return 1000 * outside + 100 * box.count_overlaps(fixed) + box.count_overlaps(taken)
 
 
-def _crossed(anchor: np.ndarray, offset: np.ndarray, taken: Sequence[Bbox]) -> int:
-    """Number of points that lie on the line from a point to its label."""
+def _crossed(anchor: np.ndarray, offset: np.ndarray, boxes: Sequence[Bbox], *, reach: float = 14) -> int:
+    """Number of boxes on the line from a point to its label, other than those within `reach` pixels of the point."""
     places = [anchor + share * offset for share in np.linspace(0.4, 1, 6)]
-    own = Bbox.from_bounds(anchor[0] - 7, anchor[1] - 7, 14, 14)
-    return sum(any(box.contains(*place) for place in places) for box in taken if not own.overlaps(box))
+    others = [box for box in boxes if np.abs(np.add(box.min, box.max) / 2 - anchor).max() > reach]
+    return sum(any(box.contains(*place) for place in places) for box in others)

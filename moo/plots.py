@@ -12,15 +12,21 @@ from matplotlib.figure import Figure
 
 from moo.architecture_plot import architectures_figure
 from moo.archive import Archive, Costs
-from moo.front_plots import evaluated, latency_error_figure, projections_figure, space_figure
+from moo.front_networks import evaluated
+from moo.front_plots import latency_error_figure, projections_figure
+from moo.front_space_plot import space_figure
+from moo.rank_correlation import trust_in_supernet
 from moo.search_plots import Bubble, coefficients_figure, hypervolume_figure, theta_figure
 from moo.store import Store
+from moo.trained_plots import points_lost, precision_figure, ranking_figure
 from search_space.spaces import FBNetSpace
 
 CAPTIONS = {
     "front_latency_error": "Error against latency; colour is energy.",
     "front_projections": "The front in its three projections.",
     "front_3d": "The front in three dimensions.",
+    "ranking": "Error after training against error with inherited weights.",
+    "precisions": "Accuracy and latency of the int8 files against the fp32 files.",
     "architectures": "What the networks of the front are made of, the fastest at the top.",
     "coefficients": "Which coefficients give which network.",
     "hypervolume": "Hypervolume against evaluated architectures, with predicted costs.",
@@ -52,11 +58,19 @@ def write_plots(folder: Path, archive: Archive, store: Store, space: FBNetSpace)
 def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tuple[str, Figure]]:
     if not len(archive):
         return
-    networks, front, tuples = evaluated(archive), archive.front(), store.tuples()
+    networks = evaluated(archive, store.trained(baselines=True))
+    front, tuples = archive.front(), store.tuples()
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
     yield "front_3d", space_figure(networks)
-    yield "architectures", architectures_figure(front, [archive.costs(entry) for entry in front], space)
+    trained = [entry for entry in archive.entries if entry.trained is not None]
+    if trained:
+        yield "ranking", ranking_figure(trained, trust_in_supernet(archive))
+    deployed = [network for network in store.trained(baselines=False) if points_lost(network) is not None]
+    if deployed:
+        yield "precisions", precision_figure(deployed)
+    costs = [archive.costs(entry) for entry in front]
+    yield "architectures", architectures_figure(front, costs, space, retrained=archive.is_retrained)
     yield "coefficients", coefficients_figure(bubbles(archive, store))
     generations = {number: stored.job.generation for number, stored in tuples.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from moo.archive import Archive
+
 LEAST_PAIRS = 3
 """Fewer networks have no ranking worth a number."""
 _NORMAL_QUANTILE = 1.959964
@@ -64,3 +66,12 @@ def kendall_tau(x: Sequence[float], y: Sequence[float]) -> RankCorrelation:
     reach = _NORMAL_QUANTILE * math.sqrt(0.437 / (count - 4))
     low, high = math.tanh(centre - reach), math.tanh(centre + reach)
     return RankCorrelation(tau, -1.0 if tau <= -largest else low, 1.0 if tau >= largest else high, count)
+
+
+def trust_in_supernet(archive: Archive) -> RankCorrelation | None:
+    """How the errors of trained networks rank them as inherited weights did; None where this cannot be told."""
+    pairs = [(entry.error, entry.trained.error) for entry in archive.entries if entry.trained is not None]
+    inherited, trained = [error for error, _ in pairs], [error for _, error in pairs]
+    if len(pairs) < LEAST_PAIRS or len(set(inherited)) == 1 or len(set(trained)) == 1:
+        return None
+    return kendall_tau(inherited, trained)

@@ -54,7 +54,7 @@ def coefficients_figure(bubbles: Sequence[Bubble]) -> Figure:
     Left: alpha and beta, coloured by latency. Middle: gamma and delta, coloured by energy. Right: latency against
     energy. The larger a bubble, the more accurate the architecture.
     """
-    subtitle = "one bubble a tuple, by the architecture that stands for it; the larger, the more accurate"
+    subtitle = "one bubble a tuple, by the architecture that stands for it; larger: lower error with inherited weights"
     figure = new_figure(14, 5.6, "Loss coefficients and the networks they give", subtitle)
     left, middle, right = figure.subplots(1, 3)
     latencies = [bubble.costs.latency_ms for bubble in bubbles]
@@ -102,7 +102,8 @@ def hypervolume_figure(
     error, latency_ms, energy_mj = reference_point
     subtitle = (
         f"share of the box up to the reference point (error {percent(error)}, {short(latency_ms)} ms, "
-        f"{short(energy_mj)} mJ) that is dominated;\nall costs as the cost table predicts them (modelled), "
+        f"{short(energy_mj)} mJ) that is dominated;\nerrors with inherited weights, "
+        "all costs as the cost table predicts them (modelled), "
         "so that early and late networks compare"
     )
     figure = new_figure(9, 5.2, "Growth of the front", subtitle)

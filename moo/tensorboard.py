@@ -16,7 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from moo import events
-from moo.front_plots import Evaluated, Network, projections_figure
+from moo.front_networks import Evaluated, Network
+from moo.front_plots import projections_figure
 from moo.jobs import TupleResult
 
 FLUSH_SECONDS = 10

@@ -4,14 +4,22 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.markers import MarkerStyle
 
-from moo.archive import Archive, Costs
-from moo.front_plots import Evaluated, Network, evaluated, latency_error_figure, projections_figure, space_figure
+from moo.archive import Costs
+from moo.front_networks import Evaluated, Network
+from moo.front_plots import latency_error_figure, projections_figure
+from moo.front_space_plot import space_figure
 
 MEASURED = Costs(2.0, 9.0, "measured", "modelled")
 MODELLED = Costs(1.0, 5.0, "modelled", "modelled")
 NETWORKS = Evaluated(
     (Network("000", 0.1, MEASURED), Network("111", 0.4, MODELLED)),
     (Network("222", 0.5, replace(MEASURED, latency_ms=20.0)), Network("012", 0.6, replace(MODELLED, energy_mj=6.0))),
+)
+TRAINED = Evaluated(
+    (Network("000", 0.1, MEASURED, trained=True),),
+    (Network("222", 0.2, replace(MEASURED, latency_ms=3.0), trained=True), Network("012", 0.6, MODELLED)),
+    (Network("mobile", 0.3, replace(MEASURED, latency_ms=50.0, energy_mj=90.0), trained=True),),
+    "2 baselines not measured",
 )
 FIGURES = {
     "latency_error": lambda networks: latency_error_figure(networks, space="tiny"),
@@ -24,6 +32,8 @@ ODD = {
     "none dominated": Evaluated(NETWORKS.front, ()),
     "equal energies": Evaluated(tuple(replace(n, costs=replace(n.costs, energy_mj=3.0)) for n in NETWORKS.front), ()),
     "tiny errors": Evaluated(tuple(replace(n, error=n.error / 1e6) for n in NETWORKS.front), ()),
+    "trained": TRAINED,
+    "all trained": replace(TRAINED, others=TRAINED.others[:1]),
     "no error": Evaluated((Network("000", 0.0, MODELLED),), (Network("111", 0.0, MEASURED),)),
     "no energy": Evaluated((Network("000", 0.1, replace(MODELLED, energy_mj=0.0)),), NETWORKS.dominated),
 }
@@ -86,14 +96,33 @@ def test_odd_fronts_can_be_drawn(name, odd):
     FIGURES[name](ODD[odd]).draw_without_rendering()
 
 
-def test_an_archive_is_parted_into_front_and_rest(entry_of, measurement_of):
-    archive = Archive((1.0, 10.0, 10.0))
-    archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
-    archive.add(entry_of((1, 1, 1), 0.3, 3.0, 3.0, position=1))
-    archive.set_measurement(archive.entries[0].architecture.id, measurement_of(1.0))
-    networks = evaluated(archive)
-    assert [network.error for network in networks.front] == [0.2]
-    assert [network.error for network in networks.dominated] == [0.3]
-    assert networks.front[0].costs.latency_source == "measured"
-    assert "2 networks" in networks.summary
-    assert "1 on the front, of which 1 measured" in networks.summary
+def test_each_group_of_a_trained_front_has_its_own_colour_and_name():
+    figure = latency_error_figure(TRAINED, space="tiny")
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts[:4] == [
+        "front, trained, latency measured",
+        "dominated, trained, latency measured",
+        "inherited error, latency modelled",
+        "baseline, trained, latency measured",
+    ]
+    colours = {collection.get_facecolor()[0][:3].tobytes() for collection in markers_of(figure.axes[0])}
+    assert len(colours) == 4
+    assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ntrained; faint: inherited weights"
+
+
+def test_errors_with_inherited_weights_say_so():
+    for figure in (latency_error_figure(NETWORKS, space="tiny"), projections_figure(NETWORKS)):
+        assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ninherited weights"
+    assert "inherited weights" in space_figure(NETWORKS).axes[0].get_zlabel()
+
+
+def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told():
+    figure = latency_error_figure(TRAINED, space="tiny")
+    assert "mobile\n30.00 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
+    assert "1 baseline, trained like the front; 2 baselines not measured" in figure.texts[1].get_text()
+    assert figure.axes[0].get_xscale() == "log"
+    planes = projections_figure(TRAINED)
+    for axes in planes.axes[:3]:
+        assert [text.get_text() for text in axes.texts] == ["mobile"]
+    for axes in (*figure.axes[:1], *planes.axes[:3]):
+        assert sum(len(collection.get_offsets()) for collection in markers_of(axes)) == 4

@@ -19,15 +19,24 @@ def run(tmp_path, space, result_of):
     store.close()
 
 
-def test_all_pictures_are_written_in_the_order_of_their_captions(tmp_path, run, space):
+def test_all_pictures_are_written_in_the_order_of_their_captions(tmp_path, run, space, trained_of):
+    archive, store = run
+    identifier = archive.front()[0].architecture.id
+    archive.set_trained(identifier, trained_of(identifier))
+    store.set_trained(trained_of(identifier))
     settings = dict(matplotlib.rcParams)
-    paths = write_plots(tmp_path / "plots", *run, space)
+    paths = write_plots(tmp_path / "plots", archive, store, space)
     assert [path.stem for path in paths] == list(CAPTIONS)
     for path in paths:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
             assert len(picture.convert("L").getcolors()) > 20
     assert dict(matplotlib.rcParams) == settings
+
+
+def test_pictures_of_training_need_a_trained_network(tmp_path, run, space):
+    names = [path.stem for path in write_plots(tmp_path / "plots", *run, space)]
+    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 
 def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, space, measurement_of):

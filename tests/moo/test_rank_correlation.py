@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from moo.rank_correlation import kendall_tau
+from moo.archive import Archive
+from moo.rank_correlation import kendall_tau, trust_in_supernet
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -75,3 +76,18 @@ def test_what_cannot_be_ranked_is_refused(x, y, message):
     with pytest.raises(ValueError) as raised:
         kendall_tau(x, y)
     assert message in str(raised.value)
+
+
+def test_trust_needs_three_trained_networks_that_differ(entry_of, trained_of):
+    archive = Archive((1.0, 10.0, 10.0))
+    for place in range(3):
+        archive.add(entry_of((place, 0, 0), 0.5 + place / 10, position=place))
+        assert trust_in_supernet(archive) is None
+        identifier = archive.entries[place].architecture.id
+        archive.set_trained(identifier, trained_of(identifier, error=0.3 - place / 10))
+    result = trust_in_supernet(archive)
+    assert result is not None
+    assert (result.tau, result.count) == (pytest.approx(-1), 3)
+    for entry in archive.entries:
+        archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=0.3))
+    assert trust_in_supernet(archive) is None
