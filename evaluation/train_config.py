@@ -35,8 +35,10 @@ class TrainTask:
 class TrainSettings:
     """How a network's weights are trained: SGD with Nesterov momentum, linear warm-up and cosine decay."""
 
-    epochs: int = 60
-    """Passes over the training images."""
+    epochs: float = 60
+    """Passes over the training images; the last one may be a part."""
+    minutes: float | None = None
+    """Instead of epochs: as many as fit into so many minutes, judged by the speed of the first steps."""
     batch_size: int = 128
     """Images a step."""
     lr: float = 0.2
@@ -59,7 +61,11 @@ class TrainSettings:
     """Numbers that training computes with; accuracy is always that of fp32."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("cutout", 0)):
+        for name in ("epochs", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"`--{name} > 0` must hold, but got {value}.")
+        for name, least in (("batch_size", 2), ("cutout", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"`--{_option(name)} >= {least}` must hold, but got {getattr(self, name)}.")
         if not (math.isfinite(self.lr) and self.lr > 0):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devices.measurement import Precision
 from evaluation.train_config import TrainConfig, config_from_json
 from evaluation.work_folder import new_work_folder
 from search_space.architectures import Architecture
@@ -50,6 +51,20 @@ class TrainFolder:
         return self.path / "model.onnx"
 
     @property
+    def onnx_int8(self) -> Path:
+        """The same in int8."""
+        return self.path / "model_int8.onnx"
+
+    @property
+    def card(self) -> Path:
+        """What someone needs who deploys the network, where it was trained for a run."""
+        return self.path / "card.md"
+
+    def model(self, precision: Precision) -> Path:
+        """The ONNX file of a precision."""
+        return self.onnx if precision == "fp32" else self.onnx_int8
+
+    @property
     def result(self) -> Path:
         """What the training came to."""
         return self.path / "result.json"
@@ -71,9 +86,24 @@ class TrainFolder:
 
 
 @dataclass(frozen=True)
+class FileCheck:
+    """An ONNX file of a trained network, checked against PyTorch."""
+
+    precision: Precision
+    name: str
+    """Of the file in the training's folder."""
+    logits_difference: float
+    """Largest absolute difference between its logits and PyTorch's, over images of the selection split."""
+    top1: float
+    """Accuracy of the file on the test split, in [0, 1]."""
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """What a training came to."""
 
+    epochs: float
+    """Passes over the training images."""
     top1: float
     """Share of test images whose label has the highest score."""
     top3: float
@@ -86,6 +116,7 @@ class TrainResult:
     """Trainable parameters."""
     seconds: float
     """Time that the training took."""
+    files: tuple[FileCheck, ...]
 
 
 def new_folder(config: TrainConfig, architecture: Architecture) -> TrainFolder:
@@ -108,6 +139,7 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
         return None
     try:
         content = json.loads(folder.result.read_text())
-        return TrainResult(**{item.name: content[item.name] for item in dataclasses.fields(TrainResult)})
+        values = {item.name: content[item.name] for item in dataclasses.fields(TrainResult)}
+        return TrainResult(**values | {"files": tuple(FileCheck(**file) for file in content["files"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {error!r}.") from None

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.torch
+import safetensors.numpy
 import torch
-from torch import Tensor
 
-from devices.onnx_graphs import to_onnx, weight_shapes
-from evaluation.image_data import LabelledImages, load_images
-from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
+from devices.onnx_graphs import weight_shapes
+from evaluation.image_data import load_images
+from evaluation.splits import Splits, split_data
 from evaluation.train_config import TrainConfig, check_same_settings
-from evaluation.train_folder import TrainFolder, TrainResult, new_folder, read_result
-from evaluation.training import OnStep, Training, TrainRecord, top_accuracies
+from evaluation.train_folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
+from evaluation.train_job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
+from evaluation.training import TrainRecord, records_in
 from evaluation.work_folder import write_atomically, write_json
-from search_space.architectures import Architecture, parse_architecture
+from search_space.architectures import parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.counts import count
 from search_space.graphs import Graph
-from search_space.networks import Network
+
+OnStep = Callable[[int, int], None]
+"""Called with the number of steps done, and of all steps."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,25 @@ class TrainPreparation:
 
     config: TrainConfig
     folder: TrainFolder
-    architecture: Architecture
+    network: dict[str, Any]
+    """What the network is, as `architecture.json` has it; `id` names it."""
     graph: Graph
     splits: Splits
-    weights: dict[str, Tensor] | None
-    """What the training starts from, where the user gave it."""
+    weights: Arrays | None
+    """What the training starts from; None for random weights."""
+
+    @property
+    def job(self) -> TrainJob:
+        """What is to be done, wherever it is done."""
+        config = self.config
+        return TrainJob(str(self.network["id"]), self.graph, config, config.flip, config.seed, self.weights)
 
     @property
     def origin(self) -> dict[str, Any]:
         """What the training is made from, as JSON has it; a resumed one must be made from the same."""
         splits = self.splits
         return {
-            "architecture": self.architecture.to_json(),
+            "architecture": self.network,
             "input_shape": list(self.graph.input_shape),
             "macs": count(self.graph).macs,
             "params": count(self.graph).params,
@@ -99,8 +107,8 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         raise ValueError(
             f"`--batch-size` must be at most the {available} training images, but got {config.batch_size}."
         )
-    weights = None if config.weights is None else _read_weights(Path(config.weights).expanduser(), graph)
-    preparation = TrainPreparation(config, folder, architecture, graph, splits, weights)
+    weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
+    preparation = TrainPreparation(config, folder, architecture.to_json(), graph, splits, weights)
     if saved_origin is not None:
         _check_same_origin(preparation.origin, saved_origin)
     return preparation
@@ -111,72 +119,71 @@ def run_training(
     *,
     device: torch.device | None = None,
     on_step: OnStep = lambda done, total: None,
-    on_epoch: Callable[[TrainRecord], None] = lambda record: None,
-) -> tuple[TrainResult, list[TrainRecord]]:
+    on_epoch: Callable[[EpochDone], None] = lambda epoch: None,
+) -> tuple[TrainResult, tuple[TrainRecord, ...]]:
     """Train, or go on, and write everything but the picture; the test split is read once, at the very end.
 
     Raises:
         ValueError: if the checkpoint of a resumed training cannot be read, or the loss is no longer finite.
     """
-    folder, settings = preparation.folder, preparation.config
-    training = new_training(preparation, device=device)
-    if folder.checkpoint.exists():
-        try:
-            training.load_state(folder.checkpoint.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{str(folder.checkpoint)!r}: {error}. Remove it to train from the start.") from None
-    if not folder.config.exists():
-        content = {"settings": preparation.config.to_json(), "origin": preparation.origin}
-        write_json(folder.config, content)
-    while len(training.records) < settings.epochs:
-        record = training.run_epoch(on_step)
-        write_atomically(folder.checkpoint, training.state())
-        on_epoch(record)
+    folder = preparation.folder
+    begin(preparation)
+    state = folder.checkpoint.read_bytes() if folder.checkpoint.exists() else None
     result = read_result(folder)
-    if result is None:
-        result = _hand_over(preparation, training)
-    return result, training.records
+    if result is not None:
+        return result, () if state is None else records_in(state)
+    for event in checked_state(folder, train(preparation.job, preparation.splits, state=state, device=device)):
+        if isinstance(event, StepDone):
+            on_step(event.step, event.total_steps)
+        elif isinstance(event, EpochDone):
+            write_atomically(folder.checkpoint, event.state)
+            on_epoch(event)
+        else:
+            return write_outcome(preparation, event), event.records
+    raise AssertionError("a training must end with its outcome")
 
 
-def new_training(preparation: TrainPreparation, *, device: torch.device | None = None) -> Training:
-    """The training before its first epoch."""
-    config, splits = preparation.config, preparation.splits
-    with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence(config.seed, spawn_key=(0,)).generate_state(1)[0]))
-        network = Network(preparation.graph)
-    if preparation.weights is not None:
-        network.load_state_dict(preparation.weights, strict=False)
-    flip = not splits.grey if config.flip is None else config.flip
-    augmentation = Augmentation(crop_padding=preparation.graph.input_shape[1] // 8, flip=flip)
-    images = ImageBatches(training_images(splits), splits, augmentation=augmentation, device=device)
-    selection = ImageBatches(splits.selection, splits, device=device)
-    return Training(network, images, selection, config, seed=config.seed)
+def begin(preparation: TrainPreparation) -> None:
+    """Write what a training is made from, so that it can be resumed from now on."""
+    folder = preparation.folder
+    if not folder.config.exists():
+        write_json(folder.config, {"settings": preparation.config.to_json(), "origin": preparation.origin})
 
 
-def training_images(splits: Splits) -> LabelledImages:
-    """Images of the weights and theta splits: a network that was chosen needs no images for theta."""
-    parts = (splits.weights, splits.theta)
-    return LabelledImages(
-        np.concatenate([part.images_NCHW for part in parts]), np.concatenate([part.labels_N for part in parts])
-    )
+def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator[TrainEvent]:
+    """The same events; where the first of them cannot be had, the message names the checkpoint.
+
+    Raises:
+        ValueError: if the checkpoint cannot be read.
+    """
+    try:
+        yield next(events)
+    except ValueError as error:
+        if not folder.checkpoint.exists():
+            raise
+        raise ValueError(f"{str(folder.checkpoint)!r}: {error}. Remove it to train from the start.") from None
+    yield from events
 
 
-def _hand_over(preparation: TrainPreparation, training: Training) -> TrainResult:
+def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> TrainResult:
     """Write the files of a trained network, last of all its result."""
     folder, origin = preparation.folder, preparation.origin
-    state = {name: value.cpu().contiguous() for name, value in training.averaged.state_dict().items()}
-    write_json(folder.architecture, preparation.architecture.to_json())
-    write_atomically(folder.weights, safetensors.torch.save(state))
-    write_atomically(folder.onnx, to_onnx(preparation.graph, {name: value.numpy() for name, value in state.items()}))
-    test = ImageBatches(preparation.splits.test, preparation.splits, device=training.device)
-    top1, top3 = top_accuracies(training.averaged, test)
+    write_json(folder.architecture, preparation.network)
+    write_atomically(folder.weights, safetensors.numpy.save(outcome.weights))
+    for model in outcome.models:
+        write_atomically(folder.model(model.precision), model.model)
     result = TrainResult(
-        top1=top1,
-        top3=top3,
-        selection_accuracy=training.records[-1].accuracy,
+        epochs=outcome.epochs,
+        top1=outcome.top1,
+        top3=outcome.top3,
+        selection_accuracy=outcome.selection_accuracy,
         macs=origin["macs"],
         params=origin["params"],
-        seconds=round(training.seconds, 3),
+        seconds=outcome.seconds,
+        files=tuple(
+            FileCheck(model.precision, folder.model(model.precision).name, model.logits_difference, model.top1)
+            for model in outcome.models
+        ),
     )
     data = origin["dataset"]
     content = dataclasses.asdict(result) | {
@@ -189,11 +196,15 @@ def _hand_over(preparation: TrainPreparation, training: Training) -> TrainResult
     return result
 
 
-def _read_weights(path: Path, graph: Graph) -> dict[str, Tensor]:
-    """Weights of a network from a file."""
-    rule = "`--weights` must be a .safetensors file of this network's weights"
+def read_weights(path: Path, graph: Graph) -> Arrays:
+    """Weights of a network from a .safetensors file.
+
+    Raises:
+        ValueError: if it cannot be read, or is of another network.
+    """
+    rule = "weights must be a .safetensors file of this network's weights"
     try:
-        weights: dict[str, Tensor] = safetensors.torch.load(path.read_bytes())
+        weights: Arrays = safetensors.numpy.load(path.read_bytes())
     except OSError as error:
         raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error.strerror}.") from None
     except (safetensors.SafetensorError, ValueError) as error:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import math
 import pickle
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Generator, Mapping
 from dataclasses import astuple, dataclass
 from itertools import islice
 from typing import Any
@@ -28,8 +30,10 @@ from evaluation.splits import ImageBatches
 from evaluation.train_config import TrainSettings
 from search_space.networks import ConvBlock
 
-OnStep = Callable[[int, int], None]
-"""Called with the number of steps done, and of all steps."""
+UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
+"""What reading a saved state may raise."""
+TRIAL_STEPS = 15
+"""Steps whose median time tells how many fit into a number of minutes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class TrainRecord:
 
 
 class Training:
-    """Trains a network's weights, an epoch a call.
+    """Trains a network's weights, an epoch at a time.
 
     Args:
         network: is moved to the device of the images, and trained in place.
@@ -76,32 +80,48 @@ class Training:
             nesterov=settings.momentum > 0,
         )
         self.steps_an_epoch = max(1, len(images) // settings.batch_size)
+        self.total_steps = max(1, round(self.steps_an_epoch * settings.epochs))
+        """Steps of the whole training; where it is bounded by time, they are set by the first epoch."""
         self.step = 0
         self.records: list[TrainRecord] = []
         self.seconds = 0.0
         """Time spent so far, resumed epochs included."""
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole training."""
-        return self.steps_an_epoch * self.settings.epochs
+    def done(self) -> bool:
+        """Whether all steps were made."""
+        return self.step >= self.total_steps
 
-    def run_epoch(self, on_step: OnStep = lambda done, total: None) -> TrainRecord:
-        """One pass over the training images, of whole batches only, and the accuracy that it came to.
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images, of the whole training."""
+        return self.total_steps / self.steps_an_epoch
+
+    def epoch(self) -> Generator[int, None, TrainRecord]:
+        """One pass over the training images, of whole batches only, or what is left of the last one.
+
+        Yields:
+            The number of steps made so far, after each step.
+
+        Returns:
+            What the epoch came to.
 
         Raises:
             ValueError: if the loss is no longer finite.
         """
         start, epoch = time.monotonic(), len(self.records)
+        if not self.step and self.settings.minutes is not None:
+            self.total_steps = max(1, round(60 * self.settings.minutes / self._seconds_a_step()))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, epoch)))
         self.network.train()
         loss_sum, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
         batches = self.images.batches(self.settings.batch_size, rng)
-        for x_BCHW, labels_B in islice(batches, self.steps_an_epoch):
+        steps = min(self.steps_an_epoch, self.total_steps - self.step)
+        for x_BCHW, labels_B in islice(batches, steps):
             lr = self.settings.lr * lr_factor(self.step, self.total_steps, self.settings.warmup_fraction)
             loss_sum += self._step(x_BCHW, labels_B, lr, rng)
-            on_step(self.step, self.total_steps)
-        loss = float(loss_sum) / self.steps_an_epoch
+            yield self.step
+        loss = float(loss_sum) / steps
         if not math.isfinite(loss):
             raise ValueError(
                 f"the training loss must stay finite, but is {loss} in epoch {epoch + 1}; choose a lower --lr than "
@@ -120,6 +140,7 @@ class Training:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "total_steps": self.total_steps,
             "records": [astuple(record) for record in self.records],
             "seconds": self.seconds,
         }
@@ -134,15 +155,28 @@ class Training:
             ValueError: if it is cut, or is not of this network.
         """
         try:
-            content: dict[str, Any] = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
+            content = _content_of(state, self.device)
             self.network.load_state_dict(content["weights"])
             self.averaged.load_state_dict(content["averaged"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.step, self.seconds = int(content["step"]), float(content["seconds"])
-            self.records = [TrainRecord(*values) for values in content["records"]]
-        except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"a state of training must be whole and of this network, but is not: {reason}") from None
+            self.step, self.total_steps = int(content["step"]), int(content["total_steps"])
+            self.seconds = float(content["seconds"])
+            self.records = _records(content)
+        except UNREADABLE as error:
+            raise _refused(error) from None
+
+    def _seconds_a_step(self) -> float:
+        """Median time of a step, of a copy, so that this training is as if none had been made."""
+        shared = {id(images): images for images in (self.images, self.selection)}
+        trial = copy.deepcopy(self, shared)
+        trial.network.train()
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2,)))
+        seconds, batches = [], itertools.cycle(self.images.batches(self.settings.batch_size, rng))
+        for x_BCHW, labels_B in islice(batches, TRIAL_STEPS):
+            start = time.perf_counter()
+            float(trial._step(x_BCHW, labels_B, 0.0, rng))
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
 
     def _step(self, x_BCHW: Tensor, labels_B: Tensor, lr: float, rng: np.random.Generator) -> Tensor:
         """One step of SGD and of the average; its loss."""
@@ -164,6 +198,18 @@ class Training:
         update_average(self.averaged, self.network, decay)
         self.step += 1
         return loss.detach()
+
+
+def records_in(state: bytes) -> tuple[TrainRecord, ...]:
+    """Figures of the epochs that a saved state has.
+
+    Raises:
+        ValueError: if it is cut.
+    """
+    try:
+        return tuple(_records(_content_of(state, torch.device("cpu"))))
+    except UNREADABLE as error:
+        raise _refused(error) from None
 
 
 def lr_factor(step: int, total_steps: int, warmup_fraction: float) -> float:
@@ -275,6 +321,20 @@ class _QuickDepthwise(nn.Module):
 
 def _is_5x5_depthwise(conv: nn.Conv2d) -> bool:
     return conv.kernel_size == (5, 5) and conv.groups == conv.in_channels == conv.out_channels
+
+
+def _content_of(state: bytes, device: torch.device) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(io.BytesIO(state), map_location=device, weights_only=True)
+    return content
+
+
+def _records(content: Mapping[str, Any]) -> list[TrainRecord]:
+    return [TrainRecord(*values) for values in content["records"]]
+
+
+def _refused(error: BaseException) -> ValueError:
+    reason = " ".join(str(error).split())[:200]
+    return ValueError(f"a state of training must be whole and of this network, but is not: {reason}")
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

@@ -46,6 +46,15 @@ class Entry:
         """Error on the selection split after training, or with inherited weights if it was not trained."""
         return self.error if self.trained is None else self.trained.error
 
+    @property
+    def deployed_measurement(self) -> Measurement | None:
+        """Of the trained file where that was measured, else of the network as the search has it."""
+        if self.trained is not None:
+            file = self.trained.file("fp32" if self.measurement is None else self.measurement.precision)
+            if file is not None and file.measurement is not None:
+                return file.measurement
+        return self.measurement
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -109,10 +118,14 @@ class Archive:
         self._entries[architecture_id] = replace(self._entries[architecture_id], test_error=test_error)
 
     def costs(self, entry: Entry) -> Costs:
-        """Measured costs of an entry, or predictions, which are `modelled`."""
+        """Costs of the file that is deployed where it was measured, else those that the search had."""
+        measurement = entry.deployed_measurement
+        return self.searched_costs(entry) if measurement is None else _measured(measurement)
+
+    def searched_costs(self, entry: Entry) -> Costs:
+        """Measured costs of a network as the search has them, or predictions, which are `modelled`."""
         if entry.measurement is not None:
-            m = entry.measurement
-            return Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source)
+            return _measured(entry.measurement)
         latency_ms, energy_mj = entry.predicted_latency_ms, entry.predicted_energy_mj
         if self.table is not None:
             indices = [self.table.operators.index(name) for name in entry.architecture.operators]
@@ -120,16 +133,20 @@ class Archive:
         return Costs(latency_ms, energy_mj, "modelled", "modelled")
 
     def objectives(self, entries: Iterable[Entry] | None = None) -> Floats:
-        """Error, latency in ms and energy in mJ of the entries (by default all), shape (N, 3)."""
+        """Error with inherited weights, latency in ms and energy in mJ of entries (by default all), shape (N, 3)."""
         chosen = self.entries if entries is None else tuple(entries)
-        rows = [(entry.error, costs.latency_ms, costs.energy_mj) for entry in chosen for costs in [self.costs(entry)]]
+        rows = [
+            (entry.error, costs.latency_ms, costs.energy_mj)
+            for entry in chosen
+            for costs in [self.searched_costs(entry)]
+        ]
         return np.array(rows, np.float64).reshape(-1, 3)
 
     def inherited_front(self) -> tuple[Entry, ...]:
         """The entries that are not dominated with inherited weights, best accuracy first: what a search finds."""
         entries = self.entries
         chosen = [entries[index] for index in non_dominated(self.objectives())]
-        return tuple(sorted(chosen, key=lambda entry: (entry.error, self.costs(entry).latency_ms)))
+        return tuple(sorted(chosen, key=lambda entry: (entry.error, self.searched_costs(entry).latency_ms)))
 
     @property
     def is_retrained(self) -> bool:
@@ -146,14 +163,23 @@ class Archive:
         if not self.is_retrained:
             return self.inherited_front()
         trained = [entry for entry in self.entries if entry.trained is not None]
-        costs = [self.costs(entry) for entry in trained]
-        points = [(e.best_error, c.latency_ms, c.energy_mj) for e, c in zip(trained, costs, strict=True)]
-        chosen = [trained[index] for index in non_dominated(np.array(points, np.float64))]
+        chosen = [trained[index] for index in non_dominated(self._trained_objectives(trained))]
         return tuple(sorted(chosen, key=lambda entry: (entry.best_error, self.costs(entry).latency_ms)))
 
     def hypervolume(self) -> float:
-        """Share of the box up to the reference point that the archive dominates, in [0, 1]."""
-        return hypervolume(self.objectives(), np.array(self.reference_point))
+        """Share of the box up to the reference point that the front dominates, in [0, 1]."""
+        points = self._trained_objectives(self.front()) if self.is_retrained else self.objectives()
+        return hypervolume(points, np.array(self.reference_point))
+
+    def _trained_objectives(self, entries: Iterable[Entry]) -> Floats:
+        """Error after training, latency in ms and energy in mJ, shape (N, 3)."""
+        rows = [(e.best_error, costs.latency_ms, costs.energy_mj) for e in entries for costs in [self.costs(e)]]
+        return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _measured(measurement: Measurement) -> Costs:
+    m = measurement
+    return Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source)
 
 
 def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:
@@ -166,3 +192,13 @@ def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, 
         points = [points[index] for index in keep]
         history.append(hypervolume(np.array(points), np.array(reference_point)))
     return history
+
+
+def reference_point_of(costs: CostTable, classes: int) -> tuple[float, float, float]:
+    """The reference point of hypervolume: the error of guessing, and the slowest and most costly architecture's costs.
+
+    Args:
+        costs: the run's cost table; its largest sums give latency in ms and energy in mJ.
+        classes: number of classes, K; guessing errs in 1 - 1 / K.
+    """
+    return (1 - 1 / classes, costs.slowest_ms(), costs.highest_mj())

@@ -64,7 +64,7 @@ def front_card(entry: Entry, costs: Costs, space: FBNetSpace) -> Card:
         graph=space.graph(entry.architecture.operators),
         layers=tuple(f"`{name}`" for name in entry.architecture.operators),
         costs=costs,
-        measurement=entry.measurement,
+        measurement=entry.deployed_measurement,
         inherited=Inherited(entry.error, entry.test_error, entry.coefficients),
         trained=entry.trained,
     )

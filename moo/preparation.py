@@ -6,7 +6,7 @@ import dataclasses
 import importlib.metadata
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -123,10 +123,10 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     if table is None:
         table = boards.table
     try:
-        splits = _splits(config, space.input_size, on_loading)
+        splits = load_splits(config, space.input_size, on_loading)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
-            _check_same_inputs(saved_origin, space, splits, config.dataset)
+            check_same_inputs(saved_origin, space, splits, config.dataset)
     except BaseException:
         boards.close()
         raise
@@ -142,7 +142,17 @@ def _space(config: SearchConfig) -> FBNetSpace:
     return space_named(config.space)
 
 
-def _splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+def load_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+    """The images of a run, split by its seed.
+
+    Args:
+        config: of the run.
+        size: height and width of the images in pixels.
+        on_loading: called with images decoded and in all.
+
+    Raises:
+        ValueError: if the data set cannot be read, or a split is smaller than a batch.
+    """
     data = load_images(
         config.dataset,
         size=size,
@@ -159,11 +169,22 @@ def _splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], No
     return splits
 
 
-def _check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:
+def check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:
+    """Check that images and search space are those that a run was made from.
+
+    Raises:
+        ValueError: if they are not, or the run's config.json does not tell.
+    """
     try:
         fingerprint, saved = origin["dataset"]["fingerprint"], _plain(origin["space"])
+        classes = tuple(origin["dataset"]["classes"])
     except (KeyError, TypeError):
         raise ValueError("the run's config.json must tell data set and space, but it was changed.") from None
+    if classes != splits.class_names:
+        raise ValueError(
+            f"a run's images must have its {len(classes)} classes ({_few(classes)}), but {dataset!r} has "
+            f"{len(splits.class_names)} ({_few(splits.class_names)})."
+        )
     if fingerprint != splits.fingerprint:
         raise ValueError(
             f"a run must be resumed with its own images, but those of {dataset!r} are not the ones it was made with."
@@ -172,6 +193,10 @@ def _check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits
         raise ValueError(
             f"a run must be resumed with its own search space, but that of {space.name!r} was changed since."
         )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.train_folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, write_json
 from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
 
@@ -75,6 +76,14 @@ class RunFolder:
     def networks(self) -> Path:
         """Folder with one folder for each network of the front."""
         return self.path / "front"
+
+    def training(self, architecture_id: str) -> TrainFolder:
+        """Folder of the training of a network of the front."""
+        return TrainFolder(self.path / "trained" / architecture_id)
+
+    def baseline(self, name: str) -> TrainFolder:
+        """Folder of the training of a baseline."""
+        return TrainFolder(self.path / "baselines" / name)
 
     def write_config(self, config: SearchConfig, origin: dict[str, Any]) -> None:
         """Write the settings and what the run was made from (`origin`: resolved values, versions, fingerprints)."""

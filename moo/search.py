@@ -17,7 +17,7 @@ from devices.device import MeasurementError
 from devices.profiling import remembered_profile
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
-from moo.archive import Archive
+from moo.archive import Archive, reference_point_of
 from moo.coefficients import bounds_of
 from moo.config import SearchConfig
 from moo.evolution import Evolution
@@ -102,7 +102,7 @@ class _Search:
         self._evolve()
         self._measure_final_front()
         origin = self._preparation.origin
-        write_front(self._folder, self._archive, self._space, self._delivered, origin)
+        write_front(self._folder, self._archive, self._space, self._delivered, origin, dataset=self._config.dataset)
         seconds = time.monotonic() - self._start
         self._store.add_event("finished", seconds=seconds)
         self._tell(events.RunFinished(str(self._folder.path), seconds))
@@ -302,13 +302,3 @@ class _Search:
                 len(self._store.tuples()),
             )
         )
-
-
-def reference_point_of(costs: CostTable, classes: int) -> tuple[float, float, float]:
-    """The reference point of hypervolume: the error of guessing, and the slowest and most costly architecture's costs.
-
-    Args:
-        costs: the run's cost table; its largest sums give latency in ms and energy in mJ.
-        classes: number of classes, K; guessing errs in 1 - 1 / K.
-    """
-    return (1 - 1 / classes, costs.slowest_ms(), costs.highest_mj())

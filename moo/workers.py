@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ import torch
 from devices.cost_table import CostTable
 from dnas.memory import keep_freed_memory
 from dnas.pretraining import PretrainRecord, PretrainSettings
+from evaluation.splits import Splits
+from evaluation.train_job import StepDone, TrainEvent, TrainFailure, TrainJob, train
 from moo.jobs import Bench, Job, JobFailure, Outcome, Workbench, pretraining_epochs
 
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -23,6 +26,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 
 POLL_SECONDS = 0.2
+STEP_SECONDS = 0.5
+"""A training tells of its steps no more often."""
 
 
 class RayBackend:
@@ -106,6 +111,65 @@ class RayBackend:
         return _Worker.options(**self._options).remote(self._bench, self._workbench)
 
 
+class RayTrainer:
+    """Trains networks on the CPUs or GPUs of one machine or of a cluster; implements `moo.retraining.Trainer`."""
+
+    def __init__(
+        self,
+        splits: Splits,
+        *,
+        networks: int,
+        workers: int | None = None,
+        threads: int | None = None,
+        address: str | None = None,
+        dashboard: bool = True,
+    ) -> None:
+        """Start Ray, or join a cluster.
+
+        Args:
+            splits: images that all networks are trained on; they go to the object store once.
+            networks: how many are to be trained.
+            workers: networks at the same time; by default one for each GPU, else one for each CPU core.
+            threads: CPU threads of each; by default the cores of a machine are shared out.
+            address: of the cluster to join; by default Ray is started on this machine.
+            dashboard: whether a started Ray has its dashboard.
+
+        Raises:
+            ValueError: if no cluster answers at that address.
+        """
+        self._started = not ray.is_initialized()
+        self.dashboard_url = _start(address, workers, dashboard) if self._started else None
+        resources = ray.cluster_resources()
+        cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
+        self.workers = max(1, min(networks, workers or gpus or cpus))
+        self.threads = threads or max(1, cpus // self.workers)
+        # Its threads decide how many cores a training uses; how many trainings there are, `workers` does.
+        self._options = {"num_cpus": share(cpus, self.workers), "num_gpus": share(gpus, self.workers)}
+        self._splits = ray.put(splits)
+
+    def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
+        """See `moo.retraining.Trainer.train`; a worker that dies fails its training, which can be resumed."""
+        waiting = deque(jobs)
+        running: dict[Any, str] = {}
+        while waiting or running:
+            while waiting and len(running) < self.workers:
+                job, state = waiting.popleft()
+                running[_train.options(**self._options).remote(job, self._splits, state, self.threads)] = job.name
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+            for events in ready:
+                try:
+                    yield running[events], ray.get(next(events))
+                except StopIteration:
+                    del running[events]
+                except ray.exceptions.RayError:
+                    yield running.pop(events), TrainFailure(f"The worker died.\n{traceback.format_exc()}")
+
+    def close(self) -> None:
+        """Stop Ray if it was started here."""
+        if self._started:
+            ray.shutdown()
+
+
 def share(available: int, workers: int) -> float:
     """CPUs or GPUs of each worker: one, or where there are fewer than workers, so much that all can run at once.
 
@@ -161,5 +225,25 @@ def _pretraining_task(
     yield from pretraining_epochs(bench, settings, state, _torch_device())
 
 
+def _training_task(
+    job: TrainJob, splits: Splits, state: bytes | None, threads: int
+) -> Iterator[TrainEvent | TrainFailure]:
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    told = 0.0
+    try:
+        for event in train(job, splits, state=state, device=_torch_device()):
+            if isinstance(event, StepDone):
+                if time.monotonic() < told + STEP_SECONDS:
+                    continue
+                told = time.monotonic()
+            yield event
+    except ValueError as error:
+        yield TrainFailure(traceback.format_exc(), str(error))
+    except Exception:
+        yield TrainFailure(traceback.format_exc())
+
+
+_train: Any = ray.remote(num_returns="streaming", max_retries=0)(_training_task)
 _Worker: Any = ray.remote(_WorkerActor)
 _pretrain: Any = ray.remote(num_returns="streaming")(_pretraining_task)

@@ -5,7 +5,9 @@ profile_device the cost table of a board
 setup_board    a board made ready to measure
 describe       a space or an architecture, with exact counts
 train_architecture one network trained for deployment
-training_curves its loss and accuracy as a picture
+train_front    every network of a run's front trained for deployment
+compare_baselines published networks trained and measured like a front
+network_training, training_view  what these two share: the job, and its progress in the terminal
 command_line   what all scripts share: options from a dataclass, errors in one line
 live_view      a search in the terminal while it goes on
 front_table    a front as a table

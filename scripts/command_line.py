@@ -6,6 +6,7 @@ A script ends in `if __name__ == "__main__": run(main)`. Nothing heavy is import
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -68,8 +69,8 @@ def folder_to_resume(argv: Sequence[str]) -> Path | None:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call a script's `main` and exit with what it returns (None means 0).
 
-    A `ValueError` is the user's to mend: it becomes one line on stderr and exit code 2. Ctrl-C ends with 130, a closed
-    pipe with 141. Other exceptions are ours, and keep their traceback.
+    A `ValueError` is the user's to mend, as is a disk without space: it becomes one line on stderr and exit code 2.
+    Ctrl-C ends with 130, a closed pipe with 141. Other exceptions are ours, and keep their traceback.
     """
     try:
         code = main()
@@ -83,4 +84,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        sys.stderr.write(
+            f"error: there must be space on the disk, but none is left{where}; make some, and go on with the same "
+            "command: what had ended is kept.\n"
+        )
+        code = 2
     sys.exit(code or 0)

@@ -8,8 +8,10 @@ from rich import box
 from rich.table import Table
 
 from devices.measurement import Source
-from moo.archive import Costs, Entry
+from moo.archive import Archive, Costs, Entry
+from moo.baselines import best_no_slower
 from moo.quantities import percent, short
+from moo.trained import TrainedNetwork
 
 _STYLES = {"measured": "green", "modelled": "yellow", "published": "cyan"}
 
@@ -21,21 +23,62 @@ def front_table(front: Sequence[Entry], costs: Sequence[Costs]) -> Table:
         front: the networks.
         costs: of each network.
     """
-    tested = any(entry.test_error is not None for entry in front)
+    trained, tested = any(entry.trained for entry in front), any(entry.test_error is not None for entry in front)
+    errors: tuple[str, ...] = ("error", "test error") if tested else ("error",)
+    if trained:
+        errors = ("inherited error", "trained error", "test error")
     table = Table(box=box.SIMPLE_HEAD, title=f"Pareto front: {len(front)} network{'s' * (len(front) != 1)}")
     table.add_column("network", no_wrap=True)
-    for name in ("error", *(["test error"] if tested else []), "latency", "energy"):
+    for name in (*errors, "latency", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry, cost in zip(front, costs, strict=True):
-        test_error = "–" if entry.test_error is None else percent(entry.test_error)
         table.add_row(
             entry.architecture.id,
-            percent(entry.error),
-            *([test_error] if tested else []),
+            *(_errors(entry) if trained else (_percent(entry.error), _percent(entry.test_error)))[: len(errors)],
             _with_source(cost.latency_ms, "ms", cost.latency_source),
             _with_source(cost.energy_mj, "mJ", cost.energy_source),
         )
     return table
+
+
+def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Table:
+    """One row a baseline, with the front's most accurate network that is no slower, and how much better it is.
+
+    Args:
+        baselines: trained networks, measured or not.
+        archive: whose front they are compared with.
+    """
+    table = Table(box=box.SIMPLE_HEAD, title="Baselines, and the front at no more than their latency")
+    table.add_column("baseline", no_wrap=True)
+    for name in ("error", "test error", "latency", "front's error", "front's network", "points better"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for baseline in baselines:
+        file = baseline.file("fp32")
+        measurement = None if file is None else file.measurement
+        latency = "–" if measurement is None else _with_source(measurement.latency_ms, "ms", measurement.latency_source)
+        rival = None if measurement is None else best_no_slower(archive, measurement.latency_ms)
+        error = None if rival is None else rival.best_error
+        table.add_row(
+            baseline.name,
+            percent(baseline.error),
+            percent(1 - baseline.top1),
+            latency,
+            _percent(error),
+            "–" if rival is None else rival.architecture.id,
+            "–" if error is None else f"{100 * (baseline.error - error):+.2f}",
+        )
+    return table
+
+
+def _errors(entry: Entry) -> tuple[str, ...]:
+    """Inherited and trained error on the selection split, and error on the test split after training."""
+    trained = entry.trained
+    after = (None, None) if trained is None else (trained.error, 1 - trained.top1)
+    return tuple(_percent(error) for error in (entry.error, *after))
+
+
+def _percent(error: float | None) -> str:
+    return "–" if error is None else percent(error)
 
 
 def _with_source(value: float, unit: str, source: Source) -> str:

@@ -35,9 +35,9 @@ def main() -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from dnas.memory import keep_freed_memory
+    from evaluation.train_job import EpochDone
     from evaluation.train_run import prepare_training, run_training
-    from evaluation.training import TrainRecord
-    from scripts.training_curves import training_curves
+    from moo.training_plot import training_curves
 
     keep_freed_memory()
     console = Console(quiet=config.quiet)
@@ -51,9 +51,10 @@ def main() -> int:
             def show(done: int, total: int) -> None:
                 progress.update(task, completed=done, total=total)
 
-            def tell(record: TrainRecord) -> None:
+            def tell(epoch: EpochDone) -> None:
+                record = epoch.record
                 figures = f"loss {record.loss:.3f}, accuracy {record.accuracy:.2%}, lr {record.lr:.2g}"
-                console.print(f"epoch {record.epoch} of {config.epochs}: {figures}", highlight=False)
+                console.print(f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}", highlight=False)
 
             preparation = prepare_training(config, on_loading=show)
             path = preparation.folder.path
@@ -66,8 +67,8 @@ def main() -> int:
         sys.stderr.write(f"\nStopped; no finished epoch is lost. {remedy}\n")
         return 130
     test = f"test split: top-1 {result.top1:.2%}, top-3 {result.top3:.2%}"
-    name = config.architecture if len(config.architecture) <= 40 else preparation.architecture.id
-    title, subtitle = f"{name} in {config.space}", f"{config.dataset}, {config.epochs} epochs; {test}"
+    name = config.architecture if len(config.architecture) <= 40 else preparation.network["id"]
+    title, subtitle = f"{name} in {config.space}", f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
     training_curves(records, title, subtitle).savefig(preparation.folder.curves)
     text = f"{test}\n{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
     Console().print(f"{text}\nModel: {preparation.folder.onnx}   Everything: {path}", highlight=False, soft_wrap=True)

@@ -8,12 +8,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from evaluation import train_run
+from evaluation import export, train_job
 from evaluation.accuracy import classification
 from evaluation.splits import ImageBatches
 from evaluation.train_config import TrainConfig, check_same_settings, config_from_json
 from evaluation.train_folder import TrainFolder, read_result
-from evaluation.train_run import new_training, prepare_training, run_training, training_images
+from evaluation.train_job import new_training, training_images
+from evaluation.train_run import prepare_training, run_training
 from search_space.counts import count
 from search_space.networks import Network
 
@@ -25,7 +26,10 @@ stages: [{channels: 8, layers: 2, stride: 1}]
 last_channels: 8
 operators: [k3_e1, k5_e3, skip]
 """
-FILES = ["architecture.json", "checkpoint.pt", "config.json", "model.onnx", "result.json", "weights.safetensors"]
+FILES = [
+    "architecture.json", "checkpoint.pt", "config.json", "model.onnx", "model_int8.onnx", "result.json",
+    "weights.safetensors",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -45,6 +49,11 @@ def prepared(config):
     return prepare_training(config, on_loading=lambda done, total: None)
 
 
+def first_weights(config):
+    preparation = prepared(config)
+    return new_training(preparation.job, preparation.splits).network.state_dict()
+
+
 class StoppedError(Exception):
     """Stands for a kill."""
 
@@ -59,7 +68,7 @@ def test_a_run_writes_everything(config, tmp_path):
     result, records = run_training(preparation)
     folder = preparation.folder
     assert sorted(path.name for path in folder.path.iterdir()) == FILES
-    assert json.loads(folder.architecture.read_text()) == preparation.architecture.to_json()
+    assert json.loads(folder.architecture.read_text()) == preparation.network
     content = json.loads(folder.result.read_text())
     assert read_result(folder) == result
     counts = count(preparation.graph)
@@ -105,11 +114,14 @@ def test_the_test_split_is_read_once_and_last(config, monkeypatch):
             read.append(self.name)
             return super().batches(batch_size, rng)
 
-    monkeypatch.setattr(train_run, "ImageBatches", Watched)
+    monkeypatch.setattr(train_job, "ImageBatches", Watched)
+    monkeypatch.setattr(export, "ImageBatches", Watched)
     run_training(preparation)
-    assert read == ["weights and theta", "selection"] * 2 + ["test"]
+    assert read[:4] == ["weights and theta", "selection"] * 2
+    # Once for the network, once for each of its two files.
+    assert [name for name in read[4:] if name != "selection"] == ["test"] * 3
     run_training(prepared(config(out=None, resume="run")))
-    assert read.count("test") == 1
+    assert read.count("test") == 3
 
 
 def test_training_images_are_the_weights_and_theta_splits(config):
@@ -146,16 +158,16 @@ def test_given_weights_are_what_training_starts_from(config, tmp_path):
     preparation = prepared(config())
     run_training(preparation)
     given = prepared(config(out="other", weights="run/weights.safetensors"))
-    state = new_training(given).network.state_dict()
+    state = new_training(given.job, given.splits).network.state_dict()
     for name, value in safetensors.torch.load_file(tmp_path / "run/weights.safetensors").items():
         assert torch.equal(state[name], value)
 
 
 def test_first_weights_come_from_the_seed_alone(config):
     torch.manual_seed(1)
-    one = new_training(prepared(config())).network.state_dict()
+    one = first_weights(config())
     torch.manual_seed(2)
-    same, other = (new_training(prepared(config(seed=seed))).network.state_dict() for seed in (0, 1))
+    same, other = (first_weights(config(seed=seed)) for seed in (0, 1))
     assert all(torch.equal(value, same[name]) for name, value in one.items())
     assert not torch.equal(one["stem.conv.weight"], other["stem.conv.weight"])
 
@@ -173,7 +185,7 @@ def test_first_weights_come_from_the_seed_alone(config):
         ({"out": "small.yaml/run"}, "`--out` must lie in a folder that can be written to"),
         ({"out": "."}, "`--out` must name a new folder, but '.' is not empty"),
         ({"weights": "none.safetensors"}, "'none.safetensors' cannot be read: No such file or directory."),
-        ({"weights": "small.yaml"}, "`--weights` must be a .safetensors file of this network's weights, but 'small"),
+        ({"weights": "small.yaml"}, "weights must be a .safetensors file of this network's weights, but 'small"),
         ({"out": None, "resume": "none"}, "`--resume` must name the folder of a training, but 'none' holds no config"),
     ],
 )

@@ -1,4 +1,5 @@
 import math
+import time
 
 import numpy as np
 import pytest
@@ -63,13 +64,23 @@ def test_the_rate_rises_linearly_and_falls_by_half_a_cosine():
     assert factors[70] == pytest.approx(0.5)
 
 
+def run_epoch(training, on_step=lambda done: None):
+    """One epoch to its end, and what it came to."""
+    steps = training.epoch()
+    while True:
+        try:
+            on_step(next(steps))
+        except StopIteration as end:
+            return end.value
+
+
 def test_without_warmup_the_rate_starts_at_its_peak():
     assert [lr_factor(step, 2, 0.0) for step in range(2)] == pytest.approx([1, 0.5])
 
 
 def test_the_rates_of_an_epoch_are_those_of_the_schedule(training):
     run = training(warmup_fraction=0.0)
-    records = [run.run_epoch() for _ in range(3)]
+    records = [run_epoch(run) for _ in range(3)]
     last_steps = [(epoch + 1) * run.steps_an_epoch - 1 for epoch in range(3)]
     expected = [0.2 * lr_factor(step, run.total_steps, 0.0) for step in last_steps]
     assert [record.lr for record in records] == pytest.approx(expected)
@@ -99,7 +110,7 @@ def test_the_decay_of_the_average_grows_up_to_its_limit():
 
 def test_without_decay_the_average_is_the_network(training):
     run = training(average_decay=0.0)
-    run.run_epoch()
+    run_epoch(run)
     assert_equal_states(run.averaged.state_dict(), run.network.state_dict())
 
 
@@ -107,12 +118,12 @@ def test_the_average_in_training_is_that_of_every_steps_weights(training):
     run = training(average_decay=0.5)
     tracked = {name: value.clone() for name, value in run.network.named_parameters()}
 
-    def follow(step, _):
+    def follow(step):
         decay = min(0.5, step / (9 + step))
         for name, value in run.network.named_parameters():
             tracked[name] = decay * tracked[name] + (1 - decay) * value.detach()
 
-    run.run_epoch(follow)
+    run_epoch(run, follow)
     for name, value in run.averaged.named_parameters():
         torch.testing.assert_close(value, tracked[name], rtol=1e-4, atol=1e-6)
 
@@ -187,7 +198,7 @@ def test_quick_depthwise_changes_neither_names_nor_numbers(space):
 
 def test_separable_images_are_learned(training, splits):
     run = training(epochs=15)
-    records = [run.run_epoch() for _ in range(15)]
+    records = [run_epoch(run) for _ in range(15)]
     assert records[-1].accuracy > 0.95
     assert records[-1].loss < records[0].loss
     assert [record.epoch for record in records] == list(range(1, 16))
@@ -199,18 +210,18 @@ def test_separable_images_are_learned(training, splits):
 @pytest.mark.parametrize("options", [{}, {"cutout": 3, "mixup": 0.3, "momentum": 0.0}, {"precision": "bf16"}])
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(training, options):
     whole, first, second = (training(seed=4, **options) for _ in range(3))
-    records = [whole.run_epoch() for _ in range(3)]
-    first.run_epoch()
+    records = [run_epoch(whole) for _ in range(3)]
+    run_epoch(first)
     second.load_state(first.state())
-    second.run_epoch()
-    second.run_epoch()
+    run_epoch(second)
+    run_epoch(second)
     assert second.records == records
     assert_equal_states(second.network.state_dict(), whole.network.state_dict())
     assert_equal_states(second.averaged.state_dict(), whole.averaged.state_dict())
 
 
 def test_another_seed_is_another_training(training):
-    assert training(seed=1).run_epoch().loss != training(seed=2).run_epoch().loss
+    assert run_epoch(training(seed=1)).loss != run_epoch(training(seed=2)).loss
 
 
 def test_a_state_must_be_whole_and_of_the_network(training):
@@ -227,49 +238,35 @@ def test_a_state_must_be_whole_and_of_the_network(training):
 
 def test_a_loss_that_is_not_finite_is_refused(training):
     with pytest.raises(ValueError, match=r"the training loss must stay finite, but is \w+ in epoch 1; .* lower --lr"):
-        training(lr=1e30).run_epoch()
+        run_epoch(training(lr=1e30))
 
 
 def test_steps_are_told(training):
-    told = []
     run = training(batch_size=100)
-    run.run_epoch(lambda done, total: told.append((done, total)))
-    run.run_epoch(lambda done, total: told.append((done, total)))
-    assert told == [(1, 6), (2, 6), (3, 6), (4, 6)]
+    assert [list(run.epoch()) for _ in range(2)] == [[1, 2], [3, 4]]
+    assert not run.done
 
 
-@pytest.mark.parametrize("count", [1, 150])
-def test_top_accuracies_equal_a_loop_over_sorted_scores(numbered, splits, count):
-    class Scores(nn.Module):
-        def forward(self, x_BCHW):
-            return x_BCHW.flatten(1)[:, 5:11]
-
-    images = ImageBatches(numbered(count, size=4, classes=6), splits)
-    hits = np.zeros(6)
-    for x_BCHW, labels_B in images.in_order(1):
-        scores = x_BCHW.flatten()[5:11]
-        hits[int((scores > scores[int(labels_B)]).sum())] += 1
-    expected = np.cumsum(hits) / count
-    assert top_accuracies(Scores(), images, places=(1, 3, 5)) == pytest.approx(expected[[0, 2, 4]])
+def test_a_part_of_an_epoch_is_the_last(training):
+    run = training(batch_size=100, epochs=1.5)
+    assert run.total_steps == 3
+    assert [list(run.epoch()) for _ in range(2)] == [[1, 2], [3]]
+    assert run.done
+    assert run.epochs == 1.5
+    assert run.records[-1].lr == pytest.approx(run.settings.lr * lr_factor(2, 3, run.settings.warmup_fraction))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epochs": 0}, "`--epochs >= 1` must hold, but got 0."),
-        ({"batch_size": 1}, "`--batch-size >= 2` must hold, but got 1."),
-        ({"cutout": -1}, "`--cutout >= 0` must hold, but got -1."),
-        ({"lr": 0.0}, "`--lr > 0` must hold, but got 0.0."),
-        ({"lr": math.nan}, "`--lr > 0` must hold, but got nan."),
-        ({"weight_decay": -1.0}, "`--weight-decay >= 0` must hold, but got -1.0."),
-        ({"mixup": math.inf}, "`--mixup >= 0` must hold, but got inf."),
-        ({"momentum": 1.0}, "`0 <= --momentum < 1` must hold, but got 1.0."),
-        ({"warmup_fraction": 1.0}, "`0 <= --warmup-fraction < 1` must hold, but got 1.0."),
-        ({"label_smoothing": -0.1}, "`0 <= --label-smoothing < 1` must hold, but got -0.1."),
-        ({"average_decay": 1.0}, "`0 <= --average-decay < 1` must hold, but got 1.0."),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError) as refusal:
-        TrainSettings(**settings)
-    assert str(refusal.value) == message
+def test_minutes_become_as_many_steps_as_fit(training, monkeypatch):
+    times = iter(range(0, 1000, 3))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times))
+    timed, plain = training(minutes=0.35, epochs=1), training(epochs=7 / training().steps_an_epoch)
+    while not timed.done:
+        run_epoch(timed)
+    monkeypatch.undo()
+    assert timed.total_steps == 7  # 21 s of 3 s each
+    while not plain.done:
+        run_epoch(plain)
+    assert_equal_states(timed.network.state_dict(), plain.network.state_dict())
+    again = training(minutes=0.35)
+    again.load_state(timed.state())
+    assert again.done

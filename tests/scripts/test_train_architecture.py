@@ -24,7 +24,7 @@ operators: [k3_e1, skip]
 OPTIONS = ("--space", "small.yaml", "--architecture", "k3_e1", "--dataset", "digits", "--epochs", "2")
 FILES = [
     "run/architecture.json", "run/checkpoint.pt", "run/config.json", "run/curves.png", "run/model.onnx",
-    "run/result.json", "run/weights.safetensors", "small.yaml",
+    "run/model_int8.onnx", "run/result.json", "run/weights.safetensors", "small.yaml",
 ]  # fmt: skip
 
 
@@ -93,21 +93,21 @@ def test_a_training_writes_its_folder_and_says_what_came_of_it(train, folder):
 
 
 def test_ctrl_c_names_the_command_that_resumes(train, folder, monkeypatch):
-    epoch = Training.run_epoch
+    epoch = Training.epoch
 
-    def interrupted(training, on_step):
+    def interrupted(training):
         if training.records:
             raise KeyboardInterrupt
-        return epoch(training, on_step)
+        return epoch(training)
 
-    monkeypatch.setattr(Training, "run_epoch", interrupted)
+    monkeypatch.setattr(Training, "epoch", interrupted)
     result = train(*OPTIONS, "--out", "run")
     assert result.returncode == 130
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["epoch 1 of 2"]
     assert result.stderr.strip() == (
         "Stopped; no finished epoch is lost. Go on with: python scripts/train_architecture.py --resume run"
     )
-    monkeypatch.setattr(Training, "run_epoch", epoch)
+    monkeypatch.setattr(Training, "epoch", epoch)
     resumed = train("--resume", "run", "--quiet")
     assert resumed.returncode == 0, resumed.stderr
     assert files(folder) == FILES

@@ -1,7 +1,7 @@
 import pytest
 
 from evaluation.training import TrainRecord
-from scripts.training_curves import training_curves
+from moo.training_plot import training_curves
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 40])
