@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors.numpy
 
@@ -15,9 +15,9 @@ from devices.onnx_graphs import to_onnx
 from evaluation.work_folder import write_atomically
 from moo.archive import Archive, Entry
 from moo.card import card_markdown, front_card
+from moo.config import SearchConfig
 from moo.jobs import Arrays, DeliveryResult
 from moo.plots import write_plots
-from moo.preparation import Preparation
 from moo.report import report_markdown
 from moo.run_folder import RunFolder
 from moo.store import Store
@@ -92,7 +92,27 @@ def write_front(
     write_atomically(folder.front, (json.dumps(front_json(archive), indent=1) + "\n").encode())
 
 
-def write_pictures_and_report(preparation: Preparation, archive: Archive) -> None:
+class RunInputs(Protocol):
+    """What a run was made from: a `Preparation` or a `FinishedRun`."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Of the run."""
+
+    @property
+    def config(self) -> SearchConfig:
+        """Its settings."""
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """As in config.json."""
+
+    @property
+    def space(self) -> FBNetSpace:
+        """That was searched, with the classes of the data set."""
+
+
+def write_pictures_and_report(preparation: RunInputs, archive: Archive) -> None:
     """Write plots/*.png and report.md of a run that has ended."""
     folder = preparation.folder
     store = Store(folder.store)
