@@ -31,9 +31,11 @@ trained_plots  pictures of training: the supernet's ranking put to the test, int
 search_plots  pictures of the search: coefficients, hypervolume, theta
 architecture_plot  the front's architectures, layer by layer
 training_plot loss and accuracy of a training
-markdown      tables in Markdown
+markdown      tables and lists in Markdown
 plot_style, plot_labels, quantities  looks, labels that do not overlap, numbers with units and sources
 report        report.md
+report_networks, report_conduct  its sections: front, files, baselines, trust in the supernet; conditions, cost, splits
+report_html   report.html
 board_profiles, profile_config, profile_plot  profiles of boards as files, and their picture
 tensorboard   the run as TensorBoard events
 """

@@ -19,6 +19,7 @@ from moo.config import SearchConfig
 from moo.jobs import Arrays, DeliveryResult
 from moo.plots import write_plots
 from moo.report import report_markdown
+from moo.report_html import report_html
 from moo.run_folder import RunFolder
 from moo.store import Store
 from search_space.spaces import FBNetSpace
@@ -112,17 +113,18 @@ class RunInputs(Protocol):
         """That was searched, with the classes of the data set."""
 
 
-def write_pictures_and_report(preparation: RunInputs, archive: Archive) -> None:
-    """Write plots/*.png and report.md of a run that has ended."""
-    folder = preparation.folder
+def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
+    """Write plots/*.png, report.md and report.html of a run that has ended."""
+    folder = run.folder
     store = Store(folder.store)
     try:
-        pictures = write_plots(folder.plots, archive, store, preparation.space)
+        pictures = write_plots(folder.plots, archive, store, run.space)
         names = [str(path.relative_to(folder.path)) for path in pictures]
-        report = report_markdown(archive, store, preparation.config, preparation.origin, preparation.space, names)
-        write_atomically(folder.report, report.encode())
+        report = report_markdown(archive, store, run.config, run.origin, run.space, names)
     finally:
         store.close()
+    write_atomically(folder.report, report.encode())
+    write_atomically(folder.report.with_suffix(".html"), report_html(report, folder.path).encode())
 
 
 def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, weights: Arrays) -> None:

@@ -8,8 +8,9 @@ import safetensors.numpy
 from devices.onnx_graphs import random_weights
 from moo.archive import Archive
 from moo.jobs import DeliveryJob, DeliveryResult
-from moo.outputs import front_json, write_front
+from moo.outputs import front_json, write_front, write_pictures_and_report
 from moo.run_folder import RunFolder
+from moo.store import Store
 from search_space.architectures import operator_indices
 from search_space.counts import count
 
@@ -103,3 +104,16 @@ def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(folder,
     (folder.networks / ".DS_Store").touch()
     write_front(folder, archive, space, delivered, ORIGIN)
     assert {path.name for path in folder.networks.iterdir()} == {"000", "333", ".DS_Store"}
+
+
+def test_pictures_and_both_reports_are_written(prepare_tiny, space, result_of):
+    preparation = prepare_tiny(measure=False)
+    preparation.folder.path.mkdir(parents=True)
+    store, archive = Store(preparation.folder.store), Archive((0.75, 10.0, 20.0))
+    store.add_result(result_of(0, (0, 0, 0), (1, 2, 0)), space)
+    store.fill(archive, space)
+    store.close()
+    write_pictures_and_report(preparation, archive)
+    report, page = (preparation.folder.path / name for name in ("report.md", "report.html"))
+    assert report.read_text().startswith("# Pareto front of tiny on stripes")
+    assert page.read_text().count("data:image/png;base64,") == len(list(preparation.folder.plots.glob("*.png"))) > 5

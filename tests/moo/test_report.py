@@ -117,3 +117,36 @@ def test_the_command_gives_the_same_settings(settings):
 def test_the_command_leaves_out_what_changes_nothing():
     config = dataclasses.replace(SearchConfig(), workers=3, out="somewhere", quiet=True)
     assert command_of(config) == command_of(SearchConfig())
+
+
+def test_a_report_of_trained_networks_has_their_sections_and_commands(run, space, trained_of, measurement_of):
+    archive, store = run
+    for entry in archive.entries:
+        network = dataclasses.replace(trained_of(entry.architecture.id), fine_tuned=True)
+        archive.set_trained(network.name, network)
+        store.set_trained(network)
+    store.set_trained(trained_of("mobile", baseline=True, measurement=measurement_of(2.0)))
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
+    titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
+    assert titles[:4] == ["Board and conditions", "The front", "The trained files", "Baselines"]
+    assert "2 were trained for deployment" in report
+    assert "python scripts/train_front.py RUN --epochs 3 --fine-tune" in report
+    assert "python scripts/compare_baselines.py RUN --epochs 3\n" in report
+    assert "| training of networks of the search | 120 s for 2" in report
+    assert "| training of baselines | 60 s for 1" in report
+    assert "Its errors are those after training" in report
+
+
+def test_a_report_without_training_says_nothing_of_it(run, space):
+    report = report_markdown(*run, SearchConfig(), ORIGIN, space, [])
+    for text in ("trained files", "Baselines", "Trust", "train_front", "compare_baselines", "training of"):
+        assert text not in report
+    assert "Its errors are those with inherited weights" in report
+
+
+def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run, space):
+    on_cpu = ORIGIN | {"packages": {"torch": "2.4+cpu"}}
+    assert "CPU-hours" in report_markdown(*run, SearchConfig(), on_cpu, space, [])
+    assert "with a GPU to each worker where the machine had one" in report_markdown(
+        *run, SearchConfig(), ORIGIN, space, []
+    )

@@ -1,0 +1,50 @@
+import pytest
+
+from moo.archive import Archive
+from moo.config import SearchConfig
+from moo.report_conduct import conditions, effort, hypervolume, splits
+from moo.store import Store
+
+IMAGES = {"dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 3000}}}
+
+
+@pytest.fixture
+def archive(entry_of):
+    archive = Archive((0.75, 10.0, 10.0))
+    archive.add(entry_of((0, 0, 0), 0.3, 2.0, 2.0))
+    return archive
+
+
+def test_conditions_of_unmeasured_networks_are_modelled(archive):
+    assert conditions(archive).startswith("Nothing was measured.")
+
+
+def test_conditions_span_the_dates_and_runs(archive, measurement_of):
+    archive.set_measurement("000", measurement_of(1.0))
+    assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 |" in conditions(archive)
+    assert "| precision | fp32 |" in conditions(archive)
+
+
+def test_hypervolume_says_which_errors_it_has(archive, trained_of):
+    inherited = hypervolume(archive)
+    archive.set_trained("000", trained_of("000", error=0.15))
+    trained = hypervolume(archive)
+    assert f"{0.6 * 0.8 * 0.8:.4f}" in inherited
+    assert f"{0.8 * 0.8 * 0.8:.4f}" in trained
+    assert "those with inherited weights" in inherited
+    assert "those after training" in trained
+
+
+@pytest.mark.parametrize(("trained", "times"), [(False, 0), (True, 2)])
+def test_splits_say_where_images_trained_networks(trained, times):
+    text = splits(IMAGES, trained=trained)
+    assert text.count("train networks for deployment") == times
+    assert "| test | 3,000 |" in text
+
+
+def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
+    store = Store(tmp_path / "search.sqlite")
+    store.add_result(result_of(0, (0, 0, 0)), space)
+    text = effort(archive, store, SearchConfig(threads_per_worker=2), {"packages": {"torch": "2.4+cpu"}})
+    assert "0 s in all workers: 0.000139 CPU-hours" in text
+    store.close()
