@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evaluation.train_folder import TrainFolder
 from moo.archive import Archive, Entry
 from moo.finished_run import FinishedRun
-from moo.retrain_config import SETTINGS, CompareBaselinesConfig
-from moo.run_folder import RunFolder
+from moo.retrain_config import CompareBaselinesConfig
 from moo.trainings import NetworkTraining, chosen, training_of
 from search_space.architectures import parse_architecture
 from search_space.baselines import BASELINE_NAMES, baseline_graph
@@ -60,15 +58,3 @@ def best_no_slower(archive: Archive, latency_ms: float) -> Entry | None:
     entries = [entry for entry in archive.front() if entry.trained is not None]
     no_slower = [entry for entry in entries if archive.costs(entry).latency_ms <= latency_ms]
     return min(no_slower, key=lambda entry: entry.best_error, default=None)
-
-
-def front_recipe(folder: RunFolder) -> dict[str, object]:
-    """Settings that the front of a run was trained with; empty if it was not.
-
-    Raises:
-        ValueError: if they cannot be read.
-    """
-    for path in sorted(folder.path.glob("trained/*/config.json")):
-        saved = TrainFolder(path.parent).read_config()[0].to_json()
-        return {name: saved[name] for name in SETTINGS}
-    return {}

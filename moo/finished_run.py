@@ -47,6 +47,8 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
         ValueError: if there is no run or no front, or the images are not those of the run.
     """
     folder = RunFolder(path)
+    if not folder.config.is_file():
+        raise ValueError(f"the folder of a run must be given, but {str(path)!r} holds no config.json.")
     config, origin = folder.read_config()
     if not folder.front.exists() or not folder.store.exists():
         raise ValueError(

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from tyro.conf import Positional, UseAppendAction
 
 from evaluation.train_config import TrainSettings
+from evaluation.train_folder import TrainFolder
+from moo.run_folder import RunFolder
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(TrainSettings))
 """Names of the settings that make up a training recipe."""
@@ -66,3 +68,15 @@ class CompareBaselinesConfig(RunTrainingConfig):
 
     Settings of training are those of the front's own training, unless given.
     """
+
+
+def front_recipe(folder: RunFolder) -> dict[str, object]:
+    """Settings that the front of a run was trained with; empty if it was not.
+
+    Raises:
+        ValueError: if they cannot be read.
+    """
+    for path in sorted(folder.path.glob("trained/*/config.json")):
+        saved = TrainFolder(path.parent).read_config()[0].to_json()
+        return {name: saved[name] for name in SETTINGS}
+    return {}

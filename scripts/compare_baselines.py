@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moo.baselines import front_recipe
-from moo.retrain_config import CompareBaselinesConfig
+from moo.retrain_config import CompareBaselinesConfig, front_recipe
 from moo.run_folder import RunFolder
 from scripts.command_line import parse, run
 

@@ -26,8 +26,11 @@ def front_table(front: Sequence[Entry], costs: Sequence[Costs]) -> Table:
     trained, tested = any(entry.trained for entry in front), any(entry.test_error is not None for entry in front)
     errors: tuple[str, ...] = ("error", "test error") if tested else ("error",)
     if trained:
-        errors = ("inherited error", "trained error", "test error")
-    table = Table(box=box.SIMPLE_HEAD, title=f"Pareto front: {len(front)} network{'s' * (len(front) != 1)}")
+        errors = ("inherited", "trained", "test")
+    title = f"Pareto front: {len(front)} network{'s' * (len(front) != 1)}"
+    if trained:
+        title += "\nerrors with inherited weights, after training, on the test split"
+    table = Table(box=box.SIMPLE_HEAD, title=title)
     table.add_column("network", no_wrap=True)
     for name in (*errors, "latency", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -48,9 +51,11 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
         baselines: trained networks, measured or not.
         archive: whose front they are compared with.
     """
-    table = Table(box=box.SIMPLE_HEAD, title="Baselines, and the front at no more than their latency")
+    table = Table(
+        box=box.SIMPLE_HEAD, title="Baselines, and the front at no more than their latency (gain in points of accuracy)"
+    )
     table.add_column("baseline", no_wrap=True)
-    for name in ("error", "test error", "latency", "front's error", "front's network", "points better"):
+    for name in ("error", "test", "latency", "front", "its network", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     for baseline in baselines:
         file = baseline.file("fp32")
