@@ -131,8 +131,8 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     )
     return table(head, rows) + (
         f"\n\n{verdict}The front's network is the best that takes no more time, chosen by its error on the "
-        f"selection split and compared on the test split. {_epochs(baselines)} Of the front: {_epochs(front)} Accuracies "
-        "compare like with like only where epochs and settings agree."
+        f"selection split and compared on the test split. {_epochs(baselines)} Of the front: {_epochs(front)} "
+        "Accuracies compare like with like only where epochs and settings agree."
     )
 
 
