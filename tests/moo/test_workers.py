@@ -8,11 +8,13 @@ import ray
 
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
+from evaluation.train_config import TrainSettings
+from evaluation.train_job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
 from moo.jobs import JobFailure, TupleJob, Workbench, pretrained_weights
 from moo.search import SearchFailedError, run_search
 from moo.store import Store
-from moo.workers import RayBackend, share
+from moo.workers import RayBackend, RayTrainer, share
 
 JOBS = [TupleJob(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
 
@@ -171,3 +173,59 @@ def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(bench):
     backend.close()
     assert [record for record, _ in later] == [epochs[1][0]]
     assert pretrained_weights(later[0][1]) == pretrained_weights(epochs[1][1])
+
+
+def train_job(name, space, **values):
+    settings = TrainSettings(**{"epochs": 1, "batch_size": 64} | values)
+    return TrainJob(name, space.graph(("k3_e1", "k3_e1", "k3_e6")), settings, flip=False, seed=0)
+
+
+def test_networks_are_trained_on_workers_as_in_this_process(space, splits):
+    jobs = [train_job("one", space), train_job("two", space, epochs=2)]
+    trainer = RayTrainer(splits, networks=2, workers=2, threads=1)
+    events = list(trainer.train([(job, None) for job in jobs]))
+    trainer.close()
+    outcomes = {name: event for name, event in events if isinstance(event, TrainOutcome)}
+    for job in jobs:
+        *_, expected = train(job, splits)
+        outcome = outcomes[job.name]
+        assert (outcome.top1, outcome.epochs, outcome.records) == (expected.top1, expected.epochs, expected.records)
+        assert outcome.models == expected.models
+        epochs = [event.record.epoch for name, event in events if name == job.name and isinstance(event, EpochDone)]
+        assert epochs == list(range(1, len(outcome.records) + 1))
+
+
+def test_a_training_goes_on_from_a_state(space, splits):
+    job = train_job("one", space, epochs=2)
+    state = next(event.state for event in train(job, splits) if isinstance(event, EpochDone))
+    events = [event for _, event in RayTrainer(splits, networks=1, threads=1).train([(job, state)])]
+    assert [event.record.epoch for event in events if isinstance(event, EpochDone)] == [2]
+    *_, expected = train(job, splits)
+    assert events[-1].records == expected.records
+
+
+def test_a_training_that_fails_says_why_and_leaves_others_alone(space, splits):
+    jobs = [(train_job("cut", space), b"no state"), (train_job("whole", space), None)]
+    outcomes = dict(RayTrainer(splits, networks=2, threads=1).train(jobs))
+    assert isinstance(outcomes["cut"], TrainFailure)
+    assert outcomes["cut"].reason.startswith("a state of training must be whole")
+    assert isinstance(outcomes["whole"], TrainOutcome)
+
+
+def test_a_training_whose_worker_dies_is_a_failure(space, splits):
+    class Deadly(TrainJob):
+        """Kills the process that asks for its weights."""
+
+        @property
+        def weights(self):
+            if ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
+                os._exit(1)
+
+    job = train_job("dead", space)
+    deadly = Deadly.__new__(Deadly)
+    for name, value in vars(job).items():
+        if name != "weights":
+            object.__setattr__(deadly, name, value)
+    ((name, failure),) = RayTrainer(splits, networks=1, threads=1).train([(deadly, None)])
+    assert name == "dead"
+    assert failure.traceback.startswith("The worker died.")
