@@ -1,7 +1,7 @@
-"""What happens in a run as TensorBoard events: a listener of `moo.events`.
+"""What happens in a run as TensorBoard events: listeners of `moo.events` and of `moo.retraining`.
 
 Runs: `pretraining`, `search` (hypervolume and the front's picture), and `tuple_0007` for each inner search, with its
-coefficients as hyperparameters. A resumed run writes on: what it does again takes the place of what was there.
+coefficients as hyperparameters; `trained_<name>` for each network that is trained. A resumed run writes on: what it does again takes the place of what was there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from moo import events
 from moo.front_networks import Evaluated, Network
 from moo.front_plots import projections_figure
 from moo.jobs import TupleResult
+from moo.retraining import Happening, TrainingMoved
 
 FLUSH_SECONDS = 10
 
@@ -115,3 +116,32 @@ class TensorBoardWriter:
 
     def _writer(self, run: str, *, purge_step: int | None = None) -> SummaryWriter:
         return SummaryWriter(str(self._folder / run), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
+
+
+class TrainingWriter:
+    """Writes trainings of a run's networks as TensorBoard events, each as a run of its own: `trained_<name>`.
+
+    Args:
+        folder: log directory of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, SummaryWriter] = {}
+
+    def __call__(self, happening: Happening) -> None:
+        """Write an epoch that has ended; nothing else is to be seen."""
+        if not isinstance(happening, TrainingMoved) or happening.epoch is None:
+            return
+        name, record = happening.name, happening.epoch.record
+        if name not in self._writers:
+            path = str(self._folder / f"trained_{name}")
+            self._writers[name] = SummaryWriter(path, purge_step=record.epoch, flush_secs=FLUSH_SECONDS)
+        for figure, value in (("loss", record.loss), ("accuracy", record.accuracy), ("lr", record.lr)):
+            self._writers[name].add_scalar(f"training/{figure}", value, record.epoch)
+
+    def close(self) -> None:
+        """Close all files."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()

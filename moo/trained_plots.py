@@ -79,7 +79,7 @@ def _show_equal_error(axes: Axes, inherited: Sequence[float], trained: Sequence[
     axes.set_xlim(axes.get_xlim())
     left, right = axes.get_xlim()
     lowest, highest = min(*trained, right), max(*trained, left + 0.3 * (right - left))
-    margin = 0.08 * (highest - lowest)
+    margin = max(0.08 * (highest - lowest), 0.5)
     axes.set_ylim(max(lowest - margin, -margin), highest + margin)
     axes.axline((left, left), slope=1, color=GREY, linewidth=1.0, linestyle=_DASHES, zorder=1)
 

@@ -16,8 +16,9 @@ from moo.finished_run import FinishedRun, archive_of, open_run
 from moo.outputs import write_pictures_and_report
 from moo.retrain_config import RunTrainingConfig
 from moo.retrained_outputs import write_retrained
-from moo.retraining import train_networks
+from moo.retraining import Happening, train_networks
 from moo.store import Store
+from moo.tensorboard import TrainingWriter
 from moo.trained import TrainedNetwork
 from moo.trainings import NetworkTraining, begin_trainings
 from moo.workers import RayTrainer
@@ -79,10 +80,17 @@ def _train(
             address=config.address,
             dashboard=config.dashboard,
         )
+        writer = TrainingWriter(run.folder.tensorboard)
         try:
             view.start(run, trainings, trainer.workers, trainer.threads, trainer.dashboard_url)
-            return train_networks(run, trainings, trainer, store, boards.devices, view.show)
+
+            def tell(happening: Happening) -> None:
+                view.show(happening)
+                writer(happening)
+
+            return train_networks(run, trainings, trainer, store, boards.devices, tell)
         finally:
+            writer.close()
             trainer.close()
     finally:
         boards.close()

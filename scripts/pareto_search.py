@@ -80,8 +80,9 @@ def main() -> int:
     result = Console()
     result.print(front_table(archive.front(), [archive.costs(entry) for entry in archive.front()]))
     result.print(
-        f"Pictures: {folder}/plots   Report: {folder}/report.md   Networks: {folder}/front\n"
-        f"Look at how it was found: tensorboard --logdir {folder}/tensorboard",
+        f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
+        f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"
+        f"Train them for deployment: python scripts/train_front.py {folder}",
         highlight=False,
         soft_wrap=True,
     )

@@ -3,9 +3,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from dnas.pretraining import PretrainRecord
+from evaluation.train_job import EpochDone
+from evaluation.training import TrainRecord
 from moo import events
 from moo.archive import Costs
-from moo.tensorboard import TensorBoardWriter
+from moo.retraining import TrainingFailed, TrainingMoved
+from moo.tensorboard import TensorBoardWriter, TrainingWriter
 
 
 def read(folder):
@@ -119,3 +122,16 @@ def test_a_run_without_anything_leaves_no_files(tmp_path):
     writer.close()
     writer.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_each_training_is_a_run_of_its_own(tmp_path):
+    writer = TrainingWriter(tmp_path)
+    for name, accuracy in (("012", 0.5), ("210", 0.25)):
+        writer(TrainingMoved(name, 1, 10))
+        for number in (1, 2):
+            record = TrainRecord(number, 1.0 / number, accuracy * number, 0.1)
+            writer(TrainingMoved(name, 5 * number, 10, EpochDone(record, 5 * number, 10, 2.0, b"")))
+    writer(TrainingFailed("012", "no memory"))
+    writer.close()
+    assert scalars(tmp_path / "trained_012", "training/accuracy") == [(1, 0.5), (2, 1.0)]
+    assert scalars(tmp_path / "trained_210", "training/loss") == [(1, 1.0), (2, 0.5)]
