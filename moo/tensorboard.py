@@ -1,7 +1,8 @@
 """What happens in a run as TensorBoard events: listeners of `moo.events` and of `moo.retraining`.
 
-Runs: `pretraining`, `search` (hypervolume and the front's picture), and `tuple_0007` for each inner search, with its
-coefficients as hyperparameters; `trained_<name>` for each network that is trained. A resumed run writes on: what it does again takes the place of what was there.
+Runs: `pretraining`, `search` (hypervolume and the front's picture), `tuple_0007` for each inner search, with its
+coefficients as hyperparameters, and `trained_<name>` for each network that is trained. A resumed run writes on: what it
+does again takes the place of what was there.
 """
 
 from __future__ import annotations

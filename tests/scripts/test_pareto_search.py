@@ -244,7 +244,7 @@ def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images, tmp_pa
     for item in items:
         assert item["architecture"]["id"] in out
         assert (folder / "front" / item["architecture"]["id"] / "model.onnx").is_file()
-    for place in ("plots", "report.md", "front", "tensorboard"):
+    for place in ("plots", "report.html", "front", "tensorboard"):
         assert f"{folder}/{place}" in out
         assert (folder / place).exists()
     assert {path.name for path in folder.iterdir()} >= {
@@ -256,7 +256,7 @@ def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images, tmp_pa
     again, out_again, _ = on_tiny_images("--resume", folder, "--quiet")
     assert again == 0
     assert json.loads((folder / "front.json").read_text()) == items
-    assert f"{folder}/report.md" in out_again
+    assert f"{folder}/report.html" in out_again
 
 
 def test_an_interrupted_run_says_how_to_go_on(on_tiny_images, tmp_path, monkeypatch):
