@@ -36,6 +36,8 @@ class FrontNetwork:
     energy_mj: float
     latency_source: Source
     energy_source: Source
+    error_source: str = "inherited"
+    """What weights the error is of: `inherited` from the supernet, or `trained`."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def _network_from(item: Any, where: str) -> FrontNetwork:
             energy_mj=item["energy_mj"],
             latency_source=item["latency_source"],
             energy_source=item["energy_source"],
+            error_source=item.get("error_source", "inherited"),
         )
     except KeyError as error:
         raise ValueError(f"{where} must have the field {error.args[0]!r}, but lacks it.") from None
@@ -196,6 +199,8 @@ def _network_from(item: Any, where: str) -> FrontNetwork:
         value = getattr(network, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {value!r}.")
+    if network.error_source not in ("inherited", "trained"):
+        raise ValueError(f"{where} must have an error that is inherited or trained, but has {network.error_source!r}.")
     for source in (network.latency_source, network.energy_source):
         if source not in SOURCES:
             raise ValueError(f"{where} must have costs that are {', '.join(SOURCES)}, but has {source!r}.")

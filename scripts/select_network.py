@@ -76,7 +76,7 @@ def _text(network: FrontNetwork, folder: Path) -> str:
     missing = "" if folder.is_dir() else " (not there: the run has not written its files)"
     return (
         f"network  {network.id}\n"
-        f"error    {percent(network.error)} (selection split)\n"
+        f"error    {percent(network.error)} (selection split, {network.error_source} weights)\n"
         f"latency  {short(network.latency_ms)} ms {network.latency_source}\n"
         f"energy   {short(network.energy_mj)} mJ {network.energy_source}\n"
         f"folder   {folder}{missing}"

@@ -30,6 +30,20 @@ def test_what_a_run_writes_is_read_back(tmp_path, entry_of, measurement_of):
     )
 
 
+def test_trained_networks_are_chosen_by_their_trained_error(tmp_path, entry_of, trained_of):
+    archive = Archive((1.0, 10.0, 20.0))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0))
+    archive.set_trained("000", trained_of("000", error=0.125))
+    (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
+    (chosen,) = read_front(tmp_path)
+    assert (chosen.error, chosen.error_source) == (0.125, "trained")
+    content = front_json(archive)
+    content[0]["error_source"] = "guessed"
+    (tmp_path / "front.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="an error that is inherited or trained, but has 'guessed'"):
+        read_front(tmp_path)
+
+
 @pytest.mark.parametrize(
     "limits",
     [

@@ -43,7 +43,7 @@ def test_the_most_accurate_within_limits_and_its_folder(run_folder):
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
         "network  01",
-        "error    8.00 % (selection split)",
+        "error    8.00 % (selection split, inherited weights)",
         "latency  4.00 ms measured",
         "energy   18.0 mJ modelled",
         f"folder   {run_folder / 'front' / '01'}",
