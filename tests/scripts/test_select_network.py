@@ -64,6 +64,7 @@ def test_json(run_folder):
             "energy_mj": 18.0,
             "latency_source": "measured",
             "energy_source": "modelled",
+            "error_source": "inherited",
             "folder": str(run_folder / "front" / "01"),
         },
         "exceeded": [],
