@@ -29,7 +29,7 @@ CAPTIONS = {
     "precisions": "Accuracy and latency of the int8 files against the fp32 files.",
     "architectures": "What the networks of the front are made of, the fastest at the top.",
     "coefficients": "Which coefficients give which network.",
-    "hypervolume": "Hypervolume against evaluated architectures, with predicted costs.",
+    "hypervolume": "Hypervolume against evaluated architectures and against time, with predicted costs.",
     "theta": "The inner search that gave the most accurate network of the front.",
 }
 """Caption of each picture by the name of its file; also the order in which they are shown."""
@@ -73,7 +73,7 @@ def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tupl
     yield "architectures", architectures_figure(front, costs, space, retrained=archive.is_retrained)
     yield "coefficients", coefficients_figure(bubbles(archive, store))
     generations = {number: stored.job.generation for number, stored in tuples.items()}
-    yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations)
+    yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
     best = front[0].tuple_id
     theta = store.theta(best)
     yield "theta", theta_figure(theta, space.operators, tuple_id=best, coefficients=tuples[best].job.coefficients)

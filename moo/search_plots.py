@@ -90,14 +90,18 @@ def coefficients_figure(bubbles: Sequence[Bubble]) -> Figure:
 
 
 def hypervolume_figure(
-    entries: Sequence[Entry], reference_point: tuple[float, float, float], generations: Mapping[int, int]
+    entries: Sequence[Entry],
+    reference_point: tuple[float, float, float],
+    generations: Mapping[int, int],
+    minutes: Mapping[int, float],
 ) -> Figure:
-    """Hypervolume against the number of evaluated architectures.
+    """Hypervolume against the number of evaluated architectures, and against time.
 
     Args:
         entries: in the order of their tuples.
         reference_point: error, latency in ms and energy in mJ.
         generations: generation of each tuple id, to mark where generations begin.
+        minutes: when each tuple id ended, from the beginning of the run.
     """
     error, latency_ms, energy_mj = reference_point
     subtitle = (
@@ -106,8 +110,8 @@ def hypervolume_figure(
         "all costs as the cost table predicts them (modelled), "
         "so that early and late networks compare"
     )
-    figure = new_figure(9, 5.2, "Growth of the front", subtitle)
-    axes = figure.add_subplot()
+    figure = new_figure(13, 5.2, "Growth of the front", subtitle)
+    axes, timed = figure.subplots(1, 2, sharey=True)
     dress(axes, "architectures evaluated", "hypervolume (costs modelled)")
     history = hypervolume_history(entries, reference_point)
     numbers = np.arange(1, len(history) + 1)
@@ -131,6 +135,13 @@ def hypervolume_figure(
             ha="right", fontsize=10, fontweight="bold", color=BLUE,
         )  # fmt: skip
     axes.legend(handles=handles, fontsize=9, loc="center right", edgecolor="#DDDDDD")
+    dress(timed, "minutes since the run began, preparations included", "")
+    in_time = sorted(entries, key=lambda entry: minutes[entry.tuple_id])
+    timed.plot(
+        [minutes[entry.tuple_id] for entry in in_time], hypervolume_history(in_time, reference_point), color=BLUE,
+        linewidth=2.2, drawstyle="steps-post", marker=marker, markersize=4,
+    )  # fmt: skip
+    timed.set_xlim(left=0)
     return figure
 
 

@@ -204,6 +204,16 @@ class Store:
             stored[number] = StoredTuple(job, objectives, chosen, took or 0.0, trace)
         return stored
 
+    def minutes(self) -> dict[int, float]:
+        """When each tuple ended, in minutes from the first event of the run; interruptions count."""
+        dates = "SELECT min(date) FROM (SELECT date FROM events UNION SELECT date FROM tuples)"
+        (first,) = self._connection.execute(dates).fetchone()
+        rows = self._connection.execute("SELECT id, date FROM tuples ORDER BY id")
+        return {
+            number: (datetime.fromisoformat(date) - datetime.fromisoformat(first)).total_seconds() / 60
+            for number, date in rows
+        }
+
     def theta(self, tuple_id: int) -> ThetaResult:
         """The course of a tuple's inner search.
 

@@ -12,6 +12,8 @@ BUBBLES = [
     Bubble(Coefficients(1.0, 0.5, 0.02, 1.5), 0.3, Costs(1.0, 4.0, "modelled", "modelled")),
 ]
 
+MINUTES = {number: 2.5 * number + 1 for number in range(50)}
+
 
 def bubbles_in(axes):
     return [
@@ -52,16 +54,24 @@ def test_one_tuple_can_be_drawn():
 def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number, entry_of):
     entries = [entry_of((place % 3, 0, 0), 0.5 - place / 200, tuple_id=place // 2) for place in range(number)]
     reference = (1.0, 2.0, 2.0)
-    figure = hypervolume_figure(entries, reference, {place: place // 4 for place in range(number)})
+    figure = hypervolume_figure(entries, reference, {place: place // 4 for place in range(number)}, MINUTES)
     axes = figure.axes[0]
     assert list(axes.lines[0].get_ydata()) == hypervolume_history(entries, reference)
     assert "modelled" in axes.get_ylabel()
     assert any("reference point (error 100.00 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
 
 
+def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of):
+    entries = [entry_of((place, 0, 0), 0.5 - place / 10, tuple_id=place) for place in range(3)]
+    figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 0}, {0: 3.0, 1: 1.0, 2: 2.0})
+    line = figure.axes[1].lines[0]
+    assert list(line.get_xdata()) == [1.0, 2.0, 3.0]
+    assert list(line.get_ydata()) == hypervolume_history([entries[1], entries[2], entries[0]], (1.0, 2.0, 2.0))
+
+
 def test_hypervolume_marks_where_generations_begin(entry_of):
     entries = [entry_of((place, 0, 0), 0.5, tuple_id=place) for place in range(3)]
-    figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 1})
+    figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 1}, MINUTES)
     assert figure.axes[0].texts[0].get_text() == "2"
     assert figure.axes[0].lines[1].get_xdata()[0] == 2.5
 

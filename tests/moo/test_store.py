@@ -44,6 +44,15 @@ def test_results_come_back_as_they_were(store, space, result_of):
     assert theta.theta_LO.dtype == np.float32
 
 
+def test_tuples_have_their_minutes_from_the_first_event_on(store, space, result_of, monkeypatch):
+    times = iter(f"2000-01-01T00:{minute:02}:30.000+00:00" for minute in (1, 3, 7))
+    monkeypatch.setattr("moo.store._now", lambda: next(times))
+    store.add_event("started")
+    for number in (0, 1):
+        store.add_result(result_of(number, (0, 1, 2)), space)
+    assert store.minutes() == {0: 2.0, 1: 6.0}
+
+
 def test_failures_come_back_without_objectives(store):
     job = TupleJob(1, 0, Coefficients(1 / 3, 2.0, 3e-7, 4.0))
     store.add_failure(job, "Traceback:\nboom")
