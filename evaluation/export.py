@@ -46,12 +46,14 @@ class ExportedModel:
     """Largest absolute difference between its logits and PyTorch's over the first 256 selection images."""
     top1: float
     """Accuracy of this very file on the test split, in [0, 1], by ONNX Runtime on this machine."""
+    error: float
+    """Error of this very file on the selection split, in [0, 1], by ONNX Runtime on this machine."""
 
 
 def export(
     graph: Graph, weights: Mapping[str, Array], splits: Splits, *, threads: int = 1
 ) -> tuple[ExportedModel, ...]:
-    """The fp32 and the int8 file of a network, both checked; the test split is read once for each.
+    """The fp32 and the int8 file of a network, both checked; the selection and the test split are read once for each.
 
     The int8 file is calibrated with the first 256 selection images, prepared as the network's input.
 
@@ -82,7 +84,8 @@ def export(
                 f"logits of an fp32 file must equal PyTorch's within {LOGITS_TOLERANCE} of the largest, {scale:.3g}, "
                 f"but differ by {difference:.3g}: ONNX Runtime {onnxruntime.__version__} computes it otherwise."
             )
-        exported.append(ExportedModel(precision, content, difference, _top1(session, splits)))
+        top1, accuracy = (_accuracy(session, images, splits) for images in (splits.test, splits.selection))
+        exported.append(ExportedModel(precision, content, difference, top1, 1 - accuracy))
     return tuple(exported)
 
 
@@ -115,9 +118,9 @@ def _batches(images_NCHW: Floats) -> Iterator[Floats]:
         yield images_NCHW[start : start + EVALUATION_BATCH]
 
 
-def _top1(session: onnxruntime.InferenceSession, splits: Splits) -> float:
-    """Share of test images whose label has the highest score."""
+def _accuracy(session: onnxruntime.InferenceSession, images: LabelledImages, splits: Splits) -> float:
+    """Share of images whose label has the highest score."""
     hits = 0
-    for x_BCHW, labels_B in ImageBatches(splits.test, splits).in_order(EVALUATION_BATCH):
+    for x_BCHW, labels_B in ImageBatches(images, splits).in_order(EVALUATION_BATCH):
         hits += int((_logits(session, x_BCHW.contiguous().numpy()).argmax(1) == labels_B.numpy()).sum())
-    return hits / len(splits.test)
+    return hits / len(images)

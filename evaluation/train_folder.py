@@ -96,6 +96,8 @@ class FileCheck:
     """Largest absolute difference between its logits and PyTorch's, over images of the selection split."""
     top1: float
     """Accuracy of the file on the test split, in [0, 1]."""
+    error: float
+    """Error of the file on the selection split, in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class TrainFailure:
 
     traceback: str
     reason: str = ""
-    """In one line, where the input was at fault; else empty."""
+    """In one line, where it is known; else empty."""
 
 
 TrainEvent = StepDone | EpochDone | TrainOutcome
@@ -158,7 +158,7 @@ def _outcome(job: TrainJob, splits: Splits, training: Training) -> TrainOutcome:
         training.records[-1].accuracy,
         top1,
         top3,
-        export(job.graph, weights, splits),
+        export(job.graph, weights, splits, threads=torch.get_num_threads()),
         tuple(training.records),
         training.epochs,
         round(training.seconds, 3),

@@ -14,7 +14,7 @@ import torch
 from devices.onnx_graphs import weight_shapes
 from evaluation.image_data import load_images
 from evaluation.splits import Splits, split_data
-from evaluation.train_config import TrainConfig, check_same_settings
+from evaluation.train_config import TrainConfig, TrainSettings, check_same_settings
 from evaluation.train_folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
 from evaluation.train_job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
 from evaluation.training import TrainRecord, records_in
@@ -22,7 +22,7 @@ from evaluation.work_folder import write_atomically, write_json
 from search_space.architectures import parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.counts import count
-from search_space.graphs import Graph
+from search_space.graphs import Graph, Shape
 
 OnStep = Callable[[int, int], None]
 """Called with the number of steps done, and of all steps."""
@@ -90,8 +90,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     if config.resume is None:
         folder = new_folder(config, architecture)
     size = space.input_shape[1]
-    if config.cutout >= size:
-        raise ValueError(f"`--cutout` must be less than the {size} pixels of an image, but got {config.cutout}.")
+    check_cutout(config, size)
     data = load_images(
         config.dataset,
         size=size,
@@ -102,16 +101,36 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     splits = split_data(data, config.seed)
     classes = len(splits.class_names)
     graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
-    available = len(splits.weights) + len(splits.theta)
-    if config.batch_size > available:
-        raise ValueError(
-            f"`--batch-size` must be at most the {available} training images, but got {config.batch_size}."
-        )
+    check_fits(config, graph.input_shape, splits)
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
     preparation = TrainPreparation(config, folder, architecture.to_json(), graph, splits, weights)
     if saved_origin is not None:
         _check_same_origin(preparation.origin, saved_origin)
     return preparation
+
+
+def check_cutout(settings: TrainSettings, size: int) -> None:
+    """Check that squares cut out of images are smaller than these.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    if settings.cutout >= size:
+        raise ValueError(f"`--cutout` must be less than the {size} pixels of an image, but got {settings.cutout}.")
+
+
+def check_fits(settings: TrainSettings, input_shape: Shape, splits: Splits) -> None:
+    """Check settings of training against the images.
+
+    Raises:
+        ValueError: if a batch is larger than the training images, or squares cut out of them are.
+    """
+    check_cutout(settings, input_shape[1])
+    available = len(splits.weights) + len(splits.theta)
+    if settings.batch_size > available:
+        raise ValueError(
+            f"`--batch-size` must be at most the {available} training images, but got {settings.batch_size}."
+        )
 
 
 def run_training(
@@ -181,8 +200,8 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
         params=origin["params"],
         seconds=outcome.seconds,
         files=tuple(
-            FileCheck(model.precision, folder.model(model.precision).name, model.logits_difference, model.top1)
-            for model in outcome.models
+            FileCheck(m.precision, folder.model(m.precision).name, m.logits_difference, m.top1, m.error)
+            for m in outcome.models
         ),
     )
     data = origin["dataset"]

@@ -5,12 +5,13 @@ Searches (`moo.run_folder`) and trainings (`evaluation.train_folder`) both have 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
@@ -75,6 +76,25 @@ def check_same_values(
             )
 
 
+def lock_folder(path: Path) -> IO[bytes]:
+    """Have a folder to oneself until the result is closed, or the process ends.
+
+    Raises:
+        ValueError: if another process has it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    lock = (path / ".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ValueError(
+            f"only one program at a time may write into a folder, but another works in {str(path)!r}: wait until it "
+            "has ended, or stop it."
+        ) from None
+    return lock
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain values as a JSON file."""
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -84,5 +104,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        # On a full disk, what is there of it takes space.
+        temporary.unlink(missing_ok=True)
+        raise

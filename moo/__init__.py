@@ -25,6 +25,8 @@ outputs       front.json and front/<id>/
 card          card.md: what someone needs who deploys a network
 selection     one network of a front: the most accurate within limits, or the knee
 plots         all pictures of a run
+recipes       how trained networks were trained, and which of them compare
+comparison    baselines against the front
 front_networks, front_marks  what pictures of the front show, and how it is marked
 front_plots, front_space_plot  pictures of the front: error against latency, projections, 3-D
 trained_plots  pictures of training: the supernet's ranking put to the test, int8 against fp32

@@ -34,7 +34,11 @@ _ROW_INCHES, _COLUMN_INCHES = 0.42, 0.6
 
 
 def architectures_figure(
-    entries: Sequence[Entry], costs: Sequence[Costs], space: FBNetSpace, *, retrained: bool = False
+    entries: Sequence[Entry],
+    costs: Sequence[Costs],
+    space: FBNetSpace,
+    *,
+    trained_errors: Sequence[float] | None = None,
 ) -> Figure:
     """One row a network, the fastest at the top, with its error and costs at the right.
 
@@ -42,9 +46,10 @@ def architectures_figure(
         entries: the front; of more than 40 networks, 40 are drawn, evenly spread over the ranks of latency.
         costs: of each entry.
         space: that they belong to.
-        retrained: whether the front is one of trained networks, with their errors.
+        trained_errors: of each entry, in [0, 1]; None where the front is one of inherited weights.
     """
-    ranked = sorted(zip(entries, costs, strict=True), key=lambda pair: pair[1].latency_ms)
+    errors = [entry.error for entry in entries] if trained_errors is None else trained_errors
+    ranked = sorted(zip(entries, costs, errors, strict=True), key=lambda row: row[1].latency_ms)
     rows = [ranked[place] for place in _spread(len(ranked), MOST_ROWS)]
     columns = space.num_layers + 2
     id_inches, cost_inches = 0.5 + 0.075 * space.num_layers, 3.95
@@ -53,7 +58,7 @@ def architectures_figure(
     height = top + _ROW_INCHES * len(rows) + legend
     number = f"{len(rows)} of {len(ranked)}" if len(rows) < len(ranked) else f"{len(ranked)}"
     subtitle = f"networks of the front ({number}), the fastest at the top; colour: operator, height of a box: expansion"
-    weights = "after training" if retrained else "with inherited weights"
+    weights = "with inherited weights" if trained_errors is None else "after training"
     subtitle += f"\nerror: on the selection split, {weights}"
     figure = new_figure(width, height, f"What the front of {space.name} is made of", subtitle)
     figure.set_layout_engine("none")
@@ -66,11 +71,11 @@ def architectures_figure(
     cost_x = x_of[-1] + _COLUMN_INCHES * 0.5 + 0.2
     for name, offset in (("error", 0.62), ("latency", 1.4), ("energy", 2.85)):
         axes.text(cost_x + offset, top - 0.16, name, fontsize=9, color=GREY, ha="right", va="center")
-    for row, (entry, cost) in enumerate(rows):
+    for row, (entry, cost, error) in enumerate(rows):
         y = top + _ROW_INCHES * (row + 0.5)
         axes.text(0.15, y, entry.architecture.id, fontsize=8, family="monospace", color=INK, va="center")
         _draw_row(axes, entry, space, x_of, y)
-        _draw_costs(axes, entry.best_error if retrained else entry.error, cost, cost_x, y)
+        _draw_costs(axes, error, cost, cost_x, y)
     _draw_legend(axes, space, id_inches, height - 0.5)
     return figure
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from devices.cost_table import CostTable
-from devices.measurement import Measurement, Source
+from devices.measurement import Measurement, Precision, Source
 from dnas.losses import Coefficients
 from moo.indicators import Floats, hypervolume, non_dominated
 from moo.trained import TrainedNetwork
@@ -41,20 +41,6 @@ class Entry:
     trained: TrainedNetwork | None = None
     """What it came to when it was trained for deployment."""
 
-    @property
-    def best_error(self) -> float:
-        """Error on the selection split after training, or with inherited weights if it was not trained."""
-        return self.error if self.trained is None else self.trained.error
-
-    @property
-    def deployed_measurement(self) -> Measurement | None:
-        """Of the trained file where that was measured, else of the network as the search has it."""
-        if self.trained is not None:
-            file = self.trained.file("fp32" if self.measurement is None else self.measurement.precision)
-            if file is not None and file.measurement is not None:
-                return file.measurement
-        return self.measurement
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -69,9 +55,11 @@ class Costs:
 class Archive:
     """Evaluated architectures by id, in the order of tuples, whatever the order in which these ended."""
 
-    def __init__(self, reference_point: tuple[float, float, float]) -> None:
+    def __init__(self, reference_point: tuple[float, float, float], *, precision: Precision = "fp32") -> None:
         self.reference_point = reference_point
         """Error, latency in ms and energy in mJ that hypervolume is relative to."""
+        self.precision = precision
+        """What the run deploys its networks in: of a trained one the file in it counts, with its error and costs."""
         self._entries: dict[str, Entry] = {}
         self.table: CostTable | None = None
         """What predicts; without one, predictions are those that entries came with."""
@@ -117,9 +105,22 @@ class Archive:
         """Keep the error on the test split."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], test_error=test_error)
 
+    def error(self, entry: Entry) -> float:
+        """Error on the selection split: of the trained file that is deployed, or with inherited weights without one.
+
+        Raises:
+            ValueError: if it was trained, and has no file in the precision of the run.
+        """
+        return entry.error if entry.trained is None else entry.trained.file_in(self.precision).error
+
+    def measurement(self, entry: Entry) -> Measurement | None:
+        """Of the trained file that is deployed where that was measured, else of the network as the search has it."""
+        file = None if entry.trained is None else entry.trained.file(self.precision)
+        return entry.measurement if file is None or file.measurement is None else file.measurement
+
     def costs(self, entry: Entry) -> Costs:
         """Costs of the file that is deployed where it was measured, else those that the search had."""
-        measurement = entry.deployed_measurement
+        measurement = self.measurement(entry)
         return self.searched_costs(entry) if measurement is None else _measured(measurement)
 
     def searched_costs(self, entry: Entry) -> Costs:
@@ -164,7 +165,7 @@ class Archive:
             return self.inherited_front()
         trained = [entry for entry in self.entries if entry.trained is not None]
         chosen = [trained[index] for index in non_dominated(self._trained_objectives(trained))]
-        return tuple(sorted(chosen, key=lambda entry: (entry.best_error, self.costs(entry).latency_ms)))
+        return tuple(sorted(chosen, key=lambda entry: (self.error(entry), self.costs(entry).latency_ms)))
 
     def hypervolume(self) -> float:
         """Share of the box up to the reference point that the front dominates, in [0, 1]."""
@@ -172,8 +173,8 @@ class Archive:
         return hypervolume(points, np.array(self.reference_point))
 
     def _trained_objectives(self, entries: Iterable[Entry]) -> Floats:
-        """Error after training, latency in ms and energy in mJ, shape (N, 3)."""
-        rows = [(e.best_error, costs.latency_ms, costs.energy_mj) for e in entries for costs in [self.costs(e)]]
+        """Error of the trained file, latency in ms and energy in mJ, shape (N, 3)."""
+        rows = [(self.error(e), costs.latency_ms, costs.energy_mj) for e in entries for costs in [self.costs(e)]]
         return np.array(rows, np.float64).reshape(-1, 3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from moo.archive import Archive, Entry
 from moo.finished_run import FinishedRun
 from moo.retrain_config import CompareBaselinesConfig
 from moo.trainings import NetworkTraining, chosen, training_of
@@ -51,10 +50,3 @@ def graph_of(name: str, *, input_size: int, classes: int) -> Graph:
     preset = "fbnet-imagenet" if input_size >= LARGE_INPUT else "fbnet-cifar"
     space = replace(space_named(preset, published=name), input_size=input_size, classes=classes)
     return space.graph(parse_architecture(space, name).operators)
-
-
-def best_no_slower(archive: Archive, latency_ms: float) -> Entry | None:
-    """The most accurate network of the front that is trained and at most so slow; None if there is none."""
-    entries = [entry for entry in archive.front() if entry.trained is not None]
-    no_slower = [entry for entry in entries if archive.costs(entry).latency_ms <= latency_ms]
-    return min(no_slower, key=lambda entry: entry.best_error, default=None)

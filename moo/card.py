@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from devices.measurement import Measurement
+from devices.measurement import Measurement, Precision
 from devices.onnx_graphs import INPUT_NAME
 from dnas.losses import Coefficients
-from moo.archive import Costs, Entry
+from moo.archive import Archive, Costs, Entry
+from moo.front_networks import measured_costs
 from moo.markdown import table
 from moo.quantities import short
 from moo.trained import DeployedFile, TrainedNetwork
@@ -46,16 +47,18 @@ class Card:
     """None where nothing is known."""
     measurement: Measurement | None
     """Where the costs come from; None if they are not measured."""
+    precision: Precision
+    """What it is deployed in: costs, and accuracy after training, are those of the file in it."""
     inherited: Inherited | None = None
     trained: TrainedNetwork | None = None
 
 
-def front_card(entry: Entry, costs: Costs, space: FBNetSpace) -> Card:
+def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
     """The card of a network that a search has found.
 
     Args:
         entry: of the archive.
-        costs: of this entry, as the archive has them.
+        archive: of the run; says what the network costs, and in which precision.
         space: that was searched.
     """
     return Card(
@@ -63,24 +66,31 @@ def front_card(entry: Entry, costs: Costs, space: FBNetSpace) -> Card:
         kind=f"of the space `{space.name}`, found by a Pareto search",
         graph=space.graph(entry.architecture.operators),
         layers=tuple(f"`{name}`" for name in entry.architecture.operators),
-        costs=costs,
-        measurement=entry.deployed_measurement,
+        costs=archive.costs(entry),
+        measurement=archive.measurement(entry),
+        precision=archive.precision,
         inherited=Inherited(entry.error, entry.test_error, entry.coefficients),
         trained=entry.trained,
     )
 
 
-def baseline_card(network: TrainedNetwork, graph: Graph) -> Card:
-    """The card of a published network that was trained for comparison; its costs are those of its fp32 file."""
-    file = network.file("fp32")
-    m = None if file is None else file.measurement
+def baseline_card(network: TrainedNetwork, graph: Graph, precision: Precision) -> Card:
+    """The card of a published network that was trained for comparison.
+
+    Args:
+        network: as it was trained.
+        graph: of this network.
+        precision: of the file whose costs are told.
+    """
+    file = network.file(precision)
     return Card(
         name=network.name,
         kind=f"of a published architecture, `{network.name}`, to compare a front with",
         graph=graph,
         layers=tuple(_layer(node) for node in graph.nodes if isinstance(node.operation, (Conv, Linear))),
-        costs=None if m is None else Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source),
-        measurement=m,
+        costs=measured_costs(network, precision),
+        measurement=None if file is None else file.measurement,
+        precision=precision,
         trained=network,
     )
 
@@ -166,10 +176,11 @@ def _accuracy(card: Card, images: Mapping[str, int]) -> list[tuple[str, str]]:
     rows, suffix = [], ""
     selection, test = f"{images['selection']} images", f"{images['test']} images"
     if card.trained is not None:
+        file = card.trained.file_in(card.precision)
         rows += [
-            ("error, selection split", f"{card.trained.error:.4f} ({selection})"),
-            ("top-1 accuracy, test split", f"{card.trained.top1:.4f} ({test})"),
-            ("top-3 accuracy, test split", f"{card.trained.top3:.4f} ({test})"),
+            (f"error of the {card.precision} file, selection split", f"{file.error:.4f} ({selection})"),
+            (f"top-1 accuracy of the {card.precision} file, test split", f"{file.top1:.4f} ({test})"),
+            ("top-3 accuracy by PyTorch (fp32), test split", f"{card.trained.top3:.4f} ({test})"),
         ]
         suffix = ", inherited weights"
     if card.inherited is not None:

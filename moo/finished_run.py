@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from moo.front_measuring import FrontMeasuring
 from moo.preparation import check_same_inputs, load_splits
 from moo.run_folder import RunFolder
 from moo.store import Store
-from search_space.spaces import FBNetSpace, space_named
+from search_space.spaces import FBNetSpace, Stage
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,29 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
             f"a run must have ended with a front, but {str(path)!r} has none yet; go on with: "
             f"python scripts/pareto_search.py --resume {path}"
         )
-    space = space_named(config.space)
     config = replace(config, dataset=dataset or config.dataset)
+    space = _space_of(origin, path)
     splits = load_splits(config, space.input_size, on_loading)
-    space = space.with_classes(len(splits.class_names))
     check_same_inputs(origin, space, splits, config.dataset)
     return FinishedRun(folder, config, origin, space, splits)
+
+
+def _space_of(origin: Mapping[str, Any], path: Path) -> FBNetSpace:
+    """The space as it was searched, which a user's own file may no longer be."""
+    try:
+        values = dict(origin["space"])
+        stages = tuple(Stage(**stage) for stage in values["stages"])
+        return FBNetSpace(**values | {"stages": stages, "operators": tuple(values["operators"])})
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"a run's config.json must tell its search space, but that of {str(path)!r} does not."
+        ) from None
 
 
 def archive_of(run: FinishedRun, store: Store) -> Archive:
     """The archive as the search left it, with what came of training."""
     table = read_cost_table(run.folder.cost_table)
-    archive = Archive(reference_point_of(table, len(run.splits.class_names)))
+    archive = Archive(reference_point_of(table, len(run.splits.class_names)), precision=run.config.precision)
     store.fill(archive, run.space)
     # It corrects the table by the networks measured, as the search did.
     FrontMeasuring(None, archive, store, run.space, table, lambda event: None, patience_seconds=0)

@@ -111,15 +111,18 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = ()) -> Eva
     networks = [
         Network(
             entry.architecture.id,
-            entry.best_error if retrained else entry.error,
+            archive.error(entry) if retrained else entry.error,
             archive.costs(entry),
             trained=retrained and entry.trained is not None,
         )
         for entry in archive.entries
     ]
-    precision = precision_of(archive)
-    costs = [(network, measured_costs(network, precision)) for network in baselines]
-    measured = [Network(network.name, network.error, cost, trained=True) for network, cost in costs if cost is not None]
+    costs = [(network.file(archive.precision), measured_costs(network, archive.precision)) for network in baselines]
+    measured = [
+        Network(network.name, file.error, cost, trained=True)
+        for network, (file, cost) in zip(baselines, costs, strict=True)
+        if file is not None and cost is not None
+    ]
     missing = len(baselines) - len(measured)
     if baselines and not retrained:
         measured, left_out = [], "baselines are drawn when all networks of the front are trained too"
@@ -131,12 +134,6 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = ()) -> Eva
         tuple(measured),
         left_out,
     )
-
-
-def precision_of(archive: Archive) -> Precision:
-    """The precision that the networks of an archive were measured in; `fp32` where none was."""
-    precisions = {entry.measurement.precision for entry in archive.entries if entry.measurement is not None}
-    return "int8" if precisions == {"int8"} else "fp32"
 
 
 def measured_costs(network: TrainedNetwork, precision: Precision) -> Costs | None:

@@ -29,7 +29,8 @@ def front_json(archive: Archive) -> list[dict[str, Any]]:
     """The front as plain values, best accuracy first.
 
     `error` is that on the selection split which the front was made by: after training (`error_source` is `trained`) if
-    all networks of the search's front were trained, else with inherited weights.
+    all networks of the search's front were trained, else with inherited weights. After training it is that of the file
+    in `precision`, which the costs are of, too.
     `test_error` is always that of inherited weights; `trained` has all that came of training.
     """
     items, retrained = [], archive.is_retrained
@@ -38,9 +39,10 @@ def front_json(archive: Archive) -> list[dict[str, Any]]:
         items.append(
             {
                 "architecture": entry.architecture.to_json(),
-                "error": entry.best_error if retrained else entry.error,
+                "error": archive.error(entry) if retrained else entry.error,
                 "error_source": "trained" if retrained else "inherited",
                 "inherited_error": entry.error,
+                "precision": archive.precision,
                 "latency_ms": costs.latency_ms,
                 "energy_mj": costs.energy_mj,
                 "latency_source": costs.latency_source,
@@ -88,7 +90,7 @@ def write_front(
     for entry in front:
         result = delivered.get(entry.architecture.id)
         if result is not None and entry.trained is None:
-            card = card_markdown(front_card(entry, archive.costs(entry), space), origin, dataset=dataset)
+            card = card_markdown(front_card(entry, archive, space), origin, dataset=dataset)
             _write_network(folder.networks / entry.architecture.id, entry, card, space, result.weights)
     write_atomically(folder.front, (json.dumps(front_json(archive), indent=1) + "\n").encode())
 

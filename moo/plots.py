@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from moo.architecture_plot import architectures_figure
-from moo.archive import Archive, Costs
+from moo.archive import Archive
 from moo.front_networks import evaluated
 from moo.front_plots import latency_error_figure, projections_figure
 from moo.front_space_plot import space_figure
@@ -70,7 +70,8 @@ def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tupl
     if deployed:
         yield "precisions", precision_figure(deployed)
     costs = [archive.costs(entry) for entry in front]
-    yield "architectures", architectures_figure(front, costs, space, retrained=archive.is_retrained)
+    errors = [archive.error(entry) for entry in front] if archive.is_retrained else None
+    yield "architectures", architectures_figure(front, costs, space, trained_errors=errors)
     yield "coefficients", coefficients_figure(bubbles(archive, store))
     generations = {number: stored.job.generation for number, stored in tuples.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
@@ -80,11 +81,10 @@ def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tupl
 
 
 def bubbles(archive: Archive, store: Store) -> list[Bubble]:
-    """One bubble for each tuple that ended well, with measured costs where its architecture was measured."""
+    """One bubble for each tuple that ended well, with the costs that the search had of its architecture."""
     drawn = []
     for stored in store.tuples().values():
         if stored.architecture_id is not None:
             entry = archive[stored.architecture_id]
-            costs: Costs = archive.costs(entry)
-            drawn.append(Bubble(stored.job.coefficients, entry.error, costs))
+            drawn.append(Bubble(stored.job.coefficients, entry.error, archive.searched_costs(entry)))
     return drawn

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from moo.archive import Archive
+from moo.recipes import alike
 
 LEAST_PAIRS = 3
 """Fewer networks have no ranking worth a number."""
@@ -69,8 +70,13 @@ def kendall_tau(x: Sequence[float], y: Sequence[float]) -> RankCorrelation:
 
 
 def trust_in_supernet(archive: Archive) -> RankCorrelation | None:
-    """How the errors of trained networks rank them as inherited weights did; None where this cannot be told."""
-    pairs = [(entry.error, entry.trained.error) for entry in archive.entries if entry.trained is not None]
+    """How the errors of trained networks rank them as inherited weights did; None where this cannot be told.
+
+    Both errors are PyTorch's, in fp32; networks that were not trained like most of them are left out.
+    """
+    inherited_errors = {entry.architecture.id: entry.error for entry in archive.entries}
+    networks = alike([entry.trained for entry in archive.entries if entry.trained is not None])
+    pairs = [(inherited_errors[network.name], network.error) for network in networks]
     inherited, trained = [error for error, _ in pairs], [error for _, error in pairs]
     if len(pairs) < LEAST_PAIRS or len(set(inherited)) == 1 or len(set(trained)) == 1:
         return None

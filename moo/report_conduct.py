@@ -8,41 +8,65 @@ from typing import Any
 from devices.measurement import Measurement
 from moo.archive import Archive
 from moo.config import SearchConfig
-from moo.markdown import distinct, span, table
+from moo.markdown import distinct, many, span, table
 from moo.quantities import percent, short
 from moo.store import Store
 from moo.trained import TrainedNetwork
 
 
 def conditions(archive: Archive) -> str:
-    """Board, runtime, clock and dates of all measurements, and what a latency is."""
-    measurements = [entry.measurement for entry in archive.entries if entry.measurement is not None]
-    if not measurements:
+    """Board, runtime, clock and dates of all measurements, of the search and of trained files; what a latency is."""
+    searched = [entry.measurement for entry in archive.entries if entry.measurement is not None]
+    trained = [entry.trained for entry in archive.entries if entry.trained is not None]
+    files = [file.measurement for network in trained for file in network.files if file.measurement is not None]
+    columns = {
+        "networks of the search": (searched, f"{len(searched)} of {len(archive)} evaluated"),
+        "trained files": (
+            files,
+            f"{many(len(files), 'file', 'files')} of {many(len(trained), 'trained network', 'trained networks')}",
+        ),
+    }
+    measured = {name: column for name, column in columns.items() if column[0]}
+    if not measured:
         return (
             "Nothing was measured. All latencies and energies are modelled: sums of the entries of the cost table "
             "`cost_table.json`."
         )
-    rows = [
-        ("board", distinct(m.board for m in measurements)),
-        ("runtime", distinct(m.runtime for m in measurements)),
-        ("threads", distinct(str(m.threads) for m in measurements)),
-        ("clock", distinct(_clock(m) for m in measurements)),
-        ("precision", distinct(m.precision for m in measurements)),
-        ("dates (UTC)", _dates([m.date for m in measurements])),
-        ("networks measured", f"{len(measurements)} of {len(archive)} evaluated"),
-        ("timed inferences a network", span(m.runs for m in measurements)),
-        ("spread too wide", f"{sum(not m.reliable for m in measurements)} of {len(measurements)} measurements"),
-        ("source of latency", distinct(m.latency_source for m in measurements)),
-        ("source of energy", distinct(m.energy_source for m in measurements)),
-    ]
+    told = [_told(measurements, number) for measurements, number in measured.values()]
+    rows = [(name, *(column[name] for column in told)) for name in told[0]]
+    counting = (
+        f" A trained network has the costs of its {archive.precision} file, where that was measured." if files else ""
+    )
     return (
-        table(("", ""), rows)
+        table(("", *measured), rows)
         + "\n\nA latency is the 5th percentile of single inferences at batch size 1: what other programs add to a run "
         "is never negative, so a low quantile stays at the network's own cost. Energy is that of one inference, above "
         "idle; where no meter is at hand, it is modelled from the latency. Networks that were not measured have "
         "predictions of the cost table, as the networks that were measured have corrected it; they are labelled "
-        "`modelled`."
+        f"`modelled`.{counting}"
     )
+
+
+def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
+    """What a column of the table of conditions says in each row.
+
+    Args:
+        measurements: at least one.
+        number: how many they are, and of what.
+    """
+    return {
+        "board": distinct(m.board for m in measurements),
+        "runtime": distinct(m.runtime for m in measurements),
+        "threads": distinct(str(m.threads) for m in measurements),
+        "clock": distinct(_clock(m) for m in measurements),
+        "precision": distinct(m.precision for m in measurements),
+        "dates (UTC)": _dates([m.date for m in measurements]),
+        "measured": number,
+        "timed inferences each": span(m.runs for m in measurements),
+        "spread too wide": f"{sum(not m.reliable for m in measurements)} of {len(measurements)} measurements",
+        "source of latency": distinct(m.latency_source for m in measurements),
+        "source of energy": distinct(m.energy_source for m in measurements),
+    }
 
 
 def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping[str, Any]) -> str:
@@ -56,7 +80,7 @@ def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping
     rows = [
         ("tuples of coefficients", f"{len(tuples)}, of which {len(failed)} failed"),
         ("architectures evaluated", f"{len(archive)}"),
-        ("networks measured", f"{sum(entry.measurement is not None for entry in archive.entries)}"),
+        ("networks measured", f"{sum(archive.measurement(entry) is not None for entry in archive.entries)}"),
         (
             "inner searches and evaluations",
             f"{seconds:.0f} s in all workers: {_worker_hours(seconds, config.threads_per_worker, origin)}",

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from devices.measurement import Precision
 from moo.archive import Archive, Entry
-from moo.front_networks import measured_costs, precision_of
+from moo.comparison import compared
+from moo.front_networks import measured_costs
 from moo.markdown import distinct, many, span, table
 from moo.quantities import percent, short
 from moo.rank_correlation import trust_in_supernet
+from moo.recipes import many_epochs, mixture
 from moo.trained import TrainedNetwork
 from moo.trained_plots import points_lost
 from search_space.counts import count
@@ -25,7 +27,7 @@ def front_table(archive: Archive, space: FBNetSpace) -> str:
     front = archive.front()
     any_trained = any(entry.trained is not None for entry in front)
     if any_trained:
-        errors: tuple[str, ...] = ("error, inherited", "error, trained", "top-1, test", "top-3, test")
+        errors: tuple[str, ...] = ("error, inherited", "error, trained", "top-1, test", *_top3_head(archive))
     else:
         errors = ("error, selection", "error, test")
     rows = []
@@ -34,7 +36,7 @@ def front_table(archive: Archive, space: FBNetSpace) -> str:
         rows.append(
             (
                 f"`{entry.architecture.id}`",
-                *(_trained_cells(entry) if any_trained else (percent(entry.error), _share(entry.test_error))),
+                *(_trained_cells(archive, entry) if any_trained else (percent(entry.error), _share(entry.test_error))),
                 f"{short(costs.latency_ms)} ms ({costs.latency_source})",
                 f"{short(costs.energy_mj)} mJ ({costs.energy_source})",
                 f"{counts.macs:,}",
@@ -90,37 +92,37 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     """Baselines, and the front's best network within each one's latency; empty if there are no baselines."""
     if not baselines:
         return ""
-    precision = precision_of(archive)
-    head = ["baseline", "MACs", "parameters", "error, selection", "top-1, test", "top-3, test", f"latency, {precision}"]
+    head = ["baseline", "MACs", "parameters", "error, selection", "top-1, test", *_top3_head(archive)]
+    head.append(f"latency, {archive.precision}")
+    comparisons = compared(archive, baselines)
     rows = [
         [
-            f"`{network.name}`",
-            f"{network.macs:,}",
-            f"{network.params:,}",
-            percent(network.error),
-            percent(network.top1),
-            percent(network.top3),
-            _latency(network, precision),
+            f"`{c.baseline.name}`",
+            f"{c.baseline.macs:,}",
+            f"{c.baseline.params:,}",
+            percent(c.file.error),
+            percent(c.file.top1),
+            *_top3_cells(archive, c.baseline),
+            _latency(c.baseline, archive.precision),
         ]
-        for network in baselines
+        for c in comparisons
     ]
     if not archive.is_retrained:
         return table(head, rows) + (
-            f"\n\n{_epochs(baselines)} They are not compared with the front before all of its networks are "
-            "trained too: errors after training and with inherited weights say different things."
+            f"\n\n{_epochs(baselines)} {_files_note(archive)} They are not compared with the front before all of "
+            "its networks are trained too: errors after training and with inherited weights say different things."
         )
     head += ["the front's best, as fast", "top-1 gained"]
     differences = []
-    for network, row in zip(baselines, rows, strict=True):
-        rival = _best_within(archive, network, precision)
-        if measured_costs(network, precision) is None:
+    for c, row in zip(comparisons, rows, strict=True):
+        if c.costs is None:
             row += [NOTHING, NOTHING]
-        elif rival is None or rival.trained is None:
+        elif c.rival is None or c.gain is None:
             row += ["none is as fast", NOTHING]
         else:
-            latency = archive.costs(rival).latency_ms
-            differences.append(100 * (rival.trained.top1 - network.top1))
-            row += [f"`{rival.architecture.id}`, {short(latency)} ms", f"{differences[-1]:+.2f} points"]
+            latency = archive.costs(c.rival).latency_ms
+            differences.append(c.gain)
+            row += [f"`{c.rival.architecture.id}`, {short(latency)} ms", f"{c.gain:+.2f} points"]
     front = [entry.trained for entry in archive.front() if entry.trained is not None]
     better, worse = (sum(sign * difference > 0 for difference in differences) for sign in (1, -1))
     verdict = (
@@ -131,8 +133,8 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     )
     return table(head, rows) + (
         f"\n\n{verdict}The front's network is the best that takes no more time, chosen by its error on the "
-        f"selection split and compared on the test split. {_epochs(baselines)} Of the front: {_epochs(front)} "
-        "Accuracies compare like with like only where epochs and settings agree."
+        f"selection split and compared on the test split. {_files_note(archive)} {_epochs(baselines)} "
+        f"Of the front: {_epochs(front)} Accuracies compare like with like only where epochs and settings agree."
     )
 
 
@@ -142,20 +144,37 @@ def trust_section(archive: Archive) -> str:
     if correlation is None:
         return ""
     text = (
-        f"Networks were chosen by their errors with inherited weights. Kendall's tau between these errors and those "
-        f"after training is {correlation.tau:.2f} (95 % interval {correlation.low:.2f} to {correlation.high:.2f}) over "
-        f"{correlation.count} trained networks: 1 is the same order, 0 none. These are mostly networks of the front, "
-        "which differ less than all of the space do."
+        "Networks were chosen by their errors with inherited weights. Kendall's tau between these errors and those "
+        f"after training (both by PyTorch, in fp32) is {correlation.tau:.2f} (95 % interval {correlation.low:.2f} to "
+        f"{correlation.high:.2f}) over {correlation.count} trained networks: 1 is the same order, 0 none. These are "
+        "mostly networks of the front, which differ less than all of the space do."
     )
+    trained = [entry.trained for entry in archive.entries if entry.trained is not None]
+    if correlation.count < len(trained):
+        text += f" {mixture(trained)} Tau is that of the {correlation.count} trained alike, of {len(trained)} in all."
     if correlation.count < WANTED_PAIRS:
         text += f" At least {WANTED_PAIRS} networks are wanted for an interval that says much."
     return text
 
 
-def _trained_cells(entry: Entry) -> tuple[str, str, str, str]:
+def _trained_cells(archive: Archive, entry: Entry) -> tuple[str, ...]:
     if entry.trained is None:
-        return percent(entry.error), NOTHING, NOTHING, NOTHING
-    return percent(entry.error), percent(entry.trained.error), percent(entry.trained.top1), percent(entry.trained.top3)
+        return percent(entry.error), NOTHING, NOTHING, *(NOTHING for _ in _top3_head(archive))
+    file = entry.trained.file_in(archive.precision)
+    return percent(entry.error), percent(file.error), percent(file.top1), *_top3_cells(archive, entry.trained)
+
+
+def _top3_head(archive: Archive) -> tuple[str, ...]:
+    """Top-3 is PyTorch's, in fp32; beside figures of int8 files it has no place."""
+    return ("top-3, test (PyTorch)",) if archive.precision == "fp32" else ()
+
+
+def _top3_cells(archive: Archive, network: TrainedNetwork) -> tuple[str, ...]:
+    return tuple(percent(network.top3) for _ in _top3_head(archive))
+
+
+def _files_note(archive: Archive) -> str:
+    return f"Errors after training and top-1 are those of the very {archive.precision} files."
 
 
 def _weights_note(archive: Archive) -> str:
@@ -164,8 +183,10 @@ def _weights_note(archive: Archive) -> str:
         return "Errors are those of networks with weights inherited from the supernet, not retrained."
     note = (
         "Errors are on the selection split: with weights inherited from the supernet, and after training for "
-        f"deployment. {_epochs(trained)} "
+        f"deployment. {_files_note(archive)} {_epochs(trained)} "
     )
+    if mixed := mixture(trained):
+        note += f"{mixed} "
     if archive.is_retrained:
         return note + "The front is that of the trained errors, among the trained networks."
     return note + "The front is that of the inherited errors, as not all of its networks are trained."
@@ -178,8 +199,7 @@ def _epochs(networks: Sequence[TrainedNetwork]) -> str:
         if tuned == len(networks)
         else "from random weights" + (f" ({tuned} of them from inherited ones)" if tuned else "")
     )
-    epochs = span((network.epochs for network in networks), ".3g")
-    return f"{many(len(networks), 'network', 'networks')} trained for {epochs} epochs, {start}."
+    return f"{many(len(networks), 'network', 'networks')} trained for {many_epochs(networks)}, {start}."
 
 
 def _measured_on(networks: Sequence[TrainedNetwork]) -> str:
@@ -197,18 +217,6 @@ def _measured_on(networks: Sequence[TrainedNetwork]) -> str:
 def _latency(network: TrainedNetwork, precision: Precision) -> str:
     costs = measured_costs(network, precision)
     return "not measured" if costs is None else f"{short(costs.latency_ms)} ms ({costs.latency_source})"
-
-
-def _best_within(archive: Archive, baseline: TrainedNetwork, precision: Precision) -> Entry | None:
-    """The front's network of least error that takes no longer; latencies of one source only are compared."""
-    limit = measured_costs(baseline, precision)
-    if limit is None:
-        return None
-    for entry in archive.front():
-        costs = archive.costs(entry)
-        if costs.latency_source == limit.latency_source and costs.latency_ms <= limit.latency_ms:
-            return entry
-    return None
 
 
 def _share(value: float | None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction
 
 from evaluation.train_config import TrainSettings
-from evaluation.train_folder import TrainFolder
 from moo.run_folder import RunFolder
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(TrainSettings))
@@ -56,7 +56,10 @@ class RunTrainingConfig(TrainSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainFrontConfig(RunTrainingConfig):
-    """Train every network of a run's front for deployment; check, export and measure them; and make the front anew."""
+    """Train every network of a run's front for deployment; check, export and measure them; and make the front anew.
+
+    Settings of training are those that it was begun with, unless given.
+    """
 
     fine_tune: bool = False
     """Start from the weights inherited from the supernet, instead of random ones."""
@@ -70,13 +73,20 @@ class CompareBaselinesConfig(RunTrainingConfig):
     """
 
 
-def front_recipe(folder: RunFolder) -> dict[str, object]:
-    """Settings that the front of a run was trained with; empty if it was not.
+def saved_recipe(folder: RunFolder, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Settings that networks of a run's front were trained with, and whether they were fine-tuned; empty if none was.
+
+    Args:
+        folder: of the run.
+        only: networks whose settings are wanted; by default any.
 
     Raises:
         ValueError: if they cannot be read.
     """
-    for path in sorted(folder.path.glob("trained/*/config.json")):
-        saved = TrainFolder(path.parent).read_config()[0].to_json()
-        return {name: saved[name] for name in SETTINGS}
+    names = only or sorted(path.parent.name for path in folder.path.glob("trained/*/config.json"))
+    for name in names:
+        training = folder.training(name)
+        if training.config.exists():
+            saved = training.read_config()[0].to_json()
+            return {name: saved[name] for name in SETTINGS} | {"fine_tune": saved["weights"] is not None}
     return {}

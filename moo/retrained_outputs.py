@@ -55,11 +55,11 @@ def _card(run: FinishedRun, archive: Archive, network: TrainedNetwork) -> Card |
     """The card of a trained network; None where the run does not know it."""
     if network.baseline:
         graph = graph_of(network.name, input_size=run.space.input_size, classes=run.space.classes)
-        return baseline_card(network, graph)
+        return baseline_card(network, graph, archive.precision)
     if network.name not in archive:
         return None
     entry = archive[network.name]
-    return front_card(entry, archive.costs(entry), run.space)
+    return front_card(entry, archive, run.space)
 
 
 def _hand_over(training: TrainFolder, target: Path) -> None:

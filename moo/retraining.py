@@ -19,7 +19,7 @@ from evaluation.train_run import begin, write_outcome
 from evaluation.training import TrainRecord, records_in
 from evaluation.work_folder import write_atomically
 from moo.finished_run import FinishedRun
-from moo.measuring import Measured, Measurer, Request
+from moo.measuring import BoardState, Measured, Measurer, Report, Request
 from moo.store import Store
 from moo.trained import DeployedFile, TrainedNetwork
 from moo.trainings import NetworkTraining
@@ -70,14 +70,21 @@ class FileMeasured:
     measured: Measured
 
 
-Happening = TrainingMoved | TrainingEnded | TrainingFailed | FileMeasured
+@dataclass(frozen=True)
+class BoardWent:
+    """A board does not answer any more, or does again."""
+
+    state: BoardState
+
+
+Happening = TrainingMoved | TrainingEnded | TrainingFailed | FileMeasured | BoardWent
 OnHappening = Callable[[Happening], None]
 
 
 def train_networks(
     run: FinishedRun,
     trainings: Sequence[NetworkTraining],
-    trainer: Trainer,
+    trainer: Callable[[], Trainer],
     store: Store,
     devices: Sequence[Device],
     tell: OnHappening,
@@ -86,21 +93,29 @@ def train_networks(
 
     Args:
         run: that they belong to.
-        trainings: as `begin_trainings` has checked them.
-        trainer: where they are trained.
+        trainings: as `check_trainings` has checked them.
+        trainer: starts what trains them; called if there is anything to train.
         store: of the run; gets what came of each.
         devices: boards that measure with fp32 settings: each file as it is; none to measure nothing.
         tell: is told of all that happens.
 
     Returns:
         The networks that are trained now, without those that failed.
+
+    Raises:
+        ValueError: if what came of an earlier training cannot be read.
     """
     keeper = _Keeper(run, {training.name: training for training in trainings}, store, devices, tell)
     try:
         waiting = [training for training in trainings if not keeper.take_up(training)]
         jobs = [(training.preparation.job, _state_of(training.folder)) for training in waiting]
-        for name, event in trainer.train(jobs):
-            keeper.keep(name, event)
+        if jobs:
+            running = trainer()
+            try:
+                for name, event in running.train(jobs):
+                    keeper.keep(name, event)
+            finally:
+                running.close()
         keeper.measure()
         return keeper.networks
     finally:
@@ -155,8 +170,7 @@ class _Keeper:
         """Measure, or wait for, all files that were asked for."""
         if self._measurer is not None:
             for report in self._measurer.drain(self._run.config.board_patience):
-                if isinstance(report, Measured):
-                    self._measured(report)
+                self._report(report)
 
     def close(self) -> None:
         if self._measurer is not None:
@@ -165,8 +179,7 @@ class _Keeper:
     def _collect(self) -> None:
         if self._measurer is not None:
             for report in self._measurer.collect():
-                if isinstance(report, Measured):
-                    self._measured(report)
+                self._report(report)
 
     def _ended(self, training: NetworkTraining, result: TrainResult, records: tuple[TrainRecord, ...]) -> None:
         name, known = training.name, self._kept.get(training.name)
@@ -181,6 +194,14 @@ class _Keeper:
             if file.measurement is None:
                 model = training.folder.model(file.precision).read_bytes
                 self._measurer.request(Request(f"{name}/{file.precision}", model))
+
+    def _report(self, report: Report) -> None:
+        if isinstance(report, BoardState):
+            kind = "board unreachable" if report.unreachable else "board back"
+            self._store.add_event(kind, board=report.device, reason=report.unreachable)
+            self._tell(BoardWent(report))
+        else:
+            self._measured(report)
 
     def _measured(self, measured: Measured) -> None:
         name, _, precision = measured.architecture_id.rpartition("/")
@@ -205,7 +226,11 @@ def trained_network(training: NetworkTraining, result: TrainResult, root: Path) 
     folder = training.folder
     files = tuple(
         DeployedFile(
-            file.precision, str((folder.path / file.name).relative_to(root)), file.logits_difference, file.top1
+            file.precision,
+            str((folder.path / file.name).relative_to(root)),
+            file.logits_difference,
+            file.top1,
+            file.error,
         )
         for file in sorted(result.files, key=lambda file: PRECISIONS.index(file.precision))
     )

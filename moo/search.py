@@ -15,7 +15,7 @@ from devices.cost_model import analytic_cost_table
 from devices.cost_table import CostTable, read_cost_table
 from devices.device import MeasurementError
 from devices.profiling import remembered_profile
-from evaluation.work_folder import write_atomically, write_json
+from evaluation.work_folder import lock_folder, write_atomically, write_json
 from moo import events
 from moo.archive import Archive, reference_point_of
 from moo.coefficients import bounds_of
@@ -74,7 +74,7 @@ class _Search:
         self._backend = backend
         self._tell = listener
         self._start = time.monotonic()
-        self._folder.path.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(self._folder.path)
         if not preparation.resumed:
             self._folder.write_config(self._config, preparation.origin)
         self._store = Store(self._folder.store)
@@ -87,7 +87,7 @@ class _Search:
         self._tell(self._started())
         self._costs = self._cost_table()
         reference_point = reference_point_of(self._costs, len(self._preparation.splits.class_names))
-        self._archive = Archive(reference_point)
+        self._archive = Archive(reference_point, precision=self._config.precision)
         self._store.fill(self._archive, self._space)
         self._measuring = FrontMeasuring(
             self._measurer,
@@ -112,6 +112,7 @@ class _Search:
         if self._measurer is not None:
             self._measurer.close()
         self._store.close()
+        self._lock.close()
 
     def _started(self) -> events.RunStarted:
         preparation, config = self._preparation, self._config

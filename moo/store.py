@@ -9,8 +9,10 @@ ended.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,14 +73,25 @@ class Store:
     """One connection to a run's database; use it from one thread."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        with self._transaction():
-            for statement in _SCHEMA.split(";"):
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        """Open a store, or make one.
+
+        Raises:
+            ValueError: if there is a file that is no store, or that cannot be written to.
+        """
+        self._path = path
+        try:
+            self._connection = sqlite3.connect(path)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            with self._transaction():
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except sqlite3.DatabaseError as error:
+            raise ValueError(
+                f"a run's store must be an SQLite file that can be written to, but {str(path)!r} is not: {error}."
+            ) from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -252,8 +265,13 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._connection:
-            yield
+        try:
+            with self._connection:
+                yield
+        except sqlite3.OperationalError as error:
+            if "disk is full" in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path)) from None
+            raise
 
     def _insert_tuple(self, job: TupleJob, outcome: tuple[object, ...]) -> None:
         c = job.coefficients

@@ -30,6 +30,7 @@ from moo.plot_style import (
 )
 from moo.quantities import cost_label
 from moo.rank_correlation import RankCorrelation
+from moo.recipes import mixture
 from moo.trained import TrainedNetwork
 
 MOST_BARS = 40
@@ -51,8 +52,13 @@ def ranking_figure(entries: Sequence[Entry], correlation: RankCorrelation | None
             f"Kendall's tau {correlation.tau:.2f}, 95 % interval {correlation.low:.2f} to {correlation.high:.2f} "
             "(1: the same order, 0: none)"
         )
+        if correlation.count < len(pairs):
+            said += f", over the {correlation.count} trained alike"
     number = f"{len(pairs)} trained network{'s' * (len(pairs) != 1)}"
-    subtitle = f"{number}, errors on the selection split; {said}"
+    subtitle = f"{number}, errors on the selection split (PyTorch, fp32); {said}"
+    mixed = mixture([network for _, network in pairs])
+    if mixed:
+        subtitle += f"\n{mixed}"
     figure = new_figure(9, 6.2, "Does the supernet rank networks as training does?", subtitle)
     axes = figure.add_subplot()
     dress(axes, "error with inherited weights (%)", "error after training (%)")

@@ -1,6 +1,6 @@
 """The networks of a run that are to be trained for deployment: those of its front, with the run's images and seed.
 
-Start with `front_trainings`, then `begin_trainings`; `moo.retraining` trains them. Baselines are in `moo.baselines`.
+Start with `front_trainings`, then `check_trainings`; `moo.retraining` trains them. Baselines are in `moo.baselines`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evaluation.splits import ImageBatches
 from evaluation.train_config import TrainConfig
 from evaluation.train_folder import TrainFolder
 from evaluation.train_job import Arrays
-from evaluation.train_run import TrainPreparation, read_weights
+from evaluation.train_run import TrainPreparation, check_fits, read_weights
 from evaluation.training import records_in
 from evaluation.work_folder import check_same_values, write_atomically
 from moo.archive import Archive, Entry
@@ -72,10 +72,12 @@ def training_of(
     folder: TrainFolder,
     weights: Path | None,
 ) -> TrainPreparation:
-    """A training with the images and the seed of a run."""
-    if config.cutout >= graph.input_shape[1]:
-        size = graph.input_shape[1]
-        raise ValueError(f"`--cutout` must be less than the {size} pixels of an image, but got {config.cutout}.")
+    """A training with the images and the seed of a run.
+
+    Raises:
+        ValueError: if a setting does not fit the images, or the weights cannot be read.
+    """
+    check_fits(config, graph.input_shape, run.splits)
     search = run.config
     settings = TrainConfig(
         architecture=str(network["id"]),
@@ -129,18 +131,20 @@ def chosen(only: Sequence[str], names: Sequence[str], *, what: str) -> Sequence[
     return [name for name in names if name in only] if only else names
 
 
-def begin_trainings(trainings: Sequence[NetworkTraining], *, fresh: bool) -> None:
-    """Check that trainings that were begun before go on with their own settings; with `fresh`, forget them.
+def check_trainings(trainings: Sequence[NetworkTraining]) -> None:
+    """Check that trainings that were begun before can go on, with their own settings and images.
 
     Raises:
-        ValueError: if settings differ, or a checkpoint cannot be read.
+        ValueError: if settings or images differ, or a checkpoint cannot be read.
     """
     for training in trainings:
         folder = training.folder
-        if fresh:
-            for path in (folder.config, folder.checkpoint, folder.result):
-                path.unlink(missing_ok=True)
         if not folder.config.exists():
+            if folder.checkpoint.exists() or folder.result.exists():
+                raise ValueError(
+                    f"a training must have a config.json to go on, but {str(folder.path)!r} has none; add `--fresh` to "
+                    f"train {training.name} anew."
+                )
             continue
         saved, origin = folder.read_config()
         check_same_values(
@@ -159,6 +163,14 @@ def begin_trainings(trainings: Sequence[NetworkTraining], *, fresh: bool) -> Non
                 raise ValueError(
                     f"{str(folder.checkpoint)!r}: {error}. Remove it to train {training.name} from the start."
                 ) from None
+
+
+def forget(trainings: Sequence[NetworkTraining]) -> None:
+    """Make trainings begin anew; killed in between, they do so at the next attempt, too."""
+    for training in trainings:
+        folder = training.folder
+        for path in (folder.result, folder.checkpoint, folder.config):
+            path.unlink(missing_ok=True)
 
 
 def _recipe(config: TrainConfig) -> dict[str, object]:

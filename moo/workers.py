@@ -142,15 +142,21 @@ class RayTrainer:
         resources = ray.cluster_resources()
         cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
         self.workers = max(1, min(networks, workers or gpus or cpus))
-        self.threads = threads or max(1, cpus // self.workers)
-        # Its threads decide how many cores a training uses; how many trainings there are, `workers` does.
-        self._options = {"num_cpus": share(cpus, self.workers), "num_gpus": share(gpus, self.workers)}
+        machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        on_each = -(-self.workers // len(machines))
+        self.threads = threads or max(1, max(machines) // on_each)
+        # As many cores as threads, so that trainings spread over machines; less where all could not run at once.
+        fits = self.threads * on_each <= min(machines)
+        self._options = {
+            "num_cpus": self.threads if fits else share(cpus, self.workers),
+            "num_gpus": share(gpus, self.workers),
+        }
         self._splits = ray.put(splits)
+        self._running: dict[Any, str] = {}
 
     def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
         """See `moo.retraining.Trainer.train`; a worker that dies fails its training, which can be resumed."""
-        waiting = deque(jobs)
-        running: dict[Any, str] = {}
+        waiting, running = deque(jobs), self._running
         while waiting or running:
             while waiting and len(running) < self.workers:
                 job, state = waiting.popleft()
@@ -161,11 +167,17 @@ class RayTrainer:
                     yield running[events], ray.get(next(events))
                 except StopIteration:
                     del running[events]
-                except ray.exceptions.RayError:
-                    yield running.pop(events), TrainFailure(f"The worker died.\n{traceback.format_exc()}")
+                except ray.exceptions.RayError as error:
+                    reason = (
+                        f"its worker died ({type(error).__name__}); it goes on from its last epoch when tried again"
+                    )
+                    yield running.pop(events), TrainFailure(f"The worker died.\n{traceback.format_exc()}", reason)
 
     def close(self) -> None:
-        """Stop Ray if it was started here."""
+        """Stop what is still trained, and Ray if it was started here."""
+        for events in self._running:
+            ray.cancel(events, force=True)
+        self._running.clear()
         if self._started:
             ray.shutdown()
 

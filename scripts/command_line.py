@@ -89,8 +89,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             raise
         where = f" for {error.filename}" if error.filename else ""
         sys.stderr.write(
-            f"error: there must be space on the disk, but none is left{where}; make some, and go on with the same "
-            "command: what had ended is kept.\n"
+            f"error: there must be space on the disk, but none is left{where}; make some, and go on: what had ended is "
+            "kept.\n"
         )
         code = 2
     sys.exit(code or 0)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from moo.retrain_config import CompareBaselinesConfig, front_recipe
+from moo.retrain_config import CompareBaselinesConfig, saved_recipe
 from moo.run_folder import RunFolder
 from scripts.command_line import parse, run
 
@@ -19,7 +18,8 @@ from scripts.command_line import parse, run
 def read_command_line(argv: Sequence[str]) -> CompareBaselinesConfig:
     """The settings; those of training are the front's, unless given."""
     config = parse(CompareBaselinesConfig, argv)
-    recipe: dict[str, Any] = front_recipe(RunFolder(Path(config.run).expanduser()))
+    recipe = saved_recipe(RunFolder(Path(config.run).expanduser()))
+    recipe.pop("fine_tune", None)
     return parse(CompareBaselinesConfig, argv, default=CompareBaselinesConfig(run=config.run, **recipe))
 
 
@@ -34,17 +34,17 @@ def main() -> int:
     from scripts.front_table import baselines_table
     from scripts.network_training import train_in_run
 
-    archive, networks, failed = train_in_run(config, lambda run, archive: baseline_trainings(run, config))
+    done = train_in_run(config, lambda run, archive: baseline_trainings(run, config))
     console = Console()
-    console.print(baselines_table(networks, archive))
+    console.print(baselines_table(done.networks, done.archive))
     console.print(
         f"Pictures: {config.run}/plots   Report: {config.run}/report.html   Files: {config.run}/baselines",
         highlight=False,
         soft_wrap=True,
     )
-    if failed:
-        sys.stderr.write(f"{failed} could not be trained; the same command tries again.\n")
-    return 1 if failed else 0
+    if done.missing:
+        sys.stderr.write(f"{done.missing}\n")
+    return 1 if done.missing else 0
 
 
 if __name__ == "__main__":

@@ -7,39 +7,42 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from devices.measurement import Source
-from moo.archive import Archive, Costs, Entry
-from moo.baselines import best_no_slower
+from devices.measurement import Precision, Source
+from moo.archive import Archive, Entry
+from moo.comparison import compared
 from moo.quantities import percent, short
+from moo.recipes import mixture
 from moo.trained import TrainedNetwork
 
 _STYLES = {"measured": "green", "modelled": "yellow", "published": "cyan"}
 
 
-def front_table(front: Sequence[Entry], costs: Sequence[Costs]) -> Table:
-    """One row a network, in the order given, with the source beside each cost.
+def front_table(archive: Archive) -> Table:
+    """One row a network of the front, best accuracy first, with the source beside each cost.
 
     Args:
-        front: the networks.
-        costs: of each network.
+        archive: whose front it is. Errors after training are those of the files in its precision.
     """
-    trained, tested = any(entry.trained for entry in front), any(entry.test_error is not None for entry in front)
+    front = archive.front()
+    trained = [entry.trained for entry in front if entry.trained is not None]
+    tested = any(entry.test_error is not None for entry in front)
     errors: tuple[str, ...] = ("error", "test error") if tested else ("error",)
-    if trained:
-        errors = ("inherited", "trained", "test")
     title = f"Pareto front: {len(front)} network{'s' * (len(front) != 1)}"
     if trained:
-        title += "\nerrors with inherited weights, after training, on the test split"
-    table = Table(box=box.SIMPLE_HEAD, title=title)
+        errors = ("inherited", "trained", "test")
+        title += f"\nerrors with inherited weights, and of the trained {archive.precision} file, also on the test split"
+    table = Table(box=box.SIMPLE_HEAD, title=title, caption=mixture(trained) or None)
     table.add_column("network", no_wrap=True)
     for name in (*errors, "latency", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
-    for entry, cost in zip(front, costs, strict=True):
+    for entry in front:
+        costs = archive.costs(entry)
+        untrained = (_percent(entry.error), _percent(entry.test_error))
         table.add_row(
             entry.architecture.id,
-            *(_errors(entry) if trained else (_percent(entry.error), _percent(entry.test_error)))[: len(errors)],
-            _with_source(cost.latency_ms, "ms", cost.latency_source),
-            _with_source(cost.energy_mj, "mJ", cost.energy_source),
+            *(_errors(entry, archive.precision) if trained else untrained)[: len(errors)],
+            _with_source(costs.latency_ms, "ms", costs.latency_source),
+            _with_source(costs.energy_mj, "mJ", costs.energy_source),
         )
     return table
 
@@ -52,33 +55,32 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
         archive: whose front they are compared with.
     """
     table = Table(
-        box=box.SIMPLE_HEAD, title="Baselines, and the front at no more than their latency (gain in points of accuracy)"
+        box=box.SIMPLE_HEAD,
+        title=f"Baselines, and the front at no more than their latency ({archive.precision} files)\n"
+        "error on the selection split, top-1 and its gain in points on the test split",
     )
+    if not archive.is_retrained:
+        table.caption = "They are compared with the front when all of its networks are trained too."
     table.add_column("baseline", no_wrap=True)
-    for name in ("error", "test", "latency", "front", "its network", "gain"):
+    for name in ("error", "top-1", "latency", "the front's", "its top-1", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
-    for baseline in baselines:
-        file = baseline.file("fp32")
-        measurement = None if file is None else file.measurement
-        latency = "–" if measurement is None else _with_source(measurement.latency_ms, "ms", measurement.latency_source)
-        rival = None if measurement is None else best_no_slower(archive, measurement.latency_ms)
-        error = None if rival is None else rival.best_error
+    for c in compared(archive, baselines):
         table.add_row(
-            baseline.name,
-            percent(baseline.error),
-            percent(1 - baseline.top1),
-            latency,
-            _percent(error),
-            "–" if rival is None else rival.architecture.id,
-            "–" if error is None else f"{100 * (baseline.error - error):+.2f}",
+            c.baseline.name,
+            percent(c.file.error),
+            percent(c.file.top1),
+            "–" if c.costs is None else _with_source(c.costs.latency_ms, "ms", c.costs.latency_source),
+            "–" if c.rival is None else c.rival.architecture.id,
+            "–" if c.gain is None else percent(c.file.top1 + c.gain / 100),
+            "–" if c.gain is None else f"{c.gain:+.2f}",
         )
     return table
 
 
-def _errors(entry: Entry) -> tuple[str, ...]:
+def _errors(entry: Entry, precision: Precision) -> tuple[str, ...]:
     """Inherited and trained error on the selection split, and error on the test split after training."""
-    trained = entry.trained
-    after = (None, None) if trained is None else (trained.error, 1 - trained.top1)
+    file = None if entry.trained is None else entry.trained.file_in(precision)
+    after = (None, None) if file is None else (file.error, 1 - file.top1)
     return tuple(_percent(error) for error in (entry.error, *after))
 
 

@@ -78,7 +78,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     result = Console()
-    result.print(front_table(archive.front(), [archive.costs(entry) for entry in archive.front()]))
+    result.print(front_table(archive))
     result.print(
         f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
         f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"

@@ -7,14 +7,26 @@ Example:
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from moo.retrain_config import TrainFrontConfig
+from moo.retrain_config import TrainFrontConfig, saved_recipe
+from moo.run_folder import RunFolder
 from scripts.command_line import parse, run
+
+
+def read_command_line(argv: Sequence[str]) -> TrainFrontConfig:
+    """The settings; those of training are those that it was begun with, unless given, or unless it begins anew."""
+    config = parse(TrainFrontConfig, argv)
+    if config.fresh:
+        return config
+    recipe = saved_recipe(RunFolder(Path(config.run).expanduser()), config.only)
+    return parse(TrainFrontConfig, argv, default=TrainFrontConfig(run=config.run, **recipe))
 
 
 def main() -> int:
     """Parse the options, train, print the front."""
-    config = parse(TrainFrontConfig)
+    config = read_command_line(sys.argv[1:])
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
@@ -23,9 +35,9 @@ def main() -> int:
     from scripts.front_table import front_table
     from scripts.network_training import train_in_run
 
-    archive, _, failed = train_in_run(config, lambda run, archive: front_trainings(run, archive, config))
-    console = Console()
-    console.print(front_table(archive.front(), [archive.costs(entry) for entry in archive.front()]))
+    done = train_in_run(config, lambda run, archive: front_trainings(run, archive, config))
+    console, archive = Console(), done.archive
+    console.print(front_table(archive))
     if not archive.is_retrained:
         console.print("The front is still that of inherited errors: not all of its networks are trained.")
     console.print(
@@ -33,9 +45,9 @@ def main() -> int:
         highlight=False,
         soft_wrap=True,
     )
-    if failed:
-        sys.stderr.write(f"{failed} could not be trained; the same command tries again.\n")
-    return 1 if failed else 0
+    if done.missing:
+        sys.stderr.write(f"{done.missing}\n")
+    return 1 if done.missing else 0
 
 
 if __name__ == "__main__":

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from evaluation.training import TrainRecord
 from moo.finished_run import FinishedRun
 from moo.quantities import percent, short
-from moo.retraining import FileMeasured, Happening, TrainingEnded, TrainingMoved
+from moo.retraining import BoardWent, FileMeasured, Happening, TrainingEnded, TrainingMoved
 from moo.trained import TrainedNetwork
-from moo.trainings import NetworkTraining
 
 
 class TrainingView:
@@ -44,21 +43,15 @@ class TrainingView:
         """Show how many images are decoded."""
         self._progress.update(self._loading, completed=done, total=total)
 
-    def start(
-        self,
-        run: FinishedRun,
-        trainings: Sequence[NetworkTraining],
-        workers: int,
-        threads: int,
-        dashboard_url: str | None,
-    ) -> None:
-        """Say what is to be trained where."""
+    def start(self, run: FinishedRun, networks: int) -> None:
+        """Say what is to be trained."""
         self._progress.remove_task(self._loading)
         images = len(run.splits.weights) + len(run.splits.theta)
-        self._print(
-            f"{len(trainings)} network{'s' * (len(trainings) != 1)} on {images:,} images of {run.config.dataset}, "
-            f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each"
-        )
+        self._print(f"{networks} network{'s' * (networks != 1)}, {images:,} images of {run.config.dataset}")
+
+    def trainer(self, workers: int, threads: int, dashboard_url: str | None) -> None:
+        """Say where they are trained."""
+        self._print(f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each")
         if dashboard_url is not None:
             self._print(f"Ray dashboard: {dashboard_url}")
 
@@ -77,9 +70,12 @@ class TrainingView:
             measurement = measured.measurement
             cost = measured.reason if measurement is None else f"{short(measurement.latency_ms)} ms"
             self._print(f"{measured.architecture_id}: {'measured' if measurement else 'not measured'}, {cost}")
+        elif isinstance(happening, BoardWent):
+            state = happening.state
+            self._print(f"{state.device} {f'does not answer: {state.unreachable}' if state.unreachable else 'is back'}")
         else:
             self._remove(happening.name)
-            self._print(f"[red]{happening.name} could not be trained:[/] {happening.reason}", markup=True)
+            self._print(f"[red]{happening.name} could not be trained:[/] {escape(happening.reason)}", markup=True)
 
     def _move(self, moved: TrainingMoved) -> None:
         if moved.name not in self._tasks:

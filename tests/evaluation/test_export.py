@@ -87,6 +87,8 @@ def test_differences_and_accuracy_are_those_of_each_file(exported, network, spli
         assert model.logits_difference == pytest.approx(difference, abs=1e-4)
         predictions_N = logits_of(model.model, prepared(splits.test, splits)).argmax(1)
         assert model.top1 == pytest.approx(np.mean(predictions_N == splits.test.labels_N))
+        predictions_N = logits_of(model.model, prepared(splits.selection, splits)).argmax(1)
+        assert model.error == pytest.approx(np.mean(predictions_N != splits.selection.labels_N))
     assert exported[1].logits_difference > exported[0].logits_difference
 
 

@@ -86,6 +86,7 @@ def test_weights_and_onnx_file_are_the_network_that_was_tested(config):
     network.load_state_dict(safetensors.torch.load_file(preparation.folder.weights))
     error, _ = classification(network, ImageBatches(splits.test, splits))
     assert result.top1 == pytest.approx(1 - error)
+    assert result.files[0].error == pytest.approx(1 - result.selection_accuracy)
     content = json.loads(preparation.folder.result.read_text())["input"]
     pixels_NCHW = splits.test.images_NCHW[:7].astype(np.float32) / content["scale"]
     mean, std = (np.array(content[name], np.float32)[:, None, None] for name in ("mean", "std"))

@@ -8,6 +8,7 @@ import pytest
 from evaluation.work_folder import (
     check_out_and_resume,
     check_same_values,
+    lock_folder,
     new_work_folder,
     write_atomically,
     write_json,
@@ -62,15 +63,23 @@ def test_the_first_value_that_differs_is_named():
     assert str(caught.value) == f"{rule}; leave `--label-smoothing` away, or start anew."
 
 
+def test_a_folder_is_had_by_one_at_a_time(tmp_path):
+    with lock_folder(tmp_path / "run"), pytest.raises(ValueError, match="another works in '.*run': wait until it has"):
+        lock_folder(tmp_path / "run")
+    lock_folder(tmp_path / "run").close()
+
+
 def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "content.json"
     write_json(path, {"a": 1})
     assert json.loads(path.read_text()) == {"a": 1}
+    assert [item.name for item in path.parent.iterdir()] == ["content.json"]
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
     assert json.loads(path.read_text()) == {"a": 1}
+    assert [item.name for item in path.parent.iterdir()] == ["content.json"]

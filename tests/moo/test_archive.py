@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -128,3 +129,35 @@ def test_the_history_of_hypervolume_is_that_of_each_prefix(entry_of):
     assert history == pytest.approx(expected)
     assert history == sorted(history)
     assert hypervolume_history([], REFERENCE) == []
+
+
+@pytest.mark.parametrize(("precision", "error", "latency_ms"), [("fp32", 0.2, 4.0), ("int8", 0.21, 2.0)])
+def test_of_a_trained_network_the_file_in_the_precision_of_the_run_counts(
+    entry_of, trained_of, measurement_of, precision, error, latency_ms
+):
+    archive = Archive(REFERENCE, precision=precision)
+    archive.add(entry_of((0, 0, 0), 0.5, 1.0, 1.0))
+    assert archive.error(archive["000"]) == 0.5
+    assert archive.measurement(archive["000"]) is None
+    measured = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(2.0), precision="int8")}
+    archive.set_trained("000", trained_of("000", error=0.2, **measured))
+    assert archive.error(archive["000"]) == pytest.approx(error)
+    assert archive.costs(archive["000"]).latency_ms == latency_ms
+    assert archive.hypervolume() == pytest.approx((1 - error) * (1 - latency_ms / 10) * (1 - 2 * latency_ms / 20))
+
+
+def test_a_network_whose_file_was_not_measured_keeps_the_costs_of_the_search(entry_of, trained_of, measurement_of):
+    archive = Archive(REFERENCE, precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.5, 1.0, 1.0))
+    archive.set_trained("000", trained_of("000", measurement=measurement_of(4.0)))
+    assert archive.costs(archive["000"]).latency_source == "modelled"
+    archive.set_measurement("000", measurement_of(3.0))
+    assert archive.costs(archive["000"]).latency_ms == 3.0
+
+
+def test_a_trained_network_without_the_file_that_counts_has_no_error(entry_of, trained_of):
+    archive = Archive(REFERENCE, precision="int8")
+    archive.add(entry_of((0, 0, 0)))
+    archive.set_trained("000", replace(trained_of("000"), files=()))
+    with pytest.raises(ValueError, match="must have a file in int8"):
+        archive.error(archive["000"])

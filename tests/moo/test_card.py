@@ -12,7 +12,7 @@ import torch
 
 from devices.onnx_graphs import random_weights, to_onnx
 from evaluation.splits import ImageBatches
-from moo.archive import Costs
+from moo.archive import Archive
 from moo.card import baseline_card, card_markdown, front_card
 from search_space.baselines import baseline_graph
 from search_space.counts import count
@@ -27,7 +27,6 @@ ORIGIN = {
         "images": {"weights": 100, "theta": 20, "selection": 30, "test": 40},
     }
 }
-PREDICTED = Costs(1.5, 2.5, "modelled", "modelled")
 RUNTIME = ("numpy", "onnxruntime", "flatbuffers", "packaging", "google.protobuf", "google._upb")
 """ONNX Runtime and all that it needs."""
 
@@ -35,6 +34,12 @@ RUNTIME = ("numpy", "onnxruntime", "flatbuffers", "packaging", "google.protobuf"
 @pytest.fixture
 def baseline():
     return baseline_graph("mobilenet-v2-0.35", input_size=32, classes=4)
+
+
+def card_of(entry, space, precision="fp32"):
+    archive = Archive((1.0, 10.0, 10.0), precision=precision)
+    archive.add(entry)
+    return front_card(entry, archive, space)
 
 
 def text_of(card, **options):
@@ -47,7 +52,7 @@ def snippet_of(text):
 
 
 def test_a_card_tells_the_data_set_and_the_coefficients(entry_of, space):
-    card = front_card(entry_of((0, 1, 2)), PREDICTED, space)
+    card = card_of(entry_of((0, 1, 2)), space)
     named = text_of(card, dataset="cifar10")
     assert "| data set | `cifar10`, 4 classes, fingerprint 0123456789abcdef |" in named
     assert "| data set | 4 classes, fingerprint 0123456789abcdef |" in text_of(card)
@@ -56,7 +61,7 @@ def test_a_card_tells_the_data_set_and_the_coefficients(entry_of, space):
 
 
 def test_without_training_accuracy_is_that_of_inherited_weights(entry_of, space):
-    text = text_of(front_card(replace(entry_of((0, 1, 2), 0.25), test_error=0.5), PREDICTED, space))
+    text = text_of(card_of(replace(entry_of((0, 1, 2), 0.25), test_error=0.5), space))
     assert "inherited from the supernet (not retrained)" in text
     assert "| error, selection split | 0.2500 (30 images) |" in text
     assert "| error, test split | 0.5000 (40 images) |" in text
@@ -69,22 +74,37 @@ def test_without_training_accuracy_is_that_of_inherited_weights(entry_of, space)
 )
 def test_after_training_both_accuracies_are_there(entry_of, trained_of, space, fine_tuned, start):
     trained = replace(trained_of("368", error=0.125), fine_tuned=fine_tuned)
-    text = text_of(front_card(replace(entry_of((0, 1, 2), 0.5), trained=trained), PREDICTED, space))
+    text = text_of(card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space))
     assert f"found by a Pareto search, {start} for 3 epochs (60 s)." in text
     for line in (
-        "| error, selection split | 0.1250 (30 images) |",
-        "| top-1 accuracy, test split | 0.8750 (40 images) |",
-        "| top-3 accuracy, test split | 0.9375 (40 images) |",
+        "| error of the fp32 file, selection split | 0.1250 (30 images) |",
+        "| top-1 accuracy of the fp32 file, test split | 0.8750 (40 images) |",
+        "| top-3 accuracy by PyTorch (fp32), test split | 0.9375 (40 images) |",
         "| error, selection split, inherited weights | 0.5000 (30 images) |",
         "| error, test split, inherited weights | not read (40 images) |",
     ):
         assert line in text
 
 
+def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
+    entry_of, trained_of, measurement_of, space, baseline
+):
+    trained = trained_of("368", error=0.125, int8_measurement=replace(measurement_of(2.0), precision="int8"))
+    card = card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space, "int8")
+    for text in (text_of(card), text_of(baseline_card(trained, baseline, "int8"))):
+        for line in (
+            "| error of the int8 file, selection split | 0.1350 (30 images) |",
+            "| top-1 accuracy of the int8 file, test split | 0.8650 (40 images) |",
+            "| latency | 2.0000 ms (measured; ",
+            "| precision, clock | int8, clock left to the board |",
+        ):
+            assert line in text
+
+
 def test_files_are_told_with_what_was_checked_and_measured(entry_of, trained_of, measurement_of, space):
     measurement = replace(measurement_of(4.0, reliable=False), frequency_mhz=1500)
     trained = trained_of("368", error=0.125, measurement=measurement)
-    text = text_of(front_card(replace(entry_of((0, 1, 2)), trained=trained), PREDICTED, space))
+    text = text_of(card_of(replace(entry_of((0, 1, 2)), trained=trained), space))
     assert "| fp32 | `model.onnx` | 1.00e-06 | 0.8750 | 4.00 ms (measured) | 8.00 mJ (modelled) |" in text
     assert "| int8 | `model_int8.onnx` | 0.100 | 0.8650 | not measured | not measured |" in text
     assert "- fp32: bench board, none, 1 thread(s), 50 runs, 2000-01-01T00:00:00+00:00; times spread widely" in text
@@ -93,12 +113,12 @@ def test_files_are_told_with_what_was_checked_and_measured(entry_of, trained_of,
 
 
 def test_a_modelled_cost_is_not_shown_as_measured(entry_of, measurement_of, space):
-    text = text_of(front_card(entry_of((0, 1, 2)), PREDICTED, space))
+    text = text_of(card_of(entry_of((0, 1, 2), latency_ms=1.5), space))
     assert "| latency | 1.5000 ms (modelled; " in text
     assert "| conditions | not measured |" in text
     assert "(measured" not in text
     measured = replace(entry_of((0, 1, 2)), measurement=measurement_of(4.0))
-    text = text_of(front_card(measured, Costs(4.0, 8.0, "measured", "modelled"), space))
+    text = text_of(card_of(measured, space))
     assert "| latency | 4.0000 ms (measured; " in text
     assert "| energy | 8.0000 mJ above idle (modelled) |" in text
     assert "| precision, clock | fp32, clock left to the board |" in text
@@ -107,12 +127,12 @@ def test_a_modelled_cost_is_not_shown_as_measured(entry_of, measurement_of, spac
 def test_a_baseline_has_a_card_without_a_search(trained_of, measurement_of, baseline):
     name = "mobilenet-v2-0.35"
     network = trained_of(name, error=0.125, baseline=True, measurement=measurement_of(4.0))
-    text = text_of(baseline_card(network, baseline))
+    text = text_of(baseline_card(network, baseline, "fp32"))
     counts = count(baseline)
     for line in (
         f"# {name}",
         f"of a published architecture, `{name}`, to compare a front with, trained from scratch",
-        "| error, selection split | 0.1250 (30 images) |",
+        "| error of the fp32 file, selection split | 0.1250 (30 images) |",
         "| latency | 4.0000 ms (measured; ",
         "| energy | 8.0000 mJ above idle (modelled) |",
         f"| multiply-accumulates | {counts.macs:,} |",
@@ -128,7 +148,7 @@ def test_a_baseline_has_a_card_without_a_search(trained_of, measurement_of, base
 
 
 def test_a_baseline_that_was_not_measured_says_so(trained_of, baseline):
-    text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline))
+    text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline, "fp32"))
     assert "| latency | not measured |" in text
     assert "| energy | not measured |" in text
     assert "(measured" not in text
@@ -137,7 +157,7 @@ def test_a_baseline_that_was_not_measured_says_so(trained_of, baseline):
 def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(entry_of, space, splits, tmp_path):
     origin = {"dataset": ORIGIN["dataset"] | {"mean": list(splits.mean_C), "std": list(splits.std_C)}}
     entry = entry_of((1, 1, 2))
-    snippet = snippet_of(card_markdown(front_card(entry, PREDICTED, space), origin))
+    snippet = snippet_of(card_markdown(card_of(entry, space), origin))
     assert len(snippet.splitlines()) <= 10
     graph = space.graph(entry.architecture.operators)
     weights = random_weights(graph, np.random.default_rng(0))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from moo.archive import Archive
-from moo.front_networks import evaluated, measured_costs, precision_of
+from moo.front_networks import evaluated, measured_costs
 
 
 @pytest.fixture
@@ -60,14 +60,19 @@ def test_measured_baselines_stand_beside_a_trained_front(archive, trained_of, me
     assert networks.summary_with_baselines.split("\n")[1] == expected
 
 
-def test_files_are_compared_in_the_precision_of_the_run(archive, trained_of, measurement_of):
-    assert precision_of(archive) == "fp32"
+def test_costs_of_a_file_are_those_measured(trained_of, measurement_of):
     network = trained_of("000", measurement=measurement_of(0.5))
     costs = measured_costs(network, "fp32")
     assert (costs.latency_ms, costs.energy_mj, costs.energy_source) == (0.5, 1.0, "modelled")
     assert measured_costs(network, "int8") is None
 
 
-def test_a_run_in_int8_is_compared_in_int8(archive, measurement_of):
-    archive.set_measurement("000", replace(measurement_of(1.0), precision="int8"))
-    assert precision_of(archive) == "int8"
+def test_a_run_in_int8_shows_int8_files(entry_of, trained_of, measurement_of):
+    """Also where nothing was measured in the search."""
+    archive = Archive((1.0, 10.0, 10.0), precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
+    files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(1.0), precision="int8")}
+    archive.set_trained("000", trained_of("000", error=0.1, **files))
+    networks = evaluated(archive, [trained_of("mobile", baseline=True, error=0.3, **files)])
+    shown = [(network.error, network.costs.latency_ms) for network in networks.drawn]
+    assert shown == [(pytest.approx(0.11), 1.0), (pytest.approx(0.31), 1.0)]

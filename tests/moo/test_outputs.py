@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -61,6 +62,16 @@ def test_the_front_as_json_says_how_each_cost_came_about(archive):
     assert other["architecture"]["id"] == "000"
     assert (other["latency_ms"], other["latency_source"], other["measurement"]) == (1.0, "modelled", None)
     json.dumps(front_json(archive))
+
+
+def test_after_training_error_and_costs_are_of_the_same_file(entry_of, trained_of, measurement_of):
+    archive = Archive((1.0, 10.0, 20.0), precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.3))
+    measured = replace(measurement_of(2.0), precision="int8")
+    archive.set_trained("000", trained_of("000", error=0.1, measurement=measurement_of(4.0), int8_measurement=measured))
+    (item,) = front_json(archive)
+    assert (item["precision"], item["error_source"]) == ("int8", "trained")
+    assert (item["error"], item["latency_ms"]) == (pytest.approx(0.11), 2.0)
 
 
 def test_each_network_of_the_front_has_a_folder(folder, archive, space, delivered):

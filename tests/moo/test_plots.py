@@ -39,12 +39,14 @@ def test_pictures_of_training_need_a_trained_network(tmp_path, run, space):
     assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 
-def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, space, measurement_of):
+def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, measurement_of, trained_of):
     archive, store = run
     chosen = store.tuples()[0].architecture_id
     archive.set_measurement(chosen, measurement_of(0.75))
+    archive.set_trained(chosen, trained_of(chosen, measurement=measurement_of(9.0)))
     first, second = bubbles(archive, store)
     assert (first.costs.latency_ms, first.costs.latency_source) == (0.75, "measured")
+    assert first.error == archive[chosen].error, "errors are inherited, so costs are those of the search"
     assert second.costs.latency_source == "modelled"
 
 

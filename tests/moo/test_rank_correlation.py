@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,3 +92,16 @@ def test_trust_needs_three_trained_networks_that_differ(entry_of, trained_of):
     for entry in archive.entries:
         archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=0.3))
     assert trust_in_supernet(archive) is None
+
+
+def test_trust_is_that_of_networks_trained_alike(entry_of, trained_of):
+    """Networks trained for longer have smaller errors whatever the supernet said of them."""
+    archive = Archive((1.0, 10.0, 10.0))
+    for place in range(6):
+        archive.add(entry_of((place // 3, place % 3, 0), 0.5 + place / 10, position=place))
+        identifier = archive.entries[place].architecture.id
+        network = trained_of(identifier, error=0.3 + place / 100)
+        archive.set_trained(identifier, replace(network, epochs=30.0, error=0.01) if place > 3 else network)
+    result = trust_in_supernet(archive)
+    assert result is not None
+    assert (result.tau, result.count) == (pytest.approx(1), 4)

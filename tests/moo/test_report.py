@@ -58,7 +58,7 @@ def test_conditions_are_those_of_the_measurements(run, space, measurement_of):
         "| board | bench board |",
         "| threads | 1 |",
         "| clock | not told by the board |",
-        "| timed inferences a network | 50 |",
+        "| timed inferences each | 50 |",
         "| spread too wide | 1 of 2 measurements |",
         "| source of latency | measured |",
         "| source of energy | modelled |",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from moo.archive import Archive
@@ -23,6 +25,21 @@ def test_conditions_span_the_dates_and_runs(archive, measurement_of):
     archive.set_measurement("000", measurement_of(1.0))
     assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 |" in conditions(archive)
     assert "| precision | fp32 |" in conditions(archive)
+
+
+def test_conditions_of_trained_files_have_a_column(archive, trained_of, measurement_of):
+    later = replace(measurement_of(1.0), date="2001-01-01T00:00:00+00:00", board="another")
+    archive.set_trained("000", trained_of("000", measurement=later))
+    text = conditions(archive)
+    assert "Nothing was measured" not in text
+    assert "|  | trained files |" in text
+    assert "| measured | 1 file of 1 trained network |" in text
+    archive.set_measurement("000", measurement_of(1.0))
+    text = conditions(archive)
+    assert "|  | networks of the search | trained files |" in text
+    assert "| board | bench board | another |" in text
+    assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 | 2001-01-01T00:00:00+00:00 |" in text
+    assert "A trained network has the costs of its fp32 file" in text
 
 
 def test_hypervolume_says_which_errors_it_has(archive, trained_of):

@@ -102,3 +102,37 @@ def test_trust_is_told_with_interval_and_number_of_networks(retrained, entry_of)
     assert "is 1.00 (95 % interval -1.00 to 1.00) over 3 trained networks" in text
     assert "At least 12 networks are wanted" in text
     assert trust_section(Archive((1.0, 1.0, 1.0))) == ""
+
+
+def test_a_run_in_int8_tells_of_int8_files(entry_of, trained_of, measurement_of, space):
+    archive = Archive((1.0, 10.0, 10.0), precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.4))
+    files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(2.0), precision="int8")}
+    archive.set_trained("000", trained_of("000", error=0.1, **files))
+    text = front_table(archive, space)
+    assert rows_of(text)["000"][1:5] == ["40.00 %", "11.00 %", "89.00 %", "2.00 ms (measured)"]
+    assert "those of the very int8 files" in text
+    assert "top-3" not in text
+    text = baselines_section(archive, [trained_of("mobile", baseline=True, error=0.3, **files)])
+    assert rows_of(text)["mobile"][3:] == [
+        "31.00 %", "69.00 %", "2.00 ms (measured)", "`000`, 2.00 ms", "+20.00 points",
+    ]  # fmt: skip
+    assert "top-3" not in text
+
+
+def test_recipes_that_differ_are_told(retrained, space):
+    assert "trained alike" not in front_table(retrained, space) + trust_section(retrained)
+    slow = retrained.front()[0]
+    retrained.set_trained(slow.architecture.id, replace(slow.trained, epochs=30.0))
+    said = "Not all were trained alike (2 for 3 epochs from random weights, 1 for 30 epochs from random weights)"
+    assert said in front_table(retrained, space)
+    assert trust_section(retrained) == "", "two networks have no ranking worth a number"
+
+
+def test_tau_says_which_networks_it_is_of(retrained, entry_of, trained_of):
+    retrained.add(entry_of((2, 2, 2), 0.9, 9.0, 9.0, position=3))
+    retrained.set_trained("888", replace(trained_of("888"), fine_tuned=True))
+    text = trust_section(retrained)
+    assert "over 3 trained networks" in text
+    assert "1 for 3 epochs from inherited weights" in text
+    assert "Tau is that of the 3 trained alike, of 4 in all." in text

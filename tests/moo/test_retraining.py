@@ -9,18 +9,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from devices.device import BoardUnreachableError
 from evaluation.accuracy import classification
 from evaluation.splits import ImageBatches
 from evaluation.train_folder import read_result
-from evaluation.train_job import EpochDone, TrainFailure, train
+from evaluation.train_job import EpochDone, TrainFailure, new_training, train
 from moo.baselines import baseline_trainings
 from moo.finished_run import FinishedRun, archive_of
 from moo.jobs import InProcessBackend
 from moo.retrain_config import CompareBaselinesConfig, TrainFrontConfig
-from moo.retraining import FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved, train_networks
+from moo.retraining import BoardWent, FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved, train_networks
 from moo.search import run_search
 from moo.store import Store
-from moo.trainings import begin_trainings, front_trainings
+from moo.trainings import check_trainings, forget, front_trainings
 
 
 class StoppedError(Exception):
@@ -74,8 +75,10 @@ def front_config(run, **values):
 def trained(run, store, trainer, told=None, devices=(), config=None, **values):
     config = config or front_config(run, **values)
     trainings = front_trainings(run, archive_of(run, store), config)
-    begin_trainings(trainings, fresh=config.fresh)
-    return train_networks(run, trainings, trainer, store, devices, (told if told is not None else []).append)
+    if config.fresh:
+        forget(trainings)
+    check_trainings(trainings)
+    return train_networks(run, trainings, lambda: trainer, store, devices, (told if told is not None else []).append)
 
 
 def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run, store):
@@ -134,8 +137,6 @@ def test_fine_tuning_starts_from_the_inherited_weights(run, store):
     job = training.preparation.job
     entry = archive.inherited_front()[0]
     assert job.name == entry.architecture.id
-    from evaluation.train_job import new_training
-
     error, _ = classification(new_training(job, run.splits).network, ImageBatches(run.splits.selection, run.splits))
     assert error == pytest.approx(entry.error)
     (network,) = trained(run, store, SerialTrainer(run.splits), fine_tune=True, only=(job.name,))
@@ -180,8 +181,9 @@ def test_a_network_that_fails_leaves_the_others_alone(run, store):
 def test_baselines_are_trained_alike(run, store, replay):
     config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=("fbnet-a",))
     trainings = baseline_trainings(run, config)
-    begin_trainings(trainings, fresh=False)
-    (network,) = train_networks(run, trainings, SerialTrainer(run.splits), store, (replay(),), lambda happening: None)
+    check_trainings(trainings)
+    trainer = SerialTrainer(run.splits)
+    (network,) = train_networks(run, trainings, lambda: trainer, store, (replay(),), lambda happening: None)
     assert network.baseline
     assert network.epochs == 0.5
     assert store.trained(baselines=True) == [network]
@@ -194,6 +196,7 @@ def test_baselines_are_trained_alike(run, store, replay):
     ("values", "message"),
     [
         ({"only": ("nothing",)}, "`--only` must name networks of the front, which are .*, but got 'nothing'"),
+        ({"batch_size": 10_000}, "`--batch-size` must be at most the 280 training images, but got 10000"),
         ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8"),
     ],
 )
@@ -230,3 +233,58 @@ def test_a_supernet_that_cannot_be_read_is_refused(run, store):
     run.folder.supernet.write_bytes(b"cut")
     with pytest.raises(ValueError, match="the run's supernet must be readable to fine-tune from it"):
         trained(run, store, SerialTrainer(run.splits), fine_tune=True)
+
+
+def test_other_images_are_refused(run, store):
+    trained(run, store, SerialTrainer(run.splits), only=(archive_of(run, store).inherited_front()[0].architecture.id,))
+    (path,) = run.folder.path.glob("trained/*/config.json")
+    content = json.loads(path.read_text())
+    content["origin"]["dataset"]["fingerprint"] = "other"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="must go on with its own images, but they have changed"):
+        trained(run, store, SerialTrainer(run.splits))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_killed_while_it_forgets_a_training_begins_anew(run, store, kept):
+    networks = trained(run, store, SerialTrainer(run.splits))
+    folder = run.folder.training(networks[0].name)
+    for path in (folder.result, folder.checkpoint, folder.config)[: kept + 1]:
+        path.unlink()
+    trainer = SerialTrainer(run.splits)
+    trained(run, store, trainer, fresh=True)
+    assert len(trainer.jobs) == len(networks)
+    folder.config.unlink()
+    with pytest.raises(ValueError, match="must have a config.json to go on, but .* has none; add `--fresh`"):
+        trained(run, store, SerialTrainer(run.splits))
+
+
+class AwayDevice:
+    """A board of its own that answers only at first."""
+
+    shares_host = False
+
+    def __init__(self, device):
+        self.device, self.left = device, 1
+
+    def measure(self, model):
+        self.left -= 1
+        if self.left < 0:
+            raise BoardUnreachableError("no route to host")
+        return self.device.measure(model)
+
+    def close(self):
+        self.device.close()
+
+
+def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(run, store, replay):
+    impatient = dataclasses.replace(run, config=dataclasses.replace(run.config, board_patience=0.3))
+    told = []
+    networks = trained(impatient, store, SerialTrainer(run.splits), told, devices=(AwayDevice(replay()),))
+    measured = [file for network in networks for file in network.files if file.measurement is not None]
+    assert len(measured) == 1
+    (gone,) = [happening.state for happening in told if isinstance(happening, BoardWent)]
+    assert gone.unreachable == "no route to host"
+    assert [kind for _, kind, _ in store.events() if kind == "board unreachable"] == ["board unreachable"]
+    later = trained(run, store, SerialTrainer(run.splits), devices=(replay(shares_host=False),))
+    assert all(file.measurement is not None for network in later for file in network.files)

@@ -183,3 +183,19 @@ def test_what_was_written_before_a_kill_is_there_after_it(path):
     assert list(tuples) == list(range(len(tuples)))
     assert len(tuples) > max([20, *reported])
     assert len(events) in (len(tuples), len(tuples) - 1)
+
+
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store, path):
+    store._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(OSError, match="No space left") as full:
+        store.add_event("much", text="x" * 100_000)
+    assert full.value.filename == str(path)
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    store.add_event("little")
+    assert [kind for _, kind, _ in store.events()] == ["little"]
+
+
+def test_a_file_that_is_no_store_is_refused(path):
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(ValueError, match="a run's store must be an SQLite file that can be written to, but .*search"):
+        Store(path)

@@ -36,6 +36,20 @@ def test_a_network_with_other_keys_is_refused(trained_of):
         TrainedNetwork.from_json(content)
 
 
+def test_a_file_that_is_missing_is_named(trained_of):
+    network = trained_of("012")
+    assert network.file_in("int8") is network.files[1]
+    with pytest.raises(ValueError, match="must have a file in int8, but '012' has none; train it anew with `--fresh`"):
+        dataclasses.replace(network, files=network.files[:1]).file_in("int8")
+
+
+def test_a_file_with_other_keys_is_refused(trained_of):
+    content = trained_of("012").to_json()
+    del content["files"][1]["error"]
+    with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got log"):
+        TrainedNetwork.from_json(content)
+
+
 def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of, trained_of):
     archive = Archive((1.0, 10.0, 10.0))
     fast, middle, slow, dominated = (
@@ -54,7 +68,7 @@ def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of, tr
     archive.set_trained(slow.architecture.id, trained_of(slow.architecture.id, error=0.1))
     assert archive.is_retrained
     assert [entry.architecture.id for entry in archive.front()] == [e.architecture.id for e in (slow, fast)]
-    assert [entry.best_error for entry in archive.front()] == [0.1, 0.2]
+    assert [archive.error(entry) for entry in archive.front()] == [0.1, 0.2]
 
 
 def test_the_store_fills_an_archive_with_trainings(tmp_path, space, result_of, trained_of):

@@ -35,6 +35,16 @@ def test_few_networks_have_no_correlation(entries):
     assert "no rank correlation" in figure.texts[1].get_text()
 
 
+def test_a_mixture_of_recipes_is_said(entries):
+    mixed = [replace(entries[0], trained=replace(entries[0].trained, epochs=30.0)), *entries[1:]]
+    subtitle = ranking_figure(mixed, RankCorrelation(0.5, 0.1, 0.8, 2)).texts[1].get_text()
+    assert "over the 2 trained alike" in subtitle
+    assert "Not all were trained alike (2 for 3 epochs from random weights, 1 for 30 epochs" in subtitle.replace(
+        "\n", " "
+    )
+    assert "alike" not in ranking_figure(entries, RankCorrelation(0.5, 0.1, 0.8, 3)).texts[1].get_text()
+
+
 def test_fine_tuned_networks_have_a_marker_of_their_own(entries):
     mixed = [replace(entries[0], trained=replace(entries[0].trained, fine_tuned=True)), *entries[1:]]
     texts = [text.get_text() for text in ranking_figure(mixed, None).axes[0].get_legend().get_texts()]

@@ -1,35 +1,107 @@
+from dataclasses import replace
+
+import pytest
 from rich.console import Console
 
+from devices.measurement import Measurement
 from dnas.losses import Coefficients
-from moo.archive import Costs, Entry
-from scripts.front_table import front_table
+from moo.archive import Archive, Entry
+from moo.trained import DeployedFile, TrainedNetwork
+from scripts.front_table import baselines_table, front_table
 from search_space.architectures import Architecture
 
-ENTRY = Entry(Architecture("tiny", ("k3_e1", "skip"), "08"), 0.0833, 1.0, 1.0, 0, 0, Coefficients(1, 1, 1, 1))
+ENTRY = Entry(Architecture("tiny", ("k3_e1", "skip"), "08"), 0.0833, 1.234, 9.0, 0, 0, Coefficients(1, 1, 1, 1))
+MEASURED = Measurement(
+    1.234, 1.234, 0.0, 50, 9.0, "measured", "modelled", "bench", "Linux", "none", 1, "2000-01-01T00:00:00+00:00", True
+)
 
 
-def printed(entry, costs):
-    console = Console(width=100, no_color=True)
+def trained(name, error, *, baseline=False, measurement=MEASURED):
+    """Its int8 file errs a point more, and takes half the time."""
+    int8 = replace(measurement, latency_ms=measurement.latency_ms / 2, precision="int8")
+    files = (
+        DeployedFile("fp32", "model.onnx", 1e-6, 0.98 - error, error, measurement),
+        DeployedFile("int8", "model_int8.onnx", 0.1, 0.97 - error, error + 0.01, int8),
+    )
+    return TrainedNetwork(name, baseline, error, 0.98 - error, 0.99, 2.0, 60.0, False, 1000, 100, files)
+
+
+def archive_of(*entries, precision="fp32"):
+    archive = Archive((1.0, 10.0, 10.0), precision=precision)
+    for entry in entries:
+        archive.add(entry)
+    return archive
+
+
+def printed(table):
+    console = Console(width=120, no_color=True)
     with console.capture() as capture:
-        console.print(front_table([entry], [costs]))
+        console.print(table)
     return capture.get()
 
 
 def test_each_cost_is_shown_with_its_source():
-    text = printed(ENTRY, Costs(1.234, 9.0, "measured", "modelled"))
+    text = printed(front_table(archive_of(replace(ENTRY, measurement=MEASURED))))
     assert "08" in text
     assert "8.33 %" in text
     assert "1.23 ms measured" in text
     assert "9.00 mJ modelled" in text
     assert "test error" not in text
+    assert "1.23 ms modelled" in printed(front_table(archive_of(ENTRY)))
 
 
 def test_test_errors_have_a_column_where_they_were_read():
-    entry = Entry(**{**vars(ENTRY), "test_error": 0.1})
-    text = printed(entry, Costs(1.234, 9.0, "published", "published"))
+    text = printed(front_table(archive_of(replace(ENTRY, test_error=0.1))))
     assert "test error" in text
     assert "10.00 %" in text
 
 
 def test_an_empty_front_is_an_empty_table():
-    assert front_table([], []).row_count == 0
+    assert front_table(archive_of()).row_count == 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "cells"),
+    [("fp32", ("5.00 %", "7.00 %", "1.23 ms")), ("int8", ("6.00 %", "8.00 %", "0.617 ms"))],
+)
+def test_errors_after_training_are_those_of_the_file_that_counts(precision, cells):
+    text = printed(front_table(archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)))
+    assert all(cell in text for cell in cells)
+    assert f"{precision} file" in text
+    assert "alike" not in text
+
+
+def test_recipes_that_differ_are_told():
+    other = Entry(Architecture("tiny", ("skip", "skip"), "88"), 0.5, 0.5, 1.0, 0, 1, Coefficients(1, 1, 1, 1))
+    fast = replace(MEASURED, latency_ms=0.5)
+    entries = (
+        replace(ENTRY, trained=trained("08", 0.05)),
+        replace(other, trained=replace(trained("88", 0.2, measurement=fast), fine_tuned=True)),
+    )
+    text = " ".join(printed(front_table(archive_of(*entries))).split())
+    assert "Not all were trained alike (1 for 2 epochs from random weights, 1 for 2 epochs from inherited" in text
+
+
+@pytest.mark.parametrize(("precision", "latency"), [("fp32", "2.00 ms measured"), ("int8", "1.00 ms measured")])
+def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision, latency):
+    archive = archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)
+    baseline = trained("mobile", 0.25, baseline=True, measurement=replace(MEASURED, latency_ms=2.0))
+    text = printed(baselines_table([baseline], archive))
+    assert latency in text
+    assert "+20.00" in text
+    assert "08" in text
+
+
+def test_a_modelled_rival_is_not_compared_with_a_measured_baseline():
+    modelled = replace(MEASURED, latency_source="modelled")
+    archive = archive_of(replace(ENTRY, trained=trained("08", 0.05, measurement=modelled)))
+    text = printed(baselines_table([trained("mobile", 0.25, baseline=True)], archive))
+    assert "mobile" in text
+    assert "1.23 ms measured" in text
+    assert "08" not in text
+    assert "+" not in text
+
+
+def test_nothing_is_compared_with_inherited_errors():
+    text = printed(baselines_table([trained("mobile", 0.25, baseline=True)], archive_of(ENTRY)))
+    assert "when all of its networks are trained too" in " ".join(text.split())

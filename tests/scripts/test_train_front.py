@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from evaluation.train_config import TrainConfig
+from evaluation.work_folder import lock_folder
 from moo.config import SearchConfig
 from moo.jobs import InProcessBackend
 from moo.outputs import write_pictures_and_report
@@ -119,21 +122,27 @@ def test_baselines_take_over_the_fronts_recipe(finished, monkeypatch):
     folder = finished / "run/trained/012"
     folder.mkdir(parents=True, exist_ok=True)
     config = TrainFrontConfig(run="run", epochs=3, lr=0.125)
-    from evaluation.train_config import TrainConfig
-
     saved = TrainConfig(architecture="0,1", dataset="digits", **config.recipe).to_json()
     (folder / "config.json").write_text(json.dumps({"settings": saved, "origin": {}}))
     for path in (finished / "run/trained").glob("*/config.json"):
         if path.parent != folder:
             path.unlink()
     assert compare_baselines.read_command_line(["run"]).recipe == config.recipe
+    assert train_front.read_command_line(["run"]).recipe == config.recipe
+    assert train_front.read_command_line(["run", "--fresh"]).epochs == 60
+    saved["weights"] = "inherited.safetensors"
+    (folder / "config.json").write_text(json.dumps({"settings": saved, "origin": {}}))
+    assert train_front.read_command_line(["run"]).fine_tune
+    assert not train_front.read_command_line(["run", "--only", "000"]).fine_tune
     assert compare_baselines.read_command_line(["run", "--lr", "0.25"]).lr == 0.25
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["nothing"], "holds no config.json"),
+        (["nothing"], "the folder of a run must be given, but 'nothing' holds no config.json"),
+        (["run", "--batch-size", "5000"], "`--batch-size` must be at most the 1259 training images"),
+        (["run", "--address", "127.0.0.1:1"], "`--address` must be that of a running Ray cluster"),
         (["run", "--only", "999"], "`--only` must name networks of the front"),
         (["run", "--epochs", "0"], "`--epochs > 0` must hold"),
         (["run", "--dataset", "./none"], "the path './none' does not exist"),
@@ -161,8 +170,6 @@ def test_a_run_without_a_front_is_refused(script, finished):
 
 
 def test_a_data_set_with_other_classes_is_refused(script, finished):
-    from PIL import Image
-
     for split in ("train", "test"):
         for name in ("ant", "bee"):
             (finished / "insects" / split / name).mkdir(parents=True, exist_ok=True)
@@ -181,8 +188,8 @@ def test_a_full_disk_is_one_line(script, monkeypatch):
     code, _, err = script(train_front, "run")
     assert code == 2
     assert err == (
-        "error: there must be space on the disk, but none is left for run/trained; make some, and go on with the same "
-        "command: what had ended is kept.\n"
+        "error: there must be space on the disk, but none is left for run/trained; make some, and go on: what had "
+        "ended is kept.\n"
     )
 
 
@@ -194,3 +201,22 @@ def test_ctrl_c_names_the_command_that_goes_on(script, monkeypatch):
     code, _, err = script(train_front, "run", "--epochs", "0.25", "--fresh", "--no-dashboard", "--workers", "1")
     assert code == 130
     assert "Go on with: python scripts/train_front.py run --epochs 0.25 --no-dashboard --workers 1" in err
+
+
+def test_two_programs_do_not_write_into_one_run(script, finished):
+    with lock_folder(finished / "run"):
+        code, _, err = script(train_front, "run", "--epochs", "0.25")
+    assert code == 2
+    assert "only one program at a time may write into a folder, but another works in 'run'" in err
+
+
+def test_a_damaged_store_is_one_line(script, finished):
+    store = finished / "run/search.sqlite"
+    content = store.read_bytes()
+    store.write_bytes(b"not a database" * 100)
+    try:
+        code, _, err = script(train_front, "run")
+    finally:
+        store.write_bytes(content)
+    assert code == 2
+    assert "a run's store must be an SQLite file that can be written to" in err

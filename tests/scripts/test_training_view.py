@@ -6,12 +6,12 @@ from rich.console import Console
 
 from evaluation.train_job import EpochDone
 from evaluation.training import TrainRecord
-from moo.measuring import Measured
-from moo.retraining import FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved
+from moo.measuring import BoardState, Measured
+from moo.retraining import BoardWent, FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved
 from moo.trained import DeployedFile, TrainedNetwork
 from scripts.training_view import TrainingView
 
-FILES = (DeployedFile("fp32", "model.onnx", 1e-6, 0.8), DeployedFile("int8", "model_int8.onnx", 0.1, 0.79))
+FILES = (DeployedFile("fp32", "model.onnx", 1e-6, 0.8, 0.25), DeployedFile("int8", "model_int8.onnx", 0.1, 0.79, 0.26))
 NETWORK = TrainedNetwork("012", False, 0.25, 0.8, 0.95, 2.5, 61.0, False, 1000, 100, FILES)
 RECORD = TrainRecord(1, 1.5, 0.7, 0.1)
 
@@ -31,13 +31,17 @@ def test_ends_failures_and_measurements_are_lines():
         TrainingMoved("012", 3, 10),
         TrainingEnded(NETWORK, (RECORD,)),
         FileMeasured("012", Measured("012/int8", None, "it crashed")),
-        TrainingFailed("210", "no memory"),
+        TrainingFailed("210", "[/tmp/x] [enforce fail at alloc.cpp]"),
+        BoardWent(BoardState("ssh://pi", "no route")),
+        BoardWent(BoardState("ssh://pi", "")),
         terminal=False,
     )
     assert text.splitlines() == [
         "012: test top-1 80.00 %, top-3 95.00 %; in int8 79.00 %; 2.5 epochs, 61 s",
         "012/int8: not measured, it crashed",
-        "210 could not be trained: no memory",
+        "210 could not be trained: [/tmp/x] [enforce fail at alloc.cpp]",
+        "ssh://pi does not answer: no route",
+        "ssh://pi is back",
     ]
     assert records == {"012": (RECORD,)}
 
