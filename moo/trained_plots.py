@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from moo.recipes import mixture
 from moo.trained import TrainedNetwork
 
 MOST_BARS = 40
+SUBTITLE_CHARACTERS = 105
+"""What fits into a line below the title of the ranking."""
 _DASHES = (0, (5, 4))
 
 
@@ -55,10 +58,10 @@ def ranking_figure(entries: Sequence[Entry], correlation: RankCorrelation | None
         if correlation.count < len(pairs):
             said += f", over the {correlation.count} trained alike"
     number = f"{len(pairs)} trained network{'s' * (len(pairs) != 1)}"
-    subtitle = f"{number}, errors on the selection split (PyTorch, fp32); {said}"
+    subtitle = f"{number}, errors on the selection split (PyTorch, fp32)\n{said}"
     mixed = mixture([network for _, network in pairs])
     if mixed:
-        subtitle += f"\n{mixed}"
+        subtitle += f"\n{textwrap.fill(mixed, SUBTITLE_CHARACTERS)}"
     figure = new_figure(9, 6.2, "Does the supernet rank networks as training does?", subtitle)
     axes = figure.add_subplot()
     dress(axes, "error with inherited weights (%)", "error after training (%)")

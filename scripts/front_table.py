@@ -30,11 +30,15 @@ def front_table(archive: Archive) -> Table:
     title = f"Pareto front: {len(front)} network{'s' * (len(front) != 1)}"
     if trained:
         errors = ("inherited", "trained", "test")
-        title += f"\nerrors with inherited weights, and of the trained {archive.precision} file, also on the test split"
+        title += f"\nerrors with inherited weights, after training ({archive.precision} file), on the test split"
     table = Table(box=box.SIMPLE_HEAD, title=title, caption=mixture(trained) or None)
-    table.add_column("network", no_wrap=True)
-    for name in (*errors, "latency", "energy"):
-        table.add_column(name, justify="right", no_wrap=True)
+    longest = max((len(entry.architecture.id) for entry in front), default=0)
+    table.add_column("network", no_wrap=True, min_width=longest)
+    for name in errors:
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    # Where the terminal is narrow, a cost's source goes below it.
+    for name in ("latency", "energy"):
+        table.add_column(name, justify="right")
     for entry in front:
         costs = archive.costs(entry)
         untrained = (_percent(entry.error), _percent(entry.test_error))
@@ -62,7 +66,7 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
     if not archive.is_retrained:
         table.caption = "They are compared with the front when all of its networks are trained too."
     table.add_column("baseline", no_wrap=True)
-    for name in ("error", "top-1", "latency", "the front's", "its top-1", "gain"):
+    for name in ("error", "top-1", "latency", "the front's", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in compared(archive, baselines):
         table.add_row(
@@ -71,7 +75,6 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
             percent(c.file.top1),
             "–" if c.costs is None else _with_source(c.costs.latency_ms, "ms", c.costs.latency_source),
             "–" if c.rival is None else c.rival.architecture.id,
-            "–" if c.gain is None else percent(c.file.top1 + c.gain / 100),
             "–" if c.gain is None else f"{c.gain:+.2f}",
         )
     return table

@@ -56,6 +56,22 @@ def test_test_errors_have_a_column_where_they_were_read():
     assert "10.00 %" in text
 
 
+@pytest.mark.parametrize("width", [72, 80])
+def test_in_a_narrow_terminal_names_and_figures_stay_whole(width):
+    name = "76473707"
+    entry = replace(
+        ENTRY, architecture=replace(ENTRY.architecture, id=name), test_error=0.1, trained=trained(name, 0.0625),
+        measurement=MEASURED,
+    )  # fmt: skip
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(front_table(archive_of(entry)))
+    text = capture.get()
+    for figure in (name, "8.33 %", "6.25 %", "inherited", "trained", "1.23 ms", "measured", "modelled"):
+        assert figure in text
+    assert "…" not in text
+
+
 def test_an_empty_front_is_an_empty_table():
     assert front_table(archive_of()).row_count == 0
 
@@ -85,11 +101,12 @@ def test_recipes_that_differ_are_told():
 @pytest.mark.parametrize(("precision", "latency"), [("fp32", "2.00 ms measured"), ("int8", "1.00 ms measured")])
 def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision, latency):
     archive = archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)
-    baseline = trained("mobile", 0.25, baseline=True, measurement=replace(MEASURED, latency_ms=2.0))
+    baseline = trained("mobilenet-v2-0.35", 0.25, baseline=True, measurement=replace(MEASURED, latency_ms=2.0))
     text = printed(baselines_table([baseline], archive))
     assert latency in text
     assert "+20.00" in text
     assert "08" in text
+    assert all(len(line.rstrip()) <= 80 for line in text.splitlines()), "it fits a narrow terminal"
 
 
 def test_a_modelled_rival_is_not_compared_with_a_measured_baseline():

@@ -91,7 +91,7 @@ def test_the_front_is_trained_then_baselines_beside_it(script, finished):
     assert {item["architecture"]["id"] for item in front} <= {item["architecture"]["id"] for item in before}
     for item in front:
         assert item["error_source"] == "trained"
-        assert item["error"] == item["trained"]["error"]
+        assert item["error"] == item["trained"]["files"][0]["error"]
         assert item["trained"]["epochs"] == pytest.approx(0.5, abs=0.1)
         files = {path.name for path in (finished / "run/front" / item["architecture"]["id"]).iterdir()}
         assert files == {
