@@ -66,7 +66,7 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
     if not archive.is_retrained:
         table.caption = "They are compared with the front when all of its networks are trained too."
     table.add_column("baseline", no_wrap=True)
-    for name in ("error", "top-1", "latency", "the front's", "gain"):
+    for name in ("error", "top-1", "latency", "front", "gain"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in compared(archive, baselines):
         table.add_row(
