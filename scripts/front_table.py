@@ -65,9 +65,9 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
     )
     if not archive.is_retrained:
         table.caption = "They are compared with the front when all of its networks are trained too."
-    table.add_column("baseline", no_wrap=True)
-    for name in ("error", "top-1", "latency", "front", "gain"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("baseline", no_wrap=True, min_width=max((len(item.name) for item in baselines), default=0))
+    for name, width in (("error", 7), ("top-1", 7), ("latency", 0), ("front", 8), ("gain", 6)):
+        table.add_column(name, justify="right", no_wrap=width > 0, min_width=width or None)
     for c in compared(archive, baselines):
         table.add_row(
             c.baseline.name,
