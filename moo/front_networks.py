@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from devices.measurement import Precision
 from moo.archive import Archive, Costs
+from moo.recipes import many_epochs
 from moo.trained import TrainedNetwork
 
 
@@ -42,6 +43,8 @@ class Evaluated:
     """The measured ones; none unless the front is one of trained networks."""
     left_out: str = ""
     """Which baselines are not drawn, and why."""
+    trained_for: str = ""
+    """Epochs of the baselines and of the front, where baselines are drawn."""
 
     @property
     def all(self) -> tuple[Network, ...]:
@@ -93,7 +96,7 @@ class Evaluated:
     def summary_with_baselines(self) -> str:
         """The same, and in a second line what is said of baselines, if there are any."""
         number = len(self.baselines)
-        drawn = f"{number} baseline{'s' * (number != 1)}, trained like the front" if number else ""
+        drawn = f"{number} baseline{'s' * (number != 1)}{self.trained_for}" if number else ""
         second = "; ".join(part for part in (drawn, self.left_out) if part)
         return f"{self.summary}\n{second}" if second else self.summary
 
@@ -108,6 +111,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = ()) -> Eva
     """
     retrained = archive.is_retrained
     front_ids = {entry.architecture.id for entry in archive.front()}
+    front = [entry.trained for entry in archive.front() if entry.trained is not None]
     networks = [
         Network(
             entry.architecture.id,
@@ -133,6 +137,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = ()) -> Eva
         tuple(network for network in networks if network.id not in front_ids),
         tuple(measured),
         left_out,
+        f", trained for {many_epochs(baselines)}; the front for {many_epochs(front)}" if measured and front else "",
     )
 
 

@@ -75,7 +75,7 @@ def latency_error_figure(networks: Evaluated, *, space: str) -> Figure:
     bar.ax.tick_params(labelsize=9)
     bar.outline.set_visible(False)
     handles = _handles(networks, lambda costs: costs.latency_source, what="latency ", colour="#3B528B")
-    axes.legend(handles=[*handles, _step_handle()], fontsize=9, loc="upper right", edgecolor="#DDDDDD")
+    axes.legend(handles=[*handles, _step_handle()], fontsize=9, loc="best", edgecolor="#DDDDDD")
     _annotate(axes, networks)
     return figure
 

@@ -56,7 +56,7 @@ def test_measured_baselines_stand_beside_a_trained_front(archive, trained_of, me
     networks = evaluated(archive, baselines)
     assert [(network.id, network.costs.latency_ms) for network in networks.baselines] == [("fast", 0.5)]
     assert len(networks.drawn) == 4
-    expected = "1 baseline, trained like the front; 1 baseline not measured and left out"
+    expected = "1 baseline, trained for 3 epochs; the front for 3 epochs; 1 baseline not measured and left out"
     assert networks.summary_with_baselines.split("\n")[1] == expected
 
 

@@ -119,7 +119,7 @@ def test_errors_with_inherited_weights_say_so():
 def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told():
     figure = latency_error_figure(TRAINED, space="tiny")
     assert "mobile\n30.00 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
-    assert "1 baseline, trained like the front; 2 baselines not measured" in figure.texts[1].get_text()
+    assert "1 baseline; 2 baselines not measured" in figure.texts[1].get_text()
     assert figure.axes[0].get_xscale() == "log"
     planes = projections_figure(TRAINED)
     for axes in planes.axes[:3]:
