@@ -116,8 +116,6 @@ def weight_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
             case Linear(in_features, out_features):
                 shapes[f"{node.name}.weight"] = (out_features, in_features)
                 shapes[f"{node.name}.bias"] = (out_features,)
-            case _:
-                pass
     return shapes
 
 

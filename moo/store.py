@@ -200,8 +200,6 @@ class Store:
             match kind, content:
                 case "measuring", {"stage": str(stage), "networks": list(networks)}:
                     chosen[stage] = [str(identifier) for identifier in networks]
-                case _:
-                    pass
         return chosen
 
     def tuples(self) -> dict[int, StoredTuple]:

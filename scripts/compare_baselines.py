@@ -32,19 +32,11 @@ def main() -> int:
 
     from moo.baselines import baseline_trainings
     from scripts.front_table import baselines_table
-    from scripts.network_training import train_in_run
+    from scripts.network_training import told, train_in_run
 
     done = train_in_run(config, lambda run, archive: baseline_trainings(run, config))
-    console = Console()
-    console.print(baselines_table(done.networks, done.archive))
-    console.print(
-        f"Pictures: {config.run}/plots   Report: {config.run}/report.html   Files: {config.run}/baselines",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if done.missing:
-        sys.stderr.write(f"{done.missing}\n")
-    return 1 if done.missing else 0
+    Console().print(baselines_table(done.networks, done.archive))
+    return told(config, done, files=f"Files: {config.run}/baselines")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,21 @@ def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf) -> Traine
     return TrainedInRun(archive, tuple(networks), _missing(trainings, networks, measures))
 
 
+def told(config: RunTrainingConfig, done: TrainedInRun, *, files: str) -> int:
+    """Print where everything lies and what is missing; returns the exit code.
+
+    Args:
+        config: how networks were trained.
+        done: what came of it.
+        files: word and place of what was trained, as in `Networks: runs/first/front`.
+    """
+    places = f"Pictures: {config.run}/plots   Report: {config.run}/report.html   {files}"
+    Console().print(places, highlight=False, soft_wrap=True)
+    if done.missing:
+        sys.stderr.write(f"{done.missing}\n")
+    return 1 if done.missing else 0
+
+
 def _train(
     config: RunTrainingConfig,
     run: FinishedRun,

@@ -33,21 +33,14 @@ def main() -> int:
 
     from moo.trainings import front_trainings
     from scripts.front_table import front_table
-    from scripts.network_training import train_in_run
+    from scripts.network_training import told, train_in_run
 
     done = train_in_run(config, lambda run, archive: front_trainings(run, archive, config))
     console, archive = Console(), done.archive
     console.print(front_table(archive))
     if not archive.is_retrained:
         console.print("The front is still that of inherited errors: not all of its networks are trained.")
-    console.print(
-        f"Pictures: {config.run}/plots   Report: {config.run}/report.html   Networks: {config.run}/front",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if done.missing:
-        sys.stderr.write(f"{done.missing}\n")
-    return 1 if done.missing else 0
+    return told(config, done, files=f"Networks: {config.run}/front")
 
 
 if __name__ == "__main__":

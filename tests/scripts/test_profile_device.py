@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ from PIL import Image
 
 from devices.cost_table import read_cost_table
 from devices.meters.spec import METER_NAMES
-from scripts.command_line import run
 from scripts.profile_device import ProfileConfig, main
 
 ROOT = Path(__file__).parents[2]
@@ -25,36 +24,8 @@ operators: [k3_e1, skip]
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Where the script is started; it holds a tiny space."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    (folder / "small.yaml").write_text(SPACE)
-    return folder
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a call of the script came to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def profile_device(folder, monkeypatch, capsys):
-    """Calls the script in this process, as importing all that it needs takes seconds."""
-
-    def call(*options):
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(sys, "argv", ["profile_device.py", *options])
-        with pytest.raises(SystemExit) as stop:
-            run(main)
-        return Outcome(stop.value.code, *capsys.readouterr())
-
-    return call
+def profile_device(called):
+    return lambda *options: called("profile_device.py", main, *options)
 
 
 def started(folder, *options):

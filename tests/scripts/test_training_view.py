@@ -31,7 +31,7 @@ def test_ends_failures_and_measurements_are_lines():
         TrainingMoved("012", 3, 10),
         TrainingEnded(NETWORK, (RECORD,)),
         FileMeasured("012", Measured("012/int8", None, "it crashed")),
-        TrainingFailed("210", "[/tmp/x] [enforce fail at alloc.cpp]"),
+        TrainingFailed("210", "[/red] [enforce fail at alloc.cpp]"),
         BoardWent(BoardState("ssh://pi", "no route")),
         BoardWent(BoardState("ssh://pi", "")),
         terminal=False,
@@ -39,7 +39,7 @@ def test_ends_failures_and_measurements_are_lines():
     assert text.splitlines() == [
         "012: test top-1 80.00 %, top-3 95.00 %; in int8 79.00 %; 2.5 epochs, 61 s",
         "012/int8: not measured, it crashed",
-        "210 could not be trained: [/tmp/x] [enforce fail at alloc.cpp]",
+        "210 could not be trained: [/red] [enforce fail at alloc.cpp]",
         "ssh://pi does not answer: no route",
         "ssh://pi is back",
     ]

@@ -1,0 +1,41 @@
+"""What tests of scripts share: a folder with the module's tiny space, and calling a script in it."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from scripts.command_line import run
+
+
+@pytest.fixture
+def folder(tmp_path, request):
+    """Where the script is started; it holds a tiny space, the module's `SPACE`."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "small.yaml").write_text(request.module.SPACE)
+    return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of a script came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def called(folder, monkeypatch, capsys):
+    """Calls a script's `main` in this process, as importing all that it needs takes seconds."""
+
+    def call(script, main, *options):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(sys, "argv", [script, *options])
+        with pytest.raises(SystemExit) as stop:
+            run(main)
+        return Outcome(stop.value.code, *capsys.readouterr())
+
+    return call
