@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -52,8 +53,15 @@ def parse(
     except SystemExit as stop:
         if isinstance(stop.__context__, ValueError):
             raise stop.__context__ from None
-        sys.stderr.write(errors.getvalue())
+        sys.stderr.write(_in_one_line(errors.getvalue()))
         raise
+
+
+def _in_one_line(box: str) -> str:
+    """What tyro says in a box, up to its first rule, as one line; nothing if it said nothing."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
+    said = " ".join(itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines))
+    return f"error: {said}; see --help.\n" if said else box
 
 
 def folder_to_resume(argv: Sequence[str]) -> Path | None:
