@@ -11,4 +11,5 @@ separate      separate weights for each candidate (FBNet as published)
 pretraining   trains a supernet's weights with sampled paths or mixed paths
 memory        has freed memory stay with the process
 inner_search  searches theta for one tuple of coefficients
+surrogate     a Gaussian process over architectures, as a differentiable stand-in for their accuracy
 """
