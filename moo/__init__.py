@@ -1,9 +1,12 @@
 """The outer loop: NSGA-II over loss coefficients, Ray workers, archive, store, plots.
 
 config        what a run is made of, and the checks on it
-coefficients  the genome: bounds, encoding
-evolution     NSGA-II by ask and tell
-jobs          what workers do: pre-training, one tuple, one deliverable
+genomes       what is evolved: tuples of coefficients, architectures
+evolution     NSGA-II by ask and tell, by generations or one at a time
+proposers     what a search tries next: NSGA-II over tuples, and its rivals
+steering      many tuples at once on a surrogate of accuracy, and the choice of what to evaluate
+jobs          what the outer loop has done for it: one tuple, one architecture, one deliverable
+workbench     does these jobs, and pre-training
 workers       the same under Ray (the only module that imports Ray)
 retrain_config, finished_run, trainings  what training a run's front is made of
 retraining    trains, exports, checks and measures networks of a run
@@ -20,6 +23,8 @@ store         SQLite: what resume, plots and reports read
 run_folder    paths of a run folder; creating and resuming
 events        what happens in a run, for whoever looks on
 search        the whole job (start here)
+starting_points  what inner searches start from: cost table, supernet
+clock         the time that a search may take
 preparation   everything that a run needs, checked before anything is written
 outputs       front.json and front/<id>/
 card          card.md: what someone needs who deploys a network

@@ -33,8 +33,8 @@ class Entry:
     """The first tuple (by id) whose inner search gave it."""
     position: int
     """Its place among that tuple's architectures; 0 is the mode of theta."""
-    coefficients: Coefficients
-    """The coefficients of that tuple."""
+    coefficients: Coefficients | None
+    """The coefficients of that tuple; None where architectures themselves were proposed."""
     measurement: Measurement | None = None
     test_error: float | None = None
     """Error with inherited weights on the test split; read once, for networks of the final front."""
@@ -85,7 +85,7 @@ class Archive:
             self._entries[entry.architecture.id] = entry
         elif (entry.tuple_id, entry.position) < (known.tuple_id, known.position):
             self._entries[entry.architecture.id] = replace(
-                known, tuple_id=entry.tuple_id, position=entry.position, coefficients=entry.coefficients
+                entry, measurement=known.measurement, test_error=known.test_error, trained=known.trained
             )
         return known is None
 

@@ -29,8 +29,8 @@ class Inherited:
     """Error on the selection split, in [0, 1]."""
     test_error: float | None
     """Error on the test split; None where it was not read."""
-    coefficients: Coefficients
-    """Loss coefficients whose inner search gave the network."""
+    coefficients: Coefficients | None
+    """Loss coefficients whose inner search gave the network; None where none did."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _costs(card: Card) -> list[tuple[str, str]]:
 
 
 def _coefficients(inherited: Inherited | None) -> list[tuple[str, str]]:
-    if inherited is None:
+    if inherited is None or inherited.coefficients is None:
         return []
     c = inherited.coefficients
     values = (("alpha", c.alpha), ("beta", c.beta), ("gamma", c.gamma), ("delta", c.delta))

@@ -13,6 +13,7 @@ from devices.measurement import MeasureSettings, Precision
 from evaluation.work_folder import check_out_and_resume
 
 Bounds = tuple[float, float]
+Method = Literal["dnas", "random", "grid", "architectures"]
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,21 @@ class SearchConfig:
     it; energy is modelled without."""
     board_patience: float = 600.0
     """Seconds to wait at the end of a run for boards that do not answer."""
+    method: Method = "dnas"
+    """`dnas`: NSGA-II evolves tuples of coefficients, each with an inner search. Its rivals: `random` tuples; a `grid`
+    of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches."""
     population: int = 8
     """Coefficient tuples in a generation."""
     generations: int = 4
     """Generations of NSGA-II."""
+    minutes: float | None = None
+    """Time for the search itself, after profiling and pre-training: generations go on until it is over, and
+    `--generations` does not count."""
+    asynchronous: bool = False
+    """No barrier between generations: a worker that is free gets a new tuple at once. For clusters of unequal
+    machines; what is found then hangs on the order in which tuples end."""
+    independent: bool = False
+    """Each tuple trains a supernet of its own instead of starting from the shared one: slow, for comparison."""
     samples: int = 4
     """Different architectures sampled from each tuple's theta, besides its mode."""
     pretrain_epochs: int | None = None
@@ -111,6 +123,13 @@ class SearchConfig:
             raise ValueError(f"`--pretrain-lr > 0` must hold, but got {self.pretrain_lr}.")
         if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
             raise ValueError(f"`--entropy-weight >= 0` must hold, but got {self.entropy_weight}.")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ValueError(f"`--minutes > 0` must hold, but got {self.minutes}.")
+        if self.independent and self.method == "architectures":
+            raise ValueError(
+                "`--independent` must go with a method that searches tuples, but got --method architectures, which "
+                "needs one supernet to compare architectures with; leave one of the two away."
+            )
         if not self.board_patience >= 0:
             raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")
         for name in ("alpha", "beta", "gamma", "delta"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
 from moo.archive import Costs, Entry
-from moo.jobs import TupleJob, TupleResult
+from moo.jobs import SearchJob, SearchResult
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,11 @@ class RunStarted:
     """Address of the Ray dashboard, if there is one."""
     description: tuple[tuple[str, str], ...]
     """What is searched on what: pairs of a word and its value."""
-    generations: int
-    population: int
+    jobs: int | None
+    """Tuples, or architectures, that will be tried; None if a time decides."""
     pretrain_epochs: int
+    minutes: float | None = None
+    """Time for the search after pre-training, where that decides."""
 
 
 @dataclass(frozen=True)
@@ -50,31 +52,31 @@ class GenerationStarted:
 
     number: int
     """From 1."""
-    tuples: int
+    jobs: int
     already_done: int
-    """Tuples whose results a resumed run took from the store."""
+    """Jobs whose results a resumed run took from the store."""
 
 
 @dataclass(frozen=True)
-class TupleStarted:
-    """A worker took a tuple."""
+class JobStarted:
+    """A worker took a tuple, or an architecture that was proposed as it is."""
 
-    job: TupleJob
+    job: SearchJob
 
 
 @dataclass(frozen=True)
-class TupleDone:
-    """An inner search and its evaluations ended."""
+class JobDone:
+    """An inner search and its evaluations ended, or the evaluation of a proposed architecture."""
 
-    result: TupleResult
+    result: SearchResult
     new_architectures: int
 
 
 @dataclass(frozen=True)
-class TupleFailed:
-    """A tuple failed; the search goes on without it."""
+class JobFailed:
+    """A tuple or an architecture failed; the search goes on without it."""
 
-    job: TupleJob
+    job: SearchJob
     traceback: str
 
 
@@ -132,9 +134,9 @@ Event = (
     | StageProgress
     | PretrainEpoch
     | GenerationStarted
-    | TupleStarted
-    | TupleDone
-    | TupleFailed
+    | JobStarted
+    | JobDone
+    | JobFailed
     | NetworkMeasured
     | MeasuringFailed
     | BoardChanged

@@ -1,36 +1,30 @@
-"""What workers do, free of Ray: pre-train a supernet, search one tuple, deliver one network.
+"""What the outer loop has done for it, free of Ray: jobs, their outcomes, and where they run.
 
-A worker is a `Workbench`: the supernet and the splits, held once. Results depend on the job alone, not on the worker.
+A `SearchJob` gives evaluated architectures; a `DeliveryJob` hands out one network. `moo.workbench` does them.
 Shape suffixes: L layers, O operators, T steps.
 """
 
 from __future__ import annotations
 
-import io
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
-import safetensors.torch
-import torch
 
 from devices.cost_table import CostTable
-from dnas.costs import OperatorCosts
-from dnas.inner_search import ThetaResult, ThetaSettings, search_theta
-from dnas.losses import LOSSES, Coefficients
-from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
-from dnas.relaxation import mode_and_samples
-from dnas.supernet import Supernet, WeightSharing, build_supernet
-from evaluation.accuracy import classification, inherited_network
-from evaluation.splits import Augmentation, ImageBatches, Splits
-from search_space.architectures import architecture_from_indices
+from dnas.inner_search import ThetaResult, ThetaSettings
+from dnas.losses import Coefficients
+from dnas.pretraining import PretrainRecord, PretrainSettings
+from dnas.supernet import WeightSharing
+from evaluation.splits import Augmentation, Splits
 from search_space.spaces import FBNetSpace
 
 Arrays = dict[str, npt.NDArray[Any]]
+Indices = tuple[int, ...]
+"""An architecture as the index of each layer's operator in the space's candidates."""
+Objectives = tuple[float, float, float]
+"""Error, latency in ms, energy in mJ."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,8 @@ class Bench:
     seed: int
     threads: int
     """CPU threads of torch."""
+    independent: PretrainSettings | None = None
+    """How each tuple trains a supernet of its own; None if all start from one pre-trained supernet."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,19 @@ class TupleJob:
 
 
 @dataclass(frozen=True)
-class EvaluatedArchitecture:
-    """One architecture that an inner search gave."""
+class ArchitectureJob:
+    """Evaluate one architecture that the outer loop itself proposes."""
 
-    indices: tuple[int, ...]
-    """Index of each layer's operator in the space's candidates."""
+    id: int
+    generation: int
+    indices: Indices
+
+
+@dataclass(frozen=True)
+class EvaluatedArchitecture:
+    """One architecture that a job gave."""
+
+    indices: Indices
     error: float
     """Error with inherited weights on the selection split, in [0, 1]."""
     cross_entropy: float
@@ -74,25 +78,31 @@ class EvaluatedArchitecture:
     """Predicted by the cost table."""
 
 
-@dataclass(frozen=True)
-class TupleResult:
-    """What a tuple gave."""
+SearchJob = TupleJob | ArchitectureJob
 
-    job: TupleJob
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search job gave."""
+
+    job: SearchJob
     architectures: tuple[EvaluatedArchitecture, ...]
-    """The mode of theta first, then the samples."""
+    """Of a tuple, the mode of theta first, then the samples."""
     chosen: int
-    """Index of the architecture with the least loss under the tuple's own coefficients; it stands for the tuple."""
-    theta: ThetaResult
+    """Index of the one that stands for the job: of a tuple, that with the least loss under its own coefficients."""
+    theta: ThetaResult | None
+    """The course of a tuple's inner search."""
     seconds: float
     """Duration of the inner search and its evaluations."""
+    supernet: bytes | None = None
+    """Weights of the tuple's own supernet, as safetensors, where each tuple trains one."""
 
 
 @dataclass(frozen=True)
 class DeliveryJob:
     """Hand out one network: weights with recalibrated statistics, and its error on the test split."""
 
-    indices: tuple[int, ...]
+    indices: Indices
 
 
 @dataclass(frozen=True)
@@ -110,12 +120,12 @@ class DeliveryResult:
 class JobFailure:
     """A job that raised, or whose worker died."""
 
-    job: TupleJob | DeliveryJob
+    job: SearchJob | DeliveryJob
     traceback: str
 
 
-Job = TupleJob | DeliveryJob
-Outcome = TupleResult | DeliveryResult | JobFailure
+Job = SearchJob | DeliveryJob
+Outcome = SearchResult | DeliveryResult | JobFailure
 
 
 class Backend(Protocol):
@@ -129,168 +139,12 @@ class Backend(Protocol):
         """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
 
     def run(
-        self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
-        """Run jobs; yields outcomes as they come, in any order."""
+        """Run jobs; yields outcomes as they come, in any order.
+
+        A job is taken from `jobs` when a worker is free for it, so these may hang on the outcomes before.
+        """
 
     def close(self) -> None:
         """Stop all workers."""
-
-
-class InProcessBackend:
-    """Runs jobs one after another in this process; implements `Backend`."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.dashboard_url: str | None = None
-        self._bench = bench
-        self._workbench = Workbench(bench)
-
-    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """See `Backend.pretrain`."""
-        return pretraining_epochs(self._bench, settings, state, torch.device("cpu"))
-
-    def run(
-        self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
-    ) -> Iterator[Outcome]:
-        """See `Backend.run`."""
-        for job in jobs:
-            on_start(job)
-            try:
-                yield self._workbench.run(job, costs, supernet)
-            except Exception:
-                yield JobFailure(job, traceback.format_exc())
-
-    def close(self) -> None:
-        """Nothing to stop."""
-
-
-@dataclass
-class Workbench:
-    """A supernet and the splits, ready for jobs."""
-
-    bench: Bench
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    def __post_init__(self) -> None:
-        torch.set_num_threads(self.bench.threads)
-        splits = self.bench.splits
-        self.supernet = new_supernet(self.bench).to(self.device)
-        self._loaded: bytes | None = None
-        self._known: dict[tuple[int, ...], tuple[float, float]] = {}
-        self.theta_batches = self._batches("theta", augmented=True)
-        self.selection = self._batches("selection")
-        self.recalibration = ImageBatches(splits.weights, splits, device=self.device)
-
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
-        """Do one job with the supernet's weights given as safetensors."""
-        if supernet != self._loaded:
-            self.supernet.load_state_dict(safetensors.torch.load(supernet))
-            self._loaded = supernet
-            self._known.clear()
-        if isinstance(job, TupleJob):
-            return self.search(job, costs)
-        return self.deliver(job)
-
-    def search(self, job: TupleJob, costs: CostTable) -> TupleResult:
-        """Search theta for the job's coefficients, and evaluate its mode and samples."""
-        start = time.monotonic()
-        rng = np.random.default_rng(np.random.SeedSequence(self.bench.seed, spawn_key=(1, job.id)))
-        latency = OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms)
-        energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
-        theta = search_theta(
-            self.supernet, self.theta_batches, latency, energy, job.coefficients, self.bench.theta, rng
-        )
-        theta_LO = torch.from_numpy(theta.theta_LO)
-        drawn = mode_and_samples(theta_LO, self.bench.samples, rng)
-        evaluated = tuple(self._evaluate(indices, costs) for indices in drawn)
-        losses = [
-            _loss(self.bench.theta, item, job.coefficients, latency.reference(), energy.reference())
-            for item in evaluated
-        ]
-        return TupleResult(job, evaluated, int(np.argmin(losses)), theta, time.monotonic() - start)
-
-    def deliver(self, job: DeliveryJob) -> DeliveryResult:
-        """Weights of one network, and its error on the test split."""
-        network = self._network(job.indices)
-        test_error, _ = classification(network, self._batches("test"))
-        weights = {name: value.cpu().contiguous().numpy() for name, value in network.state_dict().items()}
-        return DeliveryResult(job, weights, test_error)
-
-    def _evaluate(self, indices: tuple[int, ...], costs: CostTable) -> EvaluatedArchitecture:
-        if indices not in self._known:
-            self._known[indices] = classification(self._network(indices), self.selection)
-        error, cross_entropy = self._known[indices]
-        return EvaluatedArchitecture(indices, error, cross_entropy, costs.latency_of(indices), costs.energy_of(indices))
-
-    def _network(self, indices: tuple[int, ...]) -> torch.nn.Module:
-        space = self.bench.space
-        graph = space.graph(architecture_from_indices(space, indices).operators)
-        state = self.supernet.sub_network_state(indices)
-        return inherited_network(graph, state, self.recalibration, device=self.device)
-
-    def _batches(self, name: str, *, augmented: bool = False) -> ImageBatches:
-        splits = self.bench.splits
-        return ImageBatches(
-            getattr(splits, name),
-            splits,
-            augmentation=self.bench.augmentation if augmented else None,
-            device=self.device,
-        )
-
-
-def new_supernet(bench: Bench) -> Supernet:
-    """A supernet with the fresh weights that belong to the run's seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence(bench.seed, spawn_key=(0,)).generate_state(1)[0]))
-        return build_supernet(bench.space, bench.weight_sharing)
-
-
-def pretraining_epochs(
-    bench: Bench, settings: PretrainSettings, state: bytes | None, device: torch.device
-) -> Iterator[tuple[PretrainRecord, bytes]]:
-    """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
-    pretraining = _new_pretraining(bench, settings, device)
-    if state is not None:
-        pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
-    while pretraining.epochs_done < settings.epochs:
-        record = pretraining.run_epoch()
-        buffer = io.BytesIO()
-        torch.save(pretraining.state(), buffer)
-        yield record, buffer.getvalue()
-
-
-def pretrained_weights(state: bytes) -> bytes:
-    """The supernet's weights of a saved state of pre-training, as safetensors."""
-    weights = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["weights"]
-    return bytes(safetensors.torch.save({name: value.contiguous() for name, value in weights.items()}))
-
-
-def untrained_weights(bench: Bench) -> bytes:
-    """The fresh supernet's weights, as safetensors: what pre-training starts from."""
-    return bytes(safetensors.torch.save(new_supernet(bench).state_dict()))
-
-
-def _new_pretraining(bench: Bench, settings: PretrainSettings, device: torch.device) -> Pretraining:
-    """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
-    source = ImageBatches(bench.splits.weights, bench.splits, augmentation=bench.augmentation, device=device)
-    supernet = new_supernet(bench).to(device)
-    forward = sampled_path if bench.weight_sharing == "shared" else mixed_paths
-    return Pretraining(supernet, source, settings, seed=bench.seed, forward=forward)
-
-
-def _loss(
-    settings: ThetaSettings,
-    item: EvaluatedArchitecture,
-    coefficients: Coefficients,
-    latency_reference: float,
-    energy_reference: float,
-) -> float:
-    """The tuple's own loss of one architecture, with its cross-entropy on the selection split."""
-    return float(
-        LOSSES[settings.loss](
-            torch.tensor(item.cross_entropy),
-            torch.tensor(item.latency_ms / latency_reference),
-            torch.tensor(item.energy_mj / energy_reference),
-            coefficients,
-        )
-    )

@@ -47,7 +47,7 @@ def front_json(archive: Archive) -> list[dict[str, Any]]:
                 "energy_mj": costs.energy_mj,
                 "latency_source": costs.latency_source,
                 "energy_source": costs.energy_source,
-                "coefficients": dataclasses.asdict(entry.coefficients),
+                "coefficients": None if entry.coefficients is None else dataclasses.asdict(entry.coefficients),
                 "test_error": entry.test_error,
                 "trained": None if entry.trained is None else entry.trained.to_json(),
                 "tuple": entry.tuple_id,

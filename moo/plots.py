@@ -15,6 +15,7 @@ from moo.archive import Archive
 from moo.front_networks import evaluated
 from moo.front_plots import latency_error_figure, projections_figure
 from moo.front_space_plot import space_figure
+from moo.jobs import TupleJob
 from moo.rank_correlation import trust_in_supernet
 from moo.search_plots import Bubble, coefficients_figure, hypervolume_figure, theta_figure
 from moo.store import Store
@@ -72,19 +73,21 @@ def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tupl
     costs = [archive.costs(entry) for entry in front]
     errors = [archive.error(entry) for entry in front] if archive.is_retrained else None
     yield "architectures", architectures_figure(front, costs, space, trained_errors=errors)
-    yield "coefficients", coefficients_figure(bubbles(archive, store))
+    if tuples_drawn := bubbles(archive, store):
+        yield "coefficients", coefficients_figure(tuples_drawn)
     generations = {number: stored.job.generation for number, stored in tuples.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
-    best = front[0].tuple_id
-    theta = store.theta(best)
-    yield "theta", theta_figure(theta, space.operators, tuple_id=best, coefficients=tuples[best].job.coefficients)
+    best = front[0]
+    if best.coefficients is not None:
+        theta = store.theta(best.tuple_id)
+        yield "theta", theta_figure(theta, space.operators, tuple_id=best.tuple_id, coefficients=best.coefficients)
 
 
 def bubbles(archive: Archive, store: Store) -> list[Bubble]:
     """One bubble for each tuple that ended well, with the costs that the search had of its architecture."""
     drawn = []
     for stored in store.tuples().values():
-        if stored.architecture_id is not None:
+        if stored.architecture_id is not None and isinstance(stored.job, TupleJob):
             entry = archive[stored.architecture_id]
             drawn.append(Bubble(stored.job.coefficients, entry.error, archive.searched_costs(entry)))
     return drawn

@@ -68,6 +68,7 @@ class Preparation:
             samples=config.samples,
             seed=config.seed,
             threads=config.threads_per_worker,
+            independent=self.pretraining if config.independent else None,
         )
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from devices.measurement import Precision
+from dnas.losses import Coefficients
 from moo.archive import Archive, Entry
 from moo.comparison import compared
 from moo.front_networks import measured_costs
@@ -30,9 +32,10 @@ def front_table(archive: Archive, space: FBNetSpace) -> str:
         errors: tuple[str, ...] = ("error, inherited", "error, trained", "top-1, test", *_top3_head(archive))
     else:
         errors = ("error, selection", "error, test")
+    greek = ("α", "β", "γ", "δ") if any(entry.coefficients is not None for entry in front) else ()
     rows = []
     for entry in front:
-        costs, counts, c = archive.costs(entry), count(space.graph(entry.architecture.operators)), entry.coefficients
+        costs, counts = archive.costs(entry), count(space.graph(entry.architecture.operators))
         rows.append(
             (
                 f"`{entry.architecture.id}`",
@@ -41,18 +44,26 @@ def front_table(archive: Archive, space: FBNetSpace) -> str:
                 f"{short(costs.energy_mj)} mJ ({costs.energy_source})",
                 f"{counts.macs:,}",
                 f"{counts.params:,}",
-                *(short(value) for value in (c.alpha, c.beta, c.gamma, c.delta)),
+                *_coefficients(entry.coefficients, len(greek)),
             )
         )
-    head = ("network", *errors, "latency", "energy per image", "MACs", "parameters", "α", "β", "γ", "δ")
+    head = ("network", *errors, "latency", "energy per image", "MACs", "parameters", *greek)
     note = (
         f"Best accuracy first. {_weights_note(archive)} A digit of a network's name is the index of a layer's "
-        "operator: "
-        + ", ".join(f"{index} `{name}`" for index, name in enumerate(space.vocabulary))
-        + ". Greek letters are the loss coefficients whose inner search gave the network: weight and exponent of "
-        "latency (α, β) and of energy (γ, δ)."
+        "operator: " + ", ".join(f"{index} `{name}`" for index, name in enumerate(space.vocabulary)) + "."
     )
+    if greek:
+        note += (
+            " Greek letters are the loss coefficients whose inner search gave the network: weight and exponent of "
+            "latency (α, β) and of energy (γ, δ)."
+        )
     return table(head, rows) + "\n\n" + note
+
+
+def _coefficients(coefficients: Coefficients | None, columns: int) -> tuple[str, ...]:
+    if coefficients is None:
+        return (NOTHING,) * columns
+    return tuple(short(value) for value in dataclasses.astuple(coefficients))
 
 
 def files_table(networks: Sequence[TrainedNetwork]) -> str:

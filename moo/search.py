@@ -7,41 +7,36 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
-
-from devices.cost_model import analytic_cost_table
-from devices.cost_table import CostTable, read_cost_table
-from devices.device import MeasurementError
-from devices.profiling import remembered_profile
-from evaluation.work_folder import lock_folder, write_atomically, write_json
+from evaluation.work_folder import lock_folder, write_atomically
 from moo import events
-from moo.archive import Archive, reference_point_of
-from moo.coefficients import bounds_of
+from moo.archive import Archive, Entry, reference_point_of
+from moo.clock import Clock
 from moo.config import SearchConfig
-from moo.evolution import Evolution
 from moo.front_measuring import FrontMeasuring
 from moo.jobs import (
+    ArchitectureJob,
     Backend,
     DeliveryJob,
     DeliveryResult,
     Job,
     JobFailure,
+    Objectives,
+    SearchJob,
+    SearchResult,
     TupleJob,
-    TupleResult,
-    pretrained_weights,
-    untrained_weights,
 )
 from moo.measuring import Measurer
 from moo.outputs import onnx_model, write_front
 from moo.preparation import Preparation
+from moo.proposers import generation_size, job_of, proposal_of, proposer_of
+from moo.starting_points import SearchFailedError, generation_cost_table, run_cost_table, supernet_weights
 from moo.store import Store, entries_of
 from search_space.architectures import operator_indices
 
-
-class SearchFailedError(RuntimeError):
-    """A run cannot go on: the board failed while it was profiled, or every evaluation of a generation failed."""
+Learn = Callable[[SearchJob, Objectives | None], None]
 
 
 def run_search(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
@@ -85,7 +80,7 @@ class _Search:
     def run(self) -> Archive:
         self._store.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(self._started())
-        self._costs = self._cost_table()
+        self._costs = run_cost_table(self._preparation, self._tell)
         reference_point = reference_point_of(self._costs, len(self._preparation.splits.class_names))
         self._archive = Archive(reference_point, precision=self._config.precision)
         self._store.fill(self._archive, self._space)
@@ -98,8 +93,8 @@ class _Search:
             self._tell,
             patience_seconds=self._config.board_patience,
         )
-        self._supernet = self._pretrained()
-        self._evolve()
+        self._supernet = supernet_weights(self._preparation, self._backend, self._tell)
+        self._search()
         self._measure_final_front()
         origin = self._preparation.origin
         write_front(self._folder, self._archive, self._space, self._delivered, origin, dataset=self._config.dataset)
@@ -126,9 +121,9 @@ class _Search:
             preparation.resumed,
             self._backend.dashboard_url,
             description,
-            config.generations,
-            config.population,
-            preparation.pretraining.epochs,
+            None if config.minutes else config.generations * generation_size(config),
+            0 if config.independent else preparation.pretraining.epochs,
+            config.minutes,
         )
 
     def _board_text(self) -> str:
@@ -138,75 +133,33 @@ class _Search:
             return f"{several}{boards.board.label}, {boards.board.runtime}"
         return f"none, all costs are modelled{'' if table is None else f' by a table of {table.board}'}"
 
-    def _cost_table(self) -> CostTable:
-        """The run's own table, else the user's, else a profile of the board, else a model."""
-        path = self._folder.cost_table
-        if path.exists():
-            return read_cost_table(path)
-        table = self._preparation.cost_table
-        if table is None and self._preparation.boards.devices:
-            table = self._profiled()
-        if table is None:
-            table = analytic_cost_table(self._space)
-        write_json(path, table.to_json())
-        return table
-
-    def _profiled(self) -> CostTable:
+    def _search(self) -> None:
+        """All generations, or without them, until enough was tried or the time is over."""
+        seconds = None if self._config.minutes is None else 60 * self._config.minutes
+        self._clock = Clock(seconds, used=self._store.seconds_searched())
         try:
-            return remembered_profile(
-                self._preparation.boards.devices[0],
-                self._space,
-                self._config.measure_settings,
-                on_progress=lambda done, total, name: self._tell(events.StageProgress("profiling", done, total, name)),
-            ).table
-        except MeasurementError as error:
-            raise SearchFailedError(
-                f"the board could not be profiled: {error} What was measured is kept: go on with --resume "
-                f"{self._folder.path}."
-            ) from None
+            if self._config.asynchronous:
+                self._search_asynchronously()
+            else:
+                self._search_in_generations()
+        finally:
+            self._store.add_event("searched", seconds=self._clock.seconds)
 
-    def _table_of(self, generation: int) -> CostTable:
-        """What a generation is searched with: the run's table, corrected by the networks measured before it.
-
-        It is kept, so that a resumed run goes on with the same.
-        """
-        if generation == 0:
-            return self._costs
-        path = self._folder.generation_cost_table(generation)
-        if path.exists():
-            return read_cost_table(path)
-        table = self._measuring.table
-        write_json(path, table.to_json())
-        return table
-
-    def _pretrained(self) -> bytes:
-        """Weights of the pre-trained supernet, as safetensors."""
-        folder, settings = self._folder, self._preparation.pretraining
-        if folder.supernet.exists():
-            return folder.supernet.read_bytes()
-        state = folder.pretraining.read_bytes() if folder.pretraining.exists() else None
-        for record, later_state in self._backend.pretrain(settings, state):
-            state = later_state
-            write_atomically(folder.pretraining, state)
-            self._tell(events.PretrainEpoch(record, settings.epochs))
-        weights = untrained_weights(self._preparation.bench) if state is None else pretrained_weights(state)
-        write_atomically(folder.supernet, weights)
-        folder.pretraining.unlink(missing_ok=True)
-        return weights
-
-    def _evolve(self) -> None:
-        """All generations; tuples that are in the store already are not searched again."""
-        config = self._config
-        seed = int(np.random.SeedSequence(config.seed, spawn_key=(2,)).generate_state(1)[0])
-        evolution = Evolution(bounds_of(config), population=config.population, seed=seed)
-        for generation in range(config.generations):
-            coefficients = evolution.ask()
-            self._costs = self._table_of(generation)
-            if not coefficients:
+    def _search_in_generations(self) -> None:
+        """Jobs that are in the store already are not done again."""
+        config, size = self._config, generation_size(self._config)
+        proposer = proposer_of(config, self._space)
+        for generation in itertools.count() if config.minutes else range(config.generations):
+            proposals = proposer.ask(size)
+            if generation:
+                self._costs = generation_cost_table(self._folder, generation, self._measuring.table)
+            if not proposals:
                 self._store.add_event("converged", generation=generation)
                 return
-            first = generation * config.population
-            jobs = [TupleJob(first + place, generation, values) for place, values in enumerate(coefficients)]
+            jobs = [
+                job_of(proposal, number=generation * size + place, generation=generation)
+                for place, proposal in enumerate(proposals)
+            ]
             stored = self._store.tuples()
             if any(job.id in stored and stored[job.id].job != job for job in jobs):
                 raise SearchFailedError(
@@ -216,47 +169,97 @@ class _Search:
             waiting: list[Job] = [job for job in jobs if job.id not in stored]
             self._tell(events.GenerationStarted(generation + 1, len(jobs), len(jobs) - len(waiting)))
             self._front_changed()
-            self._run(waiting)
+            self._run(itertools.takewhile(lambda _: not self._clock.is_over, waiting))
             stored = self._store.tuples()
-            objectives = [stored[job.id].objectives for job in jobs]
-            if all(values is None for values in objectives):
-                reason = (stored[jobs[-1].id].traceback or "").strip().splitlines()[-1:]
-                self._store.forget_failures(generation)
-                raise SearchFailedError(
-                    f"every tuple of generation {generation + 1} failed; the last one with: {''.join(reason)}"
-                )
-            evolution.tell(objectives)
+            outcomes = [(proposal_of(job), stored[job.id].objectives) for job in jobs if job.id in stored]
+            if outcomes and all(objectives is None for _, objectives in outcomes):
+                raise self._all_failed(generation, f"every tuple of generation {generation + 1}")
+            if len(outcomes) == len(jobs):
+                proposer.tell(outcomes)
             self._measuring.between_generations(f"generation {generation + 1}")
             self._front_changed()
+            if self._clock.is_over:
+                return
 
-    def _run(self, jobs: list[Job]) -> None:
+    def _search_asynchronously(self) -> None:
+        """A free worker gets a new job at once; this machine's own board measures when all are done."""
+        config = self._config
+        total = None if config.minutes else config.generations * generation_size(config)
+        stored = self._store.tuples_as_they_ended()
+        start = 1 + max((item.job.id for item in stored), default=-1)
+        proposer = proposer_of(config, self._space, start=start)
+        proposer.tell([(proposal_of(item.job), item.objectives) for item in stored])
+        failures = 0
+
+        def jobs() -> Iterator[Job]:
+            for count in itertools.count(len(stored)):
+                if self._clock.is_over or count == total or failures >= config.population:
+                    return
+                proposals = proposer.ask(1)
+                if not proposals:
+                    self._store.add_event("converged", jobs=count)
+                    return
+                yield job_of(proposals[0], number=start + count - len(stored), generation=0)
+
+        def learn(job: SearchJob, objectives: Objectives | None) -> None:
+            nonlocal failures
+            failures = 0 if objectives is not None else failures + 1
+            proposer.tell([(proposal_of(job), objectives)])
+
+        self._tell(events.GenerationStarted(1, total or 0, len(stored)))
+        self._front_changed()
+        self._run(jobs(), learn)
+        if failures >= config.population:
+            raise self._all_failed(0, f"{failures} tuples one after another")
+        self._measuring.between_generations("asynchronous")
+        self._front_changed()
+
+    def _all_failed(self, generation: int, which: str) -> SearchFailedError:
+        failed = [
+            item for item in self._store.tuples().values() if item.job.generation == generation and item.traceback
+        ]
+        reason = (failed[-1].traceback or "").strip().splitlines()[-1:]
+        self._store.forget_failures(generation)
+        return SearchFailedError(f"{which} failed; the last one with: {''.join(reason)}")
+
+    def _run(self, jobs: Iterable[Job], learn: Learn = lambda job, objectives: None, *, supernet: bytes = b"") -> None:
+        """Run jobs, and keep what comes of them.
+
+        Args:
+            jobs: taken one by one as workers are free.
+            learn: is told of each search job's objectives, or None if it failed.
+            supernet: weights to use instead of the run's own.
+        """
+
         def on_start(job: Job) -> None:
-            if isinstance(job, TupleJob):
-                self._tell(events.TupleStarted(job))
+            if not isinstance(job, DeliveryJob):
+                self._tell(events.JobStarted(job))
 
-        for outcome in self._backend.run(jobs, self._costs, self._supernet, on_start):
-            if isinstance(outcome, TupleResult):
-                self._keep(outcome)
-            elif isinstance(outcome, DeliveryResult):
-                self._keep_delivery(outcome)
-            else:
-                self._keep_failure(outcome)
+        for outcome in self._backend.run(jobs, self._costs, supernet or self._supernet, on_start):
+            match outcome:
+                case SearchResult(job=job):
+                    chosen = outcome.architectures[outcome.chosen]
+                    learn(job, (chosen.error, chosen.latency_ms, chosen.energy_mj))
+                    self._keep(outcome)
+                case DeliveryResult():
+                    self._keep_delivery(outcome)
+                case JobFailure(job=DeliveryJob()):
+                    raise SearchFailedError(f"a network of the front could not be handed out.\n{outcome.traceback}")
+                case JobFailure(job=TupleJob() | ArchitectureJob() as job):
+                    learn(job, None)
+                    self._store.add_failure(job, outcome.traceback)
+                    self._tell(events.JobFailed(job, outcome.traceback))
             if self._measuring.collect():
                 self._front_changed()
 
-    def _keep(self, result: TupleResult) -> None:
+    def _keep(self, result: SearchResult) -> None:
+        if result.supernet is not None:
+            write_atomically(self._folder.supernet_of(result.job.id), result.supernet)
         self._store.add_result(result, self._space)
         new = sum(self._archive.add(entry) for entry in entries_of(result, self._space))
-        self._tell(events.TupleDone(result, new))
+        self._tell(events.JobDone(result, new))
         self._front_changed()
         self._measuring.front_changed()
-
-    def _keep_failure(self, failure: JobFailure) -> None:
-        if isinstance(failure.job, TupleJob):
-            self._store.add_failure(failure.job, failure.traceback)
-            self._tell(events.TupleFailed(failure.job, failure.traceback))
-        else:
-            raise SearchFailedError(f"a network of the front could not be handed out.\n{failure.traceback}")
 
     def _keep_delivery(self, result: DeliveryResult) -> None:
         entry = next(
@@ -281,7 +284,7 @@ class _Search:
             if not entries:
                 return
             self._tell(events.StageProgress("delivering", 0, len(entries)))
-            self._run([DeliveryJob(operator_indices(self._space, entry.architecture)) for entry in entries])
+            self._deliver(entries)
             self._tell(events.StageProgress("delivering", len(entries), len(entries)))
             self._measuring.measure_files(
                 (
@@ -291,6 +294,15 @@ class _Search:
                 for entry in entries
             )
             self._front_changed()
+
+    def _deliver(self, entries: Sequence[Entry]) -> None:
+        """Have networks handed out, each with the weights that it was evaluated with."""
+        jobs = [DeliveryJob(operator_indices(self._space, entry.architecture)) for entry in entries]
+        if not self._config.independent:
+            self._run(jobs)
+            return
+        for entry, job in zip(entries, jobs, strict=True):
+            self._run([job], supernet=self._folder.supernet_of(entry.tuple_id).read_bytes())
 
     def _front_changed(self) -> None:
         front = self._archive.inherited_front()

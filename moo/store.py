@@ -1,7 +1,8 @@
 """The SQLite store of a run: what resume, plots, reports and other programs read.
 
-Tables: `tuples` (coefficients, outcome, course of the inner search), `architectures`, `evaluations` (which tuple gave
-which architectures), `measurements`, `trained` (networks of the front, and baselines, after training), `events`.
+Tables: `tuples` (each search job: its coefficients, or the architecture that was proposed as it is; outcome, course of
+the inner search), `architectures`, `evaluations` (which tuple gave which architectures), `measurements`, `trained`
+(networks of the front, and baselines, after training), `events`.
 Everything that belongs together is written in one transaction, so a run killed at any instant loses nothing that had
 ended.
 """
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +28,16 @@ from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.archive import Archive, Entry
-from moo.evolution import Objectives
-from moo.jobs import TupleJob, TupleResult
+from moo.jobs import ArchitectureJob, Objectives, SearchJob, SearchResult, TupleJob
 from moo.trained import TrainedNetwork
 from search_space.architectures import Architecture, architecture_from_indices, architecture_of
 from search_space.spaces import FBNetSpace
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tuples (
     id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
-    alpha REAL NOT NULL, beta REAL NOT NULL, gamma REAL NOT NULL, delta REAL NOT NULL,
+    alpha REAL, beta REAL, gamma REAL, delta REAL, proposed TEXT,
     status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
     architecture_id TEXT, error REAL, latency_ms REAL, energy_mj REAL,
     seconds REAL, traceback TEXT, records TEXT, theta BLOB, date TEXT NOT NULL);
@@ -55,13 +56,17 @@ CREATE TABLE IF NOT EXISTS trained (
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
 """
+_TAKE_OVER = (
+    "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, latency_ms = excluded.latency_ms, "
+    "energy_mj = excluded.energy_mj"
+)
 
 
 @dataclass(frozen=True)
 class StoredTuple:
-    """A tuple that has ended."""
+    """A search job that has ended."""
 
-    job: TupleJob
+    job: SearchJob
     objectives: Objectives | None
     """Of the architecture that stands for it, with predicted costs; None if it failed."""
     architecture_id: str | None
@@ -84,6 +89,12 @@ class Store:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA foreign_keys = ON")
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, SCHEMA_VERSION):
+                raise ValueError(
+                    f"a run's store must be of version {SCHEMA_VERSION}, but {str(path)!r} is of version {version}: "
+                    "use the version of this program that made it."
+                )
             with self._transaction():
                 for statement in _SCHEMA.split(";"):
                     self._connection.execute(statement)
@@ -97,7 +108,7 @@ class Store:
         """Close the connection."""
         self._connection.close()
 
-    def add_result(self, result: TupleResult, space: FBNetSpace) -> None:
+    def add_result(self, result: SearchResult, space: FBNetSpace) -> None:
         """Keep a tuple's outcome, its architectures and the course of its inner search."""
         architectures = [architecture_from_indices(space, item.indices) for item in result.architectures]
         chosen = result.architectures[result.chosen]
@@ -109,14 +120,19 @@ class Store:
             chosen.energy_mj,
             result.seconds,
             None,
-            json.dumps([dataclasses.astuple(record) for record in result.theta.records]),
-            _packed(result.theta),
+            *_course(result.theta),
         )
         with self._transaction():
             self._insert_tuple(result.job, values)
             for position, (item, architecture) in enumerate(zip(result.architectures, architectures, strict=True)):
+                (earlier,) = self._connection.execute(
+                    "SELECT count(*) FROM evaluations WHERE architecture_id = ? AND tuple_id < ?",
+                    (architecture.id, result.job.id),
+                ).fetchone()
+                # With supernets of their own, tuples differ in what they find: the earliest counts.
                 self._connection.execute(
-                    "INSERT OR IGNORE INTO architectures VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                    "INSERT INTO architectures VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO "
+                    + ("NOTHING" if earlier else _TAKE_OVER),
                     (
                         architecture.id,
                         json.dumps(architecture.operators),
@@ -130,7 +146,7 @@ class Store:
                     "INSERT INTO evaluations VALUES (?, ?, ?)", (result.job.id, position, architecture.id)
                 )
 
-    def add_failure(self, job: TupleJob, traceback: str) -> None:
+    def add_failure(self, job: SearchJob, traceback: str) -> None:
         """Keep that a tuple failed, and why."""
         with self._transaction():
             self._insert_tuple(job, ("failed", None, None, None, None, None, traceback, None, None))
@@ -205,15 +221,25 @@ class Store:
     def tuples(self) -> dict[int, StoredTuple]:
         """All tuples that have ended, by id."""
         rows = self._connection.execute(
-            "SELECT id, generation, alpha, beta, gamma, delta, status, error, latency_ms, energy_mj, "
+            "SELECT id, generation, alpha, beta, gamma, delta, proposed, status, error, latency_ms, energy_mj, "
             "architecture_id, seconds, traceback FROM tuples ORDER BY id"
         )
         stored = {}
-        for number, generation, alpha, beta, gamma, delta, status, error, latency, energy, chosen, took, trace in rows:
-            job = TupleJob(number, generation, Coefficients(alpha, beta, gamma, delta))
+        for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows:
+            job = _job(number, generation, *proposal)
             objectives = (error, latency, energy) if status == "done" else None
             stored[number] = StoredTuple(job, objectives, chosen, took or 0.0, trace)
         return stored
+
+    def tuples_as_they_ended(self) -> list[StoredTuple]:
+        """All tuples that have ended, the first to end first."""
+        stored = self.tuples()
+        rows = self._connection.execute("SELECT id FROM tuples ORDER BY date, id")
+        return [stored[number] for (number,) in rows]
+
+    def seconds_searched(self) -> float:
+        """Time that searching took so far, pre-training left out; that of a search that was killed is not known."""
+        return sum(float(str(content["seconds"])) for _, kind, content in self.events() if kind == "searched")
 
     def minutes(self) -> dict[int, float]:
         """When each tuple ended, in minutes from the first event of the run; interruptions count."""
@@ -249,7 +275,7 @@ class Store:
             architecture = architecture_of(space, tuple(json.loads(operators)))
             archive.add(
                 Entry(
-                    architecture, error, latency, energy, tuple_id, position, Coefficients(*coefficients),
+                    architecture, error, latency, energy, tuple_id, position, _coefficients(coefficients),
                     test_error=test_error,
                 )
             )  # fmt: skip
@@ -271,15 +297,17 @@ class Store:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path)) from None
             raise
 
-    def _insert_tuple(self, job: TupleJob, outcome: tuple[object, ...]) -> None:
-        c = job.coefficients
-        self._connection.execute(
-            "INSERT INTO tuples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.id, job.generation, c.alpha, c.beta, c.gamma, c.delta, *outcome, _now()),
-        )
+    def _insert_tuple(self, job: SearchJob, outcome: tuple[object, ...]) -> None:
+        proposal: tuple[object, ...]
+        if isinstance(job, TupleJob):
+            proposal = (*dataclasses.astuple(job.coefficients), None)
+        else:
+            proposal = (None, None, None, None, json.dumps(job.indices))
+        values = (job.id, job.generation, *proposal, *outcome, _now())
+        self._connection.execute(f"INSERT INTO tuples VALUES ({', '.join('?' * len(values))})", values)
 
 
-def entries_of(result: TupleResult, space: FBNetSpace) -> list[Entry]:
+def entries_of(result: SearchResult, space: FBNetSpace) -> list[Entry]:
     """The archive entries that a tuple's outcome gives."""
     entries = []
     for position, item in enumerate(result.architectures):
@@ -287,16 +315,31 @@ def entries_of(result: TupleResult, space: FBNetSpace) -> list[Entry]:
         entries.append(
             Entry(
                 architecture, item.error, item.latency_ms, item.energy_mj, result.job.id, position,
-                result.job.coefficients,
+                result.job.coefficients if isinstance(result.job, TupleJob) else None,
             )
         )  # fmt: skip
     return entries
 
 
-def _packed(theta: ThetaResult) -> bytes:
+def _job(number: int, generation: int, *proposal: Any) -> SearchJob:
+    *coefficients, indices = proposal
+    if indices is not None:
+        return ArchitectureJob(number, generation, tuple(json.loads(indices)))
+    return TupleJob(number, generation, Coefficients(*coefficients))
+
+
+def _coefficients(values: Sequence[float | None]) -> Coefficients | None:
+    known = [value for value in values if value is not None]
+    return Coefficients(*known) if known else None
+
+
+def _course(theta: ThetaResult | None) -> tuple[str | None, bytes | None]:
+    """Records and arrays of an inner search, as they are stored."""
+    if theta is None:
+        return None, None
     buffer = io.BytesIO()
     np.savez_compressed(buffer, theta_LO=theta.theta_LO, probs_TLO=theta.probs_TLO)
-    return buffer.getvalue()
+    return json.dumps([dataclasses.astuple(record) for record in theta.records]), buffer.getvalue()
 
 
 def _now() -> str:

@@ -19,7 +19,7 @@ from torch.utils.tensorboard.summary import hparams
 from moo import events
 from moo.front_networks import Evaluated, Network
 from moo.front_plots import projections_figure
-from moo.jobs import TupleResult
+from moo.jobs import SearchResult, TupleJob
 from moo.retraining import Happening, TrainingMoved
 
 FLUSH_SECONDS = 10
@@ -44,7 +44,7 @@ class TensorBoardWriter:
         match event:
             case events.PretrainEpoch():
                 self._write_epoch(event)
-            case events.TupleDone():
+            case events.JobDone():
                 self._write_tuple(event.result)
             case events.FrontChanged():
                 self._write_front(event)
@@ -65,8 +65,11 @@ class TensorBoardWriter:
         for name, value in (("loss", record.loss), ("accuracy", record.accuracy), ("lr", record.lr)):
             self._pretraining.add_scalar(f"pretraining/{name}", value, record.epoch)
 
-    def _write_tuple(self, result: TupleResult) -> None:
-        run = f"tuple_{result.job.id:04d}"
+    def _write_tuple(self, result: SearchResult) -> None:
+        job, theta = result.job, result.theta
+        if theta is None or not isinstance(job, TupleJob):
+            return
+        run = f"tuple_{job.id:04d}"
         for path in (self._folder / run).glob("events.out.tfevents.*"):
             path.unlink()
         chosen = result.architectures[result.chosen]
@@ -76,7 +79,7 @@ class TensorBoardWriter:
             "chosen/energy_mj_modelled": chosen.energy_mj,
         }
         with self._writer(run) as writer:
-            for step, record in enumerate(result.theta.records, start=1):
+            for step, record in enumerate(theta.records, start=1):
                 for name, value in (
                     ("loss", record.loss),
                     ("cross_entropy", record.cross_entropy),
@@ -88,7 +91,7 @@ class TensorBoardWriter:
                 ):
                     writer.add_scalar(f"theta/{name}", value, step)
             # `SummaryWriter.add_hparams` would write the same to a run of its own.
-            for summary in hparams({**asdict(result.job.coefficients), "generation": result.job.generation}, metrics):
+            for summary in hparams({**asdict(job.coefficients), "generation": job.generation}, metrics):
                 writer.file_writer.add_summary(summary)
             for name, value in metrics.items():
                 writer.add_scalar(name, value, 0)

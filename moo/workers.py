@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ from dnas.memory import keep_freed_memory
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.splits import Splits
 from evaluation.train_job import StepDone, TrainEvent, TrainFailure, TrainJob, train
-from moo.jobs import Bench, Job, JobFailure, Outcome, Workbench, pretraining_epochs
+from moo.jobs import Bench, Job, JobFailure, Outcome
+from moo.workbench import Workbench, pretraining_epochs
 
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -72,31 +73,40 @@ class RayBackend:
             yield ray.get(reference)
 
     def run(
-        self, jobs: list[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
-        """See `moo.jobs.Backend.run`; a worker that dies fails its job and is replaced."""
-        waiting = deque(jobs)
-        while len(self._actors) < min(self.workers, len(jobs)):
-            self._actors.append(self._new_actor())
+        """See `moo.jobs.Backend.run`; a worker that dies fails its job and is replaced.
+
+        A worker that has ended a job gets its next one before the outcome is yielded, so that it need not wait for
+        what is done with that.
+        """
+        waiting = iter(jobs)
         shared = (ray.put(costs), ray.put(supernet))
         idle = deque(self._actors)
         running: dict[Any, tuple[Any, Job]] = {}
-        while waiting or running:
-            while waiting and idle:
-                actor, job = idle.popleft(), waiting.popleft()
-                running[actor.run.remote(job, *shared)] = (actor, job)
-                on_start(job)
+
+        def start_next() -> bool:
+            job = next(waiting, None)
+            if job is None:
+                return False
+            actor = idle.popleft() if idle else self._new_actor()
+            running[actor.run.remote(job, *shared)] = (actor, job)
+            on_start(job)
+            return True
+
+        while len(running) < self.workers and start_next():
+            pass
+        while running:
             ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
             for reference in ready:
                 actor, job = running.pop(reference)
                 try:
                     outcome: Outcome = ray.get(reference)
+                    idle.append(actor)
                 except ray.exceptions.RayError:
                     outcome = JobFailure(job, f"The worker died.\n{traceback.format_exc()}")
                     self._actors.remove(actor)
-                    actor = self._new_actor()
-                    self._actors.append(actor)
-                idle.append(actor)
+                start_next()
                 yield outcome
 
     def close(self) -> None:
@@ -108,7 +118,9 @@ class RayBackend:
             ray.shutdown()
 
     def _new_actor(self) -> Any:
-        return _Worker.options(**self._options).remote(self._bench, self._workbench)
+        actor = _Worker.options(**self._options).remote(self._bench, self._workbench)
+        self._actors.append(actor)
+        return actor
 
 
 class RayTrainer:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from moo import events
+from moo.jobs import SearchJob, TupleJob
 
 FRONT_ROWS = 14
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -34,7 +35,9 @@ class LiveView:
         )
         self._tasks: dict[str, TaskID] = {}
         self._header: list[tuple[str, str]] = []
-        self._generations = self._population = self._generation = 0
+        self._jobs: int | None = None
+        self._minutes: float | None = None
+        self._generation = 0
         self._tuples_this_run = self._tuples_done = self._running = self._failed = self._measured = self._waiting = 0
         self._search_started: float | None = None
         self._front: events.FrontChanged | None = None
@@ -68,16 +71,16 @@ class LiveView:
                 self._show("pre-training", record.epoch, total, detail)
             case events.GenerationStarted(number, tuples, already_done):
                 self._generation_started(number, tuples, already_done)
-            case events.TupleStarted():
+            case events.JobStarted():
                 self._running += 1
-            case events.TupleDone(result, new):
+            case events.JobDone(result, new):
                 self._tuple_ended()
                 found = f"{len(result.architectures)} architectures, {new} new"
-                self._log(f"tuple {result.job.id}: {found}, {result.seconds:.1f} s")
-            case events.TupleFailed(job, trace):
+                self._log(f"{named(result.job)}: {found}, {result.seconds:.1f} s")
+            case events.JobFailed(job, trace):
                 self._failed += 1
                 self._tuple_ended()
-                self._console.print(f"[red]tuple {job.id} failed; the search goes on without it[/]\n{escape(trace)}")
+                self._console.print(f"[red]{named(job)} failed; the search goes on without it[/]\n{escape(trace)}")
             case events.NetworkMeasured(identifier, measurement, waiting):
                 self._measured += 1
                 self._waiting = waiting
@@ -107,7 +110,7 @@ class LiveView:
         return Group(*parts)
 
     def _run_started(self, event: events.RunStarted) -> None:
-        self._generations, self._population = event.generations, event.population
+        self._jobs, self._minutes = event.jobs, event.minutes
         self._header = [
             *event.description,
             ("run folder", event.folder),
@@ -123,14 +126,13 @@ class LiveView:
         self._tuples_done += already_done
         if self._search_started is None:
             self._search_started = time.monotonic()
-        self._show("search", self._tuples_done, self._generations * self._population, f"generation {number}")
+        self._show("search", self._tuples_done, self._jobs, f"generation {number}")
 
     def _tuple_ended(self) -> None:
         self._running -= 1
         self._tuples_done += 1
         self._tuples_this_run += 1
-        detail = f"generation {self._generation} of {self._generations}"
-        self._show("search", self._tuples_done, self._generations * self._population, detail, quiet=True)
+        self._show("search", self._tuples_done, self._jobs, f"generation {self._generation}", quiet=True)
 
     def _figures(self) -> list[tuple[str, str]]:
         board = f"{self._measured} measured, {self._waiting} waiting"
@@ -146,22 +148,30 @@ class LiveView:
         return figures
 
     def _time_left(self) -> str:
-        left = self._generations * self._population - self._tuples_done
         if not self._tuples_this_run or self._search_started is None:
             return "not known yet"
-        seconds = (time.monotonic() - self._search_started) / self._tuples_this_run * left
+        spent = time.monotonic() - self._search_started
+        if self._jobs is not None:
+            seconds = spent / self._tuples_this_run * (self._jobs - self._tuples_done)
+        else:
+            seconds = max(0.0, 60 * (self._minutes or 0) - spent)
         return f"about {int(seconds // 60)} min {int(seconds % 60):02d} s of search"
 
-    def _show(self, stage: str, done: int, total: int, detail: str, *, quiet: bool = False) -> None:
+    def _show(self, stage: str, done: int, total: int | None, detail: str, *, quiet: bool = False) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total, detail=detail)
         self._progress.update(self._tasks[stage], completed=done, total=total, detail=escape(detail))
         if not quiet and stage in ("pre-training", "search"):
-            self._log(f"{stage} {done}/{total} {detail}")
+            self._log(f"{stage} {done}{'' if total is None else f'/{total}'} {detail}")
 
     def _log(self, text: str) -> None:
         if not self._console.is_terminal:
             self._console.print(text, markup=False, highlight=False)
+
+
+def named(job: SearchJob) -> str:
+    """What a job tries, in words."""
+    return f"tuple {job.id}" if isinstance(job, TupleJob) else f"architecture {job.id}"
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:

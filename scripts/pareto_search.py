@@ -47,7 +47,8 @@ def main() -> int:
 
     from moo.outputs import write_pictures_and_report
     from moo.preparation import prepare
-    from moo.search import SearchFailedError, run_search
+    from moo.search import run_search
+    from moo.starting_points import SearchFailedError
     from moo.tensorboard import TensorBoardWriter
     from moo.workers import RayBackend
     from scripts.front_table import front_table

@@ -21,7 +21,7 @@ from evaluation.splits import Augmentation, Splits, split_data
 from moo.archive import Entry
 from moo.boards import Boards
 from moo.config import SearchConfig
-from moo.jobs import Bench, EvaluatedArchitecture, TupleJob, TupleResult
+from moo.jobs import Bench, EvaluatedArchitecture, SearchResult, TupleJob
 from moo.preparation import Preparation
 from moo.run_folder import RunFolder
 from moo.trained import DeployedFile, TrainedNetwork
@@ -150,14 +150,14 @@ def measurement_of() -> Callable[..., Measurement]:
     return make
 
 
-ResultOf = Callable[..., TupleResult]
+ResultOf = Callable[..., SearchResult]
 
 
 @pytest.fixture
 def result_of() -> ResultOf:
     """Makes the outcome of a tuple that gave these architectures (three operator indices each)."""
 
-    def make(tuple_id: int, *indices: tuple[int, ...], chosen: int = 0) -> TupleResult:
+    def make(tuple_id: int, *indices: tuple[int, ...], chosen: int = 0) -> SearchResult:
         rng = np.random.default_rng(tuple_id)
         job = TupleJob(tuple_id, tuple_id // 4, Coefficients(*(float(value) for value in rng.random(4) + 0.1)))
         architectures = tuple(
@@ -165,7 +165,7 @@ def result_of() -> ResultOf:
         )
         theta_LO = rng.random((3, 3), np.float32)
         theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)
-        return TupleResult(job, architectures, chosen, theta, 0.25)
+        return SearchResult(job, architectures, chosen, theta, 0.25)
 
     return make
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from moo.coefficients import CoefficientBounds
-from moo.evolution import Evolution
+from moo.evolution import Evolution, categorical_variation
+from moo.genomes import ArchitectureGenome, CoefficientBounds
 from moo.indicators import hypervolume, non_dominated
 
 CORNERS = np.array([[0.5, 0.5, 0, 0], [-0.5, 0.5, 0, 0], [0, -0.5, 0.5, 0]])
@@ -28,10 +28,10 @@ def evolved(generations, *, population=8, seed=3, failing=lambda place: False, d
     for number in range(generations):
         if disturb:
             np.random.seed(number)  # noqa: NPY002
-        asked = evolution.ask()
+        asked = evolution.ask(population)
         told = [None if failing(place) else objectives_of(item) for place, item in enumerate(asked)]
         history.append((asked, told))
-        evolution.tell(told)
+        evolution.tell(list(zip(asked, told, strict=True)))
     return evolution, history
 
 
@@ -59,8 +59,8 @@ def test_replaying_stored_objectives_gives_the_same_coefficients():
     _, history = evolved(5, failing=lambda place: place == 2)
     resumed = Evolution(BOUNDS, population=8, seed=3)
     for asked, told in history:
-        assert resumed.ask() == asked
-        resumed.tell(told)
+        assert resumed.ask(8) == asked
+        resumed.tell(list(zip(asked, told, strict=True)))
 
 
 def test_failed_tuples_are_left_out():
@@ -68,7 +68,7 @@ def test_failed_tuples_are_left_out():
     (asked, _) = history[0]
     alive = {round(float(np.log10(item.alpha)), 9) for place, item in enumerate(asked) if place not in (0, 5)}
     assert {round(gene, 9) for gene in evolution.genes[:, 0]} == alive
-    assert len(evolution.ask()) == 8
+    assert len(evolution.ask(8)) == 8
 
 
 @pytest.mark.parametrize("alive", [1, 2, 3])
@@ -82,25 +82,65 @@ def test_failures_never_survive_as_good_ones():
     """The best place of the space always fails; nothing that lies there may be selected."""
     evolution = Evolution(BOUNDS, population=8, seed=0)
     for _ in range(10):
-        asked = evolution.ask()
-        evolution.tell([None if item.alpha < 1 else (item.alpha, item.alpha, item.alpha) for item in asked])
+        asked = evolution.ask(8)
+        evolution.tell([(item, None if item.alpha < 1 else (item.alpha, item.alpha, item.alpha)) for item in asked])
         assert (evolution.genes[:, 0] >= 0).all()
 
 
-def test_a_wrong_number_of_objectives_is_refused():
-    evolution = Evolution(BOUNDS, population=4, seed=0)
-    with pytest.raises(ValueError, match=r"must get 0 objectives, but got 4"):
-        evolution.tell([(0.1, 1.0, 1.0)] * 4)
-    evolution.ask()
-    with pytest.raises(ValueError, match=r"must get 4 objectives, but got 3"):
-        evolution.tell([(0.1, 1.0, 1.0)] * 3)
+def test_one_at_a_time_it_learns_from_each():
+    """With workers that never wait, five proposals are always under way."""
+    evolution = Evolution(BOUNDS, population=8, seed=3)
+    under_way, points = evolution.ask(5), []
+    for _ in range(200):
+        item = under_way.pop(0)
+        points.append(objectives_of(item))
+        evolution.tell([(item, points[-1])])
+        under_way += evolution.ask(1)
+    assert len(under_way) == 5
+    reference = np.full(3, 2.0)
+    assert hypervolume(np.array(points[100:]), reference) > hypervolume(np.array(points[:100]), reference)
 
 
-def test_a_generation_that_failed_altogether_is_refused():
-    evolution = Evolution(BOUNDS, population=4, seed=0)
-    evolution.ask()
-    with pytest.raises(ValueError, match="at least one tuple of a generation must have objectives"):
-        evolution.tell([None] * 4)
+def test_what_an_earlier_process_found_is_taken_up():
+    first, history = evolved(5)
+    later = Evolution(BOUNDS, population=8, seed=4)
+    later.tell([outcome for asked, told in history for outcome in zip(asked, told, strict=True)])
+    order = np.lexsort(first.genes.T)
+    assert later.genes[np.lexsort(later.genes.T)] == pytest.approx(first.genes[order])
+    earlier = {item for asked, _ in history for item in asked}
+    assert not earlier & set(later.ask(8))
+
+
+def test_architectures_are_asked_for_once_and_run_out():
+    genome = ArchitectureGenome(3, 3)
+    evolution = Evolution(genome, population=6, seed=0, variation=categorical_variation())
+    seen = []
+    while asked := evolution.ask(6):
+        seen += asked
+        evolution.tell([(item, (float(sum(item)), float(item[0]), float(-item[1]))) for item in asked])
+    assert len(seen) == len(set(seen)) >= 20
+    assert all(type(index) is int and 0 <= index < 3 for item in seen for index in item)
+
+
+def test_on_architectures_it_beats_chance():
+    """Two objectives that pull each layer two ways: the front has one architecture for each number of zeros."""
+    genome = ArchitectureGenome(12, 5)
+    evolution = Evolution(genome, population=20, seed=1, variation=categorical_variation())
+
+    def values(item):
+        return (sum(index != 0 for index in item) / 12, sum(index != 4 for index in item) / 12, 0.5)
+
+    points = []
+    for _ in range(25):
+        asked = evolution.ask(20)
+        told = [values(item) for item in asked]
+        points += told
+        evolution.tell(list(zip(asked, told, strict=True)))
+    chance = [values(item) for item in np.random.default_rng(0).integers(5, size=(500, 12)).tolist()]
+    reference = np.ones(3)
+    best = hypervolume(np.array([(k / 12, 1 - k / 12, 0.5) for k in range(13)]), reference)
+    assert hypervolume(np.array(chance), reference) < 0.7 * best
+    assert hypervolume(np.array(points), reference) > 0.85 * best
 
 
 def test_it_approaches_a_known_front():

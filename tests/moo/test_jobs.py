@@ -8,13 +8,9 @@ from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import ImageBatches
-from moo.jobs import (
-    DeliveryJob,
-    DeliveryResult,
+from moo.jobs import DeliveryJob, DeliveryResult, JobFailure, SearchResult, TupleJob
+from moo.workbench import (
     InProcessBackend,
-    JobFailure,
-    TupleJob,
-    TupleResult,
     Workbench,
     new_supernet,
     pretrained_weights,
@@ -52,7 +48,7 @@ def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(bench, table, 
 
 def test_a_tuple_gives_its_mode_and_samples_each_once(workbench, table, weights):
     result = workbench.run(JOBS[1], table, weights)
-    assert isinstance(result, TupleResult)
+    assert isinstance(result, SearchResult)
     indices = [item.indices for item in result.architectures]
     assert indices[0] == tuple(result.theta.theta_LO.argmax(-1))
     assert 1 <= len(indices) == len(set(indices)) <= 1 + workbench.bench.samples

@@ -16,12 +16,12 @@ from evaluation.train_folder import read_result
 from evaluation.train_job import EpochDone, TrainFailure, new_training, train
 from moo.baselines import baseline_trainings
 from moo.finished_run import FinishedRun, archive_of
-from moo.jobs import InProcessBackend
 from moo.retrain_config import CompareBaselinesConfig, TrainFrontConfig
 from moo.retraining import BoardWent, FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved, train_networks
 from moo.search import run_search
 from moo.store import Store
 from moo.trainings import check_trainings, forget, front_trainings
+from moo.workbench import InProcessBackend
 
 
 class StoppedError(Exception):

@@ -18,18 +18,10 @@ from evaluation.splits import ImageBatches
 from moo import events
 from moo.archive import Archive
 from moo.indicators import hypervolume, non_dominated
-from moo.jobs import (
-    DeliveryJob,
-    DeliveryResult,
-    EvaluatedArchitecture,
-    InProcessBackend,
-    JobFailure,
-    TupleJob,
-    TupleResult,
-    Workbench,
-)
+from moo.jobs import DeliveryJob, DeliveryResult, EvaluatedArchitecture, JobFailure, SearchResult, TupleJob
 from moo.search import SearchFailedError, reference_point_of, run_search
 from moo.store import Store
+from moo.workbench import InProcessBackend, Workbench
 from search_space.architectures import architecture_from_indices
 
 
@@ -41,8 +33,11 @@ class RecordingBackend(InProcessBackend):
         self.jobs = []
 
     def run(self, jobs, costs, supernet, on_start):
-        self.jobs += jobs
-        return super().run(jobs, costs, supernet, on_start)
+        def noted(job):
+            self.jobs.append(job)
+            on_start(job)
+
+        return super().run(jobs, costs, supernet, noted)
 
 
 def run_to_end(preparation, listener=lambda event: None):
@@ -111,11 +106,11 @@ def test_events_tell_the_course_of_a_run(finished):
     counts = Counter(kinds)
     assert counts[events.PretrainEpoch] == 2
     assert counts[events.GenerationStarted] == 2
-    assert counts[events.TupleStarted] == counts[events.TupleDone] == 8
+    assert counts[events.JobStarted] == counts[events.JobDone] == 8
     last = [event for event in seen if isinstance(event, events.FrontChanged)][-1]
     assert (last.evaluations, last.tuples) == (len(archive), 8)
     assert [entry.architecture.id for entry in last.front] == [entry.architecture.id for entry in archive.front()]
-    assert sum(event.new_architectures for event in seen if isinstance(event, events.TupleDone)) == len(archive)
+    assert sum(event.new_architectures for event in seen if isinstance(event, events.JobDone)) == len(archive)
 
 
 def test_the_store_holds_what_the_archive_holds(finished):
@@ -250,8 +245,8 @@ class MadeUpBackend:
         yield from ()
 
     def run(self, jobs, costs, supernet, on_start):
-        self.jobs += jobs
         for job in jobs:
+            self.jobs.append(job)
             on_start(job)
             yield self._deliver(job) if isinstance(job, DeliveryJob) else self._search(job, costs)
 
@@ -266,7 +261,7 @@ class MadeUpBackend:
             for item in dict.fromkeys(drawn)
         )
         theta = ThetaResult(np.zeros((3, 3), np.float32), (), np.zeros((0, 3, 3), np.float32))
-        return TupleResult(job, evaluated, 0, theta, 0.0)
+        return SearchResult(job, evaluated, 0, theta, 0.0)
 
     def _deliver(self, job):
         graph = self._space.graph(tuple(self._space.operators[index] for index in job.indices))
@@ -386,7 +381,7 @@ def test_a_failed_tuple_is_recorded_and_the_search_goes_on(prepare_tiny):
     seen = []
     backend = FailingBackend(preparation.bench, lambda job: isinstance(job, TupleJob) and job.id in (1, 6))
     run_search(preparation, backend, seen.append)
-    failed = [event for event in seen if isinstance(event, events.TupleFailed)]
+    failed = [event for event in seen if isinstance(event, events.JobFailed)]
     assert [(event.job.id, event.traceback) for event in failed] == [
         (number, "Traceback\nMemoryError: too big") for number in (1, 6)
     ]

@@ -13,10 +13,11 @@ from devices.device import BoardUnreachableError
 from devices.replay import ReplayDevice
 from moo import events
 from moo.archive import Archive
-from moo.jobs import InProcessBackend, TupleJob
+from moo.jobs import TupleJob
 from moo.measuring import Measurer
 from moo.search import SearchFailedError, run_search
 from moo.store import Store
+from moo.workbench import InProcessBackend
 
 PATIENCE = 20.0
 NEVER = 10**9
@@ -46,8 +47,12 @@ class NotingBackend(InProcessBackend):
         self.tables = {}
 
     def run(self, jobs, costs, supernet, on_start):
-        self.tables.update({job.id: costs for job in jobs if isinstance(job, TupleJob)})
-        return super().run(jobs, costs, supernet, on_start)
+        def noted(job):
+            if isinstance(job, TupleJob):
+                self.tables[job.id] = costs
+            on_start(job)
+
+        return super().run(jobs, costs, supernet, noted)
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +159,7 @@ class StopAt:
         self._tuple_id = tuple_id
 
     def __call__(self, event):
-        if isinstance(event, events.TupleDone) and event.result.job.id == self._tuple_id:
+        if isinstance(event, events.JobDone) and event.result.job.id == self._tuple_id:
             raise KeyboardInterrupt
 
 
@@ -177,7 +182,7 @@ def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_i
     kept = read_cost_table(first.folder.generation_cost_table(1))
     assert first.folder.generation_cost_table(1).parent == first.folder.checkpoints
     assert "calibrated on" in kept.method
-    for number in range(4, 8):
+    for number in (4, 5):
         np.testing.assert_array_equal(backend.tables[number].latency_ms, kept.latency_ms)
     measure_something_else(first)
 

@@ -58,7 +58,7 @@ def test_an_epoch_done_again_takes_the_place_of_the_first(tmp_path):
 def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_path, result_of):
     writer = TensorBoardWriter(tmp_path)
     result = result_of(7, (0, 0, 0), (1, 2, 0), chosen=1)
-    writer(events.TupleDone(result, 2))
+    writer(events.JobDone(result, 2))
     writer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["tuple_0007"]
     run = tmp_path / "tuple_0007"
@@ -83,7 +83,7 @@ def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_pat
 def test_a_tuple_done_again_is_written_once(tmp_path, result_of):
     for seed in (0, 1):
         writer = TensorBoardWriter(tmp_path)
-        writer(events.TupleDone(result_of(3, (seed, 0, 0)), 1))
+        writer(events.JobDone(result_of(3, (seed, 0, 0)), 1))
         writer.close()
     assert len(list((tmp_path / "tuple_0003").iterdir())) == 1
     assert len(read(tmp_path / "tuple_0003").Scalars("chosen/latency_ms_modelled")) == 1

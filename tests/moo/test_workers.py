@@ -11,9 +11,10 @@ from dnas.pretraining import PretrainSettings
 from evaluation.train_config import TrainSettings
 from evaluation.train_job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
-from moo.jobs import JobFailure, TupleJob, Workbench, pretrained_weights
+from moo.jobs import JobFailure, TupleJob
 from moo.search import SearchFailedError, run_search
 from moo.store import Store
+from moo.workbench import Workbench, pretrained_weights
 from moo.workers import RayBackend, RayTrainer, share
 
 JOBS = [TupleJob(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
@@ -90,7 +91,7 @@ def test_a_worker_that_dies_and_a_job_that_raises_fail_their_tuples_and_the_sear
     seen = []
     run_search(preparation, backend, seen.append)
     backend.close()
-    failed = {event.job.id: event.traceback for event in seen if isinstance(event, events.TupleFailed)}
+    failed = {event.job.id: event.traceback for event in seen if isinstance(event, events.JobFailed)}
     assert failed.keys() == {1, 2}
     assert failed[1].startswith("The worker died.")
     assert "Traceback" in failed[2]

@@ -9,12 +9,12 @@ from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
 from moo.archive import Costs, Entry
-from moo.jobs import TupleJob, TupleResult
+from moo.jobs import ArchitectureJob, SearchResult, TupleJob
 from scripts.live_view import FRONT_ROWS, LiveView, sparkline
 from search_space.architectures import Architecture
 
 STARTED = events.RunStarted(
-    "runs/one", False, "http://127.0.0.1:8265", (("data set", "[digits]"), ("board", "pi4")), 4, 8, 30
+    "runs/one", False, "http://127.0.0.1:8265", (("data set", "[digits]"), ("board", "pi4")), 32, 30
 )
 COEFFICIENTS = Coefficients(1.0, 1.0, 1.0, 1.0)
 MEASUREMENT = Measurement(
@@ -27,7 +27,7 @@ def job(number):
 
 
 def done(number):
-    return events.TupleDone(TupleResult(job(number), (), 0, None, 7.5), 3)  # type: ignore[arg-type]
+    return events.JobDone(SearchResult(job(number), (), 0, None, 7.5), 3)  # type: ignore[arg-type]
 
 
 def entry(number, *, measured=False):
@@ -93,10 +93,10 @@ def test_the_search_shows_generation_tuples_board_hypervolume_and_time_left():
     text = shown(
         STARTED,
         events.GenerationStarted(2, 8, 0),
-        *(events.TupleStarted(job(number)) for number in range(5)),
+        *(events.JobStarted(job(number)) for number in range(5)),
         done(0),
         done(1),
-        events.TupleFailed(job(2), "Traceback"),
+        events.JobFailed(job(2), "Traceback"),
         events.NetworkMeasured("000", MEASUREMENT, 6),
         events.NetworkMeasured("001", MEASUREMENT, 5),
         front_of([entry(1, measured=True), entry(2)], 0.25),
@@ -104,7 +104,7 @@ def test_the_search_shows_generation_tuples_board_hypervolume_and_time_left():
     )
     search = line_of(text, "search")
     assert "3/32" in search
-    assert "generation 2 of 4" in search
+    assert "generation 2" in search
     assert "3 done, 2 running, 1 failed" in line_of(text, "tuples")
     assert "2 measured, 5 waiting" in line_of(text, "networks")
     assert "40, 2 on the front" in line_of(text, "architectures")
@@ -147,7 +147,7 @@ COURSE = (
     STARTED,
     events.PretrainEpoch(PretrainRecord(1, 0.75, 0.625, 0.1), 30),
     events.GenerationStarted(1, 8, 0),
-    events.TupleStarted(job(0)),
+    events.JobStarted(job(0)),
     done(0),
     events.NetworkMeasured("000", MEASUREMENT, 6),
     front_of([entry(1)]),
@@ -174,8 +174,8 @@ def test_failures_are_always_printed_as_they_are(terminal):
     text = printed(
         STARTED,
         events.GenerationStarted(1, 8, 0),
-        events.TupleStarted(job(3)),
-        events.TupleFailed(job(3), "Traceback\nKeyError: ['[/red]']"),
+        events.JobStarted(job(3)),
+        events.JobFailed(job(3), "Traceback\nKeyError: ['[/red]']"),
         events.MeasuringFailed("888", "the agent [crashed]"),
         terminal=terminal,
     )
@@ -193,3 +193,17 @@ def test_a_sparkline_goes_from_the_least_to_the_greatest_value():
     assert sparkline([2.0, 2.0]) == "▁▁"
     assert sparkline([]) == ""
     assert sparkline(range(100), width=5) == sparkline(range(95, 100))
+
+
+def test_where_a_time_decides_the_time_left_is_that_of_the_search():
+    started = replace(STARTED, jobs=None, minutes=5.0)
+    text = shown(started, events.GenerationStarted(1, 8, 0), events.JobStarted(job(0)), done(0))
+    assert "1/?" in line_of(text, "search")
+    assert "min" in line_of(text, "time left")
+
+
+def test_an_architecture_that_was_proposed_as_it_is_is_called_so():
+    result = SearchResult(ArchitectureJob(3, 0, (0, 1)), (), 0, None, 0.5)
+    assert "architecture 3: 0 architectures, 1 new, 0.5 s" in printed(
+        STARTED, events.JobDone(result, 1), terminal=False
+    )

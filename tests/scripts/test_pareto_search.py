@@ -13,8 +13,8 @@ from PIL import Image
 from devices.cost_model import analytic_cost_table
 from moo import events
 from moo.config import SearchConfig
-from moo.jobs import InProcessBackend, Workbench
 from moo.run_folder import RunFolder
+from moo.workbench import InProcessBackend, Workbench
 from scripts import pareto_search
 from scripts.command_line import run
 from scripts.pareto_search import read_command_line, told_to
@@ -265,7 +265,7 @@ def test_an_interrupted_run_says_how_to_go_on(on_tiny_images, tmp_path, monkeypa
     original = LiveView.__call__
 
     def interrupted(self, event):
-        if isinstance(event, events.TupleDone):
+        if isinstance(event, events.JobDone):
             raise KeyboardInterrupt
         original(self, event)
 

@@ -12,11 +12,11 @@ from PIL import Image
 from evaluation.train_config import TrainConfig
 from evaluation.work_folder import lock_folder
 from moo.config import SearchConfig
-from moo.jobs import InProcessBackend
 from moo.outputs import write_pictures_and_report
 from moo.preparation import prepare
 from moo.retrain_config import CompareBaselinesConfig, TrainFrontConfig
 from moo.search import run_search
+from moo.workbench import InProcessBackend
 from scripts import compare_baselines, train_front
 from scripts.command_line import run
 
