@@ -10,12 +10,14 @@ Shape suffixes: E embedding, L layers, M and N architectures, O operators, S sam
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
@@ -23,6 +25,8 @@ Integers = npt.NDArray[np.intp]
 
 JITTER = 1e-5
 """Added to the variance of noise, which is relative to that of the scores: keeps matrices well conditioned."""
+LONGEST_DISTANCE = 40.0
+"""Between two operators of one layer; similarities stay above 0, as their logarithms are taken."""
 MOST_FITTED = 300
 """Architectures that hyper-parameters are fitted to; where there are more, these are evenly spaced among them."""
 QUADRATURE_POINTS = 12
@@ -98,17 +102,24 @@ class Hyperparameters:
             self.embedding_OE, self.log_relevance_L, self.log_product, self.log_additive, self.log_noise, self.mean
         )  # fmt: skip
 
-    def similarities(self) -> Tensor:
-        """K_l[o, o'] = exp(-relevance_l |z_o - z_o'|^2) in (0, 1], shape (L, O, O)."""
+    def replaced_by(self, flat: Floats) -> Hyperparameters:
+        """Those of the same shapes whose numbers, one after the other, are these."""
+        sizes = [tensor.numel() for tensor in self.tensors()]
+        parts = torch.split(torch.from_numpy(np.array(flat, np.float64)), sizes)
+        return Hyperparameters(*(part.reshape(like.shape) for part, like in zip(parts, self.tensors(), strict=True)))
+
+    def log_similarities(self) -> Tensor:
+        """Logarithm of K_l[o, o'] = exp(-relevance_l |z_o - z_o'|^2), shape (L, O, O)."""
         difference_OOE = self.embedding_OE[:, None] - self.embedding_OE
-        return torch.exp(-self.log_relevance_L.exp()[:, None, None] * difference_OOE.square().sum(-1))
+        distance_LOO = self.log_relevance_L.exp()[:, None, None] * difference_OOE.square().sum(-1)
+        return -distance_LOO.clamp_max(LONGEST_DISTANCE)
 
     def kernel(self, one_MLO: Tensor, one_NLO: Tensor) -> Tensor:
         """Prior covariance of the scores of two sets of one-hot architectures, shape (M, N)."""
-        similarity_LOO = self.similarities()
-        left_MD = torch.einsum("mlo,lop->mlp", one_MLO, similarity_LOO.log()).flatten(1)
+        log_similarity_LOO = self.log_similarities()
+        left_MD = torch.einsum("mlo,lop->mlp", one_MLO, log_similarity_LOO).flatten(1)
         product_MN = torch.exp(left_MD @ one_NLO.flatten(1).T)
-        left_MD = torch.einsum("mlo,lop->mlp", one_MLO, similarity_LOO).flatten(1)
+        left_MD = torch.einsum("mlo,lop->mlp", one_MLO, log_similarity_LOO.exp()).flatten(1)
         additive_MN = left_MD @ one_NLO.flatten(1).T / one_NLO.shape[1]
         return (2 * self.log_product).exp() * product_MN + (2 * self.log_additive).exp() * additive_MN
 
@@ -185,7 +196,7 @@ class Surrogate:
         one_DN = self._one_NLO.flatten(1).T.contiguous()
         additive_D = (2 * parameters.log_additive).exp() / self._one_NLO.shape[1] * (one_DN @ self._weights_N)
         product_N = (2 * parameters.log_product).exp() * self._weights_N
-        return _Expectation(parameters.similarities(), one_DN, product_N, additive_D, float(parameters.mean))
+        return _Expectation(parameters.log_similarities().exp(), one_DN, product_N, additive_D, float(parameters.mean))
 
     def _conditioned(self, one_MLO: Tensor) -> tuple[Tensor, Tensor]:
         """Covariance with the seen architectures (M, N), and its product with the inverse Cholesky factor (N, M)."""
@@ -237,20 +248,23 @@ def fit_surrogate(
     some = np.unique(np.linspace(0, len(error_N) - 1, min(len(error_N), MOST_FITTED)).round().astype(int))
     one_NLO, score_N = _one_hot(indices_NL[some], num_operators), torch.from_numpy(scale.scores(error_N[some]))
     prior = Hyperparameters.prior(indices_NL.shape[1], num_operators)
-    tensors = tuple(tensor.clone().requires_grad_() for tensor in (start or prior).tensors())
-    optimizer = torch.optim.LBFGS(tensors, max_iter=iterations, history_size=20, line_search_fn="strong_wolfe")
+    first = start or prior
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    def objective(flat: Floats) -> tuple[float, Floats]:
+        tensors = [tensor.requires_grad_() for tensor in first.replaced_by(flat).tensors()]
         loss = _negative_log_posterior(Hyperparameters(*tensors), prior, one_NLO, score_N)
-        torch.autograd.backward(loss)
-        return loss
+        return float(loss.detach()), _flat(torch.autograd.grad(loss, tensors))
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    fitted = Hyperparameters(*(tensor.detach() for tensor in tensors))
-    return Surrogate(fitted, scale, indices_NL, error_N)
+    # Within bounds no covariance is singular, however bold a step of the line search.
+    bounds = [(-BOUND, BOUND)] * sum(tensor.numel() for tensor in prior.tensors())
+    found = minimize(
+        objective, _flat(first.tensors()), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+    )
+    return Surrogate(first.replaced_by(found.x), scale, indices_NL, error_N)
 
 
+BOUND = 5.0
+"""Of the size of every hyper-parameter."""
 PRIOR_DEVIATIONS = (0.4, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Of the normal priors, in the order of the fields of `Hyperparameters`."""
 
@@ -265,8 +279,13 @@ def _negative_log_posterior(found: Hyperparameters, prior: Hyperparameters, one_
     return loss
 
 
+def _flat(tensors: Sequence[Tensor]) -> Floats:
+    flat: Floats = torch.cat([tensor.detach().flatten() for tensor in tensors]).numpy()
+    return flat
+
+
 def _one_hot(indices_NL: Integers, num_operators: int) -> Tensor:
-    indices = torch.from_numpy(np.asarray(indices_NL, np.int64))
+    indices = torch.from_numpy(np.ascontiguousarray(indices_NL, np.int64))
     return torch.nn.functional.one_hot(indices, num_operators).double()
 
 
