@@ -1,7 +1,8 @@
 """One masked superkernel a layer: all nine candidates are views of the largest one.
 
 Expansion is a channel mask after the depthwise convolution's ReLU, kernel size a mask on the outer ring of the
-depthwise kernel, groups a mask on the two 1x1 weights with the channel shuffle folded in, skip a bypass.
+depthwise kernel, groups a mask on the two 1x1 weights with the channel shuffle folded in, skip a bypass. Masks of
+channels are factors of the scale and shift of the BatchNorm in front, as ReLU(a x) = a ReLU(x) for a >= 0.
 BatchNorm always uses the batch's statistics: stand-alone networks recalibrate their own.
 Shape suffixes: B batch, C channels, H height, W width, L layers, O operators (N of them not `skip`), E expanded
 channels, I input channels.
@@ -13,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dnas.depthwise import depthwise_conv
+from dnas.depthwise import depthwise_conv, ring_scaled_conv
+from dnas.pointwise import joined_conv
 from dnas.supernet import Supernet
 from search_space.networks import every_pixel
 from search_space.operators import Operator
@@ -83,12 +85,14 @@ class _ConvNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(out_channels))
         self.shift = nn.Parameter(torch.zeros(out_channels))
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Output, times a factor of at least 0 if one is given."""
         if self.weight.shape[-1] == 1:
             x_BCHW = F.conv2d(every_pixel(x_BCHW, self.stride), self.weight)
         else:
             x_BCHW = F.conv2d(x_BCHW, self.weight, stride=self.stride, padding=self.weight.shape[-1] // 2)
-        return torch.relu_(batch_norm(x_BCHW, self.scale, self.shift))
+        scale, shift = (self.scale, self.shift) if factor is None else (factor * self.scale, factor * self.shift)
+        return torch.relu_(batch_norm(x_BCHW, scale, shift))
 
     def state(self, name: str) -> dict[str, Tensor]:
         return _conv_state(name, self.weight, self.scale, self.shift)
@@ -122,14 +126,12 @@ class _SuperkernelBlock(nn.Module):
         self._register_masks(blocks, expanded, kernel)
 
     def _register_masks(self, blocks: list[Operator], expanded: int, kernel: int) -> None:
-        """Masks of each candidate but `skip`: channels (N, E), depthwise kernel (N, k * k), whether grouped (N)."""
+        """Of each candidate but `skip`: channels (N, E), whether its kernel is the largest (N), whether grouped (N)."""
         layer = self.layer
-        ring = torch.arange(kernel) - kernel // 2
-        distance = torch.maximum(ring.abs()[:, None], ring.abs()[None, :]).flatten()
         channels_NE = torch.stack(
             [torch.arange(expanded) < layer.in_channels * operator.expansion for operator in blocks]
         )
-        kernel_NK = torch.stack([distance <= operator.kernel // 2 for operator in blocks])
+        whole_kernel_N = torch.tensor([operator.kernel == kernel for operator in blocks])
         grouped_N = torch.tensor([operator.groups > 1 for operator in blocks])
         expand_group_EI = torch.ones(expanded, layer.in_channels)
         project_group_CE = torch.ones(layer.out_channels, expanded)
@@ -143,7 +145,7 @@ class _SuperkernelBlock(nn.Module):
             project_group_CE[:, :inner] = (group_of_output[:, None] == group_of_input[None, :]).float()
         for name, mask in (
             ("mask_channels_NE", channels_NE.float()),
-            ("mask_kernel_NK", kernel_NK.float()),
+            ("whole_kernel_N", whole_kernel_N.float()),
             ("grouped_N", grouped_N.float()),
             ("mask_expand_EI", expand_group_EI),
             ("mask_project_CE", project_group_CE),
@@ -153,21 +155,21 @@ class _SuperkernelBlock(nn.Module):
         self.skip_column = next((i for i, o in enumerate(self.candidates) if o.is_skip), None)
 
     def forward_operator(self, x_BCHW: Tensor, index: int) -> Tensor:
-        """One candidate with sliced weights."""
+        """One candidate with sliced weights; groups are blocks of zeros, in the order after the shuffle."""
         operator = self.candidates[index]
         if operator.is_skip:
             return x_BCHW if self.skip is None else self.skip(x_BCHW)
         hidden = self.layer.in_channels * operator.expansion
-        expand, depthwise, project = self._sliced_weights(operator)
-        y = F.conv2d(x_BCHW, expand, groups=operator.groups)
+        expand, project = self.expand_weight[:hidden], self.project_weight[:, :hidden]
         if operator.groups > 1:
-            y = y[:, shuffle_order(hidden, operator.groups).to(y.device)]
+            expand = expand * self.get_buffer("mask_expand_EI")[:hidden, :, None, None]
+            project = project * self.get_buffer("mask_project_CE")[:, :hidden, None, None]
+        y = F.conv2d(x_BCHW, expand)
         y = torch.relu_(batch_norm(y, self.expand_scale[:hidden], self.expand_shift[:hidden]))
-        y = depthwise_conv(y, depthwise, self.layer.stride)
+        y = depthwise_conv(y, self._depthwise_kernels(operator), self.layer.stride)
         y = torch.relu_(batch_norm(y, self.depthwise_scale[:hidden], self.depthwise_shift[:hidden]))
-        y = F.conv2d(y, project, groups=operator.groups)
-        y = batch_norm(y, self.project_scale, self.project_shift)
-        return x_BCHW + y if self.layer.keeps_shape else y
+        y = batch_norm(F.conv2d(y, project), self.project_scale, self.project_shift)
+        return y.add_(x_BCHW) if self.layer.keeps_shape else y
 
     def forward_mixture(self, x_BCHW: Tensor, probs_O: Tensor) -> Tensor:
         """All candidates in one pass, weighted by `probs_O`.
@@ -176,27 +178,38 @@ class _SuperkernelBlock(nn.Module):
         """
         probs_N = probs_O[self.get_buffer("block_columns")]
         block_share = probs_N.sum()
-        share_N = probs_N / block_share.clamp_min(1e-12)
-        y = block_share * self._masked_block(x_BCHW, share_N)
+        y = self._masked_block(x_BCHW, probs_N / block_share.clamp_min(1e-12), block_share)
         if self.layer.keeps_shape:
-            return x_BCHW + y
+            return y.add_(x_BCHW)
         if self.skip is not None and self.skip_column is not None:
-            y = y + probs_O[self.skip_column] * self.skip(x_BCHW)
+            y = y.add_(self.skip(x_BCHW, probs_O[self.skip_column]))
         return y
 
-    def _masked_block(self, x_BCHW: Tensor, share_N: Tensor) -> Tensor:
+    def _masked_block(self, x_BCHW: Tensor, share_N: Tensor, block_share: Tensor) -> Tensor:
+        """The block, times `block_share`.
+
+        Theta reaches the 1x1 weights only where a grouped candidate has zeros: the first of the expanded channels.
+        """
+        inner = self.layer.in_channels
         grouped = share_N @ self.get_buffer("grouped_N")
-        expand_EI = 1 - grouped * (1 - self.get_buffer("mask_expand_EI"))
-        project_CE = 1 - grouped * (1 - self.get_buffer("mask_project_CE"))
-        kernel_K = share_N @ self.get_buffer("mask_kernel_NK")
+        expand_II = 1 - grouped * (1 - self.get_buffer("mask_expand_EI")[:inner])
+        project_CI = 1 - grouped * (1 - self.get_buffer("mask_project_CE")[:, :inner])
+        ring_share = share_N @ self.get_buffer("whole_kernel_N")
         channels_E = share_N @ self.get_buffer("mask_channels_NE")
-        depthwise = self.depthwise_weight * kernel_K.view(1, 1, *self.depthwise_weight.shape[-2:])
-        y = F.conv2d(x_BCHW, self.expand_weight * expand_EI[:, :, None, None])
+        first = self.expand_weight[:inner] * expand_II[:, :, None, None]
+        y = joined_conv(x_BCHW, first, self.expand_weight[inner:], dim=0)
         y = torch.relu_(batch_norm(y, self.expand_scale, self.expand_shift))
-        y = depthwise_conv(y, depthwise, self.layer.stride)
-        y = torch.relu(batch_norm(y, self.depthwise_scale, self.depthwise_shift)) * channels_E[None, :, None, None]
-        y = F.conv2d(y, self.project_weight * project_CE[:, :, None, None])
-        return batch_norm(y, self.project_scale, self.project_shift)
+        y = ring_scaled_conv(y, self.depthwise_weight, ring_share, self.layer.stride)
+        y = torch.relu_(batch_norm(y, channels_E * self.depthwise_scale, channels_E * self.depthwise_shift))
+        first = self.project_weight[:, :inner] * project_CI[:, :, None, None]
+        y = joined_conv(y, first, self.project_weight[:, inner:], dim=1)
+        return batch_norm(y, block_share * self.project_scale, block_share * self.project_shift)
+
+    def _depthwise_kernels(self, operator: Operator) -> Tensor:
+        """Depthwise kernels of one candidate, shape (hidden, 1, k, k)."""
+        margin = (self.depthwise_weight.shape[-1] - operator.kernel) // 2
+        stop = self.depthwise_weight.shape[-1] - margin
+        return self.depthwise_weight[: self.layer.in_channels * operator.expansion, :, margin:stop, margin:stop]
 
     def _sliced_weights(self, operator: Operator) -> tuple[Tensor, Tensor, Tensor]:
         """Weights of one candidate's three convolutions, the expansion in the order before the shuffle."""
@@ -207,9 +220,7 @@ class _SuperkernelBlock(nn.Module):
         if groups > 1:
             expand = _block_diagonal(expand[unshuffle_order(hidden, groups).to(expand.device)], groups)
             project = _block_diagonal(project, groups)
-        margin = (self.depthwise_weight.shape[-1] - operator.kernel) // 2
-        stop = self.depthwise_weight.shape[-1] - margin
-        return expand, self.depthwise_weight[:hidden, :, margin:stop, margin:stop], project
+        return expand, self._depthwise_kernels(operator), project
 
     def operator_state(self, index: int, *, prefix: str) -> dict[str, Tensor]:
         """State of one candidate as the stand-alone network names it."""

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dnas.depthwise import depthwise_conv
+from dnas.depthwise import depthwise_conv, ring_scaled_conv
 
-SIZES = [*((side, side) for side in range(1, 7)), (2, 7), (7, 4)]
+SIZES = [*((side, side) for side in range(1, 8)), (2, 7), (7, 4), (5, 8), (18, 17)]
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride"), itertools.product(SIZES, (1, 3, 5), (1, 2)))
@@ -31,3 +31,23 @@ def test_a_frozen_input_or_weight_gets_no_gradient():
     assert x_BCHW.grad is None
     assert weight.grad is not None
     assert not depthwise_conv(x_BCHW, weight.detach(), 1).requires_grad
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(("size", "kernel", "stride"), itertools.product([(3, 3), (6, 5), (8, 8)], (3, 5), (1, 2)))
+def test_a_scaled_ring_equals_pytorchs_convolution_with_scaled_kernels(size, kernel, stride, frozen):
+    x_BCHW = torch.randn(3, 4, *size, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(4, 1, kernel, kernel, dtype=torch.double, requires_grad=not frozen)
+    share = torch.tensor(0.3, dtype=torch.double, requires_grad=True)
+    factors = torch.nn.functional.pad(torch.ones(kernel - 2, kernel - 2).double() * (1 - share), (1,) * 4) + share
+    expected = F.conv2d(x_BCHW, weight * factors, stride=stride, padding=kernel // 2, groups=4)
+    output = ring_scaled_conv(x_BCHW, weight, share, stride)
+    torch.testing.assert_close(output, expected)
+    inputs = (x_BCHW, share) if frozen else (x_BCHW, share, weight)
+    upstream = torch.randn_like(output)
+    for one, other in zip(
+        torch.autograd.grad(output, inputs, upstream),
+        torch.autograd.grad(expected, inputs, upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)

@@ -135,6 +135,18 @@ def test_gradient_of_theta_equals_finite_differences(space, randomised, weight_s
     assert torch.autograd.gradcheck(loss, (theta_LO,), eps=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("weight_sharing", SHARING)
+def test_theta_has_the_same_gradient_whether_weights_are_frozen_or_not(space, randomised, weight_sharing):
+    supernet = randomised(build_supernet(space, weight_sharing)).double()
+    x_BCHW, theta_LO = torch.randn(4, *space.input_shape).double(), torch.randn(3, 9).double().requires_grad_()
+    gradients = []
+    for needed in (True, False):
+        supernet.requires_grad_(needed)
+        loss = supernet.forward_mixture(x_BCHW, torch.softmax(theta_LO, -1)).square().sum()
+        gradients += torch.autograd.grad(loss, theta_LO)
+    torch.testing.assert_close(*gradients)
+
+
 def test_an_unknown_form_is_refused(space):
     with pytest.raises(ValueError, match="`weight_sharing` must be `shared` or `separate`, but got 'none'"):
         build_supernet(space, "none")
