@@ -3,6 +3,7 @@
 config        what a run is made of, and the checks on it
 genomes       what is evolved: tuples of coefficients, architectures
 evolution     NSGA-II by ask and tell, by generations or one at a time
+steering      many tuples on a surrogate of accuracy, and the choice of what to evaluate
 proposers     what a search tries next: NSGA-II over tuples, and its rivals
 steering      many tuples at once on a surrogate of accuracy, and the choice of what to evaluate
 jobs          what the outer loop has done for it: one tuple, one architecture, one deliverable
