@@ -46,6 +46,10 @@ class SearchConfig:
     """Coefficient tuples in a generation."""
     generations: int = 4
     """Generations of NSGA-II."""
+    supernet_generations: int = 1
+    """Generations of `dnas` whose inner searches run on the supernet itself. Later ones run on a surrogate of accuracy,
+    fitted to all architectures evaluated so far: hundreds of tuples at once, of which only the most promising
+    architectures are evaluated."""
     minutes: float | None = None
     """Time for the search itself, after profiling and pre-training: generations go on until it is over, and
     `--generations` does not count."""
@@ -113,6 +117,7 @@ class SearchConfig:
         for name, least in (
             ("population", 4), ("generations", 1), ("samples", 0), ("theta_steps", 1), ("theta_batch", 2),
             ("pretrain_batch", 2), ("threads", 1), ("threads_per_worker", 1), ("seed", 0),
+            ("supernet_generations", 1),
         ):  # fmt: skip
             _check_least(name, getattr(self, name), least)
         if self.pretrain_epochs is not None:

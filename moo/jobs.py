@@ -61,6 +61,8 @@ class ArchitectureJob:
     id: int
     generation: int
     indices: Indices
+    coefficients: Coefficients | None = None
+    """The tuple whose search on a surrogate gave it, if one did."""
 
 
 @dataclass(frozen=True)

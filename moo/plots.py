@@ -5,20 +5,20 @@ A modelled number is never shown as a measured one: labels name the sources, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from moo.architecture_plot import architectures_figure
-from moo.archive import Archive
+from moo.archive import Archive, Entry
 from moo.front_networks import evaluated
 from moo.front_plots import latency_error_figure, projections_figure
 from moo.front_space_plot import space_figure
 from moo.jobs import TupleJob
 from moo.rank_correlation import trust_in_supernet
 from moo.search_plots import Bubble, coefficients_figure, hypervolume_figure, theta_figure
-from moo.store import Store
+from moo.store import Store, StoredTuple
 from moo.trained_plots import points_lost, precision_figure, ranking_figure
 from search_space.spaces import FBNetSpace
 
@@ -31,7 +31,7 @@ CAPTIONS = {
     "architectures": "What the networks of the front are made of, the fastest at the top.",
     "coefficients": "Which coefficients give which network.",
     "hypervolume": "Hypervolume against evaluated architectures and against time, with predicted costs.",
-    "theta": "The inner search that gave the most accurate network of the front.",
+    "theta": "The inner search on the supernet that gave the most accurate network of the front that came of one.",
 }
 """Caption of each picture by the name of its file; also the order in which they are shown."""
 
@@ -77,17 +77,25 @@ def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tupl
         yield "coefficients", coefficients_figure(tuples_drawn)
     generations = {number: stored.job.generation for number, stored in tuples.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
-    best = front[0]
-    if best.coefficients is not None:
-        theta = store.theta(best.tuple_id)
-        yield "theta", theta_figure(theta, space.operators, tuple_id=best.tuple_id, coefficients=best.coefficients)
+    number = best_searched(front, tuples)
+    if number is not None:
+        coefficients = tuples[number].job.coefficients
+        assert coefficients is not None
+        yield "theta", theta_figure(store.theta(number), space.operators, tuple_id=number, coefficients=coefficients)
 
 
 def bubbles(archive: Archive, store: Store) -> list[Bubble]:
     """One bubble for each tuple that ended well, with the costs that the search had of its architecture."""
     drawn = []
     for stored in store.tuples().values():
-        if stored.architecture_id is not None and isinstance(stored.job, TupleJob):
+        if stored.architecture_id is not None and stored.job.coefficients is not None:
             entry = archive[stored.architecture_id]
             drawn.append(Bubble(stored.job.coefficients, entry.error, archive.searched_costs(entry)))
     return drawn
+
+
+def best_searched(front: Sequence[Entry], tuples: Mapping[int, StoredTuple]) -> int | None:
+    """The tuple whose inner search on the supernet gave the most accurate network of the front, else the best tuple."""
+    searched = [n for n, stored in tuples.items() if isinstance(stored.job, TupleJob) and stored.objectives]
+    on_front = [entry.tuple_id for entry in front if entry.tuple_id in searched]
+    return next(iter(on_front), min(searched, key=lambda number: tuples[number].objectives or (), default=None))

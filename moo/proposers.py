@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
+from devices.cost_table import CostTable
 from dnas.losses import Coefficients
+from dnas.surrogate import fit_surrogate
+from evaluation.work_folder import write_json
+from moo.archive import Archive
 from moo.config import SearchConfig
 from moo.evolution import Evolution, categorical_variation
 from moo.genomes import CoefficientBounds, bounds_of, genome_of
 from moo.jobs import ArchitectureJob, Indices, Objectives, SearchJob, TupleJob
+from moo.steering import Choice, Evaluated, ExpectedCost, SteeringSettings, steer
+from search_space.architectures import operator_indices
 from search_space.spaces import FBNetSpace
 
-Proposal = Coefficients | Indices
-"""A tuple for an inner search, or an architecture to evaluate as it is."""
+Proposal = Coefficients | Indices | Choice
+"""A tuple for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
 
 
 class Proposer(Protocol):
@@ -104,21 +115,97 @@ def proposer_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> P
     return proposer
 
 
-def generation_size(config: SearchConfig) -> int:
-    """Proposals in a generation.
+def read_choices(path: Path) -> list[Choice]:
+    """Choices as `write_choices` wrote them."""
+    items = json.loads(path.read_text())["choices"]
+    return [Choice(tuple(item["indices"]), Coefficients(**item["coefficients"])) for item in items]
 
-    Where architectures are proposed there are as many of them as the inner searches of a generation would evaluate.
-    """
-    return config.population * (config.samples + 1 if config.method == "architectures" else 1)
+
+def write_choices(path: Path, choices: Sequence[Choice]) -> None:
+    """Keep what was proposed."""
+    write_json(path, {"choices": [dataclasses.asdict(choice) for choice in choices]})
+
+
+def evaluations_of_generation(config: SearchConfig) -> int:
+    """Architectures that the inner searches of a generation evaluate."""
+    return config.population * (config.samples + 1)
+
+
+def generation_size(config: SearchConfig) -> int:
+    """Proposals of a proposer in a generation; of architectures, as many as inner searches would evaluate."""
+    return evaluations_of_generation(config) if config.method == "architectures" else config.population
+
+
+def supernet_generations(config: SearchConfig) -> float:
+    """Generations that are not searched on a surrogate; infinity if none is."""
+    return config.supernet_generations if config.method == "dnas" and not config.independent else math.inf
+
+
+def expected_jobs(config: SearchConfig) -> int:
+    """Jobs of a whole search, if none of its generations falls short."""
+    proposed = int(min(config.generations, supernet_generations(config)))
+    return proposed * generation_size(config) + (config.generations - proposed) * evaluations_of_generation(config)
 
 
 def job_of(proposal: Proposal, *, number: int, generation: int) -> SearchJob:
     """The job that tries a proposal."""
     if isinstance(proposal, Coefficients):
         return TupleJob(number, generation, proposal)
+    if isinstance(proposal, Choice):
+        return ArchitectureJob(number, generation, proposal.indices, proposal.coefficients)
     return ArchitectureJob(number, generation, proposal)
 
 
 def proposal_of(job: SearchJob) -> Proposal:
     """What a job tries."""
-    return job.coefficients if isinstance(job, TupleJob) else job.indices
+    if isinstance(job, TupleJob):
+        return job.coefficients
+    return job.indices if job.coefficients is None else Choice(job.indices, job.coefficients)
+
+
+def tell(proposer: Proposer, job: SearchJob, objectives: Objectives | None) -> None:
+    """Tell a proposer what one job came to; what a surrogate proposed it did not ask for."""
+    proposal = proposal_of(job)
+    if not isinstance(proposal, Choice):
+        proposer.tell([(proposal, objectives)])
+
+
+def steered(
+    config: SearchConfig, space: FBNetSpace, archive: Archive, table: CostTable, *, before: int
+) -> list[Choice]:
+    """The architectures most worth evaluating, by searching many tuples on a surrogate of what was evaluated.
+
+    Args:
+        config: bounds and seed.
+        space: of the architectures.
+        archive: of the run.
+        table: what a generation is searched with.
+        before: only results of jobs with lower numbers are looked at, so that a resumed run proposes the same.
+
+    Returns:
+        As many as the inner searches of a generation would evaluate, or fewer.
+    """
+    entries = [entry for entry in archive.entries if entry.tuple_id < before]
+    if len(entries) < 2:
+        return []
+    indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
+    evaluated = Evaluated(indices_NL, np.array([entry.error for entry in entries]))
+    return steer(
+        fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators)),
+        [
+            _expected_cost(table.latency_ms, table.fixed_latency_ms),
+            _expected_cost(table.energy_mj, table.fixed_energy_mj),
+        ],
+        evaluated,
+        bounds_of(config),
+        reference_M=np.array(archive.reference_point),
+        num_operators=len(space.operators),
+        count=evaluations_of_generation(config),
+        settings=SteeringSettings(),
+        rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
+    )
+
+
+def _expected_cost(cost_LO: npt.NDArray[np.float64], fixed: float) -> ExpectedCost:
+    costs = torch.tensor(cost_LO, dtype=torch.float32)
+    return lambda probs_TLO: (probs_TLO * costs).sum((-1, -2)) + fixed

@@ -57,6 +57,10 @@ class RunFolder:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"
 
+    def steered(self, first: int) -> Path:
+        """What a search on a surrogate proposed, from that job number on."""
+        return self.path / "checkpoints" / f"steered_{first:05d}.json"
+
     def supernet_of(self, tuple_id: int) -> Path:
         """Weights of a tuple's own supernet, where each tuple trains one."""
         return self.path / "checkpoints" / f"supernet_{tuple_id:04d}.safetensors"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -31,7 +32,19 @@ from moo.jobs import (
 from moo.measuring import Measurer
 from moo.outputs import onnx_model, write_front
 from moo.preparation import Preparation
-from moo.proposers import generation_size, job_of, proposal_of, proposer_of
+from moo.proposers import (
+    Proposal,
+    expected_jobs,
+    generation_size,
+    job_of,
+    proposal_of,
+    proposer_of,
+    read_choices,
+    steered,
+    supernet_generations,
+    tell,
+    write_choices,
+)
 from moo.starting_points import SearchFailedError, generation_cost_table, run_cost_table, supernet_weights
 from moo.store import Store, entries_of
 from search_space.architectures import operator_indices
@@ -73,8 +86,8 @@ class _Search:
         if not preparation.resumed:
             self._folder.write_config(self._config, preparation.origin)
         self._store = Store(self._folder.store)
-        boards = preparation.boards
-        self._measurer = Measurer(boards.devices, names=self._config.boards) if boards.devices else None
+        devices = preparation.boards.devices
+        self._measurer = Measurer(devices, names=self._config.boards) if devices else None
         self._delivered: dict[str, DeliveryResult] = {}
 
     def run(self) -> Archive:
@@ -121,7 +134,7 @@ class _Search:
             preparation.resumed,
             self._backend.dashboard_url,
             description,
-            None if config.minutes else config.generations * generation_size(config),
+            None if config.minutes else expected_jobs(config),
             0 if config.independent else preparation.pretraining.epochs,
             config.minutes,
         )
@@ -147,19 +160,21 @@ class _Search:
 
     def _search_in_generations(self) -> None:
         """Jobs that are in the store already are not done again."""
-        config, size = self._config, generation_size(self._config)
+        config, size, first = self._config, generation_size(self._config), 0
         proposer = proposer_of(config, self._space)
         for generation in itertools.count() if config.minutes else range(config.generations):
-            proposals = proposer.ask(size)
             if generation:
                 self._costs = generation_cost_table(self._folder, generation, self._measuring.table)
+            is_steered = generation >= supernet_generations(config)
+            proposals = self._steered(first) if is_steered else proposer.ask(size)
             if not proposals:
                 self._store.add_event("converged", generation=generation)
                 return
             jobs = [
-                job_of(proposal, number=generation * size + place, generation=generation)
-                for place, proposal in enumerate(proposals)
+                job_of(proposal, number=number, generation=generation)
+                for number, proposal in enumerate(proposals, start=first)
             ]
+            first += len(jobs)
             stored = self._store.tuples()
             if any(job.id in stored and stored[job.id].job != job for job in jobs):
                 raise SearchFailedError(
@@ -174,7 +189,7 @@ class _Search:
             outcomes = [(proposal_of(job), stored[job.id].objectives) for job in jobs if job.id in stored]
             if outcomes and all(objectives is None for _, objectives in outcomes):
                 raise self._all_failed(generation, f"every tuple of generation {generation + 1}")
-            if len(outcomes) == len(jobs):
+            if len(outcomes) == len(jobs) and not is_steered:
                 proposer.tell(outcomes)
             self._measuring.between_generations(f"generation {generation + 1}")
             self._front_changed()
@@ -184,27 +199,36 @@ class _Search:
     def _search_asynchronously(self) -> None:
         """A free worker gets a new job at once; this machine's own board measures when all are done."""
         config = self._config
-        total = None if config.minutes else config.generations * generation_size(config)
+        total = None if config.minutes else expected_jobs(config)
         stored = self._store.tuples_as_they_ended()
         start = 1 + max((item.job.id for item in stored), default=-1)
         proposer = proposer_of(config, self._space, start=start)
-        proposer.tell([(proposal_of(item.job), item.objectives) for item in stored])
+        for item in stored:
+            tell(proposer, item.job, item.objectives)
         failures = 0
+        chosen: deque[Proposal] = deque()
+
+        def proposed(number: int) -> Proposal | None:
+            if number < supernet_generations(config) * generation_size(config) or len(self._archive) < 2:
+                return next(iter(proposer.ask(1)), None)
+            if not chosen:
+                chosen.extend(self._steered(number))
+            return chosen.popleft() if chosen else None
 
         def jobs() -> Iterator[Job]:
-            for count in itertools.count(len(stored)):
-                if self._clock.is_over or count == total or failures >= config.population:
+            for number in itertools.count(start):
+                if self._clock.is_over or len(stored) + number - start == total or failures >= config.population:
                     return
-                proposals = proposer.ask(1)
-                if not proposals:
-                    self._store.add_event("converged", jobs=count)
+                proposal = proposed(number)
+                if proposal is None:
+                    self._store.add_event("converged", job=number)
                     return
-                yield job_of(proposals[0], number=start + count - len(stored), generation=0)
+                yield job_of(proposal, number=number, generation=0)
 
         def learn(job: SearchJob, objectives: Objectives | None) -> None:
             nonlocal failures
             failures = 0 if objectives is not None else failures + 1
-            proposer.tell([(proposal_of(job), objectives)])
+            tell(proposer, job, objectives)
 
         self._tell(events.GenerationStarted(1, total or 0, len(stored)))
         self._front_changed()
@@ -213,6 +237,15 @@ class _Search:
             raise self._all_failed(0, f"{failures} tuples one after another")
         self._measuring.between_generations("asynchronous")
         self._front_changed()
+
+    def _steered(self, first: int) -> list[Proposal]:
+        """What the search on a surrogate proposes; it is kept, so that a resumed run goes on with the same."""
+        path = self._folder.steered(first)
+        if path.exists():
+            return list(read_choices(path))
+        choices = steered(self._config, self._space, self._archive, self._costs, before=first)
+        write_choices(path, choices)
+        return list(choices)
 
     def _all_failed(self, generation: int, which: str) -> SearchFailedError:
         failed = [

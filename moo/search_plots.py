@@ -54,7 +54,7 @@ def coefficients_figure(bubbles: Sequence[Bubble]) -> Figure:
     Left: alpha and beta, coloured by latency. Middle: gamma and delta, coloured by energy. Right: latency against
     energy. The larger a bubble, the more accurate the architecture.
     """
-    subtitle = "one bubble a tuple, by the architecture that stands for it; larger: lower error with inherited weights"
+    subtitle = "one bubble an architecture that stands for a tuple; larger: lower error with inherited weights"
     figure = new_figure(14, 5.6, "Loss coefficients and the networks they give", subtitle)
     left, middle, right = figure.subplots(1, 3)
     latencies = [bubble.costs.latency_ms for bubble in bubbles]

@@ -298,11 +298,8 @@ class Store:
             raise
 
     def _insert_tuple(self, job: SearchJob, outcome: tuple[object, ...]) -> None:
-        proposal: tuple[object, ...]
-        if isinstance(job, TupleJob):
-            proposal = (*dataclasses.astuple(job.coefficients), None)
-        else:
-            proposal = (None, None, None, None, json.dumps(job.indices))
+        genes = (None,) * 4 if job.coefficients is None else dataclasses.astuple(job.coefficients)
+        proposal = (*genes, None if isinstance(job, TupleJob) else json.dumps(job.indices))
         values = (job.id, job.generation, *proposal, *outcome, _now())
         self._connection.execute(f"INSERT INTO tuples VALUES ({', '.join('?' * len(values))})", values)
 
@@ -315,17 +312,17 @@ def entries_of(result: SearchResult, space: FBNetSpace) -> list[Entry]:
         entries.append(
             Entry(
                 architecture, item.error, item.latency_ms, item.energy_mj, result.job.id, position,
-                result.job.coefficients if isinstance(result.job, TupleJob) else None,
+                result.job.coefficients,
             )
         )  # fmt: skip
     return entries
 
 
 def _job(number: int, generation: int, *proposal: Any) -> SearchJob:
-    *coefficients, indices = proposal
+    *genes, indices = proposal
     if indices is not None:
-        return ArchitectureJob(number, generation, tuple(json.loads(indices)))
-    return TupleJob(number, generation, Coefficients(*coefficients))
+        return ArchitectureJob(number, generation, tuple(json.loads(indices)), _coefficients(genes))
+    return TupleJob(number, generation, Coefficients(*genes))
 
 
 def _coefficients(values: Sequence[float | None]) -> Coefficients | None:

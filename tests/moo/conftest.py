@@ -93,6 +93,7 @@ def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
         defaults: dict[str, Any] = {
             "dataset": "stripes", "space": "tiny", "population": 4, "generations": 2, "samples": 2, "theta_steps": 2,
             "theta_batch": 16, "pretrain_batch": 32, "pretrain_epochs": 2, "measure": device is not None,
+            "supernet_generations": 99,
         }  # fmt: skip
         config = SearchConfig(**(defaults | settings))
         boards = Boards() if device is None else Boards((device,), device.describe())

@@ -15,6 +15,7 @@ from moo.workbench import InProcessBackend, Workbench
 from search_space.architectures import operator_indices
 
 SHORT = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
+STEERED = SHORT | {"supernet_generations": 1}
 
 
 def run_to_end(preparation, backend=None):
@@ -180,3 +181,40 @@ def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_t
     assert backwards.entries == forwards.entries
     again, _ = run_to_end(prepare_tiny("backwards", resumed=True, **settings))
     assert again.entries == forwards.entries
+
+
+def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny):
+    preparation = prepare_tiny(generations=3, **STEERED)
+    archive, seen = run_to_end(preparation)
+    jobs = [item.job for item in stored(preparation)]
+    assert [type(job) for job in jobs[:4]] == [TupleJob] * 4
+    later = jobs[4:]
+    assert {type(job) for job in later} == {ArchitectureJob}
+    assert all(job.coefficients is not None for job in later)
+    known = {operator_indices(preparation.space, e.architecture) for e in archive.entries if e.tuple_id < 4}
+    assert not known & {job.indices for job in later}
+    assert len({job.indices for job in later}) == len(later) >= 4
+    assert next(event for event in seen if isinstance(event, events.RunStarted)).jobs == 4 + 2 * 8
+
+
+@pytest.mark.parametrize("after", [2, 6, 14])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(prepare_tiny, after, asynchronous):
+    settings = STEERED | {"generations": 3, "asynchronous": asynchronous}
+    whole, _ = run_to_end(prepare_tiny("whole", **settings))
+    preparation = prepare_tiny("cut", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(preparation, StoppedBackend(preparation.bench, after))
+    archive, _ = run_to_end(prepare_tiny("cut", resumed=True, **settings))
+    if asynchronous:
+        # The 27 architectures run out.
+        indices = [item.job.indices for item in stored(preparation) if isinstance(item.job, ArchitectureJob)]
+        assert len(indices) == len(set(indices)) >= 4
+    else:
+        assert archive.entries == whole.entries
+
+
+def test_with_as_many_supernet_generations_there_is_no_surrogate(prepare_tiny):
+    preparation = prepare_tiny(supernet_generations=2, **SHORT)
+    run_to_end(preparation)
+    assert {type(item.job) for item in stored(preparation)} == {TupleJob}
