@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -29,6 +29,8 @@ import ray
 POLL_SECONDS = 0.2
 STEP_SECONDS = 0.5
 """A training tells of its steps no more often."""
+TRIES = 2
+"""A job is given up when so many workers have died of it: a second one shows that it was not the machine."""
 
 
 class RayBackend:
@@ -62,8 +64,7 @@ class RayBackend:
         self.workers = workers if workers is not None else max(1, gpus or cpus)
         self._options = {"num_cpus": share(cpus, self.workers), "num_gpus": share(gpus, self.workers)}
         self._bench = ray.put(bench)
-        self._workbench = workbench
-        self._actors: list[Any] = []
+        self._crew = _Crew(lambda: _Worker.options(**self._options).remote(self._bench, workbench), self.workers)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.jobs.Backend.pretrain`; it has one GPU, or all cores of one machine."""
@@ -75,52 +76,128 @@ class RayBackend:
     def run(
         self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
-        """See `moo.jobs.Backend.run`; a worker that dies fails its job and is replaced.
+        """See `moo.jobs.Backend.run`; a worker that dies is replaced, and its job tried once more.
 
-        A worker that has ended a job gets its next one before the outcome is yielded, so that it need not wait for
-        what is done with that.
+        Jobs are given only to workers that are up. So none waits for a worker that has no place any more, since its
+        machine is gone; what it would have done is done by those that are left. All workers that have ended a job get
+        their next one before any outcome is yielded, so that they need not wait for what is done with that.
         """
-        waiting = iter(jobs)
-        shared = (ray.put(costs), ray.put(supernet))
-        idle = deque(self._actors)
-        running: dict[Any, tuple[Any, Job]] = {}
-
-        def start_next() -> bool:
-            job = next(waiting, None)
-            if job is None:
-                return False
-            actor = idle.popleft() if idle else self._new_actor()
-            running[actor.run.remote(job, *shared)] = (actor, job)
-            on_start(job)
-            return True
-
-        while len(running) < self.workers and start_next():
-            pass
-        while running:
-            ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
-            for reference in ready:
-                actor, job = running.pop(reference)
-                try:
-                    outcome: Outcome = ray.get(reference)
-                    idle.append(actor)
-                except ray.exceptions.RayError:
-                    outcome = JobFailure(job, f"The worker died.\n{traceback.format_exc()}")
-                    self._actors.remove(actor)
-                start_next()
-                yield outcome
+        yield from _Shift(self._crew, jobs, (ray.put(costs), ray.put(supernet)), on_start).outcomes()
 
     def close(self) -> None:
         """Stop all workers, and Ray if it was started here."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors.clear()
+        self._crew.close()
         if self._started:
             ray.shutdown()
 
-    def _new_actor(self) -> Any:
-        actor = _Worker.options(**self._options).remote(self._bench, self._workbench)
+
+class _Crew:
+    """Actors, kept from one run of jobs to the next."""
+
+    def __init__(self, new_actor: Callable[[], Any], size: int) -> None:
+        self.size = size
+        self.idle: deque[Any] = deque()
+        self.starting: dict[Any, tuple[Any, bool]] = {}
+        """Actors that have not answered yet, and whether they are new, by what is there when they do."""
+        self._new_actor = new_actor
+        self._actors: list[Any] = []
+
+    def start(self) -> None:
+        """Start one more actor."""
+        actor = self._new_actor()
         self._actors.append(actor)
-        return actor
+        self.starting[actor.__ray_ready__.remote()] = (actor, True)
+
+    def check_idle(self) -> None:
+        """Give idle actors no job before they answer: where one died, its machine may be gone, and they with it."""
+        while self.idle:
+            actor = self.idle.popleft()
+            self.starting[actor.__ray_ready__.remote()] = (actor, False)
+
+    def dismiss(self, actor: Any) -> None:
+        """Stop it, even if it cannot be reached: it must not go on with a job that another one does."""
+        self._actors.remove(actor)
+        ray.kill(actor)
+
+    def close(self) -> None:
+        """Stop all actors."""
+        for actor in list(self._actors):
+            self.dismiss(actor)
+        self.idle.clear()
+        self.starting.clear()
+
+
+class _Shift:
+    """One run of jobs: those that were taken, and who does them."""
+
+    def __init__(
+        self, crew: _Crew, jobs: Iterable[Job], inputs: tuple[Any, Any], on_start: Callable[[Job], None]
+    ) -> None:
+        self._crew = crew
+        self._jobs = iter(jobs)
+        self._inputs = inputs
+        self._on_start = on_start
+        self._taken: deque[Job] = deque()
+        self._running: dict[Any, tuple[Any, Job]] = {}
+        self._deaths: Counter[Job] = Counter()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """All of them, as they come; actors that are still at work when nobody wants more are stopped."""
+        try:
+            self._employ()
+            while self._running or self._taken:
+                references = [*self._running, *self._crew.starting]
+                ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
+                ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
+                outcomes = [outcome for reference in ready for outcome in self._collect(reference)]
+                self._employ()
+                yield from outcomes
+        finally:
+            for actor, _ in self._running.values():
+                self._crew.dismiss(actor)
+
+    def _take(self) -> bool:
+        job = next(self._jobs, None)
+        if job is None:
+            return False
+        self._on_start(job)
+        self._taken.append(job)
+        return True
+
+    def _employ(self) -> None:
+        """Give jobs to idle actors, and start as many more as there are jobs for."""
+        crew = self._crew
+        while crew.idle and (self._taken or self._take()):
+            actor, job = crew.idle.popleft(), self._taken.popleft()
+            self._running[actor.run.remote(job, *self._inputs)] = (actor, job)
+        while len(self._running) + len(crew.starting) < crew.size:
+            if len(crew.starting) >= len(self._taken) and not self._take():
+                return
+            crew.start()
+
+    def _collect(self, reference: Any) -> list[Outcome]:
+        """Let an actor be idle; returns the outcome, unless it only came up, or died and its job waits again."""
+        job: Job | None = None
+        if reference in self._running:
+            (actor, job), is_new = self._running.pop(reference), False
+        else:
+            actor, is_new = self._crew.starting.pop(reference)
+        try:
+            outcome = ray.get(reference)
+        except ray.exceptions.RayError:
+            self._crew.dismiss(actor)
+            self._crew.check_idle()
+            if is_new and self._taken:
+                job = self._taken.popleft()
+            if job is None:
+                return []
+            self._deaths[job] += 1
+            if self._deaths[job] == TRIES:
+                return [JobFailure(job, f"The worker died.\n{traceback.format_exc()}")]
+            self._taken.appendleft(job)
+            return []
+        self._crew.idle.append(actor)
+        return [] if job is None else [outcome]
 
 
 class RayTrainer:

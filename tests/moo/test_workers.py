@@ -1,7 +1,10 @@
 """Ray is started once for all tests of this module."""
 
 import os
+import signal
 import sys
+import time
+from functools import partial
 
 import pytest
 import ray
@@ -64,6 +67,39 @@ class NoWorkbench(Workbench):
         return job.id, os.getpid(), str(self.device)
 
 
+class MeetingWorkbench(NoWorkbench):
+    """Ends no job before as many workers as there are to be have one."""
+
+    def __init__(self, bench, device, *, folder, workers):
+        super().__init__(bench, device)
+        self._folder, self._workers = folder, workers
+
+    def run(self, job, costs, supernet):
+        (self._folder / str(os.getpid())).touch()
+        while len(list(self._folder.iterdir())) < self._workers:
+            time.sleep(0.01)
+        return super().run(job, costs, supernet)
+
+
+class MortalWorkbench(NoWorkbench):
+    """Dies, or cannot be set up, the first times; each time leaves a file."""
+
+    def __init__(self, bench, device, *, folder, deaths, in_set_up=False):
+        super().__init__(bench, device)
+        self._folder, self._deaths = folder, deaths
+        if in_set_up:
+            self._maybe_die()
+
+    def run(self, job, costs, supernet):
+        self._maybe_die()
+        return super().run(job, costs, supernet)
+
+    def _maybe_die(self):
+        if len(list(self._folder.iterdir())) < self._deaths:
+            (self._folder / str(os.getpid())).touch()
+            os._exit(1)
+
+
 def figures(archive):
     return [
         (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.tuple_id)
@@ -122,9 +158,9 @@ def test_a_worker_that_cannot_be_set_up_is_reported(bench, table):
     assert "MemoryError: the supernet does not fit" in outcome.traceback
 
 
-def test_more_workers_than_cores_share_them(bench, table):
-    """With a whole core each, the third worker would never start and its job never end."""
-    backend = RayBackend(bench, workers=3, workbench=NoWorkbench)
+def test_more_workers_than_cores_share_them(bench, table, tmp_path):
+    """With a whole core each, the third worker would never start and no job end."""
+    backend = RayBackend(bench, workers=3, workbench=partial(MeetingWorkbench, folder=tmp_path, workers=3))
     outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
     backend.close()
     assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]
@@ -154,6 +190,53 @@ def test_workers_are_kept_and_one_that_dies_is_replaced(bench, table):
     assert list(backend.run([], table, b"", started.append)) == []
     backend.close()
     backend.close()
+
+
+@pytest.mark.parametrize("in_set_up", [False, True])
+def test_a_job_whose_worker_died_is_tried_once_more(bench, table, tmp_path, in_set_up):
+    workbench = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
+    backend = RayBackend(bench, workers=1, workbench=workbench)
+    started = []
+    outcomes = list(backend.run(JOBS[:2], table, b"", started.append))
+    backend.close()
+    assert [number for number, _, _ in outcomes] == [0, 1]
+    assert started == JOBS[:2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("in_set_up", [False, True])
+def test_a_job_that_two_workers_died_of_fails(bench, table, tmp_path, in_set_up):
+    workbench = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
+    backend = RayBackend(bench, workers=1, workbench=workbench)
+    failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)
+    backend.close()
+    assert isinstance(failure, JobFailure)
+    assert failure.job == JOBS[0]
+    assert failure.traceback.startswith("The worker died.")
+    assert number == 1
+
+
+def test_idle_workers_that_died_cost_no_job(bench, table, tmp_path):
+    """As when a machine goes away between two generations."""
+    workbench = partial(MeetingWorkbench, folder=tmp_path, workers=2)
+    backend = RayBackend(bench, workers=2, workbench=workbench)
+    before = list(backend.run(JOBS[:2], table, b"", lambda job: None))
+    for _, process, _ in before:
+        os.kill(process, signal.SIGKILL)
+    ((number, process, _),) = backend.run([JOBS[2]], table, b"", lambda job: None)
+    backend.close()
+    assert number == 2
+    assert process not in {process for _, process, _ in before}
+
+
+def test_a_run_that_is_left_leaves_no_worker_at_work(bench, table, tmp_path):
+    backend = RayBackend(bench, workers=2, workbench=partial(MeetingWorkbench, folder=tmp_path, workers=2))
+    outcomes = backend.run([*JOBS[:3], JOBS[0]], table, b"", lambda job: None)
+    next(outcomes)
+    outcomes.close()
+    later = list(backend.run(JOBS[:2], table, b"", lambda job: None))
+    backend.close()
+    assert sorted(number for number, _, _ in later) == [0, 1]
 
 
 def test_by_default_there_is_a_worker_for_each_core(bench):
