@@ -20,7 +20,7 @@ rank_correlation  Kendall's tau with its interval
 boards        what a run's `--device` stands for
 front_measuring  measures the networks of the front, and corrects the cost table by them
 measuring     measures networks on a board, in turns with the search or beside it
-store         SQLite: what resume, plots and reports read
+store, schema  SQLite: what resume, plots and reports read
 run_folder    paths of a run folder; creating and resuming
 events        what happens in a run, for whoever looks on
 search        the whole job (start here)

@@ -45,7 +45,7 @@ from moo.proposers import (
     tell,
     write_choices,
 )
-from moo.starting_points import SearchFailedError, generation_cost_table, run_cost_table, supernet_weights
+from moo.starting_points import SearchFailedError, generation_cost_table, run_cost_table, started, supernet_weights
 from moo.store import Store, entries_of
 from search_space.architectures import operator_indices
 
@@ -68,7 +68,17 @@ def run_search(preparation: Preparation, backend: Backend, listener: events.List
     """
     search = _Search(preparation, backend, listener)
     try:
-        return search.run()
+        search.find()
+        return search.hand_over()
+    finally:
+        search.close()
+
+
+def find_front(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
+    """The same without measuring the final front and handing it out: for comparing searches."""
+    search = _Search(preparation, backend, listener)
+    try:
+        return search.find()
     finally:
         search.close()
 
@@ -90,9 +100,9 @@ class _Search:
         self._measurer = Measurer(devices, names=self._config.boards) if devices else None
         self._delivered: dict[str, DeliveryResult] = {}
 
-    def run(self) -> Archive:
+    def find(self) -> Archive:
         self._store.add_event("resumed" if self._preparation.resumed else "started")
-        self._tell(self._started())
+        self._tell(started(self._preparation, self._backend.dashboard_url))
         self._costs = run_cost_table(self._preparation, self._tell)
         reference_point = reference_point_of(self._costs, len(self._preparation.splits.class_names))
         self._archive = Archive(reference_point, precision=self._config.precision)
@@ -108,6 +118,9 @@ class _Search:
         )
         self._supernet = supernet_weights(self._preparation, self._backend, self._tell)
         self._search()
+        return self._archive
+
+    def hand_over(self) -> Archive:
         self._measure_final_front()
         origin = self._preparation.origin
         write_front(self._folder, self._archive, self._space, self._delivered, origin, dataset=self._config.dataset)
@@ -122,33 +135,10 @@ class _Search:
         self._store.close()
         self._lock.close()
 
-    def _started(self) -> events.RunStarted:
-        preparation, config = self._preparation, self._config
-        description = (
-            ("data set", f"{config.dataset} ({len(preparation.splits.class_names)} classes)"),
-            ("space", f"{self._space.name} ({self._space.num_architectures:,} architectures)"),
-            ("board", self._board_text()),
-        )
-        return events.RunStarted(
-            str(self._folder.path),
-            preparation.resumed,
-            self._backend.dashboard_url,
-            description,
-            None if config.minutes else expected_jobs(config),
-            0 if config.independent else preparation.pretraining.epochs,
-            config.minutes,
-        )
-
-    def _board_text(self) -> str:
-        boards, table = self._preparation.boards, self._preparation.cost_table
-        if boards.board is not None:
-            several = f"{len(boards.devices)} boards: " if len(boards.devices) > 1 else ""
-            return f"{several}{boards.board.label}, {boards.board.runtime}"
-        return f"none, all costs are modelled{'' if table is None else f' by a table of {table.board}'}"
-
     def _search(self) -> None:
         """All generations, or without them, until enough was tried or the time is over."""
         seconds = None if self._config.minutes is None else 60 * self._config.minutes
+        self._store.add_event("searching")
         self._clock = Clock(seconds, used=self._store.seconds_searched())
         try:
             if self._config.asynchronous:

@@ -10,12 +10,32 @@ from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.jobs import Backend
 from moo.preparation import Preparation
+from moo.proposers import expected_jobs
 from moo.run_folder import RunFolder
 from moo.workbench import pretrained_weights, untrained_weights
 
 
 class SearchFailedError(RuntimeError):
     """A run cannot go on: the board failed while it was profiled, or every evaluation of a generation failed."""
+
+
+def started(preparation: Preparation, dashboard_url: str | None) -> events.RunStarted:
+    """What is searched on what, as an event."""
+    config, space, classes = preparation.config, preparation.space, len(preparation.splits.class_names)
+    description = (
+        ("data set", f"{config.dataset} ({classes} classes)"),
+        ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
+        ("board", _board_text(preparation)),
+    )
+    return events.RunStarted(
+        str(preparation.folder.path),
+        preparation.resumed,
+        dashboard_url,
+        description,
+        None if config.minutes else expected_jobs(config),
+        0 if config.independent else preparation.pretraining.epochs,
+        config.minutes,
+    )
 
 
 def run_cost_table(preparation: Preparation, tell: events.Listener) -> CostTable:
@@ -68,6 +88,14 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
     write_atomically(folder.supernet, weights)
     folder.pretraining.unlink(missing_ok=True)
     return weights
+
+
+def _board_text(preparation: Preparation) -> str:
+    boards, table = preparation.boards, preparation.cost_table
+    if boards.board is not None:
+        several = f"{len(boards.devices)} boards: " if len(boards.devices) > 1 else ""
+        return f"{several}{boards.board.label}, {boards.board.runtime}"
+    return f"none, all costs are modelled{'' if table is None else f' by a table of {table.board}'}"
 
 
 def _profiled(preparation: Preparation, tell: events.Listener) -> CostTable:

@@ -29,37 +29,10 @@ from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.archive import Archive, Entry
 from moo.jobs import ArchitectureJob, Objectives, SearchJob, SearchResult, TupleJob
+from moo.schema import SCHEMA, SCHEMA_VERSION, TAKE_OVER
 from moo.trained import TrainedNetwork
 from search_space.architectures import Architecture, architecture_from_indices, architecture_of
 from search_space.spaces import FBNetSpace
-
-SCHEMA_VERSION = 2
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS tuples (
-    id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
-    alpha REAL, beta REAL, gamma REAL, delta REAL, proposed TEXT,
-    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    architecture_id TEXT, error REAL, latency_ms REAL, energy_mj REAL,
-    seconds REAL, traceback TEXT, records TEXT, theta BLOB, date TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS architectures (
-    id TEXT PRIMARY KEY, operators TEXT NOT NULL, error REAL NOT NULL, cross_entropy REAL NOT NULL,
-    latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, test_error REAL);
-CREATE TABLE IF NOT EXISTS evaluations (
-    tuple_id INTEGER NOT NULL REFERENCES tuples (id), position INTEGER NOT NULL,
-    architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (tuple_id, position));
-CREATE TABLE IF NOT EXISTS measurements (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, architecture_id TEXT NOT NULL REFERENCES architectures (id),
-    latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, board TEXT NOT NULL, date TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trained (
-    name TEXT PRIMARY KEY, baseline INTEGER NOT NULL, error REAL NOT NULL, top1 REAL NOT NULL, top3 REAL NOT NULL,
-    date TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
-"""
-_TAKE_OVER = (
-    "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, latency_ms = excluded.latency_ms, "
-    "energy_mj = excluded.energy_mj"
-)
 
 
 @dataclass(frozen=True)
@@ -96,7 +69,7 @@ class Store:
                     "use the version of this program that made it."
                 )
             with self._transaction():
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         except sqlite3.DatabaseError as error:
@@ -132,7 +105,7 @@ class Store:
                 # With supernets of their own, tuples differ in what they find: the earliest counts.
                 self._connection.execute(
                     "INSERT INTO architectures VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO "
-                    + ("NOTHING" if earlier else _TAKE_OVER),
+                    + ("NOTHING" if earlier else TAKE_OVER),
                     (
                         architecture.id,
                         json.dumps(architecture.operators),
@@ -241,15 +214,22 @@ class Store:
         """Time that searching took so far, pre-training left out; that of a search that was killed is not known."""
         return sum(float(str(content["seconds"])) for _, kind, content in self.events() if kind == "searched")
 
+    def known_at(self) -> list[tuple[float, Objectives]]:
+        """Each architecture's seconds from the beginning of the search to when it was known, with objectives."""
+        (start,) = self._connection.execute("SELECT max(date) FROM events WHERE kind = 'searching'").fetchone()
+        rows = self._connection.execute(
+            "SELECT min(t.date), a.error, a.latency_ms, a.energy_mj FROM architectures a "
+            "JOIN evaluations e ON e.architecture_id = a.id JOIN tuples t ON t.id = e.tuple_id "
+            "GROUP BY a.id ORDER BY min(t.date), a.id"
+        )
+        return [(_seconds_between(start, date), (error, latency, energy)) for date, error, latency, energy in rows]
+
     def minutes(self) -> dict[int, float]:
         """When each tuple ended, in minutes from the first event of the run; interruptions count."""
         dates = "SELECT min(date) FROM (SELECT date FROM events UNION SELECT date FROM tuples)"
         (first,) = self._connection.execute(dates).fetchone()
         rows = self._connection.execute("SELECT id, date FROM tuples ORDER BY id")
-        return {
-            number: (datetime.fromisoformat(date) - datetime.fromisoformat(first)).total_seconds() / 60
-            for number, date in rows
-        }
+        return {number: _seconds_between(first, date) / 60 for number, date in rows}
 
     def theta(self, tuple_id: int) -> ThetaResult:
         """The course of a tuple's inner search.
@@ -337,6 +317,10 @@ def _course(theta: ThetaResult | None) -> tuple[str | None, bytes | None]:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, theta_LO=theta.theta_LO, probs_TLO=theta.probs_TLO)
     return json.dumps([dataclasses.astuple(record) for record in theta.records]), buffer.getvalue()
+
+
+def _seconds_between(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def _now() -> str:
