@@ -4,7 +4,7 @@
 
 Methods (`--method` of pareto_search.py): `dnas`, `random`, `grid`, `architectures`; and `dnas-supernet`, which is
 `dnas` without the surrogate. All have the same supernet, splits, cost table, workers and store; a method's turn comes
-once for each seed, in changing order. Counted is what had ended when the time was over. Costs are those of a cost table:
+once for each seed, in changing order. Counted is what had ended when the time was over. Costs are those of a table:
 nothing is measured, so that no method waits for a board.
 
 Goal, on CIFAR-10 with `fbnet-micro`, five seeds and 120 s on two cores: `dnas` has at least 5 % more hypervolume than
