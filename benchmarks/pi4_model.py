@@ -1,6 +1,6 @@
 """How far the operator model of the built-in Raspberry Pi 4 is off for shapes that it never saw.
 
-    python benchmarks/pi4_model.py [--networks N] [--json]
+    python benchmarks/pi4_model.py [--networks N] [--quick] [--json]
 
 Each of the seven stages of the published table is predicted by a model fitted to the other six. The data come from the
 built-in table alone; it takes about a second, and the result does not depend on the machine. Claims: operators 12.4 %
@@ -64,8 +64,11 @@ def main() -> None:
     """Compute and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=5000, help="random networks")
+    parser.add_argument("--quick", action="store_true", help="200 networks")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    if options.quick:
+        options.networks = 200
     results = errors(options.networks)
     if options.json:
         print(json.dumps({"networks": options.networks, "mean_relative_error": results}))

@@ -247,10 +247,9 @@ def draw(found: list[Found], reference_M: Floats, config: RivalsConfig) -> plt.F
         curves = np.array([[item.hypervolume(reference_M, time) for time in times] for item in searches])
         left.plot(times, curves.mean(0), color=COLOURS[method], linewidth=2, label=method)
         left.fill_between(times, curves.min(0), curves.max(0), color=COLOURS[method], alpha=0.15, linewidth=0)
-        data = np.concatenate(
-            [np.column_stack([item.points_NM[:, [1, 0]], np.full(len(item.points_NM), item.seed)]) for item in searches]
-        )
-        surface = moocore.eaf(data, percentiles=[50])
+        points = np.concatenate([item.points_NM[:, [1, 0]] for item in searches])
+        seeds = np.concatenate([np.full(len(item.points_NM), item.seed) for item in searches])
+        surface = moocore.eaf(points, seeds, percentiles=[50])
         order = np.argsort(surface[:, 0])
         right.step(surface[order, 0], surface[order, 1], where="post", color=COLOURS[method], linewidth=2, label=method)
     best = max(item.hypervolume(reference_M) for item in found)

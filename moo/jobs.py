@@ -130,6 +130,11 @@ Job = SearchJob | DeliveryJob
 Outcome = SearchResult | DeliveryResult | JobFailure
 
 
+def named(job: SearchJob) -> str:
+    """What a job tries, for people to read."""
+    return f"{'tuple' if isinstance(job, TupleJob) else 'architecture'} {job.id}"
+
+
 class Backend(Protocol):
     """Where jobs run: in this process, or under Ray."""
 

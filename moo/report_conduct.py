@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from devices.measurement import Measurement
 from moo.archive import Archive
 from moo.config import SearchConfig
+from moo.jobs import ArchitectureJob, SearchJob, TupleJob, named
 from moo.markdown import distinct, many, span, table
 from moo.quantities import percent, short
-from moo.store import Store
+from moo.store import Store, StoredTuple
 from moo.trained import TrainedNetwork
 
 
@@ -72,13 +73,14 @@ def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
 def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping[str, Any]) -> str:
     """What the search, and training after it, took; and what failed."""
     tuples = store.tuples()
-    failed = {number: stored for number, stored in tuples.items() if stored.objectives is None}
+    failed = [stored for stored in tuples.values() if stored.objectives is None]
     happened = [(kind, content) for _, kind, content in store.events()]
     not_measured = [content for kind, content in happened if kind == "measuring failed"]
     whole = [float(str(content["seconds"])) for kind, content in happened if kind == "finished"]
     seconds = sum(stored.seconds for stored in tuples.values())
     rows = [
-        ("tuples of coefficients", f"{len(tuples)}, of which {len(failed)} failed"),
+        ("tuples searched on the supernet", _counted(tuples.values(), TupleJob)),
+        *_directly_evaluated(tuples.values()),
         ("architectures evaluated", f"{len(archive)}"),
         ("networks measured", f"{sum(archive.measurement(entry) is not None for entry in archive.entries)}"),
         (
@@ -94,9 +96,23 @@ def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping
     ):
         if networks:
             rows.append((name, _training_time(networks)))
-    lines = [f"- tuple {number} failed: `{_last_line(stored.traceback)}`" for number, stored in failed.items()]
+    lines = [f"- {named(stored.job)} failed: `{_last_line(stored.traceback)}`" for stored in failed]
     lines += [f"- `{item.get('architecture')}` was not measured: {item.get('reason')}" for item in not_measured]
     return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
+
+
+def _counted(tuples: Iterable[StoredTuple], kind: type[SearchJob]) -> str:
+    jobs = [stored for stored in tuples if isinstance(stored.job, kind)]
+    return f"{len(jobs)}, of which {sum(stored.objectives is None for stored in jobs)} failed"
+
+
+def _directly_evaluated(tuples: Collection[StoredTuple]) -> list[tuple[str, str]]:
+    """A row for architectures that came of no inner search on the supernet, if there are any."""
+    jobs = [stored.job for stored in tuples if isinstance(stored.job, ArchitectureJob)]
+    if not jobs:
+        return []
+    name = "architectures proposed by " + ("NSGA-II" if jobs[0].coefficients is None else "searches on the surrogate")
+    return [(name, _counted(tuples, ArchitectureJob))]
 
 
 def hypervolume(archive: Archive) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from moo import events
-from moo.jobs import SearchJob, TupleJob
+from moo.jobs import named
 
 FRONT_ROWS = 14
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -167,11 +167,6 @@ class LiveView:
     def _log(self, text: str) -> None:
         if not self._console.is_terminal:
             self._console.print(text, markup=False, highlight=False)
-
-
-def named(job: SearchJob) -> str:
-    """What a job tries, in words."""
-    return f"tuple {job.id}" if isinstance(job, TupleJob) else f"architecture {job.id}"
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:

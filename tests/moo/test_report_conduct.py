@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from dnas.losses import Coefficients
 from moo.archive import Archive
 from moo.config import SearchConfig
+from moo.jobs import ArchitectureJob
 from moo.report_conduct import conditions, effort, hypervolume, splits
 from moo.store import Store
 
@@ -64,4 +66,22 @@ def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
     store.add_result(result_of(0, (0, 0, 0)), space)
     text = effort(archive, store, SearchConfig(threads_per_worker=2), {"packages": {"torch": "2.4+cpu"}})
     assert "0 s in all workers: 0.000139 CPU-hours" in text
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "proposer"), [(None, "NSGA-II"), (Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate")]
+)
+def test_tuples_and_proposed_architectures_are_counted_apart(
+    tmp_path, archive, space, result_of, coefficients, proposer
+):
+    store = Store(tmp_path / "search.sqlite")
+    store.add_result(result_of(0, (0, 0, 0)), space)
+    store.add_failure(result_of(1, (0, 0, 0)).job, "RuntimeError: no memory")
+    store.add_failure(ArchitectureJob(2, 1, (0, 0, 1), coefficients), "RuntimeError: no memory")
+    text = effort(archive, store, SearchConfig(), {})
+    assert "| tuples searched on the supernet | 2, of which 1 failed |" in text
+    assert f"| architectures proposed by {proposer} | 1, of which 1 failed |" in text
+    assert "- tuple 1 failed: `RuntimeError: no memory`" in text
+    assert "- architecture 2 failed: `RuntimeError: no memory`" in text
     store.close()
