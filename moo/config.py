@@ -44,12 +44,12 @@ class SearchConfig:
     of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches."""
     population: int = 8
     """Coefficient tuples in a generation."""
-    generations: int = 4
-    """Generations of NSGA-II."""
+    generations: int = 8
+    """Generations; each after the first evaluates twice as many architectures as the population has tuples."""
     supernet_generations: int = 1
-    """Generations of `dnas` whose inner searches run on the supernet itself. Later ones run on a surrogate of accuracy,
-    fitted to all architectures evaluated so far: hundreds of tuples at once, of which only the most promising
-    architectures are evaluated."""
+    """Generations of `dnas` whose inner searches run on the supernet itself. Later ones run on a surrogate of accuracy
+    that is fitted to all architectures evaluated so far: NSGA-II evolves hundreds of tuples on it, and only their most
+    promising architectures are evaluated."""
     minutes: float | None = None
     """Time for the search itself, after profiling and pre-training: generations go on until it is over, and
     `--generations` does not count."""

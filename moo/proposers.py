@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ import torch
 
 from devices.cost_table import CostTable
 from dnas.losses import Coefficients
-from dnas.surrogate import fit_surrogate
+from dnas.surrogate import Surrogate, fit_surrogate
 from evaluation.work_folder import write_json
 from moo.archive import Archive
 from moo.config import SearchConfig
@@ -27,6 +28,7 @@ from moo.steering import Choice, Evaluated, ExpectedCost, SteeringSettings, stee
 from search_space.architectures import operator_indices
 from search_space.spaces import FBNetSpace
 
+Floats = npt.NDArray[np.float64]
 Proposal = Coefficients | Indices | Choice
 """A tuple for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
 
@@ -131,6 +133,11 @@ def evaluations_of_generation(config: SearchConfig) -> int:
     return config.population * (config.samples + 1)
 
 
+def steered_size(config: SearchConfig) -> int:
+    """Architectures evaluated before the surrogate is fitted anew: few, as each fit makes the next choice better."""
+    return 2 * config.population
+
+
 def generation_size(config: SearchConfig) -> int:
     """Proposals of a proposer in a generation; of architectures, as many as inner searches would evaluate."""
     return evaluations_of_generation(config) if config.method == "architectures" else config.population
@@ -144,7 +151,7 @@ def supernet_generations(config: SearchConfig) -> float:
 def expected_jobs(config: SearchConfig) -> int:
     """Jobs of a whole search, if none of its generations falls short."""
     proposed = int(min(config.generations, supernet_generations(config)))
-    return proposed * generation_size(config) + (config.generations - proposed) * evaluations_of_generation(config)
+    return proposed * generation_size(config) + (config.generations - proposed) * steered_size(config)
 
 
 def job_of(proposal: Proposal, *, number: int, generation: int) -> SearchJob:
@@ -183,15 +190,16 @@ def steered(
         before: only results of jobs with lower numbers are looked at, so that a resumed run proposes the same.
 
     Returns:
-        As many as the inner searches of a generation would evaluate, or fewer.
+        As many as `steered_size` says, or fewer.
     """
     entries = [entry for entry in archive.entries if entry.tuple_id < before]
     if len(entries) < 2:
         return []
     indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
     evaluated = Evaluated(indices_NL, np.array([entry.error for entry in entries]))
+    surrogate = fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators))
     return steer(
-        fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators)),
+        _InNats(surrogate, float(np.std(-np.log1p(-evaluated.error_N)))),
         [
             _expected_cost(table.latency_ms, table.fixed_latency_ms),
             _expected_cost(table.energy_mj, table.fixed_energy_mj),
@@ -200,12 +208,36 @@ def steered(
         bounds_of(config),
         reference_M=np.array(archive.reference_point),
         num_operators=len(space.operators),
-        count=evaluations_of_generation(config),
+        count=steered_size(config),
         settings=SteeringSettings(),
         rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
     )
 
 
-def _expected_cost(cost_LO: npt.NDArray[np.float64], fixed: float) -> ExpectedCost:
+@dataclass(frozen=True)
+class _InNats:
+    """A surrogate whose scores are as far apart as cross-entropies, so that coefficients mean what they mean there.
+
+    Negative logarithms of accuracies stand for cross-entropies.
+    """
+
+    surrogate: Surrogate
+    nats: float
+    """Of a score of one."""
+
+    def expected_score(self, probs_TLO: torch.Tensor) -> torch.Tensor:
+        """See `moo.steering.AccuracyModel`."""
+        return self.nats * self.surrogate.expected_score(probs_TLO)
+
+    def predict(self, indices_CL: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """See `moo.steering.AccuracyModel`."""
+        return self.surrogate.predict(indices_CL)
+
+    def sample_errors(self, indices_CL: npt.NDArray[np.intp], count: int, rng: np.random.Generator) -> Floats:
+        """See `moo.steering.AccuracyModel`."""
+        return self.surrogate.sample_errors(indices_CL, count, rng)
+
+
+def _expected_cost(cost_LO: Floats, fixed: float) -> ExpectedCost:
     costs = torch.tensor(cost_LO, dtype=torch.float32)
     return lambda probs_TLO: (probs_TLO * costs).sum((-1, -2)) + fixed

@@ -2,9 +2,22 @@ import numpy as np
 import pytest
 
 from dnas.losses import Coefficients
+from moo.archive import Archive
 from moo.config import SearchConfig
 from moo.jobs import ArchitectureJob, TupleJob
-from moo.proposers import generation_size, job_of, proposal_of, proposer_of
+from moo.proposers import (
+    expected_jobs,
+    generation_size,
+    job_of,
+    proposal_of,
+    proposer_of,
+    read_choices,
+    steered,
+    steered_size,
+    tell,
+    write_choices,
+)
+from search_space.architectures import operator_indices
 
 BOUNDS = {"alpha": (0.01, 1.0), "beta": (0.5, 2.0), "gamma": (0.1, 10.0), "delta": (0.2, 3.0)}
 
@@ -66,3 +79,55 @@ def test_jobs_and_proposals_belong_together():
     assert tuple_job == TupleJob(7, 1, coefficients)
     assert architecture_job == ArchitectureJob(8, 2, indices)
     assert (proposal_of(tuple_job), proposal_of(architecture_job)) == (coefficients, indices)
+
+
+@pytest.fixture
+def archive(space, table, entry_of):
+    """Eight architectures whose errors hang on the first layer most."""
+    archive = Archive((0.9, table.slowest_ms(), table.highest_mj()))
+    rng = np.random.default_rng(0)
+    for number, indices in enumerate(dict.fromkeys(map(tuple, rng.integers(3, size=(8, 3)).tolist()))):
+        costs = table.latency_of(indices), table.energy_of(indices)
+        archive.add(entry_of(indices, 0.3 + 0.1 * indices[0] + 0.02 * indices[2], *costs, tuple_id=number))
+    return archive
+
+
+def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(space, table, archive):
+    config = config_of("dnas")
+    choices = steered(config, space, archive, table, before=100)
+    known = {operator_indices(space, entry.architecture) for entry in archive.entries}
+    assert 0 < len(choices) <= steered_size(config) == 8
+    assert not known & {choice.indices for choice in choices}
+    for choice in choices:
+        assert 0.0099 < choice.coefficients.alpha < 1.001
+        job = job_of(choice, number=9, generation=1)
+        assert (job.indices, job.coefficients, proposal_of(job)) == (choice.indices, choice.coefficients, choice)
+    assert choices == steered(config, space, archive, table, before=100)
+
+
+def test_a_surrogate_looks_at_earlier_jobs_alone(space, table, archive, entry_of):
+    before = steered(config_of("dnas"), space, archive, table, before=3)
+    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, tuple_id=50))
+    assert steered(config_of("dnas"), space, archive, table, before=3) == before
+    assert steered(config_of("dnas"), space, archive, table, before=1) == []
+
+
+def test_choices_are_kept_as_they_are(tmp_path, space, table, archive):
+    choices = steered(config_of("dnas"), space, archive, table, before=100)
+    write_choices(tmp_path / "choices.json", choices)
+    assert read_choices(tmp_path / "choices.json") == choices
+
+
+@pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])
+def test_the_number_of_jobs_is_known_beforehand(method, jobs):
+    assert expected_jobs(config_of(method)) == jobs
+    assert expected_jobs(config_of("dnas", supernet_generations=2)) == 2 * 4 + 2 * 8
+    assert expected_jobs(config_of("dnas", independent=True)) == 16
+
+
+def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
+    proposer = proposer_of(config_of("dnas"), space)
+    (asked,) = proposer.ask(1)
+    tell(proposer, ArchitectureJob(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
+    tell(proposer, TupleJob(0, 0, asked), (0.2, 1.0, 1.0))
+    assert len(proposer.genes) == 1
