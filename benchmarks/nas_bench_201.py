@@ -58,6 +58,8 @@ FIRST = 40
 """Random architectures that the first surrogate is fitted to."""
 ROUND = 10
 """Architectures paid for between two fits."""
+FIRST_ITERATIONS, ITERATIONS = 40, 15
+"""Of fits from the prior, and from an earlier fit."""
 POPULATION = 20
 """Of NSGA-II, on architectures and, with exact gradients, on tuples."""
 ORACLE_SAMPLES = 4
@@ -130,7 +132,13 @@ def steered_tuples(task: Task, lookups: LookUps, rng: np.random.Generator) -> No
     start: Hyperparameters | None = None
     while lookups.left:
         evaluated = Evaluated(np.array(list(error_of)), np.array(list(error_of.values())))
-        surrogate = fit_surrogate(*vars(evaluated).values(), num_operators=SHAPE[0], start=start)
+        surrogate = fit_surrogate(
+            evaluated.indices_NL,
+            evaluated.error_N,
+            num_operators=SHAPE[0],
+            start=start,
+            iterations=FIRST_ITERATIONS if start is None else ITERATIONS,
+        )
         start = surrogate.hyperparameters
         counted_N = evaluated.error_N[evaluated.error_N < HIGHEST_ERROR]
         choices = steer(

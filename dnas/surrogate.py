@@ -252,8 +252,8 @@ def fit_surrogate(
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         tensors = [tensor.requires_grad_() for tensor in first.replaced_by(flat).tensors()]
-        loss = _negative_log_posterior(Hyperparameters(*tensors), prior, one_NLO, score_N)
-        return float(loss.detach()), _flat(torch.autograd.grad(loss, tensors))
+        value, like = _negative_log_posterior(Hyperparameters(*tensors), prior, one_NLO, score_N)
+        return value, _flat(torch.autograd.grad(like, tensors))
 
     # Within bounds no covariance is singular, however bold a step of the line search.
     bounds = [(-BOUND, BOUND)] * sum(tensor.numel() for tensor in prior.tensors())
@@ -269,14 +269,27 @@ PRIOR_DEVIATIONS = (0.4, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Of the normal priors, in the order of the fields of `Hyperparameters`."""
 
 
-def _negative_log_posterior(found: Hyperparameters, prior: Hyperparameters, one_NLO: Tensor, score_N: Tensor) -> Tensor:
+def _negative_log_posterior(
+    found: Hyperparameters, prior: Hyperparameters, one_NLO: Tensor, score_N: Tensor
+) -> tuple[float, Tensor]:
+    """Its value up to a constant, and a scalar that has the same gradient.
+
+    Source: Rasmussen and Williams (2006), Eq. 5.9: no derivative of a Cholesky factor is needed.
+    """
     covariance_NN = found.kernel(one_NLO, one_NLO) + found.noise_variance() * torch.eye(len(score_N)).double()
-    cholesky_NN = torch.linalg.cholesky(covariance_NN)
-    white_N = torch.linalg.solve_triangular(cholesky_NN, (score_N - found.mean)[:, None], upper=False)
-    loss: Tensor = 0.5 * white_N.square().sum() + cholesky_NN.diagonal().log().sum()
-    for value, centre, deviation in zip(found.tensors(), prior.tensors(), PRIOR_DEVIATIONS, strict=True):
-        loss = loss + 0.5 * ((value - centre) / deviation).square().sum()
-    return loss
+    residual_N = score_N - found.mean
+    deviations = [
+        ((value - centre) / deviation).square().sum()
+        for value, centre, deviation in zip(found.tensors(), prior.tensors(), PRIOR_DEVIATIONS, strict=True)
+    ]
+    penalty = 0.5 * torch.stack(deviations).sum()
+    with torch.no_grad():
+        cholesky_NN = torch.linalg.cholesky(covariance_NN)
+        inverse_NN = torch.cholesky_inverse(cholesky_NN)
+        weights_N = inverse_NN @ residual_N
+        value = 0.5 * residual_N @ weights_N + cholesky_NN.diagonal().log().sum() + penalty
+        slope_NN = 0.5 * (inverse_NN - torch.outer(weights_N, weights_N))
+    return float(value), (slope_NN * covariance_NN).sum() + weights_N @ residual_N + penalty
 
 
 def _flat(tensors: Sequence[Tensor]) -> Floats:

@@ -57,13 +57,13 @@ class SteeringSettings:
     """Standard deviation of the random initial theta."""
     entropy_weight: float = 0.05
     """Reward for the mean entropy of theta."""
-    samples: int = 12
+    samples: int = 4
     """Architectures drawn from each theta, besides its mode."""
-    shortlist: int = 300
+    shortlist: int = 150
     """Candidates that are judged jointly."""
-    draws: int = 32
+    draws: int = 24
     """Joint samples of their errors."""
-    directions: int = 512
+    directions: int = 256
     """Directions over which hypervolume is averaged."""
 
     def __post_init__(self) -> None:

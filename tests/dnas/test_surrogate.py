@@ -176,6 +176,22 @@ def test_a_fit_raises_the_posterior_of_its_hyperparameters_and_is_the_same_each_
     assert log_posterior(warm, indices, error) >= log_posterior(long, indices, error) - 1e-6
 
 
+def test_a_fit_ends_where_the_posterior_is_level():
+    """By finite differences of the second implementation, in a few of the numbers."""
+    indices, _ = random_data(15)
+    error = interacting_error(indices) + np.random.default_rng(0).normal(0, 0.02, 15)
+    found = fit_surrogate(indices, error, num_operators=OPERATORS, iterations=500).hyperparameters
+    flat = np.concatenate([tensor.flatten().numpy() for tensor in found.tensors()])
+    level = log_posterior(found, indices, error)
+    for place in (0, 6, OPERATORS**2, len(flat) - 4, len(flat) - 3, len(flat) - 2, len(flat) - 1):
+        for step in (-0.05, 0.05):
+            moved = flat.copy()
+            moved[place] += step
+            assert log_posterior(found.replaced_by(moved), indices, error) < level
+            moved[place] = flat[place] + 1e-4 * step
+            assert abs(log_posterior(found.replaced_by(moved), indices, error) - level) < 1e-6
+
+
 def log_posterior(parameters, indices, error):
     """The likelihood by SciPy, and the normal priors."""
     from scipy.stats import multivariate_normal
