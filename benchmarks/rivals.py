@@ -255,7 +255,7 @@ def draw(found: list[Found], reference_M: Floats, config: RivalsConfig) -> plt.F
     best = max(item.hypervolume(reference_M) for item in found)
     left.set_ylim(bottom=0.7 * best)
     right.set_title("median attainment surface", fontsize=10.5, loc="left")
-    left.legend(loc="lower right", fontsize=9)
+    left.legend(loc="upper left", fontsize=9)
     right.legend(loc="upper right", fontsize=9)
     return figure
 
