@@ -115,9 +115,10 @@ def search_theta(
     optimizer = torch.optim.Adam([theta_LO], lr=settings.lr, betas=(0.9, 0.99))
     batches = endless_batches(source, min(settings.batch_size, len(source)), rng)
     loss_of = LOSSES[settings.loss]
-    records, probs = [], []
+    figures, temperatures, probs = [], [], []
     for step in range(settings.steps):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
+        temperatures.append(temperature)
         x_BCHW, labels_B = next(batches)
         relaxed_LO = gumbel_softmax(theta_LO, gumbel_noise(*shape, rng).to(device), temperature)
         logits_BK = supernet.forward_mixture(x_BCHW, relaxed_LO)
@@ -129,10 +130,10 @@ def search_theta(
         optimizer.zero_grad()
         torch.autograd.backward(loss - settings.entropy_weight * mean_entropy)
         optimizer.step()
-        accuracy = float((logits_BK.argmax(-1) == labels_B).float().mean())
-        figures = (loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy, temperature)
-        records.append(StepRecord(*(float(torch.as_tensor(figure).detach()) for figure in figures)))
-        probs.append(torch.softmax(theta_LO.detach(), -1).cpu().numpy())
+        accuracy = (logits_BK.argmax(-1) == labels_B).float().mean()
+        figures.append(torch.stack((loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy)).detach())
+        probs.append(torch.softmax(theta_LO.detach(), -1))
     for weight in trainable:
         weight.requires_grad_(True)
-    return ThetaResult(theta_LO.detach().cpu().numpy(), tuple(records), np.stack(probs))
+    records = tuple(StepRecord(*values) for values in zip(*torch.stack(figures, 1).tolist(), temperatures, strict=True))
+    return ThetaResult(theta_LO.detach().cpu().numpy(), records, torch.stack(probs).cpu().numpy())

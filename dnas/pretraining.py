@@ -115,12 +115,16 @@ class Pretraining:
             lr=settings.lr,
             momentum=0.9,
             nesterov=True,
+            fused=True,
         )
+        # The fused step needs all of them at once, and paths give gradients to a part of the weights.
+        for parameter in supernet.parameters():
+            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def run_epoch(self) -> PretrainRecord:
         """One pass over the source, of whole batches only."""
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epochs_done]))
-        losses, correct, seen, lr = 0.0, 0, 0, 0.0
+        losses, correct, seen, lr = torch.zeros((), dtype=torch.double), torch.zeros((), dtype=torch.long), 0, 0.0
         for x_BCHW, labels_B in self.source.batches(self.settings.batch_size, rng):
             if seen and len(labels_B) < self.settings.batch_size:
                 continue
@@ -132,11 +136,11 @@ class Pretraining:
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
             self.optimizer.step()
             self.step += 1
-            losses += loss.item() * len(labels_B)
-            correct += int((logits_BK.argmax(-1) == labels_B).sum())
+            losses = losses.to(loss.device) + loss.detach().double() * len(labels_B)
+            correct = correct.to(loss.device) + (logits_BK.argmax(-1) == labels_B).sum()
             seen += len(labels_B)
         self.epochs_done += 1
-        return PretrainRecord(self.epochs_done, losses / seen, correct / seen, lr)
+        return PretrainRecord(self.epochs_done, float(losses) / seen, int(correct) / seen, lr)
 
     def state(self) -> dict[str, Any]:
         """A copy of all that `load_state` needs to go on after the last finished epoch."""
