@@ -159,6 +159,19 @@ def test_classification_equals_a_loop_over_single_images(space, batches, count):
     assert not any(module.training for module in network.modules())
 
 
+def test_classification_leaves_the_network_as_it_was(space, batches):
+    """It can go on being trained."""
+    network, images = network_of(space), batches(70)
+    recalibrate(network, images)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    classification(network, images)
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    network.train()(all_images(images)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 def test_a_network_that_always_says_one_class(batches):
     images = batches(100)
 
