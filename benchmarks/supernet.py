@@ -3,14 +3,15 @@
     python benchmarks/supernet.py [--dataset DATASET] [--seconds 120] [--out DIR] [--quick] [--json] [--threads N]
 
 The default: one shared superkernel a layer, weight steps train one sampled path, theta steps run the masked mixture.
-FBNet's: separate weights for each candidate, both kinds of steps run all paths. Both have the same batches,
-augmentation, optimiser, threads, channels-last layout, kept memory and quick depthwise gradients; on a GPU where there
-is one. Goals, on two cores: `fbnet-cifar`, batch 32, at least 12 times the weight steps and 4 times the theta steps;
-and on CIFAR-10, `fbnet-micro`, at least 2 times the accuracy of sub-networks after 120 s.
+FBNet's: separate weights for each candidate, both kinds of steps run all paths. All have the same batches,
+augmentation, optimiser, threads, channels-last layout and kept memory; on a GPU where there is one. FBNet's form runs
+with PyTorch's own depthwise gradients (`separate`), and once more with those of the default form (`quick`).
+Goals, on two cores, against `separate`: `fbnet-cifar`, batch 32, at least 12 times the weight steps and 4 times the
+theta steps; and on CIFAR-10, `fbnet-micro`, at least 2 times the accuracy of sub-networks after 120 s.
 
 Images a second (random images) are medians over rounds of turns, each turn in a process of its own; ratios are medians
-over the rounds. Accuracy: both are trained for equal time, by turns; at the end of each turn some random architectures
-are evaluated with inherited weights and BatchNorm statistics of their own (selection split). About 15 minutes.
+over the rounds. Accuracy: all are trained for equal time, by turns; at the end of each turn some random architectures
+are evaluated with inherited weights and BatchNorm statistics of their own (selection split). About 20 minutes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from evaluation.image_data import ImageData, LabelledImages, load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
 from evaluation.training import use_quick_depthwise
 from evaluation.work_folder import write_json
-from moo.plot_style import BLUE, INK, VERMILION, dress, new_figure
+from moo.plot_style import BLUE, GREEN, INK, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, space_named
@@ -57,11 +58,27 @@ LEAST_STEPS = 2
 RANDOM_IMAGES = 2000
 CHECKPOINTS = 6
 """Turns of the training of each supernet."""
-FORMS: dict[WeightSharing, tuple[str, Forward, str]] = {
-    "shared": ("shared superkernel", sampled_path, BLUE),
-    "separate": ("separate weights, all paths", mixed_paths, VERMILION),
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of supernet."""
+
+    label: str
+    weight_sharing: WeightSharing
+    forward: Forward
+    """What a weight step trains."""
+    quick_depthwise: bool
+    """Whether the depthwise convolutions of separate weights are `dnas.depthwise`; in shared ones they always are."""
+    colour: str
+
+
+FORMS = {
+    "shared": Form("shared superkernel", "shared", sampled_path, False, BLUE),
+    "separate": Form("separate weights, all paths", "separate", mixed_paths, False, VERMILION),
+    "quick": Form("the same, quick depthwise gradients", "separate", mixed_paths, True, GREEN),
 }
-"""Name, what a weight step trains, and colour."""
+REFERENCES = ("separate", "quick")
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ class SupernetBenchmarkConfig:
 class Task:
     """What a process needs to work on one form."""
 
-    form: WeightSharing
+    form: Form
     space: FBNetSpace
     splits: Splits
     batch: int
@@ -151,9 +168,9 @@ class Point:
 class Results:
     """Everything that was found, by form."""
 
-    weight_turns: dict[WeightSharing, list[Turn]]
-    theta_turns: dict[WeightSharing, list[Turn]]
-    points: dict[WeightSharing, list[Point]]
+    weight_turns: dict[str, list[Turn]]
+    theta_turns: dict[str, list[Turn]]
+    points: dict[str, list[Point]]
 
 
 Show = Callable[[str, float, float], None]
@@ -176,8 +193,8 @@ def main() -> None:
                 bars[what] = progress.add_task(what)
             progress.update(bars[what], completed=done, total=total)
 
-        accuracy_tasks = load_tasks(config, show) if config.seconds else {}
         space = space_named(config.space)
+        accuracy_tasks = load_tasks(config, show) if config.seconds else {}
         tasks = tasks_of(config, space, random_splits(space))
         weight_turns = turns_of(weight_steps, tasks, config, lambda *done: show("weight steps", *done))
         theta_turns = turns_of(theta_steps, tasks, config, lambda *done: show("theta steps", *done))
@@ -199,7 +216,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_tasks(config: SupernetBenchmarkConfig, show: Show) -> dict[WeightSharing, Task]:
+def load_tasks(config: SupernetBenchmarkConfig, show: Show) -> dict[str, Task]:
     """Tasks of the accuracy part.
 
     Raises:
@@ -211,9 +228,9 @@ def load_tasks(config: SupernetBenchmarkConfig, show: Show) -> dict[WeightSharin
     return tasks_of(config, space.with_classes(len(splits.class_names)), splits)
 
 
-def tasks_of(config: SupernetBenchmarkConfig, space: FBNetSpace, splits: Splits) -> dict[WeightSharing, Task]:
+def tasks_of(config: SupernetBenchmarkConfig, space: FBNetSpace, splits: Splits) -> dict[str, Task]:
     """One task for each form."""
-    return {form: Task(form, space, splits, config.batch, config.threads, config.seed) for form in FORMS}
+    return {name: Task(form, space, splits, config.batch, config.threads, config.seed) for name, form in FORMS.items()}
 
 
 def random_splits(space: FBNetSpace) -> Splits:
@@ -225,12 +242,13 @@ def random_splits(space: FBNetSpace) -> Splits:
 
 
 def new_supernet(task: Task) -> Supernet:
-    """A supernet of this form, and the settings of the process: both forms have the same."""
+    """A supernet of this form, and the settings of the process, which are the same for all."""
     torch.set_num_threads(task.threads)
     keep_freed_memory()
     torch.manual_seed(task.seed)
-    supernet = build_supernet(task.space, task.form)
-    use_quick_depthwise(supernet)
+    supernet = build_supernet(task.space, task.form.weight_sharing)
+    if task.form.quick_depthwise:
+        use_quick_depthwise(supernet)
     return supernet.to(device=device(), memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -257,7 +275,7 @@ def weight_steps(task: Task, seconds: float) -> Turn:
     def steps(number: int) -> None:
         source = SomeBatches(images, number * task.batch)
         settings = PretrainSettings(epochs=1, batch_size=task.batch)
-        Pretraining(supernet, source, settings, seed=task.seed, forward=FORMS[task.form][1]).run_epoch()
+        Pretraining(supernet, source, settings, seed=task.seed, forward=task.form.forward).run_epoch()
 
     return timed_turn(steps, task.batch, seconds)
 
@@ -309,12 +327,12 @@ def peak_memory_mb() -> float:
 
 def turns_of(
     steps: Callable[[Task, float], Turn],
-    tasks: dict[WeightSharing, Task],
+    tasks: dict[str, Task],
     config: SupernetBenchmarkConfig,
     show: Callable[[float, float], None],
-) -> dict[WeightSharing, list[Turn]]:
-    """Rounds of turns of both forms, each turn in a new process."""
-    turns: dict[WeightSharing, list[Turn]] = {form: [] for form in tasks}
+) -> dict[str, list[Turn]]:
+    """Rounds of turns of all forms, each turn in a new process."""
+    turns: dict[str, list[Turn]] = {form: [] for form in tasks}
     for _ in range(config.rounds):
         for form, task in tasks.items():
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
@@ -389,20 +407,20 @@ def train(task: Task, seconds: float, architectures: list[tuple[int, ...]], conn
     ends = [seconds * (number + 1) / CHECKPOINTS for number in range(CHECKPOINTS)]
     source = TimedBatches(images, ends, keep_pace, pause)
     settings = PretrainSettings(epochs=1, batch_size=task.batch)
-    pretraining = Pretraining(supernet, source, settings, seed=task.seed, forward=FORMS[task.form][1])
+    pretraining = Pretraining(supernet, source, settings, seed=task.seed, forward=task.form.forward)
     connection.recv()
     pretraining.run_epoch()
 
 
 def train_by_turns(
-    tasks: dict[WeightSharing, Task], config: SupernetBenchmarkConfig, show: Callable[[float, float], None]
-) -> dict[WeightSharing, list[Point]]:
-    """Train both forms for equal time, one at a time, each in a process of its own.
+    tasks: dict[str, Task], config: SupernetBenchmarkConfig, show: Callable[[float, float], None]
+) -> dict[str, list[Point]]:
+    """Train all forms for equal time, one at a time, each in a process of its own.
 
     Raises:
         RuntimeError: if a process ended early; what it printed says why.
     """
-    points: dict[WeightSharing, list[Point]] = {form: [] for form in tasks}
+    points: dict[str, list[Point]] = {form: [] for form in tasks}
     context = multiprocessing.get_context("spawn")
     connections, processes = {}, {}
     try:
@@ -432,24 +450,15 @@ def random_architectures(space: FBNetSpace, number: int, seed: int) -> list[tupl
     return [tuple(map(int, row_L)) for row_L in rng.integers(len(space.operators), size=(number, space.num_layers))]
 
 
-def images_ratio(turns: dict[WeightSharing, list[Turn]]) -> float:
-    """Median over the rounds: images a second of the shared form over those of the separate one."""
-    pairs = zip(turns["shared"], turns["separate"], strict=True)
+def images_ratio(turns: dict[str, list[Turn]], reference: str) -> float:
+    """Median over the rounds: images a second of the shared form over those of a reference."""
+    pairs = zip(turns["shared"], turns[reference], strict=True)
     return statistics.median(one.images_per_second / other.images_per_second for one, other in pairs)
 
 
-def table(results: Results) -> dict[str, object]:
-    """The figures, for programs."""
-    content: dict[str, object] = {}
-    for name, turns in (("weight steps", results.weight_turns), ("theta steps", results.theta_turns)):
-        content[name] = {form: asdict(median_turn(of_form)) for form, of_form in turns.items()}
-        content[f"times {name}"] = images_ratio(turns)
-    if results.points:
-        content["accuracy"] = {
-            form: [asdict(point) | {"mean": point.mean} for point in points] for form, points in results.points.items()
-        }
-        content["times accuracy"] = accuracy_ratio(results)
-    return content
+def accuracy_ratio(results: Results, reference: str) -> float:
+    """Mean accuracy of sub-networks at the end: the shared form over a reference."""
+    return results.points["shared"][-1].mean / max(results.points[reference][-1].mean, 1e-9)
 
 
 def median_turn(turns: list[Turn]) -> Turn:
@@ -458,9 +467,18 @@ def median_turn(turns: list[Turn]) -> Turn:
     return Turn(speed, max(turn.peak_memory_mb for turn in turns))
 
 
-def accuracy_ratio(results: Results) -> float:
-    """Mean accuracy of sub-networks at the end: the shared form over the separate one."""
-    return results.points["shared"][-1].mean / max(results.points["separate"][-1].mean, 1e-9)
+def table(results: Results) -> dict[str, object]:
+    """The figures, for programs."""
+    content: dict[str, object] = {}
+    for name, turns in (("weight steps", results.weight_turns), ("theta steps", results.theta_turns)):
+        content[name] = {form: asdict(median_turn(of_form)) for form, of_form in turns.items()}
+        content[f"times {name}"] = {reference: images_ratio(turns, reference) for reference in REFERENCES}
+    if results.points:
+        content["accuracy"] = {
+            form: [asdict(point) | {"mean": point.mean} for point in points] for form, points in results.points.items()
+        }
+        content["times accuracy"] = {reference: accuracy_ratio(results, reference) for reference in REFERENCES}
+    return content
 
 
 def print_rows(config: SupernetBenchmarkConfig, results: Results) -> None:
@@ -469,25 +487,28 @@ def print_rows(config: SupernetBenchmarkConfig, results: Results) -> None:
         f"{config.space}, batch {config.batch}, {device()}, {config.threads} thread(s), torch {torch.__version__}; "
         f"medians of {config.rounds} turns of {config.turn_seconds:g} s"
     )
-    print(f"{'':<28} {'shared':>12} {'separate':>12} {'times':>8}")
+    head = "".join(f"{form:>10}" for form in FORMS) + "".join(f"{'times ' + name:>16}" for name in REFERENCES)
+    print(f"{'':<28}{head}")
     for name, turns in (("weight steps", results.weight_turns), ("theta steps", results.theta_turns)):
-        shared, separate = median_turn(turns["shared"]), median_turn(turns["separate"])
-        print(
-            f"{name + ', images/s':<28} {shared.images_per_second:>12.1f} {separate.images_per_second:>12.1f} "
-            f"{images_ratio(turns):>8.2f}"
-        )
-        memory = shared.peak_memory_mb / separate.peak_memory_mb
-        print(
-            f"{name + ', peak MB':<28} {shared.peak_memory_mb:>12.0f} {separate.peak_memory_mb:>12.0f} {memory:>8.2f}"
-        )
+        medians = [median_turn(turns[form]) for form in FORMS]
+        ratios = [images_ratio(turns, reference) for reference in REFERENCES]
+        print_row(f"{name}, images/s", [f"{turn.images_per_second:.1f}" for turn in medians], ratios)
+        memory = [turn.peak_memory_mb for turn in medians]
+        print_row(f"{name}, peak MB", [f"{mb:.0f}" for mb in memory], [memory[0] / other for other in memory[1:]])
     if not results.points:
         return
     print(f"{config.accuracy_space} on {config.dataset}, mean of {config.architectures} architectures")
-    for shared, separate in zip(results.points["shared"], results.points["separate"], strict=True):
-        label = f"accuracy after {shared.seconds:.0f} s"
-        print(f"{label:<28} {shared.mean:>12.1%} {separate.mean:>12.1%} {shared.mean / separate.mean:>8.2f}")
+    for points in zip(*results.points.values(), strict=True):
+        means = [point.mean for point in points]
+        ratios = [means[0] / max(mean, 1e-9) for mean in means[1:]]
+        print_row(f"accuracy after {points[0].seconds:.0f} s", [f"{mean:.1%}" for mean in means], ratios)
     steps = [results.points[form][-1].steps for form in FORMS]
-    print(f"{'steps in that time':<28} {steps[0]:>12} {steps[1]:>12} {steps[0] / steps[1]:>8.2f}")
+    print_row("steps in that time", [str(number) for number in steps], [steps[0] / other for other in steps[1:]])
+
+
+def print_row(name: str, values: list[str], ratios: list[float]) -> None:
+    """Values of each form, and ratios to each reference."""
+    print(f"{name:<28}" + "".join(f"{value:>10}" for value in values) + "".join(f"{ratio:>16.2f}" for ratio in ratios))
 
 
 def picture(config: SupernetBenchmarkConfig, results: Results) -> Figure:
@@ -498,18 +519,18 @@ def picture(config: SupernetBenchmarkConfig, results: Results) -> Figure:
     figure = new_figure(10, 4.4, "The default supernet against separate weights with all paths mixed", subtitle)
     panels = figure.subplots(1, 2)
     for place, turns in enumerate((results.weight_turns, results.theta_turns)):
-        for number, (form, (_, _, colour)) in enumerate(FORMS.items()):
-            speed = median_turn(turns[form]).images_per_second
-            bar = panels[0].bar(place + 0.4 * number - 0.2, speed, 0.36, color=colour)
+        for number, (name, form) in enumerate(FORMS.items()):
+            speed = median_turn(turns[name]).images_per_second
+            bar = panels[0].bar(place + 0.27 * (number - 1), speed, 0.25, color=form.colour)
             panels[0].bar_label(bar, fmt="%.3g", fontsize=9, color=INK)
     panels[0].set_xticks((0, 1), ("weight steps", "theta steps"))
     dress(panels[0], "", "images a second")
-    for form, (name, _, colour) in FORMS.items():
-        points = results.points.get(form, [])
+    for name, form in FORMS.items():
+        points = results.points.get(name, [])
         seconds = [point.seconds for point in points]
-        panels[1].plot(seconds, [100 * point.mean for point in points], "o-", color=colour, label=name)
+        panels[1].plot(seconds, [100 * point.mean for point in points], "o-", color=form.colour, label=form.label)
         low, high = ([100 * pick(point.accuracies) for point in points] for pick in (min, max))
-        panels[1].fill_between(seconds, low, high, color=colour, alpha=0.15, linewidth=0)
+        panels[1].fill_between(seconds, low, high, color=form.colour, alpha=0.15, linewidth=0)
     panels[1].legend(frameon=False, fontsize=9)
     dress(panels[1], "training time (s)", "accuracy of sub-networks (%)")
     return figure
