@@ -11,12 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
+import numpy as np
+
 from evaluation.work_folder import lock_folder, write_atomically
 from moo import events
 from moo.archive import Archive, Entry, reference_point_of
 from moo.clock import Clock
 from moo.config import SearchConfig
 from moo.front_measuring import FrontMeasuring
+from moo.indicators import hypervolume
 from moo.jobs import (
     ArchitectureJob,
     Backend,
@@ -99,6 +102,7 @@ class _Search:
         devices = preparation.boards.devices
         self._measurer = Measurer(devices, names=self._config.boards) if devices else None
         self._delivered: dict[str, DeliveryResult] = {}
+        self._front: tuple[Entry, ...] = ()
 
     def find(self) -> Archive:
         self._store.add_event("resumed" if self._preparation.resumed else "started")
@@ -279,9 +283,10 @@ class _Search:
         if result.supernet is not None:
             write_atomically(self._folder.supernet_of(result.job.id), result.supernet)
         self._store.add_result(result, self._space)
-        new = sum(self._archive.add(entry) for entry in entries_of(result, self._space))
+        entries = entries_of(result, self._space)
+        new = sum(self._archive.add(entry) for entry in entries)
         self._tell(events.JobDone(result, new))
-        self._front_changed()
+        self._front_changed(entries)
         self._measuring.front_changed()
 
     def _keep_delivery(self, result: DeliveryResult) -> None:
@@ -327,14 +332,16 @@ class _Search:
         for entry, job in zip(entries, jobs, strict=True):
             self._run([job], supernet=self._folder.supernet_of(entry.tuple_id).read_bytes())
 
-    def _front_changed(self) -> None:
-        front = self._archive.inherited_front()
-        self._tell(
-            events.FrontChanged(
-                front,
-                tuple(self._archive.costs(entry) for entry in front),
-                self._archive.hypervolume(),
-                len(self._archive),
-                len(self._store.tuples()),
-            )
-        )
+    def _front_changed(self, added: Sequence[Entry] | None = None) -> None:
+        """Tell of the front; of `added` alone, where nothing else came or changed since it was last told of."""
+        archive = self._archive
+        front = archive.inherited_front() if added is None or self._config.independent else self._front
+        kept = Archive(archive.reference_point)
+        kept.table = archive.table
+        for entry in (*front, *(added or ())):
+            kept.add(archive[entry.architecture.id])
+        self._front = kept.inherited_front()
+        costs = tuple(archive.costs(entry) for entry in self._front)
+        points = [(entry.error, c.latency_ms, c.energy_mj) for entry, c in zip(self._front, costs, strict=True)]
+        volume = hypervolume(np.array(points).reshape(-1, 3), np.array(archive.reference_point))
+        self._tell(events.FrontChanged(self._front, costs, volume, len(archive), self._store.num_tuples()))

@@ -204,6 +204,11 @@ class Store:
             stored[number] = StoredTuple(job, objectives, chosen, took or 0.0, trace)
         return stored
 
+    def num_tuples(self) -> int:
+        """How many tuples have ended, failed ones too."""
+        (count,) = self._connection.execute("SELECT count(*) FROM tuples").fetchone()
+        return int(count)
+
     def tuples_as_they_ended(self) -> list[StoredTuple]:
         """All tuples that have ended, the first to end first."""
         stored = self.tuples()

@@ -1,0 +1,496 @@
+"""How well the outer loop keeps its workers busy: the real loop, with stand-ins of known duration for inner searches.
+
+    python benchmarks/scaling.py [--workers 1 4 16 64] [--ray 1 2] [--idle] [--steered] [--out DIR] [--quick] [--json]
+
+Everything is real (proposals by NSGA-II, archive, store, events) but for the jobs: a worker sleeps for a known time and
+gives made-up architectures. **Workers are simulated**: threads of this process that sleep, so that one machine stands
+for 64. `--ray` adds real Ray workers of this machine, which sleep as well. Durations are all equal, or uneven:
+gamma-distributed, with a standard deviation of half the mean. With generations, each has four jobs a worker.
+`--steered`: generations after the first propose architectures by a search on a surrogate, as pareto_search.py does by
+default. This process computes that search; the workers' jobs are then single evaluations, and shorter accordingly.
+
+Two figures, both the sum of the durations by workers x time. *While left*: from the start of the first job to when
+fewer jobs are left than workers, and so one of them has nothing to do; of durations, the part in that time. *Whole
+stage*: all of the search stage, as the store has it. Profiling, pre-training, the start of workers and the hand-over of
+the front belong to neither. The outer loop's own CPU time for each job is told, too: on a machine that others share it
+waits for its processor, and all figures fall.
+
+Goals, while jobs are left to 64 workers: 95 % with even durations and generations, 90 % with uneven ones and none.
+`--idle`: in a generation of 16 jobs, each of a few seconds, two Ray workers are idle for less than 5 % of the time. Any
+machine that is otherwise idle; one trial.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from devices.cost_model import analytic_cost_table
+from devices.cost_table import CostTable
+from dnas.inner_search import StepRecord, ThetaResult
+from dnas.pretraining import PretrainRecord, PretrainSettings
+from evaluation.image_data import ImageData, LabelledImages
+from evaluation.splits import split_data
+from evaluation.work_folder import write_json
+from moo import events
+from moo.boards import Boards
+from moo.config import SearchConfig
+from moo.jobs import (
+    ArchitectureJob,
+    Backend,
+    Bench,
+    DeliveryJob,
+    DeliveryResult,
+    EvaluatedArchitecture,
+    Indices,
+    Job,
+    Outcome,
+    SearchJob,
+    SearchResult,
+)
+from moo.plot_style import BLUE, VERMILION, dress, new_figure
+from moo.preparation import Preparation
+from moo.run_folder import RunFolder
+from moo.search import find_front
+from moo.store import Store
+from moo.workbench import Workbench
+from moo.workers import RayBackend
+from scripts.command_line import parse, run
+from search_space.spaces import space_named
+
+JOBS_IN_GENERATION = 4
+"""Of each worker."""
+IDLE_WORKERS, IDLE_JOBS, IDLE_GENERATIONS = 2, 16, 2
+SHAPE = 4.0
+"""Of the gamma distribution of uneven durations: the standard deviation is the mean by the root of this."""
+Durations = Literal["even", "uneven"]
+Place = Literal["simulated", "ray"]
+
+
+@dataclass(frozen=True)
+class ScalingConfig:
+    """Run the outer loop with stand-ins for inner searches, and tell how busy its workers were."""
+
+    workers: tuple[int, ...] = (1, 4, 16, 64)
+    """Numbers of simulated workers."""
+    ray: tuple[int, ...] = ()
+    """Numbers of Ray workers on this machine; each is a process that holds PyTorch."""
+    seconds: float = 2.0
+    """Mean duration of a job."""
+    jobs_per_worker: int = 8
+    """Jobs of each worker in all, a multiple of 4."""
+    steered: bool = False
+    """Search generations after the first on a surrogate, instead of on the supernet."""
+    idle: bool = False
+    """Also tell how long two Ray workers are idle in generations of 16 jobs."""
+    seed: int = 0
+    """Of durations and proposals."""
+    out: str | None = None
+    """Folder for a picture and the figures."""
+    quick: bool = False
+    """One and four simulated workers, eight jobs of half a second each; a check that all works."""
+    json: bool = False
+    """Print JSON."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "ray"):
+            if any(count < 1 for count in getattr(self, name)):
+                raise ValueError(f"`--{name} >= 1` must hold, but got {min(getattr(self, name))}.")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise ValueError(f"`--seconds > 0` must hold, but got {self.seconds:g}.")
+        if self.jobs_per_worker < 1 or self.jobs_per_worker % JOBS_IN_GENERATION:
+            raise ValueError(
+                f"`--jobs-per-worker` must be a multiple of {JOBS_IN_GENERATION}, as each generation has so many, but "
+                f"got {self.jobs_per_worker}."
+            )
+        if self.seed < 0:
+            raise ValueError(f"`--seed >= 0` must hold, but got {self.seed}.")
+        if self.out is not None and Path(self.out).expanduser().is_file():
+            raise ValueError(f"`--out` must be a folder, but {self.out!r} is a file.")
+
+
+@dataclass(frozen=True)
+class Worked:
+    """One job at its worker."""
+
+    job: int
+    start: float
+    """By the machine's monotonic clock, in seconds."""
+    seconds: float
+    """How long it was to take."""
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """How busy workers were, in [0, 1]."""
+
+    while_jobs_are_left: float
+    whole_stage: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One search."""
+
+    place: Place
+    workers: int
+    durations: Durations
+    asynchronous: bool
+    jobs: int
+    mean_seconds: float
+    stage_seconds: float
+    driver_cpu_ms: float
+    """CPU time of the outer loop itself for each job: what limits the number of workers, on a quiet machine or not."""
+    efficiency: Efficiency
+
+
+@dataclass(frozen=True)
+class IdleRow:
+    """One generation."""
+
+    durations: Durations
+    generation: int
+    seconds: float
+    idle: float
+    """Share of the workers' time, in [0, 1]."""
+
+
+def efficiency(worked: Sequence[Worked], *, workers: int, stage_seconds: float) -> Efficiency:
+    """Both figures; see the top of this file.
+
+    Args:
+        worked: all jobs, at least as many as workers.
+        workers: how many there were.
+        stage_seconds: duration of the search stage.
+    """
+    first = min(job.start for job in worked)
+    last = sorted(job.start + job.seconds for job in worked)[-workers]
+    inside = sum(max(0.0, min(job.start + job.seconds, last) - job.start) for job in worked)
+    total = sum(job.seconds for job in worked)
+    return Efficiency(inside / (workers * (last - first)), total / (workers * stage_seconds))
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Takes the place of a worker's jobs."""
+
+    bench: Bench
+    mean_seconds: float
+    durations: Durations
+    journal: Path
+    """Gets a line for each search job; lines of several processes do not mix, as each is one short write."""
+
+    def work(self, job: Job, costs: CostTable) -> Outcome:
+        """Sleep, and give a made-up outcome, the making of which counts as sleep."""
+        start = time.monotonic()
+        if isinstance(job, DeliveryJob):
+            return DeliveryResult(job, {}, 0.5)
+        mean = self.mean_seconds
+        if isinstance(job, ArchitectureJob):
+            mean /= 1 + self.bench.samples
+        rng = np.random.default_rng([self.bench.seed, job.id])
+        seconds = mean if self.durations == "even" else rng.gamma(SHAPE, mean / SHAPE)
+        result = self._result(job, costs, rng, seconds)
+        time.sleep(max(0.0, start + seconds - time.monotonic()))
+        with self.journal.open("a") as file:
+            file.write(json.dumps(dataclasses.asdict(Worked(job.id, start, seconds))) + "\n")
+        return result
+
+    def worked(self) -> list[Worked]:
+        """What was written down."""
+        return [Worked(**json.loads(line)) for line in self.journal.read_text().splitlines()]
+
+    def _result(self, job: SearchJob, costs: CostTable, rng: np.random.Generator, seconds: float) -> SearchResult:
+        """The architecture that was proposed; of a tuple, random ones and a course of theta of the usual length."""
+        if isinstance(job, ArchitectureJob):
+            return SearchResult(job, (_evaluated(job.indices, costs),), 0, None, seconds)
+        space, steps = self.bench.space, self.bench.theta.steps
+        layers, operators = space.num_layers, len(space.operators)
+        drawn = {
+            tuple(int(index) for index in rng.integers(operators, size=layers)) for _ in range(1 + self.bench.samples)
+        }
+        theta = ThetaResult(
+            rng.random((layers, operators), np.float32),
+            tuple(StepRecord(*rng.random(7).tolist()) for _ in range(steps)),
+            rng.random((steps, layers, operators), np.float32),
+        )
+        return SearchResult(job, tuple(_evaluated(indices, costs) for indices in sorted(drawn)), 0, theta, seconds)
+
+
+def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
+    """The slower, the more accurate, by and large."""
+    latency_ms, energy_mj = costs.latency_of(indices), costs.energy_of(indices)
+    luck = np.random.default_rng(indices).normal(0.0, 0.02)
+    error = float(np.clip(0.1 + 0.8 * math.exp(-3 * latency_ms / costs.slowest_ms()) + luck, 0.0, 1.0))
+    return EvaluatedArchitecture(indices, error, 3 * error, latency_ms, energy_mj)
+
+
+class SimulatedWorkers:
+    """Threads that sleep; implements `moo.jobs.Backend` in the order in which `RayBackend` does things."""
+
+    def __init__(self, stand_in: StandIn, workers: int) -> None:
+        self.dashboard_url: str | None = None
+        self._stand_in = stand_in
+        self._workers = workers
+        self._threads = ThreadPoolExecutor(workers)
+
+    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """Nothing is trained."""
+        yield from ()
+
+    def run(
+        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+    ) -> Iterator[Outcome]:
+        """See `moo.jobs.Backend.run`; all free workers get a job before any outcome is yielded."""
+        waiting = iter(jobs)
+        running: set[Future[Outcome]] = set()
+
+        def employ() -> None:
+            for job in itertools.islice(waiting, self._workers - len(running)):
+                on_start(job)
+                running.add(self._threads.submit(self._stand_in.work, job, costs))
+
+        employ()
+        while running:
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            running -= ended
+            employ()
+            yield from [future.result() for future in ended]
+
+    def close(self) -> None:
+        """Stop all threads."""
+        self._threads.shutdown()
+
+
+class SleepingWorkbench(Workbench):
+    """What a Ray worker has instead of supernet and images; leaves a file that tells that it is there."""
+
+    def __init__(self, bench: Bench, device: torch.device, *, stand_in: StandIn) -> None:
+        self._stand_in = stand_in
+        stand_in.journal.with_suffix(f".{os.getpid()}").touch()
+
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+        """See `StandIn.work`."""
+        return self._stand_in.work(job, costs)
+
+
+def started_ray(stand_in: StandIn, workers: int, costs: CostTable) -> RayBackend:
+    """Ray workers that are all there: they get trifling jobs until each has come up."""
+    workbench = partial(SleepingWorkbench, stand_in=stand_in)
+    backend = RayBackend(stand_in.bench, workers=workers, dashboard=False, workbench=workbench)
+    trifle = DeliveryJob((0,) * stand_in.bench.space.num_layers)
+    while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:
+        for _ in backend.run([trifle] * workers, costs, b"", lambda job: None):
+            pass
+        time.sleep(0.1)
+    return backend
+
+
+def prepared(config: SearchConfig, folder: Path) -> Preparation:
+    """Inputs of a search of `fbnet-micro` on noise, with a modelled cost table."""
+    space = space_named(config.space)
+    rng = np.random.default_rng(config.seed)
+    size = space.input_size
+    noise = LabelledImages(rng.integers(0, 256, (400, 3, size, size), dtype=np.uint8), rng.integers(10, size=400))
+    images = ImageData("noise", noise, None, tuple("0123456789"), grey=False)
+    splits = split_data(images, config.seed)
+    return Preparation(config, RunFolder(folder), False, space, splits, Boards(), analytic_cost_table(space))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search left behind."""
+
+    worked: tuple[Worked, ...]
+    stage_seconds: float
+    driver_cpu_seconds: float
+    generation_starts: tuple[float, ...]
+    """By the machine's monotonic clock, in seconds."""
+
+
+def searched(settings: SearchConfig, *, place: Place, workers: int, seconds: float, durations: Durations) -> Searched:
+    """Run a search with stand-ins."""
+    starts: list[float] = []
+    cpu_starts: list[float] = []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.GenerationStarted):
+            starts.append(time.monotonic())
+            cpu_starts.append(time.thread_time())
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        preparation = prepared(settings, folder / "run")
+        stand_in = StandIn(preparation.bench, seconds, durations, folder / "journal")
+        backend: Backend
+        if place == "ray":
+            backend = started_ray(stand_in, workers, analytic_cost_table(preparation.space))
+        else:
+            backend = SimulatedWorkers(stand_in, workers)
+        try:
+            find_front(preparation, backend, listen)
+            cpu_seconds = time.thread_time() - cpu_starts[0]
+        finally:
+            backend.close()
+        store = Store(preparation.folder.store)
+        stage_seconds = store.seconds_searched()
+        store.close()
+        return Searched(tuple(stand_in.worked()), stage_seconds, cpu_seconds, tuple(starts))
+
+
+def settings_of(*, population: int, generations: int, steered: bool, asynchronous: bool, seed: int) -> SearchConfig:
+    """Of a search without pre-training and board."""
+    return SearchConfig(
+        dataset="noise",
+        population=population,
+        generations=generations,
+        supernet_generations=1 if steered else generations,
+        asynchronous=asynchronous,
+        seed=seed,
+        pretrain_epochs=0,
+        measure=False,
+    )
+
+
+def measured_row(config: ScalingConfig, place: Place, workers: int, durations: Durations, *, asynchronous: bool) -> Row:
+    """One search of `jobs_per_worker` jobs a worker."""
+    settings = settings_of(
+        population=JOBS_IN_GENERATION * workers,
+        generations=config.jobs_per_worker // JOBS_IN_GENERATION,
+        steered=config.steered,
+        asynchronous=asynchronous,
+        seed=config.seed,
+    )
+    found = searched(settings, place=place, workers=workers, seconds=config.seconds, durations=durations)
+    return Row(
+        place,
+        workers,
+        durations,
+        asynchronous,
+        len(found.worked),
+        float(np.mean([job.seconds for job in found.worked])),
+        found.stage_seconds,
+        1e3 * found.driver_cpu_seconds / len(found.worked),
+        efficiency(found.worked, workers=workers, stage_seconds=found.stage_seconds),
+    )
+
+
+def idle_rows(config: ScalingConfig, durations: Durations) -> list[IdleRow]:
+    """How long two Ray workers are idle in each generation, from its start to the next one's, or to the stage's end."""
+    settings = settings_of(
+        population=IDLE_JOBS, generations=IDLE_GENERATIONS, steered=False, asynchronous=False, seed=config.seed
+    )
+    found = searched(settings, place="ray", workers=IDLE_WORKERS, seconds=config.seconds, durations=durations)
+    times = (*found.generation_starts, found.generation_starts[0] + found.stage_seconds)
+    rows = []
+    for number, (start, end) in enumerate(itertools.pairwise(times)):
+        busy = sum(job.seconds for job in found.worked if job.job // IDLE_JOBS == number)
+        rows.append(IdleRow(durations, number + 1, end - start, 1 - busy / (IDLE_WORKERS * (end - start))))
+    return rows
+
+
+def picture(rows: Sequence[Row], config: ScalingConfig) -> Figure:
+    """Efficiency by the number of simulated workers: while jobs are left, and of the whole stage."""
+    figure = new_figure(
+        9.0, 4.4, "How busy the outer loop keeps its workers",
+        f"simulated workers on one machine, {config.jobs_per_worker} jobs each of {config.seconds:g} s in the mean",
+    )  # fmt: skip
+    panels = figure.subplots(1, 2, sharey=True)
+    kept = [row for row in rows if row.place == "simulated"]
+    for axes, name, label in zip(
+        panels, ("while_jobs_are_left", "whole_stage"), ("while jobs are left", "whole search stage"), strict=True
+    ):
+        for asynchronous, durations in itertools.product((False, True), ("even", "uneven")):
+            chosen = [row for row in kept if (row.asynchronous, row.durations) == (asynchronous, durations)]
+            axes.plot(
+                [row.workers for row in chosen],
+                [100 * getattr(row.efficiency, name) for row in chosen],
+                color=VERMILION if asynchronous else BLUE,
+                linestyle="-" if durations == "even" else "--",
+                marker="o",
+                markersize=4,
+                label=f"{_mode(asynchronous)}, {durations}",
+            )
+        dress(axes, "workers", "efficiency (%)" if axes is panels[0] else "")
+        axes.set_title(label, fontsize=10, loc="left")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sorted({row.workers for row in kept}), [f"{n}" for n in sorted({row.workers for row in kept})])
+        axes.set_ylim(0, 104)
+    panels[0].legend(fontsize=8.5, frameon=False, loc="lower left")
+    return figure
+
+
+def _mode(asynchronous: bool) -> str:
+    return "asynchronous" if asynchronous else "generations"
+
+
+def row_text(row: Row) -> str:
+    """A line of the table."""
+    return (
+        f"{row.place:>13} {row.workers:>3}  {_mode(row.asynchronous):<12} {row.durations:<9} {row.jobs:>4} "
+        f"{row.efficiency.while_jobs_are_left:>10.1%} {row.efficiency.whole_stage:>6.1%} {row.driver_cpu_ms:>5.1f} ms"
+    )
+
+
+def idle_text(row: IdleRow) -> str:
+    """A line on a generation."""
+    return (
+        f"{IDLE_WORKERS} Ray workers, generation {row.generation} of {IDLE_JOBS} jobs, {row.durations}: "
+        f"idle {row.idle:.1%} of {row.seconds:.1f} s"
+    )
+
+
+def main() -> None:
+    """Print one row a search."""
+    config = parse(ScalingConfig)
+    if config.quick:
+        config = dataclasses.replace(config, workers=(1, 4), seconds=0.5, jobs_per_worker=8)
+    places: list[tuple[Place, int]] = [("simulated", count) for count in config.workers]
+    places += [("ray", count) for count in config.ray]
+    kinds: list[tuple[bool, Durations]] = [(False, "even"), (False, "uneven"), (True, "even"), (True, "uneven")]
+
+    def tell(line: str) -> None:
+        if not config.json:
+            print(line, flush=True)
+
+    tell("Efficiency: sum of durations / (workers x time); CPU time of the outer loop itself for each job.")
+    tell("Simulated workers are threads of this process that sleep.")
+    tell(f"{'workers':>17}  {'mode':<12} {'durations':<9} {'jobs':>4} {'while left':>10} {'stage':>6} {'CPU':>8}")
+    rows = []
+    for (place, workers), (asynchronous, durations) in itertools.product(places, kinds):
+        rows.append(measured_row(config, place, workers, durations, asynchronous=asynchronous))
+        tell(row_text(rows[-1]))
+    idle = [row for kind in ("even", "uneven") for row in idle_rows(config, kind)] if config.idle else []
+    for generation in idle:
+        tell(idle_text(generation))
+    figures = {
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "idle": [dataclasses.asdict(row) for row in idle],
+    }
+    if config.json:
+        print(json.dumps(figures, indent=1))
+    if config.out is not None:
+        folder = Path(config.out).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "scaling.json", figures)
+        if any(row.place == "simulated" for row in rows):
+            picture(rows, config).savefig(folder / "scaling.png")
+
+
+if __name__ == "__main__":
+    run(main)
