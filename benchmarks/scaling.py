@@ -46,7 +46,7 @@ from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import split_data
-from evaluation.work_folder import write_json
+from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.boards import Boards
 from moo.config import SearchConfig
@@ -68,7 +68,7 @@ from moo.preparation import Preparation
 from moo.run_folder import RunFolder
 from moo.search import find_front
 from moo.store import Store
-from moo.workbench import Workbench
+from moo.workbench import Workbench, untrained_weights
 from moo.workers import RayBackend
 from scripts.command_line import parse, run
 from search_space.spaces import space_named
@@ -336,6 +336,8 @@ def searched(settings: SearchConfig, *, place: Place, workers: int, seconds: flo
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         preparation = prepared(settings, folder / "run")
+        # Else a task under Ray would make it, and wait for ever for a core that no worker has.
+        write_atomically(preparation.folder.supernet, untrained_weights(preparation.bench))
         stand_in = StandIn(preparation.bench, seconds, durations, folder / "journal")
         backend: Backend
         if place == "ray":
