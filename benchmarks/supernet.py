@@ -531,7 +531,9 @@ def picture(config: SupernetBenchmarkConfig, results: Results) -> Figure:
         panels[1].plot(seconds, [100 * point.mean for point in points], "o-", color=form.colour, label=form.label)
         low, high = ([100 * pick(point.accuracies) for point in points] for pick in (min, max))
         panels[1].fill_between(seconds, low, high, color=form.colour, alpha=0.15, linewidth=0)
-    panels[1].legend(frameon=False, fontsize=9)
+    figure.legend(
+        *panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
     dress(panels[1], "training time (s)", "accuracy of sub-networks (%)")
     return figure
 
