@@ -295,9 +295,10 @@ def theta_steps(task: Task, seconds: float) -> Turn:
 
 
 def timed_turn(steps: Callable[[int], None], batch: int, seconds: float) -> Turn:
-    """Warm up, then time as many steps as fill the time."""
-    steps(WARM_UP_STEPS)
+    """Warm up for about half the time, as each new shape takes longer at first; then time as many steps as fill it."""
     trial = seconds_of(lambda: steps(WARM_UP_STEPS)) / WARM_UP_STEPS
+    number = max(1, round(seconds / 2 / trial))
+    trial = seconds_of(lambda: steps(number)) / number
     number = max(LEAST_STEPS, round(seconds / trial))
     return Turn(batch * number / seconds_of(lambda: steps(number)), peak_memory_mb())
 
