@@ -6,7 +6,7 @@ predictions come from the cost table as the networks measured so far have correc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +63,8 @@ class Archive:
         self._entries: dict[str, Entry] = {}
         self.table: CostTable | None = None
         """What predicts; without one, predictions are those that entries came with."""
+        self._predicted: dict[str, Costs] = {}
+        """By id, with the table."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,7 +78,7 @@ class Archive:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """All entries, in the order of tuples and of positions within them."""
-        return tuple(sorted(self._entries.values(), key=lambda entry: (entry.tuple_id, entry.position)))
+        return _in_order(self._entries.values())
 
     def add(self, entry: Entry) -> bool:
         """Add an entry; an architecture that is there already goes to the earlier tuple. Returns whether it was new."""
@@ -100,6 +102,7 @@ class Archive:
     def use_table(self, table: CostTable) -> None:
         """Predict the costs of all networks that are not measured with this table from now on."""
         self.table = table
+        self._predicted.clear()
 
     def set_test_error(self, architecture_id: str, test_error: float) -> None:
         """Keep the error on the test split."""
@@ -127,11 +130,14 @@ class Archive:
         """Measured costs of a network as the search has them, or predictions, which are `modelled`."""
         if entry.measurement is not None:
             return _measured(entry.measurement)
-        latency_ms, energy_mj = entry.predicted_latency_ms, entry.predicted_energy_mj
-        if self.table is not None:
+        if self.table is None:
+            return Costs(entry.predicted_latency_ms, entry.predicted_energy_mj, "modelled", "modelled")
+        identifier = entry.architecture.id
+        if identifier not in self._predicted:
             indices = [self.table.operators.index(name) for name in entry.architecture.operators]
             latency_ms, energy_mj = self.table.latency_of(indices), self.table.energy_of(indices)
-        return Costs(latency_ms, energy_mj, "modelled", "modelled")
+            self._predicted[identifier] = Costs(latency_ms, energy_mj, "modelled", "modelled")
+        return self._predicted[identifier]
 
     def objectives(self, entries: Iterable[Entry] | None = None) -> Floats:
         """Error with inherited weights, latency in ms and energy in mJ of entries (by default all), shape (N, 3)."""
@@ -143,10 +149,14 @@ class Archive:
         ]
         return np.array(rows, np.float64).reshape(-1, 3)
 
-    def inherited_front(self) -> tuple[Entry, ...]:
-        """The entries that are not dominated with inherited weights, best accuracy first: what a search finds."""
-        entries = self.entries
-        chosen = [entries[index] for index in non_dominated(self.objectives())]
+    def inherited_front(self, among: Collection[str] | None = None) -> tuple[Entry, ...]:
+        """The entries that are not dominated with inherited weights, best accuracy first: what a search finds.
+
+        Args:
+            among: ids of the entries that are looked at; by default all.
+        """
+        entries = self.entries if among is None else _in_order(self._entries[identifier] for identifier in among)
+        chosen = [entries[index] for index in non_dominated(self.objectives(entries))]
         return tuple(sorted(chosen, key=lambda entry: (entry.error, self.searched_costs(entry).latency_ms)))
 
     @property
@@ -176,6 +186,10 @@ class Archive:
         """Error of the trained file, latency in ms and energy in mJ, shape (N, 3)."""
         rows = [(self.error(e), costs.latency_ms, costs.energy_mj) for e in entries for costs in [self.costs(e)]]
         return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda entry: (entry.tuple_id, entry.position)))
 
 
 def _measured(measurement: Measurement) -> Costs:

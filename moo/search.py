@@ -335,12 +335,10 @@ class _Search:
     def _front_changed(self, added: Sequence[Entry] | None = None) -> None:
         """Tell of the front; of `added` alone, where nothing else came or changed since it was last told of."""
         archive = self._archive
-        front = archive.inherited_front() if added is None or self._config.independent else self._front
-        kept = Archive(archive.reference_point)
-        kept.table = archive.table
-        for entry in (*front, *(added or ())):
-            kept.add(archive[entry.architecture.id])
-        self._front = kept.inherited_front()
+        among = None
+        if added is not None and not self._config.independent:
+            among = {entry.architecture.id for entry in (*self._front, *added)}
+        self._front = archive.inherited_front(among)
         costs = tuple(archive.costs(entry) for entry in self._front)
         points = [(entry.error, c.latency_ms, c.energy_mj) for entry, c in zip(self._front, costs, strict=True)]
         volume = hypervolume(np.array(points).reshape(-1, 3), np.array(archive.reference_point))
