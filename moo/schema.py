@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS architectures (
 CREATE TABLE IF NOT EXISTS evaluations (
     tuple_id INTEGER NOT NULL REFERENCES tuples (id), position INTEGER NOT NULL,
     architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (tuple_id, position));
+CREATE INDEX IF NOT EXISTS evaluations_by_architecture ON evaluations (architecture_id, tuple_id);
+CREATE INDEX IF NOT EXISTS tuples_by_date ON tuples (date, id);
 CREATE TABLE IF NOT EXISTS measurements (
     id INTEGER PRIMARY KEY AUTOINCREMENT, architecture_id TEXT NOT NULL REFERENCES architectures (id),
     latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, board TEXT NOT NULL, date TEXT NOT NULL, content TEXT NOT NULL);
