@@ -56,7 +56,7 @@ from scripts.command_line import parse, run
 BOUNDS = CoefficientBounds(alpha=(0.003, 30.0), beta=(0.3, 2.0), gamma=(0.003, 30.0), delta=(0.3, 2.0))
 FIRST = 40
 """Random architectures that the first surrogate is fitted to."""
-ROUND = 5
+ROUND = 10
 """Architectures paid for between two fits."""
 FIRST_ITERATIONS, ITERATIONS = 40, 15
 """Of fits from the prior, and from an earlier fit."""
