@@ -26,24 +26,18 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
+from scaling_workers import Durations, SimulatedWorkers, StandIn, Worked, started_ray
 
 from devices.cost_model import analytic_cost_table
-from devices.cost_table import CostTable
-from dnas.inner_search import StepRecord, ThetaResult
-from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import split_data
 from evaluation.work_folder import write_atomically, write_json
@@ -51,34 +45,20 @@ from moo import events
 from moo.boards import Boards
 from moo.config import SearchConfig
 from moo.jobs import (
-    ArchitectureJob,
     Backend,
-    Bench,
-    DeliveryJob,
-    DeliveryResult,
-    EvaluatedArchitecture,
-    Indices,
-    Job,
-    Outcome,
-    SearchJob,
-    SearchResult,
 )
 from moo.plot_style import BLUE, VERMILION, dress, new_figure
 from moo.preparation import Preparation
 from moo.run_folder import RunFolder
 from moo.search import find_front
 from moo.store import Store
-from moo.workbench import Workbench, untrained_weights
-from moo.workers import RayBackend
+from moo.workbench import untrained_weights
 from scripts.command_line import parse, run
 from search_space.spaces import space_named
 
 JOBS_IN_GENERATION = 4
 """Of each worker."""
 IDLE_WORKERS, IDLE_JOBS, IDLE_GENERATIONS = 2, 16, 2
-SHAPE = 4.0
-"""Of the gamma distribution of uneven durations: the standard deviation is the mean by the root of this."""
-Durations = Literal["even", "uneven"]
 Place = Literal["simulated", "ray"]
 
 
@@ -122,17 +102,6 @@ class ScalingConfig:
             raise ValueError(f"`--seed >= 0` must hold, but got {self.seed}.")
         if self.out is not None and Path(self.out).expanduser().is_file():
             raise ValueError(f"`--out` must be a folder, but {self.out!r} is a file.")
-
-
-@dataclass(frozen=True)
-class Worked:
-    """One job at its worker."""
-
-    job: int
-    start: float
-    """By the machine's monotonic clock, in seconds."""
-    seconds: float
-    """How long it was to take."""
 
 
 @dataclass(frozen=True)
@@ -183,122 +152,6 @@ def efficiency(worked: Sequence[Worked], *, workers: int, stage_seconds: float) 
     inside = sum(max(0.0, min(job.start + job.seconds, last) - job.start) for job in worked)
     total = sum(job.seconds for job in worked)
     return Efficiency(inside / (workers * (last - first)), total / (workers * stage_seconds))
-
-
-@dataclass(frozen=True)
-class StandIn:
-    """Takes the place of a worker's jobs."""
-
-    bench: Bench
-    mean_seconds: float
-    durations: Durations
-    journal: Path
-    """Gets a line for each search job; lines of several processes do not mix, as each is one short write."""
-
-    def work(self, job: Job, costs: CostTable) -> Outcome:
-        """Sleep, and give a made-up outcome, the making of which counts as sleep."""
-        start = time.monotonic()
-        if isinstance(job, DeliveryJob):
-            return DeliveryResult(job, {}, 0.5)
-        mean = self.mean_seconds
-        if isinstance(job, ArchitectureJob):
-            mean /= 1 + self.bench.samples
-        rng = np.random.default_rng([self.bench.seed, job.id])
-        seconds = mean if self.durations == "even" else rng.gamma(SHAPE, mean / SHAPE)
-        result = self._result(job, costs, rng, seconds)
-        time.sleep(max(0.0, start + seconds - time.monotonic()))
-        with self.journal.open("a") as file:
-            file.write(json.dumps(dataclasses.asdict(Worked(job.id, start, seconds))) + "\n")
-        return result
-
-    def worked(self) -> list[Worked]:
-        """What was written down."""
-        return [Worked(**json.loads(line)) for line in self.journal.read_text().splitlines()]
-
-    def _result(self, job: SearchJob, costs: CostTable, rng: np.random.Generator, seconds: float) -> SearchResult:
-        """The architecture that was proposed; of a tuple, random ones and a course of theta of the usual length."""
-        if isinstance(job, ArchitectureJob):
-            return SearchResult(job, (_evaluated(job.indices, costs),), 0, None, seconds)
-        space, steps = self.bench.space, self.bench.theta.steps
-        layers, operators = space.num_layers, len(space.operators)
-        drawn = {
-            tuple(int(index) for index in rng.integers(operators, size=layers)) for _ in range(1 + self.bench.samples)
-        }
-        theta = ThetaResult(
-            rng.random((layers, operators), np.float32),
-            tuple(StepRecord(*rng.random(7).tolist()) for _ in range(steps)),
-            rng.random((steps, layers, operators), np.float32),
-        )
-        return SearchResult(job, tuple(_evaluated(indices, costs) for indices in sorted(drawn)), 0, theta, seconds)
-
-
-def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
-    """The slower, the more accurate, by and large."""
-    latency_ms, energy_mj = costs.latency_of(indices), costs.energy_of(indices)
-    luck = np.random.default_rng(indices).normal(0.0, 0.02)
-    error = float(np.clip(0.1 + 0.8 * math.exp(-3 * latency_ms / costs.slowest_ms()) + luck, 0.0, 1.0))
-    return EvaluatedArchitecture(indices, error, 3 * error, latency_ms, energy_mj)
-
-
-class SimulatedWorkers:
-    """Threads that sleep; implements `moo.jobs.Backend` in the order in which `RayBackend` does things."""
-
-    def __init__(self, stand_in: StandIn, workers: int) -> None:
-        self.dashboard_url: str | None = None
-        self._stand_in = stand_in
-        self._workers = workers
-        self._threads = ThreadPoolExecutor(workers)
-
-    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """Nothing is trained."""
-        yield from ()
-
-    def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
-    ) -> Iterator[Outcome]:
-        """See `moo.jobs.Backend.run`; all free workers get a job before any outcome is yielded."""
-        waiting = iter(jobs)
-        running: set[Future[Outcome]] = set()
-
-        def employ() -> None:
-            for job in itertools.islice(waiting, self._workers - len(running)):
-                on_start(job)
-                running.add(self._threads.submit(self._stand_in.work, job, costs))
-
-        employ()
-        while running:
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            running -= ended
-            employ()
-            yield from [future.result() for future in ended]
-
-    def close(self) -> None:
-        """Stop all threads."""
-        self._threads.shutdown()
-
-
-class SleepingWorkbench(Workbench):
-    """What a Ray worker has instead of supernet and images; leaves a file that tells that it is there."""
-
-    def __init__(self, bench: Bench, device: torch.device, *, stand_in: StandIn) -> None:
-        self._stand_in = stand_in
-        stand_in.journal.with_suffix(f".{os.getpid()}").touch()
-
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
-        """See `StandIn.work`."""
-        return self._stand_in.work(job, costs)
-
-
-def started_ray(stand_in: StandIn, workers: int, costs: CostTable) -> RayBackend:
-    """Ray workers that are all there: they get trifling jobs until each has come up."""
-    workbench = partial(SleepingWorkbench, stand_in=stand_in)
-    backend = RayBackend(stand_in.bench, workers=workers, dashboard=False, workbench=workbench)
-    trifle = DeliveryJob((0,) * stand_in.bench.space.num_layers)
-    while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:
-        for _ in backend.run([trifle] * workers, costs, b"", lambda job: None):
-            pass
-        time.sleep(0.1)
-    return backend
 
 
 def prepared(config: SearchConfig, folder: Path) -> Preparation:

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.progress import Progress
-from torch import Tensor
+from timed_batches import TimedBatches
 
 from dnas.batches import Batch, BatchSource, endless_batches
 from dnas.costs import OperatorCosts
@@ -340,47 +340,6 @@ def turns_of(
                 turns[form].append(executor.submit(steps, task, config.turn_seconds).result())
             show(sum(map(len, turns.values())), config.rounds * len(tasks))
     return turns
-
-
-class TimedBatches:
-    """Batches until training time is up, with pauses that do not count; implements `dnas.batches.BatchSource`.
-
-    Args:
-        source: pass after pass is made over it.
-        ends: times, in seconds, at which to pause.
-        on_batch: called with the share of the time that is over, before each batch: the learning rate is to follow it.
-        on_pause: called with the time that is over, at each of `ends`.
-    """
-
-    def __init__(
-        self,
-        source: BatchSource,
-        ends: list[float],
-        on_batch: Callable[[float], None],
-        on_pause: Callable[[float], None],
-    ) -> None:
-        self.source = source
-        self.ends = ends
-        self.on_batch = on_batch
-        self.on_pause = on_pause
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `BatchSource.batches`."""
-        pauses = list(self.ends)
-        start = time.monotonic()
-        for batch in endless_batches(self.source, batch_size, rng):
-            over = time.monotonic() - start
-            if over >= pauses[0]:
-                pauses.pop(0)
-                self.on_pause(over)
-                start = time.monotonic() - over
-            if not pauses:
-                return
-            self.on_batch(min(over / self.ends[-1], 1.0))
-            yield batch
 
 
 def train(task: Task, seconds: float, architectures: list[tuple[int, ...]], connection: Connection) -> None:

@@ -20,7 +20,7 @@ import json
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -31,10 +31,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.progress import Progress
-from torch import Tensor
+from timed_batches import TimedBatches
 
 from devices.profiling import random_networks
-from dnas.batches import BatchSource, endless_batches
 from dnas.memory import keep_freed_memory
 from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
 from dnas.supernet import Supernet, WeightSharing, build_supernet
@@ -359,39 +358,11 @@ def pretrained(
             pretraining.total_steps = max(pretraining.step + 1, round(pretraining.step / share))
 
     images = ImageBatches(splits.weights, splits, augmentation=augmentation)
-    source = TimedBatches(images, config.supernet_seconds, keep_pace)
+    source = TimedBatches(images, [config.supernet_seconds], keep_pace, lambda over: None)
     pretraining = Pretraining(supernet, source, PretrainSettings(epochs=1), seed=config.seed, forward=forward)
     start = time.monotonic()
     pretraining.run_epoch()
     return supernet, pretraining.step, round(time.monotonic() - start, 1)
-
-
-class TimedBatches:
-    """Batches until time is up; implements `dnas.batches.BatchSource`.
-
-    Args:
-        source: pass after pass is made over it.
-        seconds: for how long.
-        on_batch: called with the share of the time that is over, before each batch: the learning rate is to follow it.
-    """
-
-    def __init__(self, source: BatchSource, seconds: float, on_batch: Callable[[float], None]) -> None:
-        self.source = source
-        self.seconds = seconds
-        self.on_batch = on_batch
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `BatchSource.batches`."""
-        start = time.monotonic()
-        for batch in endless_batches(self.source, batch_size, rng):
-            share = (time.monotonic() - start) / self.seconds
-            if share >= 1:
-                return
-            self.on_batch(share)
-            yield batch
 
 
 def row_of(name: str, found: Inherited, trained: Sequence[float]) -> Row:

@@ -1,10 +1,9 @@
 import contextlib
-import importlib
 import json
 import sys
 from itertools import product
-from pathlib import Path
 
+import nas_bench_201 as bench
 import numpy as np
 import pytest
 import torch
@@ -13,19 +12,9 @@ from moo.indicators import hypervolume
 from search_space.nas_bench_201 import EDGES, NAS_BENCH_201_OPERATORS
 from search_space.nas_bench_201 import parse_cell as parse_cell_of_space
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 ALL = np.array(list(product(range(5), repeat=6)))
 GOODNESS = np.array([0.0, 4.0, 6.0, 8.0, 3.0])
 COSTS = np.array([0.1, 0.2, 2.0, 6.0, 1.0])
-
-
-@pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield importlib.import_module("nas_bench_201")
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 def percent_of(indices):
@@ -64,7 +53,7 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def table(bench, files):
+def table(files):
     return bench.read_table((files / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
 
 
@@ -72,13 +61,13 @@ def test_the_strings_of_these_tests_are_those_of_the_space():
     assert parse_cell_of_space(cell(ALL[1234])) == tuple(NAS_BENCH_201_OPERATORS[index] for index in ALL[1234])
 
 
-def test_a_table_joins_files_whatever_the_order_of_their_rows(bench, table):
+def test_a_table_joins_files_whatever_the_order_of_their_rows(table):
     assert np.array_equal(bench.all_architectures(), ALL)
     np.testing.assert_allclose(table.error_N, 1 - percent_of(ALL) / 100)
     np.testing.assert_allclose(table.cost_NC[:, 0], COSTS[ALL].sum(1) + 0.01 * (ALL[:, 0] * ALL[:, 1]))
 
 
-def test_the_expectation_is_that_of_enumeration(bench, table):
+def test_the_expectation_is_that_of_enumeration(table):
     probs = torch.softmax(torch.from_numpy(np.random.default_rng(0).normal(size=(3, 6, 5))).float(), -1)
     weights = torch.stack([probs[:, layer, ALL[:, layer]] for layer in range(6)]).prod(0).double()
     expectation = bench.TabularExpectation(table.cost_NC[:, 0])
@@ -102,7 +91,7 @@ def test_hypervolume_counts_from_the_best_of_the_architectures_that_are_better_t
     assert table.hypervolume_of(range(len(ALL))) > table.hypervolume_of(places)
 
 
-def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(bench, table):
+def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(table):
     lookups = bench.LookUps(table, 2)
     for indices in ((0, 0, 0, 0, 0, 1), (1, 2, 3, 4, 0, 1), (0, 0, 0, 0, 0, 1)):
         expected = 1 - percent_of(np.array([indices]))[0] / 100
@@ -115,7 +104,7 @@ def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(
 
 
 @pytest.mark.parametrize("name", ["steered_tuples", "nsga2_on_architectures", "random_search"])
-def test_methods_use_their_budget_up_and_know_no_other_accuracy(bench, table, name):
+def test_methods_use_their_budget_up_and_know_no_other_accuracy(table, name):
     """The same seed makes the same choices, however the accuracies differ that were never looked up."""
     runs = []
     for shift in (0.0, 0.05):
@@ -147,7 +136,7 @@ def run(bench, monkeypatch, capsys, files, *options, cost="pi_ms"):
     return capsys.readouterr()
 
 
-def test_two_costs_exact_gradients_and_a_picture(bench, monkeypatch, capsys, files, tmp_path):
+def test_two_costs_exact_gradients_and_a_picture(monkeypatch, capsys, files, tmp_path):
     out = run(
         bench, monkeypatch, capsys, files, "--cost2", files / "cost.csv", "--cost2-column", "pi_mj", "--evaluations",
         60, "--seeds", 2, "--out", tmp_path / "new", "--json", None, "--oracle-gradient", None,
@@ -163,7 +152,7 @@ def test_two_costs_exact_gradients_and_a_picture(bench, monkeypatch, capsys, fil
     assert (tmp_path / "new" / "nas_bench_201.png").stat().st_size > 10_000
 
 
-def test_quick_prints_a_table(bench, monkeypatch, capsys, files):
+def test_quick_prints_a_table(monkeypatch, capsys, files):
     lines = run(bench, monkeypatch, capsys, files, "--quick", None).out.splitlines()
     assert lines[0].endswith("of 1 seed(s)")
     assert [line.split()[0] for line in lines[2:]] == ["steered", "NSGA-II", "random"]
@@ -180,12 +169,12 @@ def test_quick_prints_a_table(bench, monkeypatch, capsys, files):
         (("--cost2", "cost.csv"), "`--cost2` and `--cost2-column` must be given together"),
     ],
 )
-def test_wrong_options_are_told(bench, monkeypatch, capsys, files, options, rule):
+def test_wrong_options_are_told(monkeypatch, capsys, files, options, rule):
     with pytest.raises(ValueError, match=rule):
         run(bench, monkeypatch, capsys, files, *options)
 
 
-def test_a_missing_file_is_one_line_and_exit_code_2(bench, monkeypatch, capsys, files):
+def test_a_missing_file_is_one_line_and_exit_code_2(monkeypatch, capsys, files):
     with pytest.raises(SystemExit) as stop:
         bench.run(lambda: run(bench, monkeypatch, capsys, files, "--cost", "missing.csv"))
     assert stop.value.code == 2
@@ -206,7 +195,7 @@ def test_a_missing_file_is_one_line_and_exit_code_2(bench, monkeypatch, capsys, 
         ),
     ],
 )
-def test_cost_files_that_are_not_whole_are_told(bench, files, tmp_path, change, rule):
+def test_cost_files_that_are_not_whole_are_told(files, tmp_path, change, rule):
     rows = (files / "cost.csv").read_text().splitlines()
     (tmp_path / "cost.csv").write_text("\n".join(change(rows)) + "\n")
     with pytest.raises(ValueError, match=rule):
@@ -221,7 +210,7 @@ def test_cost_files_that_are_not_whole_are_told(bench, files, tmp_path, change, 
         (lambda row: f"{row.split(',')[0]},{cell(ALL[0])},50", "`arch_str` must have each architecture once"),
     ],
 )
-def test_accuracy_files_that_make_no_sense_are_told(bench, files, tmp_path, change, rule):
+def test_accuracy_files_that_make_no_sense_are_told(files, tmp_path, change, rule):
     rows = (files / "accuracy.csv").read_text().splitlines()
     place = next(place for place, row in enumerate(rows) if place and cell(ALL[0]) not in row)
     rows[place] = change(rows[place])

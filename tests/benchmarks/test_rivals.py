@@ -1,13 +1,6 @@
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-rivals = importlib.import_module("rivals")
-sys.path.pop(0)
+import rivals
 
 REFERENCE = np.array([1.0, 2.0, 4.0])
 

@@ -1,31 +1,19 @@
-import importlib
 import statistics
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import scaling as bench
 
 from moo.jobs import ArchitectureJob
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-
-@pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield importlib.import_module("scaling")
-    finally:
-        sys.path.remove(str(FOLDER))
-
-
-def test_efficiency_of_workers_that_are_never_idle_is_one(bench):
+def test_efficiency_of_workers_that_are_never_idle_is_one():
     worked = [bench.Worked(number, 3.0 + 2.0 * (number // 4), 2.0) for number in range(12)]
     assert bench.efficiency(worked, workers=4, stage_seconds=6.0) == bench.Efficiency(1.0, 1.0)
 
 
-def test_efficiency_counts_gaps_and_ends_for_one_figure_when_a_worker_finds_no_job(bench):
+def test_efficiency_counts_gaps_and_ends_for_one_figure_when_a_worker_finds_no_job():
     """Two workers: 0-2 and 3-5 on one, 0-8 on the other; from 5 on fewer jobs are left than workers."""
     worked = [bench.Worked(0, 0.0, 2.0), bench.Worked(1, 3.0, 2.0), bench.Worked(2, 0.0, 8.0)]
     found = bench.efficiency(worked, workers=2, stage_seconds=10.0)
@@ -34,7 +22,7 @@ def test_efficiency_counts_gaps_and_ends_for_one_figure_when_a_worker_finds_no_j
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_all_jobs_of_a_search_are_done_once_and_take_the_time_that_they_are_to(bench, asynchronous):
+def test_all_jobs_of_a_search_are_done_once_and_take_the_time_that_they_are_to(asynchronous):
     config = bench.ScalingConfig(seconds=0.02, jobs_per_worker=8)
     row = bench.measured_row(config, "simulated", 2, "even", asynchronous=asynchronous)
     assert row.jobs == 16
@@ -43,7 +31,7 @@ def test_all_jobs_of_a_search_are_done_once_and_take_the_time_that_they_are_to(b
     assert 0 < row.efficiency.while_jobs_are_left < 1
 
 
-def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(bench, tmp_path):
+def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(tmp_path):
     settings = bench.settings_of(population=4, generations=2, steered=True, asynchronous=False, seed=0)
     preparation = bench.prepared(settings, tmp_path / "run")
     stand_in = bench.StandIn(preparation.bench, 0.05, "even", tmp_path / "journal")
@@ -54,7 +42,7 @@ def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(bench, tmp_pa
     assert (worked.job, worked.seconds) == (7, pytest.approx(0.05 / (1 + preparation.config.samples)))
 
 
-def test_uneven_durations_differ_and_have_the_stated_mean(bench):
+def test_uneven_durations_differ_and_have_the_stated_mean():
     settings = bench.settings_of(population=32, generations=2, steered=False, asynchronous=True, seed=0)
     found = bench.searched(settings, place="simulated", workers=8, seconds=0.002, durations="uneven")
     seconds = [job.seconds for job in found.worked]
@@ -63,7 +51,7 @@ def test_uneven_durations_differ_and_have_the_stated_mean(bench):
     assert statistics.stdev(seconds) == pytest.approx(0.001, rel=0.3)
 
 
-def test_the_picture_shows_all_rows_of_simulated_workers(bench):
+def test_the_picture_shows_all_rows_of_simulated_workers():
     config = bench.ScalingConfig()
     row = bench.Row("simulated", 1, "even", False, 8, 2.0, 16.5, 5.0, bench.Efficiency(0.99, 0.97))
     figure = bench.picture([row, replace(row, workers=4), replace(row, place="ray", workers=16)], config)
@@ -86,7 +74,7 @@ def test_the_picture_shows_all_rows_of_simulated_workers(bench):
         (["--out", __file__], "`--out` must be a folder, but"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(bench, monkeypatch, capsys, options, message):
+def test_wrong_options_are_told_in_one_line(monkeypatch, capsys, options, message):
     monkeypatch.setattr(sys, "argv", ["scaling.py", *options])
     with pytest.raises(SystemExit) as stop:
         bench.run(bench.main)

@@ -1,4 +1,3 @@
-import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -6,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import supernet
 import torch
 
 from search_space.spaces import FBNetSpace, Stage
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
-supernet = importlib.import_module("supernet")
-sys.path.pop(0)
 
 SPACE = FBNetSpace("tiny", 8, 10, stem_channels=4, stem_stride=1, stages=(Stage(6, 2, 2),), last_channels=8)
 CONFIG = supernet.SupernetBenchmarkConfig(batch=8, threads=1, rounds=2, architectures=3)
