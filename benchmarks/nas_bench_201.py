@@ -248,7 +248,10 @@ def main() -> None:
     if config.json:
         print(json.dumps({"settings": asdict(config), "whole_table": whole, "rows": rows}, indent=1))
         return
-    print(f"hypervolume of the whole table: {whole:.5f}; mean and standard deviation of {len(seeds)} seed(s)")
+    print(
+        "errors and costs as in the tables given; "
+        f"hypervolume of the whole table: {whole:.5f}; mean and standard deviation of {len(seeds)} seed(s)"
+    )
     print(f"{'method':<26} {'evaluations':>11} {'hypervolume':>12} {'sd':>8}")
     for row in rows:
         print(f"{row['method']:<26} {row['evaluations']:>11} {row['mean']:>12.5f} {row['sd']:>8.5f}")

@@ -138,6 +138,7 @@ def main() -> None:
         interval = f"{row['hypervolume']:.4f} ± {row['interval']:.4f}"
         ratio = "" if row["of_dnas"] is None else f"{row['of_dnas']:.3f}"
         print(f"{row['method']:<15} {interval:<29} {ratio:>8} {row['igd_plus']:>8.4f} {row['architectures']:>14.0f}")
+    print(f"errors with inherited weights, costs as the table of {config.device} predicts them")
     print(f"Pictures: {out / 'rivals.png'}")
 
 
