@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from devices.calibration import table_error
-from devices.device import open_device
+from devices.factory import open_device
 from devices.measurement import MeasureSettings
 from devices.profiling import measured_network, profile
 from scripts.command_line import parse, run

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dnas.build import build_supernet
 from dnas.depthwise import depthwise_conv
 from dnas.pretraining import sampled_path
-from dnas.supernet import build_supernet
 from search_space.spaces import space_named
 
 

@@ -37,12 +37,13 @@ from rich.progress import Progress
 from timed_batches import TimedBatches
 
 from dnas.batches import Batch, BatchSource, endless_batches
+from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.memory import keep_freed_memory
 from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
-from dnas.supernet import Supernet, WeightSharing, build_supernet
+from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.image_data import ImageData, LabelledImages, load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data

@@ -34,9 +34,10 @@ from rich.progress import Progress
 from timed_batches import TimedBatches
 
 from devices.profiling import random_networks
+from dnas.build import WeightSharing, build_supernet
 from dnas.memory import keep_freed_memory
 from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
-from dnas.supernet import Supernet, WeightSharing, build_supernet
+from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.image_data import load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from devices.channels import Channel
-from devices.device import BoardRefusedError, MeasurementError
+from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
 from devices.metering import EnergyMeter, MeteredEnergy
 from devices.power import PowerModel

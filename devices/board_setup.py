@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from devices.device import BoardRefusedError
+from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
 from devices.ssh import SshDevice
 from devices.ssh_address import BoardAddress, SshOptions

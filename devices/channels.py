@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 
 
 class Channel(ABC):

@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 
 from devices.cost_table import CostTable
-from devices.operator_costs import block_graph
 from devices.power import HOST_POWER_MODEL
+from search_space.block_graph import block_graph
 from search_space.counts import node_macs, node_params
 from search_space.graphs import Conv, Graph, GraphBuilder, Node
 from search_space.spaces import FBNetSpace, add_head, add_stem

@@ -1,24 +1,10 @@
-"""The one interface to a board. Start with `open_device`."""
+"""The one interface to a board; `devices.factory.open_device` opens one."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from devices.measurement import Board, Measurement, MeasureSettings
-
-DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
-
-
-class MeasurementError(RuntimeError):
-    """The board could not measure: the agent crashed or hung, or the model is not one that it can run."""
-
-
-class BoardUnreachableError(MeasurementError):
-    """No board answers: refused, switched off, rebooting, or out of the network. It says nothing about the model."""
-
-
-class BoardRefusedError(BoardUnreachableError):
-    """The board answers, but a key is not known, it is not set up, or its disk is full. A person has to act."""
+from devices.measurement import Board, Measurement
 
 
 class Device(Protocol):
@@ -47,31 +33,3 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Free the board; no call may follow."""
-
-
-def open_device(name: str, settings: MeasureSettings, *, meter: str = "none") -> Device:
-    """A board by name; nothing is started before its first use.
-
-    Args:
-        name: one of `DEVICE_NAMES`.
-        settings: how it measures.
-        meter: what reads its energy, as in `ina219`, `auto` or `none` (docs/meters.md); energy is modelled without.
-
-    Raises:
-        ValueError: if there is no such board or meter.
-    """
-    # Here, because every board's module needs `MeasurementError` from this one.
-    from devices.host import HostDevice
-    from devices.sampled_meter import open_meter
-    from devices.ssh import SshDevice
-    from devices.ssh_address import BoardAddress, SshOptions
-
-    if name == "host":
-        host = HostDevice(settings)
-        host.attach_meter(open_meter(meter))
-        return host
-    if name.startswith("ssh://"):
-        board = SshDevice(BoardAddress.parse(name), settings, SshOptions.from_environment())
-        board.attach_meter(open_meter(meter, agent_clock=board.clock_seconds, start_on_board=board.start_meter))
-        return board
-    raise ValueError(f"`--device` must be one of {', '.join(DEVICE_NAMES)}, but got {name!r}: use `--device host`.")

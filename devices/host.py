@@ -16,7 +16,7 @@ from typing import IO
 
 from devices.agent_device import AgentDevice
 from devices.channels import Channel, quoted
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
 from devices.power import HOST_POWER_MODEL, PowerModel
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.meters.spec import MeterSpec
 
 ROOT = Path(__file__).parents[1]

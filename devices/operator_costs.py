@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from devices.cost_table import CostTable
-from devices.device import Device, MeasurementError
+from devices.device import Device
+from devices.errors import MeasurementError
 from devices.measurement import Measurement, Source
 from devices.onnx_graphs import random_weights, to_onnx
 from search_space.graphs import GlobalAveragePool, Graph, GraphBuilder
@@ -84,13 +85,6 @@ def operator_wise_table(
         method="operator-wise: each block between a fixed convolution and pooling, whose own cost is subtracted; "
         f"5th percentile of single runs, the lowest of {passes} passes",
     )
-
-
-def block_graph(layer: Layer, operator: Operator) -> Graph:
-    """One candidate block as a graph; without nodes where it is the identity."""
-    builder = GraphBuilder(layer.input_shape)
-    add_block(builder, Graph.INPUT, layer, operator, prefix="")
-    return builder.build()
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from devices.cost_table import CostTable, check_fits
 from devices.measurement import Precision, Source
-from devices.operator_costs import block_graph
 from devices.operator_model import OperatorLatency, OperatorModel, fit_operator_model
 from devices.power import PowerModel
+from search_space.block_graph import block_graph
 from search_space.operators import OPERATOR_NAMES, OPERATORS
 from search_space.spaces import FBNetSpace, Layer, space_named
 

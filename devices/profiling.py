@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from devices.calibration import calibrated, table_error
 from devices.cost_table import CostTable
-from devices.device import Device, MeasurementError
+from devices.device import Device
+from devices.errors import MeasurementError
 from devices.few_shot import FewShotPredictor, choose_networks
 from devices.journal import JournaledDevice, profile_path
 from devices.measurement import Measurement, MeasureSettings

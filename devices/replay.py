@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.measurement import Board, Measurement
 from devices.power import HOST_POWER_MODEL
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 from devices.metering import MeteredEnergy
 from devices.power import PowerModel

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.mean_power import MeanPower, difference_w, mean_power
 from devices.meter_process import MeterProcess
 from devices.metering import MeteredEnergy

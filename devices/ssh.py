@@ -13,7 +13,7 @@ import asyncssh
 
 from devices.agent_device import AgentDevice
 from devices.channels import Channel, quoted
-from devices.device import BoardRefusedError, BoardUnreachableError, MeasurementError
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings
 from devices.meter_process import ROOT, server_arguments, server_files
 from devices.meters.spec import MeterSpec

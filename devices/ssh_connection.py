@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import asyncssh
 from asyncssh.public_key import get_default_public_key_algs
 
-from devices.device import BoardRefusedError, BoardUnreachableError, MeasurementError
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.ssh_address import BoardAddress, SshOptions
 
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""The interface of supernets, and the one place that chooses between the two forms.
+"""The interface of supernets; `dnas.build` builds either form.
 
 A supernet holds weights for every architecture of a space. It can run one sampled path (weight steps), the relaxed
 mixture of all candidates (theta steps), and hand out the weights of one stand-alone network.
@@ -8,13 +8,10 @@ Shape suffixes: B batch, C channels, H height, W width, K classes, L layers, O o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
 from torch import Tensor, nn
 
 from search_space.spaces import FBNetSpace
-
-WeightSharing = Literal["shared", "separate"]
 
 
 class Supernet(nn.Module, ABC):
@@ -38,19 +35,3 @@ class Supernet(nn.Module, ABC):
 
         Load it with `strict=False`, then recalibrate the statistics.
         """
-
-
-def build_supernet(space: FBNetSpace, weight_sharing: WeightSharing) -> Supernet:
-    """A supernet with fresh weights from torch's global generator.
-
-    Raises:
-        ValueError: if `weight_sharing` is not one of the two forms.
-    """
-    from dnas.separate import SeparateSupernet
-    from dnas.superkernel import SuperkernelSupernet
-
-    if weight_sharing == "shared":
-        return SuperkernelSupernet(space)
-    if weight_sharing == "separate":
-        return SeparateSupernet(space)
-    raise ValueError(f"`weight_sharing` must be `shared` or `separate`, but got {weight_sharing!r}.")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devices.cost_table import CostTable
-from devices.device import Device, MeasurementError, open_device
+from devices.device import Device
+from devices.errors import MeasurementError
+from devices.factory import open_device
 from devices.measurement import Board, MeasureSettings
 from devices.pi4 import pi4_cost_table
 from devices.table_readers import read_any_cost_table, split_table_paths

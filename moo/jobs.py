@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from devices.cost_table import CostTable
+from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord, PretrainSettings
-from dnas.supernet import WeightSharing
 from evaluation.splits import Augmentation, Splits
 from search_space.spaces import FBNetSpace
 

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from devices.device import BoardUnreachableError, Device, MeasurementError
+from devices.device import Device
+from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Measurement
 
 ATTEMPTS = 3

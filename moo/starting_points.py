@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devices.cost_model import analytic_cost_table
 from devices.cost_table import CostTable, read_cost_table
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.profiling import remembered_profile
 from evaluation.work_folder import write_atomically, write_json
 from moo import events

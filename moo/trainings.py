@@ -12,7 +12,7 @@ from pathlib import Path
 import safetensors.numpy
 import safetensors.torch
 
-from dnas.supernet import build_supernet
+from dnas.build import build_supernet
 from evaluation.accuracy import inherited_network
 from evaluation.splits import ImageBatches
 from evaluation.train_config import TrainConfig

@@ -16,12 +16,13 @@ import safetensors.torch
 import torch
 
 from devices.cost_table import CostTable
+from dnas.build import build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
 from dnas.relaxation import mode_and_samples
-from dnas.supernet import Supernet, build_supernet
+from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import ImageBatches
 from moo.jobs import (

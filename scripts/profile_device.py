@@ -25,7 +25,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from devices.device import MeasurementError
+    from devices.errors import MeasurementError
     from devices.profiling import few_shot_profile, profile
     from moo.boards import open_for_profile, table_named
     from search_space.spaces import space_named

@@ -37,7 +37,7 @@ def main() -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from devices.board_setup import LAST_STEP, STEPS, set_up_board
-    from devices.device import MeasurementError
+    from devices.errors import MeasurementError
     from devices.ssh_address import BoardAddress, SshOptions
 
     address = BoardAddress.parse(config.device)

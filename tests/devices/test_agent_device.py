@@ -5,7 +5,7 @@ import pytest
 
 from devices.agent_device import METERED_RUNS, AgentDevice
 from devices.channels import Channel
-from devices.device import BoardRefusedError, MeasurementError
+from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import MeasureSettings
 from devices.metering import MeteredEnergy
 from devices.onnx_graphs import random_weights, to_onnx

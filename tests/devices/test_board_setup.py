@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from devices.board_setup import LAST_STEP, STEPS, BoardFacts, set_up_board
-from devices.device import BoardRefusedError, BoardUnreachableError
+from devices.errors import BoardRefusedError, BoardUnreachableError
 from devices.measurement import MeasureSettings
 from devices.ssh import SshDevice
 

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from devices.channels import Channel
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 
 
 class ScriptedChannel(Channel):

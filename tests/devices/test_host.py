@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.host import HostDevice
 from devices.measurement import MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx

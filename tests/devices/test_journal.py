@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.journal import JournaledDevice, profile_path
 from devices.measurement import MeasureSettings
 from devices.replay import ReplayDevice

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.meter_process import ROOT, MeterProcess, server_arguments, server_files
 from devices.meters.spec import MeterSpec
 

@@ -5,12 +5,12 @@ import onnx
 import pytest
 
 from devices.cost_table import check_fits
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.onnx_graphs import random_weights, to_onnx
-from devices.operator_costs import LEAST_LATENCY_MS, block_graph, operator_wise_table
+from devices.operator_costs import LEAST_LATENCY_MS, operator_wise_table
 from devices.replay import ReplayDevice
-from search_space.operators import OPERATORS, operator_named
-from search_space.spaces import Layer, space_named
+from search_space.operators import OPERATORS
+from search_space.spaces import space_named
 
 SPACE = space_named("fbnet-micro")
 
@@ -86,10 +86,3 @@ def test_a_failing_board_fails_the_profile():
 
     with pytest.raises(MeasurementError, match="unplugged"):
         operator_wise_table(ReplayDevice(fail), SPACE)
-
-
-def test_block_graphs_are_blocks_alone():
-    layer = Layer(16, 16, 1, 8)
-    assert block_graph(layer, operator_named("skip")).nodes == ()
-    names = [node.name for node in block_graph(layer, operator_named("k3_e1_g2")).nodes]
-    assert names == ["expand", "shuffle", "depthwise", "project", "add"]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from devices.operator_costs import block_graph
 from devices.operator_model import COUNTS, OperatorLatency, OperatorModel, fit_operator_model, graph_counts
+from search_space.block_graph import block_graph
 from search_space.counts import count
 from search_space.graphs import Graph, GraphBuilder
 from search_space.operators import OPERATORS

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from devices.calibration import table_error
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.journal import profile_path
 from devices.measurement import Conditions, MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx

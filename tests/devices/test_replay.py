@@ -1,6 +1,6 @@
 import pytest
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.replay import ReplayDevice, model_key, recorded
 
 

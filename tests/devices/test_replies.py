@@ -1,6 +1,6 @@
 import pytest
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, MeasureSettings
 from devices.metering import MeteredEnergy
 from devices.power import PowerModel

@@ -6,7 +6,7 @@ import tty
 import numpy as np
 import pytest
 
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.meters.spec import MeterSpec
 from devices.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
 

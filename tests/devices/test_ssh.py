@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from devices.device import BoardRefusedError, BoardUnreachableError, MeasurementError, open_device
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
+from devices.factory import open_device
 from devices.measurement import MeasureSettings
 from devices.onnx_graphs import random_weights, to_onnx
 from devices.ssh import AGENT_PATH, SILENCE_SECONDS, SshDevice

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from devices.cost_model import analytic_cost_table
+from dnas.build import build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients, additive_loss
 from dnas.pretraining import Pretraining, PretrainSettings
 from dnas.relaxation import TemperatureSchedule
-from dnas.supernet import build_supernet
 from search_space.spaces import Stage
 
 SETTINGS = ThetaSettings(steps=20, batch_size=16, lr=0.3, entropy_weight=0.0)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from dnas.build import build_supernet
 from dnas.pretraining import Pretraining, PretrainSettings, mixed_paths, sampled_path
-from dnas.supernet import build_supernet
 
 SETTINGS = PretrainSettings(epochs=3, batch_size=16, label_smoothing=0.1)
 

@@ -1,6 +1,6 @@
 import torch
 
-from dnas.supernet import build_supernet
+from dnas.build import build_supernet
 
 
 def test_a_layers_output_is_the_weighted_sum_of_its_candidates(space, randomised):

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dnas.build import build_supernet
 from dnas.superkernel import shuffle_order, unshuffle_order
-from dnas.supernet import build_supernet
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(6, 2), (8, 2), (12, 3), (4, 1)])

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dnas.build import build_supernet
 from dnas.relaxation import one_hot
-from dnas.supernet import build_supernet
 from search_space.networks import Network
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import Stage

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dnas.supernet import build_supernet
+from dnas.build import build_supernet
 from evaluation.accuracy import EVALUATION_BATCH, RECALIBRATION_IMAGES, classification, inherited_network, recalibrate
 from evaluation.splits import ImageBatches, split_data
 from search_space.networks import Network

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from devices.cost_table import TableError, check_fits, read_cost_table
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
 from moo import board_profiles

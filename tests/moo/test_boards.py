@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from devices.cost_model import analytic_cost_table
-from devices.device import BoardUnreachableError
+from devices.errors import BoardUnreachableError
 from devices.measurement import Board, MeasureSettings
 from devices.pi4 import pi4_cost_table
 from devices.replay import ReplayDevice

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from devices.device import BoardUnreachableError
+from devices.errors import BoardUnreachableError
 from devices.onnx_graphs import random_weights, to_onnx
 from devices.replay import ReplayDevice, model_key
 from moo import events

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from devices.device import BoardUnreachableError, MeasurementError
+from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Conditions
 from devices.replay import ReplayDevice
 from moo.measuring import ATTEMPTS, BoardState, Measured, Measurer, Request, measure

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from devices.cost_model import analytic_cost_table
-from devices.device import MeasurementError
+from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
 from moo import boards
 from moo.config import SearchConfig

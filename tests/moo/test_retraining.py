@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from devices.device import BoardUnreachableError
+from devices.errors import BoardUnreachableError
 from evaluation.accuracy import classification
 from evaluation.splits import ImageBatches
 from evaluation.train_folder import read_result

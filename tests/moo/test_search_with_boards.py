@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from devices.cost_table import read_cost_table
-from devices.device import BoardUnreachableError
+from devices.errors import BoardUnreachableError
 from devices.replay import ReplayDevice
 from moo import events
 from moo.archive import Archive

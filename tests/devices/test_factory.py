@@ -1,6 +1,6 @@
 import pytest
 
-from devices.device import open_device
+from devices.factory import open_device
 from devices.host import HostDevice
 from devices.measurement import MeasureSettings
 from devices.ssh import SshDevice

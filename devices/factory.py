@@ -1,0 +1,34 @@
+"""A board by its name."""
+
+from __future__ import annotations
+
+from devices.device import Device
+from devices.host import HostDevice
+from devices.measurement import MeasureSettings
+from devices.sampled_meter import open_meter
+from devices.ssh import SshDevice
+from devices.ssh_address import BoardAddress, SshOptions
+
+DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
+
+
+def open_device(name: str, settings: MeasureSettings, *, meter: str = "none") -> Device:
+    """A board by name; nothing is started before its first use.
+
+    Args:
+        name: one of `DEVICE_NAMES`.
+        settings: how it measures.
+        meter: what reads its energy, as in `ina219`, `auto` or `none` (docs/meters.md); energy is modelled without.
+
+    Raises:
+        ValueError: if there is no such board or meter.
+    """
+    if name == "host":
+        host = HostDevice(settings)
+        host.attach_meter(open_meter(meter))
+        return host
+    if name.startswith("ssh://"):
+        board = SshDevice(BoardAddress.parse(name), settings, SshOptions.from_environment())
+        board.attach_meter(open_meter(meter, agent_clock=board.clock_seconds, start_on_board=board.start_meter))
+        return board
+    raise ValueError(f"`--device` must be one of {', '.join(DEVICE_NAMES)}, but got {name!r}: use `--device host`.")
