@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from devices.calibration import table_error
 from devices.factory import open_device
 from devices.measurement import MeasureSettings
-from devices.profiling import measured_network, profile
+from devices.profiling.calibration import table_error
+from devices.profiling.profile import measured_network, profile
 from scripts.command_line import parse, run
 from search_space.spaces import space_named
 

@@ -3,7 +3,7 @@
     python benchmarks/few_shot.py --table TABLE.json --targets LATENCIES.csv [--source-name NAME] [--devices NAME ...]
         [--space fbnet-cifar] [--count 10] [--draws 5] [--pool 1000] [--seed 0] [--quick] [--json]
 
-TABLE.json is a cost table as `devices/cost_table.py` writes it, or an object of tables by device, of which
+TABLE.json is a cost table as `devices/cost_tables/cost_table.py` writes it, or an object of tables by device, of which
 `--source-name` is taken:
 
     {"raspi4": {"const_all_skip": ms of the network that skips at every layer,
@@ -32,10 +32,10 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 from sklearn.linear_model import BayesianRidge
 
-from devices.cost_table import CostTable, read_cost_table
-from devices.few_shot import FewShotPredictor, choose_networks
-from devices.network_features import kinds_of_work
-from devices.pi4 import pi4_cost_table
+from devices.cost_tables.cost_table import CostTable, read_cost_table
+from devices.cost_tables.pi4 import pi4_cost_table
+from devices.profiling.few_shot import FewShotPredictor, choose_networks
+from devices.profiling.network_features import kinds_of_work
 from search_space.spaces import FBNetSpace, space_named
 
 Array = npt.NDArray[np.float64]

@@ -23,10 +23,10 @@ from typing import Any
 from evaluation.work_folder import write_json
 from moo import events
 from moo.config import SearchConfig
-from moo.preparation import Preparation, prepare
-from moo.run_folder import RunFolder
-from moo.search import find_front
-from moo.workers import RayBackend
+from moo.execution.ray_backend import RayBackend
+from moo.search.loop import find_front
+from moo.search.preparation import Preparation, prepare
+from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
 
 

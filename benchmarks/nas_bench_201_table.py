@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from moo.indicators import hypervolume
+from moo.storage.pareto import hypervolume
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
 
 Floats = npt.NDArray[np.float64]

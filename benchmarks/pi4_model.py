@@ -15,7 +15,7 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-from devices.pi4 import fitted_model, held_out_ms, published_latencies
+from devices.cost_tables.pi4 import fitted_model, held_out_ms, published_latencies
 from search_space.operators import OPERATOR_NAMES
 
 Array = npt.NDArray[np.float64]

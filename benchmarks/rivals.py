@@ -26,19 +26,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from devices.cost_table import CostTable
+from devices.cost_tables.cost_table import CostTable
 from evaluation.work_folder import write_json
-from moo.archive import reference_point_of
-from moo.boards import Boards
 from moo.config import SearchConfig
-from moo.indicators import hypervolume, non_dominated
-from moo.plot_style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
-from moo.preparation import Preparation, prepare
-from moo.run_folder import RunFolder
-from moo.search import find_front
-from moo.starting_points import run_cost_table, supernet_weights
-from moo.store import Store
-from moo.workers import RayBackend
+from moo.execution.ray_backend import RayBackend
+from moo.measurement.boards import Boards
+from moo.search.artifacts import run_cost_table, supernet_weights
+from moo.search.loop import find_front
+from moo.search.preparation import Preparation, prepare
+from moo.storage.archive import reference_point_of
+from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import Store
+from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 
 METHODS: dict[str, dict[str, Any]] = {

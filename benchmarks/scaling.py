@@ -37,22 +37,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from scaling_workers import Durations, SimulatedWorkers, StandIn, Worked, started_ray
 
-from devices.cost_model import analytic_cost_table
+from devices.cost_tables.analytic import analytic_cost_table
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import split_data
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
-from moo.boards import Boards
 from moo.config import SearchConfig
-from moo.jobs import (
-    Backend,
-)
-from moo.plot_style import BLUE, VERMILION, dress, new_figure
-from moo.preparation import Preparation
-from moo.run_folder import RunFolder
-from moo.search import find_front
-from moo.store import Store
-from moo.workbench import untrained_weights
+from moo.execution.evaluator import untrained_weights
+from moo.measurement.boards import Boards
+from moo.search.loop import find_front
+from moo.search.preparation import Preparation
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import Store
+from moo.trials import Backend
+from moo.visualization.style import BLUE, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.spaces import space_named
 

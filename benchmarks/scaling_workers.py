@@ -18,10 +18,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from devices.cost_table import CostTable
+from devices.cost_tables.cost_table import CostTable
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
-from moo.jobs import (
+from moo.execution.evaluator import Workbench
+from moo.execution.ray_backend import RayBackend
+from moo.trials import (
     ArchitectureJob,
     Bench,
     DeliveryJob,
@@ -33,8 +35,6 @@ from moo.jobs import (
     SearchJob,
     SearchResult,
 )
-from moo.workbench import Workbench
-from moo.workers import RayBackend
 
 SHAPE = 4.0
 """Of the gamma distribution of uneven durations: the standard deviation is the mean by the root of this."""
@@ -108,7 +108,7 @@ def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
 
 
 class SimulatedWorkers:
-    """Threads that sleep; implements `moo.jobs.Backend` in the order in which `RayBackend` does things."""
+    """Threads that sleep; implements `moo.trials.Backend` in the order in which `RayBackend` does things."""
 
     def __init__(self, stand_in: StandIn, workers: int) -> None:
         self.dashboard_url: str | None = None
@@ -123,7 +123,7 @@ class SimulatedWorkers:
     def run(
         self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
-        """See `moo.jobs.Backend.run`; all free workers get a job before any outcome is yielded."""
+        """See `moo.trials.Backend.run`; all free workers get a job before any outcome is yielded."""
         waiting = iter(jobs)
         running: set[Future[Outcome]] = set()
 

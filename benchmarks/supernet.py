@@ -41,15 +41,15 @@ from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
-from dnas.memory import keep_freed_memory
 from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
 from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.image_data import ImageData, LabelledImages, load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
-from evaluation.training import use_quick_depthwise
+from evaluation.training.allocator import keep_freed_memory
+from evaluation.training.loop import use_quick_depthwise
 from evaluation.work_folder import write_json
-from moo.plot_style import BLUE, GREEN, INK, VERMILION, dress, new_figure
+from moo.visualization.style import BLUE, GREEN, INK, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, space_named

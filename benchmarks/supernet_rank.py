@@ -33,22 +33,22 @@ from matplotlib.figure import Figure
 from rich.progress import Progress
 from timed_batches import TimedBatches
 
-from devices.profiling import random_networks
+from devices.profiling.profile import random_networks
 from dnas.build import WeightSharing, build_supernet
-from dnas.memory import keep_freed_memory
 from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
 from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.image_data import load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
-from evaluation.train_config import TrainSettings
-from evaluation.train_job import TrainJob, new_training
-from evaluation.training import use_quick_depthwise
+from evaluation.training.allocator import keep_freed_memory
+from evaluation.training.config import TrainSettings
+from evaluation.training.job import TrainJob, new_training
+from evaluation.training.loop import use_quick_depthwise
 from evaluation.work_folder import check_same_values, write_json
-from moo.plot_style import BLUE, INK, VERMILION, dress, new_figure
-from moo.rank_correlation import LEAST_PAIRS, RankCorrelation, kendall_tau
-from moo.run_folder import RunFolder
-from moo.store import Store
+from moo.analysis.rank_correlation import LEAST_PAIRS, RankCorrelation, kendall_tau
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import Store
+from moo.visualization.style import BLUE, INK, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.architectures import Architecture, architecture_from_indices, operator_indices, parse_architecture
 from search_space.counts import count

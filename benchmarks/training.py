@@ -31,11 +31,11 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dnas.memory import keep_freed_memory
 from evaluation.image_data import ImageData, LabelledImages, load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
-from evaluation.train_config import TrainSettings
-from evaluation.training import Training
+from evaluation.training.allocator import keep_freed_memory
+from evaluation.training.config import TrainSettings
+from evaluation.training.loop import Training
 from scripts.command_line import parse, run
 from search_space.architectures import parse_architecture
 from search_space.counts import count
@@ -147,7 +147,7 @@ def project_loop(
     images = batches(task.splits.weights, task.splits, augmentation=task.augmentation)
     selection = ImageBatches(task.splits.selection, task.splits)
     settings = TrainSettings(epochs=1, batch_size=task.batch_size)
-    with nullcontext() if quick_depthwise else mock.patch("evaluation.training.use_quick_depthwise"):
+    with nullcontext() if quick_depthwise else mock.patch("evaluation.training.loop.use_quick_depthwise"):
         training = Training(Network(task.graph), images, selection, settings, seed=0)
     for network in (training.network, training.averaged):
         network.to(memory_format=layout)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from devices.agent.host import HostDevice
+from devices.agent.ssh import SshDevice
+from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.device import Device
-from devices.host import HostDevice
+from devices.energy.sampled_meter import open_meter
 from devices.measurement import MeasureSettings
-from devices.sampled_meter import open_meter
-from devices.ssh import SshDevice
-from devices.ssh_address import BoardAddress, SshOptions
 
 DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
 

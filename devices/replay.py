@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
+from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import MeasurementError
 from devices.measurement import Board, Measurement
-from devices.power import HOST_POWER_MODEL
 
 REPLAY_DATE = "2000-01-01T00:00:00+00:00"
 """Date of every replayed measurement, so that replays are equal."""

@@ -14,13 +14,13 @@ import onnxruntime
 import torch
 
 from devices.measurement import Precision
-from devices.onnx_graphs import INPUT_NAME, Array, to_onnx
 from devices.quantization import quantized
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.image_data import LabelledImages
 from evaluation.splits import ImageBatches, Splits
 from search_space.graphs import Graph
 from search_space.networks import Network
+from search_space.onnx_files import INPUT_NAME, Array, to_onnx
 
 CALIBRATION_IMAGES = 256
 """Selection images that set the ranges of int8 activations. On CIFAR-10 fewer than 64 cost accuracy, and more than

@@ -1,6 +1,6 @@
 """A folder that long work writes into: made once, written atomically, and resumed with the settings it was begun with.
 
-Searches (`moo.run_folder`) and trainings (`evaluation.train_folder`) both have one. Importing this is quick.
+Searches (`moo.storage.run_folder`) and trainings (`evaluation.training.folder`) both have one. Importing this is quick.
 """
 
 from __future__ import annotations

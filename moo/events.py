@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
-from moo.archive import Costs, Entry
-from moo.jobs import SearchJob, SearchResult
+from moo.storage.archive import Costs, Entry
+from moo.trials import SearchJob, SearchResult
 
 
 @dataclass(frozen=True)

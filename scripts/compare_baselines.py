@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from moo.retrain_config import CompareBaselinesConfig, saved_recipe
-from moo.run_folder import RunFolder
+from moo.deployment.config import CompareBaselinesConfig, saved_recipe
+from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
 
 
@@ -30,7 +30,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
-    from moo.baselines import baseline_trainings
+    from moo.deployment.baselines import baseline_trainings
     from scripts.front_table import baselines_table
     from scripts.network_training import told, train_in_run
 

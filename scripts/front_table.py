@@ -8,11 +8,11 @@ from rich import box
 from rich.table import Table
 
 from devices.measurement import Precision, Source
-from moo.archive import Archive, Entry
-from moo.comparison import compared
-from moo.quantities import percent, short
-from moo.recipes import mixture
-from moo.trained import TrainedNetwork
+from moo.analysis.comparison import compared
+from moo.analysis.recipes import mixture
+from moo.formatting import percent, short
+from moo.storage.archive import Archive, Entry
+from moo.storage.trained_network import TrainedNetwork
 
 _STYLES = {"measured": "green", "modelled": "yellow", "published": "cyan"}
 

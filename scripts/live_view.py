@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from moo import events
-from moo.jobs import named
+from moo.trials import named
 
 FRONT_ROWS = 14
 _BARS = " ▁▂▃▄▅▆▇█"

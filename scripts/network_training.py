@@ -11,18 +11,18 @@ from pathlib import Path
 from rich.console import Console
 
 from evaluation.work_folder import lock_folder
-from moo.archive import Archive
-from moo.boards import Boards, is_table, open_boards
-from moo.finished_run import FinishedRun, archive_of, open_run
-from moo.outputs import write_pictures_and_report
-from moo.retrain_config import RunTrainingConfig
-from moo.retrained_outputs import write_retrained
-from moo.retraining import Happening, Trainer, train_networks
-from moo.store import Store
-from moo.tensorboard import TrainingWriter
-from moo.trained import TrainedNetwork
-from moo.trainings import NetworkTraining, check_trainings, forget
-from moo.workers import RayTrainer
+from moo.deployment.config import RunTrainingConfig
+from moo.deployment.finished_run import FinishedRun, archive_of, open_run
+from moo.deployment.outputs import write_retrained
+from moo.deployment.plan import NetworkTraining, check_trainings, forget
+from moo.deployment.training import Happening, Trainer, train_networks
+from moo.execution.ray_backend import RayTrainer
+from moo.measurement.boards import Boards, is_table, open_boards
+from moo.search.outputs import write_pictures_and_report
+from moo.storage.archive import Archive
+from moo.storage.store import Store
+from moo.storage.trained_network import TrainedNetwork
+from moo.visualization.tensorboard import TrainingWriter
 from scripts.training_view import TrainingView
 
 TrainingsOf = Callable[[FinishedRun, Archive], list[NetworkTraining]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moo.config import SearchConfig
-from moo.run_folder import RunFolder
+from moo.storage.run_folder import RunFolder
 from scripts.command_line import folder_to_resume, parse, run
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
-    from moo.outputs import write_pictures_and_report
-    from moo.preparation import prepare
-    from moo.search import run_search
-    from moo.starting_points import SearchFailedError
-    from moo.tensorboard import TensorBoardWriter
-    from moo.workers import RayBackend
+    from moo.execution.ray_backend import RayBackend
+    from moo.search.artifacts import SearchFailedError
+    from moo.search.loop import run_search
+    from moo.search.outputs import write_pictures_and_report
+    from moo.search.preparation import prepare
+    from moo.visualization.tensorboard import TensorBoardWriter
     from scripts.front_table import front_table
     from scripts.live_view import LiveView
 

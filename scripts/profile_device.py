@@ -26,8 +26,8 @@ def main() -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from devices.errors import MeasurementError
-    from devices.profiling import few_shot_profile, profile
-    from moo.boards import open_for_profile, table_named
+    from devices.profiling.profile import few_shot_profile, profile
+    from moo.measurement.boards import open_for_profile, table_named
     from search_space.spaces import space_named
 
     console = Console()
@@ -41,7 +41,7 @@ def main() -> int:
         devices = open_for_profile(config.device or ("host",), config.measure_settings, meter=config.meter)
         for _, device in devices:
             stack.callback(device.close)
-        from moo.board_profiles import profile_boards
+        from moo.profiling import profile_boards
 
         progress = Progress(*columns, TextColumn("{task.description}"), console=console, disable=config.quiet)
         tasks = {name: progress.add_task("connecting", total=None, board=name) for name, _ in devices}

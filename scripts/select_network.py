@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from moo.quantities import percent, short
-from moo.run_folder import RunFolder
-from moo.selection import Excess, FrontNetwork, Limits, best_within, excesses, knee, nearest_to, read_front
+from moo.analysis.selection import Excess, FrontNetwork, Limits, best_within, excesses, knee, nearest_to, read_front
+from moo.formatting import percent, short
+from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
 
 

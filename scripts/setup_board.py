@@ -36,9 +36,9 @@ def main() -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from devices.board_setup import LAST_STEP, STEPS, set_up_board
+    from devices.agent.board_setup import LAST_STEP, STEPS, set_up_board
+    from devices.agent.ssh_address import BoardAddress, SshOptions
     from devices.errors import MeasurementError
-    from devices.ssh_address import BoardAddress, SshOptions
 
     address = BoardAddress.parse(config.device)
     console = Console()

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.train_config import TrainConfig
-from evaluation.train_folder import TrainFolder
+from evaluation.training.config import TrainConfig
+from evaluation.training.folder import TrainFolder
 from scripts.command_line import folder_to_resume, parse, run
 
 
@@ -34,10 +34,10 @@ def main() -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from dnas.memory import keep_freed_memory
-    from evaluation.train_job import EpochDone
-    from evaluation.train_run import prepare_training, run_training
-    from moo.training_plot import training_curves
+    from evaluation.training.allocator import keep_freed_memory
+    from evaluation.training.job import EpochDone
+    from evaluation.training.run import prepare_training, run_training
+    from moo.visualization.training_curves import training_curves
 
     keep_freed_memory()
     console = Console(quiet=config.quiet)

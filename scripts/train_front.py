@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from moo.retrain_config import TrainFrontConfig, saved_recipe
-from moo.run_folder import RunFolder
+from moo.deployment.config import TrainFrontConfig, saved_recipe
+from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
 
 
@@ -31,7 +31,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
-    from moo.trainings import front_trainings
+    from moo.deployment.plan import front_trainings
     from scripts.front_table import front_table
     from scripts.network_training import told, train_in_run
 

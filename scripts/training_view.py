@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from evaluation.training import TrainRecord
-from moo.finished_run import FinishedRun
-from moo.quantities import percent, short
-from moo.retraining import BoardWent, FileMeasured, Happening, TrainingEnded, TrainingMoved
-from moo.trained import TrainedNetwork
+from evaluation.training.loop import TrainRecord
+from moo.deployment.finished_run import FinishedRun
+from moo.deployment.training import BoardWent, FileMeasured, Happening, TrainingEnded, TrainingMoved
+from moo.formatting import percent, short
+from moo.storage.trained_network import TrainedNetwork
 
 
 class TrainingView:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from moo.indicators import hypervolume
+from moo.storage.pareto import hypervolume
 from search_space.nas_bench_201 import EDGES, NAS_BENCH_201_OPERATORS
 from search_space.nas_bench_201 import parse_cell as parse_cell_of_space
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import scaling as bench
 
-from moo.jobs import ArchitectureJob
+from moo.trials import ArchitectureJob
 
 
 def test_efficiency_of_workers_that_are_never_idle_is_one():

@@ -1,9 +1,9 @@
 import pytest
 
+from devices.agent.host import HostDevice
+from devices.agent.ssh import SshDevice
 from devices.factory import open_device
-from devices.host import HostDevice
 from devices.measurement import MeasureSettings
-from devices.ssh import SshDevice
 
 
 def test_the_host_opens_by_name():

@@ -3,10 +3,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from devices.host import HostDevice
+from devices.agent.host import HostDevice
 from devices.measurement import MeasureSettings
-from devices.onnx_graphs import random_weights, to_onnx
 from devices.quantization import is_quantized, quantized
+from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import space_named
 
 

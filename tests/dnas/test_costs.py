@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from devices.cost_model import analytic_cost_table
+from devices.cost_tables.analytic import analytic_cost_table
 from dnas.costs import OperatorCosts
 from dnas.relaxation import one_hot
 

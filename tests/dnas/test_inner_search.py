@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from devices.cost_model import analytic_cost_table
+from devices.cost_tables.analytic import analytic_cost_table
 from dnas.build import build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from devices.onnx_graphs import random_weights, to_onnx
 from devices.quantization import is_quantized, quantized
 from evaluation import export as export_module
 from evaluation.export import export
 from evaluation.splits import ImageBatches, split_data
-from evaluation.training import top_accuracies
-from search_space.baselines import baseline_graph
+from evaluation.training.loop import top_accuracies
 from search_space.networks import Network
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.reference_networks import baseline_graph
 
 
 @pytest.fixture(scope="module")

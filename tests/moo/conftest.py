@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.cost_table import CostTable
+from devices.cost_tables.cost_table import CostTable
 from devices.device import Device
 from devices.measurement import Measurement
 from devices.replay import ReplayDevice
@@ -18,13 +18,13 @@ from dnas.inner_search import StepRecord, ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import Augmentation, Splits, split_data
-from moo.archive import Entry
-from moo.boards import Boards
 from moo.config import SearchConfig
-from moo.jobs import Bench, EvaluatedArchitecture, SearchResult, TupleJob
-from moo.preparation import Preparation
-from moo.run_folder import RunFolder
-from moo.trained import DeployedFile, TrainedNetwork
+from moo.measurement.boards import Boards
+from moo.search.preparation import Preparation
+from moo.storage.archive import Entry
+from moo.storage.run_folder import RunFolder
+from moo.storage.trained_network import DeployedFile, TrainedNetwork
+from moo.trials import Bench, EvaluatedArchitecture, SearchResult, TupleJob
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 

@@ -5,8 +5,8 @@ from rich.console import Console
 
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
-from moo.archive import Archive, Entry
-from moo.trained import DeployedFile, TrainedNetwork
+from moo.storage.archive import Archive, Entry
+from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.front_table import baselines_table, front_table
 from search_space.architectures import Architecture
 

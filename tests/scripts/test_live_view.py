@@ -8,8 +8,8 @@ from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
-from moo.archive import Costs, Entry
-from moo.jobs import ArchitectureJob, SearchResult, TupleJob
+from moo.storage.archive import Costs, Entry
+from moo.trials import ArchitectureJob, SearchResult, TupleJob
 from scripts.live_view import FRONT_ROWS, LiveView, sparkline
 from search_space.architectures import Architecture
 

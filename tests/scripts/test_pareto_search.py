@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from devices.cost_model import analytic_cost_table
+from devices.cost_tables.analytic import analytic_cost_table
 from moo import events
 from moo.config import SearchConfig
-from moo.run_folder import RunFolder
-from moo.workbench import InProcessBackend, Workbench
+from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.storage.run_folder import RunFolder
 from scripts import pareto_search
 from scripts.command_line import run
 from scripts.pareto_search import read_command_line, told_to
@@ -217,7 +217,7 @@ def on_tiny_images(tmp_path, monkeypatch, capsys):
         "{input_size: 8, stem: {channels: 8, stride: 1}, stages: [{channels: 8, layers: 2, stride: 1}],"
         " last_channels: 8, operators: [k3_e1, k3_e3, skip]}"
     )
-    monkeypatch.setattr("moo.workers.RayBackend", lambda bench, **options: InProcessBackend(bench))
+    monkeypatch.setattr("moo.execution.ray_backend.RayBackend", lambda bench, **options: InProcessBackend(bench))
     settings = {
         "--dataset": images, "--space": space, "--population": 4, "--generations": 1, "--samples": 1,
         "--theta-steps": 1, "--theta-batch": 4, "--pretrain-batch": 16, "--pretrain-epochs": 1,
@@ -282,7 +282,7 @@ def test_interrupted_before_anything_was_written_it_says_so(on_tiny_images, tmp_
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moo.preparation.load_images", interrupted)
+    monkeypatch.setattr("moo.search.preparation.load_images", interrupted)
     code, _, err = on_tiny_images()
     assert code == 130
     assert "Nothing was written." in err

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from devices.cost_table import read_cost_table
+from devices.cost_tables.cost_table import read_cost_table
 from devices.meters.spec import METER_NAMES
 from scripts.profile_device import ProfileConfig, main
 

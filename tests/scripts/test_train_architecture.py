@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluation.train_config import TrainConfig
-from evaluation.training import Training
+from evaluation.training.config import TrainConfig
+from evaluation.training.loop import Training
 from scripts.train_architecture import main
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +89,7 @@ def test_ctrl_c_before_anything_is_written(train, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.train_run.load_images", interrupted)
+    monkeypatch.setattr("evaluation.training.run.load_images", interrupted)
     result = train(*OPTIONS)
     assert result.returncode == 130
     assert "Nothing was written." in result.stderr

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluation.train_config import TrainConfig
+from evaluation.training.config import TrainConfig
 from evaluation.work_folder import lock_folder
 from moo.config import SearchConfig
-from moo.outputs import write_pictures_and_report
-from moo.preparation import prepare
-from moo.retrain_config import CompareBaselinesConfig, TrainFrontConfig
-from moo.search import run_search
-from moo.workbench import InProcessBackend
+from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
+from moo.execution.evaluator import InProcessBackend
+from moo.search.loop import run_search
+from moo.search.outputs import write_pictures_and_report
+from moo.search.preparation import prepare
 from scripts import compare_baselines, train_front
 from scripts.command_line import run
 

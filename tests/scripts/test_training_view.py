@@ -4,11 +4,11 @@ import io
 
 from rich.console import Console
 
-from evaluation.train_job import EpochDone
-from evaluation.training import TrainRecord
-from moo.measuring import BoardState, Measured
-from moo.retraining import BoardWent, FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved
-from moo.trained import DeployedFile, TrainedNetwork
+from evaluation.training.job import EpochDone
+from evaluation.training.loop import TrainRecord
+from moo.deployment.training import BoardWent, FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved
+from moo.measurement.queue import BoardState, Measured
+from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.training_view import TrainingView
 
 FILES = (DeployedFile("fp32", "model.onnx", 1e-6, 0.8, 0.25), DeployedFile("int8", "model_int8.onnx", 0.1, 0.79, 0.26))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from devices.meter_process import ROOT, server_arguments, server_files
+from devices.energy.meter_process import ROOT, server_arguments, server_files
 from devices.meters.spec import MeterSpec
 
 LATE = {"smbus2", "serial", "pynvml"}

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from devices.meter_process import ROOT
+from devices.energy.meter_process import ROOT
 from devices.meters import server
 from devices.meters.power_meter import MeterError, Reading
 from devices.meters.sampling import Sampler

@@ -1,0 +1,227 @@
+"""Makes a board ready to measure: checks it, installs the runtime, starts the agent. Start with `set_up_board`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from devices.agent.ssh import SshDevice
+from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.agent.ssh_connection import Finished, SshConnection
+from devices.errors import BoardRefusedError
+from devices.measurement import Board, MeasureSettings
+
+REQUIREMENTS = ("onnxruntime>=1.18,<2", "numpy>=1.21,<3", "smbus2>=0.4")
+"""What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C."""
+LEAST_PYTHON = (3, 9)
+LEAST_FREE_MB = 600
+"""What virtual environment, packages and their download take, with room to spare."""
+INSTALL_SECONDS = 1800.0
+"""Time for the download of some 60 MB, unpacked on a slow SD card."""
+STEPS = ("connecting", "looking at the board", "making a virtual environment", "installing the runtime")
+LAST_STEP = "starting the agent"
+
+PROBE = """
+echo bits=$(getconf LONG_BIT)
+echo machine=$(uname -m)
+echo python=$(python3 -c 'import sys; print("%d %d" % sys.version_info[:2])' 2>/dev/null)
+python3 -c 'import venv, ensurepip' 2>/dev/null && echo venv=yes
+echo free_kb=$(df -Pk . | awk 'NR == 2 {print $4}')
+test -e /dev/i2c-1 && echo i2c=yes
+echo throttled=$(vcgencmd get_throttled 2>/dev/null)
+"""
+
+
+@dataclass(frozen=True)
+class BoardFacts:
+    """What a board has before it is set up."""
+
+    bits: int
+    """32 or 64, of its programs: a 64-bit kernel may run 32-bit programs."""
+    machine: str
+    """Processor, as in `aarch64`."""
+    python: tuple[int, int] | None
+    """Version of its `python3`; None if it has none."""
+    venv: bool
+    """Whether that can make virtual environments."""
+    free_mb: int
+    i2c: bool
+    """Whether its I2C bus, for meters, is switched on."""
+    under_voltage: bool
+    """Whether its supply has been too weak since it was started."""
+
+    @classmethod
+    def parse(cls, text: str) -> BoardFacts:
+        """Facts from what `PROBE` prints.
+
+        Raises:
+            BoardRefusedError: if the board printed something else.
+        """
+        found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        try:
+            version = tuple(int(part) for part in found["python"].split())
+            flags = found["throttled"].removeprefix("throttled=") or "0"
+            return cls(
+                bits=int(found["bits"]),
+                machine=found["machine"],
+                python=(version[0], version[1]) if version else None,
+                venv="venv" in found,
+                free_mb=int(found["free_kb"]) // 1024,
+                i2c="i2c" in found,
+                under_voltage=bool(int(flags, 16) & 0x10001),
+            )
+        except (KeyError, ValueError, IndexError):
+            raise BoardRefusedError(
+                f"a board must run Linux with a shell, but this one answered {' '.join(text.split())[:200]!r}."
+            ) from None
+
+    def check(self) -> None:
+        """See whether the board can be set up.
+
+        Raises:
+            BoardRefusedError: if it cannot, with what to do.
+        """
+        if self.bits != 64:
+            raise BoardRefusedError(
+                f"a board must run a 64-bit system, but this one has {self.bits} bits ({self.machine}): there is no "
+                "ONNX Runtime for it. Write Raspberry Pi OS Lite (64-bit) to its card (docs/boards.md)."
+            )
+        if self.machine not in ("aarch64", "x86_64"):
+            raise BoardRefusedError(f"a board must be aarch64 or x86_64, but this one is {self.machine}.")
+        if self.python is None or not self.venv:
+            raise BoardRefusedError(
+                "a board needs Python with venv, but this one lacks it: run `sudo apt-get update && sudo apt-get "
+                "install -y python3 python3-venv` there."
+            )
+        if self.python < LEAST_PYTHON:
+            raise BoardRefusedError(
+                f"a board needs Python {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]}, but this one has {self.python[0]}."
+                f"{self.python[1]}: write a newer Raspberry Pi OS to its card (docs/boards.md)."
+            )
+        if self.free_mb < LEAST_FREE_MB:
+            raise BoardRefusedError(
+                f"a board needs {LEAST_FREE_MB} MB of free space, but this one has {self.free_mb}: make room, with "
+                "`sudo apt-get clean` for example."
+            )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What does not prevent measuring, but should be known."""
+        weak = "The supply has been too weak since the board was started: use the one made for it (docs/boards.md)."
+        bus = "I2C is off: for an INA219 or INA226, run `sudo raspi-config nonint do_i2c 0` on the board."
+        return (*([weak] if self.under_voltage else []), *([] if self.i2c else [bus]))
+
+
+@dataclass(frozen=True)
+class SetupReport:
+    """A board that is ready."""
+
+    board: Board
+    warnings: tuple[str, ...]
+
+
+def set_up_board(
+    address: BoardAddress,
+    options: SshOptions,
+    *,
+    python: str | None = None,
+    wheels: Path | None = None,
+    on_step: Callable[[int, str], None] = lambda done, step: None,
+) -> SetupReport:
+    """Make a board ready to measure; doing it again does no harm.
+
+    Args:
+        address: the board.
+        options: how to log in, and the folder on the board; its `python` is not used.
+        python: an interpreter on the board that has onnxruntime and numpy; None makes a virtual environment.
+        wheels: folder with the wheels to install, for a board without internet; None takes them from PyPI.
+        on_step: called with the number of steps done and the next one, of `STEPS` and `LAST_STEP`.
+
+    Raises:
+        BoardUnreachableError: if no board answers.
+        BoardRefusedError: if it cannot be set up, with what to do.
+        MeasurementError: if its disk is full or the agent does not work.
+        ValueError: if `wheels` has none.
+    """
+    options = SshOptions(options.identity_file, options.known_hosts, options.config, options.folder)
+    files = _wheels_of(wheels)
+    on_step(0, STEPS[0])
+    connection = SshConnection(address, options)
+    try:
+        on_step(1, STEPS[1])
+        facts = BoardFacts.parse(_must(connection.command(f"sh -c {shlex.quote(PROBE)}"), "be looked at").output)
+        interpreter = PurePosixPath(options.board_python)
+        on_step(2, STEPS[2])
+        if python is not None:
+            _use_interpreter(connection, interpreter, python)
+        elif not _has_runtime(connection, str(interpreter)):
+            facts.check()
+            _make_environment(connection, interpreter.parents[1])
+            on_step(3, STEPS[3])
+            _install(connection, interpreter, files)
+    finally:
+        connection.close()
+    on_step(4, LAST_STEP)
+    with SshDevice(address, MeasureSettings(), options) as device:
+        board = device.describe()
+    on_step(5, "ready")
+    return SetupReport(board, facts.warnings)
+
+
+def _wheels_of(folder: Path | None) -> list[Path]:
+    files = [] if folder is None else sorted(folder.expanduser().glob("*.whl"))
+    if folder is not None and not files:
+        raise ValueError(
+            f"`--wheels` must name a folder with .whl files, but {folder} has none: fill it with `pip download --dest "
+            f"{folder} --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_aarch64 onnxruntime smbus2`."
+        )
+    return files
+
+
+def _has_runtime(connection: SshConnection, python: str) -> bool:
+    code = "import onnxruntime, numpy, smbus2"
+    return connection.command(f"{shlex.quote(python)} -c {shlex.quote(code)}").code == 0
+
+
+def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, python: str) -> None:
+    """Have the usual place of the interpreter call another one."""
+    tried = connection.command(f"{shlex.quote(python)} -c 'import onnxruntime, numpy'")
+    if tried.code:
+        raise BoardRefusedError(
+            f"`--python` must name an interpreter with onnxruntime and numpy, but {python} said: {_last_line(tried)}"
+        )
+    script = f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n'
+    folder = shlex.quote(str(interpreter.parents[1]))
+    _must(connection.command(f"rm -rf {folder}"), "remove the old virtual environment")
+    connection.put(interpreter, script.encode())
+    _must(connection.command(f"chmod 755 {shlex.quote(str(interpreter))}"), "use that interpreter")
+
+
+def _make_environment(connection: SshConnection, folder: PurePosixPath) -> None:
+    made = connection.command(f"python3 -m venv --clear {shlex.quote(str(folder))}", INSTALL_SECONDS)
+    _must(made, "make a virtual environment")
+
+
+def _install(connection: SshConnection, interpreter: PurePosixPath, wheels: list[Path]) -> None:
+    command = f"{shlex.quote(str(interpreter))} -m pip install --quiet --disable-pip-version-check --only-binary=:all: "
+    folder = interpreter.parents[2] / "wheels"
+    for wheel in wheels:
+        connection.put(folder / wheel.name, wheel.read_bytes(), INSTALL_SECONDS)
+    if wheels:
+        command += f"--no-index --find-links {shlex.quote(str(folder))} "
+    _must(connection.command(command + shlex.join(REQUIREMENTS), INSTALL_SECONDS), "install the runtime")
+    if wheels:
+        _must(connection.command(f"rm -rf {shlex.quote(str(folder))}"), "remove the wheels")
+
+
+def _must(finished: Finished, what: str) -> Finished:
+    if finished.code != 0:
+        raise BoardRefusedError(f"the board could not {what}: {_last_line(finished)}")
+    return finished
+
+
+def _last_line(finished: Finished) -> str:
+    lines = [line.strip() for line in finished.output.splitlines() if line.strip()]
+    return lines[-1] if lines else f"code {finished.code}."

@@ -1,0 +1,225 @@
+"""A board that runs the agent, wherever it is: `AgentDevice` measures through a `Link`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+from devices.channel import Channel
+from devices.energy.meter import EnergyMeter, MeteredEnergy
+from devices.energy.power_model import PowerModel
+from devices.errors import BoardRefusedError, MeasurementError
+from devices.measurement import Board, Measurement, MeasureSettings
+from devices.quantization import is_quantized, quantized
+
+Opened = TypeVar("Opened", bound="AgentDevice")
+
+METERED_RUNS = 10**6
+"""Timed inferences at most where a meter reads along."""
+
+
+class Link(Protocol):
+    """A way to a board."""
+
+    def start(self) -> Channel:
+        """A running agent, over a new connection.
+
+        Raises:
+            MeasurementError: if none can be started.
+        """
+
+    def placed(self, model: bytes) -> AbstractContextManager[str]:
+        """Path of a model on the board as long as the context lasts; only while an agent runs.
+
+        Raises:
+            MeasurementError: if it cannot be put there.
+        """
+
+    def close(self) -> None:
+        """Free what the link holds; no call may follow."""
+
+
+class AgentDevice:
+    """Measures through the agent; calls from several threads take turns.
+
+    The agent starts at first use. If it crashes, hangs or cannot be reached any more, that call fails and the next one
+    has a new agent over a new connection.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        settings: MeasureSettings,
+        *,
+        name: str,
+        shares_host: bool,
+        power_model: PowerModel,
+    ) -> None:
+        self._link = link
+        self._settings = settings
+        self._name = name
+        self._shares_host = shares_host
+        self._power_model = power_model
+        self._meter: EnergyMeter | None = None
+        self._lock = threading.RLock()
+        self._channel: Channel | None = None
+        self._closed = False
+
+    @property
+    def shares_host(self) -> bool:
+        """Whether the agent runs on the cores that the search uses."""
+        return self._shares_host
+
+    def attach_meter(self, meter: EnergyMeter | None) -> None:
+        """Have energy read by a meter, which is closed with the device; None has it modelled."""
+        self._meter = meter
+
+    def describe(self) -> Board:
+        """The board and its runtime.
+
+        Raises:
+            MeasurementError: if the agent does not answer.
+        """
+        reply = self._request({"command": "describe"})
+        return board_from_reply(reply, name=self._name, settings=self._settings)
+
+    def measure(self, model: bytes) -> Measurement:
+        """Cost of one inference of a serialised ONNX model, batch size 1.
+
+        With int8 settings a model is quantised, unless it is already. The measurement's precision is that of the model
+        that ran, whatever the settings.
+
+        Raises:
+            MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
+                reached.
+        """
+        settings = self._settings
+        if settings.precision == "int8":
+            try:
+                model = quantized(model)
+            except ValueError as error:
+                raise MeasurementError(str(error)) from None
+        elif is_quantized(model):
+            settings = replace(settings, precision="int8")
+        with self._lock:
+            board = self.describe()
+            with self._afresh_after_errors(), self._link.placed(model) as path:
+                self._cool_down()
+                reply, metered = self._measured(path)
+        return measurement_from_reply(reply, board, settings, self._power_model, metered)
+
+    def clock_seconds(self) -> float:
+        """The board's monotonic clock now, in s: what a meter that is read elsewhere tells times by.
+
+        Raises:
+            MeasurementError: if the agent does not answer.
+        """
+        return time_from_reply(self._request({"command": "clock"}))
+
+    def close(self) -> None:
+        """End the agent, close meter and link; closing twice does no harm.
+
+        A measurement in another thread fails.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.end()
+        with self._lock:
+            # A meter may hang on the board: it is read through the link.
+            if self._meter is not None:
+                self._meter.close()
+            self._drop_channel()
+            self._link.close()
+
+    def __enter__(self: Opened) -> Opened:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cool_down(self) -> None:
+        settings = self._settings
+        if settings.cooldown_seconds:
+            request = {
+                "command": "cool",
+                "max_temperature_c": settings.max_temperature_c,
+                "cooldown_seconds": settings.cooldown_seconds,
+            }
+            self._request(request, settings.cooldown_seconds)
+
+    def _measured(self, path: str) -> tuple[Mapping[str, object], MeteredEnergy | None]:
+        settings, meter = self._settings, self._meter
+        max_runs, min_seconds = settings.max_runs, settings.min_seconds
+        if meter is not None:
+            max_runs = max(max_runs, METERED_RUNS)
+            min_seconds = max(min_seconds, settings.metered_seconds, meter.seconds_needed)
+            meter.begin()
+        request = {
+            "command": "measure",
+            "model": path,
+            "threads": settings.threads,
+            "warmup_runs": settings.warmup_runs,
+            "min_runs": settings.min_runs,
+            "max_runs": max_runs,
+            "min_seconds": min_seconds,
+        }
+        reply = self._request(request, 0.0 if meter is None else min_seconds)
+        return reply, None if meter is None else meter.end(*span_from_reply(reply))
+
+    def _request(self, request: Mapping[str, object], more_seconds: float = 0.0) -> Mapping[str, object]:
+        with self._lock, self._afresh_after_errors():
+            return _accepted(
+                request, self._open_channel().request(request, self._settings.timeout_seconds + more_seconds)
+            )
+
+    def _open_channel(self) -> Channel:
+        if self._closed:
+            raise MeasurementError("a closed device cannot measure: open a new one.")
+        if self._channel is not None and not self._channel.alive:
+            self._drop_channel()
+        if self._channel is None:
+            self._channel = self._link.start()
+            if self._settings.frequency_mhz is not None:
+                request = {"command": "set_frequency", "frequency_mhz": self._settings.frequency_mhz}
+                try:
+                    _accepted(request, self._channel.request(request, self._settings.timeout_seconds))
+                except _DeclinedError as error:
+                    raise BoardRefusedError(str(error)) from None
+        return self._channel
+
+    @contextlib.contextmanager
+    def _afresh_after_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _DeclinedError:
+            raise
+        except BaseException:
+            # Also on Ctrl-C: a late reply must not meet the next request.
+            self._drop_channel()
+            raise
+
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.end()
+            self._channel = None
+
+
+class _DeclinedError(MeasurementError):
+    """The agent is well, but did not do what it was asked."""
+
+
+def _accepted(request: Mapping[str, object], reply: Mapping[str, object]) -> Mapping[str, object]:
+    if reply.get("ok") is not True:
+        raise _DeclinedError(f"the agent could not {request['command']}: {reply.get('error')}.")
+    return reply

@@ -1,0 +1,232 @@
+"""A board over SSH: the agent in a remote process, models uploaded to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncssh
+
+from devices.agent.device import AgentDevice
+from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.agent.ssh_connection import SshConnection
+from devices.channel import Channel, quoted
+from devices.energy.meter_process import ROOT, server_arguments, server_files
+from devices.energy.power_model import RASPBERRY_PI_POWER_MODEL, PowerModel
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
+from devices.measurement import MeasureSettings
+from devices.meters.spec import MeterSpec
+
+AGENT_PATH = Path(__file__).with_name("agent.py")
+HEARTBEAT_SECONDS = 1.0
+"""Between signs of life that the agent gets."""
+SILENCE_SECONDS = 3.0
+"""Time without one after which the agent, or a meter's server, ends."""
+END_SECONDS = 2.0
+"""Time that the agent has to put back the clock before it is killed."""
+BUSY_CODE = 75
+"""The agent's exit code where another one keeps measuring."""
+
+
+class SshDevice(AgentDevice):
+    """Measures on a board over SSH, while this machine does other things."""
+
+    def __init__(
+        self,
+        address: BoardAddress,
+        settings: MeasureSettings,
+        options: SshOptions,
+        *,
+        agent: Path = AGENT_PATH,
+        power_model: PowerModel = RASPBERRY_PI_POWER_MODEL,
+    ) -> None:
+        self._ssh = SshLink(address, options, agent=agent)
+        super().__init__(self._ssh, settings, name=str(address), shares_host=False, power_model=power_model)
+
+    def start_meter(self, spec: MeterSpec) -> Channel:
+        """The running server of a meter that hangs on the board.
+
+        Raises:
+            MeasurementError: if it cannot be started.
+        """
+        return self._ssh.start_meter(spec)
+
+
+class SshLink:
+    """Starts agents on a board; a connection is kept as long as it stands."""
+
+    def __init__(self, address: BoardAddress, options: SshOptions, *, agent: Path = AGENT_PATH) -> None:
+        self._address = address
+        self._options = options
+        self._agent = agent
+        self._connection: SshConnection | None = None
+        self._accepted = False
+        self._cleaned = False
+
+    def start(self) -> Channel:
+        """A running agent, which is uploaded first.
+
+        Raises:
+            BoardUnreachableError: if no board answers, or another search measures on it.
+            BoardRefusedError: if it answers, but not to us.
+        """
+        connection = self._connected()
+        path = self._options.folder / "agent.py"
+        try:
+            connection.put(path, self._agent.read_bytes())
+            command = [self._options.board_python, str(path), "--folder", str(self._options.folder)]
+            command += ["--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
+            return _SshChannel(connection, f"exec {shlex.join(command)}")
+        except BaseException:
+            self._drop()
+            raise
+
+    def start_meter(self, spec: MeterSpec) -> Channel:
+        """The running server of a meter, whose files are uploaded first.
+
+        Raises:
+            BoardUnreachableError: if the connection fails.
+            BoardRefusedError: if the board cannot take the files.
+        """
+        connection = self._connected()
+        folder = self._options.folder / "meters"
+        for path in server_files():
+            connection.put(folder / path.as_posix(), (ROOT / path).read_bytes())
+        python = self._options.board_python
+        home = "~/" if "/" in python and not python.startswith("/") else ""
+        arguments = [*server_arguments(spec), "--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
+        command = f"{home}{shlex.quote(python)} {shlex.join(arguments)}"
+        return _SshChannel(connection, f"cd {shlex.quote(str(folder))} && exec {command}")
+
+    @contextlib.contextmanager
+    def placed(self, model: bytes) -> Iterator[str]:
+        """Path of a model on the board as long as the context lasts.
+
+        Raises:
+            BoardUnreachableError: if the connection fails.
+            BoardRefusedError: if the board cannot take it.
+        """
+        connection = self._connected()
+        path = self._options.folder / "models" / f"{hashlib.sha256(model).hexdigest()}.onnx"
+        try:
+            if not self._cleaned:
+                # What a lost connection left: while our agent runs, no other client measures here.
+                for old in connection.files(path.parent):
+                    connection.remove(old)
+                self._cleaned = True
+            connection.put(path, model)
+        except BoardRefusedError:
+            raise
+        except BoardUnreachableError:
+            self._drop()
+            raise
+        try:
+            yield str(path)
+        finally:
+            connection.remove(path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._drop()
+
+    def _connected(self) -> SshConnection:
+        if self._connection is not None and not self._connection.alive:
+            self._drop()
+        if self._connection is None:
+            self._connection = SshConnection(self._address, self._options, accepted_before=self._accepted)
+            self._accepted, self._cleaned = True, False
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _SshChannel(Channel):
+    """One run of the agent on the board; the connection's thread gives signs of life and reads."""
+
+    def __init__(self, connection: SshConnection, command: str) -> None:
+        super().__init__()
+        self._connection = connection
+        self._stderr = b""
+        self._process = connection.start(command)
+        connection.run(self._begin(), END_SECONDS)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs, as far as is known."""
+        return self._connection.alive and not self._process.is_closing()
+
+    def end(self) -> None:
+        """End the agent with all that it started; without a network it ends by itself."""
+        if self.alive:
+            with contextlib.suppress(MeasurementError):
+                self._connection.run(self._end(), 3 * END_SECONDS)
+
+    async def _begin(self) -> None:
+        self._tasks = [asyncio.ensure_future(task()) for task in (self._read, self._read_stderr, self._beat)]
+
+    async def _read(self) -> None:
+        try:
+            async for line in self._process.stdout:
+                self._lines.put(line)
+        except (asyncssh.Error, OSError):
+            pass  # The end of the lines says so.
+        finally:
+            self._lines.put(None)
+
+    async def _read_stderr(self) -> None:
+        with contextlib.suppress(asyncssh.Error, OSError):
+            async for line in self._process.stderr:
+                self._stderr = line.strip() or self._stderr
+
+    async def _beat(self) -> None:
+        with contextlib.suppress(asyncssh.Error, OSError):
+            while not self._process.is_closing():
+                self._process.stdin.write(b"\n")
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _end(self) -> None:
+        with contextlib.suppress(asyncssh.Error, OSError):
+            self._process.stdin.write_eof()
+            self._process.send_signal("TERM")
+        try:
+            await asyncio.wait_for(asyncio.shield(self._process.wait_closed()), END_SECONDS)
+        except (asyncio.TimeoutError, asyncssh.Error, OSError):
+            with contextlib.suppress(asyncssh.Error, OSError):
+                self._process.send_signal("KILL")
+                self._process.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def _write(self, line: bytes) -> None:
+        async def write() -> None:
+            self._process.stdin.write(line)
+
+        if not self.alive:
+            raise BrokenPipeError
+        self._connection.run(write(), END_SECONDS)
+
+    def _crashed(self) -> MeasurementError:
+        with contextlib.suppress(MeasurementError):
+            self._connection.run(self._process.wait_closed(), 1.0)
+        address, code, signal = self._connection.address, self._process.exit_status, self._process.exit_signal
+        remedy = f"run `python scripts/setup_board.py {address}`."
+        words = quoted(self._last_words())
+        if code == BUSY_CODE:
+            return BoardUnreachableError(f"{address} is busy: another search is measuring on it.")
+        if code in (126, 127) or "ModuleNotFoundError" in words or "ImportError" in words:
+            return BoardRefusedError(f"{address} is not set up: {remedy}{words}")
+        if code is None and signal is None:
+            return BoardUnreachableError(f"the connection to {address} was lost.")
+        return MeasurementError(
+            f"the agent ended with {f'code {code}' if signal is None else f'signal {signal[0]}'}.{words}"
+        )
+
+    def _last_words(self) -> str:
+        return self._stderr.decode("utf-8", "replace")

@@ -1,0 +1,294 @@
+"""One SSH connection to a board, with strict host keys and keys only; start with `SshConnection`.
+
+asyncssh runs in a thread of its own; the methods here block, with a time limit each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import asyncssh
+from asyncssh.public_key import get_default_public_key_algs
+
+from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
+
+Result = TypeVar("Result")
+
+KEEPALIVE_SECONDS = 1.5
+"""Between signs of life that are asked of the board; after three without an answer the network is taken to be dead."""
+CONNECT_SECONDS = 10.0
+"""Time for the network to answer, and for a login."""
+TRANSFER_SECONDS = 60.0
+"""Time for one file, or one quick command."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended on the board."""
+
+    code: int | None
+    """None where a signal ended it."""
+    output: str
+    """What it wrote to stdout and stderr."""
+
+
+class SshConnection:
+    """A connection to a board, open from the start."""
+
+    def __init__(self, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> None:
+        """Connect.
+
+        Args:
+            address: the board.
+            options: how to log in.
+            accepted_before: whether this board has accepted our key, so that a refusal means that it is starting.
+
+        Raises:
+            BoardUnreachableError: if nothing answers, or the board is starting.
+            BoardRefusedError: if its host key is not the known one, or it does not accept our key.
+        """
+        self.address = address
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
+        self._thread.start()
+        try:
+            self._connection = self._connect(options, accepted_before)
+            self._sftp = self.run(_awaited(self._connection.start_sftp_client()), CONNECT_SECONDS)
+        except BaseException:
+            self._stop_loop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still stands, as far as is known."""
+        return not self._connection.is_closed()
+
+    def run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+        """The result of a coroutine in the connection's thread.
+
+        Raises:
+            BoardUnreachableError: if the connection fails, or the time is over.
+            asyncssh.SFTPError: as it is, for callers that know the file.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_seconds)
+        except (TimeoutError, concurrent.futures.TimeoutError):
+            raise BoardUnreachableError(f"{self.address} did not answer within {timeout_seconds:g} s.") from None
+        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
+            raise BoardUnreachableError(f"the connection to {self.address} was lost.") from None
+        except asyncssh.SFTPError:
+            raise
+        except (asyncssh.Error, OSError) as error:
+            raise BoardUnreachableError(f"the connection to {self.address} failed: {_reason(error)}.") from None
+        finally:
+            future.cancel()
+
+    def start(self, command: str) -> asyncssh.SSHClientProcess[bytes]:
+        """Start a command; its streams are for coroutines given to `run`.
+
+        Raises:
+            BoardUnreachableError: if the connection fails.
+        """
+        return self.run(_awaited(self._connection.create_process(command, encoding=None)), CONNECT_SECONDS)
+
+    def command(self, command: str, timeout_seconds: float = TRANSFER_SECONDS) -> Finished:
+        """Run a command to its end.
+
+        Raises:
+            BoardUnreachableError: if the connection fails, or the time is over.
+        """
+        done = self.run(
+            self._connection.run(command, stderr=asyncssh.STDOUT, stdin=asyncssh.DEVNULL, errors="replace"),
+            timeout_seconds,
+        )
+        return Finished(done.exit_status, str(done.stdout or ""))
+
+    def put(self, path: PurePosixPath, content: bytes, timeout_seconds: float = TRANSFER_SECONDS) -> None:
+        """Write a file, whole or not at all; its folder is made.
+
+        Raises:
+            BoardUnreachableError: if the connection fails, or the time is over.
+            BoardRefusedError: if the board cannot write it: a full disk, or a folder that is not ours.
+        """
+        try:
+            self.run(self._put(path, content), timeout_seconds)
+        except asyncssh.SFTPError as error:
+            raise self._not_written(path, content, error) from None
+
+    def remove(self, path: PurePosixPath) -> None:
+        """Remove a file if that is possible."""
+        if self.alive:
+            with contextlib.suppress(asyncssh.SFTPError, MeasurementError):
+                self.run(self._sftp.remove(str(path)), CONNECT_SECONDS)
+
+    def files(self, folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
+        """The files of a folder; none if it does not exist.
+
+        Raises:
+            BoardUnreachableError: if the connection fails.
+        """
+        try:
+            names = self.run(self._sftp.listdir(str(folder)), CONNECT_SECONDS)
+        except asyncssh.SFTPError:
+            return ()
+        return tuple(folder / str(name) for name in names if name not in (".", ".."))
+
+    def close(self) -> None:
+        """Close it; closing twice does no harm."""
+        if self._thread.is_alive():
+            with contextlib.suppress(MeasurementError):
+                self.run(self._close(), 2.0)
+            self._stop_loop()
+
+    async def _close(self) -> None:
+        self._connection.close()
+        try:
+            await asyncio.wait_for(self._connection.wait_closed(), 1.0)
+        except asyncio.TimeoutError:
+            self._connection.abort()
+
+    def _connect(self, options: SshOptions, accepted_before: bool) -> asyncssh.SSHClientConnection:
+        known_hosts = options.known_hosts.expanduser()
+        check = _HostKeyCheck(self.address, known_hosts)
+        settings: dict[str, Any] = {
+            "username": self.address.user,
+            "known_hosts": check.content,
+            "server_host_key_algs": check.algorithms,
+            "preferred_auth": "publickey",
+            "keepalive_interval": KEEPALIVE_SECONDS,
+            "keepalive_count_max": 3,
+            "connect_timeout": CONNECT_SECONDS,
+            "login_timeout": CONNECT_SECONDS,
+            "client_factory": lambda: check,
+        }
+        if options.identity_file is not None:
+            settings["client_keys"] = [str(options.identity_file.expanduser())]
+        if options.config is not None:
+            settings["config"] = [str(options.config.expanduser())]
+        with _translated(self.address, check, accepted_before):
+            work = asyncssh.connect(self.address.host, self.address.port, **settings)
+            future = asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
+            try:
+                return future.result(2 * CONNECT_SECONDS + 1)
+            finally:
+                future.cancel()
+
+    async def _put(self, path: PurePosixPath, content: bytes) -> None:
+        part = f"{path}.part"
+        await self._sftp.makedirs(str(path.parent), exist_ok=True)
+        try:
+            async with self._sftp.open(part, "wb") as file:
+                await file.write(content)
+            await self._sftp.posix_rename(part, str(path))
+        except asyncssh.SFTPError:
+            with contextlib.suppress(asyncssh.SFTPError):
+                await self._sftp.remove(part)
+            raise
+
+    def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> BoardRefusedError:
+        """Why a file could not be written: the protocol has no word for a full disk."""
+        with contextlib.suppress(asyncssh.SFTPError):
+            free = self.run(self._sftp.statvfs(str(path.parent)), CONNECT_SECONDS)
+            if (free.bavail or 0) * (free.frsize or 0) < len(content):
+                return BoardRefusedError(
+                    f"the disk of {self.address} is full: {path} needs {len(content):,} bytes, but "
+                    f"{(free.bavail or 0) * (free.frsize or 0):,} are free. Make room on the board."
+                )
+        return BoardRefusedError(f"{path} could not be written on {self.address}: {_reason(error)}.")
+
+    def _stop_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+class _HostKeyCheck(asyncssh.SSHClient):
+    """Refuses every key that `known_hosts` does not have, and remembers it."""
+
+    def __init__(self, address: BoardAddress, known_hosts: Path) -> None:
+        self._address = address
+        self._known_hosts = known_hosts
+        self.content = known_hosts.read_bytes() if known_hosts.is_file() else b""
+        port = address.port if address.port != 22 else None
+        self._known: Sequence[asyncssh.SSHKey] = asyncssh.match_known_hosts(self.content, address.host, "", port)[0]
+        self._fingerprint: str | None = None
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """No: this is only called with keys that are not trusted."""
+        self._fingerprint = f"{key.get_algorithm()} {key.get_fingerprint()}"
+        return False
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Kinds of host keys to ask for: those that are known first, then any, so that a change can be shown."""
+        known = [algorithm for key in self._known for algorithm in key.sig_algorithms]
+        return list(dict.fromkeys(one.decode() for one in [*known, *get_default_public_key_algs()]))
+
+    def refusal(self) -> BoardRefusedError:
+        """What is wrong with the host key, and what to do."""
+        address, file = self._address, self._known_hosts
+        shown = self._fingerprint or "a key that cannot be read"
+        if self._known:
+            return BoardRefusedError(
+                f"the host key of {address} has changed: it now shows {shown}, and {file} has another. Either the "
+                "board was set up anew, or something else answers in its place. If it was, run `ssh-keygen -R "
+                f"'{address.known_hosts_name}' -f {file}`, and accept the new key."
+            )
+        return BoardRefusedError(
+            f"the host key of {address} is not known: it shows {shown}. Compare that with `ssh-keygen -lf "
+            "/etc/ssh/ssh_host_ed25519_key.pub` on the board, and run `ssh-keyscan -t ed25519 "
+            f"{address.port_option}{address.host} >> {file}` here to accept it."
+        )
+
+
+async def _awaited(work: Awaitable[Result]) -> Result:
+    """What asyncssh gives as an awaitable, as the coroutine that asyncio asks for."""
+    return await work
+
+
+@contextlib.contextmanager
+def _translated(address: BoardAddress, check: _HostKeyCheck, accepted_before: bool) -> Iterator[None]:
+    try:
+        yield
+    except asyncssh.HostKeyNotVerifiable:
+        raise check.refusal() from None
+    except asyncssh.PermissionDenied as error:
+        if accepted_before:
+            raise BoardUnreachableError(f"{address} does not let us in at the moment: {_reason(error)}.") from None
+        raise BoardRefusedError(
+            f"{address} does not accept your SSH key: run `ssh-copy-id {address.port_option}{address.user}@"
+            f"{address.host}`, or name another key in BOARD_IDENTITY_FILE. Passwords are not used."
+        ) from None
+    except (
+        asyncssh.KeyImportError,
+        asyncssh.KeyEncryptionError,
+        asyncssh.ConfigParseError,
+        FileNotFoundError,
+    ) as error:
+        remedy = (
+            "put a key with a passphrase into the SSH agent with `ssh-add`"
+            if "assphrase" in str(error)
+            else ("name another key in BOARD_IDENTITY_FILE")
+        )
+        raise BoardRefusedError(f"your SSH key for {address} cannot be read ({_reason(error)}): {remedy}.") from None
+    except ConnectionRefusedError:
+        raise BoardUnreachableError(
+            f"{address} refuses the connection: it is starting, or SSH is not switched on there."
+        ) from None
+    except (asyncssh.Error, OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
+        raise BoardUnreachableError(f"{address} could not be reached: {_reason(error)}.") from None
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join((str(error) or type(error).__name__).split())
+    return text.rstrip(".")

@@ -1,0 +1,215 @@
+"""Cost tables of other systems, recognised by their content. Start with `read_any_cost_table`.
+
+Two text forms besides this project's JSON, both with one line a layer and without stem and head: HANNA's (nine
+numbers a line, latency in seconds, and a second file like it for energy in joules), and the lookup table of the
+PyTorch reproduction of FBNet (operator names, then latency in microseconds). See `docs/published_tables.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.cost_tables.cost_table import CostTable, check_fits, read_cost_table
+from devices.energy.power_model import HOST_POWER_MODEL
+from search_space.operators import OPERATOR_NAMES
+from search_space.spaces import SearchSpace
+
+REPRODUCTION_NAMES = {
+    "ir_k3_e1": "k3_e1",
+    "ir_k3_s2": "k3_e1_g2",
+    "ir_k3_e3": "k3_e3",
+    "ir_k3_e6": "k3_e6",
+    "ir_k5_e1": "k5_e1",
+    "ir_k5_s2": "k5_e1_g2",
+    "ir_k5_e3": "k5_e3",
+    "ir_k5_e6": "k5_e6",
+    "skip": "skip",
+}
+"""Operators as the PyTorch reproduction of FBNet names them; its `s2` are two groups with a shuffle, not a stride."""
+
+Array = npt.NDArray[np.float64]
+
+
+def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTable:
+    """A cost table from a file of any of the three forms, checked against the space.
+
+    A text table says nothing of its board and is labelled `published`, as figures taken over as they are. It has no
+    stem and head, so the fixed cost is 0. Without an energy file its energy is that of the nominal power model with
+    one thread, labelled `modelled`.
+
+    Args:
+        path: this project's JSON, HANNA's latency file, or the lookup table of the PyTorch reproduction of FBNet.
+        space: the space that the table must be for.
+        energy_path: HANNA's energy file, for a text table.
+
+    Raises:
+        ValueError: in one line that names the file and what was expected, and the layer and operator where one entry
+            is wrong: if a file is absent, of no such form, cut, or for another space, or has entries that are no
+            numbers of at least 0.
+    """
+    text = _text_of(path)
+    if text.lstrip().startswith(("{", "[")):
+        if energy_path is not None:
+            raise ValueError(
+                f"an energy file must come with a text table only, but the JSON table {str(path)!r} has its own "
+                f"energies: leave {str(energy_path)!r} out."
+            )
+        return _read_json(path, space)
+    _check_family(path, space)
+    latency = _read_text(text, path, space)
+    return CostTable(
+        space=space.name,
+        operators=space.operators,
+        latency_ms=latency.values,
+        energy_mj=_energy_mj(latency.values, energy_path, space),
+        fixed_latency_ms=0.0,
+        fixed_energy_mj=0.0,
+        latency_source="published",
+        energy_source="modelled" if energy_path is None else "published",
+        board=f"not stated in {path.name}",
+        runtime="not stated",
+        threads=1,
+        clock_mhz=None,
+        date="",
+        method=f"read from a table in the form of {latency.form}; it has no stem and head, so the fixed cost is 0; "
+        f"energy: {HOST_POWER_MODEL.description if energy_path is None else f'read from {energy_path.name}'}",
+    )
+
+
+def split_table_paths(text: str) -> tuple[Path, Path | None]:
+    """Latency and energy file from what a user types: `LATENCY_FILE` or `LATENCY_FILE,ENERGY_FILE`.
+
+    Raises:
+        ValueError: if there are more than two, or one is empty.
+    """
+    if Path(text).is_file():
+        return Path(text), None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 2 or not all(parts):
+        raise ValueError(f"a cost table must be given as `FILE` or `LATENCY_FILE,ENERGY_FILE`, but got {text!r}.")
+    return Path(parts[0]), Path(parts[1]) if len(parts) == 2 else None
+
+
+@dataclass(frozen=True, eq=False)
+class _TextTable:
+    values: Array
+    """In ms or mJ, shape (layers, operators of the space)."""
+    form: str
+
+
+def _read_json(path: Path, space: SearchSpace) -> CostTable:
+    table = read_cost_table(path)
+    try:
+        check_fits(table, space)
+    except ValueError as error:
+        raise ValueError(f"in the cost table file {str(path)!r}: {error}") from None
+    return table
+
+
+def _read_text(text: str, path: Path, space: SearchSpace) -> _TextTable:
+    first, *others = _lines(text)
+    if all(_is_number(word) for word in first.split()):
+        values = _numbers([first, *others], path, space, columns=OPERATOR_NAMES, unit="seconds", per_unit=1e3)
+        return _TextTable(values, "HANNA")
+    columns = _columns(first.split(), path, space)
+    values = _numbers(others, path, space, columns=columns, unit="microseconds", per_unit=1e-3)
+    return _TextTable(values, "the PyTorch reproduction of FBNet")
+
+
+def _energy_mj(latency_ms: Array, energy_path: Path | None, space: SearchSpace) -> Array:
+    if energy_path is None:
+        return np.asarray(HOST_POWER_MODEL.energy_mj(1.0, 1) * latency_ms)
+    lines = _lines(_text_of(energy_path))
+    return _numbers(lines, energy_path, space, columns=OPERATOR_NAMES, unit="joules", per_unit=1e3)
+
+
+def _columns(names: list[str], path: Path, space: SearchSpace) -> tuple[str, ...]:
+    """The operator of each column of a lookup table of the reproduction."""
+    columns = tuple(REPRODUCTION_NAMES.get(name, name) for name in names)
+    for name, column in zip(names, columns, strict=True):
+        if column not in OPERATOR_NAMES:
+            raise ValueError(
+                f"the first line of the cost table file {str(path)!r} must be nine numbers or names of "
+                f"{', '.join(REPRODUCTION_NAMES)}, but has {_shortened(name)}."
+            )
+        if columns.count(column) > 1:
+            raise ValueError(f"the cost table file {str(path)!r} must name each operator once, but repeats {name}.")
+    for operator in space.operators:
+        if operator not in columns:
+            raise ValueError(
+                f"the cost table file {str(path)!r} must have all operators of `{space.name}`, but its first line "
+                f"lacks {operator}."
+            )
+    return columns
+
+
+def _numbers(
+    lines: list[str], path: Path, space: SearchSpace, *, columns: tuple[str, ...], unit: str, per_unit: float
+) -> Array:
+    """The table, in ms or mJ: shape (layers, operators of the space)."""
+    where = (
+        f"the cost table file {str(path)!r} must have {space.num_layers} lines of {len(columns)} numbers in {unit}, "
+    )
+    where += f"one line a layer of `{space.name}` and one number an operator, but"
+    if len(lines) > space.num_layers:
+        raise ValueError(f"{where} has {len(lines)} lines: it is for another space.")
+    rows = []
+    for layer, line in enumerate(lines):
+        words = line.split()
+        if len(words) > len(columns):
+            raise ValueError(f"{where} has {len(words)} at layer {layer}, beyond operator {columns[-1]}.")
+        for operator, word in zip(columns, words, strict=False):
+            if not _is_number(word) or not (math.isfinite(float(word)) and float(word) >= 0):
+                raise ValueError(
+                    f"{where} at layer {layer}, operator {operator}, has {_shortened(word)}, which is no number of "
+                    "at least 0."
+                )
+        if len(words) < len(columns):
+            raise ValueError(f"{where} lacks layer {layer}, operator {columns[len(words)]}.")
+        rows.append([float(word) * per_unit for word in words])
+    if len(rows) < space.num_layers:
+        raise ValueError(f"{where} has {len(rows)} lines: it lacks layer {len(rows)}, operator {columns[0]}.")
+    return np.array(rows)[:, [columns.index(operator) for operator in space.operators]]
+
+
+def _check_family(path: Path, space: SearchSpace) -> None:
+    if space.vocabulary != OPERATOR_NAMES:
+        raise ValueError(
+            f"a text table must be for a space of the FBNet family, but {str(path)!r} was given for `{space.name}`."
+        )
+
+
+def _text_of(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"a cost table file must exist, but got {str(path)!r}.") from None
+    except OSError as error:
+        raise ValueError(f"a cost table file must be readable, but {str(path)!r} is not: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"a cost table file must be JSON or text, but {str(path)!r} is neither.") from None
+    if not text.strip():
+        raise ValueError(f"a cost table file must be JSON or a text table, but {str(path)!r} is empty.")
+    return text
+
+
+def _lines(text: str) -> list[str]:
+    """All lines but those at the end that are blank."""
+    return text.strip().splitlines()
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _shortened(word: str) -> str:
+    return repr(word if len(word) <= 40 else f"{word[:40]}...")

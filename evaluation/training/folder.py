@@ -1,0 +1,147 @@
+"""Paths of the folder of a training; making one, and reading what is in one. Importing this is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devices.measurement import Precision
+from evaluation.training.config import TrainConfig, config_from_json
+from evaluation.work_folder import new_work_folder
+from search_space.architectures import Architecture
+
+
+@dataclass(frozen=True)
+class TrainFolder:
+    """Where everything of a training lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, and what the training was made from."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State after the last finished epoch."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def curves(self) -> Path:
+        """Picture of loss and accuracy."""
+        return self.path / "curves.png"
+
+    @property
+    def architecture(self) -> Path:
+        """The architecture as JSON."""
+        return self.path / "architecture.json"
+
+    @property
+    def weights(self) -> Path:
+        """The averaged weights, of which `onnx` is made."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def onnx(self) -> Path:
+        """The network to deploy; how its input is normalised is said in `result`."""
+        return self.path / "model.onnx"
+
+    @property
+    def onnx_int8(self) -> Path:
+        """The same in int8."""
+        return self.path / "model_int8.onnx"
+
+    @property
+    def card(self) -> Path:
+        """What someone needs who deploys the network, where it was trained for a run."""
+        return self.path / "card.md"
+
+    def model(self, precision: Precision) -> Path:
+        """The ONNX file of a precision."""
+        return self.onnx if precision == "fp32" else self.onnx_int8
+
+    @property
+    def result(self) -> Path:
+        """What the training came to."""
+        return self.path / "result.json"
+
+    def read_config(self) -> tuple[TrainConfig, dict[str, Any]]:
+        """Settings and origin of the training.
+
+        Raises:
+            ValueError: if the folder holds no training, or its settings cannot be read.
+        """
+        rule = "`--resume` must name the folder of a training"
+        if not self.config.is_file():
+            raise ValueError(f"{rule}, but {str(self.path)!r} holds no config.json.")
+        try:
+            content = json.loads(self.config.read_text())
+            return config_from_json(content["settings"]), dict(content["origin"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """An ONNX file of a trained network, checked against PyTorch."""
+
+    precision: Precision
+    name: str
+    """Of the file in the training's folder."""
+    logits_difference: float
+    """Largest absolute difference between its logits and PyTorch's, over images of the selection split."""
+    top1: float
+    """Accuracy of the file on the test split, in [0, 1]."""
+    error: float
+    """Error of the file on the selection split, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training came to."""
+
+    epochs: float
+    """Passes over the training images."""
+    top1: float
+    """Share of test images whose label has the highest score."""
+    top3: float
+    """Share of test images whose label is among the three highest scores."""
+    selection_accuracy: float
+    """Accuracy on the selection split after the last epoch."""
+    macs: int
+    """Multiply-accumulates for one image."""
+    params: int
+    """Trainable parameters."""
+    seconds: float
+    """Time that the training took."""
+    files: tuple[FileCheck, ...]
+
+
+def new_folder(config: TrainConfig, architecture: Architecture) -> TrainFolder:
+    """The folder that a new training is to have; it is not made yet.
+
+    Raises:
+        ValueError: if it is there already and not empty, or cannot be made.
+    """
+    name = f"{Path(config.dataset).stem}-{architecture.space}-{architecture.id}"
+    return TrainFolder(new_work_folder(config.out, name=name, what="a training"))
+
+
+def read_result(folder: TrainFolder) -> TrainResult | None:
+    """The result of a training that has ended.
+
+    Raises:
+        ValueError: if there is one that cannot be read.
+    """
+    if not folder.result.exists():
+        return None
+    try:
+        content = json.loads(folder.result.read_text())
+        values = {item.name: content[item.name] for item in dataclasses.fields(TrainResult)}
+        return TrainResult(**values | {"files": tuple(FileCheck(**file) for file in content["files"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {error!r}.") from None

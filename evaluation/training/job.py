@@ -1,0 +1,165 @@
+"""What training one network needs and gives, free of folders: it runs in this process or on any worker.
+
+Start with `train`. Results depend on the job and the splits alone where the job says how many epochs there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from evaluation.export import ExportedModel, export
+from evaluation.image_data import LabelledImages
+from evaluation.splits import Augmentation, ImageBatches, Splits
+from evaluation.training.config import TrainSettings
+from evaluation.training.loop import Training, TrainRecord, top_accuracies
+from search_space.graphs import Graph
+from search_space.networks import Network
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One network that is to be trained."""
+
+    name: str
+    """Tells the jobs of a run apart."""
+    graph: Graph
+    settings: TrainSettings
+    flip: bool | None
+    """Whether half of the training images are mirrored; None unless all images are grey."""
+    seed: int
+    """Of the first weights, and the order and augmentation of the images."""
+    weights: Arrays | None = None
+    """What training starts from; None for random weights."""
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """Training moves on."""
+
+    step: int
+    """Steps made so far."""
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch has ended."""
+
+    record: TrainRecord
+    step: int
+    """Steps made so far."""
+    total_steps: int
+    epochs: float
+    """Of the whole training."""
+    state: bytes
+    """What `train` needs to go on from here."""
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """A network that is trained, and its files."""
+
+    weights: Arrays
+    """Averaged weights and BatchNorm statistics, by name."""
+    selection_accuracy: float
+    """Accuracy on the selection split after the last epoch, in [0, 1]."""
+    top1: float
+    """Share of test images whose label has the highest score."""
+    top3: float
+    """Share of test images whose label is among the three highest scores."""
+    models: tuple[ExportedModel, ...]
+    """fp32 and int8."""
+    records: tuple[TrainRecord, ...]
+    epochs: float
+    """Passes over the training images."""
+    seconds: float
+    """Time that training took."""
+
+
+@dataclass(frozen=True)
+class TrainFailure:
+    """A training that raised, or whose worker died."""
+
+    traceback: str
+    reason: str = ""
+    """In one line, where it is known; else empty."""
+
+
+TrainEvent = StepDone | EpochDone | TrainOutcome
+
+
+def train(
+    job: TrainJob, splits: Splits, *, state: bytes | None = None, device: torch.device | None = None
+) -> Iterator[TrainEvent]:
+    """Train, or go on, and export; the test split is read last of all.
+
+    Args:
+        job: what to train.
+        splits: the network is trained on the weights and theta splits.
+        state: of the last `EpochDone` of an interrupted training.
+        device: where to train.
+
+    Yields:
+        Steps, epochs, and last the outcome.
+
+    Raises:
+        ValueError: if the state cannot be read, or the loss is no longer finite.
+    """
+    training = new_training(job, splits, device=device)
+    if state is not None:
+        training.load_state(state)
+    while not training.done:
+        steps = training.epoch()
+        while True:
+            try:
+                yield StepDone(next(steps), training.total_steps)
+            except StopIteration as end:
+                yield EpochDone(end.value, training.step, training.total_steps, training.epochs, training.state())
+                break
+    yield _outcome(job, splits, training)
+
+
+def new_training(job: TrainJob, splits: Splits, *, device: torch.device | None = None) -> Training:
+    """The training before its first epoch."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(np.random.SeedSequence(job.seed, spawn_key=(0,)).generate_state(1)[0]))
+        network = Network(job.graph)
+    if job.weights is not None:
+        given = {name: torch.from_numpy(np.array(value)) for name, value in job.weights.items()}
+        network.load_state_dict(given, strict=False)
+    flip = not splits.grey if job.flip is None else job.flip
+    augmentation = Augmentation(crop_padding=job.graph.input_shape[1] // 8, flip=flip)
+    images = ImageBatches(training_images(splits), splits, augmentation=augmentation, device=device)
+    selection = ImageBatches(splits.selection, splits, device=device)
+    return Training(network, images, selection, job.settings, seed=job.seed)
+
+
+def training_images(splits: Splits) -> LabelledImages:
+    """Images of the weights and theta splits: a network that was chosen needs no images for theta."""
+    parts = (splits.weights, splits.theta)
+    return LabelledImages(
+        np.concatenate([part.images_NCHW for part in parts]), np.concatenate([part.labels_N for part in parts])
+    )
+
+
+def _outcome(job: TrainJob, splits: Splits, training: Training) -> TrainOutcome:
+    weights = {name: value.cpu().contiguous().numpy() for name, value in training.averaged.state_dict().items()}
+    top1, top3 = top_accuracies(training.averaged, ImageBatches(splits.test, splits, device=training.device))
+    return TrainOutcome(
+        weights,
+        training.records[-1].accuracy,
+        top1,
+        top3,
+        export(job.graph, weights, splits, threads=torch.get_num_threads()),
+        tuple(training.records),
+        training.epochs,
+        round(training.seconds, 3),
+    )

@@ -1,0 +1,341 @@
+"""Training one network for deployment. Start with `Training`.
+
+It runs epoch by epoch and its state can be saved between epochs; the random numbers of an epoch depend on seed and
+epoch alone, so on a CPU a resumed training equals an uninterrupted one bit by bit (a GPU's sums vary by themselves).
+Shape suffixes: B batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import math
+import pickle
+import statistics
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import astuple, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dnas.depthwise import depthwise_conv
+from evaluation.accuracy import EVALUATION_BATCH, classification
+from evaluation.splits import ImageBatches
+from evaluation.training.config import TrainSettings
+from search_space.networks import ConvBlock
+
+UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
+"""What reading a saved state may raise."""
+TRIAL_STEPS = 15
+"""Steps whose median time tells how many fit into a number of minutes."""
+
+
+@dataclass(frozen=True)
+class TrainRecord:
+    """Figures of one epoch."""
+
+    epoch: int
+    """Number of the epoch, from 1."""
+    loss: float
+    """Mean training loss (smoothed cross-entropy of augmented images, in nats)."""
+    accuracy: float
+    """Accuracy of the averaged weights on the selection split, in [0, 1]."""
+    lr: float
+    """Learning rate of the last step."""
+
+
+class Training:
+    """Trains a network's weights, an epoch at a time.
+
+    Args:
+        network: is moved to the device of the images, and trained in place.
+        images: augmented training images.
+        selection: images that each epoch's accuracy is reported on; nothing is chosen by them.
+        settings: how to train.
+        seed: of the order and augmentation of the images.
+    """
+
+    def __init__(
+        self, network: nn.Module, images: ImageBatches, selection: ImageBatches, settings: TrainSettings, *, seed: int
+    ) -> None:
+        self.images = images
+        self.selection = selection
+        self.settings = settings
+        self.seed = seed
+        self.device = images.labels_N.device
+        self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.precision == "fp32":
+            use_quick_depthwise(self.network)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.optimizer = torch.optim.SGD(
+            parameter_groups(self.network, settings.weight_decay),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
+        )
+        self.steps_an_epoch = max(1, len(images) // settings.batch_size)
+        self.total_steps = max(1, round(self.steps_an_epoch * settings.epochs))
+        """Steps of the whole training; where it is bounded by time, they are set by the first epoch."""
+        self.step = 0
+        self.records: list[TrainRecord] = []
+        self.seconds = 0.0
+        """Time spent so far, resumed epochs included."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps were made."""
+        return self.step >= self.total_steps
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images, of the whole training."""
+        return self.total_steps / self.steps_an_epoch
+
+    def epoch(self) -> Generator[int, None, TrainRecord]:
+        """One pass over the training images, of whole batches only, or what is left of the last one.
+
+        Yields:
+            The number of steps made so far, after each step.
+
+        Returns:
+            What the epoch came to.
+
+        Raises:
+            ValueError: if the loss is no longer finite.
+        """
+        start, epoch = time.monotonic(), len(self.records)
+        if not self.step and self.settings.minutes is not None:
+            self.total_steps = max(1, round(60 * self.settings.minutes / self._seconds_a_step()))
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, epoch)))
+        self.network.train()
+        loss_sum, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
+        batches = self.images.batches(self.settings.batch_size, rng)
+        steps = min(self.steps_an_epoch, self.total_steps - self.step)
+        for x_BCHW, labels_B in islice(batches, steps):
+            lr = self.settings.lr * lr_factor(self.step, self.total_steps, self.settings.warmup_fraction)
+            loss_sum += self._step(x_BCHW, labels_B, lr, rng)
+            yield self.step
+        loss = float(loss_sum) / steps
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the training loss must stay finite, but is {loss} in epoch {epoch + 1}; choose a lower --lr than "
+                f"{self.settings.lr}."
+            )
+        error, _ = classification(self.averaged, self.selection)
+        record = TrainRecord(epoch + 1, loss, 1 - error, lr)
+        self.records.append(record)
+        self.seconds += time.monotonic() - start
+        return record
+
+    def state(self) -> bytes:
+        """All that `load_state` needs to go on after the last finished epoch."""
+        content = {
+            "weights": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "records": [astuple(record) for record in self.records],
+            "seconds": self.seconds,
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        return buffer.getvalue()
+
+    def load_state(self, state: bytes) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: if it is cut, or is not of this network.
+        """
+        try:
+            content = _content_of(state, self.device)
+            self.network.load_state_dict(content["weights"])
+            self.averaged.load_state_dict(content["averaged"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.step, self.total_steps = int(content["step"]), int(content["total_steps"])
+            self.seconds = float(content["seconds"])
+            self.records = _records(content)
+        except UNREADABLE as error:
+            raise _refused(error) from None
+
+    def _seconds_a_step(self) -> float:
+        """Median time of a step, of a copy, so that this training is as if none had been made."""
+        shared = {id(images): images for images in (self.images, self.selection)}
+        trial = copy.deepcopy(self, shared)
+        trial.network.train()
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2,)))
+        seconds, batches = [], itertools.cycle(self.images.batches(self.settings.batch_size, rng))
+        for x_BCHW, labels_B in islice(batches, TRIAL_STEPS):
+            start = time.perf_counter()
+            float(trial._step(x_BCHW, labels_B, 0.0, rng))
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
+
+    def _step(self, x_BCHW: Tensor, labels_B: Tensor, lr: float, rng: np.random.Generator) -> Tensor:
+        """One step of SGD and of the average; its loss."""
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if settings.cutout:
+            x_BCHW = cutout(x_BCHW, settings.cutout, rng)
+        share, partner_B = 1.0, torch.arange(len(labels_B), device=self.device)
+        if settings.mixup:
+            x_BCHW, partner_B, share = mixup(x_BCHW, settings.mixup, rng)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            logits_BK = self.network(x_BCHW)
+        loss = mixed_cross_entropy(logits_BK.float(), labels_B, labels_B[partner_B], share, settings.label_smoothing)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        decay = average_decay(self.step, settings.average_decay)
+        update_average(self.averaged, self.network, decay)
+        self.step += 1
+        return loss.detach()
+
+
+def records_in(state: bytes) -> tuple[TrainRecord, ...]:
+    """Figures of the epochs that a saved state has.
+
+    Raises:
+        ValueError: if it is cut.
+    """
+    try:
+        return tuple(_records(_content_of(state, torch.device("cpu"))))
+    except UNREADABLE as error:
+        raise _refused(error) from None
+
+
+def lr_factor(step: int, total_steps: int, warmup_fraction: float) -> float:
+    """Share of the peak learning rate at a step, from 0: a linear rise, then half a cosine.
+
+    Source: Loshchilov & Hutter, "SGDR" (ICLR 2017), equation 5, with a single period; Goyal et al., "Accurate, Large
+    Minibatch SGD" (2017), section 2.2.
+    """
+    warmup = round(warmup_fraction * total_steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
+
+
+def average_decay(step: int, decay: float) -> float:
+    """Decay of the average at a step, from 0: small at first, so that the average forgets the first weights.
+
+    Source: `num_updates` of TensorFlow's `ExponentialMovingAverage`.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move an average of weights and BatchNorm statistics towards a network: `decay * average + (1 - decay) * new`."""
+    for old, new in zip(_tensors(averaged), _tensors(network), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters for an optimiser: weight decay for those with more than one dimension, none for the others."""
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def cutout(x_BCHW: Tensor, side: int, rng: np.random.Generator) -> Tensor:
+    """Images with one random square each set to zero, the mean colour of normalised images.
+
+    Source: DeVries & Taylor, "Improved Regularization of CNNs with Cutout" (2017); unlike there, the square always
+    lies within the image.
+    """
+    batch, _, height, width = x_BCHW.shape
+    device = x_BCHW.device
+    top_B = torch.from_numpy(rng.integers(0, height - side + 1, size=batch)).to(device)
+    left_B = torch.from_numpy(rng.integers(0, width - side + 1, size=batch)).to(device)
+    below_BH = torch.arange(height, device=device) - top_B[:, None]
+    right_BW = torch.arange(width, device=device) - left_B[:, None]
+    inside_BH, inside_BW = (below_BH >= 0) & (below_BH < side), (right_BW >= 0) & (right_BW < side)
+    return x_BCHW.masked_fill((inside_BH[:, :, None] & inside_BW[:, None, :])[:, None], 0.0)
+
+
+def mixup(x_BCHW: Tensor, concentration: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, float]:
+    """Images mixed with others of their batch: the mixture, the other's number, and the share of the image itself.
+
+    Source: Zhang et al., "mixup" (ICLR 2018), equation 1 and section 3, with one share a batch as in the authors' code.
+    """
+    share = float(rng.beta(concentration, concentration))
+    partner_B = torch.from_numpy(rng.permutation(len(x_BCHW))).to(x_BCHW.device)
+    return share * x_BCHW + (1 - share) * x_BCHW[partner_B], partner_B, share
+
+
+def mixed_cross_entropy(
+    logits_BK: Tensor, labels_B: Tensor, partner_labels_B: Tensor, share: float, label_smoothing: float
+) -> Tensor:
+    """Mean cross-entropy, in nats, of images of which `share` has one label and the rest another.
+
+    It is that of the mixed target of `mixup`, in which cross-entropy is linear.
+    """
+    loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
+    if share == 1:
+        return loss
+    return share * loss + (1 - share) * F.cross_entropy(logits_BK, partner_labels_B, label_smoothing=label_smoothing)
+
+
+@torch.no_grad()
+def top_accuracies(network: nn.Module, images: ImageBatches, *, places: tuple[int, ...] = (1, 3)) -> tuple[float, ...]:
+    """Share of images whose label is among the best `places` classes; reads the images once, sets evaluation mode."""
+    network.eval()
+    hits = [0] * len(places)
+    for x_BCHW, labels_B in images.in_order(EVALUATION_BATCH):
+        logits_BK = network(x_BCHW)
+        best_BP = logits_BK.topk(min(max(places), logits_BK.shape[1])).indices
+        hit_BP = best_BP == labels_B[:, None]
+        for number, place in enumerate(places):
+            hits[number] += int(hit_BP[:, :place].sum())
+    return tuple(hit / len(images) for hit in hits)
+
+
+def use_quick_depthwise(network: nn.Module) -> None:
+    """Have 5x5 depthwise convolutions computed by `depthwise_conv`; names and weights stay as they are."""
+    for block in network.modules():
+        if isinstance(block, ConvBlock) and isinstance(block.conv, nn.Conv2d) and _is_5x5_depthwise(block.conv):
+            block.add_module("conv", _QuickDepthwise(block.conv))
+
+
+class _QuickDepthwise(nn.Module):
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = conv.weight
+        self.stride = conv.stride[0]
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return depthwise_conv(x_BCHW, self.weight, self.stride)
+
+
+def _is_5x5_depthwise(conv: nn.Conv2d) -> bool:
+    return conv.kernel_size == (5, 5) and conv.groups == conv.in_channels == conv.out_channels
+
+
+def _content_of(state: bytes, device: torch.device) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(io.BytesIO(state), map_location=device, weights_only=True)
+    return content
+
+
+def _records(content: Mapping[str, Any]) -> list[TrainRecord]:
+    return [TrainRecord(*values) for values in content["records"]]
+
+
+def _refused(error: BaseException) -> ValueError:
+    reason = " ".join(str(error).split())[:200]
+    return ValueError(f"a state of training must be whole and of this network, but is not: {reason}")
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -1,0 +1,241 @@
+"""A whole training: inputs checked before anything is written, checkpoints, and what is handed over at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+import torch
+
+from evaluation.image_data import load_images
+from evaluation.splits import Splits, split_data
+from evaluation.training.config import TrainConfig, TrainSettings, check_same_settings
+from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
+from evaluation.training.job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
+from evaluation.training.loop import TrainRecord, records_in
+from evaluation.work_folder import write_atomically, write_json
+from search_space.architectures import parse_architecture
+from search_space.catalogue import any_space_named
+from search_space.counts import count
+from search_space.graphs import Graph, Shape
+from search_space.onnx_files import weight_shapes
+
+OnStep = Callable[[int, int], None]
+"""Called with the number of steps done, and of all steps."""
+
+
+@dataclass(frozen=True)
+class TrainPreparation:
+    """Checked inputs of a training."""
+
+    config: TrainConfig
+    folder: TrainFolder
+    network: dict[str, Any]
+    """What the network is, as `architecture.json` has it; `id` names it."""
+    graph: Graph
+    splits: Splits
+    weights: Arrays | None
+    """What the training starts from; None for random weights."""
+
+    @property
+    def job(self) -> TrainJob:
+        """What is to be done, wherever it is done."""
+        config = self.config
+        return TrainJob(str(self.network["id"]), self.graph, config, config.flip, config.seed, self.weights)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the training is made from, as JSON has it; a resumed one must be made from the same."""
+        splits = self.splits
+        return {
+            "architecture": self.network,
+            "input_shape": list(self.graph.input_shape),
+            "macs": count(self.graph).macs,
+            "params": count(self.graph).params,
+            "dataset": {
+                "fingerprint": splits.fingerprint,
+                "classes": list(splits.class_names),
+                "mean": list(splits.mean_C),
+                "std": list(splits.std_C),
+                "images": {
+                    "training": len(splits.weights) + len(splits.theta),
+                    "selection": len(splits.selection),
+                    "test": len(splits.test),
+                },
+            },
+        }
+
+
+def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], None]) -> TrainPreparation:
+    """Check all settings and load all inputs; nothing is written.
+
+    Args:
+        config: the settings; with `resume`, those of the training.
+        on_loading: called with images decoded and in all.
+
+    Raises:
+        ValueError: for every kind of bad input.
+    """
+    saved_origin = None
+    if config.resume is not None:
+        folder = TrainFolder(Path(config.resume).expanduser())
+        saved, saved_origin = folder.read_config()
+        check_same_settings(config, saved)
+    space = any_space_named(config.space, published=config.architecture)
+    architecture = parse_architecture(space, config.architecture)
+    if config.resume is None:
+        folder = new_folder(config, architecture)
+    size = space.input_shape[1]
+    check_cutout(config, size)
+    data = load_images(
+        config.dataset,
+        size=size,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        on_progress=on_loading,
+    )
+    splits = split_data(data, config.seed)
+    classes = len(splits.class_names)
+    graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
+    check_fits(config, graph.input_shape, splits)
+    weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
+    preparation = TrainPreparation(config, folder, architecture.to_json(), graph, splits, weights)
+    if saved_origin is not None:
+        _check_same_origin(preparation.origin, saved_origin)
+    return preparation
+
+
+def check_cutout(settings: TrainSettings, size: int) -> None:
+    """Check that squares cut out of images are smaller than these.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    if settings.cutout >= size:
+        raise ValueError(f"`--cutout` must be less than the {size} pixels of an image, but got {settings.cutout}.")
+
+
+def check_fits(settings: TrainSettings, input_shape: Shape, splits: Splits) -> None:
+    """Check settings of training against the images.
+
+    Raises:
+        ValueError: if a batch is larger than the training images, or squares cut out of them are.
+    """
+    check_cutout(settings, input_shape[1])
+    available = len(splits.weights) + len(splits.theta)
+    if settings.batch_size > available:
+        raise ValueError(
+            f"`--batch-size` must be at most the {available} training images, but got {settings.batch_size}."
+        )
+
+
+def run_training(
+    preparation: TrainPreparation,
+    *,
+    device: torch.device | None = None,
+    on_step: OnStep = lambda done, total: None,
+    on_epoch: Callable[[EpochDone], None] = lambda epoch: None,
+) -> tuple[TrainResult, tuple[TrainRecord, ...]]:
+    """Train, or go on, and write everything but the picture; the test split is read once, at the very end.
+
+    Raises:
+        ValueError: if the checkpoint of a resumed training cannot be read, or the loss is no longer finite.
+    """
+    folder = preparation.folder
+    begin(preparation)
+    state = folder.checkpoint.read_bytes() if folder.checkpoint.exists() else None
+    result = read_result(folder)
+    if result is not None:
+        return result, () if state is None else records_in(state)
+    for event in checked_state(folder, train(preparation.job, preparation.splits, state=state, device=device)):
+        if isinstance(event, StepDone):
+            on_step(event.step, event.total_steps)
+        elif isinstance(event, EpochDone):
+            write_atomically(folder.checkpoint, event.state)
+            on_epoch(event)
+        else:
+            return write_outcome(preparation, event), event.records
+    raise AssertionError("a training must end with its outcome")
+
+
+def begin(preparation: TrainPreparation) -> None:
+    """Write what a training is made from, so that it can be resumed from now on."""
+    folder = preparation.folder
+    if not folder.config.exists():
+        write_json(folder.config, {"settings": preparation.config.to_json(), "origin": preparation.origin})
+
+
+def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator[TrainEvent]:
+    """The same events; where the first of them cannot be had, the message names the checkpoint.
+
+    Raises:
+        ValueError: if the checkpoint cannot be read.
+    """
+    try:
+        yield next(events)
+    except ValueError as error:
+        if not folder.checkpoint.exists():
+            raise
+        raise ValueError(f"{str(folder.checkpoint)!r}: {error}. Remove it to train from the start.") from None
+    yield from events
+
+
+def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> TrainResult:
+    """Write the files of a trained network, last of all its result."""
+    folder, origin = preparation.folder, preparation.origin
+    write_json(folder.architecture, preparation.network)
+    write_atomically(folder.weights, safetensors.numpy.save(outcome.weights))
+    for model in outcome.models:
+        write_atomically(folder.model(model.precision), model.model)
+    result = TrainResult(
+        epochs=outcome.epochs,
+        top1=outcome.top1,
+        top3=outcome.top3,
+        selection_accuracy=outcome.selection_accuracy,
+        macs=origin["macs"],
+        params=origin["params"],
+        seconds=outcome.seconds,
+        files=tuple(
+            FileCheck(m.precision, folder.model(m.precision).name, m.logits_difference, m.top1, m.error)
+            for m in outcome.models
+        ),
+    )
+    data = origin["dataset"]
+    content = dataclasses.asdict(result) | {
+        "images": data["images"],
+        "input": {"shape": origin["input_shape"], "scale": 255, "mean": data["mean"], "std": data["std"]},
+        "classes": data["classes"],
+        "settings": preparation.config.to_json(),
+    }
+    write_json(folder.result, content)
+    return result
+
+
+def read_weights(path: Path, graph: Graph) -> Arrays:
+    """Weights of a network from a .safetensors file.
+
+    Raises:
+        ValueError: if it cannot be read, or is of another network.
+    """
+    rule = "weights must be a .safetensors file of this network's weights"
+    try:
+        weights: Arrays = safetensors.numpy.load(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error.strerror}.") from None
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(f"{rule}, but {str(path)!r} is none: {error}.") from None
+    for name, shape in weight_shapes(graph).items():
+        got = tuple(weights[name].shape) if name in weights else None
+        if got != shape:
+            raise ValueError(f"{rule}, but {name!r} of {str(path)!r} must have shape {shape}, and has {got}.")
+    return weights
+
+
+def _check_same_origin(now: dict[str, Any], saved: dict[str, Any]) -> None:
+    for name, value in now.items():
+        if saved.get(name) != value:
+            raise ValueError(f"a training must be resumed with what it was begun with, but its `{name}` has changed.")

@@ -1,0 +1,84 @@
+"""A run that has ended, opened again: its settings, images and archive. Start with `open_run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devices.cost_tables.cost_table import read_cost_table
+from devices.measurement import MeasureSettings
+from evaluation.splits import Splits
+from moo.config import SearchConfig
+from moo.measurement.front import FrontMeasuring
+from moo.search.preparation import check_same_inputs, load_splits
+from moo.storage.archive import Archive, reference_point_of
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import Store
+from search_space.spaces import FBNetSpace, Stage
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run was made from."""
+
+    folder: RunFolder
+    config: SearchConfig
+    origin: dict[str, Any]
+    space: FBNetSpace
+    splits: Splits
+
+    @property
+    def file_settings(self) -> MeasureSettings:
+        """How its board measures files as they are, fp32 and int8 alike."""
+        return replace(self.config.measure_settings, precision="fp32")
+
+
+def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int], None]) -> FinishedRun:
+    """Open a run that has a front.
+
+    Args:
+        path: of the run folder.
+        dataset: where its images lie now; by default where they lay in the search.
+        on_loading: called with images decoded and in all.
+
+    Raises:
+        ValueError: if there is no run or no front, or the images are not those of the run.
+    """
+    folder = RunFolder(path)
+    if not folder.config.is_file():
+        raise ValueError(f"the folder of a run must be given, but {str(path)!r} holds no config.json.")
+    config, origin = folder.read_config()
+    if not folder.front.exists() or not folder.store.exists():
+        raise ValueError(
+            f"a run must have ended with a front, but {str(path)!r} has none yet; go on with: "
+            f"python scripts/pareto_search.py --resume {path}"
+        )
+    config = replace(config, dataset=dataset or config.dataset)
+    space = _space_of(origin, path)
+    splits = load_splits(config, space.input_size, on_loading)
+    check_same_inputs(origin, space, splits, config.dataset)
+    return FinishedRun(folder, config, origin, space, splits)
+
+
+def _space_of(origin: Mapping[str, Any], path: Path) -> FBNetSpace:
+    """The space as it was searched, which a user's own file may no longer be."""
+    try:
+        values = dict(origin["space"])
+        stages = tuple(Stage(**stage) for stage in values["stages"])
+        return FBNetSpace(**values | {"stages": stages, "operators": tuple(values["operators"])})
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"a run's config.json must tell its search space, but that of {str(path)!r} does not."
+        ) from None
+
+
+def archive_of(run: FinishedRun, store: Store) -> Archive:
+    """The archive as the search left it, with what came of training."""
+    table = read_cost_table(run.folder.cost_table)
+    archive = Archive(reference_point_of(table, len(run.splits.class_names)), precision=run.config.precision)
+    store.fill(archive, run.space)
+    # It corrects the table by the networks measured, as the search did.
+    FrontMeasuring(None, archive, store, run.space, table, lambda event: None, patience_seconds=0)
+    return archive

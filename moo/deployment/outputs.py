@@ -1,0 +1,70 @@
+"""What a run hands over once networks were trained: their files in front/<id>/, cards, curves, and front.json."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evaluation.training.folder import TrainFolder
+from evaluation.training.loop import TrainRecord
+from evaluation.work_folder import write_atomically
+from moo.deployment.baselines import graph_of
+from moo.deployment.finished_run import FinishedRun
+from moo.report.card import Card, baseline_card, card_markdown, front_card
+from moo.search.outputs import write_front
+from moo.storage.archive import Archive
+from moo.storage.store import Store
+from moo.storage.trained_network import TrainedNetwork
+from moo.visualization.training_curves import training_curves
+
+HANDED_OVER = ("architecture.json", "weights.safetensors", "model.onnx", "model_int8.onnx", "curves.png", "card.md")
+"""Files of a training that go into front/<id>/."""
+
+
+def write_retrained(
+    run: FinishedRun, archive: Archive, store: Store, records: Mapping[str, Sequence[TrainRecord]]
+) -> None:
+    """Write curves and cards of trained networks, the files of those on the front, and front.json.
+
+    Args:
+        run: that they were trained in.
+        archive: of the run, with its trainings.
+        store: of the run.
+        records: figures of all epochs of the networks that were trained now, by name.
+    """
+    folder, dataset = run.folder, run.config.dataset
+    for network in store.trained(baselines=False) + store.trained(baselines=True):
+        training = folder.baseline(network.name) if network.baseline else folder.training(network.name)
+        if records.get(network.name):
+            title = f"{network.name}, trained {'from inherited weights' if network.fine_tuned else 'from scratch'}"
+            subtitle = f"{dataset}, {network.epochs:.3g} epochs; test top-1 {network.top1:.2%}"
+            picture = io.BytesIO()
+            training_curves(records[network.name], title, subtitle).savefig(picture, format="png")
+            write_atomically(training.curves, picture.getvalue())
+        card = _card(run, archive, network)
+        if card is not None:
+            write_atomically(training.card, card_markdown(card, run.origin, dataset=dataset).encode())
+    write_front(folder, archive, run.space, {}, run.origin, dataset=dataset)
+    for entry in archive.front():
+        if entry.trained is not None:
+            _hand_over(folder.training(entry.architecture.id), folder.networks / entry.architecture.id)
+
+
+def _card(run: FinishedRun, archive: Archive, network: TrainedNetwork) -> Card | None:
+    """The card of a trained network; None where the run does not know it."""
+    if network.baseline:
+        graph = graph_of(network.name, input_size=run.space.input_size, classes=run.space.classes)
+        return baseline_card(network, graph, archive.precision)
+    if network.name not in archive:
+        return None
+    entry = archive[network.name]
+    return front_card(entry, archive, run.space)
+
+
+def _hand_over(training: TrainFolder, target: Path) -> None:
+    """Copy what is handed over of a training; the inherited network's files that lie there give way."""
+    for name in HANDED_OVER:
+        source = training.path / name
+        if source.exists():
+            write_atomically(target / name, source.read_bytes())

@@ -1,0 +1,166 @@
+"""What a run's `--device` stands for: boards that measure, or a table of costs that somebody else measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.pi4 import pi4_cost_table
+from devices.cost_tables.readers import read_any_cost_table, split_table_paths
+from devices.device import Device
+from devices.errors import MeasurementError
+from devices.factory import open_device
+from devices.measurement import Board, MeasureSettings
+from search_space.spaces import FBNetSpace
+
+BUILT_IN = "pi4"
+TABLE_SUFFIXES = (".json", ".txt")
+
+
+@dataclass(frozen=True)
+class Boards:
+    """Boards of one model and runtime, or none."""
+
+    devices: tuple[Device, ...] = ()
+    board: Board | None = None
+    """What the boards are; None if nothing is measured."""
+    table: CostTable | None = None
+    """Costs, where `--device` names a table instead of boards."""
+
+    def close(self) -> None:
+        """Free all boards."""
+        for device in self.devices:
+            device.close()
+
+
+def open_boards(
+    names: Sequence[str], space: FBNetSpace, settings: MeasureSettings, *, meter: str, measure: bool
+) -> Boards:
+    """The boards or the table that the user names.
+
+    Args:
+        names: `host`, `ssh://...`, `pi4`, or a table file.
+        space: the search space, which a table must be for.
+        settings: how boards measure.
+        meter: what reads their energy.
+        measure: whether boards are to be asked at all; without, only their names are checked.
+
+    Raises:
+        ValueError: if a name is unknown, a table does not fit, a board does not answer, or boards differ.
+    """
+    tables = [name for name in names if is_table(name)]
+    if tables and len(names) > 1:
+        raise ValueError(
+            f"`--device` must be several boards or one table of costs, but got {', '.join(names)}: leave others away."
+        )
+    if tables:
+        return Boards(table=table_named(tables[0], space))
+    if len(set(names)) < len(names):
+        raise ValueError(f"each `--device` must be given once, but got {', '.join(names)}.")
+    devices: list[Device] = []
+    try:
+        for name in names:
+            devices.append(open_device(name, settings, meter=meter if measure else "none"))
+        if not measure:
+            Boards(tuple(devices)).close()
+            return Boards()
+        boards = [_described(name, device) for name, device in zip(names, devices, strict=True)]
+        _check_equal(boards)
+        _check_apart(boards, devices)
+    except BaseException:
+        Boards(tuple(devices)).close()
+        raise
+    return Boards(tuple(devices), boards[0])
+
+
+def open_for_profile(
+    names: Sequence[str], settings: MeasureSettings, *, meter: str = "none"
+) -> list[tuple[str, Device]]:
+    """Boards by name that are to be profiled; they may differ.
+
+    Raises:
+        ValueError: if a name is unknown or given twice, is that of a table, or a board does not answer.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"each `--device` must be given once, but got {', '.join(names)}.")
+    for name in names:
+        if is_table(name):
+            raise ValueError(
+                f"a board must be there to be profiled, but {name!r} is a table already: give it to "
+                "pareto_search.py by --device."
+            )
+    opened: list[tuple[str, Device]] = []
+    try:
+        for name in names:
+            opened.append((name, open_device(name, settings, meter=meter)))
+            _described(*opened[-1])
+    except BaseException:
+        for _, device in opened:
+            device.close()
+        raise
+    return opened
+
+
+def is_table(name: str) -> bool:
+    """Whether a `--device` names a table of costs instead of a board."""
+    return name == BUILT_IN or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES
+
+
+def table_named(name: str, space: FBNetSpace) -> CostTable:
+    """The built-in table `pi4`, or that of a file (or of a pair LATENCY_FILE,ENERGY_FILE).
+
+    Raises:
+        ValueError: if a file cannot be read or is for another space.
+    """
+    if name == BUILT_IN:
+        return pi4_cost_table(space)
+    latency, energy = split_table_paths(name)
+    return read_any_cost_table(latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser())
+
+
+def check_configuration(table: CostTable, settings: MeasureSettings) -> None:
+    """Check that a table was measured in the way in which the run measures.
+
+    Raises:
+        ValueError: if threads, clock or precision differ.
+    """
+    if table.latency_source != "measured":
+        return
+    for option, got, expected in (
+        ("threads", table.threads, settings.threads),
+        ("frequency-mhz", table.frequency_mhz, settings.frequency_mhz),
+        ("precision", table.precision, settings.precision),
+    ):
+        if got != expected:
+            raise ValueError(
+                f"the cost table must be measured as the run measures, but has --{option} {got} and the run "
+                f"{expected}: profile the board in the run's way, or give --{option} {got}."
+            )
+
+
+def _described(name: str, device: Device) -> Board:
+    try:
+        return device.describe()
+    except MeasurementError as error:
+        raise ValueError(f"`--device` must name a board that answers, but {name!r} does not: {error}") from None
+
+
+def _check_apart(boards: Sequence[Board], devices: Sequence[Device]) -> None:
+    for board, device in zip(boards, devices, strict=True):
+        if len(devices) > 1 and device.shares_host:
+            raise ValueError(
+                f"several `--device` must be boards of their own, but {board.label} shares this machine's cores with "
+                "the search: leave it away."
+            )
+
+
+def _check_equal(boards: Sequence[Board]) -> None:
+    first = boards[0]
+    for board in boards[1:]:
+        if (board.model, board.runtime) != (first.model, first.runtime):
+            raise ValueError(
+                f"several `--device` must be equal boards, which share the work, but {first.label} has "
+                f"{first.runtime} and {board.label} has {board.runtime}: search for one after the other."
+            )

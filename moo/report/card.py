@@ -1,0 +1,264 @@
+"""card.md: all that someone needs who deploys one network. Start with `front_card` or `baseline_card`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from devices.measurement import Measurement, Precision
+from dnas.losses import Coefficients
+from moo.analysis.networks import measured_costs
+from moo.formatting import short
+from moo.markdown import table
+from moo.storage.archive import Archive, Costs, Entry
+from moo.storage.trained_network import DeployedFile, TrainedNetwork
+from search_space.counts import count
+from search_space.graphs import Conv, Graph, Linear, Node
+from search_space.onnx_files import INPUT_NAME
+from search_space.spaces import FBNetSpace
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What a network was worth with the supernet's weights, before any training of its own."""
+
+    error: float
+    """Error on the selection split, in [0, 1]."""
+    test_error: float | None
+    """Error on the test split; None where it was not read."""
+    coefficients: Coefficients | None
+    """Loss coefficients whose inner search gave the network; None where none did."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card says of a network; its files lie beside it."""
+
+    name: str
+    kind: str
+    """What it is, as the end of a sentence that begins with "An image classifier"."""
+    graph: Graph
+    layers: tuple[str, ...]
+    """A line each, in Markdown."""
+    costs: Costs | None
+    """None where nothing is known."""
+    measurement: Measurement | None
+    """Where the costs come from; None if they are not measured."""
+    precision: Precision
+    """What it is deployed in: costs, and accuracy after training, are those of the file in it."""
+    inherited: Inherited | None = None
+    trained: TrainedNetwork | None = None
+
+
+def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
+    """The card of a network that a search has found.
+
+    Args:
+        entry: of the archive.
+        archive: of the run; says what the network costs, and in which precision.
+        space: that was searched.
+    """
+    return Card(
+        name=entry.architecture.id,
+        kind=f"of the space `{space.name}`, found by a Pareto search",
+        graph=space.graph(entry.architecture.operators),
+        layers=tuple(f"`{name}`" for name in entry.architecture.operators),
+        costs=archive.costs(entry),
+        measurement=archive.measurement(entry),
+        precision=archive.precision,
+        inherited=Inherited(entry.error, entry.test_error, entry.coefficients),
+        trained=entry.trained,
+    )
+
+
+def baseline_card(network: TrainedNetwork, graph: Graph, precision: Precision) -> Card:
+    """The card of a published network that was trained for comparison.
+
+    Args:
+        network: as it was trained.
+        graph: of this network.
+        precision: of the file whose costs are told.
+    """
+    file = network.file(precision)
+    return Card(
+        name=network.name,
+        kind=f"of a published architecture, `{network.name}`, to compare a front with",
+        graph=graph,
+        layers=tuple(_layer(node) for node in graph.nodes if isinstance(node.operation, (Conv, Linear))),
+        costs=measured_costs(network, precision),
+        measurement=None if file is None else file.measurement,
+        precision=precision,
+        trained=network,
+    )
+
+
+def card_markdown(card: Card, origin: Mapping[str, Any], *, dataset: str | None = None) -> str:
+    """The text of card.md.
+
+    Args:
+        card: what it says of the network.
+        origin: what the run was made from, as in config.json; of it, `dataset` is read.
+        dataset: how the user named the data set; None where that is not known.
+    """
+    data = origin["dataset"]
+    size = card.graph.input_shape[1]
+    layers = "\n".join(f"{number}. {line}" for number, line in enumerate(card.layers, start=1))
+    return f"""# {card.name}
+
+An image classifier {card.kind}, {_weights(card.trained)}.
+
+{table(("", ""), _facts(card, data, dataset))}
+
+## Input and output
+
+The central square of an image, resized to {size} x {size} pixels (bicubic).
+Input `{INPUT_NAME}`: float32, shape (batch, {", ".join(str(side) for side in card.graph.input_shape)}), RGB, pixels in
+[0, 1], then minus {_figures(data["mean"])} and divided by {_figures(data["std"])} for each channel.
+Output `logits`: one score a class, in this order: {", ".join(data["classes"])}.
+
+This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an image: RGB, uint8, shape
+({size}, {size}, 3).
+
+```python
+{snippet(data["classes"], data["mean"], data["std"])}
+```
+
+## Files
+
+{_files(card.trained)}
+
+## Layers
+
+{layers}
+"""
+
+
+def snippet(classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> str:
+    """Python that prints the class of `image.npy`, by `model.onnx` in the same folder."""
+    return f"""import numpy as np
+import onnxruntime
+
+classes = {json.dumps(list(classes), ensure_ascii=False)}
+mean, std = np.float32({list(mean)}), np.float32({list(std)})
+pixels = np.load("image.npy").astype(np.float32) / 255
+images = ((pixels - mean) / std).transpose(2, 0, 1)[None]
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+(logits,) = session.run(None, {{"{INPUT_NAME}": images}})
+print(classes[logits[0].argmax()])"""
+
+
+def _weights(trained: TrainedNetwork | None) -> str:
+    if trained is None:
+        return "with weights inherited from the supernet (not retrained)"
+    start = "fine-tuned from weights inherited from the supernet" if trained.fine_tuned else "trained from scratch"
+    return f"{start} for {trained.epochs:.3g} epochs ({trained.seconds:.0f} s)"
+
+
+def _facts(card: Card, data: Mapping[str, Any], dataset: str | None) -> list[tuple[str, str]]:
+    fingerprint = data.get("fingerprint")
+    named = [f"`{dataset}`"] if dataset else []
+    named += [f"{len(data['classes'])} classes", *([f"fingerprint {fingerprint}"] if fingerprint else [])]
+    counts = count(card.graph)
+    return [
+        ("data set", ", ".join(named)),
+        *_accuracy(card, data["images"]),
+        *_costs(card),
+        ("multiply-accumulates", f"{counts.macs:,}"),
+        ("parameters", f"{counts.params:,}"),
+        *_coefficients(card.inherited),
+    ]
+
+
+def _accuracy(card: Card, images: Mapping[str, int]) -> list[tuple[str, str]]:
+    rows, suffix = [], ""
+    selection, test = f"{images['selection']} images", f"{images['test']} images"
+    if card.trained is not None:
+        file = card.trained.file_in(card.precision)
+        rows += [
+            (f"error of the {card.precision} file, selection split", f"{file.error:.4f} ({selection})"),
+            (f"top-1 accuracy of the {card.precision} file, test split", f"{file.top1:.4f} ({test})"),
+            ("top-3 accuracy by PyTorch (fp32), test split", f"{card.trained.top3:.4f} ({test})"),
+        ]
+        suffix = ", inherited weights"
+    if card.inherited is not None:
+        test_error = card.inherited.test_error
+        read = "not read" if test_error is None else f"{test_error:.4f}"
+        rows += [
+            (f"error, selection split{suffix}", f"{card.inherited.error:.4f} ({selection})"),
+            (f"error, test split{suffix}", f"{read} ({test})"),
+        ]
+    return rows
+
+
+def _costs(card: Card) -> list[tuple[str, str]]:
+    costs, m = card.costs, card.measurement
+    if costs is None:
+        return [("latency", "not measured"), ("energy", "not measured")]
+    rows = [
+        ("latency", f"{costs.latency_ms:.4f} ms ({costs.latency_source}; 5th percentile of single inferences)"),
+        ("energy", f"{costs.energy_mj:.4f} mJ above idle ({costs.energy_source})"),
+        ("conditions", "not measured" if m is None else _conditions(m)),
+    ]
+    if m is not None:
+        rows.append(("precision, clock", f"{m.precision}, {_clock(m)}"))
+    return rows
+
+
+def _coefficients(inherited: Inherited | None) -> list[tuple[str, str]]:
+    if inherited is None or inherited.coefficients is None:
+        return []
+    c = inherited.coefficients
+    values = (("alpha", c.alpha), ("beta", c.beta), ("gamma", c.gamma), ("delta", c.delta))
+    return [("found with", ", ".join(f"{name} {short(value)}" for name, value in values))]
+
+
+def _files(trained: TrainedNetwork | None) -> str:
+    names = ("precision", "file", "largest difference of logits", "top-1, test split", "latency", "energy above idle")
+    if trained is None:
+        return "`model.onnx` computes in fp32. It was not checked against PyTorch by itself."
+    rows = [_file_row(file) for file in trained.files]
+    notes = [f"- {file.precision}: {_file_conditions(m)}" for file in trained.files if (m := file.measurement)]
+    note = (
+        "Logits are compared with those of the PyTorch network, over images of the selection split; accuracy is that "
+        "of the very file, by ONNX Runtime on the training machine."
+    )
+    return "\n\n".join([table(names, rows), note, *(["Measured on:\n\n" + "\n".join(notes)] if notes else [])])
+
+
+def _file_row(file: DeployedFile) -> tuple[str, ...]:
+    m, name = file.measurement, PurePosixPath(file.path).name
+    latency = "not measured" if m is None else f"{short(m.latency_ms)} ms ({m.latency_source})"
+    energy = "not measured" if m is None else f"{short(m.energy_mj)} mJ ({m.energy_source})"
+    return file.precision, f"`{name}`", short(file.logits_difference), f"{file.top1:.4f}", latency, energy
+
+
+def _file_conditions(measurement: Measurement) -> str:
+    return f"{_conditions(measurement)}, {_clock(measurement)}"
+
+
+def _conditions(m: Measurement) -> str:
+    spread = "" if m.reliable else "; times spread widely or the board slowed down: measure again"
+    return f"{m.board}, {m.runtime}, {m.threads} thread(s), {m.runs} runs, {m.date}{spread}"
+
+
+def _clock(m: Measurement) -> str:
+    return "clock left to the board" if m.frequency_mhz is None else f"{m.frequency_mhz} MHz"
+
+
+def _layer(node: Node) -> str:
+    output = " x ".join(str(side) for side in node.shape)
+    match node.operation:
+        case Conv(kernel=kernel, stride=stride, groups=groups):
+            details = [f"{kernel}x{kernel} convolution"]
+            details += [f"stride {stride}"] if stride > 1 else []
+            details += [f"{groups} groups"] if groups > 1 else []
+            return f"`{node.name}`: {', '.join(details)}, to {output}"
+        case _:
+            return f"`{node.name}`: linear, to {node.shape[0]}"
+
+
+def _figures(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"

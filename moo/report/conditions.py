@@ -1,0 +1,175 @@
+"""Sections of the report on how a run went: board and conditions, cost, hypervolume, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from devices.measurement import Measurement
+from moo.config import SearchConfig
+from moo.formatting import percent, short
+from moo.markdown import distinct, many, span, table
+from moo.storage.archive import Archive
+from moo.storage.store import Store, StoredTuple
+from moo.storage.trained_network import TrainedNetwork
+from moo.trials import ArchitectureJob, SearchJob, TupleJob, named
+
+
+def conditions(archive: Archive) -> str:
+    """Board, runtime, clock and dates of all measurements, of the search and of trained files; what a latency is."""
+    searched = [entry.measurement for entry in archive.entries if entry.measurement is not None]
+    trained = [entry.trained for entry in archive.entries if entry.trained is not None]
+    files = [file.measurement for network in trained for file in network.files if file.measurement is not None]
+    columns = {
+        "networks of the search": (searched, f"{len(searched)} of {len(archive)} evaluated"),
+        "trained files": (
+            files,
+            f"{many(len(files), 'file', 'files')} of {many(len(trained), 'trained network', 'trained networks')}",
+        ),
+    }
+    measured = {name: column for name, column in columns.items() if column[0]}
+    if not measured:
+        return (
+            "Nothing was measured. All latencies and energies are modelled: sums of the entries of the cost table "
+            "`cost_table.json`."
+        )
+    told = [_told(measurements, number) for measurements, number in measured.values()]
+    rows = [(name, *(column[name] for column in told)) for name in told[0]]
+    counting = (
+        f" A trained network has the costs of its {archive.precision} file, where that was measured." if files else ""
+    )
+    return (
+        table(("", *measured), rows)
+        + "\n\nA latency is the 5th percentile of single inferences at batch size 1: what other programs add to a run "
+        "is never negative, so a low quantile stays at the network's own cost. Energy is that of one inference, above "
+        "idle; where no meter is at hand, it is modelled from the latency. Networks that were not measured have "
+        "predictions of the cost table, as the networks that were measured have corrected it; they are labelled "
+        f"`modelled`.{counting}"
+    )
+
+
+def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
+    """What a column of the table of conditions says in each row.
+
+    Args:
+        measurements: at least one.
+        number: how many they are, and of what.
+    """
+    return {
+        "board": distinct(m.board for m in measurements),
+        "runtime": distinct(m.runtime for m in measurements),
+        "threads": distinct(str(m.threads) for m in measurements),
+        "clock": distinct(_clock(m) for m in measurements),
+        "precision": distinct(m.precision for m in measurements),
+        "dates (UTC)": _dates([m.date for m in measurements]),
+        "measured": number,
+        "timed inferences each": span(m.runs for m in measurements),
+        "spread too wide": f"{sum(not m.reliable for m in measurements)} of {len(measurements)} measurements",
+        "source of latency": distinct(m.latency_source for m in measurements),
+        "source of energy": distinct(m.energy_source for m in measurements),
+    }
+
+
+def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping[str, Any]) -> str:
+    """What the search, and training after it, took; and what failed."""
+    tuples = store.tuples()
+    failed = [stored for stored in tuples.values() if stored.objectives is None]
+    happened = [(kind, content) for _, kind, content in store.events()]
+    not_measured = [content for kind, content in happened if kind == "measuring failed"]
+    whole = [float(str(content["seconds"])) for kind, content in happened if kind == "finished"]
+    seconds = sum(stored.seconds for stored in tuples.values())
+    rows = [
+        ("tuples searched on the supernet", _counted(tuples.values(), TupleJob)),
+        *_directly_evaluated(tuples.values()),
+        ("architectures evaluated", f"{len(archive)}"),
+        ("networks measured", f"{sum(archive.measurement(entry) is not None for entry in archive.entries)}"),
+        (
+            "inner searches and evaluations",
+            f"{seconds:.0f} s in all workers: {_worker_hours(seconds, config.threads_per_worker, origin)}",
+        ),
+    ]
+    if whole:
+        rows.append(("from start, or last resumption, to end", f"{whole[-1]:.0f} s"))
+    for name, networks in (
+        ("training of networks of the search", store.trained(baselines=False)),
+        ("training of baselines", store.trained(baselines=True)),
+    ):
+        if networks:
+            rows.append((name, _training_time(networks)))
+    lines = [f"- {named(stored.job)} failed: `{_last_line(stored.traceback)}`" for stored in failed]
+    lines += [f"- `{item.get('architecture')}` was not measured: {item.get('reason')}" for item in not_measured]
+    return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
+
+
+def _counted(tuples: Iterable[StoredTuple], kind: type[SearchJob]) -> str:
+    jobs = [stored for stored in tuples if isinstance(stored.job, kind)]
+    return f"{len(jobs)}, of which {sum(stored.objectives is None for stored in jobs)} failed"
+
+
+def _directly_evaluated(tuples: Collection[StoredTuple]) -> list[tuple[str, str]]:
+    """A row for architectures that came of no inner search on the supernet, if there are any."""
+    jobs = [stored.job for stored in tuples if isinstance(stored.job, ArchitectureJob)]
+    if not jobs:
+        return []
+    name = "architectures proposed by " + ("NSGA-II" if jobs[0].coefficients is None else "searches on the surrogate")
+    return [(name, _counted(tuples, ArchitectureJob))]
+
+
+def hypervolume(archive: Archive) -> str:
+    """The share of the box that the front dominates, and what the box is."""
+    error, latency_ms, energy_mj = archive.reference_point
+    weights = "after training" if archive.is_retrained else "with inherited weights"
+    return (
+        f"The front dominates {archive.hypervolume():.4f} of the box from zero to the reference point: error "
+        f"{percent(error)}, latency {short(latency_ms)} ms, energy {short(energy_mj)} mJ. Its errors are those "
+        f"{weights}, its costs measured where there are measurements, else modelled. The reference point is the error "
+        "of guessing, and the costs that the table predicts for the slowest and the most costly architecture. "
+        "The picture of its growth has errors with inherited weights and predicted costs throughout, so that early and "
+        "late networks compare."
+    )
+
+
+def splits(origin: Mapping[str, Any], *, trained: bool) -> str:
+    """How many images each split has, and what they were used for.
+
+    Args:
+        origin: of the run.
+        trained: whether networks were trained after the search.
+    """
+    images = origin["dataset"]["images"]
+    also = "; train networks for deployment" if trained else ""
+    uses = {
+        "weights": f"train the supernet, and recalibrate BatchNorm before each evaluation{also}",
+        "theta": f"search theta for each tuple of coefficients{also}",
+        "selection": "compare architectures: all errors above that are not test errors",
+        "test": "read once, for the networks of the final front"
+        + ("; and once for each trained file" if trained else ""),
+    }
+    rows = [(name, f"{images[name]:,}", use) for name, use in uses.items()]
+    return "No image is in two splits.\n\n" + table(("split", "images", "use"), rows)
+
+
+def _worker_hours(seconds: float, threads: int, origin: Mapping[str, Any]) -> str:
+    hours = seconds * threads / 3600
+    if str(origin.get("packages", {}).get("torch", "")).endswith("+cpu"):
+        return f"{short(hours)} CPU-hours"
+    return f"{short(hours)} hours of CPU threads, with a GPU to each worker where the machine had one"
+
+
+def _training_time(networks: Sequence[TrainedNetwork]) -> str:
+    seconds = sum(network.seconds for network in networks)
+    return f"{seconds:.0f} s for {len(networks)}, added up over networks ({short(seconds / 3600)} hours)"
+
+
+def _clock(measurement: Measurement) -> str:
+    return "not told by the board" if measurement.after.clock_mhz is None else f"{measurement.after.clock_mhz:.0f} MHz"
+
+
+def _dates(values: Sequence[str]) -> str:
+    first, last = min(values), max(values)
+    return first if first == last else f"{first} to {last}"
+
+
+def _last_line(text: str | None) -> str:
+    lines = (text or "").strip().splitlines()
+    return lines[-1].replace("`", "'") if lines else "no traceback"

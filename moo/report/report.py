@@ -1,0 +1,141 @@
+"""The report of a run as Markdown: what was asked, what came out, under which conditions, and how to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import PurePosixPath
+from typing import Any
+
+from moo.config import EXECUTION_SETTINGS, SearchConfig
+from moo.markdown import many
+from moo.report.conditions import conditions, effort, hypervolume, splits
+from moo.report.networks import baselines_section, files_table, front_table, trust_section
+from moo.storage.archive import Archive
+from moo.storage.store import Store
+from moo.storage.trained_network import TrainedNetwork
+from moo.visualization.gallery import CAPTIONS
+from search_space.spaces import FBNetSpace
+
+
+def report_markdown(
+    archive: Archive,
+    store: Store,
+    config: SearchConfig,
+    origin: Mapping[str, Any],
+    space: FBNetSpace,
+    plots: Sequence[str],
+) -> str:
+    """The text of report.md.
+
+    Args:
+        archive: all evaluated architectures.
+        store: of the same run.
+        config: settings of the run.
+        origin: what the run was made from, as in config.json.
+        space: that was searched.
+        plots: paths of the pictures, relative to the report.
+    """
+    trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
+    trained.sort(key=lambda network: network.error)
+    sections = {
+        "Board and conditions": conditions(archive),
+        "The front": front_table(archive, space),
+        "The trained files": files_table(trained + baselines),
+        "Baselines": baselines_section(archive, baselines),
+        "Trust in the supernet": trust_section(archive),
+        "Pictures": _pictures(plots),
+        "Hypervolume": hypervolume(archive),
+        "What it cost to find": effort(archive, store, config, origin),
+        "What the splits are for": splits(origin, trained=bool(trained or baselines)),
+        "How to do it again": _again(config, origin, trained, baselines),
+    }
+    parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    return "\n\n".join([_question(archive, config, origin, space), *parts]) + "\n"
+
+
+def command_of(config: SearchConfig) -> str:
+    """The command line that gives these settings; what a run finds hangs on nothing else."""
+    words = ["python", "scripts/pareto_search.py"]
+    always = ("dataset", "space", "seed")
+    for field in fields(SearchConfig):
+        value = getattr(config, field.name)
+        if field.name in EXECUTION_SETTINGS or (field.name not in always and value == field.default):
+            continue
+        option = field.name.replace("_", "-")
+        if isinstance(value, bool) and isinstance(field.default, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif field.name == "device":
+            words += [word for board in config.device for word in (f"--{option}", board)]
+        else:
+            words += [f"--{option}", *(str(part) for part in (value if isinstance(value, tuple) else (value,)))]
+    return shlex.join(words)
+
+
+def _question(archive: Archive, config: SearchConfig, origin: Mapping[str, Any], space: FBNetSpace) -> str:
+    board = origin.get("board")
+    where = (
+        f"on {board['name']} ({board['model']})" if board else "by the figures of a cost table (nothing was measured)"
+    )
+    return (
+        f"# Pareto front of {space.name} on {config.dataset}\n\n"
+        f"Which networks of the search space `{space.name}` ({space.num_architectures:,} architectures) classify "
+        f"`{config.dataset}` with the lowest error for their latency and energy {where}? "
+        f"{_answer(archive)}"
+    )
+
+
+def _answer(archive: Archive) -> str:
+    number = len(archive.front())
+    if not archive.is_retrained:
+        return f"Of {len(archive)} evaluated architectures, {many(number, 'is', 'are')} dominated by none."
+    trained = sum(entry.trained is not None for entry in archive.entries)
+    return (
+        f"Of {len(archive)} evaluated architectures, {many(trained, 'was', 'were')} trained for deployment; of these, "
+        f"{many(number, 'is', 'are')} dominated by none."
+    )
+
+
+def _pictures(plots: Sequence[str]) -> str:
+    if not plots:
+        return ""
+    pictures = []
+    for path in plots:
+        caption = CAPTIONS.get(PurePosixPath(path).stem, PurePosixPath(path).stem)
+        pictures.append(f"![{caption}]({path})\n\n*{caption}*")
+    return "\n\n".join(pictures)
+
+
+def _again(
+    config: SearchConfig,
+    origin: Mapping[str, Any],
+    trained: Sequence[TrainedNetwork],
+    baselines: Sequence[TrainedNetwork],
+) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items())
+    machine = ", ".join(f"{name} {value}" for name, value in origin.get("machine", {}).items())
+    versions = f"It was run with {packages or 'unknown packages'} on {machine or 'an unknown machine'}."
+    commands = [command_of(config)]
+    if trained:
+        commands.append(" ".join(["python scripts/train_front.py RUN", *_training_options(trained)]))
+    if baselines:
+        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(baselines)]))
+    after = ""
+    if len(commands) > 1:
+        after = " `RUN` is the folder of the run; add the other settings of training where they were not the defaults."
+    lines = "\n".join(commands)
+    return (
+        f"```bash\n{lines}\n```\n\n{versions}{after} What is searched hangs on the seed, the images and the cost "
+        "table; a board that is profiled again gives a slightly different table. To start from this run's table, add "
+        "`--cost-table` with the path of its `cost_table.json`."
+    )
+
+
+def _training_options(networks: Sequence[TrainedNetwork]) -> list[str]:
+    return _epochs_option(networks) + ["--fine-tune"] * all(network.fine_tuned for network in networks)
+
+
+def _epochs_option(networks: Sequence[TrainedNetwork]) -> list[str]:
+    epochs = {network.epochs for network in networks}
+    return [f"--epochs {epochs.pop():g}"] if len(epochs) == 1 else []

@@ -1,0 +1,113 @@
+"""What all inner searches of a run start from: cost table and supernet. Made once, then read from the run folder."""
+
+from __future__ import annotations
+
+from devices.cost_tables.analytic import analytic_cost_table
+from devices.cost_tables.cost_table import CostTable, read_cost_table
+from devices.errors import MeasurementError
+from devices.profiling.profile import remembered_profile
+from evaluation.work_folder import write_atomically, write_json
+from moo import events
+from moo.execution.evaluator import pretrained_weights, untrained_weights
+from moo.search.preparation import Preparation
+from moo.search.proposals import expected_jobs
+from moo.storage.run_folder import RunFolder
+from moo.trials import Backend
+
+
+class SearchFailedError(RuntimeError):
+    """A run cannot go on: the board failed while it was profiled, or every evaluation of a generation failed."""
+
+
+def started(preparation: Preparation, dashboard_url: str | None) -> events.RunStarted:
+    """What is searched on what, as an event."""
+    config, space, classes = preparation.config, preparation.space, len(preparation.splits.class_names)
+    description = (
+        ("data set", f"{config.dataset} ({classes} classes)"),
+        ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
+        ("board", _board_text(preparation)),
+    )
+    return events.RunStarted(
+        str(preparation.folder.path),
+        preparation.resumed,
+        dashboard_url,
+        description,
+        None if config.minutes else expected_jobs(config),
+        0 if config.independent else preparation.pretraining.epochs,
+        config.minutes,
+    )
+
+
+def run_cost_table(preparation: Preparation, tell: events.Listener) -> CostTable:
+    """The run's own table, else the user's, else a profile of the board, else a model.
+
+    Raises:
+        SearchFailedError: if the board failed while it was profiled.
+    """
+    path = preparation.folder.cost_table
+    if path.exists():
+        return read_cost_table(path)
+    table = preparation.cost_table
+    if table is None and preparation.boards.devices:
+        table = _profiled(preparation, tell)
+    if table is None:
+        table = analytic_cost_table(preparation.space)
+    write_json(path, table.to_json())
+    return table
+
+
+def generation_cost_table(folder: RunFolder, generation: int, latest: CostTable) -> CostTable:
+    """What a later generation is searched with: the run's table, corrected by the networks measured before it.
+
+    It is kept, so that a resumed run goes on with the same.
+
+    Args:
+        folder: of the run.
+        generation: from 1; the first one, 0, has the run's table as it is.
+        latest: the table as it is corrected now.
+    """
+    path = folder.generation_cost_table(generation)
+    if path.exists():
+        return read_cost_table(path)
+    write_json(path, latest.to_json())
+    return latest
+
+
+def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:
+    """Weights of the pre-trained supernet, as safetensors; fresh ones where each tuple trains a supernet of its own."""
+    folder, settings = preparation.folder, preparation.pretraining
+    if folder.supernet.exists():
+        return folder.supernet.read_bytes()
+    state = folder.pretraining.read_bytes() if folder.pretraining.exists() else None
+    if not preparation.config.independent:
+        for record, later_state in backend.pretrain(settings, state):
+            state = later_state
+            write_atomically(folder.pretraining, state)
+            tell(events.PretrainEpoch(record, settings.epochs))
+    weights = untrained_weights(preparation.bench) if state is None else pretrained_weights(state)
+    write_atomically(folder.supernet, weights)
+    folder.pretraining.unlink(missing_ok=True)
+    return weights
+
+
+def _board_text(preparation: Preparation) -> str:
+    boards, table = preparation.boards, preparation.cost_table
+    if boards.board is not None:
+        several = f"{len(boards.devices)} boards: " if len(boards.devices) > 1 else ""
+        return f"{several}{boards.board.label}, {boards.board.runtime}"
+    return f"none, all costs are modelled{'' if table is None else f' by a table of {table.board}'}"
+
+
+def _profiled(preparation: Preparation, tell: events.Listener) -> CostTable:
+    try:
+        return remembered_profile(
+            preparation.boards.devices[0],
+            preparation.space,
+            preparation.config.measure_settings,
+            on_progress=lambda done, total, name: tell(events.StageProgress("profiling", done, total, name)),
+        ).table
+    except MeasurementError as error:
+        raise SearchFailedError(
+            f"the board could not be profiled: {error} What was measured is kept: go on with --resume "
+            f"{preparation.folder.path}."
+        ) from None

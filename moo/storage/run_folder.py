@@ -1,0 +1,141 @@
+"""Paths of a run folder; creating one, and checking one that is to be resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.training.folder import TrainFolder
+from evaluation.work_folder import check_same_values, new_work_folder, write_json
+from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, and what the run was made from."""
+        return self.path / "config.json"
+
+    @property
+    def store(self) -> Path:
+        """The SQLite database."""
+        return self.path / "search.sqlite"
+
+    @property
+    def cost_table(self) -> Path:
+        """The cost table that the search uses."""
+        return self.path / "cost_table.json"
+
+    def generation_cost_table(self, generation: int) -> Path:
+        """The cost table that a generation (from 0) is searched with."""
+        return self.checkpoints / f"cost_table_{generation + 1:04d}.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the supernet's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def pretraining(self) -> Path:
+        """State of pre-training after its last finished epoch."""
+        return self.checkpoints / "pretraining.pt"
+
+    @property
+    def supernet(self) -> Path:
+        """Weights of the pre-trained supernet."""
+        return self.checkpoints / "supernet.safetensors"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+    def steered(self, first: int) -> Path:
+        """What a search on a surrogate proposed, from that job number on."""
+        return self.path / "checkpoints" / f"steered_{first:05d}.json"
+
+    def supernet_of(self, tuple_id: int) -> Path:
+        """Weights of a tuple's own supernet, where each tuple trains one."""
+        return self.path / "checkpoints" / f"supernet_{tuple_id:04d}.safetensors"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.md"
+
+    @property
+    def front(self) -> Path:
+        """The front as JSON."""
+        return self.path / "front.json"
+
+    @property
+    def networks(self) -> Path:
+        """Folder with one folder for each network of the front."""
+        return self.path / "front"
+
+    def training(self, architecture_id: str) -> TrainFolder:
+        """Folder of the training of a network of the front."""
+        return TrainFolder(self.path / "trained" / architecture_id)
+
+    def baseline(self, name: str) -> TrainFolder:
+        """Folder of the training of a baseline."""
+        return TrainFolder(self.path / "baselines" / name)
+
+    def write_config(self, config: SearchConfig, origin: dict[str, Any]) -> None:
+        """Write the settings and what the run was made from (`origin`: resolved values, versions, fingerprints)."""
+        content = {"settings": config.to_json(), "origin": origin}
+        write_json(self.config, content)
+
+    def read_config(self) -> tuple[SearchConfig, dict[str, Any]]:
+        """Settings and origin of the run.
+
+        Raises:
+            ValueError: if the folder is no run, or its settings cannot be read.
+        """
+        rule = "`--resume` must name the folder of a run"
+        if not self.path.is_dir():
+            raise ValueError(f"{rule}, but {str(self.path)!r} is no folder.")
+        if not self.config.is_file():
+            raise ValueError(f"{rule}, but {str(self.path)!r} holds no config.json.")
+        try:
+            content = json.loads(self.config.read_text())
+            return config_from_json(content["settings"]), dict(content["origin"])
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
+
+
+def new_folder(config: SearchConfig) -> RunFolder:
+    """The folder that a new run is to have; it is not made yet.
+
+    Raises:
+        ValueError: if it is there already and not empty, or cannot be made.
+    """
+    name = f"{Path(config.dataset).stem}-{Path(config.space).stem}"
+    return RunFolder(new_work_folder(config.out, name=name, what="a run"))
+
+
+def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
+    """Check that a run is resumed with the settings that it was made with.
+
+    Raises:
+        ValueError: naming the first setting that differs.
+    """
+    check_same_values(
+        given.to_json(),
+        saved.to_json(),
+        free=EXECUTION_SETTINGS,
+        rule="a run must be resumed with its own settings, but it was made with",
+        remedy="start a new run",
+    )

@@ -1,0 +1,101 @@
+"""What became of a network that was trained for deployment: accuracy, files, what a board measured of them.
+
+Networks of the front and baselines alike; they are made by `moo.deployment.training` and kept in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from devices.measurement import Measurement, Precision
+
+
+@dataclass(frozen=True)
+class DeployedFile:
+    """An ONNX file of a trained network, checked against PyTorch and, where a board was there, measured."""
+
+    precision: Precision
+    path: str
+    """Relative to the run folder."""
+    logits_difference: float
+    """Largest absolute difference between its logits and PyTorch's, over the images that were compared."""
+    top1: float
+    """Accuracy of this very file on the test split, in [0, 1]."""
+    error: float
+    """Error of this very file on the selection split, in [0, 1]: what fronts in its precision are made of."""
+    measurement: Measurement | None = None
+    """None where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network of the front, or a baseline, after training."""
+
+    name: str
+    """Architecture id, or the baseline's name."""
+    baseline: bool
+    error: float
+    """Error on the selection split, in [0, 1], by PyTorch in fp32; so are the next two. Each file has its own."""
+    top1: float
+    """Share of test images whose label has the highest score."""
+    top3: float
+    """Share of test images whose label is among the three highest scores."""
+    epochs: float
+    """Passes over the training images."""
+    seconds: float
+    """Time that its training took."""
+    fine_tuned: bool
+    """Whether training started from the weights inherited from the supernet, instead of random ones."""
+    macs: int
+    """Multiply-accumulates for one image."""
+    params: int
+    """Trainable parameters."""
+    files: tuple[DeployedFile, ...]
+
+    def file(self, precision: Precision) -> DeployedFile | None:
+        """Its file of a precision, if there is one."""
+        return next((file for file in self.files if file.precision == precision), None)
+
+    def file_in(self, precision: Precision) -> DeployedFile:
+        """Its file of a precision.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        file = self.file(precision)
+        if file is None:
+            raise ValueError(
+                f"a trained network must have a file in {precision}, but {self.name!r} has none; train it anew "
+                "with `--fresh`."
+            )
+        return file
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary, for the store."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TrainedNetwork:
+        """The network that `to_json` gave.
+
+        Raises:
+            ValueError: if a key is missing or unknown, of it or of a file.
+        """
+        _check_keys(cls, content, "a trained network")
+        files = tuple(_file_from(file) for file in content["files"])
+        return cls(**dict(content) | {"files": files})
+
+
+def _file_from(content: Mapping[str, Any]) -> DeployedFile:
+    _check_keys(DeployedFile, content, "a file of a trained network")
+    measurement = content["measurement"]
+    values = dict(content) | {"measurement": None if measurement is None else Measurement.from_json(measurement)}
+    return DeployedFile(**values)
+
+
+def _check_keys(kind: type[DeployedFile] | type[TrainedNetwork], content: Mapping[str, Any], what: str) -> None:
+    names = {entry.name for entry in fields(kind)}
+    if content.keys() != names:
+        raise ValueError(f"{what} must have exactly {', '.join(sorted(names))}, but got {', '.join(sorted(content))}.")

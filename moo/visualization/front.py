@@ -1,0 +1,205 @@
+"""Pictures of a front among all evaluated networks, and of baselines beside it: one large, and three projections.
+
+Front networks are strong, the others faint, baselines have markers of their own; the marker tells where costs come
+from. Start with `latency_error_figure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from moo.analysis.networks import Evaluated, Network
+from moo.formatting import percent, short
+from moo.storage.archive import Costs
+from moo.storage.pareto import Floats, non_dominated
+from moo.visualization.labels import place_labels
+from moo.visualization.markers import (
+    baseline_handles,
+    baseline_marker,
+    baselines_of,
+    cost_axis_label,
+    groups_of,
+    handles_of,
+)
+from moo.visualization.style import (
+    BLUE,
+    COLOUR_MAP,
+    INK,
+    dress,
+    marker_of,
+    new_figure,
+    plain_log_ticks,
+    provenance,
+    spans_widely,
+)
+
+_NAMES = ("error", "latency", "energy")
+_PLANES: tuple[tuple[int, int, Callable[[Costs], str]], ...] = (
+    (1, 0, lambda costs: costs.latency_source),
+    (2, 0, lambda costs: costs.energy_source),
+    (1, 2, provenance),
+)
+"""Columns of the horizontal and the vertical axis, and where what is shown comes from."""
+
+_LEGEND_COLUMNS = 3
+
+
+def latency_error_figure(networks: Evaluated, *, space: str) -> Figure:
+    """Error against latency, large: colour is energy, a line joins the front of these two objectives.
+
+    Args:
+        networks: front, other evaluated networks, and baselines.
+        space: name of the search space, for the title.
+    """
+    subtitle = networks.summary_with_baselines
+    figure = new_figure(10, 6.4, f"Error against latency: the Pareto front of {space}", subtitle)
+    axes = figure.add_subplot()
+    dress(axes, _label(1, networks), _label(0, networks))
+    energies = [network.costs.energy_mj for network in networks.front]
+    scale = ScalarMappable(Normalize(min(energies, default=0), max(energies, default=1)), COLOUR_MAP)
+    _draw_plane(axes, networks, 1, 0, colours=list(scale.to_rgba(np.array(energies))), size=95)
+    _scale_axis(axes, "x", [network.costs.latency_ms for network in networks.drawn])
+    axes.margins(0.05, 0.13)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom=max(bottom, -0.08 * top))
+    bar = figure.colorbar(scale, ax=axes, pad=0.015, aspect=32)
+    bar.set_label(cost_axis_label(2, networks.front), fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+    bar.outline.set_visible(False)
+    handles = _handles(networks, lambda costs: costs.latency_source, what="latency ", colour="#3B528B")
+    axes.legend(handles=[*handles, _step_handle()], fontsize=9, loc="best", edgecolor="#DDDDDD")
+    _annotate(axes, networks)
+    return figure
+
+
+def projections_figure(networks: Evaluated) -> Figure:
+    """The three two-dimensional projections, each with the line of its own front."""
+    by_label = {handle.get_label(): handle for _, _, origin in _PLANES for handle in _handles(networks, origin)}
+    handles = [by_label[label] for label in sorted(by_label, key=lambda label: (str(label)[0] != "f", str(label)))]
+    handles.append(_step_handle())
+    height = 5.0 + 0.2 * -(-len(handles) // _LEGEND_COLUMNS)
+    figure = new_figure(14, height, "The front in its three projections", networks.summary_with_baselines)
+    columns = figure.subplots(1, 3)
+    for axes, (x, y, origin) in zip(columns, _PLANES, strict=True):
+        dress(axes, _label(x, networks), _label(y, networks))
+        _draw_plane(axes, networks, x, y, colours=[BLUE] * len(networks.front), size=48, origin=origin)
+        for name, column in (("x", x), ("y", y)):
+            if column:
+                _scale_axis(axes, name, [network.coordinates[column] for network in networks.drawn])
+        if networks.baselines:
+            axes.margins(0.06, 0.14)
+        axes.set_title(f"{_NAMES[y]} against {_NAMES[x]}", fontsize=10.5, loc="left", color=INK)
+    figure.legend(handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, fontsize=9, frameon=False)
+    for axes, (x, y, _) in zip(columns, _PLANES, strict=True):
+        places = [(network.coordinates[x], network.coordinates[y]) for network in networks.drawn]
+        ranked = sorted(networks.baselines, key=lambda network: network.coordinates[x])
+        # From both edges inwards: there is least room at the edges.
+        named = [ranked.pop(0 if place % 2 else -1) for place in range(len(ranked))]
+        points = [(network.coordinates[x], network.coordinates[y]) for network in named]
+        place_labels(axes, points, [network.id for network in named], avoid=places)
+    return figure
+
+
+def _label(column: int, networks: Evaluated) -> str:
+    return cost_axis_label(column, networks.drawn) if column else networks.error_label
+
+
+def _draw_plane(
+    axes: Axes,
+    networks: Evaluated,
+    x: int,
+    y: int,
+    *,
+    colours: Sequence[object],
+    size: float,
+    origin: Callable[[Costs], str] = lambda costs: costs.latency_source,
+) -> None:
+    *others, front = groups_of(networks, BLUE)
+    for group in others:
+        for name, points, _ in _by_origin(group.networks, origin):
+            axes.scatter(
+                points[:, x], points[:, y], s=size * group.share, marker=marker_of(name), color=group.colour,
+                alpha=group.alpha, lw=0, zorder=2,
+            )  # fmt: skip
+    for name, points, places in _by_origin(front.networks, origin):
+        axes.scatter(
+            points[:, x], points[:, y], s=size, marker=marker_of(name), color=[colours[place] for place in places],
+            edgecolors="white", linewidths=0.9, zorder=4,
+        )  # fmt: skip
+    baselines = baselines_of(networks)
+    for name, points, _ in _by_origin(baselines.networks, origin):
+        share = baselines.share if name == "measured" else 1.0
+        axes.scatter(
+            points[:, x], points[:, y], s=size * share, marker=baseline_marker(name), color=baselines.colour,
+            edgecolors="white", linewidths=0.9, zorder=5,
+        )  # fmt: skip
+    line = _plane_front(networks.front, x, y)
+    axes.step(line[:, 0], line[:, 1], where="post", color=INK, linewidth=1.1, alpha=0.55, zorder=3)
+
+
+def _by_origin(networks: Sequence[Network], origin: Callable[[Costs], str]) -> Iterator[tuple[str, Floats, list[int]]]:
+    """Each origin of costs with the coordinates of its networks, shape (N, 3), and their places among all."""
+    for name in sorted({origin(network.costs) for network in networks}):
+        places = [place for place, network in enumerate(networks) if origin(network.costs) == name]
+        yield name, np.array([networks[place].coordinates for place in places], np.float64), places
+
+
+def _plane_front(networks: Sequence[Network], x: int, y: int) -> Floats:
+    """Non-dominated points of a projection from left to right, shape (N, 2)."""
+    points = np.array([network.coordinates for network in networks], np.float64).reshape(-1, 3)[:, [x, y]]
+    chosen: Floats = points[non_dominated(points)]
+    return chosen[np.argsort(chosen[:, 0])]
+
+
+def _scale_axis(axes: Axes, name: str, values: Sequence[float]) -> None:
+    if spans_widely(values):
+        axes.set(**{f"{name}scale": "log"})
+        plain_log_ticks(axes.xaxis if name == "x" else axes.yaxis, values)
+
+
+def _step_handle() -> Line2D:
+    return Line2D([], [], color=INK, linewidth=1.1, alpha=0.55, label="front of these two objectives")
+
+
+def _handles(
+    networks: Evaluated, origin: Callable[[Costs], str], *, what: str = "", colour: str = BLUE
+) -> list[Line2D]:
+    return [
+        *handles_of(groups_of(networks, colour), origin, what=what),
+        *baseline_handles(baselines_of(networks), origin, what=what),
+    ]
+
+
+def _annotate(axes: Axes, networks: Evaluated, most: int = 5) -> None:
+    """Write ids beside the ends of the front of error and latency, a few networks between them, and baselines."""
+    line = _plane_front(networks.front, 1, 0)
+    positions = axes.transLimits.transform(axes.transScale.transform(line)) if len(line) else line
+    walked = np.concatenate([[0.0], np.hypot(*np.diff(positions, axis=0).T).cumsum()]) if len(line) > 1 else [0.0]
+    wanted = (
+        {int(np.argmin(np.abs(walked - stop))) for stop in np.linspace(0, walked[-1], most)} if len(line) else set()
+    )
+    by_place = {network.coordinates[1::-1]: network for network in networks.front}
+    chosen = [by_place[(float(line[i, 0]), float(line[i, 1]))] for i in sorted(wanted)] + list(networks.baselines)
+    place_labels(
+        axes,
+        [(network.costs.latency_ms, 100 * network.error) for network in chosen],
+        [f"{n.id}\n{percent(n.error)}, {short(n.costs.latency_ms)} ms {n.costs.latency_source}" for n in chosen],
+        avoid=[(network.costs.latency_ms, 100 * network.error) for network in networks.drawn] + _along_steps(line),
+    )
+
+
+def _along_steps(line: Floats) -> list[tuple[float, float]]:
+    """Points on the staircase of a front, close enough that no label fits between them."""
+    points = []
+    for (x, y), (next_x, next_y) in pairwise(line):
+        points += [(float(between), float(y)) for between in np.linspace(x, next_x, 24)]
+        points += [(float(next_x), float(between)) for between in np.linspace(y, next_y, 24)]
+    return points

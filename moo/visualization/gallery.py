@@ -1,0 +1,101 @@
+"""All pictures of a run. Start with `write_plots`; each picture is a function of plain data in the `*_plots` modules.
+
+A modelled number is never shown as a measured one: labels name the sources, and markers differ by source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from moo.analysis.networks import evaluated
+from moo.analysis.rank_correlation import trust_in_supernet
+from moo.storage.archive import Archive, Entry
+from moo.storage.store import Store, StoredTuple
+from moo.trials import TupleJob
+from moo.visualization.architectures import architectures_figure
+from moo.visualization.front import latency_error_figure, projections_figure
+from moo.visualization.front_space import space_figure
+from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
+from moo.visualization.training import points_lost, precision_figure, ranking_figure
+from search_space.spaces import FBNetSpace
+
+CAPTIONS = {
+    "front_latency_error": "Error against latency; colour is energy.",
+    "front_projections": "The front in its three projections.",
+    "front_3d": "The front in three dimensions.",
+    "ranking": "Error after training against error with inherited weights.",
+    "precisions": "Accuracy and latency of the int8 files against the fp32 files.",
+    "architectures": "What the networks of the front are made of, the fastest at the top.",
+    "coefficients": "Which coefficients give which network.",
+    "hypervolume": "Hypervolume against evaluated architectures and against time, with predicted costs.",
+    "theta": "The inner search on the supernet that gave the most accurate network of the front that came of one.",
+}
+"""Caption of each picture by the name of its file; also the order in which they are shown."""
+
+
+def write_plots(folder: Path, archive: Archive, store: Store, space: FBNetSpace) -> list[Path]:
+    """Write all pictures as PNG files.
+
+    Args:
+        folder: where to; made if it is not there.
+        archive: all evaluated architectures.
+        store: of the same run.
+        space: that was searched.
+
+    Returns:
+        The files, in the order of `CAPTIONS`; none if nothing was evaluated.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in _figures(archive, store, space):
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1])
+    return paths
+
+
+def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tuple[str, Figure]]:
+    if not len(archive):
+        return
+    networks = evaluated(archive, store.trained(baselines=True))
+    front, tuples = archive.front(), store.tuples()
+    yield "front_latency_error", latency_error_figure(networks, space=space.name)
+    yield "front_projections", projections_figure(networks)
+    yield "front_3d", space_figure(networks)
+    trained = [entry for entry in archive.entries if entry.trained is not None]
+    if trained:
+        yield "ranking", ranking_figure(trained, trust_in_supernet(archive))
+    deployed = [network for network in store.trained(baselines=False) if points_lost(network) is not None]
+    if deployed:
+        yield "precisions", precision_figure(deployed)
+    costs = [archive.costs(entry) for entry in front]
+    errors = [archive.error(entry) for entry in front] if archive.is_retrained else None
+    yield "architectures", architectures_figure(front, costs, space, trained_errors=errors)
+    if tuples_drawn := bubbles(archive, store):
+        yield "coefficients", coefficients_figure(tuples_drawn)
+    generations = {number: stored.job.generation for number, stored in tuples.items()}
+    yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
+    number = best_searched(front, tuples)
+    if number is not None:
+        coefficients = tuples[number].job.coefficients
+        assert coefficients is not None
+        yield "theta", theta_figure(store.theta(number), space.operators, tuple_id=number, coefficients=coefficients)
+
+
+def bubbles(archive: Archive, store: Store) -> list[Bubble]:
+    """One bubble for each tuple that ended well, with the costs that the search had of its architecture."""
+    drawn = []
+    for stored in store.tuples().values():
+        if stored.architecture_id is not None and stored.job.coefficients is not None:
+            entry = archive[stored.architecture_id]
+            drawn.append(Bubble(stored.job.coefficients, entry.error, archive.searched_costs(entry)))
+    return drawn
+
+
+def best_searched(front: Sequence[Entry], tuples: Mapping[int, StoredTuple]) -> int | None:
+    """The tuple whose inner search on the supernet gave the most accurate network of the front, else the best tuple."""
+    searched = [n for n, stored in tuples.items() if isinstance(stored.job, TupleJob) and stored.objectives]
+    on_front = [entry.tuple_id for entry in front if entry.tuple_id in searched]
+    return next(iter(on_front), min(searched, key=lambda number: tuples[number].objectives or (), default=None))

@@ -1,0 +1,378 @@
+import ast
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from devices.agent import agent
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import space_named
+
+SETTINGS = {"threads": 1, "warmup_runs": 1, "min_runs": 5, "max_runs": 5, "min_seconds": 0}
+
+
+@pytest.fixture
+def model(tmp_path):
+    graph = space_named("fbnet-micro").graph(("skip",) * 8)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(to_onnx(graph, random_weights(graph, np.random.default_rng(0))))
+    return path
+
+
+def replies_to(*lines, script=Path(agent.__file__)):
+    """One reply a line from a fresh agent, or fewer if it ends before; its stdin stays open until then."""
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in lines:
+            process.stdin.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
+        process.stdin.flush()
+        replies = [json.loads(line) for line in (process.stdout.readline() for _ in lines) if line]
+        process.stdin.close()
+        assert process.stdout.read() == ""
+    assert process.returncode == 0
+    return replies
+
+
+class Clock:
+    """A clock that only runs when told to."""
+
+    now_ns = 0
+
+    def __call__(self):
+        return self.now_ns
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(agent.time, "perf_counter_ns", clock)
+    return clock
+
+
+def fake_runs(monkeypatch, step):
+    monkeypatch.setattr(agent, "_inference", lambda model, threads: step)
+
+
+def measured(**changes):
+    return agent_of(Path("/nowhere")).measure({"model": "none", **SETTINGS, **changes})
+
+
+def agent_of(root, **options):
+    return agent.Agent(root, agent.Clocks(root), **options)
+
+
+def test_it_describes_and_measures_and_survives_bad_requests(model):
+    measure = {"command": "measure", "model": str(model), **SETTINGS}
+    replies = replies_to(
+        {"id": 1, "command": "describe"},
+        "not JSON",
+        "[1, 2]",
+        {"id": 2, "command": "dance"},
+        {"id": 3, **measure, "model": str(model.parent / "missing.onnx")},
+        {"id": 4, **measure, "threads": 0},
+        {"id": 5, "command": "measure"},
+        {"id": 6, **measure},
+    )
+    assert [reply["id"] for reply in replies] == [1, None, None, 2, 3, 4, 5, 6]
+    assert [reply["ok"] for reply in replies] == [True, False, False, False, False, False, False, True]
+    assert replies[0]["runtime"].startswith("onnxruntime ")
+    assert "describe, clock, cool, measure, run, set_frequency, but got 'dance'" in replies[3]["error"]
+    assert "`threads` must be a number of at least 1, but got 0" in replies[5]["error"]
+    assert replies[7]["runs"] == 5
+    assert 0 < replies[7]["p5_ms"] <= replies[7]["median_ms"]
+
+
+def test_it_quits_when_told_to():
+    assert replies_to({"command": "quit"}, {"id": 1, "command": "describe"}) == []
+
+
+def test_it_ends_in_the_middle_of_a_measurement_at_the_end_of_stdin(model):
+    endless = SETTINGS | {"max_runs": 10**9, "min_seconds": 10**6}
+    request = json.dumps({"id": 1, "command": "measure", "model": str(model), **endless})
+    command = [sys.executable, agent.__file__]
+    done = subprocess.run(command, input=request + "\n", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "stdin ended" in json.loads(done.stdout)["error"]
+
+
+def test_native_prints_do_not_reach_the_protocol(tmp_path):
+    noisy = tmp_path / "noisy.py"
+    noisy.write_text(
+        "import os\n"
+        "from devices import agent\n"
+        "agent.Agent.describe = lambda self, request: os.write(1, b'noise\\n') and print('noise') or {}\n"
+        "agent.main()\n"
+    )
+    assert replies_to({"id": 1, "command": "describe"}, script=noisy) == [{"id": 1, "ok": True}]
+
+
+def test_the_quantiles_are_those_of_the_times(monkeypatch, clock):
+    durations_ms = iter([50.0, *np.random.default_rng(0).permutation(np.arange(1.0, 102.0))])
+
+    def run():
+        clock.now_ns += int(next(durations_ms) * 1e6)
+
+    fake_runs(monkeypatch, run)
+    reply = measured(min_runs=101, max_runs=101)
+    assert (reply["p5_ms"], reply["median_ms"], reply["iqr_ms"]) == (6.0, 51.0, 50.0)
+    assert reply["end_s"] >= reply["start_s"]
+    assert set(reply["before"]) == set(reply["after"]) == {"clock_mhz", "temperature_c", "governor", "throttled"}
+
+
+@pytest.mark.parametrize(
+    ("min_runs", "max_runs", "min_seconds", "runs"),
+    [(5, 100, 0, 5), (5, 100, 0.02, 20), (5, 12, 0.02, 12), (30, 100, 0.02, 30)],
+)
+def test_it_stops_by_runs_and_seconds(monkeypatch, clock, min_runs, max_runs, min_seconds, runs):
+    def run():
+        clock.now_ns += 1_000_000
+
+    fake_runs(monkeypatch, run)
+    reply = measured(min_runs=min_runs, max_runs=max_runs, min_seconds=min_seconds)
+    assert reply["runs"] == runs
+
+
+def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime():
+    tree = ast.parse(Path(agent.__file__).read_text(), feature_version=(3, 9))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    roots = {name.split(".")[0] for name in imported}
+    assert roots - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+
+
+@pytest.fixture
+def board(tmp_path):
+    """Root of a fake board: two clusters of cores that may run at 600 to 1500 MHz, and go by themselves."""
+    for name in ("policy0", "policy4"):
+        policy = tmp_path / "sys/devices/system/cpu/cpufreq" / name
+        policy.mkdir(parents=True)
+        (policy / "scaling_available_frequencies").write_text("600000 1000000 1500000 \n")
+        (policy / "cpuinfo_min_freq").write_text("600000\n")
+        (policy / "cpuinfo_max_freq").write_text("1500000\n")
+        (policy / "scaling_min_freq").write_text("600000\n")
+        (policy / "scaling_max_freq").write_text("1500000\n")
+    (tmp_path / "sys/devices/system/cpu/cpu0").mkdir()
+    (tmp_path / "sys/devices/system/cpu/cpu0/cpufreq").symlink_to("../cpufreq/policy0")
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    return tmp_path
+
+
+def limits_of(board):
+    files = sorted(board.glob("sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq"))
+    return [int(file.read_text()) for file in files]
+
+
+FREE = [1500000, 600000, 1500000, 600000]
+
+
+def set_temperatures(monkeypatch, board, temperatures_c):
+    """Each pause of the agent takes a second, and leaves the next temperature; the last one stays."""
+    file, rest, clock_s = board / agent.TEMPERATURE, list(temperatures_c), [100.0]
+    file.write_text(str(int(1000 * rest.pop(0))))
+
+    def sleep(seconds):
+        clock_s[0] += 1.0
+        if rest:
+            file.write_text(str(int(1000 * rest.pop(0))))
+
+    # A clock of the agent alone: threads that other tests left must not move it.
+    monkeypatch.setattr(agent, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock_s[0]))
+
+
+@pytest.mark.parametrize(
+    ("temperatures_c", "waited_s", "last_c"),
+    [
+        ([70], 0, 70),
+        ([75, 72, 70.5, 69, 60], 3, 69),
+        ([90 - place for place in range(30)], 15, 75),
+        ([80] * 40, 10, 80),
+    ],
+    ids=["cool", "cools down", "takes too long", "cools no further"],
+)
+def test_it_waits_until_the_board_is_cool(monkeypatch, board, temperatures_c, waited_s, last_c):
+    set_temperatures(monkeypatch, board, temperatures_c)
+    reply = agent_of(board).cool({"max_temperature_c": 70, "cooldown_seconds": 15})
+    assert reply == {"temperature_c": last_c, "waited_s": waited_s}
+
+
+def test_a_board_without_a_thermometer_is_cool(board):
+    assert agent_of(board).cool({"max_temperature_c": 70, "cooldown_seconds": 15})["temperature_c"] is None
+
+
+def test_cooling_ends_with_the_client(monkeypatch, board):
+    set_temperatures(monkeypatch, board, [90 - place for place in range(30)])
+    hot = agent_of(board, stopped=lambda: True)
+    with pytest.raises(RuntimeError, match="stdin ended"):
+        hot.cool({"max_temperature_c": 70, "cooldown_seconds": 15})
+
+
+def test_conditions_are_those_of_the_board(monkeypatch, board, tmp_path):
+    (board / agent.TEMPERATURE).write_text("51540\n")
+    cpufreq = board / "sys/devices/system/cpu/cpu0/cpufreq"
+    (cpufreq / "scaling_cur_freq").write_text("1000000\n")
+    (cpufreq / "scaling_governor").write_text("ondemand\n")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    told = {"clock_mhz": 1000.0, "temperature_c": 51.54, "governor": "ondemand", "throttled": None}
+    assert agent.conditions(board) == told
+    (programs / "vcgencmd").write_text("#!/bin/sh\necho throttled=0x50005\n")
+    (programs / "vcgencmd").chmod(0o755)
+    assert agent.conditions(board) == {**told, "throttled": 0x50005}
+    flags = board / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    flags.parent.mkdir(parents=True)
+    flags.write_text("4\n")
+    assert agent.conditions(board) == {**told, "throttled": 4}
+
+
+def test_a_clock_is_set_on_all_cores_and_put_back(board):
+    clocks = agent.Clocks(board)
+    assert clocks.fix(1000) == {"frequency_mhz": 1000}
+    assert limits_of(board) == [1000000] * 4
+    clocks.fix(1500)
+    assert limits_of(board) == [1500000] * 4
+    clocks.restore()
+    assert limits_of(board) == FREE
+    clocks.restore()
+
+
+def test_limits_never_cross(monkeypatch, board):
+    policy = board / "sys/devices/system/cpu/cpufreq/policy0"
+    crossed = []
+    real = Path.write_text
+
+    def write_text(path, text, *rest):
+        real(path, text, *rest)
+        crossed.append(agent._limit(policy, "min") > agent._limit(policy, "max"))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    for low, high in ((1500, 1500), (600, 600), (600, 1500), (1000, 1000), (600, 600), (1500, 1500), (600, 1000)):
+        agent._write_limits(policy, low * 1000, high * 1000)
+        assert (agent._limit(policy, "min"), agent._limit(policy, "max")) == (low * 1000, high * 1000)
+    assert not any(crossed)
+
+
+def test_a_clock_that_the_board_does_not_have_is_refused_with_those_it_has(board):
+    with pytest.raises(ValueError, match="must be one of 600, 1000, 1500 on this board, but got 1200"):
+        agent.Clocks(board).fix(1200)
+    for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
+        (policy / "scaling_available_frequencies").unlink()
+    with pytest.raises(ValueError, match="must be from 600 to 1500 on this board, but got 1600"):
+        agent.Clocks(board).fix(1600)
+    assert limits_of(board) == FREE
+    agent.Clocks(board).fix(1200)
+    assert limits_of(board) == [1200000] * 4
+
+
+def test_a_system_without_clocks_is_told(tmp_path):
+    with pytest.raises(ValueError, match="needs cpufreq, but this system has none"):
+        agent.Clocks(tmp_path).fix(1500)
+
+
+def test_without_the_right_to_set_the_clock_it_says_how_to_get_it(monkeypatch, board):
+    real = Path.write_text
+
+    def write_text(path, *rest):
+        if path.name == "scaling_min_freq" and path.parent.name == "policy4" and rest[0] == "1000000":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(ValueError, match=r"needs the right to set the clock: .*sudo chmod a\+w"):
+        agent.Clocks(board).fix(1000)
+    assert limits_of(board) == FREE
+
+
+def test_a_system_that_keeps_to_another_clock_is_found_out(monkeypatch, board):
+    real = agent._write_limits
+    monkeypatch.setattr(
+        agent, "_write_limits", lambda policy, low, high: real(policy, max(low, 600000), min(high, 900000))
+    )
+    with pytest.raises(ValueError, match="keeps to another clock"):
+        agent.Clocks(board).fix(1000)
+
+
+def test_the_next_agent_puts_back_what_a_killed_one_left(board, tmp_path):
+    state = tmp_path / "clock.json"
+    agent.Clocks(board, state).fix(1000)
+    assert limits_of(board) == [1000000] * 4
+    agent.Clocks(board, state).restore()
+    assert limits_of(board) == FREE
+    assert not state.exists()
+
+
+def agent_with_a_set_clock(board, *options):
+    """A running agent in a process group of its own, which has set the clock."""
+    command = [sys.executable, agent.__file__, "--root", str(board), *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, start_new_session=True, text=True, **pipes)
+    process.stdin.write(json.dumps({"id": 1, "command": "set_frequency", "frequency_mhz": 1000}) + "\n\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["ok"]
+    assert limits_of(board) == [1000000] * 4
+    return process
+
+
+@pytest.mark.parametrize("ending", ["quit", "stdin", "SIGTERM", "SIGHUP", "no heartbeat"])
+def test_the_clock_is_put_back_however_the_agent_ends(board, ending):
+    with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5" if ending == "no heartbeat" else "0") as process:
+        if ending == "quit":
+            process.stdin.write('{"command": "quit"}\n')
+            process.stdin.flush()
+        elif ending == "stdin":
+            process.stdin.close()
+        elif ending.startswith("SIG"):
+            process.send_signal(signal.Signals[ending])
+        assert process.wait(timeout=20) == (0 if ending in ("quit", "stdin") else -signal.SIGKILL)
+    assert limits_of(board) == FREE
+
+
+def test_it_ends_without_a_heartbeat_in_the_middle_of_a_measurement_with_its_children(board, model, tmp_path):
+    """The clock of a hung inference is put back, too."""
+    with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5") as process:
+        endless = SETTINGS | {"max_runs": 10**9, "min_seconds": 10**6}
+        process.stdin.write(json.dumps({"id": 2, "command": "measure", "model": str(model), **endless}) + "\n")
+        process.stdin.flush()
+        for _ in range(8):
+            time.sleep(0.2)
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert process.poll() is None
+        assert process.wait(timeout=20) == -signal.SIGKILL
+    assert limits_of(board) == FREE
+
+
+def test_a_signal_ends_it_in_the_middle_of_an_inference(board, model, tmp_path):
+    stuck = tmp_path / "stuck.py"
+    stuck.write_text(
+        "import ctypes, os\n"
+        "from devices import agent\n"
+        "libc = ctypes.CDLL(None)\n"
+        "agent._inference = lambda *rest: lambda: print('stuck', flush=True) or [libc.sleep(1) for _ in range(600)]\n"
+        "agent.main()\n"
+    )
+    command = [sys.executable, str(stuck), "--root", str(board)]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, text=True, **pipes) as process:
+        process.stdin.write(json.dumps({"id": 1, "command": "measure", "model": str(model), **SETTINGS}) + "\n")
+        process.stdin.flush()
+        assert process.stderr.readline() == "stuck\n"
+        process.terminate()
+        assert process.wait(timeout=20) == -signal.SIGKILL
+
+
+def test_the_same_seed_gives_the_same_outputs(model):
+    run = {"command": "run", "model": str(model), "threads": 1}
+    first, again, other = replies_to(
+        {"id": 1, **run, "seed": 0}, {"id": 2, **run, "seed": 0}, {"id": 3, **run, "seed": 1}
+    )
+    assert len(first["outputs"][0]) == space_named("fbnet-micro").classes
+    assert first["outputs"] == again["outputs"] != other["outputs"]

@@ -1,0 +1,98 @@
+"""The agent as it runs on a 64-bit Arm board, under emulation: see arm_emulation.sh for how to set that up."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.agent.agent import Agent, Clocks
+from devices.agent.host import HostDevice, HostLink
+from devices.measurement import MeasureSettings
+from devices.quantization import quantized
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import space_named
+
+EMULATION = Path(os.environ.get("ARM_EMULATION", "/nowhere"))
+QEMU = shutil.which("qemu-aarch64-static")
+SECONDS = 300.0
+"""Time for one reply: emulation is some 200 times slower than a processor."""
+
+pytestmark = [
+    pytest.mark.arm,
+    pytest.mark.skipif(
+        QEMU is None or not (EMULATION / "root" / "usr" / "bin" / "python3").exists(),
+        reason="needs qemu-user-static and the folder ARM_EMULATION that tests/devices/arm_emulation.sh makes",
+    ),
+]
+
+
+def emulated(*arguments):
+    """The command that runs Python on the emulated board."""
+    root = EMULATION / "root"
+    variables = f"PYTHONPATH={EMULATION / 'wheels'}"
+    return [QEMU, "-cpu", "cortex-a76", "-L", root, "-E", variables, root / "usr/bin/python3", *arguments]
+
+
+@pytest.fixture(scope="module")
+def models():
+    graph = space_named("fbnet-micro").graph(("k3_e6", "k5_e3", "k3_e1_g2", "skip") * 2)
+    model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+    return {"fp32": model, "int8": quantized(model)}
+
+
+@pytest.fixture(scope="module")
+def arm_agent(tmp_path_factory):
+    """A channel to the agent on the emulated board."""
+    agent = Path(sys.modules[Agent.__module__].__file__)
+    link = HostLink([str(part) for part in emulated(agent)])
+    channel = link.start()
+    yield channel
+    channel.end()
+    link.close()
+
+
+def outputs_of(request, channel=None):
+    if channel is None:
+        return np.concatenate(Agent(Path("/"), Clocks(Path("/"))).run(request)["outputs"])
+    reply = channel.request({"command": "run", **request}, SECONDS)
+    assert reply["ok"], reply
+    return np.concatenate(reply["outputs"])
+
+
+def test_it_knows_what_it_runs_on(arm_agent):
+    reply = arm_agent.request({"command": "describe"}, SECONDS)
+    assert reply["model"].startswith("Raspberry Pi")
+    assert "aarch64" in reply["os"]
+    assert reply["clock_mhz"] == 2400.0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_outputs_equal_those_of_this_machine(arm_agent, models, tmp_path, seed):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(models["fp32"])
+    request = {"model": str(path), "threads": 1, "seed": seed}
+    expected, got = outputs_of(request), outputs_of(request, arm_agent)
+    assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_int8_runs_there_too(arm_agent, models, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(models["int8"])
+    request = {"model": str(path), "threads": 1, "seed": 0}
+    expected, got = outputs_of(request), outputs_of(request, arm_agent)
+    assert np.corrcoef(expected, got)[0, 1] > 0.95
+
+
+def test_a_device_measures_there(models, tmp_path):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nexec " + " ".join(f"'{part}'" for part in emulated()) + ' "$@"\n')
+    script.chmod(0o755)
+    settings = MeasureSettings(warmup_runs=0, min_runs=2, max_runs=2, min_seconds=0.0, timeout_seconds=SECONDS)
+    with HostDevice(settings, python=str(script)) as device:
+        measurement = device.measure(models["fp32"])
+    assert measurement.latency_ms > 0
+    assert measurement.before.temperature_c == 51.5
+    assert measurement.before.governor == "ondemand"

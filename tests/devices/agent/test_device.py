@@ -1,0 +1,184 @@
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from devices.agent.device import METERED_RUNS, AgentDevice
+from devices.channel import Channel
+from devices.energy.meter import MeteredEnergy
+from devices.energy.power_model import HOST_POWER_MODEL
+from devices.errors import BoardRefusedError, MeasurementError
+from devices.measurement import MeasureSettings
+from devices.quantization import is_quantized, quantized
+from search_space.graphs import Graph, GraphBuilder
+from search_space.onnx_files import random_weights, to_onnx
+
+TEXTS = {"model": "fake", "os": "fake", "runtime": "fake", "clock_mhz": None}
+RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7.0, "end_s": 10.0}
+
+
+class FakeLink:
+    """A way to an agent that writes down what it is asked and told."""
+
+    def __init__(self, declined=()):
+        self.events = []
+        self.model = None
+        self.declined = declined
+
+    def start(self):
+        self.events.append("start")
+        return FakeChannel(self)
+
+    @contextmanager
+    def placed(self, model):
+        self.events.append("put")
+        self.model = model
+        yield "the path"
+        self.events.append("remove")
+
+    def close(self):
+        self.events.append("close")
+
+    def requests(self, command):
+        return [event for event in self.events if isinstance(event, dict) and event["command"] == command]
+
+
+class FakeChannel(Channel):
+    alive = True
+
+    def __init__(self, link):
+        super().__init__()
+        self._link = link
+
+    def request(self, request, timeout_seconds):
+        self._link.events.append({**request, "timeout_seconds": timeout_seconds})
+        if request["command"] in self._link.declined:
+            return {"ok": False, "error": "no"}
+        return {"ok": True, "time_s": 4.5, **TEXTS, **RUN}
+
+    def end(self):
+        self._link.events.append("end")
+
+    def _write(self, line): ...
+
+    def _crashed(self): ...
+
+    def _last_words(self): ...
+
+
+class FakeMeter:
+    seconds_needed = 3.0
+
+    def __init__(self, link):
+        self.link = link
+
+    def begin(self):
+        self.link.events.append("begin")
+
+    def end(self, *span):
+        self.link.events.append(span)
+        return MeteredEnergy(3.5, 9.5, 0.1, idle_w=3.0, meter="fake", samples=60)
+
+    def close(self):
+        self.link.events.append("close meter")
+
+
+@pytest.fixture(scope="module")
+def model():
+    builder = GraphBuilder((3, 8, 8))
+    builder.classifier(builder.conv("stem", Graph.INPUT, 4, kernel=3), 2)
+    graph = builder.build()
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+def device_over(link, **settings):
+    settings = MeasureSettings(**settings)
+    return AgentDevice(link, settings, name="fake", shares_host=False, power_model=HOST_POWER_MODEL)
+
+
+def told(link):
+    return [event["command"] if isinstance(event, dict) else event for event in link.events]
+
+
+def test_a_board_is_cooled_before_each_run():
+    link = FakeLink()
+    with device_over(link, max_temperature_c=65.0, cooldown_seconds=30.0) as device:
+        device.measure(b"")
+    assert told(link) == ["start", "describe", "put", "cool", "measure", "remove", "end", "close"]
+    (cool,) = link.requests("cool")
+    assert (cool["max_temperature_c"], cool["cooldown_seconds"], cool["timeout_seconds"]) == (65.0, 30.0, 90.0)
+
+
+def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer():
+    link = FakeLink()
+    with device_over(link, cooldown_seconds=0.0, metered_seconds=2.0) as device:
+        device.attach_meter(FakeMeter(link))
+        measurement = device.measure(b"")
+    assert (measurement.energy_mj, measurement.energy_source, measurement.meter) == (3.5, "measured", "fake")
+    expected = ["start", "describe", "put", "begin", "measure", (7.0, 10.0, 1500), "remove"]
+    assert told(link) == [*expected, "end", "close meter", "close"]
+    (measure,) = link.requests("measure")
+    assert (measure["min_seconds"], measure["max_runs"], measure["timeout_seconds"]) == (3.0, METERED_RUNS, 63.0)
+
+
+def test_a_clock_is_set_once_for_each_agent():
+    link = FakeLink()
+    with device_over(link, frequency_mhz=1500) as device:
+        device.measure(b"")
+        measurement = device.measure(b"")
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500]
+    assert measurement.frequency_mhz == 1500
+    assert device_over(FakeLink(), frequency_mhz=1500).describe().frequency_mhz == 1500
+
+
+def test_a_clock_that_cannot_be_set_is_the_boards_fault():
+    link = FakeLink(declined=["set_frequency"])
+    with (
+        device_over(link, frequency_mhz=1500) as device,
+        pytest.raises(BoardRefusedError, match="not set_frequency: no"),
+    ):
+        device.describe()
+    assert link.events.count("end") == 1
+
+
+def test_a_declined_request_keeps_the_agent_and_another_error_does_not():
+    link = FakeLink(declined=["measure"])
+    with device_over(link) as device:
+        with pytest.raises(MeasurementError, match="could not measure: no"):
+            device.measure(b"")
+        device.describe()
+        assert "end" not in link.events
+        link.declined = ()
+        device.attach_meter(FakeMeter(link))
+        device._meter.end = lambda *span: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            device.measure(b"")
+        assert "end" in link.events
+        device.describe()
+    assert link.events.count("start") == 2
+
+
+def test_the_boards_clock_is_told():
+    assert device_over(FakeLink()).clock_seconds() == 4.5
+
+
+def test_what_cannot_be_quantised_is_a_failed_measurement():
+    with device_over(FakeLink(), precision="int8") as device, pytest.raises(MeasurementError, match="must be ONNX"):
+        device.measure(b"no model")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model, precision):
+    small = quantized(model)
+    with device_over(link := FakeLink(), precision=precision) as device:
+        measurement = device.measure(small)
+    assert link.model == small
+    assert measurement.precision == "int8"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_another_model_runs_in_the_precision_of_the_settings(model, precision):
+    with device_over(link := FakeLink(), precision=precision) as device:
+        measurement = device.measure(model)
+    assert is_quantized(link.model) == (precision == "int8")
+    assert measurement.precision == precision

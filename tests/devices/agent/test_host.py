@@ -1,0 +1,182 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.agent.host import HostDevice
+from devices.errors import MeasurementError
+from devices.measurement import MeasureSettings
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import space_named
+
+QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
+
+FAKE_AGENT = """
+import json, os, sys, time
+
+TIMES = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 9}
+
+for line in sys.stdin:
+    request = json.loads(line)
+    reply = {"id": request["id"], "ok": True, "model": "fake", "os": "fake", "clock_mhz": None}
+    reply["runtime"] = str(os.getpid())
+    if request["command"] == "measure":
+        reply.update(TIMES)
+        content = open(request["model"], "rb").read()
+        if content == b"crash":
+            print("out of memory", file=sys.stderr, flush=True)
+            os._exit(3)
+        if content == b"hang":
+            open(request["model"] + ".hangs", "w").close()
+            time.sleep(600)
+        if content == b"noise":
+            print("native noise", flush=True)
+            print("[1]", flush=True)
+            print(json.dumps({**reply, "id": -1, "p5_ms": 99.0}), flush=True)
+        if content == b"refuse":
+            reply = {"id": request["id"], "ok": False, "error": request["model"]}
+    print(json.dumps(reply), flush=True)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    agent = tmp_path / "fake_agent.py"
+    agent.write_text(FAKE_AGENT)
+    settings = MeasureSettings(timeout_seconds=2.0)
+    with HostDevice(settings, agent=agent) as device:
+        yield device
+
+
+def ended(pid):
+    """Whether a process is gone, or waits only for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def micro_model(operator):
+    graph = space_named("fbnet-micro").graph((operator,) * 8)
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+def test_it_measures_networks_and_survives_bad_models():
+    with HostDevice(QUICK) as device:
+        board = device.describe()
+        assert (board.name, board.threads) == ("host", 1)
+        assert board.runtime.startswith("onnxruntime ")
+        small = device.measure(micro_model("skip"))
+        with pytest.raises(MeasurementError, match="could not measure"):
+            device.measure(b"no model")
+        large = device.measure(micro_model("k5_e6"))
+        assert 0 < small.latency_ms < large.latency_ms
+        assert (large.latency_source, large.board) == ("measured", board.label)
+        assert large.energy_mj > 0
+
+
+def test_a_crash_fails_that_call_only(fake):
+    first = fake.describe().runtime
+    with pytest.raises(MeasurementError, match="ended with code 3. Its last words: out of memory"):
+        fake.measure(b"crash")
+    assert fake.measure(b"").latency_ms == 2.0
+    assert fake.describe().runtime != first
+
+
+def test_a_hanging_agent_is_killed_and_replaced(fake):
+    pid = int(fake.describe().runtime)
+    with pytest.raises(MeasurementError, match="must answer within 2 s"):
+        fake.measure(b"hang")
+    assert ended(pid)
+    assert fake.measure(b"").latency_ms == 2.0
+
+
+def test_an_agent_that_was_killed_between_calls_is_replaced(fake):
+    pid = int(fake.describe().runtime)
+    os.kill(pid, signal.SIGKILL)
+    while not ended(pid):
+        time.sleep(0.01)
+    assert int(fake.describe().runtime) != pid
+
+
+def test_lines_that_are_no_reply_are_skipped(fake):
+    assert fake.measure(b"noise").latency_ms == 2.0
+
+
+def test_closing_ends_the_agent_and_removes_its_files(fake):
+    pid = int(fake.describe().runtime)
+    with pytest.raises(MeasurementError) as error:
+        fake.measure(b"refuse")
+    path = Path(str(error.value).split()[-1].rstrip("."))
+    assert path.suffix == ".onnx"
+    assert list(path.parent.glob("*.onnx")) == []
+    assert path.parent.stat().st_mode & 0o077 == 0
+    fake.close()
+    fake.close()
+    assert ended(pid)
+    assert not path.parent.exists()
+    with pytest.raises(MeasurementError, match="closed device"):
+        fake.describe()
+
+
+def test_closing_does_not_wait_for_a_measurement(tmp_path):
+    agent = tmp_path / "fake_agent.py"
+    agent.write_text(FAKE_AGENT)
+    device = HostDevice(MeasureSettings(timeout_seconds=600.0), agent=agent)
+    device.describe()
+    reasons = []
+
+    def measure():
+        with pytest.raises(MeasurementError) as error:
+            device.measure(b"hang")
+        reasons.append(str(error.value))
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    while not list(Path(device._link._folder.name).glob("*.hangs")):
+        time.sleep(0.01)
+    device.close()
+    thread.join(timeout=20)
+    assert "ended with code -15" in reasons[0]
+
+
+def test_the_agent_is_out_of_reach_of_ctrl_c(fake):
+    pid = int(fake.describe().runtime)
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+
+
+def test_nothing_starts_before_the_first_use(tmp_path):
+    device = HostDevice(QUICK, python=str(tmp_path / "no-python"))
+    with device, pytest.raises(MeasurementError, match="could not be started with .*no-python"):
+        device.describe()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes of others")
+def test_the_agent_ends_when_the_search_is_killed():
+    search = (
+        "import subprocess, time\n"
+        "from devices.agent.host import AGENT_PATH, HostDevice\n"
+        "from devices.measurement import MeasureSettings\n"
+        "device = HostDevice(MeasureSettings())\n"
+        "device.describe()\n"
+        "print(device._channel._process.pid, device._link._folder.name, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", search], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid, folder = process.stdout.readline().split()
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while not ended(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ended(pid)
+    for path in Path(folder).iterdir():
+        path.unlink()
+    Path(folder).rmdir()

@@ -1,0 +1,146 @@
+import builtins
+import io
+import os
+import pickle
+import pickletools
+
+import numpy as np
+import pytest
+
+from devices.cost_tables.plain_pickle import PickledArray, read_plain_pickle
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tables.pickle"
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_containers_numbers_and_arrays_come_back(path, protocol):
+    plain = {"a": [1, 2.5, None, True], "b": ("text", b"bytes"), 3: {"nested": {}}}
+    arrays = [
+        np.arange(6.0).reshape(2, 3),
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.array([1, 2], dtype=">f4"),
+        np.array([True, False]),
+        np.zeros(0),
+    ]
+    path.write_bytes(pickle.dumps([plain, arrays, np.float64(0.1), np.int32(-7)], protocol=protocol))
+    got_plain, got_arrays, number, integer = read_plain_pickle(path)
+    assert got_plain == plain
+    assert (number, integer) == (0.1, -7)
+    for got, array in zip(got_arrays, arrays, strict=True):
+        assert isinstance(got, PickledArray)
+        np.testing.assert_array_equal(got.values, array)
+
+
+def test_an_array_of_objects_is_a_list(path):
+    path.write_bytes(pickle.dumps(np.array([{"C": 16}, {"C": 8}], dtype=object)))
+    assert read_plain_pickle(path).values == [{"C": 16}, {"C": 8}]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        (os.system, ("touch {}",), "system"),
+        (builtins.eval, ("open('{}', 'w')",), "builtin.*eval"),
+        (builtins.exec, ("open('{}', 'w')",), "builtin.*exec"),
+        (builtins.getattr, ({}, "clear"), "builtin.*getattr"),
+        (np.fromfile, ("/etc/hostname",), "numpy.*fromfile"),
+        (np.load, ("other.npy", None, True), "numpy.*load"),
+        (np.memmap, ("{}",), "numpy.memmap"),
+        (io.open, ("{}", "w"), "open"),
+    ],
+)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_nothing_that_a_file_asks_for_is_called(tmp_path, path, protocol, function, arguments, name):
+    mark = tmp_path / "mark"
+    arguments = tuple(part.format(mark) if isinstance(part, str) else part for part in arguments)
+    path.write_bytes(pickle.dumps({"fbnet": Call(function, *arguments)}, protocol=protocol))
+    with pytest.raises(ValueError, match=f"asks for `.*{name}`") as error:
+        read_plain_pickle(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cnumpy.core.multiarray\n_reconstruct.__globals__\n.",
+        b"cnumpy\nndarray.tofile\n.",
+        b"cnumpy.f2py\ndiagnose\n.",
+        b"cnumpy.testing._private.utils\nrunstring\n(S'1'\n}tR.",
+        b"cdevices.plain_pickle\nos\n.",
+        b"cpickle\nloads\n.",
+        b"Pname\n.",
+    ],
+)
+def test_other_ways_to_code_are_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="must hold plain containers"):
+        read_plain_pickle(path)
+
+
+def test_the_test_pickles_do_what_they_say():
+    names = [argument for _, argument, _ in pickletools.genops(pickle.dumps(Call(os.system, "true"), protocol=0))]
+    assert "posix system" in names or "nt system" in names
+
+
+def test_types_that_are_no_numbers_are_refused(path):
+    for array in (np.array(["text"]), np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), np.array([b"x"])):
+        path.write_bytes(pickle.dumps(array))
+        with pytest.raises(ValueError, match="arrays must be of numbers"):
+            read_plain_pickle(path)
+
+
+def test_raw_bytes_are_never_taken_for_objects(path):
+    """With a forged type NumPy would take bytes of the file for addresses."""
+    numbers = pickle.dumps(np.array([0x4141414141414141]), protocol=2)
+    assert numbers.count(b"i8") == 1
+    path.write_bytes(numbers.replace(b"i8", b"O8"))
+    with pytest.raises(ValueError, match="array of objects"):
+        read_plain_pickle(path)
+
+
+def test_an_array_shorter_than_its_shape_is_refused(path):
+    path.write_bytes(pickle.dumps(np.zeros(8, dtype="u1"), protocol=3).replace(b"K\x08\x85", b"K\x09\x85"))
+    with pytest.raises(ValueError, match="reshape"):
+        read_plain_pickle(path)
+
+
+def test_files_cut_anywhere_are_refused(path):
+    whole = pickle.dumps({"a": np.arange(5.0), "b": [1, "text"]}, protocol=2)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="be whole, but .*tables.pickle"):
+            read_plain_pickle(path)
+
+
+def test_noise_is_refused_or_plain(path):
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        path.write_bytes(rng.bytes(40))
+        try:
+            read_plain_pickle(path)
+        except ValueError as error:
+            assert str(path) in str(error)  # noqa: PT017
+
+
+def test_an_absent_file_is_named(path):
+    with pytest.raises(ValueError, match=r"must exist, but got .*tables.pickle"):
+        read_plain_pickle(path)
+    with pytest.raises(ValueError, match="must be readable"):
+        read_plain_pickle(path.parent)

@@ -1,0 +1,238 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.cost_tables.analytic import analytic_cost_table
+from devices.cost_tables.readers import REPRODUCTION_NAMES, read_any_cost_table, split_table_paths
+from search_space.nas_bench_201 import NasBench201Space
+from search_space.operators import OPERATOR_NAMES
+from search_space.spaces import space_named
+
+REFERENCE = os.environ.get("PI_PARETO_NAS_REFERENCE")
+SPACE = space_named("fbnet-micro")
+SECONDS = np.random.default_rng(0).uniform(0.001, 0.1, (8, 9)).round(6)
+JOULES = np.random.default_rng(1).uniform(0.01, 1, (8, 9)).round(6)
+
+
+def lines_of(values):
+    return [" ".join(str(value) for value in row) for row in values]
+
+
+def write(path, lines):
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def hanna(tmp_path):
+    return write(tmp_path / "latency.txt", lines_of(SECONDS))
+
+
+@pytest.fixture
+def energy(tmp_path):
+    return write(tmp_path / "energy.txt", lines_of(JOULES))
+
+
+@pytest.fixture
+def reproduction(tmp_path):
+    path = tmp_path / "lookup_table.txt"
+    path.write_text("\n".join([" ".join(REPRODUCTION_NAMES), *lines_of(1e6 * SECONDS)]))
+    return path
+
+
+def test_this_projects_json_is_read_as_it_is(tmp_path):
+    table = analytic_cost_table(SPACE)
+    table.write(tmp_path / "table.json")
+    assert read_any_cost_table(tmp_path / "table.json", SPACE).to_json() == table.to_json()
+
+
+def test_hannas_latencies_are_seconds_and_energy_is_modelled(hanna):
+    table = read_any_cost_table(hanna, SPACE)
+    np.testing.assert_allclose(table.latency_ms, 1000 * SECONDS)
+    np.testing.assert_allclose(table.energy_mj, 5 * table.latency_ms)
+    assert (table.fixed_latency_ms, table.fixed_energy_mj) == (0, 0)
+    assert (table.latency_source, table.energy_source) == ("published", "modelled")
+    assert "HANNA; it has no stem and head, so the fixed cost is 0" in table.method
+    assert "latency.txt" in table.board
+
+
+def test_hannas_energies_are_joules(hanna, energy):
+    table = read_any_cost_table(hanna, SPACE, energy_path=energy)
+    np.testing.assert_allclose(table.latency_ms, 1000 * SECONDS)
+    np.testing.assert_allclose(table.energy_mj, 1000 * JOULES)
+    assert table.energy_source == "published"
+    assert "read from energy.txt" in table.method
+
+
+def test_the_reproductions_latencies_are_microseconds(reproduction, energy):
+    table = read_any_cost_table(reproduction, SPACE)
+    np.testing.assert_allclose(table.latency_ms, 1000 * SECONDS)
+    assert (table.latency_source, table.energy_source) == ("published", "modelled")
+    assert "reproduction of FBNet; it has no stem and head, so the fixed cost is 0" in table.method
+    np.testing.assert_allclose(read_any_cost_table(reproduction, SPACE, energy_path=energy).energy_mj, 1000 * JOULES)
+
+
+def test_names_of_the_reproduction_are_in_our_order():
+    assert tuple(REPRODUCTION_NAMES.values()) == OPERATOR_NAMES
+
+
+@pytest.mark.parametrize("name_of", [{ours: theirs for theirs, ours in REPRODUCTION_NAMES.items()}, {}])
+def test_columns_go_by_name(tmp_path, name_of):
+    order = np.random.default_rng(0).permutation(9)
+    names = [name_of.get(OPERATOR_NAMES[index], OPERATOR_NAMES[index]) for index in order]
+    path = write(tmp_path / "lookup_table.txt", [" ".join(names), *lines_of(1e6 * SECONDS[:, order])])
+    np.testing.assert_allclose(read_any_cost_table(path, SPACE).latency_ms, 1000 * SECONDS)
+
+
+def test_a_space_with_some_of_the_operators_takes_their_columns(hanna, reproduction):
+    space = replace(SPACE, operators=("k3_e1", "k5_e6", "skip"))
+    for path in (hanna, reproduction):
+        table = read_any_cost_table(path, space)
+        np.testing.assert_allclose(table.latency_ms, 1000 * SECONDS[:, [0, 7, 8]])
+        assert table.operators == space.operators
+
+
+def without_last(lines):
+    return lines[:-1]
+
+
+def cut_line(lines):
+    return [*lines[:-1], lines[-1].rsplit(" ", 2)[0]]
+
+
+def longer_line(lines):
+    return [*lines[:-1], f"{lines[-1]} 1.0"]
+
+
+def twice(lines):
+    return lines + lines[1:]
+
+
+def with_entry(word):
+    def change(lines):
+        words = lines[-3].split()
+        return [*lines[:-3], " ".join([*words[:4], word, *words[5:]]), *lines[-2:]]
+
+    return change
+
+
+BROKEN = [
+    (without_last, "8 lines of 9 numbers in .* but has 7 lines: it lacks layer 7, operator k3_e1"),
+    (cut_line, "8 lines of 9 numbers in .* but lacks layer 7, operator k5_e6"),
+    (longer_line, "8 lines of 9 numbers in .* but has 10 at layer 7, beyond operator skip"),
+    (twice, "8 lines of 9 numbers in .* of `fbnet-micro` .* has 1[56] lines: it is for another space"),
+    *(
+        (with_entry(word), f"at layer 5, operator k5_e1, has '{word}', which is no number of at least 0")
+        for word in ("nan", "-0.5", "inf", "fast")
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "rule"), BROKEN)
+@pytest.mark.parametrize(
+    ("form", "unit"), [("hanna", "seconds"), ("reproduction", "microseconds"), ("energy", "joules")]
+)
+def test_broken_files_are_refused_in_one_line(request, hanna, form, unit, change, rule):
+    path = request.getfixturevalue(form)
+    write(path, change(path.read_text().splitlines()))
+    with pytest.raises(ValueError, match=rule) as error:
+        read_any_cost_table(hanna, SPACE, energy_path=path) if form == "energy" else read_any_cost_table(path, SPACE)
+    assert str(path) in str(error.value)
+    assert f"numbers in {unit}," in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("ir_k3_e1 skip", "all operators of `fbnet-micro`, but its first line lacks k3_e1_g2"),
+        ("ir_k3_e1 k3_e1 skip", "name each operator once, but repeats ir_k3_e1"),
+        ("ir_k3_e1 ir_k7_e1 skip", "must be nine numbers or names of ir_k3_e1, .* but has 'ir_k7_e1'"),
+        ("<html>", "must be nine numbers or names of ir_k3_e1, .* but has '<html>'"),
+        (70 * "x", "but has 'x{40}\\.\\.\\.'"),
+    ],
+)
+def test_other_first_lines_are_refused(tmp_path, line, rule):
+    path = write(tmp_path / "table.txt", [line, *lines_of(SECONDS)])
+    with pytest.raises(ValueError, match=rule) as error:
+        read_any_cost_table(path, SPACE)
+    assert str(path) in str(error.value)
+
+
+def test_a_table_for_another_space_is_refused(tmp_path, hanna, reproduction):
+    other = space_named("fbnet-cifar")
+    analytic_cost_table(SPACE).write(tmp_path / "table.json")
+    for path, rule in (
+        (tmp_path / "table.json", "the space of a cost table must be .* fbnet-cifar, but .* has fbnet-micro"),
+        (hanna, "22 lines .* of `fbnet-cifar` .* but has 8 lines: it lacks layer 8, operator k3_e1"),
+        (reproduction, "22 lines .* of `fbnet-cifar` .* but has 8 lines: it lacks layer 8, operator k3_e1"),
+    ):
+        with pytest.raises(ValueError, match=rule) as error:
+            read_any_cost_table(path, other)
+        assert str(path) in str(error.value)
+
+
+def test_a_text_table_is_for_the_fbnet_family(hanna):
+    with pytest.raises(ValueError, match="of the FBNet family, but .* was given for `nas-bench-201`"):
+        read_any_cost_table(hanna, NasBench201Space())
+
+
+def test_broken_json_is_named(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text('{"space": ')
+    with pytest.raises(ValueError, match="must be JSON, but .*table.json"):
+        read_any_cost_table(path, SPACE)
+    content = analytic_cost_table(SPACE).to_json()
+    content["latency_ms"][2][3] = None
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="lacks layer 2, operator k3_e6"):
+        read_any_cost_table(path, SPACE)
+
+
+def test_a_json_table_takes_no_energy_file(tmp_path, energy):
+    analytic_cost_table(SPACE).write(tmp_path / "table.json")
+    with pytest.raises(ValueError, match=r"has its own energies: leave .*energy.txt' out"):
+        read_any_cost_table(tmp_path / "table.json", SPACE, energy_path=energy)
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [(b"", "is empty"), (b" \n\n", "is empty"), (b"\xff\xfe\x00", "JSON or text, but .* is neither")],
+)
+def test_files_that_are_no_tables_are_refused(tmp_path, content, rule):
+    path = tmp_path / "table.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rule):
+        read_any_cost_table(path, SPACE)
+
+
+def test_absent_files_and_folders_are_refused(tmp_path, hanna):
+    for energy_path in (None, tmp_path / "absent.txt"):
+        path = hanna if energy_path else tmp_path / "absent.txt"
+        with pytest.raises(ValueError, match=r"must exist, but got .*absent.txt"):
+            read_any_cost_table(path, SPACE, energy_path=energy_path)
+    with pytest.raises(ValueError, match="must be readable"):
+        read_any_cost_table(tmp_path, SPACE)
+
+
+def test_paths_as_a_user_types_them(tmp_path):
+    assert split_table_paths("a.txt") == (Path("a.txt"), None)
+    assert split_table_paths("a.txt, b.txt") == (Path("a.txt"), Path("b.txt"))
+    odd = write(tmp_path / "a,b.txt", ["1"])
+    assert split_table_paths(str(odd)) == (odd, None)
+    for text in ("a,b,c", "a,", ""):
+        with pytest.raises(ValueError, match="`FILE` or `LATENCY_FILE,ENERGY_FILE`"):
+            split_table_paths(text)
+
+
+@pytest.mark.skipif(not REFERENCE, reason="needs published measurements: set PI_PARETO_NAS_REFERENCE to their folder")
+def test_hannas_own_tables():
+    space = space_named("fbnet-cifar")
+    latency, energy = (Path(REFERENCE) / f"hanna_pi3b_{name}.txt" for name in ("latency_s", "energy_j"))
+    table = read_any_cost_table(latency, space, energy_path=energy)
+    np.testing.assert_allclose(table.latency_ms, 1000 * np.loadtxt(latency))
+    np.testing.assert_allclose(table.energy_mj, 1000 * np.loadtxt(energy))

@@ -1,0 +1,84 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from devices.errors import MeasurementError
+from devices.measurement import MeasureSettings
+from devices.profiling.journal import JournaledDevice, profile_path
+from devices.replay import ReplayDevice
+from search_space.spaces import space_named
+
+
+class Counting:
+    """Latency 1, 2, 3, ... whatever the model."""
+
+    def __init__(self, fails_after=99):
+        self.calls = 0
+        self.fails_after = fails_after
+
+    def __call__(self, model):
+        if self.calls == self.fails_after:
+            raise KeyError("unplugged")
+        self.calls += 1
+        return float(self.calls)
+
+
+def latencies(path, models, board):
+    device = JournaledDevice(ReplayDevice(board), path)
+    return [device.measure(model).latency_ms for model in models]
+
+
+def test_nothing_is_measured_twice(tmp_path):
+    path, models = tmp_path / "journals" / "board.jsonl", [b"a", b"b", b"a"]
+    first, second = Counting(), Counting()
+    assert latencies(path, models, first) == [1.0, 2.0, 3.0]
+    assert latencies(path, models, second) == [1.0, 2.0, 3.0]
+    assert (first.calls, second.calls) == (3, 0)
+
+
+def test_it_goes_on_where_it_was_interrupted(tmp_path):
+    path = tmp_path / "board.jsonl"
+    with pytest.raises(MeasurementError, match="unplugged"):
+        latencies(path, [b"a", b"b", b"c"], Counting(fails_after=2))
+    board = Counting()
+    assert latencies(path, [b"a", b"b", b"c"], board) == [1.0, 2.0, 1.0]
+    assert board.calls == 1
+
+
+def test_a_line_cut_by_a_crash_is_measured_again(tmp_path):
+    path = tmp_path / "board.jsonl"
+    latencies(path, [b"a", b"b"], Counting())
+    path.write_text(path.read_text()[:-40])
+    board = Counting()
+    assert latencies(path, [b"a", b"b", b"c"], board) == [1.0, 1.0, 2.0]
+    assert latencies(path, [b"a", b"b", b"c"], Counting(fails_after=0)) == [1.0, 1.0, 2.0]
+
+
+def test_lines_that_are_no_measurements_are_left_out(tmp_path):
+    path = tmp_path / "board.jsonl"
+    path.write_text("[]\nnull\n" + json.dumps({"model": "x", "measurement": {"colour": "red"}}))
+    assert latencies(path, [b"a"], Counting()) == [1.0]
+
+
+def test_each_board_configuration_and_space_has_a_file_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path))
+    board, micro = ReplayDevice(Counting()).describe(), space_named("fbnet-micro")
+    paths = {
+        profile_path(board, micro, MeasureSettings()),
+        profile_path(replace(board, runtime="another"), micro, MeasureSettings()),
+        profile_path(replace(board, name="another"), micro, MeasureSettings()),
+        profile_path(board, micro, MeasureSettings(threads=2)),
+        profile_path(board, micro, MeasureSettings(precision="int8")),
+        profile_path(board, micro.with_classes(5), MeasureSettings()),
+    }
+    assert len(paths) == 6
+    assert all(path.parent == tmp_path / "profiles" for path in paths)
+    assert profile_path(replace(board, clock_mhz=1.0), micro, MeasureSettings()) in paths
+
+
+def test_the_usual_places_of_caches_are_used(tmp_path, monkeypatch):
+    monkeypatch.delenv("PI_PARETO_NAS_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    board, micro = ReplayDevice(Counting()).describe(), space_named("fbnet-micro")
+    assert profile_path(board, micro, MeasureSettings()).parent == tmp_path / "pi-pareto-nas" / "profiles"

@@ -1,0 +1,128 @@
+"""A board on which a network is slower than its operators alone: profiles must find that out."""
+
+import numpy as np
+import onnx
+import pytest
+
+from devices.errors import MeasurementError
+from devices.measurement import Conditions, MeasureSettings
+from devices.profiling.calibration import table_error
+from devices.profiling.journal import profile_path
+from devices.profiling.profile import (
+    ATTEMPTS,
+    few_shot_profile,
+    measured_network,
+    profile,
+    random_networks,
+    remembered_profile,
+)
+from devices.replay import ReplayDevice
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import space_named
+
+SPACE = space_named("fbnet-micro")
+
+
+def latency_ms(model):
+    """So much for each kind of node and each weight; 30 % more where there are many convolutions."""
+    graph = onnx.load_from_string(model).graph
+    numbers = sum(int(np.prod(entry.dims)) for entry in graph.initializer if not entry.name.endswith("bias"))
+    total = 0.7 + 0.02 * sum(node.op_type == "Conv" for node in graph.node) + 1e-4 * numbers
+    return total * (1.3 if sum(node.op_type == "Conv" for node in graph.node) > 6 else 1.0)
+
+
+def errors(table, seed=5):
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(SPACE.operators), size=(60, SPACE.num_layers)).tolist()
+    truth = []
+    for indices in chosen:
+        graph = SPACE.graph(tuple(SPACE.operators[index] for index in indices))
+        truth.append(latency_ms(to_onnx(graph, random_weights(graph, rng))))
+    return table_error(np.array([table.latency_of(indices) for indices in chosen]), np.array(truth))
+
+
+def test_calibration_mends_what_operators_alone_do_not_show():
+    found = profile(ReplayDevice(latency_ms), SPACE)
+    assert errors(found.operator_wise).mean_relative > 0.15
+    assert errors(found.table).mean_relative < 0.03
+    assert found.table.error.mean_relative < 0.05
+    assert len(found.measurements) == len(found.networks_NL) == len(found.predicted_ms_N) == 48
+
+
+def test_progress_ends_at_its_total():
+    calls = []
+    profile(ReplayDevice(latency_ms), SPACE, networks=4, on_progress=lambda *call: calls.append(call))
+    assert calls[-1][0] == calls[-1][1]
+    assert [done for done, _, _ in calls] == list(range(1, len(calls) + 1))
+    assert {total for _, total, _ in calls} == {len(calls)}
+
+
+def test_at_least_one_network_is_needed():
+    with pytest.raises(ValueError, match="`networks >= 1` must hold, but got 0"):
+        profile(ReplayDevice(latency_ms), SPACE, networks=0)
+
+
+def test_networks_are_small_and_large_and_chosen_by_the_seed():
+    chosen = random_networks(SPACE, 60, seed=0)
+    skips = (chosen == SPACE.operators.index("skip")).sum(axis=1)
+    assert skips.min() == 0
+    assert skips.max() >= 5
+    np.testing.assert_array_equal(chosen, random_networks(SPACE, 60, seed=0))
+    assert (chosen != random_networks(SPACE, 60, seed=1)).any()
+
+
+def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path))
+    calls = []
+
+    def counted(model):
+        calls.append(model)
+        return latency_ms(model)
+
+    first = remembered_profile(ReplayDevice(counted), SPACE, MeasureSettings(), networks=5)
+    measured = len(calls)
+    second = remembered_profile(ReplayDevice(counted), SPACE, MeasureSettings(), networks=5)
+    assert len(calls) == measured
+    np.testing.assert_array_equal(first.table.latency_ms, second.table.latency_ms)
+    remembered_profile(ReplayDevice(counted), SPACE, MeasureSettings(), networks=7)
+    assert len(calls) == measured + 4
+    remembered_profile(ReplayDevice(counted), SPACE, MeasureSettings(), networks=5, fresh=True)
+    assert len(calls) == 2 * measured + 4
+    assert profile_path(ReplayDevice(counted).describe(), SPACE, MeasureSettings()).is_file()
+
+
+class Throttling(ReplayDevice):
+    """Slows down at some of its measurements."""
+
+    def __init__(self, throttled):
+        super().__init__(lambda model: 1.0)
+        self.throttled = iter(throttled)
+
+    def measure(self, model):
+        from dataclasses import replace
+
+        measurement = super().measure(model)
+        if next(self.throttled):
+            hot = Conditions(throttled=4)
+            return replace(measurement, latency_ms=0.5, after=hot, reliable=False)
+        return measurement
+
+
+def test_a_throttled_measurement_is_repeated_and_never_used():
+    assert measured_network(Throttling([True, False]), SPACE, [0] * 8).latency_ms == 1.0
+    with pytest.raises(MeasurementError, match="throttled at every attempt"):
+        measured_network(Throttling([True] * ATTEMPTS), SPACE, [0] * 8)
+    with pytest.raises(MeasurementError, match="throttled at every measurement of 'stem'"):
+        profile(Throttling([True] * 1000), SPACE)
+
+
+def test_a_few_networks_adapt_the_table_of_another_board():
+    source = profile(ReplayDevice(lambda model: 3 * latency_ms(model) ** 0.9), SPACE).operator_wise
+    found = few_shot_profile(ReplayDevice(latency_ms), SPACE, source=source)
+    assert errors(source).mean_relative > 0.5
+    assert errors(found.table).mean_relative < 0.1
+    assert errors(found.table).spearman > 0.9
+    assert found.table.error.networks == len(found.measurements) == 10
+    assert found.table.latency_source == "modelled"
+    with pytest.raises(ValueError, match="`networks >= 3` must hold, but got 2"):
+        few_shot_profile(ReplayDevice(latency_ms), SPACE, source=source, networks=2)

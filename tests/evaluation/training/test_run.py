@@ -1,0 +1,271 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import safetensors.torch
+import torch
+
+from evaluation import export
+from evaluation.accuracy import classification
+from evaluation.splits import ImageBatches
+from evaluation.training import job as train_job
+from evaluation.training.config import TrainConfig, check_same_settings, config_from_json
+from evaluation.training.folder import TrainFolder, read_result
+from evaluation.training.job import new_training, training_images
+from evaluation.training.run import prepare_training, run_training
+from search_space.counts import count
+from search_space.networks import Network
+
+SPACE = """\
+name: small
+input_size: 8
+stem: {channels: 8, stride: 2}
+stages: [{channels: 8, layers: 2, stride: 1}]
+last_channels: 8
+operators: [k3_e1, k5_e3, skip]
+"""
+FILES = [
+    "architecture.json", "checkpoint.pt", "config.json", "model.onnx", "model_int8.onnx", "result.json",
+    "weights.safetensors",
+]  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Makes settings of a quick training, from a folder that holds a tiny space."""
+    (tmp_path / "small.yaml").write_text(SPACE)
+    monkeypatch.chdir(tmp_path)
+
+    def make(**values):
+        usual = {"architecture": "k3_e1,k5_e3", "dataset": "digits", "space": "small.yaml", "epochs": 2, "out": "run"}
+        return TrainConfig(**usual | values)
+
+    return make
+
+
+def prepared(config):
+    return prepare_training(config, on_loading=lambda done, total: None)
+
+
+def first_weights(config):
+    preparation = prepared(config)
+    return new_training(preparation.job, preparation.splits).network.state_dict()
+
+
+class StoppedError(Exception):
+    """Stands for a kill."""
+
+
+def stop(record):
+    raise StoppedError
+
+
+def test_a_run_writes_everything(config, tmp_path):
+    preparation = prepared(config())
+    assert not (tmp_path / "run").exists()
+    result, records = run_training(preparation)
+    folder = preparation.folder
+    assert sorted(path.name for path in folder.path.iterdir()) == FILES
+    assert json.loads(folder.architecture.read_text()) == preparation.network
+    content = json.loads(folder.result.read_text())
+    assert read_result(folder) == result
+    counts = count(preparation.graph)
+    assert (content["macs"], content["params"]) == (counts.macs, counts.params)
+    assert content["selection_accuracy"] == records[-1].accuracy
+    assert content["settings"] == config().to_json()
+    assert len(content["classes"]) == 10
+    assert len(records) == 2
+
+
+def test_weights_and_onnx_file_are_the_network_that_was_tested(config):
+    preparation = prepared(config())
+    result, _ = run_training(preparation)
+    network, splits = Network(preparation.graph), preparation.splits
+    network.load_state_dict(safetensors.torch.load_file(preparation.folder.weights))
+    error, _ = classification(network, ImageBatches(splits.test, splits))
+    assert result.top1 == pytest.approx(1 - error)
+    assert result.files[0].error == pytest.approx(1 - result.selection_accuracy)
+    content = json.loads(preparation.folder.result.read_text())["input"]
+    pixels_NCHW = splits.test.images_NCHW[:7].astype(np.float32) / content["scale"]
+    mean, std = (np.array(content[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    session = onnxruntime.InferenceSession(preparation.folder.onnx.read_bytes())
+    (logits,) = session.run(None, {"images": (pixels_NCHW - mean) / std})
+    with torch.no_grad():
+        expected = network(next(ImageBatches(splits.test, splits).in_order(7))[0])
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_test_split_is_read_once_and_last(config, monkeypatch):
+    preparation, read = prepared(config()), []
+
+    class Watched(ImageBatches):
+        def __init__(self, images, splits, **options):
+            super().__init__(images, splits, **options)
+            self.name = next(
+                (name for name in ("selection", "test") if getattr(splits, name) is images), "weights and theta"
+            )
+
+        def in_order(self, batch_size, limit=None):
+            read.append(self.name)
+            return super().in_order(batch_size, limit)
+
+        def batches(self, batch_size, rng):
+            read.append(self.name)
+            return super().batches(batch_size, rng)
+
+    monkeypatch.setattr(train_job, "ImageBatches", Watched)
+    monkeypatch.setattr(export, "ImageBatches", Watched)
+    run_training(preparation)
+    assert read[:4] == ["weights and theta", "selection"] * 2
+    # Once for the network, once for each of its two files.
+    assert [name for name in read[4:] if name != "selection"] == ["test"] * 3
+    run_training(prepared(config(out=None, resume="run")))
+    assert read.count("test") == 3
+
+
+def test_training_images_are_the_weights_and_theta_splits(config):
+    splits = prepared(config()).splits
+    images = training_images(splits)
+    assert len(images) == len(splits.weights) + len(splits.theta)
+    np.testing.assert_array_equal(images.images_NCHW[: len(splits.weights)], splits.weights.images_NCHW)
+    np.testing.assert_array_equal(images.labels_N[len(splits.weights) :], splits.theta.labels_N)
+
+
+def test_a_killed_run_resumes_to_the_result_of_an_uninterrupted_one(config):
+    whole, records = run_training(prepared(config()))
+    with pytest.raises(StoppedError):
+        run_training(prepared(config(out="cut")), on_epoch=stop)
+    assert sorted(path.name for path in Path("cut").iterdir()) == ["checkpoint.pt", "config.json"]
+    result, resumed_records = run_training(prepared(config(out=None, resume="cut")))
+    assert resumed_records == records
+    assert dataclasses.replace(result, seconds=0) == dataclasses.replace(whole, seconds=0)
+    for name in ("weights.safetensors", "model.onnx"):
+        assert Path("cut", name).read_bytes() == Path("run", name).read_bytes()
+
+
+def test_a_run_killed_before_its_first_epoch_ended_resumes(config):
+    def kill(done, total):
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_training(prepared(config()), on_step=kill)
+    _, records = run_training(prepared(config(out=None, resume="run")))
+    assert len(records) == 2
+
+
+def test_given_weights_are_what_training_starts_from(config, tmp_path):
+    preparation = prepared(config())
+    run_training(preparation)
+    given = prepared(config(out="other", weights="run/weights.safetensors"))
+    state = new_training(given.job, given.splits).network.state_dict()
+    for name, value in safetensors.torch.load_file(tmp_path / "run/weights.safetensors").items():
+        assert torch.equal(state[name], value)
+
+
+def test_first_weights_come_from_the_seed_alone(config):
+    torch.manual_seed(1)
+    one = first_weights(config())
+    torch.manual_seed(2)
+    same, other = (first_weights(config(seed=seed)) for seed in (0, 1))
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+    assert not torch.equal(one["stem.conv.weight"], other["stem.conv.weight"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"architecture": "fbnet-z"}, "`--architecture` must be"),
+        ({"architecture": "k3_e1"}, "`--architecture` must be"),
+        ({"space": "fbnet"}, "`--space` must be one of"),
+        ({"dataset": "./none"}, "the path './none' does not exist"),
+        ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8."),
+        ({"batch_size": 10_000}, "`--batch-size` must be at most the 1259 training images, but got 10000."),
+        ({"out": "small.yaml"}, "`--out` must name a folder, but 'small.yaml' is a file."),
+        ({"out": "small.yaml/run"}, "`--out` must lie in a folder that can be written to"),
+        ({"out": "."}, "`--out` must name a new folder, but '.' is not empty"),
+        ({"weights": "none.safetensors"}, "'none.safetensors' cannot be read: No such file or directory."),
+        ({"weights": "small.yaml"}, "weights must be a .safetensors file of this network's weights, but 'small"),
+        ({"out": None, "resume": "none"}, "`--resume` must name the folder of a training, but 'none' holds no config"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(config, tmp_path, values, message):
+    with pytest.raises(ValueError) as refusal:
+        prepared(config(**values))
+    assert message in str(refusal.value)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["small.yaml"]
+
+
+def test_weights_of_another_network_are_refused(config):
+    run_training(prepared(config(epochs=1)))
+    with pytest.raises(ValueError, match=r"must have shape \(8, 8, 1, 1\), and has \(24, 8, 1, 1\)"):
+        prepared(config(out="other", architecture="k3_e1,k3_e1", weights="run/weights.safetensors"))
+    with pytest.raises(ValueError, match="`--out` must name a new folder, but 'run' already holds a training"):
+        prepared(config())
+
+
+def test_a_cut_checkpoint_is_refused(config):
+    preparation = prepared(config())
+    with pytest.raises(StoppedError):
+        run_training(preparation, on_epoch=stop)
+    content = preparation.folder.checkpoint.read_bytes()
+    preparation.folder.checkpoint.write_bytes(content[:1000])
+    with pytest.raises(ValueError, match=r"'run/checkpoint.pt': a state .* Remove it to train from the start."):
+        run_training(prepared(config(out=None, resume="run")))
+
+
+def test_other_settings_images_or_shapes_are_refused(config, tmp_path):
+    with pytest.raises(StoppedError):
+        run_training(prepared(config()), on_epoch=stop)
+    with pytest.raises(ValueError, match=r"begun with lr=0.2 and got lr=0.1; leave `--lr` away"):
+        prepared(config(out=None, resume="run", lr=0.1))
+    (tmp_path / "small.yaml").write_text(SPACE.replace("last_channels: 8", "last_channels: 16"))
+    with pytest.raises(ValueError, match="resumed with what it was begun with, but its `macs` has changed"):
+        prepared(config(out=None, resume="run"))
+    (tmp_path / "small.yaml").write_text(SPACE)
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    content["origin"]["dataset"]["fingerprint"] = "other"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="its `dataset` has changed"):
+        prepared(config(out=None, resume="run"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": {}, "origin": {}}', '{"settings": 1, "origin": {}}'])
+def test_a_config_that_cannot_be_read_is_refused(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="`--resume` must name the folder of a training, but .* cannot be read"):
+        TrainFolder(tmp_path).read_config()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]"])
+def test_a_result_that_cannot_be_read_is_refused(tmp_path, text):
+    assert read_result(TrainFolder(tmp_path)) is None
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(ValueError, match="must be the result of a training, but is not"):
+        read_result(TrainFolder(tmp_path))
+
+
+def test_settings_survive_json_and_where_they_lie_may_differ(config):
+    saved = config(mixup=0.2, flip=True, weights="a")
+    read = config_from_json(json.loads(json.dumps(saved.to_json())))
+    assert read == saved
+    check_same_settings(dataclasses.replace(read, out=None, resume="run", quiet=True), saved)
+    with pytest.raises(ValueError, match="these are unknown or missing: colour, epochs"):
+        config_from_json({name: value for name, value in saved.to_json().items() if name != "epochs"} | {"colour": 1})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seed": -1}, "`--seed >= 0` must hold, but got -1."),
+        ({"lr": -1.0}, "`--lr > 0` must hold, but got -1.0."),
+        ({"out": "a", "resume": "b"}, "`--resume` goes on in its own folder, but got --out a and --resume b"),
+    ],
+)
+def test_settings_out_of_range_are_refused(config, values, message):
+    with pytest.raises(ValueError) as refusal:
+        config(**values)
+    assert str(refusal.value).startswith(message)

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
+from moo.algorithms.nsga2 import Evolution, categorical_variation
+from moo.storage.pareto import hypervolume, non_dominated
+
+CORNERS = np.array([[0.5, 0.5, 0, 0], [-0.5, 0.5, 0, 0], [0, -0.5, 0.5, 0]])
+BOUNDS = CoefficientBounds((0.01, 100.0), (0.5, 2.5), (0.01, 100.0), (0.5, 2.5))
+
+
+def objectives_of(coefficients):
+    """Squared distances of the genome to three corners: the front is their triangle."""
+    genes = np.array(
+        [
+            np.log10(coefficients.alpha) / 2,
+            coefficients.beta - 1.5,
+            np.log10(coefficients.gamma) / 2,
+            coefficients.delta - 1.5,
+        ]
+    )
+    return tuple(float(value) for value in ((genes - CORNERS) ** 2).sum(1))
+
+
+def evolved(generations, *, population=8, seed=3, failing=lambda place: False, disturb=False):
+    evolution = Evolution(BOUNDS, population=population, seed=seed)
+    history = []
+    for number in range(generations):
+        if disturb:
+            np.random.seed(number)  # noqa: NPY002
+        asked = evolution.ask(population)
+        told = [None if failing(place) else objectives_of(item) for place, item in enumerate(asked)]
+        history.append((asked, told))
+        evolution.tell(list(zip(asked, told, strict=True)))
+    return evolution, history
+
+
+def test_the_same_seed_gives_the_same_generations_whatever_else_draws_random_numbers():
+    _, first = evolved(6)
+    _, again = evolved(6, disturb=True)
+    _, other = evolved(6, seed=4)
+    assert first == again
+    assert all(a != b for (a, _), (b, _) in zip(first, other, strict=True))
+
+
+def test_every_generation_has_the_size_of_the_population_and_keeps_within_bounds():
+    _, history = evolved(10)
+    for asked, _ in history:
+        assert len(asked) == 8
+        assert len(set(asked)) == 8
+        for item in asked:
+            assert 0.00999 <= item.alpha <= 100.01
+            assert 0.00999 <= item.gamma <= 100.01
+            assert 0.5 <= item.beta <= 2.5
+            assert 0.5 <= item.delta <= 2.5
+
+
+def test_replaying_stored_objectives_gives_the_same_coefficients():
+    _, history = evolved(5, failing=lambda place: place == 2)
+    resumed = Evolution(BOUNDS, population=8, seed=3)
+    for asked, told in history:
+        assert resumed.ask(8) == asked
+        resumed.tell(list(zip(asked, told, strict=True)))
+
+
+def test_failed_tuples_are_left_out():
+    evolution, history = evolved(1, failing=lambda place: place in (0, 5))
+    (asked, _) = history[0]
+    alive = {round(float(np.log10(item.alpha)), 9) for place, item in enumerate(asked) if place not in (0, 5)}
+    assert {round(gene, 9) for gene in evolution.genes[:, 0]} == alive
+    assert len(evolution.ask(8)) == 8
+
+
+@pytest.mark.parametrize("alive", [1, 2, 3])
+def test_evolution_goes_on_from_few_survivors(alive):
+    evolution, history = evolved(4, population=4, failing=lambda place: place >= alive)
+    assert [len(asked) for asked, _ in history] == [4] * 4
+    assert len(evolution.genes) <= 4
+
+
+def test_failures_never_survive_as_good_ones():
+    """The best place of the space always fails; nothing that lies there may be selected."""
+    evolution = Evolution(BOUNDS, population=8, seed=0)
+    for _ in range(10):
+        asked = evolution.ask(8)
+        evolution.tell([(item, None if item.alpha < 1 else (item.alpha, item.alpha, item.alpha)) for item in asked])
+        assert (evolution.genes[:, 0] >= 0).all()
+
+
+def test_one_at_a_time_it_learns_from_each():
+    """With workers that never wait, five proposals are always under way."""
+    evolution = Evolution(BOUNDS, population=8, seed=3)
+    under_way, points = evolution.ask(5), []
+    for _ in range(200):
+        item = under_way.pop(0)
+        points.append(objectives_of(item))
+        evolution.tell([(item, points[-1])])
+        under_way += evolution.ask(1)
+    assert len(under_way) == 5
+    reference = np.full(3, 2.0)
+    assert hypervolume(np.array(points[100:]), reference) > hypervolume(np.array(points[:100]), reference)
+
+
+def test_what_an_earlier_process_found_is_taken_up():
+    first, history = evolved(5)
+    later = Evolution(BOUNDS, population=8, seed=4)
+    later.tell([outcome for asked, told in history for outcome in zip(asked, told, strict=True)])
+    order = np.lexsort(first.genes.T)
+    assert later.genes[np.lexsort(later.genes.T)] == pytest.approx(first.genes[order])
+    earlier = {item for asked, _ in history for item in asked}
+    assert not earlier & set(later.ask(8))
+
+
+def test_architectures_are_asked_for_once_and_run_out():
+    genome = ArchitectureGenome(3, 3)
+    evolution = Evolution(genome, population=6, seed=0, variation=categorical_variation())
+    seen = []
+    while asked := evolution.ask(6):
+        seen += asked
+        evolution.tell([(item, (float(sum(item)), float(item[0]), float(-item[1]))) for item in asked])
+    assert len(seen) == len(set(seen)) >= 20
+    assert all(type(index) is int and 0 <= index < 3 for item in seen for index in item)
+
+
+def test_on_architectures_it_beats_chance():
+    """Two objectives that pull each layer two ways: the front has one architecture for each number of zeros."""
+    genome = ArchitectureGenome(12, 5)
+    evolution = Evolution(genome, population=20, seed=1, variation=categorical_variation())
+
+    def values(item):
+        return (sum(index != 0 for index in item) / 12, sum(index != 4 for index in item) / 12, 0.5)
+
+    points = []
+    for _ in range(25):
+        asked = evolution.ask(20)
+        told = [values(item) for item in asked]
+        points += told
+        evolution.tell(list(zip(asked, told, strict=True)))
+    chance = [values(item) for item in np.random.default_rng(0).integers(5, size=(500, 12)).tolist()]
+    reference = np.ones(3)
+    best = hypervolume(np.array([(k / 12, 1 - k / 12, 0.5) for k in range(13)]), reference)
+    assert hypervolume(np.array(chance), reference) < 0.7 * best
+    assert hypervolume(np.array(points), reference) > 0.85 * best
+
+
+def test_it_approaches_a_known_front():
+    """Three squared distances; the true front is the triangle of the corners, sampled here."""
+    _, history = evolved(30, population=20)
+    points = np.array([values for _, told in history for values in told])
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), 1500)
+    true = (((weights @ CORNERS)[:, None] - CORNERS) ** 2).sum(-1)
+    reference = np.full(3, 2.0)
+    best = hypervolume(true[non_dominated(true)], reference)
+    reached = hypervolume(points, reference)
+    random = np.random.default_rng(1).uniform(-1, 1, (len(points), 4))
+    by_chance = hypervolume(((random[:, None] - CORNERS) ** 2).sum(-1), reference)
+    assert by_chance < reached
+    assert 0.92 * best < reached <= best * 1.001

@@ -1,0 +1,255 @@
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from dnas.costs import OperatorCosts
+from dnas.losses import Coefficients, additive_loss
+from dnas.relaxation import entropy
+from dnas.surrogate import fit_surrogate
+from moo.algorithms.genomes import CoefficientBounds
+from moo.algorithms.surrogate_assisted import (
+    Evaluated,
+    SteeringSettings,
+    candidates_of,
+    costs_of,
+    most_promising,
+    search_thetas,
+    steer,
+)
+from moo.storage.pareto import hypervolume, non_dominated
+
+LAYERS, OPERATORS = 4, 3
+ALL = np.array(list(product(range(OPERATORS), repeat=LAYERS)))
+SETTINGS = SteeringSettings(tuples=8, generations=2, steps=25, samples=4, draws=8, directions=64, shortlist=40)
+BOUNDS = CoefficientBounds((0.01, 10.0), (0.3, 2.0), (0.01, 10.0), (0.3, 2.0))
+TUPLES = [Coefficients(0.1, 0.5, 2.0, 1.0), Coefficients(3.0, 1.0, 0.2, 0.7), Coefficients(1.0, 2.0, 1.0, 2.0)]
+
+
+def latency(probs_TLO):
+    cost_LO = torch.tensor([[0.1, 1.0, 4.0], [0.2, 2.0, 3.0], [0.1, 0.2, 0.3], [0.5, 1.0, 5.0]])
+    return (probs_TLO * cost_LO).sum((-2, -1)) + 0.3
+
+
+def energy(probs_TLO):
+    cost_LO = torch.tensor([[5.0, 1.0, 2.0], [2.0, 2.0, 1.0], [0.1, 2.0, 0.3], [1.0, 3.0, 0.5]])
+    return (probs_TLO * cost_LO).sum((-2, -1)) + 1.0
+
+
+class KnownErrors:
+    """Errors that are a sum over layers, known up to a spread; an `AccuracyModel`."""
+
+    def __init__(self, spread_of=lambda indices: np.zeros(len(indices))):
+        self.error_LO = np.array([[0.3, 0.15, 0.05], [0.2, 0.1, 0.02], [0.1, 0.03, 0.12], [0.15, 0.2, 0.01]])
+        self.spread_of = spread_of
+
+    def expected_score(self, probs_TLO):
+        error_LO = torch.from_numpy(self.error_LO).to(probs_TLO.dtype)
+        return 5 * (probs_TLO * error_LO).sum((-2, -1))
+
+    def predict(self, indices_CL):
+        return self.error_LO[np.arange(LAYERS), indices_CL].sum(-1), self.spread_of(indices_CL)
+
+    def sample_errors(self, indices_CL, count, rng):
+        mean_C, std_C = self.predict(indices_CL)
+        return mean_C + std_C * rng.standard_normal((count, len(mean_C)))
+
+
+def objectives_of(indices, costs):
+    return np.column_stack([KnownErrors().predict(indices)[0], costs_of(costs, indices, OPERATORS)])
+
+
+def steered(costs=(latency, energy), evaluated=ALL[:3], count=5, seed=0, settings=SETTINGS):
+    objectives = objectives_of(evaluated, costs)
+    return steer(
+        KnownErrors(),
+        costs,
+        Evaluated(evaluated, objectives[:, 0]),
+        BOUNDS,
+        reference_M=1.1 * objectives_of(ALL, costs).max(0),
+        num_operators=OPERATORS,
+        count=count,
+        settings=settings,
+        rng=np.random.default_rng(seed),
+    )
+
+
+@pytest.mark.parametrize("costs", [(latency,), (latency, energy)])
+def test_searches_in_one_batch_are_searches_one_by_one_with_the_loss_of_the_inner_search(costs):
+    model, shape = KnownErrors(), (LAYERS, OPERATORS)
+    found = search_thetas(model, costs, TUPLES, shape, SETTINGS, np.random.default_rng(3))
+    initial = np.random.default_rng(3).normal(0, SETTINGS.initial_scale, (3, *shape))
+    uniform = torch.full(shape, 1 / OPERATORS)
+    for coefficients, start, theta_LO in zip(TUPLES, initial, found, strict=True):
+        theta = torch.from_numpy(start).float().requires_grad_()
+        optimizer = torch.optim.Adam([theta], lr=SETTINGS.lr, betas=(0.9, 0.99))
+        for _ in range(SETTINGS.steps):
+            probs = torch.softmax(theta, -1)
+            relative = [cost(probs) / cost(uniform) for cost in costs]
+            if len(costs) == 1:
+                relative.append(torch.tensor(0.0))
+            loss = additive_loss(model.expected_score(probs), *relative, coefficients)
+            optimizer.zero_grad()
+            (loss - SETTINGS.entropy_weight * entropy(theta)).backward()
+            optimizer.step()
+        torch.testing.assert_close(theta_LO, theta.detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_weights_of_costs_decide_between_accuracy_latency_and_energy():
+    settings = replace(SETTINGS, steps=80, entropy_weight=0.0)
+    weights = [(1e-4, 1e-4), (1e3, 1e-4), (1e-4, 1e3)]
+    tuples = [Coefficients(alpha, 1.0, gamma, 1.0) for alpha, gamma in weights]
+    rng = np.random.default_rng(0)
+    theta = search_thetas(KnownErrors(), (latency, energy), tuples, (LAYERS, OPERATORS), settings, rng)
+    found = theta.argmax(-1).numpy()
+    best = objectives_of(ALL, (latency, energy)).argmin(0)
+    assert np.array_equal(found, ALL[best])
+
+
+def test_an_entropy_weight_keeps_operators_likely():
+    plain, rewarded = (
+        search_thetas(
+            KnownErrors(), (latency,), TUPLES, (LAYERS, OPERATORS), replace(SETTINGS, entropy_weight=weight),
+            np.random.default_rng(0),
+        )
+        for weight in (0.0, 3.0)
+    )  # fmt: skip
+    assert float(entropy(rewarded)) > float(entropy(plain)) + 0.2
+
+
+def test_candidates_are_different_and_begin_with_the_modes():
+    theta = torch.tensor([[[0.0, 9.0], [0.0, 1.0]], [[5.0, 0.0], [1.0, 0.0]], [[0.0, 9.0], [0.0, 1.0]]])
+    drawn, owner = candidates_of(theta, 30, np.random.default_rng(0))
+    assert drawn[:2].tolist() == [[1, 1], [0, 0]]
+    assert owner[:2].tolist() == [0, 1]
+    assert len({tuple(row) for row in drawn.tolist()}) == len(drawn) == 4
+    assert candidates_of(theta, 0, np.random.default_rng(0))[0].tolist() == [[1, 1], [0, 0]]
+
+
+def test_samples_are_as_frequent_as_softmax_says():
+    theta = torch.tensor([[0.0, 1.0, -1.0]]).repeat(2000, 1, 1)
+    theta[:, 0] += 0.0
+    rng = np.random.default_rng(0)
+    drawn = [candidates_of(theta_LO[None], 1, rng)[0] for theta_LO in theta]
+    others = np.array([rows[1, 0] if len(rows) > 1 else rows[0, 0] for rows in drawn])
+    frequencies = np.bincount(others, minlength=3) / len(others)
+    np.testing.assert_allclose(frequencies, torch.softmax(theta[0, 0], -1).numpy(), atol=0.05)
+
+
+@pytest.mark.parametrize("costs", [(latency,), (latency, energy)])
+def test_the_choice_among_certain_candidates_is_greedy_in_exact_hypervolume(costs):
+    seen, candidates = ALL[[5, 40]], ALL[7:67:3]
+    reference = 1.1 * objectives_of(ALL, costs).max(0)
+    lowest = np.vstack([objectives_of(seen, costs), objectives_of(candidates, costs)]).min(0)
+    lowest[0] = objectives_of(seen, costs)[:, 0].min()
+    places = most_promising(
+        KnownErrors(),
+        costs,
+        Evaluated(seen, objectives_of(seen, costs)[:, 0]),
+        candidates,
+        reference_M=reference,
+        num_operators=OPERATORS,
+        count=4,
+        settings=replace(SETTINGS, directions=4096),
+        rng=np.random.default_rng(0),
+    )
+
+    def exact(indices):
+        return hypervolume(objectives_of(indices, costs) - lowest + 1e-9, reference - lowest + 1e-9)
+
+    chosen = seen
+    for place in places:
+        gains = [exact(np.vstack([chosen, row])) for row in candidates]
+        assert gains[place] >= exact(chosen) + 0.97 * (max(gains) - exact(chosen))
+        chosen = np.vstack([chosen, candidates[place]])
+    assert len(set(places)) == 4
+
+
+def test_of_two_alike_the_less_certain_one_is_chosen():
+    """Latencies and errors are equal; the expected improvement is not."""
+    candidates = np.array([[1, 1, 1, 1], [1, 1, 1, 0]])
+
+    class Alike(KnownErrors):
+        def predict(self, indices_CL):
+            return np.full(len(indices_CL), 0.5), np.where(indices_CL[:, 3] == 0, 0.2, 0.01)
+
+    def same(probs_TLO):
+        return torch.ones(probs_TLO.shape[:-2])
+
+    for rows, best in ((candidates, 1), (candidates[::-1], 0)):
+        places = most_promising(
+            Alike(), (same,), Evaluated(ALL[:1], np.array([0.5])), rows, reference_M=np.array([1.0, 2.0]),
+            num_operators=OPERATORS, count=1, settings=SETTINGS, rng=np.random.default_rng(0),
+        )  # fmt: skip
+        assert places == [best]
+
+
+def test_what_was_evaluated_is_not_chosen_again_and_choices_are_different():
+    known = ALL[::2]
+    choices = steered(evaluated=known, count=10)
+    found = [choice.indices for choice in choices]
+    assert 1 <= len(found) <= 10
+    assert len(set(found)) == len(found)
+    assert not set(found) & {tuple(row) for row in known.tolist()}
+    for choice in choices:
+        assert 0.01 <= choice.coefficients.alpha <= 10.0
+        assert 0.3 <= choice.coefficients.delta <= 2.0
+
+
+def test_nothing_is_chosen_where_everything_was_evaluated():
+    assert steered(evaluated=ALL) == []
+
+
+def test_choices_follow_the_rng():
+    assert steered(seed=1) == steered(seed=1)
+    assert steered(seed=1) != steered(seed=2)
+
+
+@pytest.mark.parametrize("costs", [(latency,), (latency, energy)])
+def test_choices_lead_to_the_front(costs):
+    """With known errors, as many choices as the front is large should nearly cover it."""
+    objectives = objectives_of(ALL, costs)
+    reference = 1.1 * objectives.max(0)
+    front = non_dominated(objectives)
+    choices = steered(costs, count=len(front), settings=replace(SETTINGS, tuples=24, samples=8, directions=512))
+    found = np.array([*(choice.indices for choice in choices), *ALL[:3]])
+    reached = hypervolume(objectives_of(found, costs), reference)
+    random = np.random.default_rng(0).permutation(len(ALL))[: len(front)]
+    assert reached > 0.98 * hypervolume(objectives, reference)
+    assert reached > hypervolume(objectives[random], reference)
+
+
+def test_a_fitted_surrogate_and_a_cost_table_steer():
+    """What a search of networks has: operator costs by layer, a few errors, and reference points of its own."""
+    rng = np.random.default_rng(0)
+    known = ALL[rng.permutation(len(ALL))[:30]]
+    error = KnownErrors().predict(known)[0]
+    surrogate = fit_surrogate(known, error, num_operators=OPERATORS)
+    table = OperatorCosts(torch.rand(LAYERS, OPERATORS), 0.5)
+
+    def expected(probs_TLO):
+        return (probs_TLO * table.cost_LO).sum((-2, -1)) + table.fixed
+
+    choices = steer(
+        surrogate, (expected,), Evaluated(known, error), BOUNDS, reference_M=np.array([0.9, 5.0]),
+        num_operators=OPERATORS, count=3, settings=SETTINGS, rng=rng,
+    )  # fmt: skip
+    assert 1 <= len(choices) <= 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"tuples": 3}, "`tuples >= 4` must hold for steering, but got 3"),
+        ({"generations": 0}, "`generations >= 1` must hold for steering, but got 0"),
+        ({"samples": -1}, "`samples >= 0` must hold for steering, but got -1"),
+        ({"draws": 0}, "`draws >= 1` must hold for steering, but got 0"),
+        ({"lr": 0.0}, "`lr > 0` must hold, but got 0.0"),
+        ({"entropy_weight": -0.1}, "`entropy_weight >= 0` must hold, but got -0.1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, rule):
+    with pytest.raises(ValueError, match=rule):
+        SteeringSettings(**settings)

@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import pytest
+
+from moo.analysis.networks import evaluated, measured_costs
+from moo.storage.archive import Archive
+
+
+@pytest.fixture
+def archive(entry_of, measurement_of):
+    archive = Archive((1.0, 10.0, 10.0))
+    archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
+    archive.add(entry_of((1, 1, 1), 0.3, 3.0, 3.0, position=1))
+    archive.add(entry_of((2, 2, 2), 0.4, 4.0, 4.0, position=2))
+    archive.set_measurement("000", measurement_of(1.0))
+    return archive
+
+
+def test_an_archive_is_parted_into_front_and_rest(archive):
+    networks = evaluated(archive)
+    assert [network.error for network in networks.front] == [0.2]
+    assert [network.error for network in networks.dominated] == [0.3, 0.4]
+    assert networks.front[0].costs.latency_source == "measured"
+    assert "3 networks" in networks.summary
+    assert "1 on the front, of which 1 measured" in networks.summary
+    assert networks.untrained == ()
+    assert "inherited weights" in networks.error_label
+
+
+def test_after_training_each_network_says_which_error_it_has(archive, trained_of):
+    archive.set_trained("000", trained_of("000", error=0.1))
+    archive.set_trained("333", trained_of("333", error=0.15))
+    networks = evaluated(archive)
+    assert [(network.id, network.error, network.trained) for network in networks.front] == [("000", 0.1, True)]
+    assert [(network.id, network.error) for network in networks.dominated] == [("333", 0.15)]
+    assert [(network.id, network.error, network.trained) for network in networks.untrained] == [("888", 0.4, False)]
+    assert networks.error_label.endswith("trained; faint: inherited weights")
+    assert "3 networks evaluated, 2 trained; 1 on the front (trained errors)" in networks.summary
+
+
+def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(archive, trained_of):
+    archive.set_trained("333", trained_of("333", error=0.05))
+    networks = evaluated(archive, [trained_of("mobile", baseline=True)])
+    assert not networks.retrained
+    assert [network.error for network in networks.all] == [0.2, 0.3, 0.4]
+    assert networks.baselines == ()
+    assert "baselines are drawn when" in networks.summary_with_baselines
+
+
+def test_measured_baselines_stand_beside_a_trained_front(archive, trained_of, measurement_of):
+    archive.set_trained("000", trained_of("000", error=0.1))
+    baselines = [
+        trained_of("fast", baseline=True, measurement=measurement_of(0.5)),
+        trained_of("unknown", baseline=True),
+    ]
+    networks = evaluated(archive, baselines)
+    assert [(network.id, network.costs.latency_ms) for network in networks.baselines] == [("fast", 0.5)]
+    assert len(networks.drawn) == 4
+    expected = "1 baseline, trained for 3 epochs; the front for 3 epochs; 1 baseline not measured and left out"
+    assert networks.summary_with_baselines.split("\n")[1] == expected
+
+
+def test_costs_of_a_file_are_those_measured(trained_of, measurement_of):
+    network = trained_of("000", measurement=measurement_of(0.5))
+    costs = measured_costs(network, "fp32")
+    assert (costs.latency_ms, costs.energy_mj, costs.energy_source) == (0.5, 1.0, "modelled")
+    assert measured_costs(network, "int8") is None
+
+
+def test_a_run_in_int8_shows_int8_files(entry_of, trained_of, measurement_of):
+    """Also where nothing was measured in the search."""
+    archive = Archive((1.0, 10.0, 10.0), precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
+    files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(1.0), precision="int8")}
+    archive.set_trained("000", trained_of("000", error=0.1, **files))
+    networks = evaluated(archive, [trained_of("mobile", baseline=True, error=0.3, **files)])
+    shown = [(network.error, network.costs.latency_ms) for network in networks.drawn]
+    assert shown == [(pytest.approx(0.11), 1.0), (pytest.approx(0.31), 1.0)]

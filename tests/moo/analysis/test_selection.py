@@ -1,0 +1,214 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from moo.analysis.selection import FrontNetwork, Limits, best_within, bulge, excesses, knee, nearest_to, read_front
+from moo.search.outputs import front_json
+from moo.storage.archive import Archive
+
+
+def network(error, latency_ms, energy_mj, name="n"):
+    return FrontNetwork(name, "tiny", ("skip",), error, latency_ms, energy_mj, "measured", "modelled")
+
+
+def random_front(seed, *, count=30):
+    rng = np.random.default_rng(seed)
+    return [network(*row, name=str(index)) for index, row in enumerate(rng.uniform(0.1, 1, (count, 3)).round(1))]
+
+
+def test_what_a_run_writes_is_read_back(tmp_path, entry_of, measurement_of):
+    archive = Archive((1.0, 10.0, 20.0))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, tuple_id=3))
+    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, tuple_id=1))
+    archive.set_measurement("333", measurement_of(6.0))
+    (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
+    assert read_front(tmp_path) == (
+        FrontNetwork("333", "tiny", ("k3_e6",) * 3, 0.1, 6.0, 12.0, "measured", "modelled"),
+        FrontNetwork("000", "tiny", ("k3_e1",) * 3, 0.3, 1.0, 2.0, "modelled", "modelled"),
+    )
+
+
+def test_trained_networks_are_chosen_by_their_trained_error(tmp_path, entry_of, trained_of):
+    archive = Archive((1.0, 10.0, 20.0))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0))
+    archive.set_trained("000", trained_of("000", error=0.125))
+    (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
+    (chosen,) = read_front(tmp_path)
+    assert (chosen.error, chosen.error_source) == (0.125, "trained")
+    content = front_json(archive)
+    content[0]["error_source"] = "guessed"
+    (tmp_path / "front.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="an error that is inherited or trained, but has 'guessed'"):
+        read_front(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(*(value if used else None for value, used in zip((0.5, 0.6, 0.7), choice, strict=True)))
+        for choice in itertools.product((False, True), repeat=3)
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_within_is_that_of_an_exhaustive_search(seed, limits):
+    front = random_front(seed)
+    bounds = [np.inf if limit is None else limit for limit in vars(limits).values()]
+    best = None
+    for candidate in front:
+        costs = (candidate.latency_ms, candidate.energy_mj, candidate.error)
+        better = best is None or candidate.error < best.error
+        if all(cost <= bound for cost, bound in zip(costs, bounds, strict=True)) and better:
+            best = candidate
+    chosen = best_within(front, limits)
+    assert (chosen and chosen.error) == (best and best.error)
+    assert chosen is None or not excesses(chosen, limits)
+
+
+def test_a_cost_equal_to_its_limit_is_within_it():
+    only = network(0.1, 5.0, 20.0)
+    assert best_within([only], Limits(5.0, 20.0, 0.1)) is only
+
+
+def test_of_equal_errors_the_faster_is_chosen():
+    slow, fast = network(0.1, 5.0, 1.0), network(0.1, 4.0, 9.0)
+    assert best_within([slow, fast], Limits(max_latency_ms=6.0)) is fast
+
+
+def test_the_nearest_exceeds_its_worst_limit_by_the_smallest_share():
+    limits = Limits(max_latency_ms=4.0, max_energy_mj=10.0)
+    front = [network(0.1, 4.4, 12.0), network(0.2, 4.6, 11.0), network(0.3, 2.0, 13.0)]
+    assert best_within(front, limits) is None
+    assert nearest_to(front, limits) is front[1]
+    latency, energy = excesses(front[1], limits)
+    assert (latency.quantity, latency.value, latency.limit, latency.ratio) == (
+        "latency_ms",
+        4.6,
+        4.0,
+        pytest.approx(0.15),
+    )
+    assert (energy.quantity, energy.ratio) == ("energy_mj", pytest.approx(0.1))
+
+
+def test_the_knee_of_a_quarter_circle_is_its_middle():
+    angles = np.linspace(0, np.pi / 2, 21)
+    front = [network(1 - np.sin(angle), 7 * (1 - np.cos(angle)), 3.0, name=str(i)) for i, angle in enumerate(angles)]
+    assert knee(front).id == "10"
+    objectives = np.array([(item.error, item.latency_ms, item.energy_mj) for item in front])
+    np.testing.assert_allclose(bulge(objectives)[[0, 10, 20]], [0, 1 - np.sqrt(0.5), 0], atol=1e-12)
+
+
+def test_the_knee_of_an_eighth_of_a_sphere_is_its_middle():
+    corners = np.eye(3)
+    middle = np.ones(3) / np.sqrt(3)
+    others = np.random.default_rng(0).uniform(0, 1, (50, 3))
+    points = 1 - np.vstack([corners, middle, others / np.linalg.norm(others, axis=1, keepdims=True)])
+    front = [network(*(point * (0.5, 20, 300)), name=str(index)) for index, point in enumerate(points)]
+    assert knee(front).id == "3"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_distances_to_the_plane_follow_the_cross_product(seed):
+    points = np.random.default_rng(seed).uniform(0, 1, (20, 3)) + 0.2
+    points[:3] = 1.3 - 1.2 * np.eye(3)
+    scaled = (points - points.min(axis=0)) / np.ptp(points, axis=0)
+    a, b, c = scaled[:3]
+    normal = np.cross(b - a, c - a)
+    normal /= np.linalg.norm(normal) * np.sign(normal @ a)
+    np.testing.assert_allclose(bulge(points * (1, 50, 9)), (a - scaled) @ normal, atol=1e-12)
+
+
+def test_where_energy_follows_latency_the_extremes_span_a_line():
+    # Energy is twice the latency: the same network is best in both, and the problem is that of two objectives.
+    rows = {"a": (0.1, 10, 20), "b": (0.2, 3, 6), "c": (0.4, 2, 4), "d": (0.9, 1, 2)}
+    front = [network(*row, name=name) for name, row in rows.items()]
+    two = [(0, 1), (1 / 8, 2 / 9), (3 / 8, 1 / 9), (1, 0)]
+    # The line through (0, 1, 1) and (1, 0, 0), and the direction (2, 1, 1) / sqrt(6) across it to the origin.
+    expected = [(2 - 2 * x - y - y) / np.sqrt(6) for x, y in two]
+    objectives = np.array([(item.error, item.latency_ms, item.energy_mj) for item in front])
+    np.testing.assert_allclose(bulge(objectives), expected, atol=1e-12)
+    assert knee(front).id == "b"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(0.1, 5, 9)],
+        [(0.1, 5, 9), (0.4, 1, 2)],
+        [(0.1, 5, 5), (0.4, 4.9, 4.9), (0.5, 1, 1)],
+        [(0.1, 5, 9), (0.1, 5, 9)],
+    ],
+)
+def test_without_a_bulge_the_most_accurate_is_the_knee(rows):
+    front = [network(*row, name=str(index)) for index, row in enumerate(rows)]
+    assert knee(front[::-1]).error == 0.1
+
+
+def test_units_and_order_do_not_change_the_knee():
+    front = random_front(3)
+    scaled = [network(n.error, 1000 * n.latency_ms, 0.01 * n.energy_mj, name=n.id) for n in reversed(front)]
+    assert knee(front).id == knee(scaled).id
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["max_latency_ms", "max_energy_mj", "max_error"])
+def test_limits_must_be_positive_and_finite(name, value):
+    with pytest.raises(ValueError, match=f"`{name} > 0` must hold"):
+        Limits(**{name: value})
+
+
+def test_an_error_is_a_share():
+    with pytest.raises(ValueError, match="not a percentage"):
+        Limits(max_error=10)
+
+
+ITEM = {
+    "architecture": {"space": "tiny", "id": "0", "operators": ["skip"]},
+    "error": 0.1,
+    "latency_ms": 1.0,
+    "energy_mj": 2.0,
+    "latency_source": "measured",
+    "energy_source": "modelled",
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[{", "must be JSON"),
+        ("[" * 100_000, "must be JSON"),
+        ("[]", "at least one network"),
+        ("{}", "at least one network"),
+        ("[3]", "network 1 of .* must be an object"),
+        ('[{"architecture": 3}]', "network 1 of .* must be an object"),
+        (json.dumps([ITEM, {**ITEM, "architecture": {"id": "0"}}]), "network 2 of .* must have the field 'space'"),
+        (json.dumps([{key: ITEM[key] for key in ITEM if key != "error"}]), "must have the field 'error'"),
+        (json.dumps([{**ITEM, "architecture": {**ITEM["architecture"], "id": 0}}]), "must have an id"),
+        (json.dumps([{**ITEM, "latency_ms": "fast"}]), "a number of at least 0 as 'latency_ms', but has 'fast'"),
+        (json.dumps([{**ITEM, "energy_mj": float("nan")}]), "a number of at least 0 as 'energy_mj', but has nan"),
+        (json.dumps([{**ITEM, "error": -1}]), "a number of at least 0 as 'error', but has -1"),
+        (json.dumps([{**ITEM, "error": True}]), "a number of at least 0 as 'error', but has True"),
+        (json.dumps([{**ITEM, "energy_source": "guessed"}]), "measured, modelled, published, but has 'guessed'"),
+    ],
+)
+def test_a_front_of_another_form_is_refused(tmp_path, content, message):
+    (tmp_path / "front.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_front(tmp_path)
+
+
+def test_a_front_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "front.json").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ValueError, match="must be JSON"):
+        read_front(tmp_path)
+
+
+def test_what_is_missing_is_said(tmp_path):
+    with pytest.raises(ValueError, match="is no folder"):
+        read_front(tmp_path / "none")
+    with pytest.raises(ValueError, match=r"must hold a front\.json"):
+        read_front(tmp_path)
+    (tmp_path / "front.json").mkdir()
+    with pytest.raises(ValueError, match="must be readable"):
+        read_front(tmp_path)

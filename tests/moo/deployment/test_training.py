@@ -1,0 +1,297 @@
+"""Training the front of a tiny run: what is kept, what is measured, and going on after an interruption."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from devices.errors import BoardUnreachableError
+from evaluation.accuracy import classification
+from evaluation.splits import ImageBatches
+from evaluation.training.folder import read_result
+from evaluation.training.job import EpochDone, TrainFailure, new_training, train
+from moo.deployment.baselines import baseline_trainings
+from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
+from moo.deployment.finished_run import FinishedRun, archive_of
+from moo.deployment.plan import check_trainings, forget, front_trainings
+from moo.deployment.training import (
+    BoardWent,
+    FileMeasured,
+    TrainingEnded,
+    TrainingFailed,
+    TrainingMoved,
+    train_networks,
+)
+from moo.execution.evaluator import InProcessBackend
+from moo.search.loop import run_search
+from moo.storage.store import Store
+
+
+class StoppedError(Exception):
+    """Stands for a kill."""
+
+
+class SerialTrainer:
+    """Trains one network after another in this process; `stop_after` epochs it is killed."""
+
+    def __init__(self, splits, *, stop_after=None, fails=()):
+        self.splits, self.stop_after, self.fails = splits, stop_after, fails
+        self.jobs = []
+
+    def train(self, jobs):
+        for job, state in jobs:
+            self.jobs.append(job.name)
+            if job.name in self.fails:
+                yield job.name, TrainFailure("Traceback\nRuntimeError: no memory")
+                continue
+            for event in train(job, self.splits, state=state):
+                yield job.name, event
+                if isinstance(event, EpochDone) and self.stop_after is not None:
+                    self.stop_after -= 1
+                    if self.stop_after == 0:
+                        raise StoppedError
+
+    def close(self):
+        """Nothing to stop."""
+
+
+@pytest.fixture
+def run(prepare_tiny, bench):
+    """A finished search, nothing measured."""
+    preparation = prepare_tiny()
+    run_search(preparation, InProcessBackend(bench), lambda event: None)
+    p = preparation
+    return FinishedRun(p.folder, p.config, p.origin, p.space, p.splits)
+
+
+@pytest.fixture
+def store(run):
+    opened = Store(run.folder.store)
+    yield opened
+    opened.close()
+
+
+def front_config(run, **values):
+    return TrainFrontConfig(run=str(run.folder.path), **{"epochs": 2, "batch_size": 64} | values)
+
+
+def trained(run, store, trainer, told=None, devices=(), config=None, **values):
+    config = config or front_config(run, **values)
+    trainings = front_trainings(run, archive_of(run, store), config)
+    if config.fresh:
+        forget(trainings)
+    check_trainings(trainings)
+    return train_networks(run, trainings, lambda: trainer, store, devices, (told if told is not None else []).append)
+
+
+def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run, store):
+    before, told = archive_of(run, store), []
+    networks = trained(run, store, SerialTrainer(run.splits), told)
+    assert [network.name for network in networks] == [entry.architecture.id for entry in before.inherited_front()]
+    archive = archive_of(run, store)
+    assert archive.is_retrained
+    assert {entry.architecture.id: entry.trained for entry in archive.front()}.items() <= {
+        network.name: network for network in networks
+    }.items()
+    ended = [happening.network for happening in told if isinstance(happening, TrainingEnded)]
+    assert ended == networks
+    assert [moved.epoch.record.epoch for moved in told if isinstance(moved, TrainingMoved) and moved.epoch] == [
+        1, 2,
+    ] * len(networks)  # fmt: skip
+
+
+def test_figures_are_those_of_the_files(run, store):
+    (network, *_) = trained(run, store, SerialTrainer(run.splits))
+    pixels = next(ImageBatches(run.splits.test, run.splits).in_order(len(run.splits.test)))
+    for file in network.files:
+        session = onnxruntime.InferenceSession((run.folder.path / file.path).read_bytes())
+        right = [
+            int(session.run(None, {"images": image[None].numpy()})[0].argmax() == label)
+            for image, label in zip(*pixels, strict=True)
+        ]
+        assert file.top1 == pytest.approx(np.mean(right))
+    assert network.files[0].logits_difference < 1e-3
+    assert network.top1 == pytest.approx(network.files[0].top1, abs=0.02)
+
+
+def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(run, store):
+    with pytest.raises(StoppedError):
+        trained(run, store, SerialTrainer(run.splits, stop_after=3))
+    assert len(store.trained(baselines=False)) == 1
+    trainer = SerialTrainer(run.splits)
+    resumed = trained(run, store, trainer)
+    assert len(trainer.jobs) == len(resumed) - 1
+    whole = trained(run, store, SerialTrainer(run.splits), fresh=True)
+    assert [dataclasses.replace(n, seconds=0) for n in resumed] == [dataclasses.replace(n, seconds=0) for n in whole]
+
+
+def test_what_is_trained_is_not_trained_again(run, store):
+    networks = trained(run, store, SerialTrainer(run.splits))
+    trainer = SerialTrainer(run.splits)
+    assert trained(run, store, trainer) == networks
+    assert trainer.jobs == []
+    trained(run, store, trainer, fresh=True)
+    assert len(trainer.jobs) == len(networks)
+
+
+def test_fine_tuning_starts_from_the_inherited_weights(run, store):
+    archive = archive_of(run, store)
+    (training, *_) = front_trainings(run, archive, front_config(run, fine_tune=True))
+    job = training.preparation.job
+    entry = archive.inherited_front()[0]
+    assert job.name == entry.architecture.id
+    error, _ = classification(new_training(job, run.splits).network, ImageBatches(run.splits.selection, run.splits))
+    assert error == pytest.approx(entry.error)
+    (network,) = trained(run, store, SerialTrainer(run.splits), fine_tune=True, only=(job.name,))
+    assert network.fine_tuned
+
+
+def test_every_file_is_measured_once(run, store, replay):
+    told = []
+    networks = trained(run, store, SerialTrainer(run.splits), told, devices=(replay(),))
+    measured = [happening.measured.architecture_id for happening in told if isinstance(happening, FileMeasured)]
+    assert measured == [f"{network.name}/{precision}" for network in networks for precision in ("fp32", "int8")]
+    assert all(file.measurement is not None for network in networks for file in network.files)
+    archive = archive_of(run, store)
+    for network in networks:
+        entry = archive[network.name]
+        assert entry.trained == network
+        assert archive.costs(entry).latency_ms == network.files[0].measurement.latency_ms
+        assert archive.searched_costs(entry).latency_source == "modelled"
+    told.clear()
+    assert trained(run, store, SerialTrainer(run.splits), told, devices=(replay(),)) == networks
+    assert not any(isinstance(happening, FileMeasured) for happening in told)
+
+
+def test_what_was_trained_without_a_board_is_measured_later(run, store, replay):
+    trained(run, store, SerialTrainer(run.splits))
+    trainer = SerialTrainer(run.splits)
+    networks = trained(run, store, trainer, devices=(replay(),))
+    assert trainer.jobs == []
+    assert all(file.measurement is not None for network in networks for file in network.files)
+
+
+def test_a_network_that_fails_leaves_the_others_alone(run, store):
+    first = archive_of(run, store).inherited_front()[0].architecture.id
+    told = []
+    networks = trained(run, store, SerialTrainer(run.splits, fails=(first,)), told)
+    assert first not in [network.name for network in networks]
+    assert [h for h in told if isinstance(h, TrainingFailed)] == [TrainingFailed(first, "RuntimeError: no memory")]
+    assert [content["network"] for _, kind, content in store.events() if kind == "training failed"] == [first]
+    assert not archive_of(run, store).is_retrained
+
+
+def test_baselines_are_trained_alike(run, store, replay):
+    config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=("fbnet-a",))
+    trainings = baseline_trainings(run, config)
+    check_trainings(trainings)
+    trainer = SerialTrainer(run.splits)
+    (network,) = train_networks(run, trainings, lambda: trainer, store, (replay(),), lambda happening: None)
+    assert network.baseline
+    assert network.epochs == 0.5
+    assert store.trained(baselines=True) == [network]
+    assert store.trained(baselines=False) == []
+    assert (run.folder.path / network.files[0].path).is_file()
+    assert json.loads((run.folder.baseline("fbnet-a").architecture).read_text())["id"] == "fbnet-a"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"only": ("nothing",)}, "`--only` must name networks of the front, which are .*, but got 'nothing'"),
+        ({"batch_size": 10_000}, "`--batch-size` must be at most the 280 training images, but got 10000"),
+        ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8"),
+    ],
+)
+def test_bad_input_is_refused(run, store, values, message):
+    with pytest.raises(ValueError, match=message):
+        trained(run, store, SerialTrainer(run.splits), **values)
+
+
+def test_other_settings_are_refused_unless_trained_anew(run, store):
+    trained(run, store, SerialTrainer(run.splits))
+    with pytest.raises(
+        ValueError, match=r"was begun with epochs=2 and got epochs=1; leave `--epochs` away, or add `--f"
+    ):
+        trained(run, store, SerialTrainer(run.splits), epochs=1)
+    with pytest.raises(ValueError, match="fine_tune=False and got fine_tune=True"):
+        trained(run, store, SerialTrainer(run.splits), fine_tune=True)
+    assert all(network.epochs == 1 for network in trained(run, store, SerialTrainer(run.splits), epochs=1, fresh=True))
+
+
+def test_a_cut_checkpoint_is_refused_before_anything_is_trained(run, store):
+    with pytest.raises(StoppedError):
+        trained(run, store, SerialTrainer(run.splits, stop_after=1))
+    (name,) = [path.parent.name for path in run.folder.path.glob("trained/*/checkpoint.pt")]
+    checkpoint = run.folder.training(name).checkpoint
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(ValueError, match=f"checkpoint.pt': a state .* Remove it to train {name} from the start"):
+        trained(run, store, SerialTrainer(run.splits))
+    checkpoint.unlink()
+    trained(run, store, SerialTrainer(run.splits))
+    assert read_result(run.folder.training(name)) is not None
+
+
+def test_a_supernet_that_cannot_be_read_is_refused(run, store):
+    run.folder.supernet.write_bytes(b"cut")
+    with pytest.raises(ValueError, match="the run's supernet must be readable to fine-tune from it"):
+        trained(run, store, SerialTrainer(run.splits), fine_tune=True)
+
+
+def test_other_images_are_refused(run, store):
+    trained(run, store, SerialTrainer(run.splits), only=(archive_of(run, store).inherited_front()[0].architecture.id,))
+    (path,) = run.folder.path.glob("trained/*/config.json")
+    content = json.loads(path.read_text())
+    content["origin"]["dataset"]["fingerprint"] = "other"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="must go on with its own images, but they have changed"):
+        trained(run, store, SerialTrainer(run.splits))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_killed_while_it_forgets_a_training_begins_anew(run, store, kept):
+    networks = trained(run, store, SerialTrainer(run.splits))
+    folder = run.folder.training(networks[0].name)
+    for path in (folder.result, folder.checkpoint, folder.config)[: kept + 1]:
+        path.unlink()
+    trainer = SerialTrainer(run.splits)
+    trained(run, store, trainer, fresh=True)
+    assert len(trainer.jobs) == len(networks)
+    folder.config.unlink()
+    with pytest.raises(ValueError, match="must have a config.json to go on, but .* has none; add `--fresh`"):
+        trained(run, store, SerialTrainer(run.splits))
+
+
+class AwayDevice:
+    """A board of its own that answers only at first."""
+
+    shares_host = False
+
+    def __init__(self, device):
+        self.device, self.left = device, 1
+
+    def measure(self, model):
+        self.left -= 1
+        if self.left < 0:
+            raise BoardUnreachableError("no route to host")
+        return self.device.measure(model)
+
+    def close(self):
+        self.device.close()
+
+
+def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(run, store, replay):
+    impatient = dataclasses.replace(run, config=dataclasses.replace(run.config, board_patience=0.3))
+    told = []
+    networks = trained(impatient, store, SerialTrainer(run.splits), told, devices=(AwayDevice(replay()),))
+    measured = [file for network in networks for file in network.files if file.measurement is not None]
+    assert len(measured) == 1
+    (gone,) = [happening.state for happening in told if isinstance(happening, BoardWent)]
+    assert gone.unreachable == "no route to host"
+    assert [kind for _, kind, _ in store.events() if kind == "board unreachable"] == ["board unreachable"]
+    later = trained(run, store, SerialTrainer(run.splits), devices=(replay(shares_host=False),))
+    assert all(file.measurement is not None for network in later for file in network.files)

@@ -1,0 +1,75 @@
+"""A search on two Ray nodes of one machine, of which one goes away in the middle."""
+
+import sys
+import time
+from collections import Counter
+from functools import partial
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from moo import events
+from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.execution.ray_backend import RayBackend
+from moo.search.loop import run_search
+from moo.storage.store import Store
+
+
+class DoomedWorkbench(Workbench):
+    """The real jobs; but on one node none ends, so that there is one at work there whenever that node dies."""
+
+    def __init__(self, bench, device, *, doomed_node, folder):
+        super().__init__(bench, device)
+        self._is_doomed = ray.get_runtime_context().get_node_id() == doomed_node
+        self._folder = folder
+
+    def run(self, job, costs, supernet):
+        while self._is_doomed:
+            (self._folder / str(job.id)).touch()
+            time.sleep(0.05)
+        return super().run(job, costs, supernet)
+
+
+@pytest.fixture
+def cluster():
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_in_the_middle_costs_no_evaluation(prepare_tiny, cluster, tmp_path):
+    node = cluster.add_node(num_cpus=1)
+    at_work = tmp_path / "at-work"
+    at_work.mkdir()
+    preparation = prepare_tiny("cluster", pretrain_epochs=0, workers=2)
+    workbench = partial(DoomedWorkbench, doomed_node=node.node_id, folder=at_work)
+    backend = RayBackend(preparation.bench, workers=2, address=cluster.address, workbench=workbench)
+    seen = []
+
+    def listen(event):
+        seen.append(event)
+        if isinstance(event, events.JobDone) and node in cluster.worker_nodes:
+            while not list(at_work.iterdir()):
+                time.sleep(0.05)
+            cluster.remove_node(node, allow_graceful=False)
+
+    try:
+        archive = run_search(preparation, backend, listen)
+    finally:
+        backend.close()
+
+    ended = Counter(event.result.job.id for event in seen if isinstance(event, events.JobDone))
+    started = Counter(event.job.id for event in seen if isinstance(event, events.JobStarted))
+    assert ended == started == Counter(range(8))
+    assert len(list(at_work.iterdir())) == 1
+    store = Store(preparation.folder.store)
+    stored = store.tuples()
+    store.close()
+    assert {number: kept.traceback for number, kept in stored.items()} == dict.fromkeys(range(8))
+
+    undisturbed = prepare_tiny("undisturbed", pretrain_epochs=0)
+    assert archive.entries == run_search(undisturbed, InProcessBackend(undisturbed.bench), lambda event: None).entries

@@ -1,0 +1,315 @@
+"""Ray is started once for all tests of this module."""
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+
+import pytest
+import ray
+
+from dnas.losses import Coefficients
+from dnas.pretraining import PretrainSettings
+from evaluation.training.config import TrainSettings
+from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
+from moo import events
+from moo.execution.evaluator import Workbench, pretrained_weights
+from moo.execution.ray_backend import RayBackend, RayTrainer, share
+from moo.search.loop import SearchFailedError, run_search
+from moo.storage.store import Store
+from moo.trials import JobFailure, TupleJob
+
+JOBS = [TupleJob(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started_ray():
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class FaultyWorkbench(Workbench):
+    """Dies at one job, raises at another."""
+
+    def __init__(self, bench, device):
+        super().__init__(bench, device)
+
+    def search(self, job, costs):
+        if job.id == 1:
+            os._exit(1)
+        if job.id == 2:
+            raise ArithmeticError("theta is not a number")
+        return super().search(job, costs)
+
+
+class DyingWorkbench(Workbench):
+    def search(self, job, costs):
+        os._exit(1)
+
+
+class UnmakeableWorkbench(Workbench):
+    def __post_init__(self):
+        raise MemoryError("the supernet does not fit")
+
+
+class NoWorkbench(Workbench):
+    """Says which worker did a job; dies at job 3."""
+
+    def __init__(self, bench, device):
+        self.device = device
+
+    def run(self, job, costs, supernet):
+        if job.id == 3:
+            os._exit(1)
+        return job.id, os.getpid(), str(self.device)
+
+
+class MeetingWorkbench(NoWorkbench):
+    """Ends no job before as many workers as there are to be have one."""
+
+    def __init__(self, bench, device, *, folder, workers):
+        super().__init__(bench, device)
+        self._folder, self._workers = folder, workers
+
+    def run(self, job, costs, supernet):
+        (self._folder / str(os.getpid())).touch()
+        while len(list(self._folder.iterdir())) < self._workers:
+            time.sleep(0.01)
+        return super().run(job, costs, supernet)
+
+
+class MortalWorkbench(NoWorkbench):
+    """Dies, or cannot be set up, the first times; each time leaves a file."""
+
+    def __init__(self, bench, device, *, folder, deaths, in_set_up=False):
+        super().__init__(bench, device)
+        self._folder, self._deaths = folder, deaths
+        if in_set_up:
+            self._maybe_die()
+
+    def run(self, job, costs, supernet):
+        self._maybe_die()
+        return super().run(job, costs, supernet)
+
+    def _maybe_die(self):
+        if len(list(self._folder.iterdir())) < self._deaths:
+            (self._folder / str(os.getpid())).touch()
+            os._exit(1)
+
+
+def figures(archive):
+    return [
+        (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.tuple_id)
+        for entry in archive.entries
+    ]
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_give_the_identical_archive(prepare_tiny):
+    archives = []
+    for workers in (1, 2):
+        preparation = prepare_tiny(f"workers-{workers}", workers=workers)
+        backend = RayBackend(preparation.bench, workers=workers)
+        archives.append(run_search(preparation, backend, lambda event: None))
+        backend.close()
+    assert figures(archives[0]) == figures(archives[1])
+    assert [entry.test_error for entry in archives[0].front()] == [entry.test_error for entry in archives[1].front()]
+    assert len(archives[0]) >= 4
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_and_a_job_that_raises_fail_their_tuples_and_the_search_goes_on(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    backend = RayBackend(preparation.bench, workers=1, workbench=FaultyWorkbench)
+    seen = []
+    run_search(preparation, backend, seen.append)
+    backend.close()
+    failed = {event.job.id: event.traceback for event in seen if isinstance(event, events.JobFailed)}
+    assert failed.keys() == {1, 2}
+    assert failed[1].startswith("The worker died.")
+    assert "Traceback" in failed[2]
+    assert "ArithmeticError: theta is not a number" in failed[2]
+    store = Store(preparation.folder.store)
+    stored = store.tuples()
+    store.close()
+    assert {number for number, kept in stored.items() if kept.objectives is None} == {1, 2}
+    assert stored[1].traceback == failed[1]
+    assert len(stored) == 8
+    assert preparation.folder.front.is_file()
+
+
+@pytest.mark.slow
+def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    backend = RayBackend(preparation.bench, workers=1, workbench=DyingWorkbench)
+    with pytest.raises(SearchFailedError, match="every tuple of generation 1 failed; .*(died|dead|exit)"):
+        run_search(preparation, backend, lambda event: None)
+    backend.close()
+
+
+def test_a_worker_that_cannot_be_set_up_is_reported(bench, table):
+    backend = RayBackend(bench, workers=1, workbench=UnmakeableWorkbench)
+    (outcome,) = backend.run(JOBS[:1], table, b"", lambda job: None)
+    backend.close()
+    assert isinstance(outcome, JobFailure)
+    assert "MemoryError: the supernet does not fit" in outcome.traceback
+
+
+def test_more_workers_than_cores_share_them(bench, table, tmp_path):
+    """With a whole core each, the third worker would never start and no job end."""
+    backend = RayBackend(bench, workers=3, workbench=partial(MeetingWorkbench, folder=tmp_path, workers=3))
+    outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
+    backend.close()
+    assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]
+    assert len({process for _, process, _ in outcomes}) == 3
+    assert {device for _, _, device in outcomes} == {"cpu"}
+
+
+@pytest.mark.parametrize("available", range(1, 9))
+@pytest.mark.parametrize("workers", range(1, 33))
+def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available, workers):
+    part = share(available, workers)
+    assert 0 < part <= 1
+    assert int(1 / part + 1e-9) * available >= workers
+    assert share(0, workers) == 0
+
+
+def test_workers_are_kept_and_one_that_dies_is_replaced(bench, table):
+    backend = RayBackend(bench, workers=1, workbench=NoWorkbench)
+    started = []
+    ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)
+    second, third, failure, fifth = backend.run([*JOBS[1:], JOBS[0]], table, b"", started.append)
+    assert started == [JOBS[0], *JOBS[1:], JOBS[0]]
+    assert first == second[1] == third[1] != fifth[1]
+    assert isinstance(failure, JobFailure)
+    assert failure.job == JOBS[3]
+    assert failure.traceback.startswith("The worker died.")
+    assert list(backend.run([], table, b"", started.append)) == []
+    backend.close()
+    backend.close()
+
+
+@pytest.mark.parametrize("in_set_up", [False, True])
+def test_a_job_whose_worker_died_is_tried_once_more(bench, table, tmp_path, in_set_up):
+    workbench = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
+    backend = RayBackend(bench, workers=1, workbench=workbench)
+    started = []
+    outcomes = list(backend.run(JOBS[:2], table, b"", started.append))
+    backend.close()
+    assert [number for number, _, _ in outcomes] == [0, 1]
+    assert started == JOBS[:2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("in_set_up", [False, True])
+def test_a_job_that_two_workers_died_of_fails(bench, table, tmp_path, in_set_up):
+    workbench = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
+    backend = RayBackend(bench, workers=1, workbench=workbench)
+    failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)
+    backend.close()
+    assert isinstance(failure, JobFailure)
+    assert failure.job == JOBS[0]
+    assert failure.traceback.startswith("The worker died.")
+    assert number == 1
+
+
+def test_idle_workers_that_died_cost_no_job(bench, table, tmp_path):
+    """As when a machine goes away between two generations."""
+    workbench = partial(MeetingWorkbench, folder=tmp_path, workers=2)
+    backend = RayBackend(bench, workers=2, workbench=workbench)
+    before = list(backend.run(JOBS[:2], table, b"", lambda job: None))
+    for _, process, _ in before:
+        os.kill(process, signal.SIGKILL)
+    ((number, process, _),) = backend.run([JOBS[2]], table, b"", lambda job: None)
+    backend.close()
+    assert number == 2
+    assert process not in {process for _, process, _ in before}
+
+
+def test_a_run_that_is_left_leaves_no_worker_at_work(bench, table, tmp_path):
+    backend = RayBackend(bench, workers=2, workbench=partial(MeetingWorkbench, folder=tmp_path, workers=2))
+    outcomes = backend.run([*JOBS[:3], JOBS[0]], table, b"", lambda job: None)
+    next(outcomes)
+    outcomes.close()
+    later = list(backend.run(JOBS[:2], table, b"", lambda job: None))
+    backend.close()
+    assert sorted(number for number, _, _ in later) == [0, 1]
+
+
+def test_by_default_there_is_a_worker_for_each_core(bench):
+    backend = RayBackend(bench)
+    assert backend.workers == 2
+    assert backend.dashboard_url is None
+    backend.close()
+    assert ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(bench):
+    backend = RayBackend(bench, workers=1)
+    settings = PretrainSettings(2, batch_size=32)
+    epochs = list(backend.pretrain(settings, None))
+    assert [record.epoch for record, _ in epochs] == [1, 2]
+    later = list(backend.pretrain(settings, epochs[0][1]))
+    backend.close()
+    assert [record for record, _ in later] == [epochs[1][0]]
+    assert pretrained_weights(later[0][1]) == pretrained_weights(epochs[1][1])
+
+
+def train_job(name, space, **values):
+    settings = TrainSettings(**{"epochs": 1, "batch_size": 64} | values)
+    return TrainJob(name, space.graph(("k3_e1", "k3_e1", "k3_e6")), settings, flip=False, seed=0)
+
+
+def test_networks_are_trained_on_workers_as_in_this_process(space, splits):
+    jobs = [train_job("one", space), train_job("two", space, epochs=2)]
+    trainer = RayTrainer(splits, networks=2, workers=2, threads=1)
+    events = list(trainer.train([(job, None) for job in jobs]))
+    trainer.close()
+    outcomes = {name: event for name, event in events if isinstance(event, TrainOutcome)}
+    for job in jobs:
+        *_, expected = train(job, splits)
+        outcome = outcomes[job.name]
+        assert (outcome.top1, outcome.epochs, outcome.records) == (expected.top1, expected.epochs, expected.records)
+        assert outcome.models == expected.models
+        epochs = [event.record.epoch for name, event in events if name == job.name and isinstance(event, EpochDone)]
+        assert epochs == list(range(1, len(outcome.records) + 1))
+
+
+def test_a_training_goes_on_from_a_state(space, splits):
+    job = train_job("one", space, epochs=2)
+    state = next(event.state for event in train(job, splits) if isinstance(event, EpochDone))
+    events = [event for _, event in RayTrainer(splits, networks=1, threads=1).train([(job, state)])]
+    assert [event.record.epoch for event in events if isinstance(event, EpochDone)] == [2]
+    *_, expected = train(job, splits)
+    assert events[-1].records == expected.records
+
+
+def test_a_training_that_fails_says_why_and_leaves_others_alone(space, splits):
+    jobs = [(train_job("cut", space), b"no state"), (train_job("whole", space), None)]
+    outcomes = dict(RayTrainer(splits, networks=2, threads=1).train(jobs))
+    assert isinstance(outcomes["cut"], TrainFailure)
+    assert outcomes["cut"].reason.startswith("a state of training must be whole")
+    assert isinstance(outcomes["whole"], TrainOutcome)
+
+
+def test_a_training_whose_worker_dies_is_a_failure(space, splits):
+    class Deadly(TrainJob):
+        """Kills the process that asks for its weights."""
+
+        @property
+        def weights(self):
+            if ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
+                os._exit(1)
+
+    job = train_job("dead", space)
+    deadly = Deadly.__new__(Deadly)
+    for name, value in vars(job).items():
+        if name != "weights":
+            object.__setattr__(deadly, name, value)
+    ((name, failure),) = RayTrainer(splits, networks=1, threads=1).train([(deadly, None)])
+    assert name == "dead"
+    assert failure.traceback.startswith("The worker died.")

@@ -1,0 +1,320 @@
+from itertools import product
+
+import numpy as np
+import pytest
+
+from devices.errors import BoardUnreachableError
+from devices.replay import ReplayDevice, model_key
+from moo import events
+from moo.measurement.front import FrontMeasuring
+from moo.measurement.queue import Measurer
+from moo.storage.archive import Archive
+from moo.storage.store import Store
+from moo.trials import EvaluatedArchitecture
+from search_space.architectures import operator_indices
+from search_space.onnx_files import random_weights, to_onnx
+
+EVERYTHING = list(product(range(3), repeat=3))
+FACTOR = 2.0
+"""How much slower the board is than the table says."""
+
+
+def model_of(space, indices):
+    graph = space.graph(tuple(space.operators[index] for index in indices))
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+class TableDevice(ReplayDevice):
+    """A board that is slower than a table by a factor; notes which networks it measured."""
+
+    def __init__(self, space, table, *, factor=FACTOR, shares_host=True):
+        self.networks = {model_key(model_of(space, indices)): indices for indices in EVERYTHING}
+        self.measured = []
+        self.fails = set()
+        self.away = False
+        self._table, self._factor = table, factor
+        super().__init__(self._latency, shares_host=shares_host)
+
+    def _latency(self, model):
+        if self.away:
+            raise BoardUnreachableError("no route to host")
+        indices = self.networks[model_key(model)]
+        self.measured.append(indices)
+        if indices in self.fails:
+            raise KeyError("out of memory")
+        return self._factor * self._table.latency_of(indices)
+
+
+class Setting:
+    """A store, an archive with all 27 networks, and boards; `open` makes what is tested, as a resumed run would."""
+
+    def __init__(self, folder, space, table, result_of):
+        self.space, self.table = space, table
+        self.store = Store(folder / "search.sqlite")
+        self.seen = []
+        costs = {indices: (table.latency_of(indices), table.energy_of(indices)) for indices in EVERYTHING}
+        for number in range(9):
+            result = result_of(number, *EVERYTHING[3 * number : 3 * number + 3])
+            architectures = tuple(
+                EvaluatedArchitecture(item.indices, 1 - sum(item.indices[:2]) / 5, 0.3, *costs[item.indices])
+                for item in result.architectures
+            )
+            self.store.add_result(type(result)(result.job, architectures, 0, result.theta, 0.1), space)
+
+    def open(self, device, *, patience_seconds=0.0):
+        self.archive = Archive((1.0, self.table.slowest_ms(), self.table.highest_mj()))
+        self.store.fill(self.archive, self.space)
+        self.measurer = None
+        if device is not None:
+            self.measurer = Measurer([device], names=["the board"], retry_seconds=(0.01, 0.02))
+        return FrontMeasuring(
+            self.measurer,
+            self.archive,
+            self.store,
+            self.space,
+            self.table,
+            self.seen.append,
+            patience_seconds=patience_seconds,
+        )
+
+    def close(self):
+        if self.measurer is not None:
+            self.measurer.close()
+
+    def indices_of(self, identifiers):
+        return [operator_indices(self.space, self.archive[identifier].architecture) for identifier in identifiers]
+
+    @property
+    def front(self):
+        return [entry.architecture.id for entry in self.archive.front()]
+
+    def kinds(self, *names):
+        return [(kind, content) for _, kind, content in self.store.events() if kind in names]
+
+
+@pytest.fixture
+def setting(tmp_path, space, table, result_of):
+    setting = Setting(tmp_path, space, table, result_of)
+    yield setting
+    setting.close()
+    setting.store.close()
+
+
+@pytest.fixture
+def device(space, table):
+    return TableDevice(space, table)
+
+
+def test_networks_that_are_told_apart_have_different_models(device):
+    assert len(device.networks) == len(EVERYTHING)
+
+
+def test_with_nothing_measured_the_table_stays_as_it_is(setting, device, table):
+    measuring = setting.open(device)
+    assert measuring.table is table
+    assert measuring.drain() is False
+    assert measuring.collect() is False
+    assert measuring.table is table
+    entry = setting.archive.entries[0]
+    assert setting.archive.costs(entry).latency_ms == entry.predicted_latency_ms
+
+
+def test_without_a_board_nothing_is_requested(setting, table):
+    measuring = setting.open(None)
+    assert measuring.request_front_at("end 1") is False
+    measuring.front_changed()
+    measuring.between_generations("generation 1")
+    measuring.measure_files([("none", lambda: b"")])
+    assert (measuring.drain(), measuring.collect()) == (False, False)
+    assert measuring.table is table
+    assert (setting.seen, setting.store.events()) == ([], [])
+
+
+def test_measured_networks_correct_the_predictions_of_all_others(setting, device, table):
+    measuring = setting.open(device)
+    assert measuring.request_front_at("end 1")
+    assert measuring.drain()
+    unmeasured = [entry for entry in setting.archive.entries if entry.measurement is None]
+    assert 0 < len(unmeasured) < len(EVERYTHING) - 2
+    assert measuring.table is not table
+    assert measuring.table.error.networks == len(device.measured)
+    for entry in unmeasured:
+        costs = setting.archive.costs(entry)
+        assert costs.latency_ms == pytest.approx(FACTOR * entry.predicted_latency_ms, rel=0.15)
+        assert costs.latency_source == "modelled"
+    assert np.mean([setting.archive.costs(entry).latency_ms / entry.predicted_latency_ms for entry in unmeasured]) > 1.8
+    for entry in setting.archive.entries:
+        if entry.measurement is not None:
+            assert setting.archive.costs(entry).latency_ms == entry.measurement.latency_ms
+
+
+def test_a_resumed_run_has_the_same_corrections(setting, device):
+    measuring = setting.open(device)
+    measuring.request_front_at("end 1")
+    measuring.drain()
+    again = setting.open(device)
+    np.testing.assert_array_equal(again.table.latency_ms, measuring.table.latency_ms)
+    np.testing.assert_array_equal(again.table.energy_mj, measuring.table.energy_mj)
+
+
+def test_a_network_is_requested_once(setting, device):
+    measuring = setting.open(device)
+    measuring.request_front_at("end 1")
+    waiting = setting.measurer.waiting
+    assert waiting == len(setting.front)
+    measuring.request_front_at("end 1")
+    assert measuring.request_front_at("end 2") is False
+    assert setting.measurer.waiting == waiting
+    measuring.drain()
+    assert len(device.measured) == len(set(device.measured)) == waiting
+
+
+def test_what_was_chosen_at_a_stage_is_kept_before_it_is_measured(setting, device):
+    measuring = setting.open(device)
+    chosen = setting.front
+    measuring.request_front_at("generation 1")
+    assert device.measured == []
+    assert setting.store.networks_to_measure() == {"generation 1": chosen}
+
+
+def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_another_now(setting, device):
+    measuring = setting.open(device)
+    measuring.request_front_at("generation 1")
+    chosen = setting.front
+    first = setting.measurer.drain()
+    for _ in range(2):
+        report = next(first)
+        setting.store.add_measurement(report.architecture_id, report.measurement)
+    device.measured.clear()
+
+    measuring = setting.open(device)
+    measuring.between_generations("generation 1")
+    assert device.measured == setting.indices_of(chosen[2:])
+    assert setting.store.networks_to_measure() == {"generation 1": chosen}
+
+
+def test_this_machine_measures_between_generations_only(setting, device):
+    measuring = setting.open(device)
+    measuring.front_changed()
+    assert measuring.collect() is False
+    assert (device.measured, setting.measurer.waiting) == ([], 0)
+    front = setting.indices_of(setting.front)
+    measuring.between_generations("generation 1")
+    assert device.measured == front
+    stages = [event for event in setting.seen if isinstance(event, events.StageProgress)]
+    assert [(event.stage, event.done, event.total) for event in stages] == [
+        ("measuring", number + 1, len(front)) for number in range(len(front))
+    ]
+
+
+def test_a_failed_measurement_is_an_event_and_leaves_the_prediction(setting, device, table):
+    measuring = setting.open(device)
+    front = setting.front
+    device.fails = {setting.indices_of(front)[0]}
+    measuring.request_front_at("end 1")
+    measuring.drain()
+    ((kind, content),) = setting.kinds("measuring failed")
+    assert (kind, content["architecture"]) == ("measuring failed", front[0])
+    assert "out of memory" in content["reason"]
+    (event,) = [event for event in setting.seen if isinstance(event, events.MeasuringFailed)]
+    assert (event.architecture_id, event.reason) == (front[0], content["reason"])
+    assert setting.archive.costs(setting.archive[front[0]]).latency_source == "modelled"
+    assert setting.archive[front[0]].measurement is None
+    assert all(setting.archive[identifier].measurement is not None for identifier in front[1:])
+    measuring.request_front_at("end 2")
+    assert front[0] not in setting.store.networks_to_measure()["end 2"]
+
+
+def test_if_every_measurement_fails_the_table_stays_as_it_is(setting, device, table):
+    device.fails = set(EVERYTHING)
+    measuring = setting.open(device)
+    measuring.request_front_at("end 1")
+    assert measuring.drain() is True
+    assert measuring.table is table
+
+
+def test_the_files_that_are_handed_out_are_measured_though_they_were_before(setting, device):
+    measuring = setting.open(device)
+    measuring.request_front_at("end 1")
+    measuring.drain()
+    device.measured.clear()
+    chosen = setting.front[:2]
+    made = []
+
+    def file_of(identifier):
+        def make():
+            made.append(identifier)
+            return model_of(setting.space, setting.indices_of([identifier])[0])
+
+        return identifier, make
+
+    measuring.measure_files(file_of(identifier) for identifier in chosen)
+    assert made == chosen
+    assert device.measured == setting.indices_of(chosen)
+
+
+def test_a_later_measurement_takes_the_place_of_an_earlier_one(setting, device, space, table):
+    measuring = setting.open(device)
+    measuring.request_front_at("end 1")
+    measuring.drain()
+    identifier = setting.front[0]
+    (indices,) = setting.indices_of([identifier])
+    device._factor = 3.0
+    measuring.measure_files([(identifier, lambda: model_of(space, indices))])
+    assert setting.archive[identifier].measurement.latency_ms == pytest.approx(3 * table.latency_of(indices))
+    copy = Archive(setting.archive.reference_point)
+    setting.store.fill(copy, space)
+    assert copy.entries == setting.archive.entries
+
+
+def test_a_board_of_its_own_measures_beside_the_search(setting, space, table):
+    device = TableDevice(space, table, shares_host=False)
+    measuring = setting.open(device, patience_seconds=20)
+    front = setting.front
+    measuring.front_changed()
+    measuring.front_changed()
+    while setting.measurer.waiting:
+        pass
+    assert all(entry.measurement is None for entry in setting.archive.entries)
+    assert measuring.collect() is True
+    assert device.measured == setting.indices_of(front)
+    assert all(setting.archive[identifier].measurement is not None for identifier in front)
+    assert measuring.table is not table
+    assert measuring.collect() is False
+
+
+def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(setting, space, table):
+    device = TableDevice(space, table, shares_host=False)
+    device.away = True
+    measuring = setting.open(device, patience_seconds=0.0)
+    measuring.request_front_at("end 1")
+    front = setting.front
+    assert measuring.drain() is False
+    assert measuring.table is table
+    assert [event for event in setting.seen if isinstance(event, events.BoardChanged)] == [
+        events.BoardChanged("the board", "no route to host")
+    ]
+    assert setting.kinds("board unreachable", "board back") == [
+        ("board unreachable", {"board": "the board", "reason": "no route to host"})
+    ]
+    assert setting.measurer.waiting == len(front)
+    device.away = False
+    while setting.measurer.waiting:
+        pass
+    assert measuring.drain() is True
+    assert [kind for kind, _ in setting.kinds("board unreachable", "board back")] == ["board unreachable", "board back"]
+    assert all(setting.archive[identifier].measurement is not None for identifier in front)
+
+
+def test_what_a_board_measured_before_an_error_of_ours_is_kept(setting, space, table):
+    device = TableDevice(space, table, shares_host=False)
+    measuring = setting.open(device)
+    first = setting.front[0]
+
+    def broken():
+        raise RuntimeError("no such weight")
+
+    (indices,) = setting.indices_of([first])
+    with pytest.raises(RuntimeError, match="no such weight"):
+        measuring.measure_files([(first, lambda: model_of(space, indices)), ("other", broken)])
+    assert setting.archive[first].measurement is not None

@@ -1,0 +1,210 @@
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.splits import ImageBatches
+from moo.report.card import baseline_card, card_markdown, front_card
+from moo.storage.archive import Archive
+from search_space.counts import count
+from search_space.networks import Network
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.reference_networks import baseline_graph
+
+ORIGIN = {
+    "dataset": {
+        "fingerprint": "0123456789abcdef",
+        "classes": ["cat", "dog", "fox", "owl"],
+        "mean": [0.5, 0.25, 0.125],
+        "std": [0.1, 0.2, 0.3],
+        "images": {"weights": 100, "theta": 20, "selection": 30, "test": 40},
+    }
+}
+RUNTIME = ("numpy", "onnxruntime", "flatbuffers", "packaging", "google.protobuf", "google._upb")
+"""ONNX Runtime and all that it needs."""
+
+
+@pytest.fixture
+def baseline():
+    return baseline_graph("mobilenet-v2-0.35", input_size=32, classes=4)
+
+
+def card_of(entry, space, precision="fp32"):
+    archive = Archive((1.0, 10.0, 10.0), precision=precision)
+    archive.add(entry)
+    return front_card(entry, archive, space)
+
+
+def text_of(card, **options):
+    return card_markdown(card, ORIGIN, **options)
+
+
+def snippet_of(text):
+    (snippet,) = re.findall(r"```python\n(.*?)\n```", text, re.S)
+    return snippet
+
+
+def test_a_card_tells_the_data_set_and_the_coefficients(entry_of, space):
+    card = card_of(entry_of((0, 1, 2)), space)
+    named = text_of(card, dataset="cifar10")
+    assert "| data set | `cifar10`, 4 classes, fingerprint 0123456789abcdef |" in named
+    assert "| data set | 4 classes, fingerprint 0123456789abcdef |" in text_of(card)
+    assert "| found with | alpha 1.00, beta 1.00, gamma 1.00, delta 1.00 |" in named
+    assert "resized to 8 x 8 pixels" in named
+
+
+def test_without_training_accuracy_is_that_of_inherited_weights(entry_of, space):
+    text = text_of(card_of(replace(entry_of((0, 1, 2), 0.25), test_error=0.5), space))
+    assert "inherited from the supernet (not retrained)" in text
+    assert "| error, selection split | 0.2500 (30 images) |" in text
+    assert "| error, test split | 0.5000 (40 images) |" in text
+    assert "was not checked" in text
+
+
+@pytest.mark.parametrize(
+    ("fine_tuned", "start"),
+    [(False, "trained from scratch"), (True, "fine-tuned from weights inherited from the supernet")],
+)
+def test_after_training_both_accuracies_are_there(entry_of, trained_of, space, fine_tuned, start):
+    trained = replace(trained_of("368", error=0.125), fine_tuned=fine_tuned)
+    text = text_of(card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space))
+    assert f"found by a Pareto search, {start} for 3 epochs (60 s)." in text
+    for line in (
+        "| error of the fp32 file, selection split | 0.1250 (30 images) |",
+        "| top-1 accuracy of the fp32 file, test split | 0.8750 (40 images) |",
+        "| top-3 accuracy by PyTorch (fp32), test split | 0.9375 (40 images) |",
+        "| error, selection split, inherited weights | 0.5000 (30 images) |",
+        "| error, test split, inherited weights | not read (40 images) |",
+    ):
+        assert line in text
+
+
+def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
+    entry_of, trained_of, measurement_of, space, baseline
+):
+    trained = trained_of("368", error=0.125, int8_measurement=replace(measurement_of(2.0), precision="int8"))
+    card = card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space, "int8")
+    for text in (text_of(card), text_of(baseline_card(trained, baseline, "int8"))):
+        for line in (
+            "| error of the int8 file, selection split | 0.1350 (30 images) |",
+            "| top-1 accuracy of the int8 file, test split | 0.8650 (40 images) |",
+            "| latency | 2.0000 ms (measured; ",
+            "| precision, clock | int8, clock left to the board |",
+        ):
+            assert line in text
+
+
+def test_files_are_told_with_what_was_checked_and_measured(entry_of, trained_of, measurement_of, space):
+    measurement = replace(measurement_of(4.0, reliable=False), frequency_mhz=1500)
+    trained = trained_of("368", error=0.125, measurement=measurement)
+    text = text_of(card_of(replace(entry_of((0, 1, 2)), trained=trained), space))
+    assert "| fp32 | `model.onnx` | 1.00e-06 | 0.8750 | 4.00 ms (measured) | 8.00 mJ (modelled) |" in text
+    assert "| int8 | `model_int8.onnx` | 0.100 | 0.8650 | not measured | not measured |" in text
+    assert "- fp32: bench board, none, 1 thread(s), 50 runs, 2000-01-01T00:00:00+00:00; times spread widely" in text
+    assert "measure again, 1500 MHz" in text
+    assert "- int8" not in text
+
+
+def test_a_modelled_cost_is_not_shown_as_measured(entry_of, measurement_of, space):
+    text = text_of(card_of(entry_of((0, 1, 2), latency_ms=1.5), space))
+    assert "| latency | 1.5000 ms (modelled; " in text
+    assert "| conditions | not measured |" in text
+    assert "(measured" not in text
+    measured = replace(entry_of((0, 1, 2)), measurement=measurement_of(4.0))
+    text = text_of(card_of(measured, space))
+    assert "| latency | 4.0000 ms (measured; " in text
+    assert "| energy | 8.0000 mJ above idle (modelled) |" in text
+    assert "| precision, clock | fp32, clock left to the board |" in text
+
+
+def test_a_baseline_has_a_card_without_a_search(trained_of, measurement_of, baseline):
+    name = "mobilenet-v2-0.35"
+    network = trained_of(name, error=0.125, baseline=True, measurement=measurement_of(4.0))
+    text = text_of(baseline_card(network, baseline, "fp32"))
+    counts = count(baseline)
+    for line in (
+        f"# {name}",
+        f"of a published architecture, `{name}`, to compare a front with, trained from scratch",
+        "| error of the fp32 file, selection split | 0.1250 (30 images) |",
+        "| latency | 4.0000 ms (measured; ",
+        "| energy | 8.0000 mJ above idle (modelled) |",
+        f"| multiply-accumulates | {counts.macs:,} |",
+        f"| parameters | {counts.params:,} |",
+        "| fp32 | `model.onnx` | 1.00e-06 | 0.8750 | 4.00 ms (measured) |",
+        "1. `stem`: 3x3 convolution, to 16 x 32 x 32",
+        "`classifier`: linear, to 4",
+    ):
+        assert line in text
+    assert "inherited" not in text
+    assert "found with" not in text
+    assert "supernet" not in text
+
+
+def test_a_baseline_that_was_not_measured_says_so(trained_of, baseline):
+    text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline, "fp32"))
+    assert "| latency | not measured |" in text
+    assert "| energy | not measured |" in text
+    assert "(measured" not in text
+
+
+def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(entry_of, space, splits, tmp_path):
+    origin = {"dataset": ORIGIN["dataset"] | {"mean": list(splits.mean_C), "std": list(splits.std_C)}}
+    entry = entry_of((1, 1, 2))
+    snippet = snippet_of(card_markdown(card_of(entry, space), origin))
+    assert len(snippet.splitlines()) <= 10
+    graph = space.graph(entry.architecture.operators)
+    weights = random_weights(graph, np.random.default_rng(0))
+    (tmp_path / "model.onnx").write_bytes(to_onnx(graph, weights))
+    python = fresh_python(tmp_path / "environment")
+    assert "No module named 'search_space'" in run(python, "import search_space", tmp_path).stderr
+    predictions_N = pytorch_predictions(graph, weights, splits)
+    for label in np.unique(predictions_N)[-2:]:
+        number = np.flatnonzero(predictions_N == label)[0]
+        np.save(tmp_path / "image.npy", splits.test.images_NCHW[number].transpose(1, 2, 0))
+        result = run(python, snippet, tmp_path)
+        assert result.stdout == f"{ORIGIN['dataset']['classes'][label]}\n", result.stderr
+    assert len(np.unique(predictions_N)) > 1
+
+
+def pytorch_predictions(graph, weights, splits):
+    network = Network(graph).eval()
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()}, strict=False)
+    with torch.no_grad():
+        batches = ImageBatches(splits.test, splits).in_order(64)
+        return np.concatenate([network(x_BCHW).argmax(1).numpy() for x_BCHW, _ in batches])
+
+
+def fresh_python(folder):
+    """An interpreter that sees ONNX Runtime and what it needs, and nothing else of what is installed here."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    for name in RUNTIME:
+        if (spec := find_spec(name)) is not None:
+            link(site / name.replace(".", "/"), spec)
+    libraries = Path(np.__file__).parents[1] / "numpy.libs"
+    if libraries.exists():
+        (site / "numpy.libs").symlink_to(libraries)
+    return folder / "bin" / "python"
+
+
+def link(target, spec):
+    """Make a package or a compiled module visible at a path of another environment."""
+    target.parent.mkdir(exist_ok=True)
+    if spec.submodule_search_locations:
+        target.symlink_to(next(iter(spec.submodule_search_locations)))
+    else:
+        (target.parent / Path(spec.origin).name).symlink_to(spec.origin)
+
+
+def run(python, code, folder):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [str(python), "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )

@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import pytest
+
+from dnas.losses import Coefficients
+from moo.config import SearchConfig
+from moo.report.conditions import conditions, effort, hypervolume, splits
+from moo.storage.archive import Archive
+from moo.storage.store import Store
+from moo.trials import ArchitectureJob
+
+IMAGES = {"dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 3000}}}
+
+
+@pytest.fixture
+def archive(entry_of):
+    archive = Archive((0.75, 10.0, 10.0))
+    archive.add(entry_of((0, 0, 0), 0.3, 2.0, 2.0))
+    return archive
+
+
+def test_conditions_of_unmeasured_networks_are_modelled(archive):
+    assert conditions(archive).startswith("Nothing was measured.")
+
+
+def test_conditions_span_the_dates_and_runs(archive, measurement_of):
+    archive.set_measurement("000", measurement_of(1.0))
+    assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 |" in conditions(archive)
+    assert "| precision | fp32 |" in conditions(archive)
+
+
+def test_conditions_of_trained_files_have_a_column(archive, trained_of, measurement_of):
+    later = replace(measurement_of(1.0), date="2001-01-01T00:00:00+00:00", board="another")
+    archive.set_trained("000", trained_of("000", measurement=later))
+    text = conditions(archive)
+    assert "Nothing was measured" not in text
+    assert "|  | trained files |" in text
+    assert "| measured | 1 file of 1 trained network |" in text
+    archive.set_measurement("000", measurement_of(1.0))
+    text = conditions(archive)
+    assert "|  | networks of the search | trained files |" in text
+    assert "| board | bench board | another |" in text
+    assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 | 2001-01-01T00:00:00+00:00 |" in text
+    assert "A trained network has the costs of its fp32 file" in text
+
+
+def test_hypervolume_says_which_errors_it_has(archive, trained_of):
+    inherited = hypervolume(archive)
+    archive.set_trained("000", trained_of("000", error=0.15))
+    trained = hypervolume(archive)
+    assert f"{0.6 * 0.8 * 0.8:.4f}" in inherited
+    assert f"{0.8 * 0.8 * 0.8:.4f}" in trained
+    assert "those with inherited weights" in inherited
+    assert "those after training" in trained
+
+
+@pytest.mark.parametrize(("trained", "times"), [(False, 0), (True, 2)])
+def test_splits_say_where_images_trained_networks(trained, times):
+    text = splits(IMAGES, trained=trained)
+    assert text.count("train networks for deployment") == times
+    assert "| test | 3,000 |" in text
+
+
+def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
+    store = Store(tmp_path / "search.sqlite")
+    store.add_result(result_of(0, (0, 0, 0)), space)
+    text = effort(archive, store, SearchConfig(threads_per_worker=2), {"packages": {"torch": "2.4+cpu"}})
+    assert "0 s in all workers: 0.000139 CPU-hours" in text
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "proposer"), [(None, "NSGA-II"), (Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate")]
+)
+def test_tuples_and_proposed_architectures_are_counted_apart(
+    tmp_path, archive, space, result_of, coefficients, proposer
+):
+    store = Store(tmp_path / "search.sqlite")
+    store.add_result(result_of(0, (0, 0, 0)), space)
+    store.add_failure(result_of(1, (0, 0, 0)).job, "RuntimeError: no memory")
+    store.add_failure(ArchitectureJob(2, 1, (0, 0, 1), coefficients), "RuntimeError: no memory")
+    text = effort(archive, store, SearchConfig(), {})
+    assert "| tuples searched on the supernet | 2, of which 1 failed |" in text
+    assert f"| architectures proposed by {proposer} | 1, of which 1 failed |" in text
+    assert "- tuple 1 failed: `RuntimeError: no memory`" in text
+    assert "- architecture 2 failed: `RuntimeError: no memory`" in text
+    store.close()

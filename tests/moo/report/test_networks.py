@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import pytest
+
+from moo.report.networks import baselines_section, files_table, front_table, trust_section
+from moo.storage.archive import Archive
+
+
+@pytest.fixture
+def archive(entry_of, measurement_of):
+    archive = Archive((1.0, 10.0, 10.0))
+    for place in range(3):
+        archive.add(entry_of((place, 0, 0), 0.4 - place / 10, 1.0 + place, 1.0 + place, position=place))
+    for place, entry in enumerate(archive.entries):
+        archive.set_measurement(entry.architecture.id, measurement_of(1.0 + place))
+    return archive
+
+
+@pytest.fixture
+def retrained(archive, trained_of):
+    for place, entry in enumerate(archive.entries):
+        archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=0.3 - place / 10))
+    return archive
+
+
+def rows_of(text):
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return {cells[0].strip("`"): cells for cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines)}
+
+
+def test_a_trained_front_has_both_errors_and_both_accuracies(retrained, space):
+    text = front_table(retrained, space)
+    rows = rows_of(text)
+    best = retrained.front()[0].architecture.id
+    assert next(iter(rows)) == best
+    assert rows[best][1:6] == ["20.00 %", "10.00 %", "90.00 %", "95.00 %", "3.00 ms (measured)"]
+    assert "3 networks trained for 3 epochs, from random weights." in text
+    assert "The front is that of the trained errors" in text
+
+
+def test_a_front_trained_in_part_says_that_its_errors_are_inherited(archive, space, trained_of):
+    identifier = archive.front()[0].architecture.id
+    archive.set_trained(identifier, replace(trained_of(identifier), fine_tuned=True, epochs=7.5))
+    text = front_table(archive, space)
+    assert "The front is that of the inherited errors" in text
+    assert "1 network trained for 7.5 epochs, from inherited weights." in text
+    others = [cells for name, cells in rows_of(text).items() if name != identifier]
+    assert all(cells[2:5] == ["–", "–", "–"] for cells in others)
+
+
+def test_files_have_their_own_accuracy_and_latency(trained_of, measurement_of):
+    networks = [trained_of("a", measurement=measurement_of(0.5)), trained_of("b", error=0.4)]
+    rows = rows_of(text := files_table(networks))
+    assert rows["a"][1:] == [
+        "1.00e-06", "0.100", "80.00 %", "79.00 %", "1.00", "0.500 ms (measured)", "not measured",
+    ]  # fmt: skip
+    assert rows["b"][6] == "not measured"
+    assert "Latencies are those of bench board under none, threads: 1" in text
+    assert "Latencies are" not in files_table(networks[1:])
+    assert files_table([replace(networks[0], files=())]) == ""
+
+
+def test_a_file_that_is_missing_is_a_dash(trained_of):
+    network = trained_of("a")
+    assert rows_of(files_table([replace(network, files=network.files[:1])]))["a"][2:6] == ["–", "80.00 %", "–", "–"]
+
+
+def test_each_baseline_meets_the_best_network_that_is_no_slower(retrained, trained_of, measurement_of):
+    baselines = [
+        trained_of("fast", baseline=True, error=0.6, measurement=measurement_of(0.5)),
+        trained_of("good", baseline=True, error=0.05, measurement=measurement_of(2.5)),
+        trained_of("poor", baseline=True, error=0.6, measurement=measurement_of(1.0)),
+        trained_of("unknown", baseline=True),
+    ]
+    text = baselines_section(retrained, baselines)
+    rows = rows_of(text)
+    slow, middle, fast = (entry.architecture.id for entry in retrained.front())
+    assert rows["fast"][7:] == ["none is as fast", "–"]
+    assert rows["good"][7:] == [f"`{middle}`, 2.00 ms", "-15.00 points"]
+    assert rows["poor"][7:] == [f"`{fast}`, 1.00 ms", "+30.00 points"]
+    assert rows["unknown"][6:] == ["not measured", "–", "–"]
+    assert slow not in text
+    assert "it is more accurate than 1 and less accurate than 1 of them" in text
+
+
+def test_baselines_are_not_compared_with_inherited_errors(archive, trained_of):
+    text = baselines_section(archive, [trained_of("mobile", baseline=True)])
+    assert len(rows_of(text)["mobile"]) == 7
+    assert "They are not compared with the front before all of its networks are trained" in text
+    assert baselines_section(archive, []) == ""
+
+
+def test_a_modelled_latency_is_not_compared_with_a_measured_one(retrained, entry_of, trained_of, measurement_of):
+    for entry in retrained.entries:
+        retrained.set_measurement(entry.architecture.id, replace(measurement_of(1.0), latency_source="modelled"))
+    baseline = trained_of("mobile", baseline=True, measurement=measurement_of(9.0))
+    assert rows_of(baselines_section(retrained, [baseline]))["mobile"][7] == "none is as fast"
+
+
+def test_trust_is_told_with_interval_and_number_of_networks(retrained, entry_of):
+    text = trust_section(retrained)
+    assert "is 1.00 (95 % interval -1.00 to 1.00) over 3 trained networks" in text
+    assert "At least 12 networks are wanted" in text
+    assert trust_section(Archive((1.0, 1.0, 1.0))) == ""
+
+
+def test_a_run_in_int8_tells_of_int8_files(entry_of, trained_of, measurement_of, space):
+    archive = Archive((1.0, 10.0, 10.0), precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.4))
+    files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(2.0), precision="int8")}
+    archive.set_trained("000", trained_of("000", error=0.1, **files))
+    text = front_table(archive, space)
+    assert rows_of(text)["000"][1:5] == ["40.00 %", "11.00 %", "89.00 %", "2.00 ms (measured)"]
+    assert "those of the very int8 files" in text
+    assert "top-3" not in text
+    text = baselines_section(archive, [trained_of("mobile", baseline=True, error=0.3, **files)])
+    assert rows_of(text)["mobile"][3:] == [
+        "31.00 %", "69.00 %", "2.00 ms (measured)", "`000`, 2.00 ms", "+20.00 points",
+    ]  # fmt: skip
+    assert "top-3" not in text
+
+
+def test_recipes_that_differ_are_told(retrained, space):
+    assert "trained alike" not in front_table(retrained, space) + trust_section(retrained)
+    slow = retrained.front()[0]
+    retrained.set_trained(slow.architecture.id, replace(slow.trained, epochs=30.0))
+    said = "Not all were trained alike (2 for 3 epochs from random weights, 1 for 30 epochs from random weights)"
+    assert said in front_table(retrained, space)
+    assert trust_section(retrained) == "", "two networks have no ranking worth a number"
+
+
+def test_tau_says_which_networks_it_is_of(retrained, entry_of, trained_of):
+    retrained.add(entry_of((2, 2, 2), 0.9, 9.0, 9.0, position=3))
+    retrained.set_trained("888", replace(trained_of("888"), fine_tuned=True))
+    text = trust_section(retrained)
+    assert "over 3 trained networks" in text
+    assert "1 for 3 epochs from inherited weights" in text
+    assert "Tau is that of the 3 trained alike, of 4 in all." in text

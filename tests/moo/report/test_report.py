@@ -1,0 +1,152 @@
+import dataclasses
+import shlex
+
+import pytest
+
+from moo.config import SearchConfig
+from moo.report.report import command_of, report_markdown
+from moo.storage.archive import Archive
+from moo.storage.store import Store, entries_of
+from scripts.command_line import parse
+from search_space.counts import count
+
+ORIGIN = {
+    "dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 30}},
+    "board": {"name": "host", "model": "a processor"},
+    "machine": {"system": "Linux", "python": "3.12"},
+    "packages": {"torch": "2.4"},
+}
+
+
+@pytest.fixture
+def run(tmp_path, space, result_of):
+    store, archive = Store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
+    result = result_of(0, (0, 0, 0), (1, 2, 0))
+    store.add_result(result, space)
+    for entry in entries_of(result, space):
+        archive.add(entry)
+    yield archive, store
+    store.close()
+
+
+def test_the_front_is_a_table_with_sources_and_exact_counts(run, space, measurement_of):
+    archive, store = run
+    identifier = archive.front()[0].architecture.id
+    archive.set_measurement(identifier, measurement_of(0.5))
+    archive.set_test_error(identifier, 0.125)
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
+    row = next(line for line in report.splitlines() if line.startswith(f"| `{identifier}`"))
+    counts = count(space.graph(archive[identifier].architecture.operators))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:7] == [
+        "0.00 %",
+        "12.50 %",
+        "0.500 ms (measured)",
+        "1.00 mJ (modelled)",
+        f"{counts.macs:,}",
+        f"{counts.params:,}",
+    ]
+    assert len(cells) == 11
+
+
+def test_conditions_are_those_of_the_measurements(run, space, measurement_of):
+    archive, store = run
+    for entry, reliable in zip(archive.entries, (True, False), strict=True):
+        archive.set_measurement(entry.architecture.id, measurement_of(0.5, reliable=reliable))
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
+    for text in (
+        "| board | bench board |",
+        "| threads | 1 |",
+        "| clock | not told by the board |",
+        "| timed inferences each | 50 |",
+        "| spread too wide | 1 of 2 measurements |",
+        "| source of latency | measured |",
+        "| source of energy | modelled |",
+        "5th percentile",
+        "host (a processor)",
+    ):
+        assert text in report
+
+
+def test_without_measurements_nothing_is_called_measured(run, space):
+    report = report_markdown(*run, SearchConfig(measure=False), ORIGIN | {"board": None}, space, [])
+    assert "Nothing was measured." in report
+    assert "ms (modelled)" in report
+    assert "(measured)" not in report
+
+
+def test_failures_are_told_with_their_reasons(run, space, result_of):
+    archive, store = run
+    store.add_failure(result_of(1).job, "Traceback (most recent call last):\nRuntimeError: no memory\n")
+    store.add_event("measuring failed", architecture="012", reason="the board hung")
+    store.add_event("finished", seconds=61.2)
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
+    assert "2, of which 1 failed" in report
+    assert "tuple 1 failed: `RuntimeError: no memory`" in report
+    assert "`012` was not measured: the board hung" in report
+    assert "| 61 s |" in report
+
+
+def test_pictures_reference_point_and_splits_are_there(run, space):
+    archive, store = run
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, ["plots/front_3d.png", "plots/other.png"])
+    assert "](plots/front_3d.png)" in report
+    assert "![other](plots/other.png)" in report
+    assert f"dominates {archive.hypervolume():.4f}" in report
+    assert "error 75.00 %, latency 10.0 ms, energy 10.0 mJ" in report
+    assert "| selection | 40 |" in report
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"dataset": "my images/cats", "measure": False, "alpha": (0.1, 3.0), "loss": "multiplicative"},
+        {"flip": True, "pretrain_epochs": 3, "cost_table": "table.json", "seed": 5},
+        {"flip": False},
+        {"device": ("ssh://pi@one", "ssh://pi@two"), "meter": "ina219", "precision": "int8", "frequency_mhz": 1500},
+    ],
+)
+def test_the_command_gives_the_same_settings(settings):
+    config = SearchConfig(**settings)
+    words = shlex.split(command_of(config))
+    assert words[:2] == ["python", "scripts/pareto_search.py"]
+    assert parse(SearchConfig, words[2:]) == config
+
+
+def test_the_command_leaves_out_what_changes_nothing():
+    config = dataclasses.replace(SearchConfig(), workers=3, out="somewhere", quiet=True)
+    assert command_of(config) == command_of(SearchConfig())
+
+
+def test_a_report_of_trained_networks_has_their_sections_and_commands(run, space, trained_of, measurement_of):
+    archive, store = run
+    for entry in archive.entries:
+        network = dataclasses.replace(trained_of(entry.architecture.id), fine_tuned=True)
+        archive.set_trained(network.name, network)
+        store.set_trained(network)
+    store.set_trained(trained_of("mobile", baseline=True, measurement=measurement_of(2.0)))
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
+    titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
+    assert titles[:4] == ["Board and conditions", "The front", "The trained files", "Baselines"]
+    assert "2 were trained for deployment" in report
+    assert "python scripts/train_front.py RUN --epochs 3 --fine-tune" in report
+    assert "python scripts/compare_baselines.py RUN --epochs 3\n" in report
+    assert "| training of networks of the search | 120 s for 2" in report
+    assert "| training of baselines | 60 s for 1" in report
+    assert "Its errors are those after training" in report
+
+
+def test_a_report_without_training_says_nothing_of_it(run, space):
+    report = report_markdown(*run, SearchConfig(), ORIGIN, space, [])
+    for text in ("trained files", "Baselines", "Trust", "train_front", "compare_baselines", "training of"):
+        assert text not in report
+    assert "Its errors are those with inherited weights" in report
+
+
+def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run, space):
+    on_cpu = ORIGIN | {"packages": {"torch": "2.4+cpu"}}
+    assert "CPU-hours" in report_markdown(*run, SearchConfig(), on_cpu, space, [])
+    assert "with a GPU to each worker where the machine had one" in report_markdown(
+        *run, SearchConfig(), ORIGIN, space, []
+    )

@@ -1,0 +1,427 @@
+import json
+from collections import Counter, defaultdict
+from dataclasses import replace
+from hashlib import sha256
+from itertools import product
+
+import numpy as np
+import onnxruntime
+import pytest
+import safetensors.numpy
+import torch
+
+from devices.cost_tables.cost_table import read_cost_table
+from devices.replay import ReplayDevice
+from dnas.inner_search import ThetaResult
+from evaluation.splits import ImageBatches
+from moo import events
+from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.search.loop import SearchFailedError, reference_point_of, run_search
+from moo.storage.archive import Archive
+from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.store import Store
+from moo.trials import DeliveryJob, DeliveryResult, EvaluatedArchitecture, JobFailure, SearchResult, TupleJob
+from search_space.architectures import architecture_from_indices
+from search_space.onnx_files import random_weights
+
+
+class RecordingBackend(InProcessBackend):
+    """Notes the jobs that it was given."""
+
+    def __init__(self, bench):
+        super().__init__(bench)
+        self.jobs = []
+
+    def run(self, jobs, costs, supernet, on_start):
+        def noted(job):
+            self.jobs.append(job)
+            on_start(job)
+
+        return super().run(jobs, costs, supernet, noted)
+
+
+def run_to_end(preparation, listener=lambda event: None):
+    backend = RecordingBackend(preparation.bench)
+    return run_search(preparation, backend, listener), backend
+
+
+def summary(archive):
+    """All that must be the same in a run and in its resumed twin."""
+    entries = [
+        (entry.architecture.id, entry.error, entry.tuple_id, entry.position, entry.measurement, entry.coefficients)
+        for entry in archive.entries
+    ]
+    return entries, [(entry.architecture.id, entry.test_error) for entry in archive.front()]
+
+
+@pytest.fixture
+def finished(prepare_tiny):
+    preparation = prepare_tiny()
+    seen = []
+    archive, backend = run_to_end(preparation, seen.append)
+    return preparation, archive, backend, seen
+
+
+def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny, table):
+    preparation = prepare_tiny(
+        population=8,
+        generations=4,
+        samples=6,
+        theta_steps=8,
+        pretrain_epochs=20,
+        pretrain_lr=0.1,
+        alpha=(0.001, 20.0),
+        gamma=(0.001, 20.0),
+    )
+    archive, _ = run_to_end(preparation)
+    workbench = Workbench(preparation.bench)
+    workbench.supernet.load_state_dict(safetensors.torch.load(preparation.folder.supernet.read_bytes()))
+    everything = list(product(range(3), repeat=3))
+    evaluated = [workbench._evaluate(indices, table) for indices in everything]
+    points = np.array([(item.error, item.latency_ms, item.energy_mj) for item in evaluated])
+    true_front = {
+        architecture_from_indices(preparation.space, everything[index]).id: tuple(points[index])
+        for index in non_dominated(points)
+    }
+    found = {
+        entry.architecture.id: (entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj)
+        for entry in archive.front()
+    }
+    assert 6 <= len(true_front) < 27
+    assert len({error for error, _, _ in true_front.values()}) >= 3
+    assert min(error for error, _, _ in true_front.values()) < 0.4
+    assert found == true_front
+    assert archive.hypervolume() == pytest.approx(hypervolume(points, np.array(archive.reference_point)))
+
+
+def test_the_reference_point_is_guessing_and_the_most_costly_network(table):
+    assert reference_point_of(table, 4) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
+
+
+def test_events_tell_the_course_of_a_run(finished):
+    _, archive, _, seen = finished
+    kinds = [type(event) for event in seen]
+    assert kinds[0] is events.RunStarted
+    assert kinds[-1] is events.RunFinished
+    counts = Counter(kinds)
+    assert counts[events.PretrainEpoch] == 2
+    assert counts[events.GenerationStarted] == 2
+    assert counts[events.JobStarted] == counts[events.JobDone] == 8
+    last = [event for event in seen if isinstance(event, events.FrontChanged)][-1]
+    assert (last.evaluations, last.tuples) == (len(archive), 8)
+    assert [entry.architecture.id for entry in last.front] == [entry.architecture.id for entry in archive.front()]
+    assert sum(event.new_architectures for event in seen if isinstance(event, events.JobDone)) == len(archive)
+
+
+def test_the_store_holds_what_the_archive_holds(finished):
+    preparation, archive, _, _ = finished
+    store, copy = Store(preparation.folder.store), Archive(archive.reference_point)
+    store.fill(copy, preparation.space)
+    assert copy.entries == archive.entries
+    assert sorted(store.tuples()) == list(range(8))
+    assert [stored.job.generation for stored in store.tuples().values()] == [0] * 4 + [1] * 4
+    store.close()
+
+
+def test_test_data_is_read_only_for_networks_of_the_front(finished):
+    _, archive, backend, _ = finished
+    delivered = [job.indices for job in backend.jobs if isinstance(job, DeliveryJob)]
+    front = archive.front()
+    assert len(delivered) == len(set(delivered)) == len(front)
+    assert {entry.architecture.id for entry in archive.entries if entry.test_error is not None} == {
+        entry.architecture.id for entry in front
+    }
+
+
+def test_front_json_has_the_documented_form_and_order(finished):
+    preparation, archive, _, _ = finished
+    items = json.loads(preparation.folder.front.read_text())
+    assert len(items) == len(archive.front()) > 0
+    assert [item["error"] for item in items] == sorted(item["error"] for item in items)
+    for item, entry in zip(items, archive.front(), strict=True):
+        assert item["architecture"] == {
+            "space": "tiny",
+            "id": entry.architecture.id,
+            "operators": list(entry.architecture.operators),
+        }
+        assert item["latency_ms"] == entry.predicted_latency_ms
+        assert item["energy_mj"] == entry.predicted_energy_mj
+        assert (item["latency_source"], item["energy_source"]) == ("modelled", "modelled")
+        assert item["coefficients"].keys() == {"alpha", "beta", "gamma", "delta"}
+        assert item["test_error"] == entry.test_error
+
+
+def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(finished, splits):
+    preparation, archive, _, _ = finished
+    folders = {path.name for path in preparation.folder.networks.iterdir()}
+    assert folders == {entry.architecture.id for entry in archive.front()}
+    images = ImageBatches(splits.test, splits)
+    x_NCHW = torch.cat([x_BCHW for x_BCHW, _ in images.in_order(32)]).contiguous().numpy()
+    for entry in archive.front():
+        folder = preparation.folder.networks / entry.architecture.id
+        assert {path.name for path in folder.iterdir()} == {
+            "architecture.json", "weights.safetensors", "model.onnx", "card.md",
+        }  # fmt: skip
+        assert json.loads((folder / "architecture.json").read_text()) == entry.architecture.to_json()
+        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        (logits_NK,) = session.run(None, {"images": x_NCHW})
+        assert float((logits_NK.argmax(1) != splits.test.labels_N).mean()) == pytest.approx(entry.test_error, abs=1e-12)
+        card = (folder / "card.md").read_text()
+        assert f"| error, test split | {entry.test_error:.4f} ({len(splits.test)} images) |" in card
+        assert "modelled" in card
+        assert "in this order: a, b, c, d" in card
+
+
+@pytest.mark.parametrize("shares_host", [True, False])
+def test_with_a_board_every_cost_of_the_front_comes_from_it(prepare_tiny, replay, shares_host):
+    preparation = prepare_tiny(device=replay(shares_host=shares_host))
+    seen = []
+    archive, _ = run_to_end(preparation, seen.append)
+    for entry in archive.front():
+        assert entry.measurement is not None
+        assert entry.measurement.board == "replay (no board)"
+        expected = replay().measure((preparation.folder.networks / entry.architecture.id / "model.onnx").read_bytes())
+        assert archive.costs(entry).latency_ms == expected.latency_ms
+    items = json.loads(preparation.folder.front.read_text())
+    assert all(item["measurement"]["board"] == "replay (no board)" for item in items)
+    store = Store(preparation.folder.store)
+    copy = Archive(archive.reference_point)
+    store.fill(copy, preparation.space)
+    store.close()
+    assert copy.entries == archive.entries
+    measured = [event.architecture_id for event in seen if isinstance(event, events.NetworkMeasured)]
+    assert set(measured) == {entry.architecture.id for entry in archive.entries if entry.measurement is not None}
+
+
+def test_without_a_table_the_board_is_profiled_once(prepare_tiny, replay):
+    preparation = replace(prepare_tiny(device=replay(), generations=1), cost_table=None)
+    seen = []
+    run_to_end(preparation, seen.append)
+    assert "profiling" in {event.stage for event in seen if isinstance(event, events.StageProgress)}
+    assert read_cost_table(preparation.folder.cost_table).board == "replay (no board)"
+    again = replace(preparation, resumed=True)
+    seen.clear()
+    run_to_end(again, seen.append)
+    assert "profiling" not in {event.stage for event in seen if isinstance(event, events.StageProgress)}
+
+
+def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny):
+    def broken(model):
+        raise KeyError("no such model")
+
+    seen = []
+    archive, _ = run_to_end(prepare_tiny(device=ReplayDevice(broken, shares_host=True), generations=1), seen.append)
+    assert {archive.costs(entry).latency_source for entry in archive.front()} == {"modelled"}
+    failed = [event for event in seen if isinstance(event, events.MeasuringFailed)]
+    assert {event.architecture_id for event in failed} >= {entry.architecture.id for entry in archive.front()}
+    assert all("no latency is recorded" in event.reason for event in failed)
+
+
+class Stop:
+    """A listener that interrupts at the n-th event, as Ctrl-C would."""
+
+    def __init__(self, after):
+        self.left = after
+        self.last = None
+
+    def __call__(self, event):
+        self.left -= 1
+        self.last = event
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+class MadeUpBackend:
+    """Gives architectures and errors that follow from the job alone, without a supernet; notes its jobs."""
+
+    dashboard_url = None
+
+    def __init__(self, bench):
+        self._space, self._samples = bench.space, bench.samples
+        self.jobs = []
+
+    def pretrain(self, settings, state):
+        assert settings.epochs == 0
+        yield from ()
+
+    def run(self, jobs, costs, supernet, on_start):
+        for job in jobs:
+            self.jobs.append(job)
+            on_start(job)
+            yield self._deliver(job) if isinstance(job, DeliveryJob) else self._search(job, costs)
+
+    def close(self):
+        pass
+
+    def _search(self, job, costs):
+        rng = np.random.default_rng([job.id, int(1e6 * job.coefficients.beta)])
+        drawn = [tuple(int(index) for index in rng.integers(3, size=3)) for _ in range(1 + self._samples)]
+        evaluated = tuple(
+            EvaluatedArchitecture(item, digest_of(item) / 256, 1.0, costs.latency_of(item), costs.energy_of(item))
+            for item in dict.fromkeys(drawn)
+        )
+        theta = ThetaResult(np.zeros((3, 3), np.float32), (), np.zeros((0, 3, 3), np.float32))
+        return SearchResult(job, evaluated, 0, theta, 0.0)
+
+    def _deliver(self, job):
+        graph = self._space.graph(tuple(self._space.operators[index] for index in job.indices))
+        return DeliveryResult(job, random_weights(graph, np.random.default_rng(1)), digest_of(job.indices) / 512)
+
+
+def digest_of(indices):
+    return sha256(bytes(indices)).digest()[0]
+
+
+def check_resumption(prepare, places_of, backend_of):
+    """Interrupt a run at some of its events, and compare each resumed run with the uninterrupted one."""
+    seen = []
+    whole = prepare("whole")
+    archive = run_search(whole, backend_of(whole.bench), seen.append)
+    for place in places_of(seen):
+        name = f"stopped-{place}"
+        first = prepare(name)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(first, backend_of(first.bench), Stop(place))
+        stored = set(_stored(first))
+        second = prepare(name, resumed=True)
+        backend = backend_of(second.bench)
+        resumed = run_search(second, backend, lambda event: None)
+        assert summary(resumed) == summary(archive), f"stopped at event {place}: {type(seen[place]).__name__}"
+        assert second.folder.front.read_bytes() == whole.folder.front.read_bytes()
+        again = [job.id for job in backend.jobs if isinstance(job, TupleJob)]
+        assert sorted([*again, *stored]) == list(range(12))
+
+
+def one_of_each_kind(seen):
+    """Places of the events in the middle of all those of one kind and stage."""
+    places = defaultdict(list)
+    for place, event in enumerate(seen):
+        places[type(event), getattr(event, "stage", "")].append(place)
+    return sorted(found[len(found) // 2] for found in places.values())
+
+
+def test_interrupted_in_any_stage_and_resumed_a_run_ends_as_if_uninterrupted(prepare_tiny, replay):
+    def prepare(name, *, resumed=False):
+        return prepare_tiny(name, device=replay(), resumed=resumed, generations=3, samples=1, theta_steps=1)
+
+    check_resumption(prepare, one_of_each_kind, RecordingBackend)
+
+
+def made_up(prepare_tiny, seed):
+    """Makes the same inputs again and again, with a board that disagrees with the table, for each seed otherwise."""
+
+    def latency_of(model):
+        return 0.5 + sha256(f"{seed} {len(model)}".encode()).digest()[0] / 10
+
+    def prepare(name, *, resumed=False):
+        device = ReplayDevice(latency_of, shares_host=True)
+        return prepare_tiny(
+            name, device=device, resumed=resumed, generations=3, samples=1, seed=seed, pretrain_epochs=0
+        )
+
+    return prepare
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_interrupted_while_it_measures_a_run_goes_on_with_the_very_same_networks(prepare_tiny, seed):
+    """What is measured changes the corrections and so the front; the choice of networks must not change with it."""
+
+    def places_of(seen):
+        return [place for place, event in enumerate(seen) if isinstance(event, events.NetworkMeasured)]
+
+    check_resumption(made_up(prepare_tiny, seed), places_of, MadeUpBackend)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_interrupted_at_any_event_and_resumed_a_run_ends_as_if_uninterrupted(prepare_tiny, seed):
+    check_resumption(made_up(prepare_tiny, seed), lambda seen: range(len(seen)), MadeUpBackend)
+
+
+def _stored(preparation):
+    store = Store(preparation.folder.store)
+    try:
+        return store.tuples()
+    finally:
+        store.close()
+
+
+def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished, prepare_tiny):
+    preparation, archive, _, _ = finished
+    before = preparation.folder.front.read_bytes()
+    again, backend = run_to_end(prepare_tiny(resumed=True))
+    assert summary(again) == summary(archive)
+    assert not [job for job in backend.jobs if isinstance(job, TupleJob)]
+    assert preparation.folder.front.read_bytes() == before
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(finished, prepare_tiny):
+    _, archive, _, _ = finished
+    same, _ = run_to_end(prepare_tiny("same"))
+    other, _ = run_to_end(prepare_tiny("other", seed=1))
+    assert summary(same) == summary(archive)
+    assert summary(other) != summary(archive)
+
+
+class FailingBackend(MadeUpBackend):
+    """Some jobs fail."""
+
+    def __init__(self, bench, fails):
+        super().__init__(bench)
+        self._fails = fails
+
+    def run(self, jobs, costs, supernet, on_start):
+        for outcome in super().run(jobs, costs, supernet, on_start):
+            failed = self._fails(outcome.job)
+            yield JobFailure(outcome.job, "Traceback\nMemoryError: too big") if failed else outcome
+
+
+def test_a_failed_tuple_is_recorded_and_the_search_goes_on(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    seen = []
+    backend = FailingBackend(preparation.bench, lambda job: isinstance(job, TupleJob) and job.id in (1, 6))
+    run_search(preparation, backend, seen.append)
+    failed = [event for event in seen if isinstance(event, events.JobFailed)]
+    assert [(event.job.id, event.traceback) for event in failed] == [
+        (number, "Traceback\nMemoryError: too big") for number in (1, 6)
+    ]
+    stored = _stored(preparation)
+    assert [number for number, kept in stored.items() if kept.objectives is None] == [1, 6]
+    assert stored[6].traceback.endswith("too big")
+    assert preparation.folder.front.is_file()
+
+
+def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    backend = FailingBackend(preparation.bench, lambda job: job.id >= 4)
+    with pytest.raises(SearchFailedError, match="every tuple of generation 2 failed; .* MemoryError: too big"):
+        run_search(preparation, backend, lambda event: None)
+    assert not preparation.folder.front.exists()
+
+    preparation = prepare_tiny(pretrain_epochs=0, resumed=True)
+    run_to_end(preparation)
+    assert all(kept.objectives is not None for kept in _stored(preparation).values())
+    assert preparation.folder.front.is_file()
+
+
+def test_a_network_that_cannot_be_handed_out_ends_the_run_with_the_reason(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0)
+    backend = FailingBackend(preparation.bench, lambda job: isinstance(job, DeliveryJob))
+    with pytest.raises(SearchFailedError, match="could not be handed out.\n.*\n?MemoryError: too big"):
+        run_search(preparation, backend, lambda event: None)
+
+
+def test_a_store_of_other_generations_is_refused(finished, prepare_tiny):
+    preparation = prepare_tiny(resumed=True, alpha=(0.5, 0.6))
+    with pytest.raises(
+        SearchFailedError, match="generation 1 in .*search.sqlite is not the one that these settings give"
+    ):
+        run_to_end(preparation)
+
+
+def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny):
+    preparation = prepare_tiny(pretrain_epochs=0, generations=1)
+    seen = []
+    run_to_end(preparation, seen.append)
+    assert not [event for event in seen if isinstance(event, events.PretrainEpoch)]
+    assert preparation.folder.supernet.is_file()

@@ -1,0 +1,130 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+
+from moo.search.outputs import front_json, write_front, write_pictures_and_report
+from moo.storage.archive import Archive
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import Store
+from moo.trials import DeliveryJob, DeliveryResult
+from search_space.architectures import operator_indices
+from search_space.counts import count
+from search_space.onnx_files import random_weights
+
+ORIGIN = {
+    "dataset": {
+        "classes": ["cat", "dog", "fox", "owl"],
+        "mean": [0.5, 0.25, 0.125],
+        "std": [0.1, 0.2, 0.3],
+        "images": {"weights": 100, "theta": 20, "selection": 30, "test": 40},
+    }
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path)
+
+
+@pytest.fixture
+def archive(entry_of, measurement_of):
+    archive = Archive((1.0, 10.0, 20.0))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, tuple_id=3))
+    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, tuple_id=1))
+    archive.add(entry_of((0, 1, 1), 0.4, 5.0, 9.0, tuple_id=2))
+    archive.set_measurement("333", measurement_of(6.0))
+    archive.set_test_error("333", 0.125)
+    return archive
+
+
+@pytest.fixture
+def delivered(archive, space):
+    results = {}
+    for entry in archive.front():
+        graph = space.graph(entry.architecture.operators)
+        weights = random_weights(graph, np.random.default_rng(0))
+        job = DeliveryJob(operator_indices(space, entry.architecture))
+        results[entry.architecture.id] = DeliveryResult(job, weights, 0.125)
+    return results
+
+
+def test_the_front_as_json_says_how_each_cost_came_about(archive):
+    best, other = front_json(archive)
+    assert best["architecture"] == {"space": "tiny", "id": "333", "operators": ["k3_e6"] * 3}
+    assert (best["error"], best["latency_ms"], best["energy_mj"], best["test_error"]) == (0.1, 6.0, 12.0, 0.125)
+    assert (best["latency_source"], best["energy_source"]) == ("measured", "modelled")
+    assert best["coefficients"] == {"alpha": 2.0, "beta": 1.0, "gamma": 1.0, "delta": 1.0}
+    assert best["measurement"]["board"] == "bench board"
+    assert other["architecture"]["id"] == "000"
+    assert (other["latency_ms"], other["latency_source"], other["measurement"]) == (1.0, "modelled", None)
+    json.dumps(front_json(archive))
+
+
+def test_after_training_error_and_costs_are_of_the_same_file(entry_of, trained_of, measurement_of):
+    archive = Archive((1.0, 10.0, 20.0), precision="int8")
+    archive.add(entry_of((0, 0, 0), 0.3))
+    measured = replace(measurement_of(2.0), precision="int8")
+    archive.set_trained("000", trained_of("000", error=0.1, measurement=measurement_of(4.0), int8_measurement=measured))
+    (item,) = front_json(archive)
+    assert (item["precision"], item["error_source"]) == ("int8", "trained")
+    assert (item["error"], item["latency_ms"]) == (pytest.approx(0.11), 2.0)
+
+
+def test_each_network_of_the_front_has_a_folder(folder, archive, space, delivered):
+    write_front(folder, archive, space, delivered, ORIGIN)
+    assert json.loads(folder.front.read_text()) == front_json(archive)
+    assert {path.name for path in folder.networks.iterdir()} == {"000", "333"}
+    path = folder.networks / "333"
+    assert json.loads((path / "architecture.json").read_text()) == archive["333"].architecture.to_json()
+    weights = safetensors.numpy.load((path / "weights.safetensors").read_bytes())
+    assert weights.keys() == delivered["333"].weights.keys()
+    assert all((value == delivered["333"].weights[name]).all() for name, value in weights.items())
+    onnx.checker.check_model(onnx.load(path / "model.onnx"))
+
+
+def test_a_card_says_what_the_network_is_and_how_to_use_it(folder, archive, space, delivered):
+    write_front(folder, archive, space, delivered, ORIGIN)
+    card = (folder.networks / "333" / "card.md").read_text()
+    counts = count(space.graph(("k3_e6",) * 3))
+    for line in (
+        "| error, selection split | 0.1000 (30 images) |",
+        "| error, test split | 0.1250 (40 images) |",
+        "| latency | 6.0000 ms (measured; 5th percentile of single inferences) |",
+        "| energy | 12.0000 mJ above idle (modelled) |",
+        "| conditions | bench board, none, 1 thread(s), 50 runs, 2000-01-01T00:00:00+00:00 |",
+        f"| multiply-accumulates | {counts.macs:,} |",
+        f"| parameters | {counts.params:,} |",
+        "minus (0.5000, 0.2500, 0.1250) and divided by (0.1000, 0.2000, 0.3000)",
+        "in this order: cat, dog, fox, owl.",
+        "3. `k3_e6`",
+    ):
+        assert line in card
+    other = (folder.networks / "000" / "card.md").read_text()
+    assert "ms (modelled; " in other
+    assert "| conditions | not measured |" in other
+    assert "| error, test split | not read (40 images) |" in other
+
+
+def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(folder, archive, space, delivered):
+    (folder.networks / "888").mkdir(parents=True)
+    (folder.networks / "888" / "model.onnx").touch()
+    (folder.networks / ".DS_Store").touch()
+    write_front(folder, archive, space, delivered, ORIGIN)
+    assert {path.name for path in folder.networks.iterdir()} == {"000", "333", ".DS_Store"}
+
+
+def test_pictures_and_both_reports_are_written(prepare_tiny, space, result_of):
+    preparation = prepare_tiny(measure=False)
+    preparation.folder.path.mkdir(parents=True)
+    store, archive = Store(preparation.folder.store), Archive((0.75, 10.0, 20.0))
+    store.add_result(result_of(0, (0, 0, 0), (1, 2, 0)), space)
+    store.fill(archive, space)
+    store.close()
+    write_pictures_and_report(preparation, archive)
+    report, page = (preparation.folder.path / name for name in ("report.md", "report.html"))
+    assert report.read_text().startswith("# Pareto front of tiny on stripes")
+    assert page.read_text().count("data:image/png;base64,") == len(list(preparation.folder.plots.glob("*.png"))) > 5

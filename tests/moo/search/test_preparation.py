@@ -1,0 +1,191 @@
+import json
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devices.cost_tables.analytic import analytic_cost_table
+from devices.errors import MeasurementError
+from devices.replay import ReplayDevice
+from moo.config import SearchConfig
+from moo.measurement import boards
+from moo.search.preparation import prepare
+from search_space.spaces import space_named
+
+
+class WatchedDevice(ReplayDevice):
+    """Says whether it was closed; may fail to answer."""
+
+    def __init__(self, answers=True):
+        super().__init__(lambda model: 1.0)
+        self.answers = answers
+        self.closed = False
+
+    def describe(self):
+        if not self.answers:
+            raise MeasurementError("no route to host")
+        return super().describe()
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def device(monkeypatch):
+    device = WatchedDevice()
+    monkeypatch.setattr(boards, "open_device", lambda name, settings, meter: device)
+    return device
+
+
+@pytest.fixture
+def config(tmp_path):
+    return SearchConfig(out=str(tmp_path / "run"), measure=False)
+
+
+def prepared(config):
+    return prepare(config, on_loading=lambda done, total: None)
+
+
+def test_digits_are_prepared_and_nothing_is_written(config, device, tmp_path):
+    ready = prepared(replace(config, measure=True))
+    assert not list(tmp_path.iterdir())
+    assert not ready.resumed
+    assert ready.space == space_named("fbnet-micro").with_classes(10)
+    assert ready.boards.devices == (device,)
+    assert ready.boards.board == device.describe()
+    assert not device.closed
+    assert ready.cost_table is None
+    assert json.loads(json.dumps(ready.origin))["dataset"]["classes"] == list("0123456789")
+
+
+def test_without_measuring_there_is_no_board(config, device):
+    ready = prepared(config)
+    assert ready.boards.devices == ()
+    assert ready.boards.board is None
+    assert device.closed
+    assert ready.origin["board"] is None
+
+
+def test_a_board_that_does_not_answer_is_refused(config, device, tmp_path):
+    device.answers = False
+    with pytest.raises(ValueError, match=r"`--device` must name a board that answers, but 'host' .*no route to host"):
+        prepared(replace(config, measure=True))
+    assert device.closed
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_board_is_closed_if_the_data_set_is_refused(config, device):
+    with pytest.raises(ValueError, match="does not exist"):
+        prepared(replace(config, measure=True, dataset="./none"))
+    assert device.closed
+
+
+def test_default_epochs_make_about_2500_steps_within_bounds(config, splits):
+    ready = prepared(config)
+    images = len(ready.splits.weights)
+
+    def epochs(batch):
+        return replace(ready, config=replace(config, pretrain_batch=batch)).pretraining.epochs
+
+    assert epochs(16) == math.ceil(2500 / (images // 16))
+    assert epochs(2) == math.ceil(2500 / (images // 2))
+    assert epochs(64) == 80
+    assert replace(ready, splits=splits).pretraining.epochs == 80
+    assert replace(ready, config=replace(config, pretrain_epochs=0)).pretraining.epochs == 0
+
+
+def test_images_are_mirrored_where_they_have_colour_unless_told(config, splits):
+    ready = prepared(config)
+    assert ready.splits.grey
+    assert not ready.bench.augmentation.flip
+    assert replace(ready, splits=splits).bench.augmentation.flip
+    assert replace(ready, config=replace(config, flip=True)).bench.augmentation.flip
+    assert not replace(ready, splits=splits, config=replace(config, flip=False)).bench.augmentation.flip
+
+
+def test_workers_are_set_up_with_the_settings(config):
+    bench = prepared(
+        replace(
+            config, theta_steps=7, theta_batch=9, entropy_weight=0.5, loss="multiplicative", weight_sharing="separate",
+            samples=2, seed=5, threads_per_worker=3,
+        )
+    ).bench  # fmt: skip
+    theta = bench.theta
+    assert (theta.steps, theta.batch_size, theta.entropy_weight, theta.loss) == (7, 9, 0.5, "multiplicative")
+    assert (bench.weight_sharing, bench.samples, bench.seed, bench.threads) == ("separate", 2, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"space": "nas-bench-201"}, "`--space` must be a space with a supernet, but `nas-bench-201`"),
+        ({"space": "fbnet"}, "`--space` must be one of .* but got 'fbnet'"),
+        ({"device": ("pi4",), "cost_table": "x.json"}, "one table, but got --device pi4 and --cost-table x.json"),
+        ({"device": ("toaster",)}, "`--device` must be one of host, .*but got 'toaster'"),
+        ({"dataset": "./none"}, "the path './none' does not exist"),
+        ({"cost_table": "none.json"}, "a cost table file must exist, but got 'none.json'"),
+        ({"theta_batch": 10_000}, "a batch must not be larger than its split, but got --theta-batch 10000 for 269"),
+        ({"pretrain_batch": 10_000}, "--pretrain-batch 10000 for 990"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line_and_nothing_is_written(config, tmp_path, changes, rule):
+    with pytest.raises(ValueError, match=rule) as error:
+        prepared(replace(config, **changes))
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cost_table_must_fit_the_space(config, tmp_path):
+    path = tmp_path / "table.json"
+    analytic_cost_table(space_named("fbnet-cifar")).write(path)
+    with pytest.raises(ValueError, match="the space of a cost table must be .* fbnet-micro, but .* has fbnet-cifar"):
+        prepared(replace(config, cost_table=str(path)))
+    analytic_cost_table(space_named("fbnet-micro")).write(path)
+    table = prepared(replace(config, cost_table=str(path))).cost_table
+    assert table is not None
+    assert table.space == "fbnet-micro"
+
+
+def test_a_run_is_resumed_from_its_folder(config):
+    first = prepared(config)
+    first.folder.write_config(config, first.origin)
+    again = prepared(replace(config, out=None, resume=config.out))
+    assert again.resumed
+    assert again.folder == first.folder
+    assert again.splits.fingerprint == first.splits.fingerprint
+    with pytest.raises(ValueError, match="population=8 and got population=9"):
+        prepared(replace(config, out=None, resume=config.out, population=9))
+    with pytest.raises(ValueError, match="already holds a run"):
+        prepared(config)
+
+
+def test_a_run_is_not_resumed_with_other_images_or_another_space(config, tmp_path):
+    rng = np.random.default_rng(0)
+
+    def write_images():
+        for number in range(60):
+            folder = tmp_path / "images" / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / f"{number}.png")
+
+    space = tmp_path / "own.yaml"
+    stages = "[{channels: 8, layers: 1, stride: 1}]"
+    text = f"{{input_size: 8, stem: {{channels: 8, stride: 1}}, stages: {stages}, last_channels: 8}}"
+    space.write_text(text)
+    write_images()
+    config = replace(config, dataset=str(tmp_path / "images"), space=str(space), theta_batch=2, pretrain_batch=2)
+    first = prepared(config)
+    assert first.space.classes == 2
+    first.folder.write_config(config, first.origin)
+    resumed = replace(config, out=None, resume=config.out)
+    assert asdict(prepared(resumed).space) == asdict(first.space)
+
+    space.write_text(text.replace("last_channels: 8", "last_channels: 16"))
+    with pytest.raises(ValueError, match="its own search space, but that of 'own' was changed since"):
+        prepared(resumed)
+    space.write_text(text)
+    write_images()
+    with pytest.raises(ValueError, match="its own images, but those of .* are not the ones it was made with"):
+        prepared(resumed)

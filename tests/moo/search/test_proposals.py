@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+
+from dnas.losses import Coefficients
+from moo.config import SearchConfig
+from moo.search.proposals import (
+    expected_jobs,
+    generation_size,
+    job_of,
+    proposal_of,
+    proposer_of,
+    read_choices,
+    steered,
+    steered_size,
+    tell,
+    write_choices,
+)
+from moo.storage.archive import Archive
+from moo.trials import ArchitectureJob, TupleJob
+from search_space.architectures import operator_indices
+
+BOUNDS = {"alpha": (0.01, 1.0), "beta": (0.5, 2.0), "gamma": (0.1, 10.0), "delta": (0.2, 3.0)}
+
+
+def config_of(method, **settings):
+    return SearchConfig(method=method, population=4, generations=4, samples=2, **(BOUNDS | settings))
+
+
+@pytest.mark.parametrize("method", ["dnas", "random", "grid"])
+def test_tuples_lie_within_bounds(method, space):
+    asked = proposer_of(config_of(method), space).ask(4)
+    assert len(set(asked)) == 4
+    for item in asked:
+        for name, (low, high) in BOUNDS.items():
+            assert low * 0.999 <= getattr(item, name) <= high * 1.001
+
+
+@pytest.mark.parametrize("method", ["dnas", "random", "grid", "architectures"])
+def test_the_seed_decides(method, space):
+    first, again, other = (proposer_of(config_of(method, seed=seed), space).ask(4) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_random_tuples_are_uniform_in_the_genome(space):
+    asked = proposer_of(config_of("random"), space).ask(4000)
+    logs = np.log10([item.alpha for item in asked])
+    assert np.histogram(logs, bins=4, range=(-2, 0))[0] == pytest.approx(np.full(4, 1000), rel=0.15)
+    assert np.mean([item.beta for item in asked]) == pytest.approx(1.25, rel=0.03)
+
+
+def test_the_grid_is_walked_once_and_then_ends(space):
+    proposer = proposer_of(config_of("grid"), space)
+    asked = [item for _ in range(6) for item in proposer.ask(3)]
+    assert len(asked) == len(set(asked)) == 16
+    assert all(item.beta == item.delta == 1 for item in asked)
+    alphas, gammas = sorted({item.alpha for item in asked}), sorted({item.gamma for item in asked})
+    assert np.diff(np.log10(alphas)) == pytest.approx(np.full(3, 2 / 3))
+    assert (gammas[0], gammas[-1]) == pytest.approx((0.1, 10.0))
+
+
+@pytest.mark.parametrize("method", ["random", "grid"])
+def test_a_later_start_leaves_out_what_was_proposed(method, space):
+    whole = proposer_of(config_of(method), space).ask(12)
+    assert list(proposer_of(config_of(method), space, start=5).ask(7)) == list(whole[5:])
+
+
+def test_architectures_come_as_many_as_inner_searches_would_evaluate(space):
+    config = config_of("architectures")
+    assert generation_size(config) == 12
+    asked = proposer_of(config, space).ask(12)
+    assert all(len(item) == 3 and set(item) <= {0, 1, 2} for item in asked)
+    assert generation_size(config_of("dnas")) == 4
+
+
+def test_jobs_and_proposals_belong_together():
+    coefficients, indices = Coefficients(1.0, 2.0, 3.0, 4.0), (0, 1, 2)
+    tuple_job = job_of(coefficients, number=7, generation=1)
+    architecture_job = job_of(indices, number=8, generation=2)
+    assert tuple_job == TupleJob(7, 1, coefficients)
+    assert architecture_job == ArchitectureJob(8, 2, indices)
+    assert (proposal_of(tuple_job), proposal_of(architecture_job)) == (coefficients, indices)
+
+
+@pytest.fixture
+def archive(space, table, entry_of):
+    """Eight architectures whose errors hang on the first layer most."""
+    archive = Archive((0.9, table.slowest_ms(), table.highest_mj()))
+    rng = np.random.default_rng(0)
+    for number, indices in enumerate(dict.fromkeys(map(tuple, rng.integers(3, size=(8, 3)).tolist()))):
+        costs = table.latency_of(indices), table.energy_of(indices)
+        archive.add(entry_of(indices, 0.3 + 0.1 * indices[0] + 0.02 * indices[2], *costs, tuple_id=number))
+    return archive
+
+
+def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(space, table, archive):
+    config = config_of("dnas")
+    choices = steered(config, space, archive, table, before=100)
+    known = {operator_indices(space, entry.architecture) for entry in archive.entries}
+    assert 0 < len(choices) <= steered_size(config) == 8
+    assert not known & {choice.indices for choice in choices}
+    for choice in choices:
+        assert 0.0099 < choice.coefficients.alpha < 1.001
+        job = job_of(choice, number=9, generation=1)
+        assert (job.indices, job.coefficients, proposal_of(job)) == (choice.indices, choice.coefficients, choice)
+    assert choices == steered(config, space, archive, table, before=100)
+
+
+def test_a_surrogate_looks_at_earlier_jobs_alone(space, table, archive, entry_of):
+    before = steered(config_of("dnas"), space, archive, table, before=3)
+    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, tuple_id=50))
+    assert steered(config_of("dnas"), space, archive, table, before=3) == before
+    assert steered(config_of("dnas"), space, archive, table, before=1) == []
+
+
+def test_choices_are_kept_as_they_are(tmp_path, space, table, archive):
+    choices = steered(config_of("dnas"), space, archive, table, before=100)
+    write_choices(tmp_path / "choices.json", choices)
+    assert read_choices(tmp_path / "choices.json") == choices
+
+
+@pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])
+def test_the_number_of_jobs_is_known_beforehand(method, jobs):
+    assert expected_jobs(config_of(method)) == jobs
+    assert expected_jobs(config_of("dnas", supernet_generations=2)) == 2 * 4 + 2 * 8
+    assert expected_jobs(config_of("dnas", independent=True)) == 16
+
+
+def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
+    proposer = proposer_of(config_of("dnas"), space)
+    (asked,) = proposer.ask(1)
+    tell(proposer, ArchitectureJob(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
+    tell(proposer, TupleJob(0, 0, asked), (0.2, 1.0, 1.0))
+    assert len(proposer.genes) == 1

@@ -1,0 +1,44 @@
+"""What a search tells of its front after each result, against a front made anew of all that it found so far."""
+
+import pytest
+
+from moo import events
+from moo.execution.evaluator import InProcessBackend
+from moo.search.loop import run_search
+from moo.storage.archive import Archive, reference_point_of
+from moo.storage.store import entries_of
+
+
+class BackwardsBackend(InProcessBackend):
+    """The last job of a generation ends first, so that architectures go over to earlier tuples."""
+
+    def run(self, jobs, costs, supernet, on_start):
+        yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
+
+
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("backend_type", [InProcessBackend, BackwardsBackend])
+def test_after_each_result_the_front_of_all_that_was_found_is_told(prepare_tiny, table, backend_type, independent):
+    preparation = prepare_tiny(
+        samples=3, theta_steps=1, pretrain_epochs=1, generations=3, supernet_generations=3, independent=independent
+    )
+    found = Archive(reference_point_of(table, 4))
+    found.use_table(table)
+    told = []
+
+    def listen(event):
+        if isinstance(event, events.JobDone):
+            for entry in entries_of(event.result, preparation.space):
+                found.add(entry)
+        if isinstance(event, events.FrontChanged):
+            told.append((event, found.inherited_front(), found.hypervolume(), len(found)))
+
+    run_search(preparation, backend_type(preparation.bench), listen)
+    during = [item for item in told if 0 < item[0].tuples < 12]
+    assert len(during) >= 11
+    for event, front, hypervolume, size in during:
+        assert event.front == front
+        assert event.hypervolume == pytest.approx(hypervolume, abs=1e-12)
+        assert event.costs == tuple(found.costs(entry) for entry in front)
+        assert event.evaluations == size
+    assert {event.tuples for event, *_ in told} == set(range(13))

@@ -1,0 +1,220 @@
+"""Searches by other methods, without generations, for a time, and with a supernet for each tuple."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+
+from moo import events
+from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.search.artifacts import SearchFailedError
+from moo.search.loop import run_search
+from moo.storage.store import Store
+from moo.trials import ArchitectureJob, JobFailure, TupleJob
+from search_space.architectures import operator_indices
+
+SHORT = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
+STEERED = SHORT | {"supernet_generations": 1}
+
+
+def run_to_end(preparation, backend=None):
+    seen = []
+    archive = run_search(preparation, backend or InProcessBackend(preparation.bench), seen.append)
+    return archive, seen
+
+
+def stored(preparation):
+    store = Store(preparation.folder.store)
+    try:
+        return store.tuples_as_they_ended()
+    finally:
+        store.close()
+
+
+class StoppedBackend(InProcessBackend):
+    """Is interrupted after so many outcomes."""
+
+    def __init__(self, bench, after):
+        super().__init__(bench)
+        self._left = after
+
+    def run(self, jobs, costs, supernet, on_start):
+        for outcome in super().run(jobs, costs, supernet, on_start):
+            if not self._left:
+                raise KeyboardInterrupt
+            self._left -= 1
+            yield outcome
+
+
+@pytest.mark.parametrize("method", ["random", "grid", "architectures"])
+def test_rivals_fill_archive_and_front(prepare_tiny, method):
+    preparation = prepare_tiny(method=method, **SHORT)
+    archive, seen = run_to_end(preparation)
+    jobs = [item.job for item in stored(preparation)]
+    assert len(jobs) == (16 if method == "architectures" else 8)
+    assert {type(job) for job in jobs} == {ArchitectureJob if method == "architectures" else TupleJob}
+    assert len(archive.front()) > 0
+    started = next(event for event in seen if isinstance(event, events.RunStarted))
+    assert started.jobs == len(jobs)
+    items = json.loads(preparation.folder.front.read_text())
+    assert all((item["coefficients"] is None) == (method == "architectures") for item in items)
+
+
+@pytest.mark.parametrize("method", ["random", "architectures"])
+@pytest.mark.parametrize("after", [1, 5])
+def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny, method, after):
+    whole, _ = run_to_end(prepare_tiny("whole", method=method, **SHORT))
+    preparation = prepare_tiny("cut", method=method, **SHORT)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(preparation, StoppedBackend(preparation.bench, after))
+    resumed = prepare_tiny("cut", method=method, resumed=True, **SHORT)
+    archive, _ = run_to_end(resumed)
+    assert archive.entries == whole.entries
+
+
+def test_architectures_have_the_weights_of_the_supernet(prepare_tiny, table):
+    preparation = prepare_tiny(method="architectures", **(SHORT | {"pretrain_epochs": 1}))
+    archive, _ = run_to_end(preparation)
+    workbench = Workbench(preparation.bench)
+    workbench.supernet.load_state_dict(safetensors.torch.load(preparation.folder.supernet.read_bytes()))
+    for entry in archive.entries[:4]:
+        evaluated = workbench._evaluate(operator_indices(preparation.space, entry.architecture), table)
+        assert (entry.error, entry.predicted_latency_ms) == (evaluated.error, evaluated.latency_ms)
+
+
+@pytest.mark.parametrize("method", ["dnas", "random", "architectures"])
+def test_without_generations_all_jobs_are_done_once(prepare_tiny, method):
+    preparation = prepare_tiny(method=method, asynchronous=True, **SHORT)
+    archive, _ = run_to_end(preparation)
+    ended = stored(preparation)
+    assert sorted(item.job.id for item in ended) == list(range(16 if method == "architectures" else 8))
+    assert all(item.objectives is not None for item in ended)
+    assert len(archive.front()) > 0
+
+
+@pytest.mark.parametrize("method", ["dnas", "random"])
+def test_an_interrupted_run_without_generations_goes_on(prepare_tiny, method):
+    settings = SHORT | {"method": method, "asynchronous": True}
+    preparation = prepare_tiny(**settings)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(preparation, StoppedBackend(preparation.bench, 5))
+    before = {item.job for item in stored(preparation)}
+    run_to_end(prepare_tiny(resumed=True, **settings))
+    after = {item.job for item in stored(preparation)}
+    assert before < after
+    assert len(after) == 8
+    assert len({job.coefficients for job in after}) == 8
+
+
+def test_without_generations_a_search_that_only_fails_ends(prepare_tiny):
+    class Failing(InProcessBackend):
+        def run(self, jobs, costs, supernet, on_start):
+            for job in jobs:
+                yield JobFailure(job, "Traceback\nMemoryError: too big")
+
+    preparation = prepare_tiny(asynchronous=True, generations=50, **SHORT)
+    with pytest.raises(SearchFailedError, match="4 tuples one after another failed; the last one with: MemoryError"):
+        run_to_end(preparation, Failing(preparation.bench))
+
+
+class Minutes:
+    """A clock that a minute passes on with each look."""
+
+    def __init__(self, seconds, *, used=0.0):
+        self._left, self.seconds = seconds - used, 0.0
+
+    @property
+    def is_over(self):
+        self.seconds += 60
+        return self.seconds > self._left
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_time_ends_the_search_and_all_that_was_found_counts(prepare_tiny, monkeypatch, asynchronous):
+    monkeypatch.setattr("moo.search.loop.Clock", Minutes)
+    preparation = prepare_tiny(minutes=11.0, generations=1, asynchronous=asynchronous, **SHORT)
+    archive, seen = run_to_end(preparation)
+    assert len(stored(preparation)) == (11 if asynchronous else 9)
+    assert len(archive.front()) > 0
+    assert next(event for event in seen if isinstance(event, events.RunStarted)).jobs is None
+
+
+def test_time_that_was_used_before_an_interruption_counts(prepare_tiny, monkeypatch):
+    monkeypatch.setattr("moo.search.loop.Clock", Minutes)
+    preparation = prepare_tiny(minutes=4.0, **SHORT)
+    run_to_end(preparation)
+    known = stored(preparation)
+    run_to_end(prepare_tiny(minutes=4.0, resumed=True, **SHORT))
+    assert stored(preparation) == known
+
+
+def test_independent_tuples_have_supernets_of_their_own(prepare_tiny, table):
+    settings = SHORT | {"independent": True, "pretrain_epochs": 1, "generations": 1}
+    preparation = prepare_tiny(**settings)
+    archive, seen = run_to_end(preparation)
+    assert not [event for event in seen if isinstance(event, events.PretrainEpoch)]
+    weights = {number: preparation.folder.supernet_of(number).read_bytes() for number in range(4)}
+    assert len(set(weights.values())) == 4
+    workbench = Workbench(preparation.bench)
+    for entry in archive.entries:
+        workbench._load(weights[entry.tuple_id])
+        indices = operator_indices(preparation.space, entry.architecture)
+        assert entry.error == workbench._evaluate(indices, table).error
+    for entry in archive.front():
+        assert entry.test_error is not None
+        path = preparation.folder.networks / entry.architecture.id / "weights.safetensors"
+        handed_out = safetensors.torch.load(path.read_bytes())["stem.conv.weight"].numpy()
+        own = safetensors.torch.load(weights[entry.tuple_id])["stem.weight"].numpy()
+        assert np.array_equal(handed_out, own)
+
+
+def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_tiny):
+    class Backwards(InProcessBackend):
+        def run(self, jobs, costs, supernet, on_start):
+            yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
+
+    settings = SHORT | {"independent": True, "pretrain_epochs": 1, "samples": 8}
+    forwards, _ = run_to_end(prepare_tiny("forwards", **settings))
+    preparation = prepare_tiny("backwards", **settings)
+    backwards, _ = run_to_end(preparation, Backwards(preparation.bench))
+    assert backwards.entries == forwards.entries
+    again, _ = run_to_end(prepare_tiny("backwards", resumed=True, **settings))
+    assert again.entries == forwards.entries
+
+
+def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny):
+    preparation = prepare_tiny(generations=3, **STEERED)
+    archive, seen = run_to_end(preparation)
+    jobs = [item.job for item in stored(preparation)]
+    assert [type(job) for job in jobs[:4]] == [TupleJob] * 4
+    later = jobs[4:]
+    assert {type(job) for job in later} == {ArchitectureJob}
+    assert all(job.coefficients is not None for job in later)
+    known = {operator_indices(preparation.space, e.architecture) for e in archive.entries if e.tuple_id < 4}
+    assert not known & {job.indices for job in later}
+    assert len({job.indices for job in later}) == len(later) >= 4
+    assert next(event for event in seen if isinstance(event, events.RunStarted)).jobs == 4 + 2 * 8
+
+
+@pytest.mark.parametrize("after", [2, 6, 14])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(prepare_tiny, after, asynchronous):
+    settings = STEERED | {"generations": 3, "asynchronous": asynchronous}
+    whole, _ = run_to_end(prepare_tiny("whole", **settings))
+    preparation = prepare_tiny("cut", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(preparation, StoppedBackend(preparation.bench, after))
+    archive, _ = run_to_end(prepare_tiny("cut", resumed=True, **settings))
+    if asynchronous:
+        # The 27 architectures run out.
+        indices = [item.job.indices for item in stored(preparation) if isinstance(item.job, ArchitectureJob)]
+        assert len(indices) == len(set(indices)) >= 4
+    else:
+        assert archive.entries == whole.entries
+
+
+def test_with_as_many_supernet_generations_there_is_no_surrogate(prepare_tiny):
+    preparation = prepare_tiny(supernet_generations=2, **SHORT)
+    run_to_end(preparation)
+    assert {type(item.job) for item in stored(preparation)} == {TupleJob}

@@ -1,0 +1,243 @@
+"""Searches on boards of their own, which measure beside the search, go away and come back."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from devices.cost_tables.cost_table import read_cost_table
+from devices.errors import BoardUnreachableError
+from devices.replay import ReplayDevice
+from moo import events
+from moo.execution.evaluator import InProcessBackend
+from moo.measurement.queue import Measurer
+from moo.search.loop import SearchFailedError, run_search
+from moo.storage.archive import Archive
+from moo.storage.store import Store
+from moo.trials import TupleJob
+
+PATIENCE = 20.0
+NEVER = 10**9
+
+
+class RemoteDevice(ReplayDevice):
+    """A board of its own that measures so often, does not answer so often, and measures from then on."""
+
+    def __init__(self, *, answers=NEVER, silences=NEVER):
+        super().__init__(lambda model: 0.5 + sha256(str(len(model)).encode()).digest()[0] / 10)
+        self.answers, self.silences = answers, silences
+        self.measured = 0
+
+    def measure(self, model):
+        if self.measured >= self.answers and self.silences > 0:
+            self.silences -= 1
+            raise BoardUnreachableError("no route to host")
+        self.measured += 1
+        return replace(super().measure(model), latency_source="measured")
+
+
+class NotingBackend(InProcessBackend):
+    """Notes its tuples with the cost table that they were searched with."""
+
+    def __init__(self, bench):
+        super().__init__(bench)
+        self.tables = {}
+
+    def run(self, jobs, costs, supernet, on_start):
+        def noted(job):
+            if isinstance(job, TupleJob):
+                self.tables[job.id] = costs
+            on_start(job)
+
+        return super().run(jobs, costs, supernet, noted)
+
+
+@pytest.fixture(autouse=True)
+def _boards_are_asked_again_soon(monkeypatch):
+    monkeypatch.setattr("moo.search.loop.Measurer", partial(Measurer, retry_seconds=(0.01, 0.02)))
+
+
+@pytest.fixture
+def prepare(prepare_tiny):
+    """Inputs of a very short search with a board of its own."""
+    return partial(prepare_tiny, samples=1, theta_steps=1, pretrain_epochs=0, board_patience=PATIENCE)
+
+
+def run_to_end(preparation, listener=lambda event: None):
+    backend = NotingBackend(preparation.bench)
+    return run_search(preparation, backend, listener), backend
+
+
+def kinds_of(preparation):
+    store = Store(preparation.folder.store)
+    try:
+        return [kind for _, kind, _ in store.events()]
+    finally:
+        store.close()
+
+
+def changes_of(seen):
+    return [event.unreachable for event in seen if isinstance(event, events.BoardChanged)]
+
+
+def check_labels(preparation, archive):
+    """What was measured is called so, and nothing else, in the archive and in what is handed out."""
+    items = {item["architecture"]["id"]: item for item in json.loads(preparation.folder.front.read_text())}
+    assert items.keys() == {entry.architecture.id for entry in archive.front()}
+    for entry in archive.front():
+        item = items[entry.architecture.id]
+        expected = "modelled" if entry.measurement is None else "measured"
+        assert archive.costs(entry).latency_source == item["latency_source"] == expected
+        assert (item["measurement"] is None) == (entry.measurement is None)
+
+
+def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare):
+    device = RemoteDevice(answers=2)
+    preparation = prepare(device=device, board_patience=0.0)
+    seen = []
+    archive, _ = run_to_end(preparation, seen.append)
+    check_labels(preparation, archive)
+    assert device.measured == 2
+    assert sum(entry.measurement is not None for entry in archive.entries) == 2
+    assert "modelled" in {archive.costs(entry).latency_source for entry in archive.front()}
+    assert changes_of(seen) == ["no route to host"]
+    assert kinds_of(preparation).count("board unreachable") == 1
+    assert kinds_of(preparation)[-1] == "finished"
+
+    resumed = prepare(device=RemoteDevice(), resumed=True)
+    seen.clear()
+    archive, backend = run_to_end(resumed, seen.append)
+    check_labels(resumed, archive)
+    assert all(entry.measurement is not None for entry in archive.front())
+    assert backend.tables == {}
+    assert changes_of(seen) == []
+
+
+def test_a_board_that_was_never_there_while_searching_leaves_all_modelled(prepare):
+    preparation = prepare(device=RemoteDevice(answers=0), board_patience=0.0)
+    archive, _ = run_to_end(preparation)
+    check_labels(preparation, archive)
+    assert all(entry.measurement is None for entry in archive.entries)
+    np.testing.assert_array_equal(archive.table.latency_ms, read_cost_table(preparation.folder.cost_table).latency_ms)
+
+
+def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare):
+    preparation = prepare(device=RemoteDevice(answers=2, silences=3))
+    seen = []
+    archive, _ = run_to_end(preparation, seen.append)
+    check_labels(preparation, archive)
+    assert all(entry.measurement is not None for entry in archive.front())
+    assert changes_of(seen) == ["no route to host", ""]
+    kinds = kinds_of(preparation)
+    assert (kinds.count("board unreachable"), kinds.count("board back")) == (1, 1)
+    store, copy = Store(preparation.folder.store), Archive(archive.reference_point)
+    store.fill(copy, preparation.space)
+    store.close()
+    assert copy.entries == archive.entries
+
+
+def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare):
+    gone, there = RemoteDevice(answers=1), RemoteDevice()
+    preparation = prepare(device=there, board_patience=0.0)
+    config = replace(preparation.config, device=("ssh://pi@gone", "ssh://pi@there"))
+    boards = replace(preparation.boards, devices=(gone, there))
+    seen = []
+    archive, _ = run_to_end(replace(preparation, config=config, boards=boards), seen.append)
+    assert all(entry.measurement is not None for entry in archive.front())
+    assert there.measured > 0
+    changes = [event for event in seen if isinstance(event, events.BoardChanged)]
+    assert changes in ([], [events.BoardChanged("ssh://pi@gone", "no route to host")])
+
+
+class StopAt:
+    """A listener that interrupts, as Ctrl-C would, when a tuple has ended."""
+
+    def __init__(self, tuple_id):
+        self._tuple_id = tuple_id
+
+    def __call__(self, event):
+        if isinstance(event, events.JobDone) and event.result.job.id == self._tuple_id:
+            raise KeyboardInterrupt
+
+
+def measure_something_else(preparation):
+    """Something that corrects the table otherwise is measured before the run goes on."""
+    store, archive = Store(preparation.folder.store), Archive((1.0, 1.0, 1.0))
+    store.fill(archive, preparation.space)
+    measurement = RemoteDevice().measure(b"")
+    for entry in archive.entries:
+        slow = 5 * entry.predicted_latency_ms
+        store.add_measurement(entry.architecture.id, replace(measurement, latency_ms=slow, energy_mj=slow))
+    store.close()
+
+
+def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_it(prepare):
+    first = prepare(device=RemoteDevice())
+    backend = NotingBackend(first.bench)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(first, backend, StopAt(5))
+    kept = read_cost_table(first.folder.generation_cost_table(1))
+    assert first.folder.generation_cost_table(1).parent == first.folder.checkpoints
+    assert "calibrated on" in kept.method
+    for number in (4, 5):
+        np.testing.assert_array_equal(backend.tables[number].latency_ms, kept.latency_ms)
+    measure_something_else(first)
+
+    archive, backend = run_to_end(prepare(device=RemoteDevice(), resumed=True))
+    assert sorted(backend.tables) == [6, 7]
+    for table in backend.tables.values():
+        np.testing.assert_array_equal(table.latency_ms, kept.latency_ms)
+        np.testing.assert_array_equal(table.energy_mj, kept.energy_mj)
+    assert (archive.table.latency_ms != kept.latency_ms).any()
+
+
+def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_resumed_in_it(prepare):
+    first = prepare(device=RemoteDevice())
+    with pytest.raises(KeyboardInterrupt):
+        run_search(first, NotingBackend(first.bench), StopAt(1))
+    own = read_cost_table(first.folder.cost_table)
+    measure_something_else(first)
+    _, backend = run_to_end(prepare(device=RemoteDevice(), resumed=True))
+    assert sorted(backend.tables) == [2, 3, 4, 5, 6, 7]
+    for number in (2, 3):
+        np.testing.assert_array_equal(backend.tables[number].latency_ms, own.latency_ms)
+
+
+def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_on(prepare, tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "other cache"))
+    expected, _ = run_to_end(replace(prepare("whole", device=RemoteDevice(), generations=1), cost_table=None))
+    profiled = profile_size(tmp_path / "other cache")
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "cache"))
+
+    preparation = replace(prepare(device=RemoteDevice(answers=7), generations=1), cost_table=None)
+    with pytest.raises(SearchFailedError) as error:
+        run_to_end(preparation)
+    message = str(error.value)
+    assert "the board could not be profiled: no route to host" in message
+    assert f"What was measured is kept: go on with --resume {preparation.folder.path}" in message
+    assert not preparation.folder.cost_table.exists()
+    assert not preparation.folder.front.exists()
+
+    back = RemoteDevice()
+    measured = []
+
+    def note(event):
+        if isinstance(event, events.StageProgress) and event.stage == "profiling":
+            measured.append((event.done, event.total, back.measured))
+
+    resumed = replace(prepare(device=back, generations=1, resumed=True), cost_table=None)
+    archive, _ = run_to_end(resumed, note)
+    assert profile_size(tmp_path / "cache") == profiled
+    assert measured[6] == (7, profiled, 0)
+    assert measured[-1] == (profiled, profiled, profiled - 7)
+    assert len(archive) == len(expected)
+    assert resumed.folder.front.is_file()
+
+
+def profile_size(cache):
+    """Measurements that a profile kept."""
+    (path,) = (cache / "profiles").iterdir()
+    return len([line for line in path.read_text().splitlines() if line])

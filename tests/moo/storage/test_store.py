@@ -1,0 +1,201 @@
+import dataclasses
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dnas.losses import Coefficients
+from moo.storage.archive import Archive
+from moo.storage.store import Store, entries_of
+from moo.trials import TupleJob
+
+REFERENCE = (1.0, 10.0, 20.0)
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "search.sqlite"
+
+
+@pytest.fixture
+def store(path):
+    store = Store(path)
+    yield store
+    store.close()
+
+
+def test_results_come_back_as_they_were(store, space, result_of):
+    result = result_of(3, (0, 1, 2), (1, 1, 1), chosen=1)
+    store.add_result(result, space)
+    kept = store.tuples()[3]
+    assert kept.job == result.job
+    assert kept.objectives == (3 / 7, 2.0, 3.0)
+    assert (kept.architecture_id, kept.seconds, kept.traceback) == ("333", 0.25, None)
+    theta = store.theta(3)
+    assert theta.records == result.theta.records
+    np.testing.assert_array_equal(theta.theta_LO, result.theta.theta_LO)
+    np.testing.assert_array_equal(theta.probs_TLO, result.theta.probs_TLO)
+    assert theta.theta_LO.dtype == np.float32
+
+
+def test_tuples_have_their_minutes_from_the_first_event_on(store, space, result_of, monkeypatch):
+    times = iter(f"2000-01-01T00:{minute:02}:30.000+00:00" for minute in (1, 3, 7))
+    monkeypatch.setattr("moo.storage.store._now", lambda: next(times))
+    store.add_event("started")
+    for number in (0, 1):
+        store.add_result(result_of(number, (0, 1, 2)), space)
+    assert store.minutes() == {0: 2.0, 1: 6.0}
+
+
+def test_failures_come_back_without_objectives(store):
+    job = TupleJob(1, 0, Coefficients(1 / 3, 2.0, 3e-7, 4.0))
+    store.add_failure(job, "Traceback:\nboom")
+    kept = store.tuples()[1]
+    assert kept.job == job
+    assert kept.objectives is None
+    assert kept.architecture_id is None
+    assert kept.traceback == "Traceback:\nboom"
+    for number in (1, 2):
+        with pytest.raises(ValueError, match=f"to have a theta, but tuple {number} has not"):
+            store.theta(number)
+
+
+def test_events_come_back_in_order_with_their_content(store):
+    store.add_event("started")
+    store.add_event("finished", seconds=1.5, ids=["000"])
+    events = store.events()
+    assert [(kind, content) for _, kind, content in events] == [
+        ("started", {}),
+        ("finished", {"seconds": 1.5, "ids": ["000"]}),
+    ]
+    assert events[0][0] <= events[1][0]
+    assert events[0][0].endswith("+00:00")
+
+
+def test_networks_to_measure_come_back_by_stage(store, path):
+    store.add_event("started")
+    store.add_networks_to_measure("generation 1", ["000", "888"])
+    store.add_networks_to_measure("end 1", [])
+    store.close()
+    again = Store(path)
+    assert again.networks_to_measure() == {"generation 1": ["000", "888"], "end 1": []}
+    again.close()
+
+
+def test_fill_reproduces_the_archive(store, path, space, result_of, measurement_of):
+    archive = Archive(REFERENCE)
+    for result in (result_of(2, (0, 1, 2), (2, 2, 2)), result_of(0, (0, 0, 0)), result_of(1, (1, 1, 1), (0, 1, 2))):
+        store.add_result(result, space)
+        for entry in entries_of(result, space):
+            archive.add(entry)
+    store.add_failure(TupleJob(4, 1, Coefficients(1.0, 1.0, 1.0, 1.0)), "boom")
+    for latency_ms in (4.0, 5.0):
+        store.add_measurement("888", measurement_of(latency_ms))
+        archive.set_measurement("888", measurement_of(latency_ms))
+    store.set_test_error("000", 0.125)
+    archive.set_test_error("000", 0.125)
+    store.close()
+
+    again, copy = Store(path), Archive(REFERENCE)
+    again.fill(copy, space)
+    again.close()
+    assert copy.entries == archive.entries
+    assert copy["038"].tuple_id == 1
+    assert copy["888"].measurement == measurement_of(5.0)
+    assert copy.front() == archive.front()
+
+
+def test_filling_an_archive_in_use_changes_nothing(store, space, result_of):
+    archive = Archive(REFERENCE)
+    store.add_result(result_of(0, (0, 1, 2)), space)
+    store.fill(archive, space)
+    store.fill(archive, space)
+    assert len(archive) == 1
+
+
+def test_an_error_in_the_middle_leaves_nothing(store, path, space, result_of):
+    good = result_of(0, (0, 1, 2), (1, 1, 1))
+    broken = dataclasses.replace(good.architectures[1], error="nan?", cross_entropy=None)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_result(dataclasses.replace(good, architectures=(good.architectures[0], broken)), space)
+    assert store.tuples() == {}
+    with sqlite3.connect(path) as reader:
+        assert reader.execute("SELECT count(*) FROM architectures").fetchone() == (0,)
+    reader.close()
+    store.add_result(good, space)
+    assert list(store.tuples()) == [0]
+
+
+def test_a_tuple_is_kept_once_and_measurements_need_their_architecture(store, space, result_of, measurement_of):
+    store.add_result(result_of(0, (0, 1, 2)), space)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_result(result_of(0, (1, 1, 1)), space)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_measurement("111", measurement_of(1.0))
+    archive = Archive(REFERENCE)
+    store.fill(archive, space)
+    assert [entry.architecture.id for entry in archive.entries] == ["038"]
+
+
+def test_another_program_can_read_while_the_search_writes(store, path, space, result_of):
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    for number in range(3):
+        store.add_result(result_of(number, (number, 0, 0)), space)
+        assert reader.execute("SELECT count(*) FROM tuples").fetchone() == (number + 1,)
+    reader.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from dnas.losses import Coefficients
+from moo.jobs import TupleJob
+from moo.store import Store
+
+store = Store(Path(sys.argv[1]))
+for number in range(10**9):
+    store.add_failure(TupleJob(number, 0, Coefficients(1.0, 1.0, 1.0, 1.0)), "x" * 2000)
+    store.add_event("ended", number=number)
+    print(number, flush=True)
+"""
+
+
+def test_what_was_written_before_a_kill_is_there_after_it(path):
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert writer.stdout is not None
+    for line in writer.stdout:
+        if int(line) >= 20:
+            break
+    os.kill(writer.pid, signal.SIGKILL)
+    reported = [int(line) for line in writer.stdout.read().splitlines() if line.isdigit()]
+    writer.stdout.close()
+    writer.wait()
+    store = Store(path)
+    tuples, events = store.tuples(), store.events()
+    store.add_event("resumed")
+    store.close()
+    assert list(tuples) == list(range(len(tuples)))
+    assert len(tuples) > max([20, *reported])
+    assert len(events) in (len(tuples), len(tuples) - 1)
+
+
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store, path):
+    store._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(OSError, match="No space left") as full:
+        store.add_event("much", text="x" * 100_000)
+    assert full.value.filename == str(path)
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    store.add_event("little")
+    assert [kind for _, kind, _ in store.events()] == ["little"]
+
+
+def test_a_file_that_is_no_store_is_refused(path):
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(ValueError, match="a run's store must be an SQLite file that can be written to, but .*search"):
+        Store(path)

@@ -1,0 +1,84 @@
+"""Trained networks as the store and the archive keep them."""
+
+import dataclasses
+
+import pytest
+
+from moo.storage.archive import Archive
+from moo.storage.store import Store, entries_of
+from moo.storage.trained_network import TrainedNetwork
+
+
+def test_a_trained_network_comes_back_from_the_store(tmp_path, trained_of, measurement_of):
+    network = trained_of("012", error=0.25, measurement=measurement_of(2.0))
+    baseline = trained_of("mobilenet", baseline=True)
+    store = Store(tmp_path / "search.sqlite")
+    store.set_trained(network)
+    store.set_trained(baseline)
+    assert (store.trained(baselines=False), store.trained(baselines=True)) == ([network], [baseline])
+    again = dataclasses.replace(network, error=0.125)
+    store.set_trained(again)
+    assert store.trained(baselines=False) == [again]
+    store.close()
+
+
+def test_files_are_found_by_precision(trained_of):
+    network = trained_of("012")
+    assert network.file("fp32") is network.files[0]
+    assert network.file("int8") is network.files[1]
+    assert dataclasses.replace(network, files=()).file("int8") is None
+
+
+def test_a_network_with_other_keys_is_refused(trained_of):
+    content = trained_of("012").to_json()
+    del content["top3"]
+    with pytest.raises(ValueError, match="a trained network must have exactly .*top3"):
+        TrainedNetwork.from_json(content)
+
+
+def test_a_file_that_is_missing_is_named(trained_of):
+    network = trained_of("012")
+    assert network.file_in("int8") is network.files[1]
+    with pytest.raises(ValueError, match="must have a file in int8, but '012' has none; train it anew with `--fresh`"):
+        dataclasses.replace(network, files=network.files[:1]).file_in("int8")
+
+
+def test_a_file_with_other_keys_is_refused(trained_of):
+    content = trained_of("012").to_json()
+    del content["files"][1]["error"]
+    with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got log"):
+        TrainedNetwork.from_json(content)
+
+
+def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of, trained_of):
+    archive = Archive((1.0, 10.0, 10.0))
+    fast, middle, slow, dominated = (
+        entry_of((0, 0, 0), 0.4, 1.0, 1.0),
+        entry_of((0, 0, 1), 0.3, 2.0, 2.0),
+        entry_of((0, 0, 2), 0.2, 3.0, 3.0),
+        entry_of((1, 0, 0), 0.5, 4.0, 4.0),
+    )
+    for entry in (fast, middle, slow, dominated):
+        archive.add(entry)
+    assert archive.front() == archive.inherited_front() == (slow, middle, fast)
+    for entry, error in ((fast, 0.2), (middle, 0.3)):
+        archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=error))
+    assert not archive.is_retrained
+    assert [entry.architecture.id for entry in archive.front()] == [e.architecture.id for e in (slow, middle, fast)]
+    archive.set_trained(slow.architecture.id, trained_of(slow.architecture.id, error=0.1))
+    assert archive.is_retrained
+    assert [entry.architecture.id for entry in archive.front()] == [e.architecture.id for e in (slow, fast)]
+    assert [archive.error(entry) for entry in archive.front()] == [0.1, 0.2]
+
+
+def test_the_store_fills_an_archive_with_trainings(tmp_path, space, result_of, trained_of):
+    store, archive = Store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
+    result = result_of(0, (0, 0, 0), (1, 2, 0))
+    store.add_result(result, space)
+    identifier = entries_of(result, space)[1].architecture.id
+    network = trained_of(identifier)
+    store.set_trained(network)
+    store.set_trained(trained_of("not there any more"))
+    store.fill(archive, space)
+    assert archive[identifier].trained == network
+    store.close()

@@ -1,0 +1,30 @@
+import pytest
+
+from moo.formatting import cost_label, percent, short, sources_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.07374, "0.0737"),
+        (1.234, "1.23"),
+        (12.34, "12.3"),
+        (1234.5, "1234"),
+        (3e-7, "3.00e-07"),
+        (-2, "-2.00"),
+    ],
+)
+def test_short_numbers_have_three_digits(value, text):
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0, "0.00 %"), (0.0833, "8.33 %"), (1, "100.00 %"), (2e-5, "0.00200 %")])
+def test_tiny_shares_do_not_become_zero(share, text):
+    assert percent(share) == text
+
+
+def test_sources_are_named_once_in_one_order():
+    assert sources_text(["modelled", "measured", "modelled"]) == "measured and modelled"
+    assert cost_label("latency", "ms", ["published"]) == "latency (ms, published)"
+    assert cost_label("latency", "ms", []) == "latency (ms)"

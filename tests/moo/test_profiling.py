@@ -1,0 +1,205 @@
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from devices.cost_tables.cost_table import TableError, check_fits, read_cost_table
+from devices.errors import MeasurementError
+from devices.measurement import Board, MeasureSettings
+from devices.replay import ReplayDevice
+from moo import profiling as board_profiles
+from moo.profiling import BoardProfile, profile_boards
+
+SETTINGS = MeasureSettings()
+NETWORKS = 4
+
+
+class NamedDevice(ReplayDevice):
+    """A board of its own, slower or quicker than others; may fail after some measurements."""
+
+    def __init__(self, name, *, factor=1.0, answers=10**9):
+        super().__init__(self._latency)
+        self.name, self.factor, self.answers = name, factor, answers
+        self.measured = 0
+
+    def _latency(self, model):
+        if self.measured >= self.answers:
+            raise MeasurementError(f"{self.name} was lost.")
+        self.measured += 1
+        return self.factor * (0.1 + len(model) / 1e4)
+
+    def describe(self):
+        return Board(self.name, "made up", "none", "none", 1, None)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def profile_all(devices, space, **options):
+    named = [(device.name, device) for device in devices]
+    return profile_boards(named, space, SETTINGS, networks=NETWORKS, **options)
+
+
+def files():
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file() and path.parts[0] != "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("host", "host-tiny"),
+        ("ssh://pi@raspberrypi.local", "pi-raspberrypi-local-tiny"),
+        ("ssh://pi@192.168.1.20:2222", "pi-192-168-1-20-2222-tiny"),
+    ],
+)
+def test_files_are_called_by_board_and_space(space, name, stem):
+    (found,) = profile_all([NamedDevice(name)], space)
+    assert (found.table, found.picture) == (Path(f"profiles/{stem}.json"), Path(f"profiles/{stem}.png"))
+    assert files() == [f"profiles/{stem}.json", f"profiles/{stem}.png"]
+    assert found.device == name
+
+
+def test_one_board_goes_to_the_file_that_is_named_and_its_picture_beside_it(space):
+    (found,) = profile_all([NamedDevice("host")], space, out=Path("deep/own.json"))
+    assert files() == ["deep/own.json", "deep/own.png"]
+    assert (found.table, found.picture) == (Path("deep/own.json"), Path("deep/own.png"))
+
+
+def test_the_files_hold_the_profile(space):
+    (found,) = profile_all([NamedDevice("host")], space)
+    table = read_cost_table(found.table)
+    check_fits(table, space)
+    np.testing.assert_array_equal(table.latency_ms, found.profile.table.latency_ms)
+    assert table.error == found.profile.table.error
+    assert table.error.networks == NETWORKS
+    with Image.open(found.picture) as picture:
+        picture.verify()
+        assert picture.format == "PNG"
+        width, height = picture.size
+    assert 1200 <= width <= 3000
+    assert 500 <= height <= 2000
+    assert 20_000 < found.picture.stat().st_size < 1_000_000
+
+
+def test_two_boards_are_profiled_at_once_into_two_tables(space):
+    """Each waits in its first measurement for the other to begin."""
+    together = threading.Barrier(2, timeout=20)
+
+    class Meeting(NamedDevice):
+        def _latency(self, model):
+            if not self.measured:
+                together.wait()
+            return super()._latency(model)
+
+    boards = [Meeting("ssh://pi@one"), Meeting("ssh://pi@two", factor=3.0)]
+    calls = []
+    one, two = profile_all(boards, space, out=Path("both"), on_progress=lambda *call: calls.append(call))
+    assert files() == ["both/pi-one-tiny.json", "both/pi-one-tiny.png", "both/pi-two-tiny.json", "both/pi-two-tiny.png"]
+    np.testing.assert_allclose(two.profile.operator_wise.latency_ms, 3 * one.profile.operator_wise.latency_ms)
+    assert (one.device, two.device) == ("ssh://pi@one", "ssh://pi@two")
+    assert read_cost_table(two.table).board == "ssh://pi@two (made up)"
+    for name in ("ssh://pi@one", "ssh://pi@two"):
+        mine = [(done, total) for device, done, total, _ in calls if device == name]
+        assert [done for done, _ in mine] == list(range(1, len(mine) + 1))
+        assert mine[-1][0] == mine[-1][1]
+
+
+def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(space):
+    first, second, third = (NamedDevice("host") for _ in range(3))
+    (one,) = profile_all([first], space)
+    (two,) = profile_all([second], space)
+    assert first.measured > 0
+    assert second.measured == 0
+    np.testing.assert_array_equal(one.profile.table.latency_ms, two.profile.table.latency_ms)
+    profile_all([third], space, fresh=True)
+    assert third.measured == first.measured
+
+
+def test_a_board_that_fails_keeps_what_it_measured_and_the_others_are_written(space):
+    gone, there = NamedDevice("ssh://pi@gone", answers=5), NamedDevice("ssh://pi@there")
+    with pytest.raises(MeasurementError, match="ssh://pi@gone was lost"):
+        profile_all([gone, there], space)
+    assert files() == ["profiles/pi-there-tiny.json", "profiles/pi-there-tiny.png"]
+    assert gone.measured == 5
+
+    gone.answers = 10**9
+    again = NamedDevice("ssh://pi@there")
+    assert len(profile_all([gone, again], space)) == 2
+    assert (gone.measured, again.measured) == (there.measured, 0)
+
+
+def test_ctrl_c_ends_all_profiles_after_their_present_measurement(space, monkeypatch):
+    """The threads are waited for, but do not go on to the end of their profiles."""
+    stopped = threading.Event()
+
+    class Slow(NamedDevice):
+        def _latency(self, model):
+            latency_ms = super()._latency(model)
+            if self.measured == 3:
+                stopped.wait(20)
+            return latency_ms
+
+    boards = [Slow("ssh://pi@one"), Slow("ssh://pi@two")]
+
+    def interrupted(tasks, **options):
+        while any(board.measured < 3 for board in boards):
+            pass
+        threading.Timer(0.1, stopped.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(board_profiles, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        profile_all(boards, space)
+    assert [board.measured for board in boards] == [3, 3]
+    assert files() == []
+
+
+@pytest.mark.parametrize("fails_at", ["table", "picture"])
+def test_files_are_there_whole_or_not_at_all(space, monkeypatch, fails_at):
+    profile_all([NamedDevice("host")], space)
+    before = {path: Path(path).read_bytes() for path in files()}
+    write = Path.write_bytes
+
+    def cut(path, content):
+        if path.name.endswith(".json.part") == (fails_at == "table"):
+            write(path, content[:10])
+            raise OSError("disk full")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", cut)
+    with pytest.raises(OSError, match="disk full"):
+        profile_all([NamedDevice("host", factor=2.0)], space, fresh=True)
+    suffix = ".json" if fails_at == "table" else ".png"
+    assert Path(f"profiles/host-tiny{suffix}").read_bytes() == before[f"profiles/host-tiny{suffix}"]
+
+
+def test_too_few_networks_are_refused_and_nothing_is_written(space):
+    board = NamedDevice("host")
+    with pytest.raises(ValueError, match="`networks >= 1` must hold, but got 0"):
+        profile_boards([("host", board)], space, SETTINGS, networks=0)
+    assert (board.measured, files()) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            TableError(30, 0.0261, 0.98, 0.9876),
+            "30 networks measured whole, each predicted from the others: mean error 2.61 %, 98.00 % within 10 %, "
+            "rank correlation 0.988",
+        ),
+        (
+            TableError(2, 0.5, 0.0, None),
+            "2 networks measured whole, each predicted from the others: mean error 50.00 %, 0.00 % within 10 %",
+        ),
+    ],
+)
+def test_the_summary_tells_how_well_the_table_predicts(space, table, error, expected):
+    (found,) = profile_all([NamedDevice("host")], space)
+    profile = replace(found.profile, table=replace(table, error=error))
+    assert BoardProfile("host", profile, found.table, found.picture).summary == expected

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.markers import MarkerStyle
+
+from moo.analysis.networks import Evaluated, Network
+from moo.storage.archive import Costs
+from moo.visualization.front import latency_error_figure, projections_figure
+from moo.visualization.front_space import space_figure
+
+MEASURED = Costs(2.0, 9.0, "measured", "modelled")
+MODELLED = Costs(1.0, 5.0, "modelled", "modelled")
+NETWORKS = Evaluated(
+    (Network("000", 0.1, MEASURED), Network("111", 0.4, MODELLED)),
+    (Network("222", 0.5, replace(MEASURED, latency_ms=20.0)), Network("012", 0.6, replace(MODELLED, energy_mj=6.0))),
+)
+TRAINED = Evaluated(
+    (Network("000", 0.1, MEASURED, trained=True),),
+    (Network("222", 0.2, replace(MEASURED, latency_ms=3.0), trained=True), Network("012", 0.6, MODELLED)),
+    (Network("mobile", 0.3, replace(MEASURED, latency_ms=50.0, energy_mj=90.0), trained=True),),
+    "2 baselines not measured",
+)
+FIGURES = {
+    "latency_error": lambda networks: latency_error_figure(networks, space="tiny"),
+    "projections": projections_figure,
+    "space": space_figure,
+}
+ODD = {
+    "one network": Evaluated(NETWORKS.front[:1], ()),
+    "none measured": Evaluated(NETWORKS.front[1:], NETWORKS.dominated[1:]),
+    "none dominated": Evaluated(NETWORKS.front, ()),
+    "equal energies": Evaluated(tuple(replace(n, costs=replace(n.costs, energy_mj=3.0)) for n in NETWORKS.front), ()),
+    "tiny errors": Evaluated(tuple(replace(n, error=n.error / 1e6) for n in NETWORKS.front), ()),
+    "trained": TRAINED,
+    "all trained": replace(TRAINED, others=TRAINED.others[:1]),
+    "no error": Evaluated((Network("000", 0.0, MODELLED),), (Network("111", 0.0, MEASURED),)),
+    "no energy": Evaluated((Network("000", 0.1, replace(MODELLED, energy_mj=0.0)),), NETWORKS.dominated),
+}
+
+
+def markers_of(axes):
+    return [collection for collection in axes.collections if isinstance(collection, PathCollection)]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_network_has_one_marker(name):
+    figure = FIGURES[name](NETWORKS)
+    figure.draw_without_rendering()
+    for axes in figure.axes[: 3 if name == "projections" else 1]:
+        assert sum(len(collection.get_offsets()) for collection in markers_of(axes)) == 4
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_name_the_sources(name):
+    axes = FIGURES[name](NETWORKS).axes[0]
+    assert axes.get_xlabel() == "latency (ms, measured and modelled)"
+
+
+def test_measured_and_modelled_networks_have_different_markers():
+    axes = latency_error_figure(NETWORKS, space="tiny").axes[0]
+    shapes = {}
+    for collection in markers_of(axes):
+        for offset in collection.get_offsets():
+            shapes[float(offset[0])] = len(collection.get_paths()[0].vertices)
+    circle, triangle = (len(MarkerStyle(marker).get_path().vertices) for marker in "o^")
+    assert shapes == {2.0: circle, 1.0: triangle, 20.0: circle}
+
+
+def test_the_legend_tells_markers_apart():
+    texts = [text.get_text() for text in latency_error_figure(NETWORKS, space="tiny").axes[0].get_legend().get_texts()]
+    assert texts[:4] == [
+        "front, latency measured",
+        "front, latency modelled",
+        "dominated, latency measured",
+        "dominated, latency modelled",
+    ]
+    joint = [text.get_text() for text in space_figure(NETWORKS).legends[0].get_texts()]
+    assert "front, latency measured, energy modelled" in joint
+
+
+def test_latency_is_logarithmic_where_it_spans_widely():
+    assert latency_error_figure(NETWORKS, space="tiny").axes[0].get_xscale() == "log"
+    narrow = Evaluated(NETWORKS.front, ())
+    assert latency_error_figure(narrow, space="tiny").axes[0].get_xscale() == "linear"
+
+
+def test_labels_name_networks_with_their_source():
+    texts = [text.get_text() for text in latency_error_figure(NETWORKS, space="tiny").axes[0].texts]
+    assert texts == ["111\n40.00 %, 1.00 ms modelled", "000\n10.00 %, 2.00 ms measured"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", FIGURES)
+def test_odd_fronts_can_be_drawn(name, odd):
+    FIGURES[name](ODD[odd]).draw_without_rendering()
+
+
+def test_each_group_of_a_trained_front_has_its_own_colour_and_name():
+    figure = latency_error_figure(TRAINED, space="tiny")
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts[:4] == [
+        "front, trained, latency measured",
+        "dominated, trained, latency measured",
+        "inherited error, latency modelled",
+        "baseline, trained, latency measured",
+    ]
+    colours = {collection.get_facecolor()[0][:3].tobytes() for collection in markers_of(figure.axes[0])}
+    assert len(colours) == 4
+    assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ntrained; faint: inherited weights"
+
+
+def test_errors_with_inherited_weights_say_so():
+    for figure in (latency_error_figure(NETWORKS, space="tiny"), projections_figure(NETWORKS)):
+        assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ninherited weights"
+    assert "inherited weights" in space_figure(NETWORKS).axes[0].get_zlabel()
+
+
+def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told():
+    figure = latency_error_figure(TRAINED, space="tiny")
+    assert "mobile\n30.00 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
+    assert "1 baseline; 2 baselines not measured" in figure.texts[1].get_text()
+    assert figure.axes[0].get_xscale() == "log"
+    planes = projections_figure(TRAINED)
+    for axes in planes.axes[:3]:
+        assert [text.get_text() for text in axes.texts] == ["mobile"]
+    for axes in (*figure.axes[:1], *planes.axes[:3]):
+        assert sum(len(collection.get_offsets()) for collection in markers_of(axes)) == 4

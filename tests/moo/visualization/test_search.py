@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+
+from dnas.inner_search import StepRecord, ThetaResult
+from dnas.losses import Coefficients
+from moo.storage.archive import Costs, hypervolume_history
+from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
+
+BUBBLES = [
+    Bubble(Coefficients(0.1, 1.0, 0.2, 0.5), 0.1, Costs(3.0, 9.0, "measured", "modelled")),
+    Bubble(Coefficients(1.0, 0.5, 0.02, 1.5), 0.3, Costs(1.0, 4.0, "modelled", "modelled")),
+]
+
+MINUTES = {number: 2.5 * number + 1 for number in range(50)}
+
+
+def bubbles_in(axes):
+    return [
+        (*map(float, offset), float(area))
+        for collection in axes.collections
+        if isinstance(collection, PathCollection)
+        for offset, area in zip(collection.get_offsets(), collection.get_sizes(), strict=True)
+    ]
+
+
+def test_each_tuple_has_a_bubble_at_its_coefficients_larger_if_more_accurate():
+    figure = coefficients_figure(BUBBLES)
+    left, middle, right = figure.axes[:3]
+    assert [(x, y) for x, y, _ in bubbles_in(left)] == [(0.1, 1.0), (1.0, 0.5)]
+    assert sorted((x, y) for x, y, _ in bubbles_in(middle)) == [(0.02, 1.5), (0.2, 0.5)]
+    assert sorted((x, y) for x, y, _ in bubbles_in(right)) == [(1.0, 4.0), (3.0, 9.0)]
+    accurate, inaccurate = (area for _, _, area in bubbles_in(left))
+    assert accurate > inaccurate
+
+
+def test_coefficients_name_sources_and_sizes():
+    figure = coefficients_figure(BUBBLES)
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert "latency (ms, measured and modelled)" in labels
+    assert "energy per image (mJ, modelled)" in labels
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[:3] == ["accuracy 70.00 %", "accuracy 80.00 %", "accuracy 90.00 %"]
+    assert {"measured", "modelled", "latency measured, energy modelled"} <= set(legend)
+
+
+def test_one_tuple_can_be_drawn():
+    figure = coefficients_figure(BUBBLES[:1])
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_texts()[0].get_text() == "accuracy 90.00 %"
+
+
+@pytest.mark.parametrize("number", [1, 3, 50])
+def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number, entry_of):
+    entries = [entry_of((place % 3, 0, 0), 0.5 - place / 200, tuple_id=place // 2) for place in range(number)]
+    reference = (1.0, 2.0, 2.0)
+    figure = hypervolume_figure(entries, reference, {place: place // 4 for place in range(number)}, MINUTES)
+    axes = figure.axes[0]
+    assert list(axes.lines[0].get_ydata()) == hypervolume_history(entries, reference)
+    assert "modelled" in axes.get_ylabel()
+    assert any("reference point (error 100.00 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
+
+
+def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of):
+    entries = [entry_of((place, 0, 0), 0.5 - place / 10, tuple_id=place) for place in range(3)]
+    figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 0}, {0: 3.0, 1: 1.0, 2: 2.0})
+    line = figure.axes[1].lines[0]
+    assert list(line.get_xdata()) == [1.0, 2.0, 3.0]
+    assert list(line.get_ydata()) == hypervolume_history([entries[1], entries[2], entries[0]], (1.0, 2.0, 2.0))
+
+
+def test_hypervolume_marks_where_generations_begin(entry_of):
+    entries = [entry_of((place, 0, 0), 0.5, tuple_id=place) for place in range(3)]
+    figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 1}, MINUTES)
+    assert figure.axes[0].texts[0].get_text() == "2"
+    assert figure.axes[0].lines[1].get_xdata()[0] == 2.5
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_theta_is_shown_at_its_start_middle_and_end(steps):
+    rng = np.random.default_rng(0)
+    probs_TLO = rng.dirichlet(np.ones(3), (steps, 5)).astype(np.float32)
+    records = tuple(StepRecord(2.0, 1.0, 0.5, 3.0 + step, 4.0, 1.0, 5.0) for step in range(steps))
+    theta = ThetaResult(np.log(probs_TLO[-1]), records, probs_TLO)
+    figure = theta_figure(theta, ("k3_e1", "k3_e6", "skip"), tuple_id=3, coefficients=BUBBLES[0].coefficients)
+    figure.draw_without_rendering()
+    start, middle, end = (axes.images[0].get_array() for axes in figure.axes[:3])
+    np.testing.assert_array_equal(start, probs_TLO[0])
+    np.testing.assert_array_equal(middle, probs_TLO[(steps - 1) // 2])
+    np.testing.assert_array_equal(end, probs_TLO[-1])
+    latency = next(axes for axes in figure.axes if "expected latency" in axes.get_ylabel())
+    assert list(latency.lines[0].get_ydata()) == [3.0 + step for step in range(steps)]
+    assert "modelled" in latency.get_ylabel()
