@@ -40,16 +40,10 @@ from nas_bench_201_table import (
 from torch import Tensor
 
 from dnas.surrogate import Hyperparameters, ScoreScale, fit_surrogate
+from moo.algorithms.acquisition import Evaluated, ExpectedCost
 from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
 from moo.algorithms.nsga2 import Evolution, categorical_variation
-from moo.algorithms.surrogate_assisted import (
-    Evaluated,
-    ExpectedCost,
-    SteeringSettings,
-    candidates_of,
-    search_thetas,
-    steer,
-)
+from moo.algorithms.surrogate_assisted import SteeringSettings, candidates_of, search_thetas, steer
 from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 
@@ -183,16 +177,16 @@ class ExactModel:
         self._expectation = TabularExpectation(ScoreScale.of(error_N).scores(error_N))
 
     def expected_score(self, probs_TLO: Tensor) -> Tensor:
-        """See `moo.algorithms.surrogate_assisted.AccuracyModel`."""
+        """See `moo.algorithms.acquisition.AccuracyModel`."""
         return self._expectation(probs_TLO)
 
     def predict(self, indices_CL: Integers) -> tuple[Floats, Floats]:
-        """See `moo.algorithms.surrogate_assisted.AccuracyModel`."""
+        """See `moo.algorithms.acquisition.AccuracyModel`."""
         error_C = self._error_N[np.ravel_multi_index(tuple(indices_CL.T), SHAPE)]
         return error_C, np.zeros(len(error_C))
 
     def sample_errors(self, indices_CL: Integers, count: int, rng: np.random.Generator) -> Floats:
-        """See `moo.algorithms.surrogate_assisted.AccuracyModel`."""
+        """See `moo.algorithms.acquisition.AccuracyModel`."""
         return np.repeat(self.predict(indices_CL)[0][None], count, 0)
 
 

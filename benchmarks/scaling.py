@@ -43,13 +43,13 @@ from evaluation.splits import split_data
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.config import SearchConfig
-from moo.execution.evaluator import untrained_weights
+from moo.execution.backend import Backend
+from moo.execution.pretraining import untrained_weights
 from moo.measurement.boards import Boards
 from moo.search.loop import find_front
 from moo.search.preparation import Preparation
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import Store
-from moo.trials import Backend
 from moo.visualization.style import BLUE, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.spaces import space_named

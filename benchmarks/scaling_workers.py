@@ -108,7 +108,7 @@ def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
 
 
 class SimulatedWorkers:
-    """Threads that sleep; implements `moo.trials.Backend` in the order in which `RayBackend` does things."""
+    """Threads that sleep; implements `moo.execution.backend.Backend` in the order in which `RayBackend` does things."""
 
     def __init__(self, stand_in: StandIn, workers: int) -> None:
         self.dashboard_url: str | None = None
@@ -123,7 +123,7 @@ class SimulatedWorkers:
     def run(
         self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
-        """See `moo.trials.Backend.run`; all free workers get a job before any outcome is yielded."""
+        """See `moo.execution.backend.Backend.run`; all free workers get a job before any outcome is yielded."""
         waiting = iter(jobs)
         running: set[Future[Outcome]] = set()
 

@@ -1,19 +1,17 @@
-"""The outer loop: from a data set and a board to a measured Pareto front.
+"""The outer loop: from a data set and a board to a measured Pareto front. Start at `moo.search.loop`.
 
-algorithms
-analysis
-config          what a run is made of, and the checks on it
-deployment
-events          what happens in a run, for whoever looks on
-execution
-formatting      numbers as people read them: three digits, units, and where they come from
-markdown        tables and lists in Markdown
-measurement
-profile_config  profiles of boards as files, and their picture
-profiling       profiles of one or several boards at once, as files: cost tables and their pictures
-report          report.md
-search          the whole job (start here)
-storage
-trials          what the outer loop has done for it, free of Ray: jobs, their outcomes, and where they run
-visualization
+config         settings of a search
+trials         what the outer loop tries, and the results
+events         what happens in a run, for whoever watches
+formatting     numbers with unit and source, Markdown tables
+profiling      profiles of boards as files
+algorithms     what to try next, by ask and tell
+execution      where trials run: in this process, or under Ray
+storage        what was found: archive, store, run folder
+measurement    the boards of a run
+analysis       networks compared
+visualization  pictures, TensorBoard
+report         report.md, report.html, card.md
+search         the job itself
+deployment     networks of a finished run, trained
 """

@@ -6,17 +6,15 @@ Shape suffixes: L layers, O operators, T steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
-from devices.cost_tables.cost_table import CostTable
 from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
-from dnas.pretraining import PretrainRecord, PretrainSettings
+from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits
 from search_space.spaces import FBNetSpace
 
@@ -133,25 +131,3 @@ Outcome = SearchResult | DeliveryResult | JobFailure
 def named(job: SearchJob) -> str:
     """What a job tries, for people to read."""
     return f"{'tuple' if isinstance(job, TupleJob) else 'architecture'} {job.id}"
-
-
-class Backend(Protocol):
-    """Where jobs run: in this process, or under Ray."""
-
-    @property
-    def dashboard_url(self) -> str | None:
-        """Address of a dashboard, if there is one."""
-
-    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
-
-    def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
-    ) -> Iterator[Outcome]:
-        """Run jobs; yields outcomes as they come, in any order.
-
-        A job is taken from `jobs` when a worker is free for it, so these may hang on the outcomes before.
-        """
-
-    def close(self) -> None:
-        """Stop all workers."""

@@ -15,8 +15,9 @@ from moo.deployment.config import RunTrainingConfig
 from moo.deployment.finished_run import FinishedRun, archive_of, open_run
 from moo.deployment.outputs import write_retrained
 from moo.deployment.plan import NetworkTraining, check_trainings, forget
-from moo.deployment.training import Happening, Trainer, train_networks
-from moo.execution.ray_backend import RayTrainer
+from moo.deployment.training import Happening, train_networks
+from moo.execution.backend import Trainer
+from moo.execution.ray_trainer import RayTrainer
 from moo.measurement.boards import Boards, is_table, open_boards
 from moo.search.outputs import write_pictures_and_report
 from moo.storage.archive import Archive

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from moo.profile_config import ProfileConfig
+from moo.profiling.config import ProfileConfig
 from scripts.command_line import parse, run
 
 
@@ -41,7 +41,7 @@ def main() -> int:
         devices = open_for_profile(config.device or ("host",), config.measure_settings, meter=config.meter)
         for _, device in devices:
             stack.callback(device.close)
-        from moo.profiling import profile_boards
+        from moo.profiling.boards import profile_boards
 
         progress = Progress(*columns, TextColumn("{task.description}"), console=console, disable=config.quiet)
         tasks = {name: progress.add_task("connecting", total=None, board=name) for name, _ in devices}

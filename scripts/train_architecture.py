@@ -37,7 +37,7 @@ def main() -> int:
     from evaluation.training.allocator import keep_freed_memory
     from evaluation.training.job import EpochDone
     from evaluation.training.run import prepare_training, run_training
-    from moo.visualization.training_curves import training_curves
+    from moo.visualization.training import training_curves
 
     keep_freed_memory()
     console = Console(quiet=config.quiet)

@@ -1,6 +1,9 @@
-"""What to try next, by ask and tell. Knows neither the run's settings nor its archive.
+"""What to try next, by ask and tell. Knows neither the settings of a run nor its archive.
 
-genomes             the genomes of the outer loop: log10 alpha, beta, log10 gamma, delta within bounds; or an operator a
-nsga2               NSGA-II over a genome, by ask and tell, for whole generations or for one individual at a time
-surrogate_assisted  many coefficient tuples on a surrogate of accuracy, and the choice of the architectures that are wor
+base                the `Algorithm` protocol and what it proposes (start here)
+genomes             what NSGA-II evolves: coefficients, architectures
+nsga2               NSGA-II by ask and tell, a generation or one individual at a time
+random_and_grid     two rivals that learn nothing
+surrogate_assisted  NSGA-II over coefficients on a surrogate of accuracy
+acquisition         which of its candidates are worth evaluating
 """

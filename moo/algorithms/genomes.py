@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dnas.losses import Coefficients
-from moo.config import Bounds, SearchConfig
 from moo.trials import Indices
 from search_space.spaces import FBNetSpace
+
+Bounds = tuple[float, float]
+"""Lowest and highest value."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,6 @@ class ArchitectureGenome:
     def decode(self, genes: Sequence[float]) -> Indices:
         """The architecture of a genome."""
         return tuple(int(gene) for gene in genes)
-
-
-def bounds_of(config: SearchConfig) -> CoefficientBounds:
-    """The bounds that a run's settings give."""
-    return CoefficientBounds(config.alpha, config.beta, config.gamma, config.delta)
 
 
 def genome_of(space: FBNetSpace) -> ArchitectureGenome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moo.markdown import span
+from moo.formatting import span
 from moo.storage.trained_network import TrainedNetwork
 
 EPOCHS_APART = 0.1

@@ -16,7 +16,7 @@ from moo.search.outputs import write_front
 from moo.storage.archive import Archive
 from moo.storage.store import Store
 from moo.storage.trained_network import TrainedNetwork
-from moo.visualization.training_curves import training_curves
+from moo.visualization.training import training_curves
 
 HANDED_OVER = ("architecture.json", "weights.safetensors", "model.onnx", "model_int8.onnx", "curves.png", "card.md")
 """Files of a training that go into front/<id>/."""

@@ -6,33 +6,23 @@ store and in the training's folder, so that an interrupted job goes on where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from devices.device import Device
 from devices.measurement import PRECISIONS
 from evaluation.training.folder import TrainFolder, TrainResult, read_result
-from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure, TrainJob
+from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.run import begin, write_outcome
 from evaluation.work_folder import write_atomically
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining
+from moo.execution.backend import Trainer
 from moo.measurement.queue import BoardState, Measured, Measurer, Report, Request
 from moo.storage.store import Store
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-
-
-class Trainer(Protocol):
-    """Where networks are trained: in this process, or under Ray."""
-
-    def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
-        """Train networks from scratch or from a saved state; yields a job's name and what happened, in any order."""
-
-    def close(self) -> None:
-        """Stop all workers."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ A worker is a `Workbench`: the supernet and the splits, held once. Results depen
 
 from __future__ import annotations
 
-import io
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,15 +13,14 @@ import safetensors.torch
 import torch
 
 from devices.cost_tables.cost_table import CostTable
-from dnas.build import build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
-from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
+from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
-from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import ImageBatches
+from moo.execution.pretraining import new_pretraining, new_supernet, supernet_bytes
 from moo.trials import (
     ArchitectureJob,
     Bench,
@@ -33,39 +29,11 @@ from moo.trials import (
     EvaluatedArchitecture,
     Indices,
     Job,
-    JobFailure,
     Outcome,
     SearchResult,
     TupleJob,
 )
 from search_space.architectures import architecture_from_indices
-
-
-class InProcessBackend:
-    """Runs jobs one after another in this process; implements `moo.trials.Backend`."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.dashboard_url: str | None = None
-        self._bench = bench
-        self._workbench = Workbench(bench)
-
-    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """See `moo.trials.Backend.pretrain`."""
-        return pretraining_epochs(self._bench, settings, state, torch.device("cpu"))
-
-    def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
-    ) -> Iterator[Outcome]:
-        """See `moo.trials.Backend.run`."""
-        for job in jobs:
-            on_start(job)
-            try:
-                yield self._workbench.run(job, costs, supernet)
-            except Exception:
-                yield JobFailure(job, traceback.format_exc())
-
-    def close(self) -> None:
-        """Nothing to stop."""
 
 
 @dataclass
@@ -123,10 +91,10 @@ class Workbench:
         """Pre-train a supernet of the tuple's own from fresh weights, and search theta on it."""
         start = time.monotonic()
         seed = int(np.random.SeedSequence(self.bench.seed, spawn_key=(3, job.id)).generate_state(1)[0])
-        pretraining = _new_pretraining(replace(self.bench, seed=seed), settings, self.device)
+        pretraining = new_pretraining(replace(self.bench, seed=seed), settings, self.device)
         while pretraining.epochs_done < settings.epochs:
             pretraining.run_epoch()
-        supernet = _weights(pretraining.supernet.state_dict())
+        supernet = supernet_bytes(pretraining.supernet.state_dict())
         self._load(supernet)
         result = self.search(job, costs)
         return replace(result, seconds=time.monotonic() - start, supernet=supernet)
@@ -164,49 +132,6 @@ class Workbench:
             augmentation=self.bench.augmentation if augmented else None,
             device=self.device,
         )
-
-
-def new_supernet(bench: Bench) -> Supernet:
-    """A supernet with the fresh weights that belong to the run's seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence(bench.seed, spawn_key=(0,)).generate_state(1)[0]))
-        return build_supernet(bench.space, bench.weight_sharing)
-
-
-def pretraining_epochs(
-    bench: Bench, settings: PretrainSettings, state: bytes | None, device: torch.device
-) -> Iterator[tuple[PretrainRecord, bytes]]:
-    """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
-    pretraining = _new_pretraining(bench, settings, device)
-    if state is not None:
-        pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
-    while pretraining.epochs_done < settings.epochs:
-        record = pretraining.run_epoch()
-        buffer = io.BytesIO()
-        torch.save(pretraining.state(), buffer)
-        yield record, buffer.getvalue()
-
-
-def pretrained_weights(state: bytes) -> bytes:
-    """The supernet's weights of a saved state of pre-training, as safetensors."""
-    return _weights(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["weights"])
-
-
-def untrained_weights(bench: Bench) -> bytes:
-    """The fresh supernet's weights, as safetensors: what pre-training starts from."""
-    return _weights(new_supernet(bench).state_dict())
-
-
-def _weights(state: Mapping[str, torch.Tensor]) -> bytes:
-    return bytes(safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()}))
-
-
-def _new_pretraining(bench: Bench, settings: PretrainSettings, device: torch.device) -> Pretraining:
-    """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
-    source = ImageBatches(bench.splits.weights, bench.splits, augmentation=bench.augmentation, device=device)
-    supernet = new_supernet(bench).to(device)
-    forward = sampled_path if bench.weight_sharing == "shared" else mixed_paths
-    return Pretraining(supernet, source, settings, seed=bench.seed, forward=forward)
 
 
 def _loss(

@@ -11,8 +11,7 @@ from typing import Any
 from devices.measurement import Measurement, Precision
 from dnas.losses import Coefficients
 from moo.analysis.networks import measured_costs
-from moo.formatting import short
-from moo.markdown import table
+from moo.formatting import short, table
 from moo.storage.archive import Archive, Costs, Entry
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.counts import count

@@ -7,8 +7,7 @@ from typing import Any
 
 from devices.measurement import Measurement
 from moo.config import SearchConfig
-from moo.formatting import percent, short
-from moo.markdown import distinct, many, span, table
+from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
 from moo.storage.store import Store, StoredTuple
 from moo.storage.trained_network import TrainedNetwork

@@ -11,8 +11,7 @@ from moo.analysis.comparison import compared
 from moo.analysis.networks import measured_costs
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
-from moo.formatting import percent, short
-from moo.markdown import distinct, many, span, table
+from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive, Entry
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost

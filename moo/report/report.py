@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from moo.config import EXECUTION_SETTINGS, SearchConfig
-from moo.markdown import many
+from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, trust_section
 from moo.storage.archive import Archive

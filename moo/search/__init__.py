@@ -1,9 +1,9 @@
-"""The search itself (start at `loop`).
+"""The search: from checked settings to a measured front.
 
-artifacts    what all inner searches of a run start from: cost table and supernet
-clock        the time that a search may take, over interruptions
-loop         the whole job: cost table, pre-training, NSGA-II over coefficients, measuring, the front
-outputs      what a run hands over: front.json, and a folder with files for each network of the front
+loop         the whole job (start here)
 preparation  everything that a run needs, checked before anything is written
-proposals    what a search tries next: the project's own method and its rivals, under one interface
+artifacts    what trials start from: cost table, supernet
+proposals    what is tried next, by method
+outputs      front.json and front/<id>/
+clock        the time that a search may take
 """

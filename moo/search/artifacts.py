@@ -8,11 +8,11 @@ from devices.errors import MeasurementError
 from devices.profiling.profile import remembered_profile
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
-from moo.execution.evaluator import pretrained_weights, untrained_weights
+from moo.execution.backend import Backend
+from moo.execution.pretraining import pretrained_weights, untrained_weights
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_jobs
 from moo.storage.run_folder import RunFolder
-from moo.trials import Backend
 
 
 class SearchFailedError(RuntimeError):

@@ -15,7 +15,9 @@ import numpy as np
 
 from evaluation.work_folder import lock_folder, write_atomically
 from moo import events
+from moo.algorithms.base import Proposal
 from moo.config import SearchConfig
+from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring
 from moo.measurement.queue import Measurer
 from moo.search.artifacts import SearchFailedError, generation_cost_table, run_cost_table, started, supernet_weights
@@ -23,7 +25,6 @@ from moo.search.clock import Clock
 from moo.search.outputs import onnx_model, write_front
 from moo.search.preparation import Preparation
 from moo.search.proposals import (
-    Proposal,
     expected_jobs,
     generation_size,
     job_of,
@@ -40,7 +41,6 @@ from moo.storage.pareto import hypervolume
 from moo.storage.store import Store, entries_of
 from moo.trials import (
     ArchitectureJob,
-    Backend,
     DeliveryJob,
     DeliveryResult,
     Job,

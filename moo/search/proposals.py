@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,73 +18,24 @@ from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
 from dnas.surrogate import Surrogate, fit_surrogate
 from evaluation.work_folder import write_json
-from moo.algorithms.genomes import CoefficientBounds, bounds_of, genome_of
+from moo.algorithms.acquisition import Evaluated, ExpectedCost
+from moo.algorithms.base import Choice, Proposal, Proposer
+from moo.algorithms.genomes import CoefficientBounds, genome_of
 from moo.algorithms.nsga2 import Evolution, categorical_variation
-from moo.algorithms.surrogate_assisted import Choice, Evaluated, ExpectedCost, SteeringSettings, steer
+from moo.algorithms.random_and_grid import Grid, RandomTuples
+from moo.algorithms.surrogate_assisted import SteeringSettings, steer
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
-from moo.trials import ArchitectureJob, Indices, Objectives, SearchJob, TupleJob
+from moo.trials import ArchitectureJob, Objectives, SearchJob, TupleJob
 from search_space.architectures import operator_indices
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
-Proposal = Coefficients | Indices | Choice
-"""A tuple for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
 
 
-class Proposer(Protocol):
-    """Proposes what to try."""
-
-    def ask(self, count: int) -> Sequence[Proposal]:
-        """New proposals; fewer than asked for, or none, where it has no more."""
-
-    def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
-        """What proposals came to; `None` for one that failed."""
-
-
-class RandomTuples:
-    """Tuples drawn uniformly from the box of the genome; learns nothing."""
-
-    def __init__(self, bounds: CoefficientBounds, *, seed: int) -> None:
-        self._bounds = bounds
-        self._rng = np.random.default_rng(seed)
-
-    def ask(self, count: int) -> list[Coefficients]:
-        """See `Proposer.ask`."""
-        genes = self._rng.uniform(self._bounds.lower, self._bounds.upper, (count, len(self._bounds.lower)))
-        return [self._bounds.decode(row) for row in genes]
-
-    def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
-        """See `Proposer.tell`."""
-
-
-class Grid:
-    """Fixed linear weights: a square grid of alpha and gamma, evenly spaced in their logarithms, beta = delta = 1.
-
-    This is how scalarised searches are run by hand. Points are visited in random order, so that a run that ends early
-    has seen the whole range.
-    """
-
-    def __init__(self, bounds: CoefficientBounds, *, points: int, seed: int) -> None:
-        """Lay out the grid.
-
-        Args:
-            bounds: of alpha and gamma.
-            points: how many are wanted; the grid has the next square number.
-            seed: of the order.
-        """
-        side = math.ceil(math.sqrt(points))
-        alphas, gammas = (np.geomspace(*bound, side) for bound in (bounds.alpha, bounds.gamma))
-        grid = [Coefficients(float(alpha), 1.0, float(gamma), 1.0) for alpha in alphas for gamma in gammas]
-        order = np.random.default_rng(seed).permutation(len(grid))
-        self._left = iter([grid[place] for place in order])
-
-    def ask(self, count: int) -> list[Coefficients]:
-        """See `Proposer.ask`."""
-        return list(itertools.islice(self._left, count))
-
-    def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
-        """See `Proposer.tell`."""
+def bounds_of(config: SearchConfig) -> CoefficientBounds:
+    """The bounds that a run's settings give."""
+    return CoefficientBounds(config.alpha, config.beta, config.gamma, config.delta)
 
 
 def proposer_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> Proposer:
@@ -226,15 +176,15 @@ class _InNats:
     """Of a score of one."""
 
     def expected_score(self, probs_TLO: torch.Tensor) -> torch.Tensor:
-        """See `moo.algorithms.surrogate_assisted.AccuracyModel`."""
+        """See `moo.algorithms.acquisition.AccuracyModel`."""
         return self.nats * self.surrogate.expected_score(probs_TLO)
 
     def predict(self, indices_CL: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """See `moo.algorithms.surrogate_assisted.AccuracyModel`."""
+        """See `moo.algorithms.acquisition.AccuracyModel`."""
         return self.surrogate.predict(indices_CL)
 
     def sample_errors(self, indices_CL: npt.NDArray[np.intp], count: int, rng: np.random.Generator) -> Floats:
-        """See `moo.algorithms.surrogate_assisted.AccuracyModel`."""
+        """See `moo.algorithms.acquisition.AccuracyModel`."""
         return self.surrogate.sample_errors(indices_CL, count, rng)
 
 

@@ -1,15 +1,13 @@
-"""Pictures of a run, of its trainings and of boards.
+"""Pictures of a run, of trainings and of boards. Matplotlib is imported nowhere else.
 
-architectures    the networks of a front drawn layer by layer, as in FBNet's figure: colour is the operator, height its
-front            pictures of a front among all evaluated networks, and of baselines beside it: one large, and three proj
-front_space      the picture of a front in three dimensions
-gallery          all pictures of a run
-labels           labels beside points, placed so that they hide neither each other nor the points
-markers          how networks are marked in pictures of a front, and what the legend and the axes say of them
-profile          the picture of a board's profile: how well its table predicts, and what every operator costs
-search           pictures of how a front was found: the tuples of coefficients, the hypervolume, and one inner search
-style            the look that all pictures share: colours that colour-blind readers can tell apart, markers, titles, ax
-tensorboard      what happens in a run as TensorBoard events: listeners of `moo.events` and of `moo.deployment.training`
-training         pictures of what training came to: the supernet's ranking put to the test, and what int8 costs and save
-training_curves  the picture of a training: loss and accuracy against epochs
+gallery        every picture of a run (start here)
+front          a front: large, as three projections, in 3-D
+search         how it was found: coefficients, hypervolume, theta
+training       training curves, the supernet's ranking put to the test, int8 against fp32
+architectures  the networks of a front, layer by layer
+profile        the profile of a board
+tensorboard    a run as TensorBoard events
+markers        how networks are marked, and what legends and axes say
+labels         labels that hide neither each other nor points
+style          colours, titles and axes
 """

@@ -16,8 +16,7 @@ from moo.storage.archive import Archive, Entry
 from moo.storage.store import Store, StoredTuple
 from moo.trials import TupleJob
 from moo.visualization.architectures import architectures_figure
-from moo.visualization.front import latency_error_figure, projections_figure
-from moo.visualization.front_space import space_figure
+from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
 from search_space.spaces import FBNetSpace

@@ -1,10 +1,11 @@
-"""Pictures of what training came to: the supernet's ranking put to the test, and what int8 costs and saves."""
+"""Pictures of training: its curves, the supernet's ranking put to the test, and what int8 costs and saves."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,6 +34,10 @@ from moo.visualization.style import (
     plain_log_ticks,
     spans_widely,
 )
+
+if TYPE_CHECKING:
+    from evaluation.training.loop import TrainRecord
+
 
 MOST_BARS = 40
 SUBTITLE_CHARACTERS = 105
@@ -191,3 +196,24 @@ def _draw_bars(axes: Axes, losses: Sequence[tuple[float, str]]) -> None:
     axes.set_ylim(len(losses) - 0.3 - max(len(losses), 12), len(losses) - 0.3)
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def training_curves(records: Sequence[TrainRecord], title: str, subtitle: str) -> Figure:
+    """Training loss on the left, accuracy on the selection split on the right.
+
+    Args:
+        records: of all epochs, in order.
+        title: what was trained.
+        subtitle: on what, and what it came to.
+    """
+    figure = new_figure(9, 4, title, subtitle)
+    epochs = [record.epoch for record in records]
+    curves = (
+        ("training loss (nats)", BLUE, [record.loss for record in records]),
+        ("accuracy, selection split (%)", VERMILION, [100 * record.accuracy for record in records]),
+    )
+    for axes, (label, colour, values) in zip(figure.subplots(1, 2), curves, strict=True):
+        axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=4)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        dress(axes, "epoch", label)
+    return figure

@@ -1,6 +1,6 @@
 import pytest
 
-from moo.formatting import cost_label, percent, short, sources_text
+from moo.formatting import cost_label, distinct, many, percent, short, sources_text, span, table
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,14 @@ def test_sources_are_named_once_in_one_order():
     assert sources_text(["modelled", "measured", "modelled"]) == "measured and modelled"
     assert cost_label("latency", "ms", ["published"]) == "latency (ms, published)"
     assert cost_label("latency", "ms", []) == "latency (ms)"
+
+
+def test_a_table_has_a_rule_under_its_head_and_escapes_bars():
+    assert table(("a", "b"), [("1", "x|y")]) == "| a | b |\n| --- | --- |\n| 1 | x\\|y |"
+
+
+def test_values_are_told_once():
+    assert distinct(["b", "a", "b"]) == "a, b"
+    assert span([1000, 3]) == "3 to 1,000"
+    assert span([2.5, 2.5], ".3g") == "2.5"
+    assert (many(1, "is", "are"), many(2, "is", "are")) == ("1 is", "2 are")

@@ -7,14 +7,9 @@ from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import ImageBatches
-from moo.execution.evaluator import (
-    InProcessBackend,
-    Workbench,
-    new_supernet,
-    pretrained_weights,
-    pretraining_epochs,
-    untrained_weights,
-)
+from moo.execution.backend import InProcessBackend
+from moo.execution.evaluator import Workbench
+from moo.execution.pretraining import new_supernet, pretrained_weights, pretraining_epochs, untrained_weights
 from moo.trials import DeliveryJob, DeliveryResult, JobFailure, SearchResult, TupleJob
 from search_space.onnx_files import weight_shapes
 

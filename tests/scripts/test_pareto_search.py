@@ -13,7 +13,8 @@ from PIL import Image
 from devices.cost_tables.analytic import analytic_cost_table
 from moo import events
 from moo.config import SearchConfig
-from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.execution.backend import InProcessBackend
+from moo.execution.evaluator import Workbench
 from moo.storage.run_folder import RunFolder
 from scripts import pareto_search
 from scripts.command_line import run

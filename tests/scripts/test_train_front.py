@@ -13,7 +13,7 @@ from evaluation.training.config import TrainConfig
 from evaluation.work_folder import lock_folder
 from moo.config import SearchConfig
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
-from moo.execution.evaluator import InProcessBackend
+from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.search.outputs import write_pictures_and_report
 from moo.search.preparation import prepare

@@ -107,7 +107,7 @@ def test_native_prints_do_not_reach_the_protocol(tmp_path):
     noisy = tmp_path / "noisy.py"
     noisy.write_text(
         "import os\n"
-        "from devices import agent\n"
+        "from devices.agent import agent\n"
         "agent.Agent.describe = lambda self, request: os.write(1, b'noise\\n') and print('noise') or {}\n"
         "agent.main()\n"
     )
@@ -354,7 +354,7 @@ def test_a_signal_ends_it_in_the_middle_of_an_inference(board, model, tmp_path):
     stuck = tmp_path / "stuck.py"
     stuck.write_text(
         "import ctypes, os\n"
-        "from devices import agent\n"
+        "from devices.agent import agent\n"
         "libc = ctypes.CDLL(None)\n"
         "agent._inference = lambda *rest: lambda: print('stuck', flush=True) or [libc.sleep(1) for _ in range(600)]\n"
         "agent.main()\n"

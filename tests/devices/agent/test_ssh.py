@@ -273,7 +273,7 @@ def test_a_dead_network_in_the_middle_of_a_measurement(board, proxy):
 
 def test_agents_end_when_their_client_stops(board):
     client = (
-        "from devices.device import open_device\n"
+        "from devices.factory import open_device\n"
         "from devices.measurement import MeasureSettings\n"
         f"device = open_device({str(board.address)!r}, MeasureSettings())\n"
         "print(device.describe(), flush=True)\n"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
-from dnas.memory import keep_freed_memory
+from evaluation.training.allocator import keep_freed_memory
 
 if "keep" in sys.argv and not keep_freed_memory():
     sys.exit(3)

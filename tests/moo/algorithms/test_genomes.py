@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from dnas.losses import Coefficients
-from moo.algorithms.genomes import CoefficientBounds, bounds_of
+from moo.algorithms.genomes import CoefficientBounds
 from moo.config import SearchConfig
+from moo.search.proposals import bounds_of
 
 BOUNDS = CoefficientBounds((0.01, 100.0), (0.3, 2.0), (0.001, 10.0), (0.5, 4.0))
 

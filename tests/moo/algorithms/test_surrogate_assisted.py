@@ -9,21 +9,16 @@ from dnas.costs import OperatorCosts
 from dnas.losses import Coefficients, additive_loss
 from dnas.relaxation import entropy
 from dnas.surrogate import fit_surrogate
+from moo.algorithms.acquisition import AcquisitionSettings, Evaluated, costs_of, most_promising
 from moo.algorithms.genomes import CoefficientBounds
-from moo.algorithms.surrogate_assisted import (
-    Evaluated,
-    SteeringSettings,
-    candidates_of,
-    costs_of,
-    most_promising,
-    search_thetas,
-    steer,
-)
+from moo.algorithms.surrogate_assisted import SteeringSettings, candidates_of, search_thetas, steer
 from moo.storage.pareto import hypervolume, non_dominated
 
 LAYERS, OPERATORS = 4, 3
 ALL = np.array(list(product(range(OPERATORS), repeat=LAYERS)))
-SETTINGS = SteeringSettings(tuples=8, generations=2, steps=25, samples=4, draws=8, directions=64, shortlist=40)
+SETTINGS = SteeringSettings(
+    tuples=8, generations=2, steps=25, samples=4, acquisition=AcquisitionSettings(draws=8, directions=64, shortlist=40)
+)
 BOUNDS = CoefficientBounds((0.01, 10.0), (0.3, 2.0), (0.01, 10.0), (0.3, 2.0))
 TUPLES = [Coefficients(0.1, 0.5, 2.0, 1.0), Coefficients(3.0, 1.0, 0.2, 0.7), Coefficients(1.0, 2.0, 1.0, 2.0)]
 
@@ -152,7 +147,7 @@ def test_the_choice_among_certain_candidates_is_greedy_in_exact_hypervolume(cost
         reference_M=reference,
         num_operators=OPERATORS,
         count=4,
-        settings=replace(SETTINGS, directions=4096),
+        settings=replace(SETTINGS.acquisition, directions=4096),
         rng=np.random.default_rng(0),
     )
 
@@ -181,7 +176,7 @@ def test_of_two_alike_the_less_certain_one_is_chosen():
     for rows, best in ((candidates, 1), (candidates[::-1], 0)):
         places = most_promising(
             Alike(), (same,), Evaluated(ALL[:1], np.array([0.5])), rows, reference_M=np.array([1.0, 2.0]),
-            num_operators=OPERATORS, count=1, settings=SETTINGS, rng=np.random.default_rng(0),
+            num_operators=OPERATORS, count=1, settings=SETTINGS.acquisition, rng=np.random.default_rng(0),
         )  # fmt: skip
         assert places == [best]
 
@@ -245,7 +240,6 @@ def test_a_fitted_surrogate_and_a_cost_table_steer():
         ({"tuples": 3}, "`tuples >= 4` must hold for steering, but got 3"),
         ({"generations": 0}, "`generations >= 1` must hold for steering, but got 0"),
         ({"samples": -1}, "`samples >= 0` must hold for steering, but got -1"),
-        ({"draws": 0}, "`draws >= 1` must hold for steering, but got 0"),
         ({"lr": 0.0}, "`lr > 0` must hold, but got 0.0"),
         ({"entropy_weight": -0.1}, "`entropy_weight >= 0` must hold, but got -0.1"),
     ],
@@ -253,3 +247,9 @@ def test_a_fitted_surrogate_and_a_cost_table_steer():
 def test_settings_that_make_no_sense_are_refused(settings, rule):
     with pytest.raises(ValueError, match=rule):
         SteeringSettings(**settings)
+
+
+@pytest.mark.parametrize("name", ["shortlist", "draws", "directions"])
+def test_an_acquisition_that_judges_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=f"`{name} >= 1` must hold for an acquisition, but got 0"):
+        AcquisitionSettings(**{name: 0})

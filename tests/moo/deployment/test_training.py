@@ -26,7 +26,7 @@ from moo.deployment.training import (
     TrainingMoved,
     train_networks,
 )
-from moo.execution.evaluator import InProcessBackend
+from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.storage.store import Store
 

@@ -10,7 +10,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from moo import events
-from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.execution.backend import InProcessBackend
+from moo.execution.evaluator import Workbench
 from moo.execution.ray_backend import RayBackend
 from moo.search.loop import run_search
 from moo.storage.store import Store

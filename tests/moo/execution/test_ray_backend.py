@@ -14,8 +14,11 @@ from dnas.pretraining import PretrainSettings
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
-from moo.execution.evaluator import Workbench, pretrained_weights
-from moo.execution.ray_backend import RayBackend, RayTrainer, share
+from moo.execution.evaluator import Workbench
+from moo.execution.pretraining import pretrained_weights
+from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_pool import share
+from moo.execution.ray_trainer import RayTrainer
 from moo.search.loop import SearchFailedError, run_search
 from moo.storage.store import Store
 from moo.trials import JobFailure, TupleJob

@@ -15,7 +15,8 @@ from devices.replay import ReplayDevice
 from dnas.inner_search import ThetaResult
 from evaluation.splits import ImageBatches
 from moo import events
-from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.execution.backend import InProcessBackend
+from moo.execution.evaluator import Workbench
 from moo.search.loop import SearchFailedError, reference_point_of, run_search
 from moo.storage.archive import Archive
 from moo.storage.pareto import hypervolume, non_dominated

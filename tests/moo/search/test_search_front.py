@@ -3,7 +3,7 @@
 import pytest
 
 from moo import events
-from moo.execution.evaluator import InProcessBackend
+from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.store import entries_of

@@ -7,7 +7,8 @@ import pytest
 import safetensors.torch
 
 from moo import events
-from moo.execution.evaluator import InProcessBackend, Workbench
+from moo.execution.backend import InProcessBackend
+from moo.execution.evaluator import Workbench
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.store import Store

@@ -12,7 +12,7 @@ from devices.cost_tables.cost_table import read_cost_table
 from devices.errors import BoardUnreachableError
 from devices.replay import ReplayDevice
 from moo import events
-from moo.execution.evaluator import InProcessBackend
+from moo.execution.backend import InProcessBackend
 from moo.measurement.queue import Measurer
 from moo.search.loop import SearchFailedError, run_search
 from moo.storage.archive import Archive

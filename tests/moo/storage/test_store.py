@@ -155,8 +155,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from dnas.losses import Coefficients
-from moo.jobs import TupleJob
-from moo.store import Store
+from moo.trials import TupleJob
+from moo.storage.store import Store
 
 store = Store(Path(sys.argv[1]))
 for number in range(10**9):

@@ -6,8 +6,7 @@ from matplotlib.markers import MarkerStyle
 
 from moo.analysis.networks import Evaluated, Network
 from moo.storage.archive import Costs
-from moo.visualization.front import latency_error_figure, projections_figure
-from moo.visualization.front_space import space_figure
+from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 
 MEASURED = Costs(2.0, 9.0, "measured", "modelled")
 MODELLED = Costs(1.0, 5.0, "modelled", "modelled")

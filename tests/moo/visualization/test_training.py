@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from evaluation.training.loop import TrainRecord
 from moo.analysis.rank_correlation import RankCorrelation
-from moo.visualization.training import points_lost, precision_figure, ranking_figure
+from moo.visualization.training import points_lost, precision_figure, ranking_figure, training_curves
 
 
 @pytest.fixture
@@ -79,3 +80,17 @@ def test_networks_without_both_files_cannot_be_compared(trained_of):
     network = trained_of("a")
     with pytest.raises(ValueError, match="must have an fp32 and an int8 file to be drawn, but none of 1 has"):
         precision_figure([replace(network, files=())])
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 40])
+def test_both_curves_show_every_epoch(epochs):
+    records = [TrainRecord(number, 2 / number, 1 - 1 / (number + 1), 0.1) for number in range(1, epochs + 1)]
+    figure = training_curves(records, "some network", "some data")
+    loss, accuracy = figure.axes
+    for axes in (loss, accuracy):
+        assert list(axes.lines[0].get_xdata()) == list(range(1, epochs + 1))
+    assert list(loss.lines[0].get_ydata()) == [record.loss for record in records]
+    assert list(accuracy.lines[0].get_ydata()) == [100 * record.accuracy for record in records]
+    assert {text.get_text() for text in figure.texts} == {"some network", "some data"}
+    assert "nats" in loss.get_ylabel()
+    assert "%" in accuracy.get_ylabel()

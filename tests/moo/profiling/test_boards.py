@@ -10,8 +10,8 @@ from devices.cost_tables.cost_table import TableError, check_fits, read_cost_tab
 from devices.errors import MeasurementError
 from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
-from moo import profiling as board_profiles
-from moo.profiling import BoardProfile, profile_boards
+from moo.profiling import boards as board_profiles
+from moo.profiling.boards import BoardProfile, profile_boards
 
 SETTINGS = MeasureSettings()
 NETWORKS = 4

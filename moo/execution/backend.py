@@ -1,0 +1,80 @@
+"""Where trials run, and where networks are trained: the two interfaces, and trials in this process."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+
+from devices.cost_tables.cost_table import CostTable
+from dnas.pretraining import PretrainRecord, PretrainSettings
+from evaluation.training.job import TrainEvent, TrainFailure, TrainJob
+from moo.execution.evaluator import Workbench
+from moo.execution.pretraining import pretraining_epochs
+from moo.trials import (
+    Bench,
+    Job,
+    JobFailure,
+    Outcome,
+)
+
+
+class Backend(Protocol):
+    """Where jobs run: in this process, or under Ray."""
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Address of a dashboard, if there is one."""
+
+    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
+
+    def run(
+        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+    ) -> Iterator[Outcome]:
+        """Run jobs; yields outcomes as they come, in any order.
+
+        A job is taken from `jobs` when a worker is free for it, so these may hang on the outcomes before.
+        """
+
+    def close(self) -> None:
+        """Stop all workers."""
+
+
+class Trainer(Protocol):
+    """Where networks are trained: in this process, or under Ray."""
+
+    def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
+        """Train networks from scratch or from a saved state; yields a job's name and what happened, in any order."""
+
+    def close(self) -> None:
+        """Stop all workers."""
+
+
+class InProcessBackend:
+    """Runs jobs one after another in this process; implements `moo.execution.backend.Backend`."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.dashboard_url: str | None = None
+        self._bench = bench
+        self._workbench = Workbench(bench)
+
+    def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """See `moo.execution.backend.Backend.pretrain`."""
+        return pretraining_epochs(self._bench, settings, state, torch.device("cpu"))
+
+    def run(
+        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+    ) -> Iterator[Outcome]:
+        """See `moo.execution.backend.Backend.run`."""
+        for job in jobs:
+            on_start(job)
+            try:
+                yield self._workbench.run(job, costs, supernet)
+            except Exception:
+                yield JobFailure(job, traceback.format_exc())
+
+    def close(self) -> None:
+        """Nothing to stop."""

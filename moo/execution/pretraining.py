@@ -1,0 +1,61 @@
+"""Pre-training of a run's supernet, epoch by epoch, and its weights as bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from dnas.build import build_supernet
+from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
+from dnas.supernet import Supernet
+from evaluation.splits import ImageBatches
+from moo.trials import (
+    Bench,
+)
+
+
+def pretraining_epochs(
+    bench: Bench, settings: PretrainSettings, state: bytes | None, device: torch.device
+) -> Iterator[tuple[PretrainRecord, bytes]]:
+    """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
+    pretraining = new_pretraining(bench, settings, device)
+    if state is not None:
+        pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
+    while pretraining.epochs_done < settings.epochs:
+        record = pretraining.run_epoch()
+        buffer = io.BytesIO()
+        torch.save(pretraining.state(), buffer)
+        yield record, buffer.getvalue()
+
+
+def pretrained_weights(state: bytes) -> bytes:
+    """The supernet's weights of a saved state of pre-training, as safetensors."""
+    return supernet_bytes(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["weights"])
+
+
+def untrained_weights(bench: Bench) -> bytes:
+    """The fresh supernet's weights, as safetensors: what pre-training starts from."""
+    return supernet_bytes(new_supernet(bench).state_dict())
+
+
+def new_supernet(bench: Bench) -> Supernet:
+    """A supernet with the fresh weights that belong to the run's seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(np.random.SeedSequence(bench.seed, spawn_key=(0,)).generate_state(1)[0]))
+        return build_supernet(bench.space, bench.weight_sharing)
+
+
+def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
+    return bytes(safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()}))
+
+
+def new_pretraining(bench: Bench, settings: PretrainSettings, device: torch.device) -> Pretraining:
+    """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
+    source = ImageBatches(bench.splits.weights, bench.splits, augmentation=bench.augmentation, device=device)
+    supernet = new_supernet(bench).to(device)
+    forward = sampled_path if bench.weight_sharing == "shared" else mixed_paths
+    return Pretraining(supernet, source, settings, seed=bench.seed, forward=forward)
