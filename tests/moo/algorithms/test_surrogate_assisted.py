@@ -208,7 +208,9 @@ def test_choices_lead_to_the_front(costs):
     objectives = objectives_of(ALL, costs)
     reference = 1.1 * objectives.max(0)
     front = non_dominated(objectives)
-    choices = steered(costs, count=len(front), settings=replace(SETTINGS, tuples=24, samples=8, directions=512))
+    acquisition = replace(SETTINGS.acquisition, directions=512)
+    settings = replace(SETTINGS, tuples=24, samples=8, acquisition=acquisition)
+    choices = steered(costs, count=len(front), settings=settings)
     found = np.array([*(choice.indices for choice in choices), *ALL[:3]])
     reached = hypervolume(objectives_of(found, costs), reference)
     random = np.random.default_rng(0).permutation(len(ALL))[: len(front)]

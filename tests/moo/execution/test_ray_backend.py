@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import ray
+import torch
 
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
@@ -273,6 +274,7 @@ def test_networks_are_trained_on_workers_as_in_this_process(space, splits):
     events = list(trainer.train([(job, None) for job in jobs]))
     trainer.close()
     outcomes = {name: event for name, event in events if isinstance(event, TrainOutcome)}
+    torch.set_num_threads(1)
     for job in jobs:
         *_, expected = train(job, splits)
         outcome = outcomes[job.name]
