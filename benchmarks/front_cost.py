@@ -107,7 +107,7 @@ def front(config: FrontCostConfig, base: Preparation, name: str) -> dict[str, An
     folder.path.mkdir(parents=True)
     preparation = replace(base, config=settings, folder=folder)
     start = time.monotonic()
-    backend = RayBackend(preparation.bench, workers=config.workers, dashboard=False)
+    backend = RayBackend(preparation.setup, workers=config.workers, dashboard=False)
     try:
         archive = find_front(preparation, backend, _told(name))
     finally:
@@ -125,8 +125,8 @@ def front(config: FrontCostConfig, base: Preparation, name: str) -> dict[str, An
 
 def _told(name: str) -> events.Listener:
     def tell(event: events.Event) -> None:
-        if isinstance(event, events.JobDone):
-            sys.stderr.write(f"{name}: tuple {event.result.job.id}, {event.result.seconds:.0f} s\n")
+        if isinstance(event, events.TrialFinished):
+            sys.stderr.write(f"{name}: tuple {event.result.trial.id}, {event.result.seconds:.0f} s\n")
 
     return tell
 

@@ -37,7 +37,7 @@ from moo.search.preparation import Preparation, prepare
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store
+from moo.storage.store import open_store
 from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 
@@ -165,7 +165,7 @@ def shared_start(base: Preparation, config: RivalsConfig) -> tuple[CostTable, by
     table = run_cost_table(base, lambda event: None)
     if base.folder.supernet.exists():
         return table, base.folder.supernet.read_bytes()
-    backend = RayBackend(base.bench, workers=config.workers, dashboard=False)
+    backend = RayBackend(base.setup, workers=config.workers, dashboard=False)
     try:
         return table, supernet_weights(base, backend, lambda event: sys.stderr.write(f"{event}\n"))
     finally:
@@ -184,7 +184,7 @@ def searched(config: RivalsConfig, base: Preparation, method: str, seed: int, su
         folder.supernet.write_bytes(supernet)
         preparation = replace(base, config=settings, folder=folder, boards=Boards())
         # The splits stay those that the supernet was pre-trained with; the seed decides all else.
-        backend = RayBackend(preparation.bench, workers=config.workers, dashboard=False)
+        backend = RayBackend(preparation.setup, workers=config.workers, dashboard=False)
         try:
             find_front(preparation, backend, lambda event: None)
         finally:
@@ -197,7 +197,7 @@ def searched(config: RivalsConfig, base: Preparation, method: str, seed: int, su
 
 def known_within(folder: RunFolder, budget_seconds: float) -> tuple[Floats, Floats]:
     """When each architecture was known, and its objectives, as far as the time allowed."""
-    store = Store(folder.store)
+    store = open_store(folder.store)
     try:
         rows = store.known_at()
     finally:

@@ -49,7 +49,7 @@ from moo.measurement.boards import Boards
 from moo.search.loop import find_front
 from moo.search.preparation import Preparation
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store
+from moo.storage.store import open_store
 from moo.visualization.style import BLUE, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.spaces import space_named
@@ -188,8 +188,8 @@ def searched(settings: SearchConfig, *, place: Place, workers: int, seconds: flo
         folder = Path(name)
         preparation = prepared(settings, folder / "run")
         # Else a task under Ray would make it, and wait for ever for a core that no worker has.
-        write_atomically(preparation.folder.supernet, untrained_weights(preparation.bench))
-        stand_in = StandIn(preparation.bench, seconds, durations, folder / "journal")
+        write_atomically(preparation.folder.supernet, untrained_weights(preparation.setup))
+        stand_in = StandIn(preparation.setup, seconds, durations, folder / "journal")
         backend: Backend
         if place == "ray":
             backend = started_ray(stand_in, workers, analytic_cost_table(preparation.space))
@@ -200,7 +200,7 @@ def searched(settings: SearchConfig, *, place: Place, workers: int, seconds: flo
             cpu_seconds = time.thread_time() - cpu_starts[0]
         finally:
             backend.close()
-        store = Store(preparation.folder.store)
+        store = open_store(preparation.folder.store)
         stage_seconds = store.seconds_searched()
         store.close()
         return Searched(tuple(stand_in.worked()), stage_seconds, cpu_seconds, tuple(starts))

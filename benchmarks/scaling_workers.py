@@ -21,19 +21,19 @@ import torch
 from devices.cost_tables.cost_table import CostTable
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.execution.ray_backend import RayBackend
 from moo.trials import (
-    ArchitectureJob,
-    Bench,
+    ArchitectureTrial,
     DeliveryJob,
     DeliveryResult,
     EvaluatedArchitecture,
     Indices,
     Job,
     Outcome,
-    SearchJob,
-    SearchResult,
+    Trial,
+    TrialResult,
+    WorkerSetup,
 )
 
 SHAPE = 4.0
@@ -56,7 +56,7 @@ class Worked:
 class StandIn:
     """Takes the place of a worker's jobs."""
 
-    bench: Bench
+    setup: WorkerSetup
     mean_seconds: float
     durations: Durations
     journal: Path
@@ -68,9 +68,9 @@ class StandIn:
         if isinstance(job, DeliveryJob):
             return DeliveryResult(job, {}, 0.5)
         mean = self.mean_seconds
-        if isinstance(job, ArchitectureJob):
-            mean /= 1 + self.bench.samples
-        rng = np.random.default_rng([self.bench.seed, job.id])
+        if isinstance(job, ArchitectureTrial):
+            mean /= 1 + self.setup.samples
+        rng = np.random.default_rng([self.setup.seed, job.id])
         seconds = mean if self.durations == "even" else rng.gamma(SHAPE, mean / SHAPE)
         result = self._result(job, costs, rng, seconds)
         time.sleep(max(0.0, start + seconds - time.monotonic()))
@@ -82,21 +82,21 @@ class StandIn:
         """What was written down."""
         return [Worked(**json.loads(line)) for line in self.journal.read_text().splitlines()]
 
-    def _result(self, job: SearchJob, costs: CostTable, rng: np.random.Generator, seconds: float) -> SearchResult:
+    def _result(self, job: Trial, costs: CostTable, rng: np.random.Generator, seconds: float) -> TrialResult:
         """The architecture that was proposed; of a tuple, random ones and a course of theta of the usual length."""
-        if isinstance(job, ArchitectureJob):
-            return SearchResult(job, (_evaluated(job.indices, costs),), 0, None, seconds)
-        space, steps = self.bench.space, self.bench.theta.steps
+        if isinstance(job, ArchitectureTrial):
+            return TrialResult(job, (_evaluated(job.indices, costs),), 0, None, seconds)
+        space, steps = self.setup.space, self.setup.theta.steps
         layers, operators = space.num_layers, len(space.operators)
         drawn = {
-            tuple(int(index) for index in rng.integers(operators, size=layers)) for _ in range(1 + self.bench.samples)
+            tuple(int(index) for index in rng.integers(operators, size=layers)) for _ in range(1 + self.setup.samples)
         }
         theta = ThetaResult(
             rng.random((layers, operators), np.float32),
             tuple(StepRecord(*rng.random(7).tolist()) for _ in range(steps)),
             rng.random((steps, layers, operators), np.float32),
         )
-        return SearchResult(job, tuple(_evaluated(indices, costs) for indices in sorted(drawn)), 0, theta, seconds)
+        return TrialResult(job, tuple(_evaluated(indices, costs) for indices in sorted(drawn)), 0, theta, seconds)
 
 
 def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
@@ -144,10 +144,10 @@ class SimulatedWorkers:
         self._threads.shutdown()
 
 
-class SleepingWorkbench(Workbench):
+class SleepingWorkbench(Evaluator):
     """What a Ray worker has instead of supernet and images; leaves a file that tells that it is there."""
 
-    def __init__(self, bench: Bench, device: torch.device, *, stand_in: StandIn) -> None:
+    def __init__(self, setup: WorkerSetup, device: torch.device, *, stand_in: StandIn) -> None:
         self._stand_in = stand_in
         stand_in.journal.with_suffix(f".{os.getpid()}").touch()
 
@@ -158,9 +158,9 @@ class SleepingWorkbench(Workbench):
 
 def started_ray(stand_in: StandIn, workers: int, costs: CostTable) -> RayBackend:
     """Ray workers that are all there: they get trifling jobs until each has come up."""
-    workbench = partial(SleepingWorkbench, stand_in=stand_in)
-    backend = RayBackend(stand_in.bench, workers=workers, dashboard=False, workbench=workbench)
-    trifle = DeliveryJob((0,) * stand_in.bench.space.num_layers)
+    evaluator = partial(SleepingWorkbench, stand_in=stand_in)
+    backend = RayBackend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
+    trifle = DeliveryJob((0,) * stand_in.setup.space.num_layers)
     while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:
         for _ in backend.run([trifle] * workers, costs, b"", lambda job: None):
             pass

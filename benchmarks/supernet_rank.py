@@ -47,7 +47,7 @@ from evaluation.training.loop import use_quick_depthwise
 from evaluation.work_folder import check_same_values, write_json
 from moo.analysis.rank_correlation import LEAST_PAIRS, RankCorrelation, kendall_tau
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store
+from moo.storage.store import open_store
 from moo.visualization.style import BLUE, INK, VERMILION, dress, new_figure
 from scripts.command_line import parse, run
 from search_space.architectures import Architecture, architecture_from_indices, operator_indices, parse_architecture
@@ -247,7 +247,7 @@ def trained_in_run(folder: RunFolder, splits: Splits) -> dict[str, float]:
     _, origin = folder.read_config()
     if origin["dataset"]["fingerprint"] != splits.fingerprint:
         raise ValueError(f"the images must be those of the run, but {str(folder.path)!r} was made with others.")
-    store = Store(folder.store)
+    store = open_store(folder.store)
     try:
         known = {network.name: 1 - network.error for network in store.trained(baselines=False)}
     finally:

@@ -1,4 +1,4 @@
-"""What happens in a run, for whoever looks on: the live view, TensorBoard, tests."""
+"""What happens in a run, searching and training alike, for whoever watches: terminal, TensorBoard, tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
+from evaluation.training.job import EpochDone
+from evaluation.training.loop import TrainRecord
 from moo.storage.archive import Costs, Entry
-from moo.trials import SearchJob, SearchResult
+from moo.storage.trained_network import TrainedNetwork
+from moo.trials import Trial, TrialResult
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """All inputs were checked and the run folder is there."""
 
@@ -21,8 +24,8 @@ class RunStarted:
     """Address of the Ray dashboard, if there is one."""
     description: tuple[tuple[str, str], ...]
     """What is searched on what: pairs of a word and its value."""
-    jobs: int | None
-    """Tuples, or architectures, that will be tried; None if a time decides."""
+    trials: int | None
+    """Trials that are expected; None if a time decides."""
     pretrain_epochs: int
     minutes: float | None = None
     """Time for the search after pre-training, where that decides."""
@@ -30,7 +33,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage other than the search itself moves on: `loading`, `profiling`, `measuring`, `delivering`."""
+    """A stage other than the search itself advances: `loading`, `profiling`, `measuring`, `delivering`."""
 
     stage: str
     done: int
@@ -52,31 +55,31 @@ class GenerationStarted:
 
     number: int
     """From 1."""
-    jobs: int
+    trials: int
     already_done: int
-    """Jobs whose results a resumed run took from the store."""
+    """Trials whose results a resumed run took from the store."""
 
 
 @dataclass(frozen=True)
-class JobStarted:
-    """A worker took a tuple, or an architecture that was proposed as it is."""
+class TrialStarted:
+    """A worker took a trial."""
 
-    job: SearchJob
+    trial: Trial
 
 
 @dataclass(frozen=True)
-class JobDone:
-    """An inner search and its evaluations ended, or the evaluation of a proposed architecture."""
+class TrialFinished:
+    """A trial ended with a result."""
 
-    result: SearchResult
+    result: TrialResult
     new_architectures: int
 
 
 @dataclass(frozen=True)
-class JobFailed:
-    """A tuple or an architecture failed; the search goes on without it."""
+class TrialFailed:
+    """A trial failed; the search goes on without it."""
 
-    job: SearchJob
+    trial: Trial
     traceback: str
 
 
@@ -84,30 +87,38 @@ class JobFailed:
 class NetworkMeasured:
     """A board measured a network."""
 
-    architecture_id: str
+    network: str
+    """Architecture id; of a trained network's file, `<id>/<precision>`."""
     measurement: Measurement
     waiting: int
-    """Networks that still wait for the board."""
+    """Networks that still wait for a board."""
 
 
 @dataclass(frozen=True)
 class MeasuringFailed:
     """A board could not measure a network; its costs stay predictions."""
 
-    architecture_id: str
+    network: str
+    """As in `NetworkMeasured`."""
     reason: str
 
 
 @dataclass(frozen=True)
-class BoardChanged:
-    """A board went away, or came back; the search goes on with predicted costs meanwhile."""
+class BoardUnreachable:
+    """A board stopped answering; predicted costs are used meanwhile."""
 
     device: str
-    unreachable: str
-    """Why it does not answer; empty if it is back."""
+    reason: str
 
 
 @dataclass(frozen=True)
+class BoardBack:
+    """A board answers again."""
+
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FrontChanged:
     """State of the archive after new results."""
 
@@ -117,8 +128,8 @@ class FrontChanged:
     hypervolume: float
     evaluations: int
     """Architectures in the archive."""
-    tuples: int
-    """Tuples that have ended, failed ones too."""
+    trials: int
+    """Trials that have ended, failed ones too."""
 
 
 @dataclass(frozen=True)
@@ -129,18 +140,82 @@ class RunFinished:
     seconds: float
 
 
+@dataclass(frozen=True)
+class TrainingsStarted:
+    """All inputs are checked; networks are trained now."""
+
+    networks: int
+    description: str
+    """On what."""
+
+
+@dataclass(frozen=True)
+class TrainersStarted:
+    """There is something to train, and this is where."""
+
+    workers: int
+    """Networks at the same time."""
+    threads: int
+    """CPU threads of each."""
+    dashboard_url: str | None
+    """Address of the Ray dashboard, if there is one."""
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """The training of a network began, or advanced."""
+
+    name: str
+    step: int
+    total_steps: int
+    epoch: EpochDone | None = None
+    """The epoch that has just ended, if one has."""
+
+
+@dataclass(frozen=True)
+class TrainingFinished:
+    """A network is trained; its files are there."""
+
+    network: TrainedNetwork
+    records: tuple[TrainRecord, ...]
+
+
+@dataclass(frozen=True)
+class TrainingFailed:
+    """A network could not be trained; the others go on."""
+
+    name: str
+    reason: str
+
+
+BoardEvent = BoardUnreachable | BoardBack
 Event = (
     RunStarted
     | StageProgress
     | PretrainEpoch
     | GenerationStarted
-    | JobStarted
-    | JobDone
-    | JobFailed
+    | TrialStarted
+    | TrialFinished
+    | TrialFailed
     | NetworkMeasured
     | MeasuringFailed
-    | BoardChanged
+    | BoardEvent
     | FrontChanged
     | RunFinished
+    | TrainingsStarted
+    | TrainersStarted
+    | TrainingProgress
+    | TrainingFinished
+    | TrainingFailed
 )
 Listener = Callable[[Event], None]
+
+
+def told_to(*listeners: Listener) -> Listener:
+    """One listener that tells all of these, in order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

@@ -1,7 +1,7 @@
-"""What the outer loop has done for it, free of Ray: jobs, their outcomes, and where they run.
+"""What the outer loop tries, and the results.
 
-A `SearchJob` gives evaluated architectures; a `DeliveryJob` hands out one network. `moo.execution.evaluator` does them.
-Shape suffixes: L layers, O operators, T steps.
+A `Trial` gives evaluated architectures; a `DeliveryJob` hands out one network of the final front. Where they run is
+`moo.execution`. Shape suffixes: L layers, O operators, T steps.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Objectives = tuple[float, float, float]
 """Error, latency in ms, energy in mJ."""
 
 
-@dataclass(frozen=True)
-class Bench:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSetup:
     """All that a worker is set up with."""
 
     space: FBNetSpace
@@ -40,12 +40,12 @@ class Bench:
     threads: int
     """CPU threads of torch."""
     independent: PretrainSettings | None = None
-    """How each tuple trains a supernet of its own; None if all start from one pre-trained supernet."""
+    """How each trial trains a supernet of its own; None if all start from one pre-trained supernet."""
 
 
 @dataclass(frozen=True)
-class TupleJob:
-    """Search theta for one tuple of coefficients, and evaluate architectures drawn from it."""
+class CoefficientTrial:
+    """Search theta for coefficients, and evaluate architectures drawn from it."""
 
     id: int
     generation: int
@@ -53,19 +53,22 @@ class TupleJob:
 
 
 @dataclass(frozen=True)
-class ArchitectureJob:
+class ArchitectureTrial:
     """Evaluate one architecture that the outer loop itself proposes."""
 
     id: int
     generation: int
     indices: Indices
     coefficients: Coefficients | None = None
-    """The tuple whose search on a surrogate gave it, if one did."""
+    """Those whose search on a surrogate gave it, if one did."""
 
 
-@dataclass(frozen=True)
+Trial = CoefficientTrial | ArchitectureTrial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluatedArchitecture:
-    """One architecture that a job gave."""
+    """One architecture that a trial gave."""
 
     indices: Indices
     error: float
@@ -78,24 +81,35 @@ class EvaluatedArchitecture:
     """Predicted by the cost table."""
 
 
-SearchJob = TupleJob | ArchitectureJob
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """What a trial gave."""
 
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search job gave."""
-
-    job: SearchJob
+    trial: Trial
     architectures: tuple[EvaluatedArchitecture, ...]
-    """Of a tuple, the mode of theta first, then the samples."""
+    """Of coefficients, the mode of theta first, then the samples."""
     chosen: int
-    """Index of the one that stands for the job: of a tuple, that with the least loss under its own coefficients."""
+    """Index of the one that stands for the trial: of coefficients, that with the least loss under them."""
     theta: ThetaResult | None
-    """The course of a tuple's inner search."""
+    """The course of the inner search, where the trial has one."""
     seconds: float
     """Duration of the inner search and its evaluations."""
     supernet: bytes | None = None
-    """Weights of the tuple's own supernet, as safetensors, where each tuple trains one."""
+    """Weights of the trial's own supernet, as safetensors, where each trial trains one."""
+
+    @property
+    def objectives(self) -> Objectives:
+        """Of the architecture that stands for the trial, with predicted costs."""
+        chosen = self.architectures[self.chosen]
+        return (chosen.error, chosen.latency_ms, chosen.energy_mj)
+
+
+@dataclass(frozen=True)
+class TrialFailure:
+    """A trial that raised, or whose worker died."""
+
+    trial: Trial
+    traceback: str
 
 
 @dataclass(frozen=True)
@@ -117,17 +131,22 @@ class DeliveryResult:
 
 
 @dataclass(frozen=True)
-class JobFailure:
-    """A job that raised, or whose worker died."""
+class DeliveryFailure:
+    """A delivery that raised, or whose worker died."""
 
-    job: SearchJob | DeliveryJob
+    job: DeliveryJob
     traceback: str
 
 
-Job = SearchJob | DeliveryJob
-Outcome = SearchResult | DeliveryResult | JobFailure
+Job = Trial | DeliveryJob
+Outcome = TrialResult | TrialFailure | DeliveryResult | DeliveryFailure
 
 
-def named(job: SearchJob) -> str:
-    """What a job tries, for people to read."""
-    return f"{'tuple' if isinstance(job, TupleJob) else 'architecture'} {job.id}"
+def failure_of(job: Job, traceback: str) -> TrialFailure | DeliveryFailure:
+    """The outcome of a job that raised, or whose worker died."""
+    return DeliveryFailure(job, traceback) if isinstance(job, DeliveryJob) else TrialFailure(job, traceback)
+
+
+def named(trial: Trial) -> str:
+    """What a trial tries, for people to read."""
+    return f"trial {trial.id}" if isinstance(trial, CoefficientTrial) else f"architecture {trial.id}"

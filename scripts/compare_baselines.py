@@ -32,11 +32,11 @@ def main() -> int:
 
     from moo.deployment.baselines import baseline_trainings
     from scripts.front_table import baselines_table
-    from scripts.network_training import told, train_in_run
+    from scripts.network_training import print_ending, train_with_view
 
-    done = train_in_run(config, lambda run, archive: baseline_trainings(run, config))
+    done = train_with_view(config, lambda run, archive: baseline_trainings(run, config))
     Console().print(baselines_table(done.networks, done.archive))
-    return told(config, done, files=f"Files: {config.run}/baselines")
+    return print_ending(config, done, files=f"Files: {config.run}/baselines")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,10 @@ class LiveView:
         )
         self._tasks: dict[str, TaskID] = {}
         self._header: list[tuple[str, str]] = []
-        self._jobs: int | None = None
+        self._trials: int | None = None
         self._minutes: float | None = None
         self._generation = 0
-        self._tuples_this_run = self._tuples_done = self._running = self._failed = self._measured = self._waiting = 0
+        self._trials_this_run = self._trials_done = self._running = self._failed = self._measured = self._waiting = 0
         self._search_started: float | None = None
         self._front: events.FrontChanged | None = None
         self._hypervolumes: list[float] = []
@@ -69,27 +69,27 @@ class LiveView:
             case events.PretrainEpoch(record, total):
                 detail = f"loss {record.loss:.3f}  accuracy of sampled paths {record.accuracy:.1%}"
                 self._show("pre-training", record.epoch, total, detail)
-            case events.GenerationStarted(number, tuples, already_done):
-                self._generation_started(number, tuples, already_done)
-            case events.JobStarted():
+            case events.GenerationStarted(number, trials, already_done):
+                self._generation_started(number, trials, already_done)
+            case events.TrialStarted():
                 self._running += 1
-            case events.JobDone(result, new):
-                self._tuple_ended()
+            case events.TrialFinished(result, new):
+                self._trial_ended()
                 found = f"{len(result.architectures)} architectures, {new} new"
-                self._log(f"{named(result.job)}: {found}, {result.seconds:.1f} s")
-            case events.JobFailed(job, trace):
+                self._log(f"{named(result.trial)}: {found}, {result.seconds:.1f} s")
+            case events.TrialFailed(trial, trace):
                 self._failed += 1
-                self._tuple_ended()
-                self._console.print(f"[red]{named(job)} failed; the search goes on without it[/]\n{escape(trace)}")
+                self._trial_ended()
+                self._console.print(f"[red]{named(trial)} failed; the search goes on without it[/]\n{escape(trace)}")
             case events.NetworkMeasured(identifier, measurement, waiting):
                 self._measured += 1
                 self._waiting = waiting
                 self._log(f"measured {identifier}: {measurement.latency_ms:.3f} ms")
             case events.MeasuringFailed(identifier, reason):
                 self._console.print(f"[yellow]{identifier} could not be measured: {escape(reason)}[/]")
-            case events.BoardChanged(device, ""):
+            case events.BoardBack(device):
                 self._console.print(f"[green]{escape(device)} is back[/]")
-            case events.BoardChanged(device, reason):
+            case events.BoardUnreachable(device, reason):
                 self._console.print(
                     f"[yellow]{escape(device)} does not answer; the search goes on with predicted costs: "
                     f"{escape(reason)}[/]"
@@ -110,7 +110,7 @@ class LiveView:
         return Group(*parts)
 
     def _run_started(self, event: events.RunStarted) -> None:
-        self._jobs, self._minutes = event.jobs, event.minutes
+        self._trials, self._minutes = event.trials, event.minutes
         self._header = [
             *event.description,
             ("run folder", event.folder),
@@ -121,23 +121,23 @@ class LiveView:
             for word, value in self._header:
                 self._console.print(f"{word}: {escape(value)}")
 
-    def _generation_started(self, number: int, tuples: int, already_done: int) -> None:
+    def _generation_started(self, number: int, trials: int, already_done: int) -> None:
         self._generation = number
-        self._tuples_done += already_done
+        self._trials_done += already_done
         if self._search_started is None:
             self._search_started = time.monotonic()
-        self._show("search", self._tuples_done, self._jobs, f"generation {number}")
+        self._show("search", self._trials_done, self._trials, f"generation {number}")
 
-    def _tuple_ended(self) -> None:
+    def _trial_ended(self) -> None:
         self._running -= 1
-        self._tuples_done += 1
-        self._tuples_this_run += 1
-        self._show("search", self._tuples_done, self._jobs, f"generation {self._generation}", quiet=True)
+        self._trials_done += 1
+        self._trials_this_run += 1
+        self._show("search", self._trials_done, self._trials, f"generation {self._generation}", quiet=True)
 
     def _figures(self) -> list[tuple[str, str]]:
         board = f"{self._measured} measured, {self._waiting} waiting"
-        tuples = f"{self._tuples_done} done, {self._running} running, {self._failed} failed"
-        figures = [("tuples", tuples), ("networks", board)]
+        trials = f"{self._trials_done} done, {self._running} running, {self._failed} failed"
+        figures = [("trials", trials), ("networks", board)]
         if self._front is not None:
             value = f"{self._front.hypervolume:.4f}  {sparkline(self._hypervolumes)}"
             figures += [
@@ -148,11 +148,11 @@ class LiveView:
         return figures
 
     def _time_left(self) -> str:
-        if not self._tuples_this_run or self._search_started is None:
+        if not self._trials_this_run or self._search_started is None:
             return "not known yet"
         spent = time.monotonic() - self._search_started
-        if self._jobs is not None:
-            seconds = spent / self._tuples_this_run * (self._jobs - self._tuples_done)
+        if self._trials is not None:
+            seconds = spent / self._trials_this_run * (self._trials - self._trials_done)
         else:
             seconds = max(0.0, 60 * (self._minutes or 0) - spent)
         return f"about {int(seconds // 60)} min {int(seconds % 60):02d} s of search"

@@ -6,14 +6,10 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import folder_to_resume, parse, run
-
-if TYPE_CHECKING:
-    from moo.events import Event, Listener
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
@@ -28,16 +24,6 @@ def read_command_line(argv: Sequence[str]) -> SearchConfig:
     return config if config.device else dataclasses.replace(config, device=saved.device)
 
 
-def told_to(*listeners: Listener) -> Listener:
-    """One listener that tells all of these, in order."""
-
-    def tell(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
-
-    return tell
-
-
 def main() -> int:
     """Run or resume a search."""
     config = read_command_line(sys.argv[1:])
@@ -45,6 +31,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from moo.events import told_to
     from moo.execution.ray_backend import RayBackend
     from moo.search.artifacts import SearchFailedError
     from moo.search.loop import run_search
@@ -61,7 +48,7 @@ def main() -> int:
             preparation = prepare(config, on_loading=view.loading)
             folder = preparation.folder.path
             backend = RayBackend(
-                preparation.bench, workers=config.workers, address=config.address, dashboard=config.dashboard
+                preparation.setup, workers=config.workers, address=config.address, dashboard=config.dashboard
             )
             writer = TensorBoardWriter(preparation.folder.tensorboard)
             try:

@@ -33,14 +33,14 @@ def main() -> int:
 
     from moo.deployment.plan import front_trainings
     from scripts.front_table import front_table
-    from scripts.network_training import told, train_in_run
+    from scripts.network_training import print_ending, train_with_view
 
-    done = train_in_run(config, lambda run, archive: front_trainings(run, archive, config))
+    done = train_with_view(config, lambda run, archive: front_trainings(run, archive, config))
     console, archive = Console(), done.archive
     console.print(front_table(archive))
     if not archive.is_retrained:
         console.print("The front is still that of inherited errors: not all of its networks are trained.")
-    return told(config, done, files=f"Networks: {config.run}/front")
+    return print_ending(config, done, files=f"Networks: {config.run}/front")
 
 
 if __name__ == "__main__":

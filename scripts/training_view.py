@@ -8,9 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from evaluation.training.loop import TrainRecord
-from moo.deployment.finished_run import FinishedRun
-from moo.deployment.training import BoardWent, FileMeasured, Happening, TrainingEnded, TrainingMoved
+from moo import events
 from moo.formatting import percent, short
 from moo.storage.trained_network import TrainedNetwork
 
@@ -27,8 +25,8 @@ class TrainingView:
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
         self._loading = self._progress.add_task("images", total=None, detail="")
-        self.records: dict[str, tuple[TrainRecord, ...]] = {}
-        """Figures of all epochs of each network that is trained, by name."""
+        self.has_begun = False
+        """Whether all inputs were checked, and training began."""
 
     def __enter__(self) -> TrainingView:
         self._progress.start()
@@ -39,45 +37,37 @@ class TrainingView:
     ) -> None:
         self._progress.stop()
 
-    def loading(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        self._progress.update(self._loading, completed=done, total=total)
+    def __call__(self, event: events.Event) -> None:
+        """Take in one event."""
+        match event:
+            case events.StageProgress("loading", done, total):
+                self._progress.update(self._loading, completed=done, total=total)
+            case events.TrainingsStarted(networks, description):
+                self.has_begun = True
+                self._progress.update(self._loading, visible=False)
+                self._print(f"{networks} network{'s' * (networks != 1)}, {description}")
+            case events.TrainersStarted(workers, threads, dashboard_url):
+                self._print(f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each")
+                if dashboard_url is not None:
+                    self._print(f"Ray dashboard: {dashboard_url}")
+            case events.TrainingProgress():
+                self._move(event)
+            case events.TrainingFinished(network):
+                self._remove(network.name)
+                self._print(_ended(network))
+            case events.TrainingFailed(name, reason):
+                self._remove(name)
+                self._print(f"[red]{name} could not be trained:[/] {escape(reason)}", markup=True)
+            case events.NetworkMeasured(network, measurement):
+                self._print(f"{network}: measured, {short(measurement.latency_ms)} ms")
+            case events.MeasuringFailed(network, reason):
+                self._print(f"{network}: not measured, {reason}")
+            case events.BoardUnreachable(device, reason):
+                self._print(f"{device} does not answer: {reason}")
+            case events.BoardBack(device):
+                self._print(f"{device} is back")
 
-    def start(self, run: FinishedRun, networks: int) -> None:
-        """Say what is to be trained."""
-        self._progress.remove_task(self._loading)
-        images = len(run.splits.weights) + len(run.splits.theta)
-        self._print(f"{networks} network{'s' * (networks != 1)}, {images:,} images of {run.config.dataset}")
-
-    def trainer(self, workers: int, threads: int, dashboard_url: str | None) -> None:
-        """Say where they are trained."""
-        self._print(f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each")
-        if dashboard_url is not None:
-            self._print(f"Ray dashboard: {dashboard_url}")
-
-    def show(self, happening: Happening) -> None:
-        """Show one thing that happened."""
-        if isinstance(happening, TrainingMoved):
-            self._move(happening)
-            return
-        if isinstance(happening, TrainingEnded):
-            network = happening.network
-            self.records[network.name] = happening.records
-            self._remove(network.name)
-            self._print(_ended(network))
-        elif isinstance(happening, FileMeasured):
-            measured = happening.measured
-            measurement = measured.measurement
-            cost = measured.reason if measurement is None else f"{short(measurement.latency_ms)} ms"
-            self._print(f"{measured.architecture_id}: {'measured' if measurement else 'not measured'}, {cost}")
-        elif isinstance(happening, BoardWent):
-            state = happening.state
-            self._print(f"{state.device} {f'does not answer: {state.unreachable}' if state.unreachable else 'is back'}")
-        else:
-            self._remove(happening.name)
-            self._print(f"[red]{happening.name} could not be trained:[/] {escape(happening.reason)}", markup=True)
-
-    def _move(self, moved: TrainingMoved) -> None:
+    def _move(self, moved: events.TrainingProgress) -> None:
         if moved.name not in self._tasks:
             self._tasks[moved.name] = self._progress.add_task(moved.name, detail="")
         self._progress.update(self._tasks[moved.name], completed=moved.step, total=moved.total_steps)

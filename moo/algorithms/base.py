@@ -11,7 +11,7 @@ from moo.trials import Indices, Objectives
 
 
 @dataclass(frozen=True)
-class Choice:
+class SurrogateProposal:
     """An architecture worth paying for."""
 
     indices: tuple[int, ...]
@@ -19,11 +19,11 @@ class Choice:
     """The first tuple whose theta gave it."""
 
 
-Proposal = Coefficients | Indices | Choice
+Proposal = Coefficients | Indices | SurrogateProposal
 """A tuple for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
 
 
-class Proposer(Protocol):
+class Algorithm(Protocol):
     """Proposes what to try."""
 
     def ask(self, count: int) -> Sequence[Proposal]:

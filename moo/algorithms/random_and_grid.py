@@ -14,7 +14,7 @@ from moo.algorithms.genomes import CoefficientBounds
 from moo.trials import Objectives
 
 
-class RandomTuples:
+class RandomCoefficients:
     """Tuples drawn uniformly from the box of the genome; learns nothing."""
 
     def __init__(self, bounds: CoefficientBounds, *, seed: int) -> None:
@@ -22,15 +22,15 @@ class RandomTuples:
         self._rng = np.random.default_rng(seed)
 
     def ask(self, count: int) -> list[Coefficients]:
-        """See `Proposer.ask`."""
+        """See `Algorithm.ask`."""
         genes = self._rng.uniform(self._bounds.lower, self._bounds.upper, (count, len(self._bounds.lower)))
         return [self._bounds.decode(row) for row in genes]
 
     def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
-        """See `Proposer.tell`."""
+        """See `Algorithm.tell`."""
 
 
-class Grid:
+class CoefficientGrid:
     """Fixed linear weights: a square grid of alpha and gamma, evenly spaced in their logarithms, beta = delta = 1.
 
     This is how scalarised searches are run by hand. Points are visited in random order, so that a run that ends early
@@ -52,8 +52,8 @@ class Grid:
         self._left = iter([grid[place] for place in order])
 
     def ask(self, count: int) -> list[Coefficients]:
-        """See `Proposer.ask`."""
+        """See `Algorithm.ask`."""
         return list(itertools.islice(self._left, count))
 
     def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
-        """See `Proposer.tell`."""
+        """See `Algorithm.tell`."""

@@ -27,7 +27,7 @@ from moo.algorithms.acquisition import (
     Integers,
     most_promising,
 )
-from moo.algorithms.base import Choice
+from moo.algorithms.base import SurrogateProposal
 from moo.algorithms.nsga2 import Evolution, Genome
 
 
@@ -76,7 +76,7 @@ def steer(
     count: int,
     settings: SteeringSettings,
     rng: np.random.Generator,
-) -> list[Choice]:
+) -> list[SurrogateProposal]:
     """Search tuples on the surrogate, and choose what to evaluate next.
 
     Args:
@@ -116,7 +116,7 @@ def steer(
         model, costs, evaluated, candidates_CL, reference_M=reference_M, num_operators=num_operators, count=count,
         settings=settings.acquisition, rng=rng,
     )  # fmt: skip
-    return [Choice(tuple(candidates_CL[place].tolist()), tuples[owner_C[place]]) for place in chosen]
+    return [SurrogateProposal(tuple(candidates_CL[place].tolist()), tuples[owner_C[place]]) for place in chosen]
 
 
 def search_thetas(

@@ -11,11 +11,11 @@ from devices.cost_tables.cost_table import read_cost_table
 from devices.measurement import MeasureSettings
 from evaluation.splits import Splits
 from moo.config import SearchConfig
-from moo.measurement.front import FrontMeasuring
+from moo.measurement.front import corrected_table
 from moo.search.preparation import check_same_inputs, load_splits
-from moo.storage.archive import Archive, reference_point_of
+from moo.storage.archive import reference_point_of
+from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store
 from search_space.spaces import FBNetSpace, Stage
 
 
@@ -74,11 +74,16 @@ def _space_of(origin: Mapping[str, Any], path: Path) -> FBNetSpace:
         ) from None
 
 
-def archive_of(run: FinishedRun, store: Store) -> Archive:
-    """The archive as the search left it, with what came of training."""
+def record_of(run: FinishedRun) -> RunRecord:
+    """The record of a run, its archive as the search left it, with what training made of its networks.
+
+    Raises:
+        ValueError: as `moo.storage.record.open_record`.
+    """
     table = read_cost_table(run.folder.cost_table)
-    archive = Archive(reference_point_of(table, len(run.splits.class_names)), precision=run.config.precision)
-    store.fill(archive, run.space)
-    # It corrects the table by the networks measured, as the search did.
-    FrontMeasuring(None, archive, store, run.space, table, lambda event: None, patience_seconds=0)
-    return archive
+    record = open_record(run.folder)
+    archive = record.load_archive(
+        run.space, reference_point_of(table, len(run.splits.class_names)), precision=run.config.precision
+    )
+    record.use_table(corrected_table(table, archive.entries, run.space))
+    return record

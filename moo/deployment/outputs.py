@@ -14,7 +14,7 @@ from moo.deployment.finished_run import FinishedRun
 from moo.report.card import Card, baseline_card, card_markdown, front_card
 from moo.search.outputs import write_front
 from moo.storage.archive import Archive
-from moo.storage.store import Store
+from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import training_curves
 
@@ -23,7 +23,7 @@ HANDED_OVER = ("architecture.json", "weights.safetensors", "model.onnx", "model_
 
 
 def write_retrained(
-    run: FinishedRun, archive: Archive, store: Store, records: Mapping[str, Sequence[TrainRecord]]
+    run: FinishedRun, archive: Archive, store: StoreReader, records: Mapping[str, Sequence[TrainRecord]]
 ) -> None:
     """Write curves and cards of trained networks, the files of those on the front, and front.json.
 

@@ -1,4 +1,4 @@
-"""Trains networks of a run for deployment, checks and measures their files, and keeps what came of it.
+"""Trains networks of a run for deployment, checks and measures their files, and keeps the results.
 
 The same for the front (`plan`) and for baselines (`baselines`). Start with `train_networks`. What has ended is in the
 store and in the training's folder, so that an interrupted job goes on where it was.
@@ -7,7 +7,7 @@ store and in the training's folder, so that an interrupted job goes on where it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from devices.device import Device
@@ -17,67 +17,22 @@ from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailur
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.run import begin, write_outcome
 from evaluation.work_folder import write_atomically
+from moo import events
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining
 from moo.execution.backend import Trainer
-from moo.measurement.queue import BoardState, Measured, Measurer, Report, Request
-from moo.storage.store import Store
+from moo.measurement.queue import Measured, Measurer, MeasurerReport, NotMeasured, Request, keep_board_event
+from moo.storage.record import RunRecord
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-
-
-@dataclass(frozen=True)
-class TrainingMoved:
-    """A training has begun, or goes on."""
-
-    name: str
-    step: int
-    total_steps: int
-    epoch: EpochDone | None = None
-    """The epoch that has just ended, if one has."""
-
-
-@dataclass(frozen=True)
-class TrainingEnded:
-    """A network is trained; its files are there."""
-
-    network: TrainedNetwork
-    records: tuple[TrainRecord, ...]
-
-
-@dataclass(frozen=True)
-class TrainingFailed:
-    """A network could not be trained; the others go on."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class FileMeasured:
-    """A board measured a file, or could not."""
-
-    name: str
-    measured: Measured
-
-
-@dataclass(frozen=True)
-class BoardWent:
-    """A board does not answer any more, or does again."""
-
-    state: BoardState
-
-
-Happening = TrainingMoved | TrainingEnded | TrainingFailed | FileMeasured | BoardWent
-OnHappening = Callable[[Happening], None]
 
 
 def train_networks(
     run: FinishedRun,
     trainings: Sequence[NetworkTraining],
     trainer: Callable[[], Trainer],
-    store: Store,
+    record: RunRecord,
     devices: Sequence[Device],
-    tell: OnHappening,
+    tell: events.Listener,
 ) -> list[TrainedNetwork]:
     """Train, export, check and measure networks; those that were before are not trained again.
 
@@ -85,7 +40,7 @@ def train_networks(
         run: that they belong to.
         trainings: as `check_trainings` has checked them.
         trainer: starts what trains them; called if there is anything to train.
-        store: of the run; gets what came of each.
+        record: of the run; gets each result.
         devices: boards that measure with fp32 settings: each file as it is; none to measure nothing.
         tell: is told of all that happens.
 
@@ -93,9 +48,9 @@ def train_networks(
         The networks that are trained now, without those that failed.
 
     Raises:
-        ValueError: if what came of an earlier training cannot be read.
+        ValueError: if the result of an earlier training cannot be read.
     """
-    keeper = _Keeper(run, {training.name: training for training in trainings}, store, devices, tell)
+    keeper = _Keeper(run, {training.name: training for training in trainings}, record, devices, tell)
     try:
         waiting = [training for training in trainings if not keeper.take_up(training)]
         jobs = [(training.preparation.job, _state_of(training.folder)) for training in waiting]
@@ -117,14 +72,14 @@ class _Keeper:
         self,
         run: FinishedRun,
         trainings: Mapping[str, NetworkTraining],
-        store: Store,
+        record: RunRecord,
         devices: Sequence[Device],
-        tell: OnHappening,
+        tell: events.Listener,
     ) -> None:
-        self._run, self._trainings, self._store, self._tell = run, trainings, store, tell
+        self._run, self._trainings, self._record, self._tell = run, trainings, record, tell
         self._measurer = Measurer(devices, names=run.config.boards) if devices else None
         self._trained: dict[str, TrainedNetwork] = {}
-        kept = store.trained(baselines=False) + store.trained(baselines=True)
+        kept = record.store.trained(baselines=False) + record.store.trained(baselines=True)
         self._kept = {network.name: network for network in kept}
 
     @property
@@ -144,14 +99,14 @@ class _Keeper:
     def keep(self, name: str, event: TrainEvent | TrainFailure) -> None:
         training = self._trainings[name]
         if isinstance(event, StepDone):
-            self._tell(TrainingMoved(name, event.step, event.total_steps))
+            self._tell(events.TrainingProgress(name, event.step, event.total_steps))
         elif isinstance(event, EpochDone):
             write_atomically(training.folder.checkpoint, event.state)
-            self._tell(TrainingMoved(name, event.step, event.total_steps, event))
+            self._tell(events.TrainingProgress(name, event.step, event.total_steps, event))
         elif isinstance(event, TrainFailure):
             reason = event.reason or event.traceback.strip().splitlines()[-1]
-            self._store.add_event("training failed", network=name, traceback=event.traceback)
-            self._tell(TrainingFailed(name, reason))
+            self._record.add_event("training failed", network=name, traceback=event.traceback)
+            self._tell(events.TrainingFailed(name, reason))
         else:
             self._ended(training, write_outcome(training.preparation, event), event.records)
         self._collect()
@@ -177,7 +132,7 @@ class _Keeper:
         if known is not None and replace(known, files=()) == replace(network, files=()):
             network = replace(network, files=known.files)
         self._set(network)
-        self._tell(TrainingEnded(network, records))
+        self._tell(events.TrainingFinished(network, records))
         if self._measurer is None:
             return
         for file in network.files:
@@ -185,30 +140,28 @@ class _Keeper:
                 model = training.folder.model(file.precision).read_bytes
                 self._measurer.request(Request(f"{name}/{file.precision}", model))
 
-    def _report(self, report: Report) -> None:
-        if isinstance(report, BoardState):
-            kind = "board unreachable" if report.unreachable else "board back"
-            self._store.add_event(kind, board=report.device, reason=report.unreachable)
-            self._tell(BoardWent(report))
-        else:
-            self._measured(report)
-
-    def _measured(self, measured: Measured) -> None:
-        name, _, precision = measured.architecture_id.rpartition("/")
-        self._tell(FileMeasured(name, measured))
-        if measured.measurement is None:
-            self._store.add_event("measuring failed", architecture=measured.architecture_id, reason=measured.reason)
-            return
-        network = self._trained[name]
-        files = tuple(
-            replace(file, measurement=measured.measurement) if file.precision == precision else file
-            for file in network.files
-        )
-        self._set(replace(network, files=files))
+    def _report(self, report: MeasurerReport) -> None:
+        match report:
+            case Measured(file, measurement):
+                waiting = 0 if self._measurer is None else self._measurer.waiting
+                self._tell(events.NetworkMeasured(file, measurement, waiting))
+                name, _, precision = file.rpartition("/")
+                network = self._trained[name]
+                files = (
+                    replace(file, measurement=measurement) if file.precision == precision else file
+                    for file in network.files
+                )
+                self._set(replace(network, files=tuple(files)))
+            case NotMeasured(file, reason):
+                self._record.add_event("measuring failed", architecture=file, reason=reason)
+                self._tell(events.MeasuringFailed(file, reason))
+            case events.BoardUnreachable() | events.BoardBack():
+                keep_board_event(self._record, report)
+                self._tell(report)
 
     def _set(self, network: TrainedNetwork) -> None:
         self._trained[network.name] = network
-        self._store.set_trained(network)
+        self._record.set_trained(network)
 
 
 def trained_network(training: NetworkTraining, result: TrainResult, root: Path) -> TrainedNetwork:
@@ -216,26 +169,26 @@ def trained_network(training: NetworkTraining, result: TrainResult, root: Path) 
     folder = training.folder
     files = tuple(
         DeployedFile(
-            file.precision,
-            str((folder.path / file.name).relative_to(root)),
-            file.logits_difference,
-            file.top1,
-            file.error,
+            precision=file.precision,
+            path=str((folder.path / file.name).relative_to(root)),
+            logits_difference=file.logits_difference,
+            top1=file.top1,
+            error=file.error,
         )
         for file in sorted(result.files, key=lambda file: PRECISIONS.index(file.precision))
     )
     return TrainedNetwork(
-        training.name,
-        training.baseline,
-        1 - result.selection_accuracy,
-        result.top1,
-        result.top3,
-        result.epochs,
-        result.seconds,
-        training.preparation.weights is not None,
-        result.macs,
-        result.params,
-        files,
+        name=training.name,
+        baseline=training.baseline,
+        error=1 - result.selection_accuracy,
+        top1=result.top1,
+        top3=result.top3,
+        epochs=result.epochs,
+        seconds=result.seconds,
+        fine_tuned=training.preparation.weights is not None,
+        macs=result.macs,
+        params=result.params,
+        files=files,
     )
 
 

@@ -11,13 +11,13 @@ import torch
 from devices.cost_tables.cost_table import CostTable
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.job import TrainEvent, TrainFailure, TrainJob
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import pretraining_epochs
 from moo.trials import (
-    Bench,
     Job,
-    JobFailure,
     Outcome,
+    WorkerSetup,
+    failure_of,
 )
 
 
@@ -56,10 +56,10 @@ class Trainer(Protocol):
 class InProcessBackend:
     """Runs jobs one after another in this process; implements `moo.execution.backend.Backend`."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         self.dashboard_url: str | None = None
-        self._bench = bench
-        self._workbench = Workbench(bench)
+        self._bench = setup
+        self._workbench = Evaluator(setup)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`."""
@@ -74,7 +74,7 @@ class InProcessBackend:
             try:
                 yield self._workbench.run(job, costs, supernet)
             except Exception:
-                yield JobFailure(job, traceback.format_exc())
+                yield failure_of(job, traceback.format_exc())
 
     def close(self) -> None:
         """Nothing to stop."""

@@ -1,6 +1,6 @@
 """Does jobs: pre-trains a supernet, searches one tuple, evaluates architectures, delivers one network.
 
-A worker is a `Workbench`: the supernet and the splits, held once. Results depend on the job alone, not on the worker.
+A worker is a `Evaluator`: the supernet and the splits, held once. Results depend on the job alone, not on the worker.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import ImageBatches
 from moo.execution.pretraining import new_pretraining, new_supernet, supernet_bytes
 from moo.trials import (
-    ArchitectureJob,
-    Bench,
+    ArchitectureTrial,
+    CoefficientTrial,
     DeliveryJob,
     DeliveryResult,
     EvaluatedArchitecture,
     Indices,
     Job,
     Outcome,
-    SearchResult,
-    TupleJob,
+    TrialResult,
+    WorkerSetup,
 )
 from search_space.architectures import architecture_from_indices
 
 
 @dataclass
-class Workbench:
+class Evaluator:
     """A supernet and the splits, ready for jobs."""
 
-    bench: Bench
+    setup: WorkerSetup
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        torch.set_num_threads(self.bench.threads)
-        splits = self.bench.splits
-        self.supernet = new_supernet(self.bench).to(self.device)
+        torch.set_num_threads(self.setup.threads)
+        splits = self.setup.splits
+        self.supernet = new_supernet(self.setup).to(self.device)
         self._loaded: bytes | None = None
         self._known: dict[Indices, tuple[float, float]] = {}
         self.theta_batches = self._batches("theta", augmented=True)
@@ -58,40 +58,48 @@ class Workbench:
 
         A tuple that trains a supernet of its own does not need them.
         """
-        if isinstance(job, TupleJob) and self.bench.independent is not None:
-            return self._independent_search(job, self.bench.independent, costs)
+        if isinstance(job, CoefficientTrial) and self.setup.independent is not None:
+            return self._independent_search(job, self.setup.independent, costs)
         self._load(supernet)
-        if isinstance(job, TupleJob):
+        if isinstance(job, CoefficientTrial):
             return self.search(job, costs)
-        if isinstance(job, ArchitectureJob):
+        if isinstance(job, ArchitectureTrial):
             start = time.monotonic()
             evaluated = self._evaluate(job.indices, costs)
-            return SearchResult(job, (evaluated,), 0, None, time.monotonic() - start)
+            return TrialResult(
+                trial=job, architectures=(evaluated,), chosen=0, theta=None, seconds=time.monotonic() - start
+            )
         return self.deliver(job)
 
-    def search(self, job: TupleJob, costs: CostTable) -> SearchResult:
+    def search(self, job: CoefficientTrial, costs: CostTable) -> TrialResult:
         """Search theta for the job's coefficients, and evaluate its mode and samples."""
         start = time.monotonic()
-        rng = np.random.default_rng(np.random.SeedSequence(self.bench.seed, spawn_key=(1, job.id)))
+        rng = np.random.default_rng(np.random.SeedSequence(self.setup.seed, spawn_key=(1, job.id)))
         latency = OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms)
         energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
         theta = search_theta(
-            self.supernet, self.theta_batches, latency, energy, job.coefficients, self.bench.theta, rng
+            self.supernet, self.theta_batches, latency, energy, job.coefficients, self.setup.theta, rng
         )
         theta_LO = torch.from_numpy(theta.theta_LO)
-        drawn = mode_and_samples(theta_LO, self.bench.samples, rng)
+        drawn = mode_and_samples(theta_LO, self.setup.samples, rng)
         evaluated = tuple(self._evaluate(indices, costs) for indices in drawn)
         losses = [
-            _loss(self.bench.theta, item, job.coefficients, latency.reference(), energy.reference())
+            _loss(self.setup.theta, item, job.coefficients, latency.reference(), energy.reference())
             for item in evaluated
         ]
-        return SearchResult(job, evaluated, int(np.argmin(losses)), theta, time.monotonic() - start)
+        return TrialResult(
+            trial=job,
+            architectures=evaluated,
+            chosen=int(np.argmin(losses)),
+            theta=theta,
+            seconds=time.monotonic() - start,
+        )
 
-    def _independent_search(self, job: TupleJob, settings: PretrainSettings, costs: CostTable) -> SearchResult:
+    def _independent_search(self, job: CoefficientTrial, settings: PretrainSettings, costs: CostTable) -> TrialResult:
         """Pre-train a supernet of the tuple's own from fresh weights, and search theta on it."""
         start = time.monotonic()
-        seed = int(np.random.SeedSequence(self.bench.seed, spawn_key=(3, job.id)).generate_state(1)[0])
-        pretraining = new_pretraining(replace(self.bench, seed=seed), settings, self.device)
+        seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(3, job.id)).generate_state(1)[0])
+        pretraining = new_pretraining(replace(self.setup, seed=seed), settings, self.device)
         while pretraining.epochs_done < settings.epochs:
             pretraining.run_epoch()
         supernet = supernet_bytes(pretraining.supernet.state_dict())
@@ -116,20 +124,26 @@ class Workbench:
         if indices not in self._known:
             self._known[indices] = classification(self._network(indices), self.selection)
         error, cross_entropy = self._known[indices]
-        return EvaluatedArchitecture(indices, error, cross_entropy, costs.latency_of(indices), costs.energy_of(indices))
+        return EvaluatedArchitecture(
+            indices=indices,
+            error=error,
+            cross_entropy=cross_entropy,
+            latency_ms=costs.latency_of(indices),
+            energy_mj=costs.energy_of(indices),
+        )
 
     def _network(self, indices: Indices) -> torch.nn.Module:
-        space = self.bench.space
+        space = self.setup.space
         graph = space.graph(architecture_from_indices(space, indices).operators)
         state = self.supernet.sub_network_state(indices)
         return inherited_network(graph, state, self.recalibration, device=self.device)
 
     def _batches(self, name: str, *, augmented: bool = False) -> ImageBatches:
-        splits = self.bench.splits
+        splits = self.setup.splits
         return ImageBatches(
             getattr(splits, name),
             splits,
-            augmentation=self.bench.augmentation if augmented else None,
+            augmentation=self.setup.augmentation if augmented else None,
             device=self.device,
         )
 

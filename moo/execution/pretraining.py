@@ -14,15 +14,15 @@ from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixe
 from dnas.supernet import Supernet
 from evaluation.splits import ImageBatches
 from moo.trials import (
-    Bench,
+    WorkerSetup,
 )
 
 
 def pretraining_epochs(
-    bench: Bench, settings: PretrainSettings, state: bytes | None, device: torch.device
+    setup: WorkerSetup, settings: PretrainSettings, state: bytes | None, device: torch.device
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
     """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
-    pretraining = new_pretraining(bench, settings, device)
+    pretraining = new_pretraining(setup, settings, device)
     if state is not None:
         pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
     while pretraining.epochs_done < settings.epochs:
@@ -37,25 +37,25 @@ def pretrained_weights(state: bytes) -> bytes:
     return supernet_bytes(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["weights"])
 
 
-def untrained_weights(bench: Bench) -> bytes:
+def untrained_weights(setup: WorkerSetup) -> bytes:
     """The fresh supernet's weights, as safetensors: what pre-training starts from."""
-    return supernet_bytes(new_supernet(bench).state_dict())
+    return supernet_bytes(new_supernet(setup).state_dict())
 
 
-def new_supernet(bench: Bench) -> Supernet:
+def new_supernet(setup: WorkerSetup) -> Supernet:
     """A supernet with the fresh weights that belong to the run's seed."""
     with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence(bench.seed, spawn_key=(0,)).generate_state(1)[0]))
-        return build_supernet(bench.space, bench.weight_sharing)
+        torch.manual_seed(int(np.random.SeedSequence(setup.seed, spawn_key=(0,)).generate_state(1)[0]))
+        return build_supernet(setup.space, setup.weight_sharing)
 
 
 def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
     return bytes(safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()}))
 
 
-def new_pretraining(bench: Bench, settings: PretrainSettings, device: torch.device) -> Pretraining:
+def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torch.device) -> Pretraining:
     """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
-    source = ImageBatches(bench.splits.weights, bench.splits, augmentation=bench.augmentation, device=device)
-    supernet = new_supernet(bench).to(device)
-    forward = sampled_path if bench.weight_sharing == "shared" else mixed_paths
-    return Pretraining(supernet, source, settings, seed=bench.seed, forward=forward)
+    source = ImageBatches(setup.splits.weights, setup.splits, augmentation=setup.augmentation, device=device)
+    supernet = new_supernet(setup).to(device)
+    forward = sampled_path if setup.weight_sharing == "shared" else mixed_paths
+    return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward)

@@ -13,10 +13,10 @@ import torch
 from devices.cost_tables.cost_table import CostTable
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_pool import ActorPool, PoolRun, join_ray, share, worker_device
-from moo.trials import Bench, Job, JobFailure, Outcome
+from moo.trials import Job, Outcome, WorkerSetup, failure_of
 
 
 class RayBackend:
@@ -24,21 +24,21 @@ class RayBackend:
 
     def __init__(
         self,
-        bench: Bench,
+        setup: WorkerSetup,
         *,
         workers: int | None = None,
         address: str | None = None,
         dashboard: bool = True,
-        workbench: Callable[[Bench, torch.device], Workbench] = Workbench,
+        evaluator: Callable[[WorkerSetup, torch.device], Evaluator] = Evaluator,
     ) -> None:
         """Start Ray, or join a cluster.
 
         Args:
-            bench: what every worker is set up with; it goes to the object store once.
+            setup: what every worker is set up with; it goes to the object store once.
             workers: jobs at the same time; by default one for each GPU, else one for each CPU core.
             address: of the cluster to join; by default Ray is started on this machine.
             dashboard: whether a started Ray has its dashboard.
-            workbench: makes what does the jobs on a worker.
+            evaluator: makes what does the jobs on a worker.
 
         Raises:
             ValueError: if no cluster answers at that address.
@@ -48,8 +48,8 @@ class RayBackend:
         cpus, gpus = self._session.cpus, self._session.gpus
         self.workers = workers if workers is not None else max(1, gpus or cpus)
         self._options = {"num_cpus": share(cpus, self.workers), "num_gpus": share(gpus, self.workers)}
-        self._bench = ray.put(bench)
-        self._pool = ActorPool(lambda: _Worker.options(**self._options).remote(self._bench, workbench), self.workers)
+        self._bench = ray.put(setup)
+        self._pool = ActorPool(lambda: _Worker.options(**self._options).remote(self._bench, evaluator), self.workers)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine."""
@@ -78,24 +78,24 @@ class RayBackend:
 class _WorkerActor:
     """One actor."""
 
-    def __init__(self, bench: Bench, workbench: Callable[[Bench, torch.device], Workbench]) -> None:
+    def __init__(self, setup: WorkerSetup, evaluator: Callable[[WorkerSetup, torch.device], Evaluator]) -> None:
         keep_freed_memory()
-        self._workbench = workbench(bench, worker_device())
+        self._workbench = evaluator(setup, worker_device())
 
     def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
         """Do one job; whatever it raises comes back as a failure."""
         try:
             return self._workbench.run(job, costs, supernet)
         except Exception:
-            return JobFailure(job, traceback.format_exc())
+            return failure_of(job, traceback.format_exc())
 
 
 def _pretraining_task(
-    bench: Bench, settings: PretrainSettings, state: bytes | None
+    setup: WorkerSetup, settings: PretrainSettings, state: bytes | None
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
     keep_freed_memory()
     torch.set_num_threads(os.cpu_count() or 1)
-    yield from pretraining_epochs(bench, settings, state, worker_device())
+    yield from pretraining_epochs(setup, settings, state, worker_device())
 
 
 _Worker: Any = ray.remote(_WorkerActor)

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 import torch
 
-from moo.trials import Job, JobFailure, Outcome
+from moo.trials import Job, Outcome, failure_of
 
 POLL_SECONDS = 0.2
 RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -126,7 +126,7 @@ class PoolRun:
                 return []
             self._deaths[job] += 1
             if self._deaths[job] == TRIES:
-                return [JobFailure(job, f"The worker died.\n{traceback.format_exc()}")]
+                return [failure_of(job, f"The worker died.\n{traceback.format_exc()}")]
             self._taken.appendleft(job)
             return []
         self._pool.idle.append(actor)

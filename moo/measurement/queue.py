@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from devices.device import Device
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Measurement
+from moo.events import BoardBack, BoardEvent, BoardUnreachable
+from moo.storage.record import RunRecord
 
 ATTEMPTS = 3
 RETRY_SECONDS = (2.0, 60.0)
@@ -26,33 +28,29 @@ RETRY_SECONDS = (2.0, 60.0)
 class Request:
     """A network that is to be measured."""
 
-    architecture_id: str
+    network: str
+    """Architecture id; of a trained network's file, `<id>/<precision>`."""
     model: Callable[[], bytes]
     """Makes the ONNX model when its turn comes."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A request that has ended."""
+    """A board measured a network."""
 
-    architecture_id: str
-    measurement: Measurement | None
-    """None if the board could not measure it."""
-    reason: str = ""
-    """Why it could not be measured."""
+    network: str
+    measurement: Measurement
 
 
 @dataclass(frozen=True)
-class BoardState:
-    """A board went away, or came back."""
+class NotMeasured:
+    """A board could not measure a network."""
 
-    device: str
-    """Which board, as in `Measurer`'s names."""
-    unreachable: str
-    """Why it does not answer; empty if it is back."""
+    network: str
+    reason: str
 
 
-Report = Measured | BoardState
+MeasurerReport = Measured | NotMeasured | BoardEvent
 
 
 class Measurer:
@@ -75,7 +73,7 @@ class Measurer:
         self._devices = tuple(devices)
         self._retry_seconds = retry_seconds
         self._waiting: deque[Request] = deque()
-        self._done: queue.SimpleQueue[Report | Exception] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[MeasurerReport | Exception] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._busy = 0
         self._down: set[str] = set()
@@ -106,7 +104,7 @@ class Measurer:
             self._waiting.append(request)
             self._changed.notify_all()
 
-    def collect(self) -> Iterator[Report]:
+    def collect(self) -> Iterator[MeasurerReport]:
         """What has happened since the last call; never waits. What went wrong in a thread is raised here."""
         while True:
             try:
@@ -117,7 +115,7 @@ class Measurer:
                 raise outcome
             yield outcome
 
-    def drain(self, patience_seconds: float = float("inf")) -> Iterator[Report]:
+    def drain(self, patience_seconds: float = float("inf")) -> Iterator[MeasurerReport]:
         """Measure, or wait for, all that is queued, and yield each as it ends.
 
         Args:
@@ -169,7 +167,7 @@ class Measurer:
                     return
                 request = self._waiting.popleft()
                 self._busy += 1
-            outcome: Measured | Exception | None = None
+            outcome: Measured | NotMeasured | Exception | None = None
             went_away = ""
             try:
                 outcome = measure(device, request)
@@ -195,16 +193,25 @@ class Measurer:
             self._waiting.appendleft(request)
         if name not in self._down:
             self._down.add(name)
-            self._done.put(BoardState(name, reason))
+            self._done.put(BoardUnreachable(name, reason))
 
     def _back(self, name: str) -> None:
         self._in_vain_since = None
         if name in self._down:
             self._down.remove(name)
-            self._done.put(BoardState(name, ""))
+            self._done.put(BoardBack(name))
 
 
-def measure(device: Device, request: Request) -> Measured:
+def keep_board_event(record: RunRecord, event: BoardEvent) -> None:
+    """Keep that a board went away or came back."""
+    match event:
+        case BoardUnreachable(device, reason):
+            record.add_event("board unreachable", board=device, reason=reason)
+        case BoardBack(device):
+            record.add_event("board back", board=device)
+
+
+def measure(device: Device, request: Request) -> Measured | NotMeasured:
     """Measure one network, again where it failed, the board throttled, or the times spread too widely.
 
     Of several measurements the fastest is kept: what other programs add to a run is never negative. One during which
@@ -230,4 +237,4 @@ def measure(device: Device, request: Request) -> Measured:
             best = measurement
         if measurement.reliable:
             break
-    return Measured(request.architecture_id, best, "" if best else reason)
+    return NotMeasured(request.network, reason) if best is None else Measured(request.network, best)

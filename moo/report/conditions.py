@@ -9,9 +9,9 @@ from devices.measurement import Measurement
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
-from moo.storage.store import Store, StoredTuple
+from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
-from moo.trials import ArchitectureJob, SearchJob, TupleJob, named
+from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
 
 
 def conditions(archive: Archive) -> str:
@@ -69,17 +69,17 @@ def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
     }
 
 
-def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping[str, Any]) -> str:
+def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: Mapping[str, Any]) -> str:
     """What the search, and training after it, took; and what failed."""
-    tuples = store.tuples()
-    failed = [stored for stored in tuples.values() if stored.objectives is None]
+    trials = store.trials()
+    failed = [stored for stored in trials.values() if stored.objectives is None]
     happened = [(kind, content) for _, kind, content in store.events()]
     not_measured = [content for kind, content in happened if kind == "measuring failed"]
     whole = [float(str(content["seconds"])) for kind, content in happened if kind == "finished"]
-    seconds = sum(stored.seconds for stored in tuples.values())
+    seconds = sum(stored.seconds for stored in trials.values())
     rows = [
-        ("tuples searched on the supernet", _counted(tuples.values(), TupleJob)),
-        *_directly_evaluated(tuples.values()),
+        ("coefficients searched on the supernet", _counted(trials.values(), CoefficientTrial)),
+        *_directly_evaluated(trials.values()),
         ("architectures evaluated", f"{len(archive)}"),
         ("networks measured", f"{sum(archive.measurement(entry) is not None for entry in archive.entries)}"),
         (
@@ -95,23 +95,25 @@ def effort(archive: Archive, store: Store, config: SearchConfig, origin: Mapping
     ):
         if networks:
             rows.append((name, _training_time(networks)))
-    lines = [f"- {named(stored.job)} failed: `{_last_line(stored.traceback)}`" for stored in failed]
+    lines = [f"- {named(stored.trial)} failed: `{_last_line(stored.traceback)}`" for stored in failed]
     lines += [f"- `{item.get('architecture')}` was not measured: {item.get('reason')}" for item in not_measured]
     return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
 
 
-def _counted(tuples: Iterable[StoredTuple], kind: type[SearchJob]) -> str:
-    jobs = [stored for stored in tuples if isinstance(stored.job, kind)]
-    return f"{len(jobs)}, of which {sum(stored.objectives is None for stored in jobs)} failed"
+def _counted(trials: Iterable[StoredTrial], kind: type[Trial]) -> str:
+    trials_of_kind = [stored for stored in trials if isinstance(stored.trial, kind)]
+    return f"{len(trials_of_kind)}, of which {sum(stored.objectives is None for stored in trials_of_kind)} failed"
 
 
-def _directly_evaluated(tuples: Collection[StoredTuple]) -> list[tuple[str, str]]:
+def _directly_evaluated(trials: Collection[StoredTrial]) -> list[tuple[str, str]]:
     """A row for architectures that came of no inner search on the supernet, if there are any."""
-    jobs = [stored.job for stored in tuples if isinstance(stored.job, ArchitectureJob)]
-    if not jobs:
+    trials_of_kind = [stored.trial for stored in trials if isinstance(stored.trial, ArchitectureTrial)]
+    if not trials_of_kind:
         return []
-    name = "architectures proposed by " + ("NSGA-II" if jobs[0].coefficients is None else "searches on the surrogate")
-    return [(name, _counted(tuples, ArchitectureJob))]
+    name = "architectures proposed by " + (
+        "NSGA-II" if trials_of_kind[0].coefficients is None else "searches on the surrogate"
+    )
+    return [(f"architectures proposed by {proposer}", _counted(trials, ArchitectureTrial))]
 
 
 def hypervolume(archive: Archive) -> str:
@@ -139,7 +141,7 @@ def splits(origin: Mapping[str, Any], *, trained: bool) -> str:
     also = "; train networks for deployment" if trained else ""
     uses = {
         "weights": f"train the supernet, and recalibrate BatchNorm before each evaluation{also}",
-        "theta": f"search theta for each tuple of coefficients{also}",
+        "theta": f"search theta for each trial's coefficients{also}",
         "selection": "compare architectures: all errors above that are not test errors",
         "test": "read once, for the networks of the final front"
         + ("; and once for each trained file" if trained else ""),

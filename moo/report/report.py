@@ -13,7 +13,7 @@ from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, trust_section
 from moo.storage.archive import Archive
-from moo.storage.store import Store
+from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS
 from search_space.spaces import FBNetSpace
@@ -21,7 +21,7 @@ from search_space.spaces import FBNetSpace
 
 def report_markdown(
     archive: Archive,
-    store: Store,
+    store: StoreReader,
     config: SearchConfig,
     origin: Mapping[str, Any],
     space: FBNetSpace,

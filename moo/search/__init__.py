@@ -4,6 +4,8 @@ loop         the whole job (start here)
 preparation  everything that a run needs, checked before anything is written
 artifacts    what trials start from: cost table, supernet
 proposals    what is tried next, by method
+generational, asynchronous  trials in generations, or as workers get free
+trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/
 clock        the time that a search may take
 """

@@ -11,7 +11,7 @@ from moo import events
 from moo.execution.backend import Backend
 from moo.execution.pretraining import pretrained_weights, untrained_weights
 from moo.search.preparation import Preparation
-from moo.search.proposals import expected_jobs
+from moo.search.proposals import expected_trials
 from moo.storage.run_folder import RunFolder
 
 
@@ -28,13 +28,13 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         ("board", _board_text(preparation)),
     )
     return events.RunStarted(
-        str(preparation.folder.path),
-        preparation.resumed,
-        dashboard_url,
-        description,
-        None if config.minutes else expected_jobs(config),
-        0 if config.independent else preparation.pretraining.epochs,
-        config.minutes,
+        folder=str(preparation.folder.path),
+        resumed=preparation.resumed,
+        dashboard_url=dashboard_url,
+        description=description,
+        trials=None if config.minutes else expected_trials(config),
+        pretrain_epochs=0 if config.independent else preparation.pretraining.epochs,
+        minutes=config.minutes,
     )
 
 
@@ -84,7 +84,7 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
             state = later_state
             write_atomically(folder.pretraining, state)
             tell(events.PretrainEpoch(record, settings.epochs))
-    weights = untrained_weights(preparation.bench) if state is None else pretrained_weights(state)
+    weights = untrained_weights(preparation.setup) if state is None else pretrained_weights(state)
     write_atomically(folder.supernet, weights)
     folder.pretraining.unlink(missing_ok=True)
     return weights

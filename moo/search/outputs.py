@@ -18,7 +18,7 @@ from moo.report.html import report_html
 from moo.report.report import report_markdown
 from moo.storage.archive import Archive, Entry
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store
+from moo.storage.store import read_store
 from moo.trials import Arrays, DeliveryResult
 from moo.visualization.gallery import write_plots
 from search_space.onnx_files import to_onnx
@@ -50,7 +50,7 @@ def front_json(archive: Archive) -> list[dict[str, Any]]:
                 "coefficients": None if entry.coefficients is None else dataclasses.asdict(entry.coefficients),
                 "test_error": entry.test_error,
                 "trained": None if entry.trained is None else entry.trained.to_json(),
-                "tuple": entry.tuple_id,
+                "trial": entry.trial_id,
                 "measurement": None if entry.measurement is None else entry.measurement.to_json(),
             }
         )
@@ -118,7 +118,7 @@ class RunInputs(Protocol):
 def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
     """Write plots/*.png, report.md and report.html of a run that has ended."""
     folder = run.folder
-    store = Store(folder.store)
+    store = read_store(folder.store)
     try:
         pictures = write_plots(folder.plots, archive, store, run.space)
         names = [str(path.relative_to(folder.path)) for path in pictures]

@@ -20,7 +20,7 @@ from evaluation.splits import Augmentation, Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards, check_configuration, is_table, open_boards, table_named
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
-from moo.trials import Bench
+from moo.trials import WorkerSetup
 from search_space.spaces import FBNetSpace, space_named
 
 DEFAULT_STEPS = 2500
@@ -52,14 +52,14 @@ class Preparation:
         return PretrainSettings(epochs, batch_size=config.pretrain_batch, lr=config.pretrain_lr)
 
     @property
-    def bench(self) -> Bench:
+    def setup(self) -> WorkerSetup:
         """What every worker is set up with."""
         config = self.config
         flip = not self.splits.grey if config.flip is None else config.flip
         theta = ThetaSettings(
             config.theta_steps, config.theta_batch, entropy_weight=config.entropy_weight, loss=config.loss
         )
-        return Bench(
+        return WorkerSetup(
             space=self.space,
             splits=self.splits,
             weight_sharing=config.weight_sharing,

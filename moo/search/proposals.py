@@ -1,13 +1,12 @@
-"""What a search tries next: the project's own method and its rivals, under one interface. Start with `proposer_of`."""
+"""What a search tries next: the project's own method and its rivals, under one interface. Start with `algorithm_of`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +18,21 @@ from dnas.losses import Coefficients
 from dnas.surrogate import Surrogate, fit_surrogate
 from evaluation.work_folder import write_json
 from moo.algorithms.acquisition import Evaluated, ExpectedCost
-from moo.algorithms.base import Choice, Proposal, Proposer
+from moo.algorithms.base import Algorithm, Proposal, SurrogateProposal
 from moo.algorithms.genomes import CoefficientBounds, genome_of
 from moo.algorithms.nsga2 import Evolution, categorical_variation
-from moo.algorithms.random_and_grid import Grid, RandomTuples
+from moo.algorithms.random_and_grid import CoefficientGrid, RandomCoefficients
 from moo.algorithms.surrogate_assisted import SteeringSettings, steer
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
-from moo.trials import ArchitectureJob, Objectives, SearchJob, TupleJob
+from moo.storage.run_folder import RunFolder
+from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial
 from search_space.architectures import operator_indices
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
+ProposalSource = Callable[[int, CostTable], Sequence[Proposal]]
+"""The first trial's number and the costs to search with, to what a search on a surrogate proposes."""
 
 
 def bounds_of(config: SearchConfig) -> CoefficientBounds:
@@ -38,8 +40,8 @@ def bounds_of(config: SearchConfig) -> CoefficientBounds:
     return CoefficientBounds(config.alpha, config.beta, config.gamma, config.delta)
 
 
-def proposer_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> Proposer:
-    """The proposer of a run's method.
+def algorithm_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> Algorithm:
+    """The algorithm of a run's method.
 
     Args:
         config: names the method, its bounds and seed.
@@ -48,7 +50,7 @@ def proposer_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> P
     """
     seed = int(np.random.SeedSequence(config.seed, spawn_key=(2,)).generate_state(1)[0])
     bounds = bounds_of(config)
-    proposer: Proposer
+    algorithm: Algorithm
     size = generation_size(config)
     match config.method:
         case "dnas":
@@ -60,22 +62,11 @@ def proposer_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> P
             )
             return architectures
         case "random":
-            proposer = RandomTuples(bounds, seed=seed)
+            algorithm = RandomCoefficients(bounds, seed=seed)
         case "grid":
-            proposer = Grid(bounds, points=config.population * config.generations, seed=seed)
-    proposer.ask(start)
-    return proposer
-
-
-def read_choices(path: Path) -> list[Choice]:
-    """Choices as `write_choices` wrote them."""
-    items = json.loads(path.read_text())["choices"]
-    return [Choice(tuple(item["indices"]), Coefficients(**item["coefficients"])) for item in items]
-
-
-def write_choices(path: Path, choices: Sequence[Choice]) -> None:
-    """Keep what was proposed."""
-    write_json(path, {"choices": [dataclasses.asdict(choice) for choice in choices]})
+            algorithm = CoefficientGrid(bounds, points=config.population * config.generations, seed=seed)
+    algorithm.ask(start)
+    return algorithm
 
 
 def evaluations_of_generation(config: SearchConfig) -> int:
@@ -83,13 +74,13 @@ def evaluations_of_generation(config: SearchConfig) -> int:
     return config.population * (config.samples + 1)
 
 
-def steered_size(config: SearchConfig) -> int:
+def surrogate_generation_size(config: SearchConfig) -> int:
     """Architectures evaluated before the surrogate is fitted anew: few, as each fit makes the next choice better."""
     return 2 * config.population
 
 
 def generation_size(config: SearchConfig) -> int:
-    """Proposals of a proposer in a generation; of architectures, as many as inner searches would evaluate."""
+    """Proposals of a algorithm in a generation; of architectures, as many as inner searches would evaluate."""
     return evaluations_of_generation(config) if config.method == "architectures" else config.population
 
 
@@ -98,38 +89,59 @@ def supernet_generations(config: SearchConfig) -> float:
     return config.supernet_generations if config.method == "dnas" and not config.independent else math.inf
 
 
-def expected_jobs(config: SearchConfig) -> int:
+def expected_trials(config: SearchConfig) -> int:
     """Jobs of a whole search, if none of its generations falls short."""
     proposed = int(min(config.generations, supernet_generations(config)))
-    return proposed * generation_size(config) + (config.generations - proposed) * steered_size(config)
+    return proposed * generation_size(config) + (config.generations - proposed) * surrogate_generation_size(config)
 
 
-def job_of(proposal: Proposal, *, number: int, generation: int) -> SearchJob:
+def trial_of(proposal: Proposal, *, number: int, generation: int) -> Trial:
     """The job that tries a proposal."""
     if isinstance(proposal, Coefficients):
-        return TupleJob(number, generation, proposal)
-    if isinstance(proposal, Choice):
-        return ArchitectureJob(number, generation, proposal.indices, proposal.coefficients)
-    return ArchitectureJob(number, generation, proposal)
+        return CoefficientTrial(number, generation, proposal)
+    if isinstance(proposal, SurrogateProposal):
+        return ArchitectureTrial(number, generation, proposal.indices, proposal.coefficients)
+    return ArchitectureTrial(number, generation, proposal)
 
 
-def proposal_of(job: SearchJob) -> Proposal:
+def proposal_of(job: Trial) -> Proposal:
     """What a job tries."""
-    if isinstance(job, TupleJob):
+    if isinstance(job, CoefficientTrial):
         return job.coefficients
-    return job.indices if job.coefficients is None else Choice(job.indices, job.coefficients)
+    return job.indices if job.coefficients is None else SurrogateProposal(job.indices, job.coefficients)
 
 
-def tell(proposer: Proposer, job: SearchJob, objectives: Objectives | None) -> None:
-    """Tell a proposer what one job came to; what a surrogate proposed it did not ask for."""
+def tell_algorithm(algorithm: Algorithm, job: Trial, objectives: Objectives | None) -> None:
+    """Tell a algorithm what one job came to; what a surrogate proposed it did not ask for."""
     proposal = proposal_of(job)
-    if not isinstance(proposal, Choice):
-        proposer.tell([(proposal, objectives)])
+    if not isinstance(proposal, SurrogateProposal):
+        algorithm.tell([(proposal, objectives)])
 
 
-def steered(
+def kept_proposals(
+    folder: RunFolder, config: SearchConfig, space: FBNetSpace, archive: Archive, table: CostTable, *, first: int
+) -> list[SurrogateProposal]:
+    """What the search on a surrogate proposes; it is kept, so that a resumed run goes on with the same.
+
+    Args:
+        folder: of the run.
+        config: bounds and seed.
+        space: of the architectures.
+        archive: of the run.
+        table: what the trials are searched with.
+        first: number of the first trial that these proposals become.
+    """
+    path = folder.surrogate_proposals(first)
+    if not path.exists():
+        proposals = surrogate_proposals(config, space, archive, table, before=first)
+        write_json(path, {"choices": [dataclasses.asdict(proposal) for proposal in proposals]})
+    items = json.loads(path.read_text())["choices"]
+    return [SurrogateProposal(tuple(item["indices"]), Coefficients(**item["coefficients"])) for item in items]
+
+
+def surrogate_proposals(
     config: SearchConfig, space: FBNetSpace, archive: Archive, table: CostTable, *, before: int
-) -> list[Choice]:
+) -> list[SurrogateProposal]:
     """The architectures most worth evaluating, by searching many tuples on a surrogate of what was evaluated.
 
     Args:
@@ -140,9 +152,9 @@ def steered(
         before: only results of jobs with lower numbers are looked at, so that a resumed run proposes the same.
 
     Returns:
-        As many as `steered_size` says, or fewer.
+        As many as `surrogate_generation_size` says, or fewer.
     """
-    entries = [entry for entry in archive.entries if entry.tuple_id < before]
+    entries = [entry for entry in archive.entries if entry.trial_id < before]
     if len(entries) < 2:
         return []
     indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
@@ -158,7 +170,7 @@ def steered(
         bounds_of(config),
         reference_M=np.array(archive.reference_point),
         num_operators=len(space.operators),
-        count=steered_size(config),
+        count=surrogate_generation_size(config),
         settings=SteeringSettings(),
         rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
     )

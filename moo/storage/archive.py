@@ -19,7 +19,7 @@ from moo.storage.trained_network import TrainedNetwork
 from search_space.architectures import Architecture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One evaluated architecture."""
 
@@ -27,19 +27,19 @@ class Entry:
     error: float
     """Error with inherited weights on the selection split, in [0, 1]."""
     predicted_latency_ms: float
-    """Sum of the entries of the cost table that its tuple was searched with; so is the next."""
+    """Sum of the entries of the cost table that its trial was searched with; so is the next."""
     predicted_energy_mj: float
-    tuple_id: int
-    """The first tuple (by id) whose inner search gave it."""
+    trial_id: int
+    """The first trial (by id) that gave it."""
     position: int
-    """Its place among that tuple's architectures; 0 is the mode of theta."""
+    """Its place among that trial's architectures; 0 is the mode of theta."""
     coefficients: Coefficients | None
-    """The coefficients of that tuple; None where architectures themselves were proposed."""
+    """The coefficients of that trial; None where architectures themselves were proposed."""
     measurement: Measurement | None = None
     test_error: float | None = None
     """Error with inherited weights on the test split; read once, for networks of the final front."""
     trained: TrainedNetwork | None = None
-    """What it came to when it was trained for deployment."""
+    """What training for deployment made of it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Costs:
 
 
 class Archive:
-    """Evaluated architectures by id, in the order of tuples, whatever the order in which these ended."""
+    """Evaluated architectures by id, in the order of trials, whatever the order in which these ended."""
 
     def __init__(self, reference_point: tuple[float, float, float], *, precision: Precision = "fp32") -> None:
         self.reference_point = reference_point
@@ -77,15 +77,15 @@ class Archive:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries, in the order of tuples and of positions within them."""
+        """All entries, in the order of trials and of positions within them."""
         return _in_order(self._entries.values())
 
     def add(self, entry: Entry) -> bool:
-        """Add an entry; an architecture that is there already goes to the earlier tuple. Returns whether it was new."""
+        """Add an entry; an architecture that is there already goes to the earlier trial. Returns whether it was new."""
         known = self._entries.get(entry.architecture.id)
         if known is None:
             self._entries[entry.architecture.id] = entry
-        elif (entry.tuple_id, entry.position) < (known.tuple_id, known.position):
+        elif (entry.trial_id, entry.position) < (known.trial_id, known.position):
             self._entries[entry.architecture.id] = replace(
                 entry, measurement=known.measurement, test_error=known.test_error, trained=known.trained
             )
@@ -96,7 +96,7 @@ class Archive:
         self._entries[architecture_id] = replace(self._entries[architecture_id], measurement=measurement)
 
     def set_trained(self, architecture_id: str, trained: TrainedNetwork) -> None:
-        """Keep what training for deployment came to; a later training takes the place of an earlier one."""
+        """Keep what training for deployment made of it; a later training takes the place of an earlier one."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], trained=trained)
 
     def use_table(self, table: CostTable) -> None:
@@ -189,7 +189,7 @@ class Archive:
 
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    return tuple(sorted(entries, key=lambda entry: (entry.tuple_id, entry.position)))
+    return tuple(sorted(entries, key=lambda entry: (entry.trial_id, entry.position)))
 
 
 def _measured(measurement: Measurement) -> Costs:

@@ -57,13 +57,13 @@ class RunFolder:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"
 
-    def steered(self, first: int) -> Path:
-        """What a search on a surrogate proposed, from that job number on."""
-        return self.path / "checkpoints" / f"steered_{first:05d}.json"
+    def surrogate_proposals(self, first: int) -> Path:
+        """What a search on a surrogate proposed, from that trial's number on."""
+        return self.path / "checkpoints" / f"surrogate_{first:05d}.json"
 
-    def supernet_of(self, tuple_id: int) -> Path:
-        """Weights of a tuple's own supernet, where each tuple trains one."""
-        return self.path / "checkpoints" / f"supernet_{tuple_id:04d}.safetensors"
+    def supernet_of(self, trial_id: int) -> Path:
+        """Weights of a trial's own supernet, where each trial trains one."""
+        return self.path / "checkpoints" / f"supernet_{trial_id:04d}.safetensors"
 
     @property
     def plots(self) -> Path:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS tuples (
+CREATE TABLE trials (
     id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
     alpha REAL, beta REAL, gamma REAL, delta REAL, proposed TEXT,
     status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
     architecture_id TEXT, error REAL, latency_ms REAL, energy_mj REAL,
     seconds REAL, traceback TEXT, records TEXT, theta BLOB, date TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS architectures (
+CREATE TABLE architectures (
     id TEXT PRIMARY KEY, operators TEXT NOT NULL, error REAL NOT NULL, cross_entropy REAL NOT NULL,
     latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, test_error REAL);
-CREATE TABLE IF NOT EXISTS evaluations (
-    tuple_id INTEGER NOT NULL REFERENCES tuples (id), position INTEGER NOT NULL,
-    architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (tuple_id, position));
-CREATE INDEX IF NOT EXISTS evaluations_by_architecture ON evaluations (architecture_id, tuple_id);
-CREATE INDEX IF NOT EXISTS tuples_by_date ON tuples (date, id);
-CREATE TABLE IF NOT EXISTS measurements (
+CREATE TABLE evaluations (
+    trial_id INTEGER NOT NULL REFERENCES trials (id), position INTEGER NOT NULL,
+    architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (trial_id, position));
+CREATE INDEX evaluations_by_architecture ON evaluations (architecture_id, trial_id);
+CREATE INDEX trials_by_date ON trials (date, id);
+CREATE TABLE measurements (
     id INTEGER PRIMARY KEY AUTOINCREMENT, architecture_id TEXT NOT NULL REFERENCES architectures (id),
     latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, board TEXT NOT NULL, date TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trained (
+CREATE TABLE trained (
     name TEXT PRIMARY KEY, baseline INTEGER NOT NULL, error REAL NOT NULL, top1 REAL NOT NULL, top3 REAL NOT NULL,
     date TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (
+CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
 """
 TAKE_OVER = (
     "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, latency_ms = excluded.latency_ms, "
     "energy_mj = excluded.energy_mj"
 )
-"""For an architecture that a tuple gave, when an earlier one gives it, too: what the earlier one found counts."""
+"""For an architecture that a trial gave, when an earlier one gives it, too: what the earlier one found counts."""

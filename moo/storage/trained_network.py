@@ -1,4 +1,4 @@
-"""What became of a network that was trained for deployment: accuracy, files, what a board measured of them.
+"""What training for deployment made of a network: accuracy, files, what a board measured of them.
 
 Networks of the front and baselines alike; they are made by `moo.deployment.training` and kept in the store.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from devices.measurement import Measurement, Precision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeployedFile:
     """An ONNX file of a trained network, checked against PyTorch and, where a board was there, measured."""
 
@@ -29,7 +29,7 @@ class DeployedFile:
     """None where nothing was measured."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedNetwork:
     """A network of the front, or a baseline, after training."""
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from moo.analysis.networks import evaluated
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.storage.archive import Archive, Entry
-from moo.storage.store import Store, StoredTuple
-from moo.trials import TupleJob
+from moo.storage.store import StoredTrial, StoreReader
+from moo.trials import CoefficientTrial
 from moo.visualization.architectures import architectures_figure
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
@@ -35,7 +35,7 @@ CAPTIONS = {
 """Caption of each picture by the name of its file; also the order in which they are shown."""
 
 
-def write_plots(folder: Path, archive: Archive, store: Store, space: FBNetSpace) -> list[Path]:
+def write_plots(folder: Path, archive: Archive, store: StoreReader, space: FBNetSpace) -> list[Path]:
     """Write all pictures as PNG files.
 
     Args:
@@ -55,11 +55,11 @@ def write_plots(folder: Path, archive: Archive, store: Store, space: FBNetSpace)
     return paths
 
 
-def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tuple[str, Figure]]:
+def _figures(archive: Archive, store: StoreReader, space: FBNetSpace) -> Iterator[tuple[str, Figure]]:
     if not len(archive):
         return
     networks = evaluated(archive, store.trained(baselines=True))
-    front, tuples = archive.front(), store.tuples()
+    front, tuples = archive.front(), store.trials()
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
     yield "front_3d", space_figure(networks)
@@ -74,27 +74,27 @@ def _figures(archive: Archive, store: Store, space: FBNetSpace) -> Iterator[tupl
     yield "architectures", architectures_figure(front, costs, space, trained_errors=errors)
     if tuples_drawn := bubbles(archive, store):
         yield "coefficients", coefficients_figure(tuples_drawn)
-    generations = {number: stored.job.generation for number, stored in tuples.items()}
+    generations = {number: stored.trial.generation for number, stored in tuples.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
     number = best_searched(front, tuples)
     if number is not None:
-        coefficients = tuples[number].job.coefficients
+        coefficients = tuples[number].trial.coefficients
         assert coefficients is not None
-        yield "theta", theta_figure(store.theta(number), space.operators, tuple_id=number, coefficients=coefficients)
+        yield "theta", theta_figure(store.theta(number), space.operators, trial_id=number, coefficients=coefficients)
 
 
-def bubbles(archive: Archive, store: Store) -> list[Bubble]:
+def bubbles(archive: Archive, store: StoreReader) -> list[Bubble]:
     """One bubble for each tuple that ended well, with the costs that the search had of its architecture."""
     drawn = []
-    for stored in store.tuples().values():
-        if stored.architecture_id is not None and stored.job.coefficients is not None:
+    for stored in store.trials().values():
+        if stored.architecture_id is not None and stored.trial.coefficients is not None:
             entry = archive[stored.architecture_id]
-            drawn.append(Bubble(stored.job.coefficients, entry.error, archive.searched_costs(entry)))
+            drawn.append(Bubble(stored.trial.coefficients, entry.error, archive.searched_costs(entry)))
     return drawn
 
 
-def best_searched(front: Sequence[Entry], tuples: Mapping[int, StoredTuple]) -> int | None:
+def best_searched(front: Sequence[Entry], tuples: Mapping[int, StoredTrial]) -> int | None:
     """The tuple whose inner search on the supernet gave the most accurate network of the front, else the best tuple."""
-    searched = [n for n, stored in tuples.items() if isinstance(stored.job, TupleJob) and stored.objectives]
-    on_front = [entry.tuple_id for entry in front if entry.tuple_id in searched]
+    searched = [n for n, stored in tuples.items() if isinstance(stored.trial, CoefficientTrial) and stored.objectives]
+    on_front = [entry.trial_id for entry in front if entry.trial_id in searched]
     return next(iter(on_front), min(searched, key=lambda number: tuples[number].objectives or (), default=None))

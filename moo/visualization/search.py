@@ -136,22 +136,22 @@ def hypervolume_figure(
         )  # fmt: skip
     axes.legend(handles=handles, fontsize=9, loc="center right", edgecolor="#DDDDDD")
     dress(timed, "minutes since the run began, preparations included", "")
-    in_time = sorted(entries, key=lambda entry: minutes[entry.tuple_id])
+    in_time = sorted(entries, key=lambda entry: minutes[entry.trial_id])
     timed.plot(
-        [minutes[entry.tuple_id] for entry in in_time], hypervolume_history(in_time, reference_point), color=BLUE,
+        [minutes[entry.trial_id] for entry in in_time], hypervolume_history(in_time, reference_point), color=BLUE,
         linewidth=2.2, drawstyle="steps-post", marker=marker, markersize=4,
     )  # fmt: skip
     timed.set_xlim(left=0)
     return figure
 
 
-def theta_figure(theta: ThetaResult, operators: Sequence[str], *, tuple_id: int, coefficients: Coefficients) -> Figure:
+def theta_figure(theta: ThetaResult, operators: Sequence[str], *, trial_id: int, coefficients: Coefficients) -> Figure:
     """The course of one inner search: theta's probabilities at three steps, and the curves of what it minimises.
 
     Args:
         theta: the course of the search.
         operators: names of the candidates, in theta's order.
-        tuple_id: of the tuple whose search it is.
+        trial_id: of the tuple whose search it is.
         coefficients: of that tuple.
     """
     c = coefficients
@@ -162,7 +162,7 @@ def theta_figure(theta: ThetaResult, operators: Sequence[str], *, tuple_id: int,
     steps = len(theta.records)
     layers = theta.probs_TLO.shape[1]
     height = 3.6 + max(2.4, 0.2 * layers + 1.0)
-    figure = new_figure(13, height, f"How theta settled: the inner search of tuple {tuple_id}", subtitle)
+    figure = new_figure(13, height, f"How theta settled: the inner search of tuple {trial_id}", subtitle)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[height - 3.4, 2.5])[:, 0]
     columns = upper.subplots(1, 3, sharey=True, squeeze=False)[0]
     chosen = (0, (steps - 1) // 2, steps - 1)
@@ -277,5 +277,5 @@ def _generation_starts(entries: Sequence[Entry], generations: Mapping[int, int])
     """Each generation (from 0) with the number of its first architecture (from 1)."""
     starts: dict[int, int] = {}
     for number, entry in enumerate(entries, start=1):
-        starts.setdefault(generations[entry.tuple_id], number)
+        starts.setdefault(generations[entry.trial_id], number)
     return sorted(starts.items())

@@ -1,6 +1,6 @@
-"""What happens in a run as TensorBoard events: listeners of `moo.events` and of `moo.deployment.training`.
+"""What happens in a run as TensorBoard events: a listener of `moo.events`.
 
-Runs: `pretraining`, `search` (hypervolume and the front's picture), `tuple_0007` for each inner search, with its
+Runs: `pretraining`, `search` (hypervolume and the front's picture), `trial_0007` for each inner search, with its
 coefficients as hyperparameters, and `trained_<name>` for each network that is trained. A resumed run writes on: what it
 does again takes the place of what was there.
 """
@@ -16,10 +16,10 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from evaluation.training.loop import TrainRecord
 from moo import events
 from moo.analysis.networks import Evaluated, Network
-from moo.deployment.training import Happening, TrainingMoved
-from moo.trials import SearchResult, TupleJob
+from moo.trials import CoefficientTrial, TrialResult
 from moo.visualization.front import projections_figure
 
 FLUSH_SECONDS = 10
@@ -36,6 +36,7 @@ class TensorBoardWriter:
         self._folder = folder
         self._pretraining: SummaryWriter | None = None
         self._search: SummaryWriter | None = None
+        self._trainings: dict[str, SummaryWriter] = {}
         self._front: events.FrontChanged | None = None
         self._front_is_drawn = False
 
@@ -44,19 +45,22 @@ class TensorBoardWriter:
         match event:
             case events.PretrainEpoch():
                 self._write_epoch(event)
-            case events.JobDone():
-                self._write_tuple(event.result)
+            case events.TrialFinished():
+                self._write_trial(event.result)
             case events.FrontChanged():
                 self._write_front(event)
+            case events.TrainingProgress(name, _, _, epoch) if epoch is not None:
+                self._write_training_epoch(name, epoch.record)
             case events.GenerationStarted() | events.RunFinished():
                 self._draw_front()
 
     def close(self) -> None:
         """Write what is left, and close all files."""
-        for writer in (self._pretraining, self._search):
+        for writer in (self._pretraining, self._search, *self._trainings.values()):
             if writer is not None:
                 writer.close()
         self._pretraining = self._search = None
+        self._trainings.clear()
 
     def _write_epoch(self, event: events.PretrainEpoch) -> None:
         record = event.record
@@ -65,11 +69,17 @@ class TensorBoardWriter:
         for name, value in (("loss", record.loss), ("accuracy", record.accuracy), ("lr", record.lr)):
             self._pretraining.add_scalar(f"pretraining/{name}", value, record.epoch)
 
-    def _write_tuple(self, result: SearchResult) -> None:
-        job, theta = result.job, result.theta
-        if theta is None or not isinstance(job, TupleJob):
+    def _write_training_epoch(self, name: str, record: TrainRecord) -> None:
+        if name not in self._trainings:
+            self._trainings[name] = self._writer(f"trained_{name}", purge_step=record.epoch)
+        for figure, value in (("loss", record.loss), ("accuracy", record.accuracy), ("lr", record.lr)):
+            self._trainings[name].add_scalar(f"training/{figure}", value, record.epoch)
+
+    def _write_trial(self, result: TrialResult) -> None:
+        trial, theta = result.trial, result.theta
+        if theta is None or not isinstance(trial, CoefficientTrial):
             return
-        run = f"tuple_{job.id:04d}"
+        run = f"trial_{trial.id:04d}"
         for path in (self._folder / run).glob("events.out.tfevents.*"):
             path.unlink()
         chosen = result.architectures[result.chosen]
@@ -91,7 +101,7 @@ class TensorBoardWriter:
                 ):
                     writer.add_scalar(f"theta/{name}", value, step)
             # `SummaryWriter.add_hparams` would write the same to a run of its own.
-            for summary in hparams({**asdict(job.coefficients), "generation": job.generation}, metrics):
+            for summary in hparams({**asdict(trial.coefficients), "generation": trial.generation}, metrics):
                 writer.file_writer.add_summary(summary)
             for name, value in metrics.items():
                 writer.add_scalar(name, value, 0)
@@ -120,32 +130,3 @@ class TensorBoardWriter:
 
     def _writer(self, run: str, *, purge_step: int | None = None) -> SummaryWriter:
         return SummaryWriter(str(self._folder / run), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
-
-
-class TrainingWriter:
-    """Writes trainings of a run's networks as TensorBoard events, each as a run of its own: `trained_<name>`.
-
-    Args:
-        folder: log directory of the run.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writers: dict[str, SummaryWriter] = {}
-
-    def __call__(self, happening: Happening) -> None:
-        """Write an epoch that has ended; nothing else is to be seen."""
-        if not isinstance(happening, TrainingMoved) or happening.epoch is None:
-            return
-        name, record = happening.name, happening.epoch.record
-        if name not in self._writers:
-            path = str(self._folder / f"trained_{name}")
-            self._writers[name] = SummaryWriter(path, purge_step=record.epoch, flush_secs=FLUSH_SECONDS)
-        for figure, value in (("loss", record.loss), ("accuracy", record.accuracy), ("lr", record.lr)):
-            self._writers[name].add_scalar(f"training/{figure}", value, record.epoch)
-
-    def close(self) -> None:
-        """Close all files."""
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()

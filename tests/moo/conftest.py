@@ -24,7 +24,7 @@ from moo.search.preparation import Preparation
 from moo.storage.archive import Entry
 from moo.storage.run_folder import RunFolder
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-from moo.trials import Bench, EvaluatedArchitecture, SearchResult, TupleJob
+from moo.trials import CoefficientTrial, EvaluatedArchitecture, TrialResult, WorkerSetup
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 
@@ -73,10 +73,17 @@ def table() -> CostTable:
 
 
 @pytest.fixture(scope="session")
-def bench(splits: Splits) -> Bench:
+def setup(splits: Splits) -> WorkerSetup:
     """Set-up of a worker with very short inner searches."""
-    return Bench(
-        TINY, splits, "shared", Augmentation(1, flip=False), ThetaSettings(3, 16), samples=3, seed=0, threads=1
+    return WorkerSetup(
+        space=TINY,
+        splits=splits,
+        weight_sharing="shared",
+        augmentation=Augmentation(1, flip=False),
+        theta=ThetaSettings(3, 16),
+        samples=3,
+        seed=0,
+        threads=1,
     )
 
 
@@ -104,7 +111,7 @@ def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
 
 @pytest.fixture
 def replay() -> Callable[..., ReplayDevice]:
-    """Makes a board whose latencies hang on the network's form alone, and disagree with the table."""
+    """Makes a board whose latencies depend on the network's form alone, and disagree with the table."""
 
     def make(*, shares_host: bool = True) -> ReplayDevice:
         return ReplayDevice(
@@ -127,13 +134,20 @@ def entry_of() -> EntryOf:
         latency_ms: float = 1.0,
         energy_mj: float = 1.0,
         *,
-        tuple_id: int = 0,
+        trial_id: int = 0,
         position: int = 0,
         measurement: Measurement | None = None,
     ) -> Entry:
-        architecture = architecture_from_indices(TINY, indices)
-        coefficients = Coefficients(1.0 + tuple_id, 1.0, 1.0, 1.0)
-        return Entry(architecture, error, latency_ms, energy_mj, tuple_id, position, coefficients, measurement)
+        return Entry(
+            architecture=architecture_from_indices(TINY, indices),
+            error=error,
+            predicted_latency_ms=latency_ms,
+            predicted_energy_mj=energy_mj,
+            trial_id=trial_id,
+            position=position,
+            coefficients=Coefficients(1.0 + trial_id, 1.0, 1.0, 1.0),
+            measurement=measurement,
+        )
 
     return make
 
@@ -151,29 +165,34 @@ def measurement_of() -> Callable[..., Measurement]:
     return make
 
 
-ResultOf = Callable[..., SearchResult]
+ResultOf = Callable[..., TrialResult]
 
 
 @pytest.fixture
 def result_of() -> ResultOf:
-    """Makes the outcome of a tuple that gave these architectures (three operator indices each)."""
+    """Makes the result of a trial that gave these architectures (three operator indices each)."""
 
-    def make(tuple_id: int, *indices: tuple[int, ...], chosen: int = 0) -> SearchResult:
-        rng = np.random.default_rng(tuple_id)
-        job = TupleJob(tuple_id, tuple_id // 4, Coefficients(*(float(value) for value in rng.random(4) + 0.1)))
+    def make(trial_id: int, *indices: tuple[int, ...], chosen: int = 0) -> TrialResult:
+        rng = np.random.default_rng(trial_id)
+        trial = CoefficientTrial(
+            trial_id, trial_id // 4, Coefficients(*(float(value) for value in rng.random(4) + 0.1))
+        )
         architectures = tuple(
-            EvaluatedArchitecture(item, sum(item) / 7, 0.3, 1 + item[0], 2.0 + item[1]) for item in indices
+            EvaluatedArchitecture(
+                indices=item, error=sum(item) / 7, cross_entropy=0.3, latency_ms=1 + item[0], energy_mj=2.0 + item[1]
+            )
+            for item in indices
         )
         theta_LO = rng.random((3, 3), np.float32)
         theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)
-        return SearchResult(job, architectures, chosen, theta, 0.25)
+        return TrialResult(trial=trial, architectures=architectures, chosen=chosen, theta=theta, seconds=0.25)
 
     return make
 
 
 @pytest.fixture
 def trained_of() -> Callable[..., TrainedNetwork]:
-    """Makes what training came to: an fp32 and an int8 file, which may be measured; int8 errs a point more."""
+    """Makes a trained network: an fp32 and an int8 file, which may be measured; int8 errs a point more."""
 
     def make(
         name: str,
@@ -184,10 +203,34 @@ def trained_of() -> Callable[..., TrainedNetwork]:
         int8_measurement: Measurement | None = None,
     ) -> TrainedNetwork:
         folder = "baselines" if baseline else "front"
-        files = (
-            DeployedFile("fp32", f"{folder}/{name}/model.onnx", 1e-6, 1 - error, error, measurement),
-            DeployedFile("int8", f"{folder}/{name}/model_int8.onnx", 0.1, 0.99 - error, error + 0.01, int8_measurement),
+        fp32 = DeployedFile(
+            precision="fp32",
+            path=f"{folder}/{name}/model.onnx",
+            logits_difference=1e-6,
+            top1=1 - error,
+            error=error,
+            measurement=measurement,
         )
-        return TrainedNetwork(name, baseline, error, 1 - error, 1 - error / 2, 3.0, 60.0, False, 1000, 100, files)
+        int8 = DeployedFile(
+            precision="int8",
+            path=f"{folder}/{name}/model_int8.onnx",
+            logits_difference=0.1,
+            top1=0.99 - error,
+            error=error + 0.01,
+            measurement=int8_measurement,
+        )
+        return TrainedNetwork(
+            name=name,
+            baseline=baseline,
+            error=error,
+            top1=1 - error,
+            top3=1 - error / 2,
+            epochs=3.0,
+            seconds=60.0,
+            fine_tuned=False,
+            macs=1000,
+            params=100,
+            files=(fp32, int8),
+        )
 
     return make

@@ -8,31 +8,31 @@ from dnas.pretraining import PretrainSettings
 from evaluation.accuracy import classification, inherited_network
 from evaluation.splits import ImageBatches
 from moo.execution.backend import InProcessBackend
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import new_supernet, pretrained_weights, pretraining_epochs, untrained_weights
-from moo.trials import DeliveryJob, DeliveryResult, JobFailure, SearchResult, TupleJob
+from moo.trials import CoefficientTrial, DeliveryJob, DeliveryResult, TrialFailure, TrialResult
 from search_space.onnx_files import weight_shapes
 
 CPU = torch.device("cpu")
-JOBS = [TupleJob(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(3)]
+JOBS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(3)]
 
 
 @pytest.fixture(scope="module")
-def weights(bench):
-    return untrained_weights(bench)
+def weights(setup):
+    return untrained_weights(setup)
 
 
 @pytest.fixture
-def workbench(bench):
-    return Workbench(bench)
+def evaluator(setup):
+    return Evaluator(setup)
 
 
 def figures(result):
-    return result.job, result.architectures, result.chosen, result.theta.records
+    return result.trial, result.architectures, result.chosen, result.theta.records
 
 
-def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(bench, table, weights):
-    one, other = Workbench(bench), Workbench(bench)
+def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(setup, table, weights):
+    one, other = Evaluator(setup), Evaluator(setup)
     forwards = [figures(one.run(job, table, weights)) for job in JOBS]
     torch.manual_seed(99)
     backwards = [figures(other.run(job, table, weights)) for job in reversed(JOBS)][::-1]
@@ -41,30 +41,30 @@ def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(bench, table, 
     assert forwards[0][1:] != forwards[1][1:]
 
 
-def test_a_tuple_gives_its_mode_and_samples_each_once(workbench, table, weights):
-    result = workbench.run(JOBS[1], table, weights)
-    assert isinstance(result, SearchResult)
+def test_a_tuple_gives_its_mode_and_samples_each_once(evaluator, table, weights):
+    result = evaluator.run(JOBS[1], table, weights)
+    assert isinstance(result, TrialResult)
     indices = [item.indices for item in result.architectures]
     assert indices[0] == tuple(result.theta.theta_LO.argmax(-1))
-    assert 1 <= len(indices) == len(set(indices)) <= 1 + workbench.bench.samples
-    assert len(result.theta.records) == workbench.bench.theta.steps
+    assert 1 <= len(indices) == len(set(indices)) <= 1 + evaluator.setup.samples
+    assert len(result.theta.records) == evaluator.setup.theta.steps
 
 
-def test_an_architecture_is_worth_what_its_stand_alone_network_does(workbench, bench, splits, table, weights):
-    result = workbench.run(JOBS[0], table, weights)
-    supernet = new_supernet(bench)
+def test_an_architecture_is_worth_what_its_stand_alone_network_does(evaluator, setup, splits, table, weights):
+    result = evaluator.run(JOBS[0], table, weights)
+    supernet = new_supernet(setup)
     supernet.load_state_dict(load(weights))
     for item in result.architectures:
-        graph = bench.space.graph(tuple(bench.space.operators[index] for index in item.indices))
+        graph = setup.space.graph(tuple(setup.space.operators[index] for index in item.indices))
         state = supernet.sub_network_state(item.indices)
         network = inherited_network(graph, state, ImageBatches(splits.weights, splits))
         assert classification(network, ImageBatches(splits.selection, splits)) == (item.error, item.cross_entropy)
         assert (item.latency_ms, item.energy_mj) == (table.latency_of(item.indices), table.energy_of(item.indices))
 
 
-def test_the_architecture_of_least_loss_stands_for_the_tuple(workbench, table, weights):
-    job = TupleJob(7, 1, Coefficients(3.0, 0.7, 0.4, 1.3))
-    result = workbench.run(job, table, weights)
+def test_the_architecture_of_least_loss_stands_for_the_tuple(evaluator, table, weights):
+    job = CoefficientTrial(7, 1, Coefficients(3.0, 0.7, 0.4, 1.3))
+    result = evaluator.run(job, table, weights)
     latency_reference = table.latency_ms.mean(1).sum() + table.fixed_latency_ms
     energy_reference = table.energy_mj.mean(1).sum() + table.fixed_energy_mj
     losses = [
@@ -76,37 +76,37 @@ def test_the_architecture_of_least_loss_stands_for_the_tuple(workbench, table, w
     assert result.chosen == int(np.argmin(losses))
 
 
-def test_other_weights_are_taken_up(workbench, bench, table, weights):
+def test_other_weights_are_taken_up(evaluator, setup, table, weights):
     from dataclasses import replace
 
-    before = workbench.run(JOBS[0], table, weights)
-    other = untrained_weights(replace(bench, seed=1))
+    before = evaluator.run(JOBS[0], table, weights)
+    other = untrained_weights(replace(setup, seed=1))
     assert other != weights
-    changed = workbench.run(JOBS[0], table, other)
-    fresh = Workbench(bench).run(JOBS[0], table, other)
+    changed = evaluator.run(JOBS[0], table, other)
+    fresh = Evaluator(setup).run(JOBS[0], table, other)
     assert figures(changed) == figures(fresh)
     assert figures(changed) != figures(before)
-    assert figures(workbench.run(JOBS[0], table, weights)) == figures(before)
+    assert figures(evaluator.run(JOBS[0], table, weights)) == figures(before)
 
 
-def test_the_inner_search_leaves_the_weights_as_they_are(workbench, table, weights):
-    workbench.run(JOBS[0], table, weights)
-    after = workbench.supernet.state_dict()
+def test_the_inner_search_leaves_the_weights_as_they_are(evaluator, table, weights):
+    evaluator.run(JOBS[0], table, weights)
+    after = evaluator.supernet.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in load(weights).items())
 
 
-def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(workbench, bench, splits, table, weights):
-    result = workbench.run(DeliveryJob((1, 2, 0)), table, weights)
+def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(evaluator, setup, splits, table, weights):
+    result = evaluator.run(DeliveryJob((1, 2, 0)), table, weights)
     assert isinstance(result, DeliveryResult)
-    graph = bench.space.graph(("k3_e6", "skip", "k3_e1"))
+    graph = setup.space.graph(("k3_e6", "skip", "k3_e1"))
     for name, shape in weight_shapes(graph).items():
         assert result.weights[name].shape == shape
-    state = workbench.supernet.sub_network_state((1, 2, 0))
+    state = evaluator.supernet.sub_network_state((1, 2, 0))
     network = inherited_network(graph, state, ImageBatches(splits.weights, splits))
     assert result.test_error == classification(network, ImageBatches(splits.test, splits))[0]
 
 
-def test_test_images_are_not_read_before_a_delivery(bench, table, weights, monkeypatch):
+def test_test_images_are_not_read_before_a_delivery(setup, table, weights, monkeypatch):
     read = []
     original = ImageBatches.__init__
 
@@ -115,43 +115,43 @@ def test_test_images_are_not_read_before_a_delivery(bench, table, weights, monke
         original(self, images, *args, **options)
 
     monkeypatch.setattr(ImageBatches, "__init__", spy)
-    workbench = Workbench(bench)
-    workbench.run(JOBS[0], table, weights)
-    assert not any(images is bench.splits.test for images in read)
-    workbench.run(DeliveryJob((0, 0, 0)), table, weights)
-    assert any(images is bench.splits.test for images in read)
+    evaluator = Evaluator(setup)
+    evaluator.run(JOBS[0], table, weights)
+    assert not any(images is setup.splits.test for images in read)
+    evaluator.run(DeliveryJob((0, 0, 0)), table, weights)
+    assert any(images is setup.splits.test for images in read)
 
 
-def test_fresh_weights_hang_on_the_seed_alone(bench, weights):
+def test_fresh_weights_hang_on_the_seed_alone(setup, weights):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    assert untrained_weights(bench) == weights
+    assert untrained_weights(setup) == weights
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(bench):
+def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(setup):
     settings = PretrainSettings(3, batch_size=32)
-    whole = list(pretraining_epochs(bench, settings, None, CPU))
+    whole = list(pretraining_epochs(setup, settings, None, CPU))
     assert [record.epoch for record, _ in whole] == [1, 2, 3]
-    later = list(pretraining_epochs(bench, settings, whole[0][1], CPU))
+    later = list(pretraining_epochs(setup, settings, whole[0][1], CPU))
     assert [record for record, _ in later] == [record for record, _ in whole[1:]]
     assert pretrained_weights(later[-1][1]) == pretrained_weights(whole[-1][1])
     assert pretrained_weights(whole[0][1]) != pretrained_weights(whole[-1][1])
-    assert list(pretraining_epochs(bench, settings, whole[-1][1], CPU)) == []
+    assert list(pretraining_epochs(setup, settings, whole[-1][1], CPU)) == []
 
 
-def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(bench, table, weights, monkeypatch):
+def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(setup, table, weights, monkeypatch):
     def search(self, job, costs):
         if job.id == 1:
             raise ArithmeticError("theta is not a number")
         return job
 
-    monkeypatch.setattr(Workbench, "search", search)
+    monkeypatch.setattr(Evaluator, "search", search)
     started = []
-    outcomes = list(InProcessBackend(bench).run(JOBS, table, weights, started.append))
+    outcomes = list(InProcessBackend(setup).run(JOBS, table, weights, started.append))
     assert started == JOBS
     assert [outcomes[0], outcomes[2]] == [JOBS[0], JOBS[2]]
-    assert isinstance(outcomes[1], JobFailure)
-    assert outcomes[1].job == JOBS[1]
+    assert isinstance(outcomes[1], TrialFailure)
+    assert outcomes[1].trial == JOBS[1]
     assert "Traceback" in outcomes[1].traceback
     assert "ArithmeticError: theta is not a number" in outcomes[1].traceback

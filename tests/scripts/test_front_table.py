@@ -10,20 +10,54 @@ from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.front_table import baselines_table, front_table
 from search_space.architectures import Architecture
 
-ENTRY = Entry(Architecture("tiny", ("k3_e1", "skip"), "08"), 0.0833, 1.234, 9.0, 0, 0, Coefficients(1, 1, 1, 1))
+COEFFICIENTS = Coefficients(1, 1, 1, 1)
+ENTRY = Entry(
+    architecture=Architecture("tiny", ("k3_e1", "skip"), "08"),
+    error=0.0833,
+    predicted_latency_ms=1.234,
+    predicted_energy_mj=9.0,
+    trial_id=0,
+    position=0,
+    coefficients=COEFFICIENTS,
+)
 MEASURED = Measurement(
-    1.234, 1.234, 0.0, 50, 9.0, "measured", "modelled", "bench", "Linux", "none", 1, "2000-01-01T00:00:00+00:00", True
+    1.234, 1.234, 0.0, 50, 9.0, "measured", "modelled", "setup", "Linux", "none", 1, "2000-01-01T00:00:00+00:00", True
 )
 
 
 def trained(name, error, *, baseline=False, measurement=MEASURED):
     """Its int8 file errs a point more, and takes half the time."""
     int8 = replace(measurement, latency_ms=measurement.latency_ms / 2, precision="int8")
-    files = (
-        DeployedFile("fp32", "model.onnx", 1e-6, 0.98 - error, error, measurement),
-        DeployedFile("int8", "model_int8.onnx", 0.1, 0.97 - error, error + 0.01, int8),
+    return TrainedNetwork(
+        name=name,
+        baseline=baseline,
+        error=error,
+        top1=0.98 - error,
+        top3=0.99,
+        epochs=2.0,
+        seconds=60.0,
+        fine_tuned=False,
+        macs=1000,
+        params=100,
+        files=(
+            DeployedFile(
+                precision="fp32",
+                path="model.onnx",
+                logits_difference=1e-6,
+                top1=0.98 - error,
+                error=error,
+                measurement=measurement,
+            ),
+            DeployedFile(
+                precision="int8",
+                path="model_int8.onnx",
+                logits_difference=0.1,
+                top1=0.97 - error,
+                error=error + 0.01,
+                measurement=int8,
+            ),
+        ),
     )
-    return TrainedNetwork(name, baseline, error, 0.98 - error, 0.99, 2.0, 60.0, False, 1000, 100, files)
 
 
 def archive_of(*entries, precision="fp32"):
@@ -88,7 +122,15 @@ def test_errors_after_training_are_those_of_the_file_that_counts(precision, cell
 
 
 def test_recipes_that_differ_are_told():
-    other = Entry(Architecture("tiny", ("skip", "skip"), "88"), 0.5, 0.5, 1.0, 0, 1, Coefficients(1, 1, 1, 1))
+    other = Entry(
+        architecture=Architecture("tiny", ("skip", "skip"), "88"),
+        error=0.5,
+        predicted_latency_ms=0.5,
+        predicted_energy_mj=1.0,
+        trial_id=0,
+        position=1,
+        coefficients=COEFFICIENTS,
+    )
     fast = replace(MEASURED, latency_ms=0.5)
     entries = (
         replace(ENTRY, trained=trained("08", 0.05)),

@@ -9,12 +9,17 @@ from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
 from moo.storage.archive import Costs, Entry
-from moo.trials import ArchitectureJob, SearchResult, TupleJob
+from moo.trials import ArchitectureTrial, CoefficientTrial, TrialResult
 from scripts.live_view import FRONT_ROWS, LiveView, sparkline
 from search_space.architectures import Architecture
 
 STARTED = events.RunStarted(
-    "runs/one", False, "http://127.0.0.1:8265", (("data set", "[digits]"), ("board", "pi4")), 32, 30
+    folder="runs/one",
+    resumed=False,
+    dashboard_url="http://127.0.0.1:8265",
+    description=(("data set", "[digits]"), ("board", "pi4")),
+    trials=32,
+    pretrain_epochs=30,
 )
 COEFFICIENTS = Coefficients(1.0, 1.0, 1.0, 1.0)
 MEASUREMENT = Measurement(
@@ -23,17 +28,26 @@ MEASUREMENT = Measurement(
 
 
 def job(number):
-    return TupleJob(number, 0, COEFFICIENTS)
+    return CoefficientTrial(number, 0, COEFFICIENTS)
 
 
 def done(number):
-    return events.JobDone(SearchResult(job(number), (), 0, None, 7.5), 3)  # type: ignore[arg-type]
+    return events.TrialFinished(TrialResult(trial=job(number), architectures=(), chosen=0, theta=None, seconds=7.5), 3)
 
 
 def entry(number, *, measured=False):
     identifier = f"{number:03d}"
     architecture = Architecture("tiny", ("skip",), identifier)
-    return Entry(architecture, number / 100, 2.0, 3.0, 0, number, COEFFICIENTS, MEASUREMENT if measured else None)
+    return Entry(
+        architecture=architecture,
+        error=number / 100,
+        predicted_latency_ms=2.0,
+        predicted_energy_mj=3.0,
+        trial_id=0,
+        position=number,
+        coefficients=COEFFICIENTS,
+        measurement=MEASUREMENT if measured else None,
+    )
 
 
 def front_of(entries, hypervolume=0.5):
@@ -41,7 +55,7 @@ def front_of(entries, hypervolume=0.5):
         Costs(1.25, 2.5, "measured", "modelled") if item.measurement else Costs(2.0, 2.5, "modelled", "modelled")
         for item in entries
     )
-    return events.FrontChanged(tuple(entries), costs, hypervolume, 40, 5)
+    return events.FrontChanged(front=tuple(entries), costs=costs, hypervolume=hypervolume, evaluations=40, trials=5)
 
 
 def console(*, terminal=True):
@@ -89,14 +103,14 @@ def test_stages_before_the_search_show_their_progress():
     assert "hypervolume" not in text
 
 
-def test_the_search_shows_generation_tuples_board_hypervolume_and_time_left():
+def test_the_search_shows_generation_trials_board_hypervolume_and_time_left():
     text = shown(
         STARTED,
         events.GenerationStarted(2, 8, 0),
-        *(events.JobStarted(job(number)) for number in range(5)),
+        *(events.TrialStarted(job(number)) for number in range(5)),
         done(0),
         done(1),
-        events.JobFailed(job(2), "Traceback"),
+        events.TrialFailed(job(2), "Traceback"),
         events.NetworkMeasured("000", MEASUREMENT, 6),
         events.NetworkMeasured("001", MEASUREMENT, 5),
         front_of([entry(1, measured=True), entry(2)], 0.25),
@@ -105,7 +119,7 @@ def test_the_search_shows_generation_tuples_board_hypervolume_and_time_left():
     search = line_of(text, "search")
     assert "3/32" in search
     assert "generation 2" in search
-    assert "3 done, 2 running, 1 failed" in line_of(text, "tuples")
+    assert "3 done, 2 running, 1 failed" in line_of(text, "trials")
     assert "2 measured, 5 waiting" in line_of(text, "networks")
     assert "40, 2 on the front" in line_of(text, "architectures")
     assert "0.4321  ▁█" in line_of(text, "hypervolume")
@@ -114,16 +128,16 @@ def test_the_search_shows_generation_tuples_board_hypervolume_and_time_left():
     assert line_of(text, "002").split() == ["002", "0.0200", "2.000", "modelled", "2.500", "modelled"]
 
 
-def test_time_left_is_not_guessed_before_a_tuple_has_ended():
+def test_time_left_is_not_guessed_before_a_trial_has_ended():
     text = shown(STARTED, events.GenerationStarted(1, 8, 0))
     assert "not known yet" in line_of(text, "time left")
     assert "generation 1" in line_of(text, "search")
 
 
-def test_tuples_of_a_resumed_run_count_as_done_but_not_for_the_time_left():
+def test_trials_of_a_resumed_run_count_as_done_but_not_for_the_time_left():
     text = shown(STARTED, events.GenerationStarted(1, 8, 8), events.GenerationStarted(2, 8, 3))
     assert "11/32" in line_of(text, "search")
-    assert "11 done, 0 running, 0 failed" in line_of(text, "tuples")
+    assert "11 done, 0 running, 0 failed" in line_of(text, "trials")
     assert "not known yet" in line_of(text, "time left")
 
 
@@ -147,7 +161,7 @@ COURSE = (
     STARTED,
     events.PretrainEpoch(PretrainRecord(1, 0.75, 0.625, 0.1), 30),
     events.GenerationStarted(1, 8, 0),
-    events.JobStarted(job(0)),
+    events.TrialStarted(job(0)),
     done(0),
     events.NetworkMeasured("000", MEASUREMENT, 6),
     front_of([entry(1)]),
@@ -162,7 +176,7 @@ def test_without_a_terminal_each_larger_step_is_a_line():
         "Ray dashboard: http://127.0.0.1:8265",
         "TensorBoard: tensorboard --logdir runs/one/tensorboard",
         "pre-training 1/30 loss 0.750  accuracy of sampled paths 62.5%",
-        "tuple 0: 0 architectures, 3 new, 7.5 s",
+        "trial 0: 0 architectures, 3 new, 7.5 s",
         "measured 000: 1.250 ms",
     ):
         assert line in lines
@@ -174,18 +188,18 @@ def test_failures_are_always_printed_as_they_are(terminal):
     text = printed(
         STARTED,
         events.GenerationStarted(1, 8, 0),
-        events.JobStarted(job(3)),
-        events.JobFailed(job(3), "Traceback\nKeyError: ['[/red]']"),
+        events.TrialStarted(job(3)),
+        events.TrialFailed(job(3), "Traceback\nKeyError: ['[/red]']"),
         events.MeasuringFailed("888", "the agent [crashed]"),
         terminal=terminal,
     )
-    assert "tuple 3 failed; the search goes on without it" in text
+    assert "trial 3 failed; the search goes on without it" in text
     assert "KeyError: ['[/red]']" in text
     assert "888 could not be measured: the agent [crashed]" in text
 
 
 def test_a_whole_course_can_be_shown_in_a_terminal():
-    assert "tuple 0:" not in printed(*COURSE, terminal=True)
+    assert "trial 0:" not in printed(*COURSE, terminal=True)
 
 
 def test_a_sparkline_goes_from_the_least_to_the_greatest_value():
@@ -196,14 +210,14 @@ def test_a_sparkline_goes_from_the_least_to_the_greatest_value():
 
 
 def test_where_a_time_decides_the_time_left_is_that_of_the_search():
-    started = replace(STARTED, jobs=None, minutes=5.0)
-    text = shown(started, events.GenerationStarted(1, 8, 0), events.JobStarted(job(0)), done(0))
+    started = replace(STARTED, trials=None, minutes=5.0)
+    text = shown(started, events.GenerationStarted(1, 8, 0), events.TrialStarted(job(0)), done(0))
     assert "1/?" in line_of(text, "search")
     assert "min" in line_of(text, "time left")
 
 
 def test_an_architecture_that_was_proposed_as_it_is_is_called_so():
-    result = SearchResult(ArchitectureJob(3, 0, (0, 1)), (), 0, None, 0.5)
+    result = TrialResult(trial=ArchitectureTrial(3, 0, (0, 1)), architectures=(), chosen=0, theta=None, seconds=0.5)
     assert "architecture 3: 0 architectures, 1 new, 0.5 s" in printed(
-        STARTED, events.JobDone(result, 1), terminal=False
+        STARTED, events.TrialFinished(result, 1), terminal=False
     )

@@ -14,11 +14,11 @@ from devices.cost_tables.analytic import analytic_cost_table
 from moo import events
 from moo.config import SearchConfig
 from moo.execution.backend import InProcessBackend
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.storage.run_folder import RunFolder
 from scripts import pareto_search
 from scripts.command_line import run
-from scripts.pareto_search import read_command_line, told_to
+from scripts.pareto_search import read_command_line
 from search_space.spaces import space_named
 
 ROOT = Path(__file__).parents[2]
@@ -200,12 +200,6 @@ def test_without_options_the_defaults_hold():
     assert given == SearchConfig(alpha=(0.5, 2.0), loss="multiplicative", dashboard=False, flip=True)
 
 
-def test_a_listener_can_be_several():
-    heard = []
-    told_to(lambda event: heard.append(("first", event)), lambda event: heard.append(("second", event)))("event")
-    assert heard == [("first", "event"), ("second", "event")]
-
-
 @pytest.fixture
 def on_tiny_images(tmp_path, monkeypatch, capsys):
     """Runs the script's `main` on a few images of noise with workers in this process; returns exit code and output."""
@@ -218,7 +212,7 @@ def on_tiny_images(tmp_path, monkeypatch, capsys):
         "{input_size: 8, stem: {channels: 8, stride: 1}, stages: [{channels: 8, layers: 2, stride: 1}],"
         " last_channels: 8, operators: [k3_e1, k3_e3, skip]}"
     )
-    monkeypatch.setattr("moo.execution.ray_backend.RayBackend", lambda bench, **options: InProcessBackend(bench))
+    monkeypatch.setattr("moo.execution.ray_backend.RayBackend", lambda setup, **options: InProcessBackend(setup))
     settings = {
         "--dataset": images, "--space": space, "--population": 4, "--generations": 1, "--samples": 1,
         "--theta-steps": 1, "--theta-batch": 4, "--pretrain-batch": 16, "--pretrain-epochs": 1,
@@ -266,7 +260,7 @@ def test_an_interrupted_run_says_how_to_go_on(on_tiny_images, tmp_path, monkeypa
     original = LiveView.__call__
 
     def interrupted(self, event):
-        if isinstance(event, events.JobDone):
+        if isinstance(event, events.TrialFinished):
             raise KeyboardInterrupt
         original(self, event)
 
@@ -294,10 +288,10 @@ def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason
     def failing(self, job, costs):
         raise MemoryError("too big")
 
-    monkeypatch.setattr(Workbench, "search", failing)
+    monkeypatch.setattr(Evaluator, "search", failing)
     code, _, err = on_tiny_images()
     assert code == 1
-    assert err == "error: every tuple of generation 1 failed; the last one with: MemoryError: too big\n"
+    assert err == "error: every trial of generation 1 failed; the last one with: MemoryError: too big\n"
 
 
 def test_an_empty_resume_is_a_folder_that_is_no_run(tmp_path, monkeypatch):

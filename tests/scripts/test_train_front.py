@@ -43,7 +43,7 @@ def finished(tmp_path_factory):
         patch.chdir(folder)
         Path("small.yaml").write_text(SPACE)
         preparation = prepare(SearchConfig(**SEARCH), on_loading=lambda done, total: None)
-        archive = run_search(preparation, InProcessBackend(preparation.bench), lambda event: None)
+        archive = run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
         write_pictures_and_report(preparation, archive)
     return folder
 
@@ -180,7 +180,7 @@ def test_a_full_disk_is_one_line(script, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "run/trained")
 
-    monkeypatch.setattr("scripts.network_training.open_run", full)
+    monkeypatch.setattr("moo.deployment.job.open_run", full)
     code, _, err = script(train_front, "run")
     assert code == 2
     assert err == (
@@ -193,7 +193,7 @@ def test_ctrl_c_names_the_command_that_goes_on(script, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scripts.network_training.train_networks", interrupted)
+    monkeypatch.setattr("moo.deployment.job.train_networks", interrupted)
     code, _, err = script(train_front, "run", "--epochs", "0.25", "--fresh", "--no-dashboard", "--workers", "1")
     assert code == 130
     assert "Go on with: python scripts/train_front.py run --epochs 0.25 --no-dashboard --workers 1" in err

@@ -6,34 +6,58 @@ from rich.console import Console
 
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
-from moo.deployment.training import BoardWent, FileMeasured, TrainingEnded, TrainingFailed, TrainingMoved
-from moo.measurement.queue import BoardState, Measured
+from moo.events import (
+    BoardBack,
+    BoardUnreachable,
+    MeasuringFailed,
+    StageProgress,
+    TrainingFailed,
+    TrainingFinished,
+    TrainingProgress,
+)
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.training_view import TrainingView
 
-FILES = (DeployedFile("fp32", "model.onnx", 1e-6, 0.8, 0.25), DeployedFile("int8", "model_int8.onnx", 0.1, 0.79, 0.26))
-NETWORK = TrainedNetwork("012", False, 0.25, 0.8, 0.95, 2.5, 61.0, False, 1000, 100, FILES)
+FILES = tuple(
+    DeployedFile(precision=precision, path=path, logits_difference=difference, top1=top1, error=error)
+    for precision, path, difference, top1, error in (
+        ("fp32", "model.onnx", 1e-6, 0.8, 0.25),
+        ("int8", "model_int8.onnx", 0.1, 0.79, 0.26),
+    )
+)
+NETWORK = TrainedNetwork(
+    name="012",
+    baseline=False,
+    error=0.25,
+    top1=0.8,
+    top3=0.95,
+    epochs=2.5,
+    seconds=61.0,
+    fine_tuned=False,
+    macs=1000,
+    params=100,
+    files=FILES,
+)
 RECORD = TrainRecord(1, 1.5, 0.7, 0.1)
 
 
-def shown(*happenings, terminal):
+def shown(*told, terminal):
     stream = io.StringIO()
     with TrainingView(Console(file=stream, force_terminal=terminal, width=140, no_color=True)) as view:
-        view.loading(1, 2)
-        for happening in happenings:
-            view.show(happening)
+        for event in (StageProgress("loading", 1, 2), *told):
+            view(event)
             view._progress.refresh()
-    return stream.getvalue(), view.records
+    return stream.getvalue()
 
 
 def test_ends_failures_and_measurements_are_lines():
-    text, records = shown(
-        TrainingMoved("012", 3, 10),
-        TrainingEnded(NETWORK, (RECORD,)),
-        FileMeasured("012", Measured("012/int8", None, "it crashed")),
+    text = shown(
+        TrainingProgress("012", 3, 10),
+        TrainingFinished(NETWORK, (RECORD,)),
+        MeasuringFailed("012/int8", "it crashed"),
         TrainingFailed("210", "[/red] [enforce fail at alloc.cpp]"),
-        BoardWent(BoardState("ssh://pi", "no route")),
-        BoardWent(BoardState("ssh://pi", "")),
+        BoardUnreachable("ssh://pi", "no route"),
+        BoardBack("ssh://pi"),
         terminal=False,
     )
     assert text.splitlines() == [
@@ -43,11 +67,10 @@ def test_ends_failures_and_measurements_are_lines():
         "ssh://pi does not answer: no route",
         "ssh://pi is back",
     ]
-    assert records == {"012": (RECORD,)}
 
 
 def test_in_a_terminal_each_training_has_a_bar():
-    text, _ = shown(TrainingMoved("012", 5, 10, EpochDone(RECORD, 5, 10, 2.0, b"")), terminal=True)
+    text = shown(TrainingProgress("012", 5, 10, EpochDone(RECORD, 5, 10, 2.0, b"")), terminal=True)
     assert "012" in text
     assert "5/10" in text
     assert "epoch 1 of 2, accuracy 70.00%" in text

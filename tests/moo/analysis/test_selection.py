@@ -20,8 +20,8 @@ def random_front(seed, *, count=30):
 
 def test_what_a_run_writes_is_read_back(tmp_path, entry_of, measurement_of):
     archive = Archive((1.0, 10.0, 20.0))
-    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, tuple_id=3))
-    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, tuple_id=1))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, trial_id=3))
+    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, trial_id=1))
     archive.set_measurement("333", measurement_of(6.0))
     (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
     assert read_front(tmp_path) == (

@@ -16,19 +16,12 @@ from evaluation.training.folder import read_result
 from evaluation.training.job import EpochDone, TrainFailure, new_training, train
 from moo.deployment.baselines import baseline_trainings
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
-from moo.deployment.finished_run import FinishedRun, archive_of
+from moo.deployment.finished_run import FinishedRun, record_of
 from moo.deployment.plan import check_trainings, forget, front_trainings
-from moo.deployment.training import (
-    BoardWent,
-    FileMeasured,
-    TrainingEnded,
-    TrainingFailed,
-    TrainingMoved,
-    train_networks,
-)
+from moo.deployment.training import train_networks
+from moo.events import BoardUnreachable, NetworkMeasured, TrainingFailed, TrainingFinished, TrainingProgress
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
-from moo.storage.store import Store
 
 
 class StoppedError(Exception):
@@ -60,52 +53,61 @@ class SerialTrainer:
 
 
 @pytest.fixture
-def run(prepare_tiny, bench):
+def run(prepare_tiny, setup):
     """A finished search, nothing measured."""
     preparation = prepare_tiny()
-    run_search(preparation, InProcessBackend(bench), lambda event: None)
+    run_search(preparation, InProcessBackend(setup), lambda event: None)
     p = preparation
     return FinishedRun(p.folder, p.config, p.origin, p.space, p.splits)
 
 
 @pytest.fixture
-def store(run):
-    opened = Store(run.folder.store)
+def record(run):
+    opened = record_of(run)
     yield opened
     opened.close()
+
+
+def archive_now(run):
+    """What the store holds by now."""
+    record = record_of(run)
+    try:
+        return record.archive
+    finally:
+        record.close()
 
 
 def front_config(run, **values):
     return TrainFrontConfig(run=str(run.folder.path), **{"epochs": 2, "batch_size": 64} | values)
 
 
-def trained(run, store, trainer, told=None, devices=(), config=None, **values):
+def trained(run, record, trainer, told=None, devices=(), config=None, **values):
     config = config or front_config(run, **values)
-    trainings = front_trainings(run, archive_of(run, store), config)
+    trainings = front_trainings(run, archive_now(run), config)
     if config.fresh:
         forget(trainings)
     check_trainings(trainings)
-    return train_networks(run, trainings, lambda: trainer, store, devices, (told if told is not None else []).append)
+    return train_networks(run, trainings, lambda: trainer, record, devices, (told if told is not None else []).append)
 
 
-def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run, store):
-    before, told = archive_of(run, store), []
-    networks = trained(run, store, SerialTrainer(run.splits), told)
+def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run, record):
+    before, told = archive_now(run), []
+    networks = trained(run, record, SerialTrainer(run.splits), told)
     assert [network.name for network in networks] == [entry.architecture.id for entry in before.inherited_front()]
-    archive = archive_of(run, store)
+    archive = archive_now(run)
     assert archive.is_retrained
     assert {entry.architecture.id: entry.trained for entry in archive.front()}.items() <= {
         network.name: network for network in networks
     }.items()
-    ended = [happening.network for happening in told if isinstance(happening, TrainingEnded)]
+    ended = [event.network for event in told if isinstance(event, TrainingFinished)]
     assert ended == networks
-    assert [moved.epoch.record.epoch for moved in told if isinstance(moved, TrainingMoved) and moved.epoch] == [
+    assert [moved.epoch.record.epoch for moved in told if isinstance(moved, TrainingProgress) and moved.epoch] == [
         1, 2,
     ] * len(networks)  # fmt: skip
 
 
-def test_figures_are_those_of_the_files(run, store):
-    (network, *_) = trained(run, store, SerialTrainer(run.splits))
+def test_figures_are_those_of_the_files(run, record):
+    (network, *_) = trained(run, record, SerialTrainer(run.splits))
     pixels = next(ImageBatches(run.splits.test, run.splits).in_order(len(run.splits.test)))
     for file in network.files:
         session = onnxruntime.InferenceSession((run.folder.path / file.path).read_bytes())
@@ -118,83 +120,83 @@ def test_figures_are_those_of_the_files(run, store):
     assert network.top1 == pytest.approx(network.files[0].top1, abs=0.02)
 
 
-def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(run, store):
+def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(run, record):
     with pytest.raises(StoppedError):
-        trained(run, store, SerialTrainer(run.splits, stop_after=3))
-    assert len(store.trained(baselines=False)) == 1
+        trained(run, record, SerialTrainer(run.splits, stop_after=3))
+    assert len(record.store.trained(baselines=False)) == 1
     trainer = SerialTrainer(run.splits)
-    resumed = trained(run, store, trainer)
+    resumed = trained(run, record, trainer)
     assert len(trainer.jobs) == len(resumed) - 1
-    whole = trained(run, store, SerialTrainer(run.splits), fresh=True)
+    whole = trained(run, record, SerialTrainer(run.splits), fresh=True)
     assert [dataclasses.replace(n, seconds=0) for n in resumed] == [dataclasses.replace(n, seconds=0) for n in whole]
 
 
-def test_what_is_trained_is_not_trained_again(run, store):
-    networks = trained(run, store, SerialTrainer(run.splits))
+def test_what_is_trained_is_not_trained_again(run, record):
+    networks = trained(run, record, SerialTrainer(run.splits))
     trainer = SerialTrainer(run.splits)
-    assert trained(run, store, trainer) == networks
+    assert trained(run, record, trainer) == networks
     assert trainer.jobs == []
-    trained(run, store, trainer, fresh=True)
+    trained(run, record, trainer, fresh=True)
     assert len(trainer.jobs) == len(networks)
 
 
-def test_fine_tuning_starts_from_the_inherited_weights(run, store):
-    archive = archive_of(run, store)
+def test_fine_tuning_starts_from_the_inherited_weights(run, record):
+    archive = archive_now(run)
     (training, *_) = front_trainings(run, archive, front_config(run, fine_tune=True))
     job = training.preparation.job
     entry = archive.inherited_front()[0]
     assert job.name == entry.architecture.id
     error, _ = classification(new_training(job, run.splits).network, ImageBatches(run.splits.selection, run.splits))
     assert error == pytest.approx(entry.error)
-    (network,) = trained(run, store, SerialTrainer(run.splits), fine_tune=True, only=(job.name,))
+    (network,) = trained(run, record, SerialTrainer(run.splits), fine_tune=True, only=(job.name,))
     assert network.fine_tuned
 
 
-def test_every_file_is_measured_once(run, store, replay):
+def test_every_file_is_measured_once(run, record, replay):
     told = []
-    networks = trained(run, store, SerialTrainer(run.splits), told, devices=(replay(),))
-    measured = [happening.measured.architecture_id for happening in told if isinstance(happening, FileMeasured)]
+    networks = trained(run, record, SerialTrainer(run.splits), told, devices=(replay(),))
+    measured = [event.network for event in told if isinstance(event, NetworkMeasured)]
     assert measured == [f"{network.name}/{precision}" for network in networks for precision in ("fp32", "int8")]
     assert all(file.measurement is not None for network in networks for file in network.files)
-    archive = archive_of(run, store)
+    archive = archive_now(run)
     for network in networks:
         entry = archive[network.name]
         assert entry.trained == network
         assert archive.costs(entry).latency_ms == network.files[0].measurement.latency_ms
         assert archive.searched_costs(entry).latency_source == "modelled"
     told.clear()
-    assert trained(run, store, SerialTrainer(run.splits), told, devices=(replay(),)) == networks
-    assert not any(isinstance(happening, FileMeasured) for happening in told)
+    assert trained(run, record, SerialTrainer(run.splits), told, devices=(replay(),)) == networks
+    assert not any(isinstance(event, NetworkMeasured) for event in told)
 
 
-def test_what_was_trained_without_a_board_is_measured_later(run, store, replay):
-    trained(run, store, SerialTrainer(run.splits))
+def test_what_was_trained_without_a_board_is_measured_later(run, record, replay):
+    trained(run, record, SerialTrainer(run.splits))
     trainer = SerialTrainer(run.splits)
-    networks = trained(run, store, trainer, devices=(replay(),))
+    networks = trained(run, record, trainer, devices=(replay(),))
     assert trainer.jobs == []
     assert all(file.measurement is not None for network in networks for file in network.files)
 
 
-def test_a_network_that_fails_leaves_the_others_alone(run, store):
-    first = archive_of(run, store).inherited_front()[0].architecture.id
+def test_a_network_that_fails_leaves_the_others_alone(run, record):
+    first = archive_now(run).inherited_front()[0].architecture.id
     told = []
-    networks = trained(run, store, SerialTrainer(run.splits, fails=(first,)), told)
+    networks = trained(run, record, SerialTrainer(run.splits, fails=(first,)), told)
     assert first not in [network.name for network in networks]
     assert [h for h in told if isinstance(h, TrainingFailed)] == [TrainingFailed(first, "RuntimeError: no memory")]
-    assert [content["network"] for _, kind, content in store.events() if kind == "training failed"] == [first]
-    assert not archive_of(run, store).is_retrained
+    assert [content["network"] for _, kind, content in record.store.events() if kind == "training failed"] == [first]
+    assert not archive_now(run).is_retrained
 
 
-def test_baselines_are_trained_alike(run, store, replay):
+def test_baselines_are_trained_alike(run, record, replay):
     config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=("fbnet-a",))
     trainings = baseline_trainings(run, config)
     check_trainings(trainings)
     trainer = SerialTrainer(run.splits)
-    (network,) = train_networks(run, trainings, lambda: trainer, store, (replay(),), lambda happening: None)
+    (network,) = train_networks(run, trainings, lambda: trainer, record, (replay(),), lambda event: None)
     assert network.baseline
     assert network.epochs == 0.5
-    assert store.trained(baselines=True) == [network]
-    assert store.trained(baselines=False) == []
+    assert record.store.trained(baselines=True) == [network]
+    assert record.store.trained(baselines=False) == []
     assert (run.folder.path / network.files[0].path).is_file()
     assert json.loads((run.folder.baseline("fbnet-a").architecture).read_text())["id"] == "fbnet-a"
 
@@ -207,63 +209,63 @@ def test_baselines_are_trained_alike(run, store, replay):
         ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8"),
     ],
 )
-def test_bad_input_is_refused(run, store, values, message):
+def test_bad_input_is_refused(run, record, values, message):
     with pytest.raises(ValueError, match=message):
-        trained(run, store, SerialTrainer(run.splits), **values)
+        trained(run, record, SerialTrainer(run.splits), **values)
 
 
-def test_other_settings_are_refused_unless_trained_anew(run, store):
-    trained(run, store, SerialTrainer(run.splits))
+def test_other_settings_are_refused_unless_trained_anew(run, record):
+    trained(run, record, SerialTrainer(run.splits))
     with pytest.raises(
         ValueError, match=r"was begun with epochs=2 and got epochs=1; leave `--epochs` away, or add `--f"
     ):
-        trained(run, store, SerialTrainer(run.splits), epochs=1)
+        trained(run, record, SerialTrainer(run.splits), epochs=1)
     with pytest.raises(ValueError, match="fine_tune=False and got fine_tune=True"):
-        trained(run, store, SerialTrainer(run.splits), fine_tune=True)
-    assert all(network.epochs == 1 for network in trained(run, store, SerialTrainer(run.splits), epochs=1, fresh=True))
+        trained(run, record, SerialTrainer(run.splits), fine_tune=True)
+    assert all(network.epochs == 1 for network in trained(run, record, SerialTrainer(run.splits), epochs=1, fresh=True))
 
 
-def test_a_cut_checkpoint_is_refused_before_anything_is_trained(run, store):
+def test_a_cut_checkpoint_is_refused_before_anything_is_trained(run, record):
     with pytest.raises(StoppedError):
-        trained(run, store, SerialTrainer(run.splits, stop_after=1))
+        trained(run, record, SerialTrainer(run.splits, stop_after=1))
     (name,) = [path.parent.name for path in run.folder.path.glob("trained/*/checkpoint.pt")]
     checkpoint = run.folder.training(name).checkpoint
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
     with pytest.raises(ValueError, match=f"checkpoint.pt': a state .* Remove it to train {name} from the start"):
-        trained(run, store, SerialTrainer(run.splits))
+        trained(run, record, SerialTrainer(run.splits))
     checkpoint.unlink()
-    trained(run, store, SerialTrainer(run.splits))
+    trained(run, record, SerialTrainer(run.splits))
     assert read_result(run.folder.training(name)) is not None
 
 
-def test_a_supernet_that_cannot_be_read_is_refused(run, store):
+def test_a_supernet_that_cannot_be_read_is_refused(run, record):
     run.folder.supernet.write_bytes(b"cut")
     with pytest.raises(ValueError, match="the run's supernet must be readable to fine-tune from it"):
-        trained(run, store, SerialTrainer(run.splits), fine_tune=True)
+        trained(run, record, SerialTrainer(run.splits), fine_tune=True)
 
 
-def test_other_images_are_refused(run, store):
-    trained(run, store, SerialTrainer(run.splits), only=(archive_of(run, store).inherited_front()[0].architecture.id,))
+def test_other_images_are_refused(run, record):
+    trained(run, record, SerialTrainer(run.splits), only=(archive_now(run).inherited_front()[0].architecture.id,))
     (path,) = run.folder.path.glob("trained/*/config.json")
     content = json.loads(path.read_text())
     content["origin"]["dataset"]["fingerprint"] = "other"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="must go on with its own images, but they have changed"):
-        trained(run, store, SerialTrainer(run.splits))
+        trained(run, record, SerialTrainer(run.splits))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
-def test_killed_while_it_forgets_a_training_begins_anew(run, store, kept):
-    networks = trained(run, store, SerialTrainer(run.splits))
+def test_killed_while_it_forgets_a_training_begins_anew(run, record, kept):
+    networks = trained(run, record, SerialTrainer(run.splits))
     folder = run.folder.training(networks[0].name)
     for path in (folder.result, folder.checkpoint, folder.config)[: kept + 1]:
         path.unlink()
     trainer = SerialTrainer(run.splits)
-    trained(run, store, trainer, fresh=True)
+    trained(run, record, trainer, fresh=True)
     assert len(trainer.jobs) == len(networks)
     folder.config.unlink()
     with pytest.raises(ValueError, match="must have a config.json to go on, but .* has none; add `--fresh`"):
-        trained(run, store, SerialTrainer(run.splits))
+        trained(run, record, SerialTrainer(run.splits))
 
 
 class AwayDevice:
@@ -284,14 +286,14 @@ class AwayDevice:
         self.device.close()
 
 
-def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(run, store, replay):
+def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(run, record, replay):
     impatient = dataclasses.replace(run, config=dataclasses.replace(run.config, board_patience=0.3))
     told = []
-    networks = trained(impatient, store, SerialTrainer(run.splits), told, devices=(AwayDevice(replay()),))
+    networks = trained(impatient, record, SerialTrainer(run.splits), told, devices=(AwayDevice(replay()),))
     measured = [file for network in networks for file in network.files if file.measurement is not None]
     assert len(measured) == 1
-    (gone,) = [happening.state for happening in told if isinstance(happening, BoardWent)]
-    assert gone.unreachable == "no route to host"
-    assert [kind for _, kind, _ in store.events() if kind == "board unreachable"] == ["board unreachable"]
-    later = trained(run, store, SerialTrainer(run.splits), devices=(replay(shares_host=False),))
+    (gone,) = [event for event in told if isinstance(event, BoardUnreachable)]
+    assert gone.reason == "no route to host"
+    assert [kind for _, kind, _ in record.store.events() if kind == "board unreachable"] == ["board unreachable"]
+    later = trained(run, record, SerialTrainer(run.splits), devices=(replay(shares_host=False),))
     assert all(file.measurement is not None for network in later for file in network.files)

@@ -11,17 +11,17 @@ from ray.cluster_utils import Cluster
 
 from moo import events
 from moo.execution.backend import InProcessBackend
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.execution.ray_backend import RayBackend
 from moo.search.loop import run_search
-from moo.storage.store import Store
+from moo.storage.store import open_store
 
 
-class DoomedWorkbench(Workbench):
+class DoomedWorkbench(Evaluator):
     """The real jobs; but on one node none ends, so that there is one at work there whenever that node dies."""
 
-    def __init__(self, bench, device, *, doomed_node, folder):
-        super().__init__(bench, device)
+    def __init__(self, setup, device, *, doomed_node, folder):
+        super().__init__(setup, device)
         self._is_doomed = ray.get_runtime_context().get_node_id() == doomed_node
         self._folder = folder
 
@@ -47,13 +47,13 @@ def test_a_node_that_dies_in_the_middle_costs_no_evaluation(prepare_tiny, cluste
     at_work = tmp_path / "at-work"
     at_work.mkdir()
     preparation = prepare_tiny("cluster", pretrain_epochs=0, workers=2)
-    workbench = partial(DoomedWorkbench, doomed_node=node.node_id, folder=at_work)
-    backend = RayBackend(preparation.bench, workers=2, address=cluster.address, workbench=workbench)
+    evaluator = partial(DoomedWorkbench, doomed_node=node.node_id, folder=at_work)
+    backend = RayBackend(preparation.setup, workers=2, address=cluster.address, evaluator=evaluator)
     seen = []
 
     def listen(event):
         seen.append(event)
-        if isinstance(event, events.JobDone) and node in cluster.worker_nodes:
+        if isinstance(event, events.TrialFinished) and node in cluster.worker_nodes:
             while not list(at_work.iterdir()):
                 time.sleep(0.05)
             cluster.remove_node(node, allow_graceful=False)
@@ -63,14 +63,14 @@ def test_a_node_that_dies_in_the_middle_costs_no_evaluation(prepare_tiny, cluste
     finally:
         backend.close()
 
-    ended = Counter(event.result.job.id for event in seen if isinstance(event, events.JobDone))
-    started = Counter(event.job.id for event in seen if isinstance(event, events.JobStarted))
+    ended = Counter(event.result.trial.id for event in seen if isinstance(event, events.TrialFinished))
+    started = Counter(event.trial.id for event in seen if isinstance(event, events.TrialStarted))
     assert ended == started == Counter(range(8))
     assert len(list(at_work.iterdir())) == 1
-    store = Store(preparation.folder.store)
-    stored = store.tuples()
+    store = open_store(preparation.folder.store)
+    stored = store.trials()
     store.close()
     assert {number: kept.traceback for number, kept in stored.items()} == dict.fromkeys(range(8))
 
     undisturbed = prepare_tiny("undisturbed", pretrain_epochs=0)
-    assert archive.entries == run_search(undisturbed, InProcessBackend(undisturbed.bench), lambda event: None).entries
+    assert archive.entries == run_search(undisturbed, InProcessBackend(undisturbed.setup), lambda event: None).entries

@@ -15,16 +15,17 @@ from dnas.pretraining import PretrainSettings
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import pretrained_weights
 from moo.execution.ray_backend import RayBackend
 from moo.execution.ray_pool import share
 from moo.execution.ray_trainer import RayTrainer
-from moo.search.loop import SearchFailedError, run_search
-from moo.storage.store import Store
-from moo.trials import JobFailure, TupleJob
+from moo.search.artifacts import SearchFailedError
+from moo.search.loop import run_search
+from moo.storage.store import open_store
+from moo.trials import CoefficientTrial, TrialFailure
 
-JOBS = [TupleJob(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
+JOBS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,11 +36,11 @@ def started_ray():
     ray.shutdown()
 
 
-class FaultyWorkbench(Workbench):
+class FaultyWorkbench(Evaluator):
     """Dies at one job, raises at another."""
 
-    def __init__(self, bench, device):
-        super().__init__(bench, device)
+    def __init__(self, setup, device):
+        super().__init__(setup, device)
 
     def search(self, job, costs):
         if job.id == 1:
@@ -49,20 +50,20 @@ class FaultyWorkbench(Workbench):
         return super().search(job, costs)
 
 
-class DyingWorkbench(Workbench):
+class DyingWorkbench(Evaluator):
     def search(self, job, costs):
         os._exit(1)
 
 
-class UnmakeableWorkbench(Workbench):
+class UnmakeableWorkbench(Evaluator):
     def __post_init__(self):
         raise MemoryError("the supernet does not fit")
 
 
-class NoWorkbench(Workbench):
+class NoWorkbench(Evaluator):
     """Says which worker did a job; dies at job 3."""
 
-    def __init__(self, bench, device):
+    def __init__(self, setup, device):
         self.device = device
 
     def run(self, job, costs, supernet):
@@ -74,8 +75,8 @@ class NoWorkbench(Workbench):
 class MeetingWorkbench(NoWorkbench):
     """Ends no job before as many workers as there are to be have one."""
 
-    def __init__(self, bench, device, *, folder, workers):
-        super().__init__(bench, device)
+    def __init__(self, setup, device, *, folder, workers):
+        super().__init__(setup, device)
         self._folder, self._workers = folder, workers
 
     def run(self, job, costs, supernet):
@@ -88,8 +89,8 @@ class MeetingWorkbench(NoWorkbench):
 class MortalWorkbench(NoWorkbench):
     """Dies, or cannot be set up, the first times; each time leaves a file."""
 
-    def __init__(self, bench, device, *, folder, deaths, in_set_up=False):
-        super().__init__(bench, device)
+    def __init__(self, setup, device, *, folder, deaths, in_set_up=False):
+        super().__init__(setup, device)
         self._folder, self._deaths = folder, deaths
         if in_set_up:
             self._maybe_die()
@@ -106,7 +107,7 @@ class MortalWorkbench(NoWorkbench):
 
 def figures(archive):
     return [
-        (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.tuple_id)
+        (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.trial_id)
         for entry in archive.entries
     ]
 
@@ -116,7 +117,7 @@ def test_one_and_two_workers_give_the_identical_archive(prepare_tiny):
     archives = []
     for workers in (1, 2):
         preparation = prepare_tiny(f"workers-{workers}", workers=workers)
-        backend = RayBackend(preparation.bench, workers=workers)
+        backend = RayBackend(preparation.setup, workers=workers)
         archives.append(run_search(preparation, backend, lambda event: None))
         backend.close()
     assert figures(archives[0]) == figures(archives[1])
@@ -125,19 +126,19 @@ def test_one_and_two_workers_give_the_identical_archive(prepare_tiny):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_and_a_job_that_raises_fail_their_tuples_and_the_search_goes_on(prepare_tiny):
+def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_search_goes_on(prepare_tiny):
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = RayBackend(preparation.bench, workers=1, workbench=FaultyWorkbench)
+    backend = RayBackend(preparation.setup, workers=1, evaluator=FaultyWorkbench)
     seen = []
     run_search(preparation, backend, seen.append)
     backend.close()
-    failed = {event.job.id: event.traceback for event in seen if isinstance(event, events.JobFailed)}
+    failed = {event.trial.id: event.traceback for event in seen if isinstance(event, events.TrialFailed)}
     assert failed.keys() == {1, 2}
     assert failed[1].startswith("The worker died.")
     assert "Traceback" in failed[2]
     assert "ArithmeticError: theta is not a number" in failed[2]
-    store = Store(preparation.folder.store)
-    stored = store.tuples()
+    store = open_store(preparation.folder.store)
+    stored = store.trials()
     store.close()
     assert {number for number, kept in stored.items() if kept.objectives is None} == {1, 2}
     assert stored[1].traceback == failed[1]
@@ -148,23 +149,23 @@ def test_a_worker_that_dies_and_a_job_that_raises_fail_their_tuples_and_the_sear
 @pytest.mark.slow
 def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny):
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = RayBackend(preparation.bench, workers=1, workbench=DyingWorkbench)
-    with pytest.raises(SearchFailedError, match="every tuple of generation 1 failed; .*(died|dead|exit)"):
+    backend = RayBackend(preparation.setup, workers=1, evaluator=DyingWorkbench)
+    with pytest.raises(SearchFailedError, match="every trial of generation 1 failed; .*(died|dead|exit)"):
         run_search(preparation, backend, lambda event: None)
     backend.close()
 
 
-def test_a_worker_that_cannot_be_set_up_is_reported(bench, table):
-    backend = RayBackend(bench, workers=1, workbench=UnmakeableWorkbench)
+def test_a_worker_that_cannot_be_set_up_is_reported(setup, table):
+    backend = RayBackend(setup, workers=1, evaluator=UnmakeableWorkbench)
     (outcome,) = backend.run(JOBS[:1], table, b"", lambda job: None)
     backend.close()
-    assert isinstance(outcome, JobFailure)
+    assert isinstance(outcome, TrialFailure)
     assert "MemoryError: the supernet does not fit" in outcome.traceback
 
 
-def test_more_workers_than_cores_share_them(bench, table, tmp_path):
+def test_more_workers_than_cores_share_them(setup, table, tmp_path):
     """With a whole core each, the third worker would never start and no job end."""
-    backend = RayBackend(bench, workers=3, workbench=partial(MeetingWorkbench, folder=tmp_path, workers=3))
+    backend = RayBackend(setup, workers=3, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=3))
     outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
     backend.close()
     assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]
@@ -181,15 +182,15 @@ def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available, wo
     assert share(0, workers) == 0
 
 
-def test_workers_are_kept_and_one_that_dies_is_replaced(bench, table):
-    backend = RayBackend(bench, workers=1, workbench=NoWorkbench)
+def test_workers_are_kept_and_one_that_dies_is_replaced(setup, table):
+    backend = RayBackend(setup, workers=1, evaluator=NoWorkbench)
     started = []
     ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)
     second, third, failure, fifth = backend.run([*JOBS[1:], JOBS[0]], table, b"", started.append)
     assert started == [JOBS[0], *JOBS[1:], JOBS[0]]
     assert first == second[1] == third[1] != fifth[1]
-    assert isinstance(failure, JobFailure)
-    assert failure.job == JOBS[3]
+    assert isinstance(failure, TrialFailure)
+    assert failure.trial == JOBS[3]
     assert failure.traceback.startswith("The worker died.")
     assert list(backend.run([], table, b"", started.append)) == []
     backend.close()
@@ -197,9 +198,9 @@ def test_workers_are_kept_and_one_that_dies_is_replaced(bench, table):
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_job_whose_worker_died_is_tried_once_more(bench, table, tmp_path, in_set_up):
-    workbench = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
-    backend = RayBackend(bench, workers=1, workbench=workbench)
+def test_a_job_whose_worker_died_is_tried_once_more(setup, table, tmp_path, in_set_up):
+    evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
+    backend = RayBackend(setup, workers=1, evaluator=evaluator)
     started = []
     outcomes = list(backend.run(JOBS[:2], table, b"", started.append))
     backend.close()
@@ -209,21 +210,21 @@ def test_a_job_whose_worker_died_is_tried_once_more(bench, table, tmp_path, in_s
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_job_that_two_workers_died_of_fails(bench, table, tmp_path, in_set_up):
-    workbench = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
-    backend = RayBackend(bench, workers=1, workbench=workbench)
+def test_a_job_that_two_workers_died_of_fails(setup, table, tmp_path, in_set_up):
+    evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
+    backend = RayBackend(setup, workers=1, evaluator=evaluator)
     failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)
     backend.close()
-    assert isinstance(failure, JobFailure)
-    assert failure.job == JOBS[0]
+    assert isinstance(failure, TrialFailure)
+    assert failure.trial == JOBS[0]
     assert failure.traceback.startswith("The worker died.")
     assert number == 1
 
 
-def test_idle_workers_that_died_cost_no_job(bench, table, tmp_path):
+def test_idle_workers_that_died_cost_no_job(setup, table, tmp_path):
     """As when a machine goes away between two generations."""
-    workbench = partial(MeetingWorkbench, folder=tmp_path, workers=2)
-    backend = RayBackend(bench, workers=2, workbench=workbench)
+    evaluator = partial(MeetingWorkbench, folder=tmp_path, workers=2)
+    backend = RayBackend(setup, workers=2, evaluator=evaluator)
     before = list(backend.run(JOBS[:2], table, b"", lambda job: None))
     for _, process, _ in before:
         os.kill(process, signal.SIGKILL)
@@ -233,8 +234,8 @@ def test_idle_workers_that_died_cost_no_job(bench, table, tmp_path):
     assert process not in {process for _, process, _ in before}
 
 
-def test_a_run_that_is_left_leaves_no_worker_at_work(bench, table, tmp_path):
-    backend = RayBackend(bench, workers=2, workbench=partial(MeetingWorkbench, folder=tmp_path, workers=2))
+def test_a_run_that_is_left_leaves_no_worker_at_work(setup, table, tmp_path):
+    backend = RayBackend(setup, workers=2, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=2))
     outcomes = backend.run([*JOBS[:3], JOBS[0]], table, b"", lambda job: None)
     next(outcomes)
     outcomes.close()
@@ -243,8 +244,8 @@ def test_a_run_that_is_left_leaves_no_worker_at_work(bench, table, tmp_path):
     assert sorted(number for number, _, _ in later) == [0, 1]
 
 
-def test_by_default_there_is_a_worker_for_each_core(bench):
-    backend = RayBackend(bench)
+def test_by_default_there_is_a_worker_for_each_core(setup):
+    backend = RayBackend(setup)
     assert backend.workers == 2
     assert backend.dashboard_url is None
     backend.close()
@@ -252,8 +253,8 @@ def test_by_default_there_is_a_worker_for_each_core(bench):
 
 
 @pytest.mark.slow
-def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(bench):
-    backend = RayBackend(bench, workers=1)
+def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup):
+    backend = RayBackend(setup, workers=1)
     settings = PretrainSettings(2, batch_size=32)
     epochs = list(backend.pretrain(settings, None))
     assert [record.epoch for record, _ in epochs] == [1, 2]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -6,11 +7,10 @@ import pytest
 from devices.errors import BoardUnreachableError
 from devices.replay import ReplayDevice, model_key
 from moo import events
-from moo.measurement.front import FrontMeasuring
+from moo.measurement.front import FrontMeasuring, corrected_table
 from moo.measurement.queue import Measurer
-from moo.storage.archive import Archive
-from moo.storage.store import Store
-from moo.trials import EvaluatedArchitecture
+from moo.storage.record import open_record
+from moo.storage.run_folder import RunFolder
 from search_space.architectures import operator_indices
 from search_space.onnx_files import random_weights, to_onnx
 
@@ -50,32 +50,41 @@ class Setting:
 
     def __init__(self, folder, space, table, result_of):
         self.space, self.table = space, table
-        self.store = Store(folder / "search.sqlite")
+        self.record = open_record(RunFolder(folder))
+        self._load()
         self.seen = []
         costs = {indices: (table.latency_of(indices), table.energy_of(indices)) for indices in EVERYTHING}
         for number in range(9):
             result = result_of(number, *EVERYTHING[3 * number : 3 * number + 3])
             architectures = tuple(
-                EvaluatedArchitecture(item.indices, 1 - sum(item.indices[:2]) / 5, 0.3, *costs[item.indices])
+                replace(
+                    item,
+                    error=1 - sum(item.indices[:2]) / 5,
+                    latency_ms=costs[item.indices][0],
+                    energy_mj=costs[item.indices][1],
+                )
                 for item in result.architectures
             )
-            self.store.add_result(type(result)(result.job, architectures, 0, result.theta, 0.1), space)
+            self.record.add_result(replace(result, architectures=architectures, chosen=0), space)
 
     def open(self, device, *, patience_seconds=0.0):
-        self.archive = Archive((1.0, self.table.slowest_ms(), self.table.highest_mj()))
-        self.store.fill(self.archive, self.space)
+        self._load()
+        self.record.use_table(corrected_table(self.table, self.archive.entries, self.space))
         self.measurer = None
         if device is not None:
             self.measurer = Measurer([device], names=["the board"], retry_seconds=(0.01, 0.02))
         return FrontMeasuring(
             self.measurer,
-            self.archive,
-            self.store,
+            self.record,
             self.space,
             self.table,
             self.seen.append,
             patience_seconds=patience_seconds,
         )
+
+    def _load(self):
+        point = (1.0, self.table.slowest_ms(), self.table.highest_mj())
+        self.archive = self.record.load_archive(self.space, point, precision="fp32")
 
     def close(self):
         if self.measurer is not None:
@@ -89,7 +98,7 @@ class Setting:
         return [entry.architecture.id for entry in self.archive.front()]
 
     def kinds(self, *names):
-        return [(kind, content) for _, kind, content in self.store.events() if kind in names]
+        return [(kind, content) for _, kind, content in self.record.store.events() if kind in names]
 
 
 @pytest.fixture
@@ -97,7 +106,7 @@ def setting(tmp_path, space, table, result_of):
     setting = Setting(tmp_path, space, table, result_of)
     yield setting
     setting.close()
-    setting.store.close()
+    setting.record.close()
 
 
 @pytest.fixture
@@ -111,10 +120,10 @@ def test_networks_that_are_told_apart_have_different_models(device):
 
 def test_with_nothing_measured_the_table_stays_as_it_is(setting, device, table):
     measuring = setting.open(device)
-    assert measuring.table is table
+    assert setting.archive.table is table
     assert measuring.drain() is False
     assert measuring.collect() is False
-    assert measuring.table is table
+    assert setting.archive.table is table
     entry = setting.archive.entries[0]
     assert setting.archive.costs(entry).latency_ms == entry.predicted_latency_ms
 
@@ -126,8 +135,8 @@ def test_without_a_board_nothing_is_requested(setting, table):
     measuring.between_generations("generation 1")
     measuring.measure_files([("none", lambda: b"")])
     assert (measuring.drain(), measuring.collect()) == (False, False)
-    assert measuring.table is table
-    assert (setting.seen, setting.store.events()) == ([], [])
+    assert setting.archive.table is table
+    assert (setting.seen, setting.record.store.events()) == ([], [])
 
 
 def test_measured_networks_correct_the_predictions_of_all_others(setting, device, table):
@@ -136,8 +145,8 @@ def test_measured_networks_correct_the_predictions_of_all_others(setting, device
     assert measuring.drain()
     unmeasured = [entry for entry in setting.archive.entries if entry.measurement is None]
     assert 0 < len(unmeasured) < len(EVERYTHING) - 2
-    assert measuring.table is not table
-    assert measuring.table.error.networks == len(device.measured)
+    assert setting.archive.table is not table
+    assert setting.archive.table.error.networks == len(device.measured)
     for entry in unmeasured:
         costs = setting.archive.costs(entry)
         assert costs.latency_ms == pytest.approx(FACTOR * entry.predicted_latency_ms, rel=0.15)
@@ -152,9 +161,11 @@ def test_a_resumed_run_has_the_same_corrections(setting, device):
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
     measuring.drain()
-    again = setting.open(device)
-    np.testing.assert_array_equal(again.table.latency_ms, measuring.table.latency_ms)
-    np.testing.assert_array_equal(again.table.energy_mj, measuring.table.energy_mj)
+    before = setting.archive.table
+    setting.open(device)
+    assert setting.archive.table is not before
+    np.testing.assert_array_equal(setting.archive.table.latency_ms, before.latency_ms)
+    np.testing.assert_array_equal(setting.archive.table.energy_mj, before.energy_mj)
 
 
 def test_a_network_is_requested_once(setting, device):
@@ -174,7 +185,7 @@ def test_what_was_chosen_at_a_stage_is_kept_before_it_is_measured(setting, devic
     chosen = setting.front
     measuring.request_front_at("generation 1")
     assert device.measured == []
-    assert setting.store.networks_to_measure() == {"generation 1": chosen}
+    assert setting.record.store.networks_to_measure() == {"generation 1": chosen}
 
 
 def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_another_now(setting, device):
@@ -184,13 +195,13 @@ def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_
     first = setting.measurer.drain()
     for _ in range(2):
         report = next(first)
-        setting.store.add_measurement(report.architecture_id, report.measurement)
+        setting.record.add_measurement(report.network, report.measurement)
     device.measured.clear()
 
     measuring = setting.open(device)
     measuring.between_generations("generation 1")
     assert device.measured == setting.indices_of(chosen[2:])
-    assert setting.store.networks_to_measure() == {"generation 1": chosen}
+    assert setting.record.store.networks_to_measure() == {"generation 1": chosen}
 
 
 def test_this_machine_measures_between_generations_only(setting, device):
@@ -217,12 +228,12 @@ def test_a_failed_measurement_is_an_event_and_leaves_the_prediction(setting, dev
     assert (kind, content["architecture"]) == ("measuring failed", front[0])
     assert "out of memory" in content["reason"]
     (event,) = [event for event in setting.seen if isinstance(event, events.MeasuringFailed)]
-    assert (event.architecture_id, event.reason) == (front[0], content["reason"])
+    assert (event.network, event.reason) == (front[0], content["reason"])
     assert setting.archive.costs(setting.archive[front[0]]).latency_source == "modelled"
     assert setting.archive[front[0]].measurement is None
     assert all(setting.archive[identifier].measurement is not None for identifier in front[1:])
     measuring.request_front_at("end 2")
-    assert front[0] not in setting.store.networks_to_measure()["end 2"]
+    assert front[0] not in setting.record.store.networks_to_measure()["end 2"]
 
 
 def test_if_every_measurement_fails_the_table_stays_as_it_is(setting, device, table):
@@ -230,7 +241,7 @@ def test_if_every_measurement_fails_the_table_stays_as_it_is(setting, device, ta
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
     assert measuring.drain() is True
-    assert measuring.table is table
+    assert setting.archive.table is table
 
 
 def test_the_files_that_are_handed_out_are_measured_though_they_were_before(setting, device):
@@ -262,8 +273,7 @@ def test_a_later_measurement_takes_the_place_of_an_earlier_one(setting, device, 
     device._factor = 3.0
     measuring.measure_files([(identifier, lambda: model_of(space, indices))])
     assert setting.archive[identifier].measurement.latency_ms == pytest.approx(3 * table.latency_of(indices))
-    copy = Archive(setting.archive.reference_point)
-    setting.store.fill(copy, space)
+    copy = setting.record.store.archive(space, setting.archive.reference_point)
     assert copy.entries == setting.archive.entries
 
 
@@ -279,7 +289,7 @@ def test_a_board_of_its_own_measures_beside_the_search(setting, space, table):
     assert measuring.collect() is True
     assert device.measured == setting.indices_of(front)
     assert all(setting.archive[identifier].measurement is not None for identifier in front)
-    assert measuring.table is not table
+    assert setting.archive.table is not table
     assert measuring.collect() is False
 
 
@@ -290,9 +300,9 @@ def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(setting, spa
     measuring.request_front_at("end 1")
     front = setting.front
     assert measuring.drain() is False
-    assert measuring.table is table
-    assert [event for event in setting.seen if isinstance(event, events.BoardChanged)] == [
-        events.BoardChanged("the board", "no route to host")
+    assert setting.archive.table is table
+    assert [event for event in setting.seen if isinstance(event, events.BoardUnreachable | events.BoardBack)] == [
+        events.BoardUnreachable("the board", "no route to host")
     ]
     assert setting.kinds("board unreachable", "board back") == [
         ("board unreachable", {"board": "the board", "reason": "no route to host"})

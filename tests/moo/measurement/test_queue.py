@@ -6,7 +6,8 @@ import pytest
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Conditions
 from devices.replay import ReplayDevice
-from moo.measurement.queue import ATTEMPTS, BoardState, Measured, Measurer, Request, measure
+from moo.events import BoardBack, BoardUnreachable
+from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure
 
 PATIENCE = 20
 """Seconds after which a test that waits for a thread is taken to hang."""
@@ -43,21 +44,20 @@ def request_of(name):
 def test_a_network_is_measured_once_if_that_is_reliable(measurement_of):
     device = ScriptedDevice([measurement_of(2.0)])
     measured = measure(device, request_of("a"))
-    assert (measured.architecture_id, measured.measurement, measured.reason) == ("a", measurement_of(2.0), "")
+    assert measured == Measured("a", measurement_of(2.0))
     assert device.models == [b"a"]
 
 
 def test_a_failure_is_tried_again(measurement_of):
     device = ScriptedDevice([MeasurementError("hung"), measurement_of(2.0)])
     measured = measure(device, request_of("a"))
-    assert (measured.measurement, measured.reason) == (measurement_of(2.0), "")
+    assert measured == Measured("a", measurement_of(2.0))
 
 
 def test_a_board_that_keeps_failing_is_reported_with_the_last_reason():
     device = ScriptedDevice([MeasurementError(f"crash {number}") for number in range(ATTEMPTS)])
     measured = measure(device, request_of("a"))
-    assert measured.measurement is None
-    assert measured.reason == f"crash {ATTEMPTS - 1}"
+    assert measured == NotMeasured("a", f"crash {ATTEMPTS - 1}")
     assert len(device.models) == ATTEMPTS
 
 
@@ -75,7 +75,7 @@ def test_a_measurement_counts_though_a_repetition_fails(measurement_of):
     wide = measurement_of(2.0, iqr_ms=1.0, reliable=False)
     outcomes = [wide, MeasurementError("hung"), MeasurementError("hung")]
     measured = measure(ScriptedDevice(outcomes), request_of("a"))
-    assert (measured.measurement, measured.reason) == (wide, "")
+    assert measured == Measured("a", wide)
 
 
 def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of):
@@ -90,7 +90,7 @@ def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of)
     assert threading.active_count() == threads
     waiting = []
     for measured in measurer.drain():
-        waiting.append((measured.architecture_id, measurer.waiting))
+        waiting.append((measured.network, measurer.waiting))
     assert waiting == [("a", 1), ("b", 0)]
     assert list(measurer.drain()) == []
     measurer.close()
@@ -142,10 +142,10 @@ def test_a_board_of_its_own_measures_while_the_search_goes_on(gated):
     device.gate.release()
     device.wait_until_busy()
     collected = list(measurer.collect())
-    assert [(item.architecture_id, item.measurement.latency_ms) for item in collected] == [("aa", 2.0)]
+    assert [(item.network, item.measurement.latency_ms) for item in collected] == [("aa", 2.0)]
     assert measurer.waiting == 1
     device.gate.release()
-    assert [item.architecture_id for item in measurer.drain()] == ["bbb"]
+    assert [item.network for item in measurer.drain()] == ["bbb"]
     assert measurer.waiting == 0
     assert device.threads == {"measurer"}
     assert threading.current_thread().name not in device.threads
@@ -162,7 +162,7 @@ def test_draining_a_board_of_its_own_waits_for_what_is_being_measured(gated):
     assert drained == []
     device.gate.release()
     waiter.join(PATIENCE)
-    assert [item.architecture_id for item in drained] == ["a"]
+    assert [item.network for item in drained] == ["a"]
 
 
 def test_closing_gives_up_the_queue_and_waits_for_what_is_being_measured(gated):
@@ -216,14 +216,15 @@ def throttled(measurement):
 def test_a_measurement_that_throttled_is_repeated_and_the_fine_one_kept_though_it_is_slower(measurement_of):
     device = ScriptedDevice([throttled(measurement_of(1.0)), measurement_of(2.0)])
     measured = measure(device, request_of("a"))
-    assert (measured.measurement, measured.reason) == (measurement_of(2.0), "")
+    assert measured == Measured("a", measurement_of(2.0))
 
 
 def test_measurements_that_all_throttled_are_not_used_and_the_reason_says_so(measurement_of):
     device = ScriptedDevice([throttled(measurement_of(1.0))] * ATTEMPTS)
     measured = measure(device, request_of("a"))
-    assert measured.measurement is None
-    assert measured.reason == "the board throttled during every attempt: cool it, or give it a stronger supply."
+    assert measured == NotMeasured(
+        "a", "the board throttled during every attempt: cool it, or give it a stronger supply."
+    )
     assert len(device.models) == ATTEMPTS
 
 
@@ -278,7 +279,7 @@ def test_several_boards_share_one_queue():
     assert [len(device.begun) for device in devices] == [1, 3, 1]
     devices[0].gate.release()
     devices[2].gate.release()
-    assert sorted(report.architecture_id for report in measurer.drain()) == ["a" * (number + 1) for number in range(5)]
+    assert sorted(report.network for report in measurer.drain()) == ["a" * (number + 1) for number in range(5)]
     measurer.close()
     assert all(device.closed.is_set() for device in devices)
 
@@ -289,12 +290,12 @@ def test_a_board_that_comes_back_measures_what_waited_and_reports_each_once():
     for name in ("a", "bb", "ccc"):
         measurer.request(request_of(name))
     device.wait_until_asked(4)
-    assert list(measurer.collect()) == [BoardState("ssh://pi@one", "no route to host")]
+    assert list(measurer.collect()) == [BoardUnreachable("ssh://pi@one", "no route to host")]
     assert measurer.waiting == 3
     device.away = False
     first, *measured = measurer.drain(PATIENCE)
-    assert first == BoardState("ssh://pi@one", "")
-    assert [(item.architecture_id, item.measurement.latency_ms) for item in measured] == [
+    assert first == BoardBack("ssh://pi@one")
+    assert [(item.network, item.measurement.latency_ms) for item in measured] == [
         ("a", 1.0), ("bb", 2.0), ("ccc", 3.0),
     ]  # fmt: skip
     assert measurer.waiting == 0
@@ -307,8 +308,10 @@ def test_what_a_board_left_is_measured_by_another():
     for number in range(20):
         measurer.request(request_of("a" * (number + 1)))
     reports = list(measurer.drain(0.0))
-    assert sorted(len(item.architecture_id) for item in reports if isinstance(item, Measured)) == list(range(1, 21))
-    assert all(item == BoardState("gone", "no route to host") for item in reports if isinstance(item, BoardState))
+    assert sorted(len(item.network) for item in reports if isinstance(item, Measured)) == list(range(1, 21))
+    assert all(
+        item == BoardUnreachable("gone", "no route to host") for item in reports if isinstance(item, BoardUnreachable)
+    )
     measurer.close()
 
 
@@ -322,7 +325,7 @@ def test_draining_gives_up_after_its_patience_and_keeps_what_waits():
     assert measurer.waiting == 3
     for device in devices:
         device.away = False
-    measured = [item.architecture_id for item in measurer.drain(PATIENCE) if isinstance(item, Measured)]
+    measured = [item.network for item in measurer.drain(PATIENCE) if isinstance(item, Measured)]
     assert sorted(measured) == ["a", "bb", "ccc"]
     measurer.close()
 
@@ -348,7 +351,7 @@ def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch):
     device.wait_until_asked(2)
     clock.seconds += 1000
     waited_from = clock.seconds
-    assert list(measurer.drain(5)) == [BoardState("board 1", "no route to host")]
+    assert list(measurer.drain(5)) == [BoardUnreachable("board 1", "no route to host")]
     assert clock.seconds - waited_from > 5
     waited_from = clock.seconds
     assert list(measurer.drain(5)) == []
@@ -358,7 +361,7 @@ def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch):
     device.away = True
     measurer.request(request_of("b"))
     waited_from = clock.seconds
-    assert list(measurer.drain(5)) == [BoardState("board 1", "no route to host")]
+    assert list(measurer.drain(5)) == [BoardUnreachable("board 1", "no route to host")]
     assert clock.seconds - waited_from > 5
     measurer.close()
 

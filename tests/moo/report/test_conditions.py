@@ -6,8 +6,8 @@ from dnas.losses import Coefficients
 from moo.config import SearchConfig
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.storage.archive import Archive
-from moo.storage.store import Store
-from moo.trials import ArchitectureJob
+from moo.storage.store import open_store
+from moo.trials import ArchitectureTrial
 
 IMAGES = {"dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 3000}}}
 
@@ -62,7 +62,7 @@ def test_splits_say_where_images_trained_networks(trained, times):
 
 
 def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
-    store = Store(tmp_path / "search.sqlite")
+    store = open_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
     text = effort(archive, store, SearchConfig(threads_per_worker=2), {"packages": {"torch": "2.4+cpu"}})
     assert "0 s in all workers: 0.000139 CPU-hours" in text
@@ -70,18 +70,18 @@ def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
 
 
 @pytest.mark.parametrize(
-    ("coefficients", "proposer"), [(None, "NSGA-II"), (Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate")]
+    ("coefficients", "algorithm"), [(None, "NSGA-II"), (Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate")]
 )
-def test_tuples_and_proposed_architectures_are_counted_apart(
-    tmp_path, archive, space, result_of, coefficients, proposer
+def test_coefficients_and_proposed_architectures_are_counted_apart(
+    tmp_path, archive, space, result_of, coefficients, algorithm
 ):
-    store = Store(tmp_path / "search.sqlite")
+    store = open_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
-    store.add_failure(result_of(1, (0, 0, 0)).job, "RuntimeError: no memory")
-    store.add_failure(ArchitectureJob(2, 1, (0, 0, 1), coefficients), "RuntimeError: no memory")
+    store.add_failure(result_of(1, (0, 0, 0)).trial, "RuntimeError: no memory")
+    store.add_failure(ArchitectureTrial(2, 1, (0, 0, 1), coefficients), "RuntimeError: no memory")
     text = effort(archive, store, SearchConfig(), {})
-    assert "| tuples searched on the supernet | 2, of which 1 failed |" in text
-    assert f"| architectures proposed by {proposer} | 1, of which 1 failed |" in text
-    assert "- tuple 1 failed: `RuntimeError: no memory`" in text
+    assert "| coefficients searched on the supernet | 2, of which 1 failed |" in text
+    assert f"| architectures proposed by {algorithm} | 1, of which 1 failed |" in text
+    assert "- trial 1 failed: `RuntimeError: no memory`" in text
     assert "- architecture 2 failed: `RuntimeError: no memory`" in text
     store.close()

@@ -6,7 +6,7 @@ import pytest
 from moo.config import SearchConfig
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
-from moo.storage.store import Store, entries_of
+from moo.storage.store import entries_of, open_store
 from scripts.command_line import parse
 from search_space.counts import count
 
@@ -20,7 +20,7 @@ ORIGIN = {
 
 @pytest.fixture
 def run(tmp_path, space, result_of):
-    store, archive = Store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
+    store, archive = open_store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
     result = result_of(0, (0, 0, 0), (1, 2, 0))
     store.add_result(result, space)
     for entry in entries_of(result, space):
@@ -77,12 +77,12 @@ def test_without_measurements_nothing_is_called_measured(run, space):
 
 def test_failures_are_told_with_their_reasons(run, space, result_of):
     archive, store = run
-    store.add_failure(result_of(1).job, "Traceback (most recent call last):\nRuntimeError: no memory\n")
+    store.add_failure(result_of(1).trial, "Traceback (most recent call last):\nRuntimeError: no memory\n")
     store.add_event("measuring failed", architecture="012", reason="the board hung")
     store.add_event("finished", seconds=61.2)
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
     assert "2, of which 1 failed" in report
-    assert "tuple 1 failed: `RuntimeError: no memory`" in report
+    assert "trial 1 failed: `RuntimeError: no memory`" in report
     assert "`012` was not measured: the board hung" in report
     assert "| 61 s |" in report
 

@@ -16,12 +16,13 @@ from dnas.inner_search import ThetaResult
 from evaluation.splits import ImageBatches
 from moo import events
 from moo.execution.backend import InProcessBackend
-from moo.execution.evaluator import Workbench
-from moo.search.loop import SearchFailedError, reference_point_of, run_search
-from moo.storage.archive import Archive
+from moo.execution.evaluator import Evaluator
+from moo.search.artifacts import SearchFailedError
+from moo.search.loop import run_search
+from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
-from moo.storage.store import Store
-from moo.trials import DeliveryJob, DeliveryResult, EvaluatedArchitecture, JobFailure, SearchResult, TupleJob
+from moo.storage.store import open_store
+from moo.trials import CoefficientTrial, DeliveryJob, DeliveryResult, EvaluatedArchitecture, TrialResult, failure_of
 from search_space.architectures import architecture_from_indices
 from search_space.onnx_files import random_weights
 
@@ -29,8 +30,8 @@ from search_space.onnx_files import random_weights
 class RecordingBackend(InProcessBackend):
     """Notes the jobs that it was given."""
 
-    def __init__(self, bench):
-        super().__init__(bench)
+    def __init__(self, setup):
+        super().__init__(setup)
         self.jobs = []
 
     def run(self, jobs, costs, supernet, on_start):
@@ -42,14 +43,14 @@ class RecordingBackend(InProcessBackend):
 
 
 def run_to_end(preparation, listener=lambda event: None):
-    backend = RecordingBackend(preparation.bench)
+    backend = RecordingBackend(preparation.setup)
     return run_search(preparation, backend, listener), backend
 
 
 def summary(archive):
     """All that must be the same in a run and in its resumed twin."""
     entries = [
-        (entry.architecture.id, entry.error, entry.tuple_id, entry.position, entry.measurement, entry.coefficients)
+        (entry.architecture.id, entry.error, entry.trial_id, entry.position, entry.measurement, entry.coefficients)
         for entry in archive.entries
     ]
     return entries, [(entry.architecture.id, entry.test_error) for entry in archive.front()]
@@ -75,10 +76,10 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny, table):
         gamma=(0.001, 20.0),
     )
     archive, _ = run_to_end(preparation)
-    workbench = Workbench(preparation.bench)
-    workbench.supernet.load_state_dict(safetensors.torch.load(preparation.folder.supernet.read_bytes()))
+    evaluator = Evaluator(preparation.setup)
+    evaluator.supernet.load_state_dict(safetensors.torch.load(preparation.folder.supernet.read_bytes()))
     everything = list(product(range(3), repeat=3))
-    evaluated = [workbench._evaluate(indices, table) for indices in everything]
+    evaluated = [evaluator._evaluate(indices, table) for indices in everything]
     points = np.array([(item.error, item.latency_ms, item.energy_mj) for item in evaluated])
     true_front = {
         architecture_from_indices(preparation.space, everything[index]).id: tuple(points[index])
@@ -107,20 +108,20 @@ def test_events_tell_the_course_of_a_run(finished):
     counts = Counter(kinds)
     assert counts[events.PretrainEpoch] == 2
     assert counts[events.GenerationStarted] == 2
-    assert counts[events.JobStarted] == counts[events.JobDone] == 8
+    assert counts[events.TrialStarted] == counts[events.TrialFinished] == 8
     last = [event for event in seen if isinstance(event, events.FrontChanged)][-1]
-    assert (last.evaluations, last.tuples) == (len(archive), 8)
+    assert (last.evaluations, last.trials) == (len(archive), 8)
     assert [entry.architecture.id for entry in last.front] == [entry.architecture.id for entry in archive.front()]
-    assert sum(event.new_architectures for event in seen if isinstance(event, events.JobDone)) == len(archive)
+    assert sum(event.new_architectures for event in seen if isinstance(event, events.TrialFinished)) == len(archive)
 
 
 def test_the_store_holds_what_the_archive_holds(finished):
     preparation, archive, _, _ = finished
-    store, copy = Store(preparation.folder.store), Archive(archive.reference_point)
-    store.fill(copy, preparation.space)
+    store = open_store(preparation.folder.store)
+    copy = store.archive(preparation.space, archive.reference_point)
     assert copy.entries == archive.entries
-    assert sorted(store.tuples()) == list(range(8))
-    assert [stored.job.generation for stored in store.tuples().values()] == [0] * 4 + [1] * 4
+    assert sorted(store.trials()) == list(range(8))
+    assert [stored.trial.generation for stored in store.trials().values()] == [0] * 4 + [1] * 4
     store.close()
 
 
@@ -185,12 +186,11 @@ def test_with_a_board_every_cost_of_the_front_comes_from_it(prepare_tiny, replay
         assert archive.costs(entry).latency_ms == expected.latency_ms
     items = json.loads(preparation.folder.front.read_text())
     assert all(item["measurement"]["board"] == "replay (no board)" for item in items)
-    store = Store(preparation.folder.store)
-    copy = Archive(archive.reference_point)
-    store.fill(copy, preparation.space)
+    store = open_store(preparation.folder.store)
+    copy = store.archive(preparation.space, archive.reference_point)
     store.close()
     assert copy.entries == archive.entries
-    measured = [event.architecture_id for event in seen if isinstance(event, events.NetworkMeasured)]
+    measured = [event.network for event in seen if isinstance(event, events.NetworkMeasured)]
     assert set(measured) == {entry.architecture.id for entry in archive.entries if entry.measurement is not None}
 
 
@@ -214,7 +214,7 @@ def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny
     archive, _ = run_to_end(prepare_tiny(device=ReplayDevice(broken, shares_host=True), generations=1), seen.append)
     assert {archive.costs(entry).latency_source for entry in archive.front()} == {"modelled"}
     failed = [event for event in seen if isinstance(event, events.MeasuringFailed)]
-    assert {event.architecture_id for event in failed} >= {entry.architecture.id for entry in archive.front()}
+    assert {event.network for event in failed} >= {entry.architecture.id for entry in archive.front()}
     assert all("no latency is recorded" in event.reason for event in failed)
 
 
@@ -237,8 +237,8 @@ class MadeUpBackend:
 
     dashboard_url = None
 
-    def __init__(self, bench):
-        self._space, self._samples = bench.space, bench.samples
+    def __init__(self, setup):
+        self._space, self._samples = setup.space, setup.samples
         self.jobs = []
 
     def pretrain(self, settings, state):
@@ -258,11 +258,17 @@ class MadeUpBackend:
         rng = np.random.default_rng([job.id, int(1e6 * job.coefficients.beta)])
         drawn = [tuple(int(index) for index in rng.integers(3, size=3)) for _ in range(1 + self._samples)]
         evaluated = tuple(
-            EvaluatedArchitecture(item, digest_of(item) / 256, 1.0, costs.latency_of(item), costs.energy_of(item))
+            EvaluatedArchitecture(
+                indices=item,
+                error=digest_of(item) / 256,
+                cross_entropy=1.0,
+                latency_ms=costs.latency_of(item),
+                energy_mj=costs.energy_of(item),
+            )
             for item in dict.fromkeys(drawn)
         )
         theta = ThetaResult(np.zeros((3, 3), np.float32), (), np.zeros((0, 3, 3), np.float32))
-        return SearchResult(job, evaluated, 0, theta, 0.0)
+        return TrialResult(trial=job, architectures=evaluated, chosen=0, theta=theta, seconds=0.0)
 
     def _deliver(self, job):
         graph = self._space.graph(tuple(self._space.operators[index] for index in job.indices))
@@ -277,19 +283,19 @@ def check_resumption(prepare, places_of, backend_of):
     """Interrupt a run at some of its events, and compare each resumed run with the uninterrupted one."""
     seen = []
     whole = prepare("whole")
-    archive = run_search(whole, backend_of(whole.bench), seen.append)
+    archive = run_search(whole, backend_of(whole.setup), seen.append)
     for place in places_of(seen):
         name = f"stopped-{place}"
         first = prepare(name)
         with pytest.raises(KeyboardInterrupt):
-            run_search(first, backend_of(first.bench), Stop(place))
+            run_search(first, backend_of(first.setup), Stop(place))
         stored = set(_stored(first))
         second = prepare(name, resumed=True)
-        backend = backend_of(second.bench)
+        backend = backend_of(second.setup)
         resumed = run_search(second, backend, lambda event: None)
         assert summary(resumed) == summary(archive), f"stopped at event {place}: {type(seen[place]).__name__}"
         assert second.folder.front.read_bytes() == whole.folder.front.read_bytes()
-        again = [job.id for job in backend.jobs if isinstance(job, TupleJob)]
+        again = [job.id for job in backend.jobs if isinstance(job, CoefficientTrial)]
         assert sorted([*again, *stored]) == list(range(12))
 
 
@@ -340,9 +346,9 @@ def test_interrupted_at_any_event_and_resumed_a_run_ends_as_if_uninterrupted(pre
 
 
 def _stored(preparation):
-    store = Store(preparation.folder.store)
+    store = open_store(preparation.folder.store)
     try:
-        return store.tuples()
+        return store.trials()
     finally:
         store.close()
 
@@ -352,7 +358,7 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished, prepare_tiny
     before = preparation.folder.front.read_bytes()
     again, backend = run_to_end(prepare_tiny(resumed=True))
     assert summary(again) == summary(archive)
-    assert not [job for job in backend.jobs if isinstance(job, TupleJob)]
+    assert not [job for job in backend.jobs if isinstance(job, CoefficientTrial)]
     assert preparation.folder.front.read_bytes() == before
 
 
@@ -367,23 +373,23 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(finished, pre
 class FailingBackend(MadeUpBackend):
     """Some jobs fail."""
 
-    def __init__(self, bench, fails):
-        super().__init__(bench)
+    def __init__(self, setup, fails):
+        super().__init__(setup)
         self._fails = fails
 
     def run(self, jobs, costs, supernet, on_start):
         for outcome in super().run(jobs, costs, supernet, on_start):
-            failed = self._fails(outcome.job)
-            yield JobFailure(outcome.job, "Traceback\nMemoryError: too big") if failed else outcome
+            job = outcome.job if isinstance(outcome, DeliveryResult) else outcome.trial
+            yield failure_of(job, "Traceback\nMemoryError: too big") if self._fails(job) else outcome
 
 
-def test_a_failed_tuple_is_recorded_and_the_search_goes_on(prepare_tiny):
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(prepare_tiny):
     preparation = prepare_tiny(pretrain_epochs=0)
     seen = []
-    backend = FailingBackend(preparation.bench, lambda job: isinstance(job, TupleJob) and job.id in (1, 6))
+    backend = FailingBackend(preparation.setup, lambda job: isinstance(job, CoefficientTrial) and job.id in (1, 6))
     run_search(preparation, backend, seen.append)
-    failed = [event for event in seen if isinstance(event, events.JobFailed)]
-    assert [(event.job.id, event.traceback) for event in failed] == [
+    failed = [event for event in seen if isinstance(event, events.TrialFailed)]
+    assert [(event.trial.id, event.traceback) for event in failed] == [
         (number, "Traceback\nMemoryError: too big") for number in (1, 6)
     ]
     stored = _stored(preparation)
@@ -394,8 +400,8 @@ def test_a_failed_tuple_is_recorded_and_the_search_goes_on(prepare_tiny):
 
 def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare_tiny):
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = FailingBackend(preparation.bench, lambda job: job.id >= 4)
-    with pytest.raises(SearchFailedError, match="every tuple of generation 2 failed; .* MemoryError: too big"):
+    backend = FailingBackend(preparation.setup, lambda job: job.id >= 4)
+    with pytest.raises(SearchFailedError, match="every trial of generation 2 failed; .* MemoryError: too big"):
         run_search(preparation, backend, lambda event: None)
     assert not preparation.folder.front.exists()
 
@@ -407,7 +413,7 @@ def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare
 
 def test_a_network_that_cannot_be_handed_out_ends_the_run_with_the_reason(prepare_tiny):
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = FailingBackend(preparation.bench, lambda job: isinstance(job, DeliveryJob))
+    backend = FailingBackend(preparation.setup, lambda job: isinstance(job, DeliveryJob))
     with pytest.raises(SearchFailedError, match="could not be handed out.\n.*\n?MemoryError: too big"):
         run_search(preparation, backend, lambda event: None)
 

@@ -9,7 +9,7 @@ import safetensors.numpy
 from moo.search.outputs import front_json, write_front, write_pictures_and_report
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store
+from moo.storage.store import open_store
 from moo.trials import DeliveryJob, DeliveryResult
 from search_space.architectures import operator_indices
 from search_space.counts import count
@@ -33,9 +33,9 @@ def folder(tmp_path):
 @pytest.fixture
 def archive(entry_of, measurement_of):
     archive = Archive((1.0, 10.0, 20.0))
-    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, tuple_id=3))
-    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, tuple_id=1))
-    archive.add(entry_of((0, 1, 1), 0.4, 5.0, 9.0, tuple_id=2))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, trial_id=3))
+    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, trial_id=1))
+    archive.add(entry_of((0, 1, 1), 0.4, 5.0, 9.0, trial_id=2))
     archive.set_measurement("333", measurement_of(6.0))
     archive.set_test_error("333", 0.125)
     return archive
@@ -120,9 +120,9 @@ def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(folder,
 def test_pictures_and_both_reports_are_written(prepare_tiny, space, result_of):
     preparation = prepare_tiny(measure=False)
     preparation.folder.path.mkdir(parents=True)
-    store, archive = Store(preparation.folder.store), Archive((0.75, 10.0, 20.0))
+    store = open_store(preparation.folder.store)
     store.add_result(result_of(0, (0, 0, 0), (1, 2, 0)), space)
-    store.fill(archive, space)
+    archive = store.archive(space, (0.75, 10.0, 20.0))
     store.close()
     write_pictures_and_report(preparation, archive)
     report, page = (preparation.folder.path / name for name in ("report.md", "report.html"))

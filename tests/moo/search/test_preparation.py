@@ -99,22 +99,22 @@ def test_default_epochs_make_about_2500_steps_within_bounds(config, splits):
 def test_images_are_mirrored_where_they_have_colour_unless_told(config, splits):
     ready = prepared(config)
     assert ready.splits.grey
-    assert not ready.bench.augmentation.flip
-    assert replace(ready, splits=splits).bench.augmentation.flip
-    assert replace(ready, config=replace(config, flip=True)).bench.augmentation.flip
-    assert not replace(ready, splits=splits, config=replace(config, flip=False)).bench.augmentation.flip
+    assert not ready.setup.augmentation.flip
+    assert replace(ready, splits=splits).setup.augmentation.flip
+    assert replace(ready, config=replace(config, flip=True)).setup.augmentation.flip
+    assert not replace(ready, splits=splits, config=replace(config, flip=False)).setup.augmentation.flip
 
 
 def test_workers_are_set_up_with_the_settings(config):
-    bench = prepared(
+    setup = prepared(
         replace(
             config, theta_steps=7, theta_batch=9, entropy_weight=0.5, loss="multiplicative", weight_sharing="separate",
             samples=2, seed=5, threads_per_worker=3,
         )
-    ).bench  # fmt: skip
-    theta = bench.theta
+    ).setup  # fmt: skip
+    theta = setup.theta
     assert (theta.steps, theta.batch_size, theta.entropy_weight, theta.loss) == (7, 9, 0.5, "multiplicative")
-    assert (bench.weight_sharing, bench.samples, bench.seed, bench.threads) == ("separate", 2, 5, 3)
+    assert (setup.weight_sharing, setup.samples, setup.seed, setup.threads) == ("separate", 2, 5, 3)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ import pytest
 from dnas.losses import Coefficients
 from moo.config import SearchConfig
 from moo.search.proposals import (
-    expected_jobs,
+    algorithm_of,
+    expected_trials,
     generation_size,
-    job_of,
+    kept_proposals,
     proposal_of,
-    proposer_of,
-    read_choices,
-    steered,
-    steered_size,
-    tell,
-    write_choices,
+    surrogate_generation_size,
+    surrogate_proposals,
+    tell_algorithm,
+    trial_of,
 )
 from moo.storage.archive import Archive
-from moo.trials import ArchitectureJob, TupleJob
+from moo.storage.run_folder import RunFolder
+from moo.trials import ArchitectureTrial, CoefficientTrial
 from search_space.architectures import operator_indices
 
 BOUNDS = {"alpha": (0.01, 1.0), "beta": (0.5, 2.0), "gamma": (0.1, 10.0), "delta": (0.2, 3.0)}
@@ -28,7 +28,7 @@ def config_of(method, **settings):
 
 @pytest.mark.parametrize("method", ["dnas", "random", "grid"])
 def test_tuples_lie_within_bounds(method, space):
-    asked = proposer_of(config_of(method), space).ask(4)
+    asked = algorithm_of(config_of(method), space).ask(4)
     assert len(set(asked)) == 4
     for item in asked:
         for name, (low, high) in BOUNDS.items():
@@ -37,20 +37,20 @@ def test_tuples_lie_within_bounds(method, space):
 
 @pytest.mark.parametrize("method", ["dnas", "random", "grid", "architectures"])
 def test_the_seed_decides(method, space):
-    first, again, other = (proposer_of(config_of(method, seed=seed), space).ask(4) for seed in (0, 0, 1))
+    first, again, other = (algorithm_of(config_of(method, seed=seed), space).ask(4) for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_random_tuples_are_uniform_in_the_genome(space):
-    asked = proposer_of(config_of("random"), space).ask(4000)
+    asked = algorithm_of(config_of("random"), space).ask(4000)
     logs = np.log10([item.alpha for item in asked])
     assert np.histogram(logs, bins=4, range=(-2, 0))[0] == pytest.approx(np.full(4, 1000), rel=0.15)
     assert np.mean([item.beta for item in asked]) == pytest.approx(1.25, rel=0.03)
 
 
 def test_the_grid_is_walked_once_and_then_ends(space):
-    proposer = proposer_of(config_of("grid"), space)
-    asked = [item for _ in range(6) for item in proposer.ask(3)]
+    algorithm = algorithm_of(config_of("grid"), space)
+    asked = [item for _ in range(6) for item in algorithm.ask(3)]
     assert len(asked) == len(set(asked)) == 16
     assert all(item.beta == item.delta == 1 for item in asked)
     alphas, gammas = sorted({item.alpha for item in asked}), sorted({item.gamma for item in asked})
@@ -60,24 +60,24 @@ def test_the_grid_is_walked_once_and_then_ends(space):
 
 @pytest.mark.parametrize("method", ["random", "grid"])
 def test_a_later_start_leaves_out_what_was_proposed(method, space):
-    whole = proposer_of(config_of(method), space).ask(12)
-    assert list(proposer_of(config_of(method), space, start=5).ask(7)) == list(whole[5:])
+    whole = algorithm_of(config_of(method), space).ask(12)
+    assert list(algorithm_of(config_of(method), space, start=5).ask(7)) == list(whole[5:])
 
 
 def test_architectures_come_as_many_as_inner_searches_would_evaluate(space):
     config = config_of("architectures")
     assert generation_size(config) == 12
-    asked = proposer_of(config, space).ask(12)
+    asked = algorithm_of(config, space).ask(12)
     assert all(len(item) == 3 and set(item) <= {0, 1, 2} for item in asked)
     assert generation_size(config_of("dnas")) == 4
 
 
 def test_jobs_and_proposals_belong_together():
     coefficients, indices = Coefficients(1.0, 2.0, 3.0, 4.0), (0, 1, 2)
-    tuple_job = job_of(coefficients, number=7, generation=1)
-    architecture_job = job_of(indices, number=8, generation=2)
-    assert tuple_job == TupleJob(7, 1, coefficients)
-    assert architecture_job == ArchitectureJob(8, 2, indices)
+    tuple_job = trial_of(coefficients, number=7, generation=1)
+    architecture_job = trial_of(indices, number=8, generation=2)
+    assert tuple_job == CoefficientTrial(7, 1, coefficients)
+    assert architecture_job == ArchitectureTrial(8, 2, indices)
     assert (proposal_of(tuple_job), proposal_of(architecture_job)) == (coefficients, indices)
 
 
@@ -88,46 +88,48 @@ def archive(space, table, entry_of):
     rng = np.random.default_rng(0)
     for number, indices in enumerate(dict.fromkeys(map(tuple, rng.integers(3, size=(8, 3)).tolist()))):
         costs = table.latency_of(indices), table.energy_of(indices)
-        archive.add(entry_of(indices, 0.3 + 0.1 * indices[0] + 0.02 * indices[2], *costs, tuple_id=number))
+        archive.add(entry_of(indices, 0.3 + 0.1 * indices[0] + 0.02 * indices[2], *costs, trial_id=number))
     return archive
 
 
 def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(space, table, archive):
     config = config_of("dnas")
-    choices = steered(config, space, archive, table, before=100)
+    choices = surrogate_proposals(config, space, archive, table, before=100)
     known = {operator_indices(space, entry.architecture) for entry in archive.entries}
-    assert 0 < len(choices) <= steered_size(config) == 8
+    assert 0 < len(choices) <= surrogate_generation_size(config) == 8
     assert not known & {choice.indices for choice in choices}
     for choice in choices:
         assert 0.0099 < choice.coefficients.alpha < 1.001
-        job = job_of(choice, number=9, generation=1)
+        job = trial_of(choice, number=9, generation=1)
         assert (job.indices, job.coefficients, proposal_of(job)) == (choice.indices, choice.coefficients, choice)
-    assert choices == steered(config, space, archive, table, before=100)
+    assert choices == surrogate_proposals(config, space, archive, table, before=100)
 
 
 def test_a_surrogate_looks_at_earlier_jobs_alone(space, table, archive, entry_of):
-    before = steered(config_of("dnas"), space, archive, table, before=3)
-    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, tuple_id=50))
-    assert steered(config_of("dnas"), space, archive, table, before=3) == before
-    assert steered(config_of("dnas"), space, archive, table, before=1) == []
+    before = surrogate_proposals(config_of("dnas"), space, archive, table, before=3)
+    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
+    assert surrogate_proposals(config_of("dnas"), space, archive, table, before=3) == before
+    assert surrogate_proposals(config_of("dnas"), space, archive, table, before=1) == []
 
 
-def test_choices_are_kept_as_they_are(tmp_path, space, table, archive):
-    choices = steered(config_of("dnas"), space, archive, table, before=100)
-    write_choices(tmp_path / "choices.json", choices)
-    assert read_choices(tmp_path / "choices.json") == choices
+def test_proposals_are_kept_as_they_are(tmp_path, space, table, archive, entry_of):
+    config, folder = config_of("dnas"), RunFolder(tmp_path)
+    proposals = surrogate_proposals(config, space, archive, table, before=100)
+    assert kept_proposals(folder, config, space, archive, table, first=100) == proposals
+    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
+    assert kept_proposals(folder, config, space, archive, table, first=100) == proposals
 
 
 @pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])
 def test_the_number_of_jobs_is_known_beforehand(method, jobs):
-    assert expected_jobs(config_of(method)) == jobs
-    assert expected_jobs(config_of("dnas", supernet_generations=2)) == 2 * 4 + 2 * 8
-    assert expected_jobs(config_of("dnas", independent=True)) == 16
+    assert expected_trials(config_of(method)) == jobs
+    assert expected_trials(config_of("dnas", supernet_generations=2)) == 2 * 4 + 2 * 8
+    assert expected_trials(config_of("dnas", independent=True)) == 16
 
 
 def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
-    proposer = proposer_of(config_of("dnas"), space)
-    (asked,) = proposer.ask(1)
-    tell(proposer, ArchitectureJob(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
-    tell(proposer, TupleJob(0, 0, asked), (0.2, 1.0, 1.0))
-    assert len(proposer.genes) == 1
+    algorithm = algorithm_of(config_of("dnas"), space)
+    (asked,) = algorithm.ask(1)
+    tell_algorithm(algorithm, ArchitectureTrial(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
+    tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))
+    assert len(algorithm.genes) == 1

@@ -10,7 +10,7 @@ from moo.storage.store import entries_of
 
 
 class BackwardsBackend(InProcessBackend):
-    """The last job of a generation ends first, so that architectures go over to earlier tuples."""
+    """The last job of a generation ends first, so that architectures go over to earlier trials."""
 
     def run(self, jobs, costs, supernet, on_start):
         yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
@@ -27,18 +27,18 @@ def test_after_each_result_the_front_of_all_that_was_found_is_told(prepare_tiny,
     told = []
 
     def listen(event):
-        if isinstance(event, events.JobDone):
+        if isinstance(event, events.TrialFinished):
             for entry in entries_of(event.result, preparation.space):
                 found.add(entry)
         if isinstance(event, events.FrontChanged):
             told.append((event, found.inherited_front(), found.hypervolume(), len(found)))
 
-    run_search(preparation, backend_type(preparation.bench), listen)
-    during = [item for item in told if 0 < item[0].tuples < 12]
+    run_search(preparation, backend_type(preparation.setup), listen)
+    during = [item for item in told if 0 < item[0].trials < 12]
     assert len(during) >= 11
     for event, front, hypervolume, size in during:
         assert event.front == front
         assert event.hypervolume == pytest.approx(hypervolume, abs=1e-12)
         assert event.costs == tuple(found.costs(entry) for entry in front)
         assert event.evaluations == size
-    assert {event.tuples for event, *_ in told} == set(range(13))
+    assert {event.trials for event, *_ in told} == set(range(13))

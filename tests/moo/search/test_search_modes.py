@@ -8,11 +8,11 @@ import safetensors.torch
 
 from moo import events
 from moo.execution.backend import InProcessBackend
-from moo.execution.evaluator import Workbench
+from moo.execution.evaluator import Evaluator
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
-from moo.storage.store import Store
-from moo.trials import ArchitectureJob, JobFailure, TupleJob
+from moo.storage.store import open_store
+from moo.trials import ArchitectureTrial, CoefficientTrial, TrialFailure
 from search_space.architectures import operator_indices
 
 SHORT = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
@@ -21,14 +21,14 @@ STEERED = SHORT | {"supernet_generations": 1}
 
 def run_to_end(preparation, backend=None):
     seen = []
-    archive = run_search(preparation, backend or InProcessBackend(preparation.bench), seen.append)
+    archive = run_search(preparation, backend or InProcessBackend(preparation.setup), seen.append)
     return archive, seen
 
 
 def stored(preparation):
-    store = Store(preparation.folder.store)
+    store = open_store(preparation.folder.store)
     try:
-        return store.tuples_as_they_ended()
+        return store.trials_as_they_ended()
     finally:
         store.close()
 
@@ -36,8 +36,8 @@ def stored(preparation):
 class StoppedBackend(InProcessBackend):
     """Is interrupted after so many outcomes."""
 
-    def __init__(self, bench, after):
-        super().__init__(bench)
+    def __init__(self, setup, after):
+        super().__init__(setup)
         self._left = after
 
     def run(self, jobs, costs, supernet, on_start):
@@ -52,12 +52,12 @@ class StoppedBackend(InProcessBackend):
 def test_rivals_fill_archive_and_front(prepare_tiny, method):
     preparation = prepare_tiny(method=method, **SHORT)
     archive, seen = run_to_end(preparation)
-    jobs = [item.job for item in stored(preparation)]
+    jobs = [item.trial for item in stored(preparation)]
     assert len(jobs) == (16 if method == "architectures" else 8)
-    assert {type(job) for job in jobs} == {ArchitectureJob if method == "architectures" else TupleJob}
+    assert {type(job) for job in jobs} == {ArchitectureTrial if method == "architectures" else CoefficientTrial}
     assert len(archive.front()) > 0
     started = next(event for event in seen if isinstance(event, events.RunStarted))
-    assert started.jobs == len(jobs)
+    assert started.trials == len(jobs)
     items = json.loads(preparation.folder.front.read_text())
     assert all((item["coefficients"] is None) == (method == "architectures") for item in items)
 
@@ -68,7 +68,7 @@ def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny, method, af
     whole, _ = run_to_end(prepare_tiny("whole", method=method, **SHORT))
     preparation = prepare_tiny("cut", method=method, **SHORT)
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(preparation, StoppedBackend(preparation.bench, after))
+        run_to_end(preparation, StoppedBackend(preparation.setup, after))
     resumed = prepare_tiny("cut", method=method, resumed=True, **SHORT)
     archive, _ = run_to_end(resumed)
     assert archive.entries == whole.entries
@@ -77,10 +77,10 @@ def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny, method, af
 def test_architectures_have_the_weights_of_the_supernet(prepare_tiny, table):
     preparation = prepare_tiny(method="architectures", **(SHORT | {"pretrain_epochs": 1}))
     archive, _ = run_to_end(preparation)
-    workbench = Workbench(preparation.bench)
-    workbench.supernet.load_state_dict(safetensors.torch.load(preparation.folder.supernet.read_bytes()))
+    evaluator = Evaluator(preparation.setup)
+    evaluator.supernet.load_state_dict(safetensors.torch.load(preparation.folder.supernet.read_bytes()))
     for entry in archive.entries[:4]:
-        evaluated = workbench._evaluate(operator_indices(preparation.space, entry.architecture), table)
+        evaluated = evaluator._evaluate(operator_indices(preparation.space, entry.architecture), table)
         assert (entry.error, entry.predicted_latency_ms) == (evaluated.error, evaluated.latency_ms)
 
 
@@ -89,7 +89,7 @@ def test_without_generations_all_jobs_are_done_once(prepare_tiny, method):
     preparation = prepare_tiny(method=method, asynchronous=True, **SHORT)
     archive, _ = run_to_end(preparation)
     ended = stored(preparation)
-    assert sorted(item.job.id for item in ended) == list(range(16 if method == "architectures" else 8))
+    assert sorted(item.trial.id for item in ended) == list(range(16 if method == "architectures" else 8))
     assert all(item.objectives is not None for item in ended)
     assert len(archive.front()) > 0
 
@@ -99,10 +99,10 @@ def test_an_interrupted_run_without_generations_goes_on(prepare_tiny, method):
     settings = SHORT | {"method": method, "asynchronous": True}
     preparation = prepare_tiny(**settings)
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(preparation, StoppedBackend(preparation.bench, 5))
-    before = {item.job for item in stored(preparation)}
+        run_to_end(preparation, StoppedBackend(preparation.setup, 5))
+    before = {item.trial for item in stored(preparation)}
     run_to_end(prepare_tiny(resumed=True, **settings))
-    after = {item.job for item in stored(preparation)}
+    after = {item.trial for item in stored(preparation)}
     assert before < after
     assert len(after) == 8
     assert len({job.coefficients for job in after}) == 8
@@ -112,11 +112,11 @@ def test_without_generations_a_search_that_only_fails_ends(prepare_tiny):
     class Failing(InProcessBackend):
         def run(self, jobs, costs, supernet, on_start):
             for job in jobs:
-                yield JobFailure(job, "Traceback\nMemoryError: too big")
+                yield TrialFailure(job, "Traceback\nMemoryError: too big")
 
     preparation = prepare_tiny(asynchronous=True, generations=50, **SHORT)
-    with pytest.raises(SearchFailedError, match="4 tuples one after another failed; the last one with: MemoryError"):
-        run_to_end(preparation, Failing(preparation.bench))
+    with pytest.raises(SearchFailedError, match="4 trials in a row failed; the last one with: MemoryError"):
+        run_to_end(preparation, Failing(preparation.setup))
 
 
 class Minutes:
@@ -138,7 +138,7 @@ def test_a_time_ends_the_search_and_all_that_was_found_counts(prepare_tiny, monk
     archive, seen = run_to_end(preparation)
     assert len(stored(preparation)) == (11 if asynchronous else 9)
     assert len(archive.front()) > 0
-    assert next(event for event in seen if isinstance(event, events.RunStarted)).jobs is None
+    assert next(event for event in seen if isinstance(event, events.RunStarted)).trials is None
 
 
 def test_time_that_was_used_before_an_interruption_counts(prepare_tiny, monkeypatch):
@@ -157,16 +157,16 @@ def test_independent_tuples_have_supernets_of_their_own(prepare_tiny, table):
     assert not [event for event in seen if isinstance(event, events.PretrainEpoch)]
     weights = {number: preparation.folder.supernet_of(number).read_bytes() for number in range(4)}
     assert len(set(weights.values())) == 4
-    workbench = Workbench(preparation.bench)
+    evaluator = Evaluator(preparation.setup)
     for entry in archive.entries:
-        workbench._load(weights[entry.tuple_id])
+        evaluator._load(weights[entry.trial_id])
         indices = operator_indices(preparation.space, entry.architecture)
-        assert entry.error == workbench._evaluate(indices, table).error
+        assert entry.error == evaluator._evaluate(indices, table).error
     for entry in archive.front():
         assert entry.test_error is not None
         path = preparation.folder.networks / entry.architecture.id / "weights.safetensors"
         handed_out = safetensors.torch.load(path.read_bytes())["stem.conv.weight"].numpy()
-        own = safetensors.torch.load(weights[entry.tuple_id])["stem.weight"].numpy()
+        own = safetensors.torch.load(weights[entry.trial_id])["stem.weight"].numpy()
         assert np.array_equal(handed_out, own)
 
 
@@ -178,7 +178,7 @@ def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_t
     settings = SHORT | {"independent": True, "pretrain_epochs": 1, "samples": 8}
     forwards, _ = run_to_end(prepare_tiny("forwards", **settings))
     preparation = prepare_tiny("backwards", **settings)
-    backwards, _ = run_to_end(preparation, Backwards(preparation.bench))
+    backwards, _ = run_to_end(preparation, Backwards(preparation.setup))
     assert backwards.entries == forwards.entries
     again, _ = run_to_end(prepare_tiny("backwards", resumed=True, **settings))
     assert again.entries == forwards.entries
@@ -187,15 +187,15 @@ def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_t
 def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny):
     preparation = prepare_tiny(generations=3, **STEERED)
     archive, seen = run_to_end(preparation)
-    jobs = [item.job for item in stored(preparation)]
-    assert [type(job) for job in jobs[:4]] == [TupleJob] * 4
+    jobs = [item.trial for item in stored(preparation)]
+    assert [type(job) for job in jobs[:4]] == [CoefficientTrial] * 4
     later = jobs[4:]
-    assert {type(job) for job in later} == {ArchitectureJob}
+    assert {type(job) for job in later} == {ArchitectureTrial}
     assert all(job.coefficients is not None for job in later)
-    known = {operator_indices(preparation.space, e.architecture) for e in archive.entries if e.tuple_id < 4}
+    known = {operator_indices(preparation.space, e.architecture) for e in archive.entries if e.trial_id < 4}
     assert not known & {job.indices for job in later}
     assert len({job.indices for job in later}) == len(later) >= 4
-    assert next(event for event in seen if isinstance(event, events.RunStarted)).jobs == 4 + 2 * 8
+    assert next(event for event in seen if isinstance(event, events.RunStarted)).trials == 4 + 2 * 8
 
 
 @pytest.mark.parametrize("after", [2, 6, 14])
@@ -205,11 +205,11 @@ def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(prepare_tiny, 
     whole, _ = run_to_end(prepare_tiny("whole", **settings))
     preparation = prepare_tiny("cut", **settings)
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(preparation, StoppedBackend(preparation.bench, after))
+        run_to_end(preparation, StoppedBackend(preparation.setup, after))
     archive, _ = run_to_end(prepare_tiny("cut", resumed=True, **settings))
     if asynchronous:
         # The 27 architectures run out.
-        indices = [item.job.indices for item in stored(preparation) if isinstance(item.job, ArchitectureJob)]
+        indices = [item.trial.indices for item in stored(preparation) if isinstance(item.trial, ArchitectureTrial)]
         assert len(indices) == len(set(indices)) >= 4
     else:
         assert archive.entries == whole.entries
@@ -218,4 +218,4 @@ def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(prepare_tiny, 
 def test_with_as_many_supernet_generations_there_is_no_surrogate(prepare_tiny):
     preparation = prepare_tiny(supernet_generations=2, **SHORT)
     run_to_end(preparation)
-    assert {type(item.job) for item in stored(preparation)} == {TupleJob}
+    assert {type(item.trial) for item in stored(preparation)} == {CoefficientTrial}

@@ -14,10 +14,10 @@ from devices.replay import ReplayDevice
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.measurement.queue import Measurer
-from moo.search.loop import SearchFailedError, run_search
-from moo.storage.archive import Archive
-from moo.storage.store import Store
-from moo.trials import TupleJob
+from moo.search.artifacts import SearchFailedError
+from moo.search.loop import run_search
+from moo.storage.store import open_store
+from moo.trials import CoefficientTrial
 
 PATIENCE = 20.0
 NEVER = 10**9
@@ -42,13 +42,13 @@ class RemoteDevice(ReplayDevice):
 class NotingBackend(InProcessBackend):
     """Notes its tuples with the cost table that they were searched with."""
 
-    def __init__(self, bench):
-        super().__init__(bench)
+    def __init__(self, setup):
+        super().__init__(setup)
         self.tables = {}
 
     def run(self, jobs, costs, supernet, on_start):
         def noted(job):
-            if isinstance(job, TupleJob):
+            if isinstance(job, CoefficientTrial):
                 self.tables[job.id] = costs
             on_start(job)
 
@@ -67,12 +67,12 @@ def prepare(prepare_tiny):
 
 
 def run_to_end(preparation, listener=lambda event: None):
-    backend = NotingBackend(preparation.bench)
+    backend = NotingBackend(preparation.setup)
     return run_search(preparation, backend, listener), backend
 
 
 def kinds_of(preparation):
-    store = Store(preparation.folder.store)
+    store = open_store(preparation.folder.store)
     try:
         return [kind for _, kind, _ in store.events()]
     finally:
@@ -80,7 +80,11 @@ def kinds_of(preparation):
 
 
 def changes_of(seen):
-    return [event.unreachable for event in seen if isinstance(event, events.BoardChanged)]
+    return [
+        getattr(event, "reason", None)
+        for event in seen
+        if isinstance(event, events.BoardUnreachable | events.BoardBack)
+    ]
 
 
 def check_labels(preparation, archive):
@@ -130,11 +134,11 @@ def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare)
     archive, _ = run_to_end(preparation, seen.append)
     check_labels(preparation, archive)
     assert all(entry.measurement is not None for entry in archive.front())
-    assert changes_of(seen) == ["no route to host", ""]
+    assert changes_of(seen) == ["no route to host", None]
     kinds = kinds_of(preparation)
     assert (kinds.count("board unreachable"), kinds.count("board back")) == (1, 1)
-    store, copy = Store(preparation.folder.store), Archive(archive.reference_point)
-    store.fill(copy, preparation.space)
+    store = open_store(preparation.folder.store)
+    copy = store.archive(preparation.space, archive.reference_point)
     store.close()
     assert copy.entries == archive.entries
 
@@ -148,25 +152,25 @@ def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare):
     archive, _ = run_to_end(replace(preparation, config=config, boards=boards), seen.append)
     assert all(entry.measurement is not None for entry in archive.front())
     assert there.measured > 0
-    changes = [event for event in seen if isinstance(event, events.BoardChanged)]
-    assert changes in ([], [events.BoardChanged("ssh://pi@gone", "no route to host")])
+    changes = [event for event in seen if isinstance(event, events.BoardUnreachable | events.BoardBack)]
+    assert changes in ([], [events.BoardUnreachable("ssh://pi@gone", "no route to host")])
 
 
 class StopAt:
     """A listener that interrupts, as Ctrl-C would, when a tuple has ended."""
 
-    def __init__(self, tuple_id):
-        self._tuple_id = tuple_id
+    def __init__(self, trial_id):
+        self._tuple_id = trial_id
 
     def __call__(self, event):
-        if isinstance(event, events.JobDone) and event.result.job.id == self._tuple_id:
+        if isinstance(event, events.TrialFinished) and event.result.trial.id == self._tuple_id:
             raise KeyboardInterrupt
 
 
 def measure_something_else(preparation):
     """Something that corrects the table otherwise is measured before the run goes on."""
-    store, archive = Store(preparation.folder.store), Archive((1.0, 1.0, 1.0))
-    store.fill(archive, preparation.space)
+    store = open_store(preparation.folder.store)
+    archive = store.archive(preparation.space, (1.0, 1.0, 1.0))
     measurement = RemoteDevice().measure(b"")
     for entry in archive.entries:
         slow = 5 * entry.predicted_latency_ms
@@ -176,7 +180,7 @@ def measure_something_else(preparation):
 
 def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_it(prepare):
     first = prepare(device=RemoteDevice())
-    backend = NotingBackend(first.bench)
+    backend = NotingBackend(first.setup)
     with pytest.raises(KeyboardInterrupt):
         run_search(first, backend, StopAt(5))
     kept = read_cost_table(first.folder.generation_cost_table(1))
@@ -197,7 +201,7 @@ def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_i
 def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_resumed_in_it(prepare):
     first = prepare(device=RemoteDevice())
     with pytest.raises(KeyboardInterrupt):
-        run_search(first, NotingBackend(first.bench), StopAt(1))
+        run_search(first, NotingBackend(first.setup), StopAt(1))
     own = read_cost_table(first.folder.cost_table)
     measure_something_else(first)
     _, backend = run_to_end(prepare(device=RemoteDevice(), resumed=True))

@@ -17,8 +17,8 @@ def archive():
 
 def test_architectures_are_kept_once_by_id(archive, entry_of):
     assert archive.add(entry_of((0, 1, 2)))
-    assert not archive.add(entry_of((0, 1, 2), tuple_id=1))
-    assert archive.add(entry_of((0, 1, 1), tuple_id=1))
+    assert not archive.add(entry_of((0, 1, 2), trial_id=1))
+    assert archive.add(entry_of((0, 1, 1), trial_id=1))
     assert len(archive) == 2
     identifier = entry_of((0, 1, 2)).architecture.id
     assert identifier in archive
@@ -28,11 +28,11 @@ def test_architectures_are_kept_once_by_id(archive, entry_of):
 
 def test_order_and_ownership_do_not_depend_on_the_order_of_arrival(entry_of, measurement_of):
     arrivals = [
-        entry_of((0, 0, 0), 0.3, tuple_id=2, position=0),
-        entry_of((0, 0, 0), 0.3, tuple_id=1, position=1),
-        entry_of((0, 0, 0), 0.3, tuple_id=1, position=3),
-        entry_of((1, 1, 1), 0.2, tuple_id=0, position=1),
-        entry_of((2, 2, 2), 0.1, tuple_id=1, position=0),
+        entry_of((0, 0, 0), 0.3, trial_id=2, position=0),
+        entry_of((0, 0, 0), 0.3, trial_id=1, position=1),
+        entry_of((0, 0, 0), 0.3, trial_id=1, position=3),
+        entry_of((1, 1, 1), 0.2, trial_id=0, position=1),
+        entry_of((2, 2, 2), 0.1, trial_id=1, position=0),
     ]
     seen = set()
     for order in permutations(arrivals):
@@ -41,7 +41,7 @@ def test_order_and_ownership_do_not_depend_on_the_order_of_arrival(entry_of, mea
             archive.add(entry)
         seen.add(archive.entries)
     (entries,) = seen
-    assert [(entry.architecture.id, entry.tuple_id, entry.position) for entry in entries] == [
+    assert [(entry.architecture.id, entry.trial_id, entry.position) for entry in entries] == [
         ("333", 0, 1),
         ("888", 1, 0),
         ("000", 1, 1),
@@ -50,12 +50,12 @@ def test_order_and_ownership_do_not_depend_on_the_order_of_arrival(entry_of, mea
 
 
 def test_an_earlier_tuple_takes_over_but_measurement_and_test_error_stay(archive, entry_of, measurement_of):
-    archive.add(entry_of((0, 0, 0), tuple_id=5))
+    archive.add(entry_of((0, 0, 0), trial_id=5))
     archive.set_measurement("000", measurement_of(3.0))
     archive.set_test_error("000", 0.25)
-    archive.add(entry_of((0, 0, 0), tuple_id=1))
+    archive.add(entry_of((0, 0, 0), trial_id=1))
     entry = archive["000"]
-    assert (entry.tuple_id, entry.coefficients.alpha, entry.test_error) == (1, 2.0, 0.25)
+    assert (entry.trial_id, entry.coefficients.alpha, entry.test_error) == (1, 2.0, 0.25)
     assert entry.measurement == measurement_of(3.0)
 
 

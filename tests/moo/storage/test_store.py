@@ -11,8 +11,8 @@ import pytest
 
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
-from moo.storage.store import Store, entries_of
-from moo.trials import TupleJob
+from moo.storage.store import entries_of, open_store
+from moo.trials import CoefficientTrial
 
 REFERENCE = (1.0, 10.0, 20.0)
 ROOT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def store(path):
-    store = Store(path)
+    store = open_store(path)
     yield store
     store.close()
 
@@ -33,8 +33,8 @@ def store(path):
 def test_results_come_back_as_they_were(store, space, result_of):
     result = result_of(3, (0, 1, 2), (1, 1, 1), chosen=1)
     store.add_result(result, space)
-    kept = store.tuples()[3]
-    assert kept.job == result.job
+    kept = store.trials()[3]
+    assert kept.trial == result.trial
     assert kept.objectives == (3 / 7, 2.0, 3.0)
     assert (kept.architecture_id, kept.seconds, kept.traceback) == ("333", 0.25, None)
     theta = store.theta(3)
@@ -44,7 +44,7 @@ def test_results_come_back_as_they_were(store, space, result_of):
     assert theta.theta_LO.dtype == np.float32
 
 
-def test_tuples_have_their_minutes_from_the_first_event_on(store, space, result_of, monkeypatch):
+def test_trials_have_their_minutes_from_the_first_event_on(store, space, result_of, monkeypatch):
     times = iter(f"2000-01-01T00:{minute:02}:30.000+00:00" for minute in (1, 3, 7))
     monkeypatch.setattr("moo.storage.store._now", lambda: next(times))
     store.add_event("started")
@@ -54,15 +54,15 @@ def test_tuples_have_their_minutes_from_the_first_event_on(store, space, result_
 
 
 def test_failures_come_back_without_objectives(store):
-    job = TupleJob(1, 0, Coefficients(1 / 3, 2.0, 3e-7, 4.0))
+    job = CoefficientTrial(1, 0, Coefficients(1 / 3, 2.0, 3e-7, 4.0))
     store.add_failure(job, "Traceback:\nboom")
-    kept = store.tuples()[1]
-    assert kept.job == job
+    kept = store.trials()[1]
+    assert kept.trial == job
     assert kept.objectives is None
     assert kept.architecture_id is None
     assert kept.traceback == "Traceback:\nboom"
     for number in (1, 2):
-        with pytest.raises(ValueError, match=f"to have a theta, but tuple {number} has not"):
+        with pytest.raises(ValueError, match=f"to have a course, but trial {number} has not"):
             store.theta(number)
 
 
@@ -80,21 +80,21 @@ def test_events_come_back_in_order_with_their_content(store):
 
 def test_networks_to_measure_come_back_by_stage(store, path):
     store.add_event("started")
-    store.add_networks_to_measure("generation 1", ["000", "888"])
-    store.add_networks_to_measure("end 1", [])
+    store.add_event("measuring", stage="generation 1", networks=["000", "888"])
+    store.add_event("measuring", stage="end 1", networks=[])
     store.close()
-    again = Store(path)
+    again = open_store(path)
     assert again.networks_to_measure() == {"generation 1": ["000", "888"], "end 1": []}
     again.close()
 
 
-def test_fill_reproduces_the_archive(store, path, space, result_of, measurement_of):
+def test_the_archive_is_reproduced(store, path, space, result_of, measurement_of):
     archive = Archive(REFERENCE)
     for result in (result_of(2, (0, 1, 2), (2, 2, 2)), result_of(0, (0, 0, 0)), result_of(1, (1, 1, 1), (0, 1, 2))):
         store.add_result(result, space)
         for entry in entries_of(result, space):
             archive.add(entry)
-    store.add_failure(TupleJob(4, 1, Coefficients(1.0, 1.0, 1.0, 1.0)), "boom")
+    store.add_failure(CoefficientTrial(4, 1, Coefficients(1.0, 1.0, 1.0, 1.0)), "boom")
     for latency_ms in (4.0, 5.0):
         store.add_measurement("888", measurement_of(latency_ms))
         archive.set_measurement("888", measurement_of(latency_ms))
@@ -102,21 +102,13 @@ def test_fill_reproduces_the_archive(store, path, space, result_of, measurement_
     archive.set_test_error("000", 0.125)
     store.close()
 
-    again, copy = Store(path), Archive(REFERENCE)
-    again.fill(copy, space)
+    again = open_store(path)
+    copy = again.archive(space, REFERENCE)
     again.close()
     assert copy.entries == archive.entries
-    assert copy["038"].tuple_id == 1
+    assert copy["038"].trial_id == 1
     assert copy["888"].measurement == measurement_of(5.0)
     assert copy.front() == archive.front()
-
-
-def test_filling_an_archive_in_use_changes_nothing(store, space, result_of):
-    archive = Archive(REFERENCE)
-    store.add_result(result_of(0, (0, 1, 2)), space)
-    store.fill(archive, space)
-    store.fill(archive, space)
-    assert len(archive) == 1
 
 
 def test_an_error_in_the_middle_leaves_nothing(store, path, space, result_of):
@@ -124,22 +116,21 @@ def test_an_error_in_the_middle_leaves_nothing(store, path, space, result_of):
     broken = dataclasses.replace(good.architectures[1], error="nan?", cross_entropy=None)
     with pytest.raises(sqlite3.IntegrityError):
         store.add_result(dataclasses.replace(good, architectures=(good.architectures[0], broken)), space)
-    assert store.tuples() == {}
+    assert store.trials() == {}
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT count(*) FROM architectures").fetchone() == (0,)
     reader.close()
     store.add_result(good, space)
-    assert list(store.tuples()) == [0]
+    assert list(store.trials()) == [0]
 
 
-def test_a_tuple_is_kept_once_and_measurements_need_their_architecture(store, space, result_of, measurement_of):
+def test_a_trial_is_kept_once_and_measurements_need_their_architecture(store, space, result_of, measurement_of):
     store.add_result(result_of(0, (0, 1, 2)), space)
     with pytest.raises(sqlite3.IntegrityError):
         store.add_result(result_of(0, (1, 1, 1)), space)
     with pytest.raises(sqlite3.IntegrityError):
         store.add_measurement("111", measurement_of(1.0))
-    archive = Archive(REFERENCE)
-    store.fill(archive, space)
+    archive = store.archive(space, REFERENCE)
     assert [entry.architecture.id for entry in archive.entries] == ["038"]
 
 
@@ -147,7 +138,7 @@ def test_another_program_can_read_while_the_search_writes(store, path, space, re
     reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     for number in range(3):
         store.add_result(result_of(number, (number, 0, 0)), space)
-        assert reader.execute("SELECT count(*) FROM tuples").fetchone() == (number + 1,)
+        assert reader.execute("SELECT count(*) FROM trials").fetchone() == (number + 1,)
     reader.close()
 
 
@@ -155,12 +146,12 @@ WRITER = """
 import sys
 from pathlib import Path
 from dnas.losses import Coefficients
-from moo.trials import TupleJob
-from moo.storage.store import Store
+from moo.trials import CoefficientTrial
+from moo.storage.store import open_store
 
-store = Store(Path(sys.argv[1]))
+store = open_store(Path(sys.argv[1]))
 for number in range(10**9):
-    store.add_failure(TupleJob(number, 0, Coefficients(1.0, 1.0, 1.0, 1.0)), "x" * 2000)
+    store.add_failure(CoefficientTrial(number, 0, Coefficients(1.0, 1.0, 1.0, 1.0)), "x" * 2000)
     store.add_event("ended", number=number)
     print(number, flush=True)
 """
@@ -176,13 +167,13 @@ def test_what_was_written_before_a_kill_is_there_after_it(path):
     reported = [int(line) for line in writer.stdout.read().splitlines() if line.isdigit()]
     writer.stdout.close()
     writer.wait()
-    store = Store(path)
-    tuples, events = store.tuples(), store.events()
+    store = open_store(path)
+    trials, events = store.trials(), store.events()
     store.add_event("resumed")
     store.close()
-    assert list(tuples) == list(range(len(tuples)))
-    assert len(tuples) > max([20, *reported])
-    assert len(events) in (len(tuples), len(tuples) - 1)
+    assert list(trials) == list(range(len(trials)))
+    assert len(trials) > max([20, *reported])
+    assert len(events) in (len(trials), len(trials) - 1)
 
 
 def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store, path):
@@ -198,4 +189,4 @@ def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store, path)
 def test_a_file_that_is_no_store_is_refused(path):
     path.write_bytes(b"no database" * 100)
     with pytest.raises(ValueError, match="a run's store must be an SQLite file that can be written to, but .*search"):
-        Store(path)
+        open_store(path)

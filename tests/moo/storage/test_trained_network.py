@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 
 from moo.storage.archive import Archive
-from moo.storage.store import Store, entries_of
+from moo.storage.store import entries_of, open_store
 from moo.storage.trained_network import TrainedNetwork
 
 
 def test_a_trained_network_comes_back_from_the_store(tmp_path, trained_of, measurement_of):
     network = trained_of("012", error=0.25, measurement=measurement_of(2.0))
     baseline = trained_of("mobilenet", baseline=True)
-    store = Store(tmp_path / "search.sqlite")
+    store = open_store(tmp_path / "search.sqlite")
     store.set_trained(network)
     store.set_trained(baseline)
     assert (store.trained(baselines=False), store.trained(baselines=True)) == ([network], [baseline])
@@ -72,13 +72,13 @@ def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of, tr
 
 
 def test_the_store_fills_an_archive_with_trainings(tmp_path, space, result_of, trained_of):
-    store, archive = Store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
+    store = open_store(tmp_path / "search.sqlite")
     result = result_of(0, (0, 0, 0), (1, 2, 0))
     store.add_result(result, space)
     identifier = entries_of(result, space)[1].architecture.id
     network = trained_of(identifier)
     store.set_trained(network)
     store.set_trained(trained_of("not there any more"))
-    store.fill(archive, space)
+    archive = store.archive(space, (0.75, 10.0, 10.0))
     assert archive[identifier].trained == network
     store.close()

@@ -3,18 +3,18 @@ import pytest
 from PIL import Image
 
 from moo.storage.archive import Archive
-from moo.storage.store import Store, entries_of
+from moo.storage.store import entries_of, open_store
 from moo.visualization.gallery import CAPTIONS, bubbles, write_plots
 
 
 @pytest.fixture
 def run(tmp_path, space, result_of):
-    store, archive = Store(tmp_path / "search.sqlite"), Archive((1.0, 10.0, 10.0))
+    store, archive = open_store(tmp_path / "search.sqlite"), Archive((1.0, 10.0, 10.0))
     for result in (result_of(0, (0, 0, 0), (1, 2, 0), chosen=1), result_of(4, (2, 2, 2), (0, 1, 2))):
         store.add_result(result, space)
         for entry in entries_of(result, space):
             archive.add(entry)
-    store.add_failure(result_of(2).job, "RuntimeError: a test")
+    store.add_failure(result_of(2).trial, "RuntimeError: a test")
     yield archive, store
     store.close()
 
@@ -41,7 +41,7 @@ def test_pictures_of_training_need_a_trained_network(tmp_path, run, space):
 
 def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, measurement_of, trained_of):
     archive, store = run
-    chosen = store.tuples()[0].architecture_id
+    chosen = store.trials()[0].architecture_id
     archive.set_measurement(chosen, measurement_of(0.75))
     archive.set_trained(chosen, trained_of(chosen, measurement=measurement_of(9.0)))
     first, second = bubbles(archive, store)
@@ -51,6 +51,6 @@ def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, me
 
 
 def test_without_architectures_there_are_no_pictures(tmp_path, space):
-    store = Store(tmp_path / "search.sqlite")
+    store = open_store(tmp_path / "search.sqlite")
     assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space) == []
     store.close()

@@ -52,7 +52,7 @@ def test_one_tuple_can_be_drawn():
 
 @pytest.mark.parametrize("number", [1, 3, 50])
 def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number, entry_of):
-    entries = [entry_of((place % 3, 0, 0), 0.5 - place / 200, tuple_id=place // 2) for place in range(number)]
+    entries = [entry_of((place % 3, 0, 0), 0.5 - place / 200, trial_id=place // 2) for place in range(number)]
     reference = (1.0, 2.0, 2.0)
     figure = hypervolume_figure(entries, reference, {place: place // 4 for place in range(number)}, MINUTES)
     axes = figure.axes[0]
@@ -62,7 +62,7 @@ def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number,
 
 
 def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of):
-    entries = [entry_of((place, 0, 0), 0.5 - place / 10, tuple_id=place) for place in range(3)]
+    entries = [entry_of((place, 0, 0), 0.5 - place / 10, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 0}, {0: 3.0, 1: 1.0, 2: 2.0})
     line = figure.axes[1].lines[0]
     assert list(line.get_xdata()) == [1.0, 2.0, 3.0]
@@ -70,7 +70,7 @@ def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of):
 
 
 def test_hypervolume_marks_where_generations_begin(entry_of):
-    entries = [entry_of((place, 0, 0), 0.5, tuple_id=place) for place in range(3)]
+    entries = [entry_of((place, 0, 0), 0.5, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 1}, MINUTES)
     assert figure.axes[0].texts[0].get_text() == "2"
     assert figure.axes[0].lines[1].get_xdata()[0] == 2.5
@@ -82,7 +82,7 @@ def test_theta_is_shown_at_its_start_middle_and_end(steps):
     probs_TLO = rng.dirichlet(np.ones(3), (steps, 5)).astype(np.float32)
     records = tuple(StepRecord(2.0, 1.0, 0.5, 3.0 + step, 4.0, 1.0, 5.0) for step in range(steps))
     theta = ThetaResult(np.log(probs_TLO[-1]), records, probs_TLO)
-    figure = theta_figure(theta, ("k3_e1", "k3_e6", "skip"), tuple_id=3, coefficients=BUBBLES[0].coefficients)
+    figure = theta_figure(theta, ("k3_e1", "k3_e6", "skip"), trial_id=3, coefficients=BUBBLES[0].coefficients)
     figure.draw_without_rendering()
     start, middle, end = (axes.images[0].get_array() for axes in figure.axes[:3])
     np.testing.assert_array_equal(start, probs_TLO[0])

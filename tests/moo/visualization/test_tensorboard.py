@@ -6,9 +6,9 @@ from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
 from moo import events
-from moo.deployment.training import TrainingFailed, TrainingMoved
+from moo.events import TrainingFailed, TrainingProgress
 from moo.storage.archive import Costs
-from moo.visualization.tensorboard import TensorBoardWriter, TrainingWriter
+from moo.visualization.tensorboard import TensorBoardWriter
 
 
 def read(folder):
@@ -30,7 +30,9 @@ def front_of(entry_of, measurement_of):
     def make(evaluations, hypervolume=0.5):
         entries = (entry_of((0, 0, 0), 0.1, measurement=measurement_of(3.0)), entry_of((1, 1, 1), 0.3))
         costs = (Costs(3.0, 6.0, "measured", "modelled"), Costs(1.0, 2.0, "modelled", "modelled"))
-        return events.FrontChanged(entries, costs, hypervolume, evaluations, 1)
+        return events.FrontChanged(
+            front=entries, costs=costs, hypervolume=hypervolume, evaluations=evaluations, trials=1
+        )
 
     return make
 
@@ -58,10 +60,10 @@ def test_an_epoch_done_again_takes_the_place_of_the_first(tmp_path):
 def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_path, result_of):
     writer = TensorBoardWriter(tmp_path)
     result = result_of(7, (0, 0, 0), (1, 2, 0), chosen=1)
-    writer(events.JobDone(result, 2))
+    writer(events.TrialFinished(result, 2))
     writer.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["tuple_0007"]
-    run = tmp_path / "tuple_0007"
+    assert [path.name for path in tmp_path.iterdir()] == ["trial_0007"]
+    run = tmp_path / "trial_0007"
     record = result.theta.records[0]
     for tag, value in (
         ("theta/loss", record.loss),
@@ -76,17 +78,17 @@ def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_pat
     assert scalars(run, "chosen/latency_ms_modelled") == [(0, result.architectures[1].latency_ms)]
     metadata = read(run).SummaryMetadata("_hparams_/session_start_info").plugin_data
     start = plugin_data_pb2.HParamsPluginData.FromString(metadata.content).session_start_info
-    assert start.hparams["alpha"].number_value == result.job.coefficients.alpha
+    assert start.hparams["alpha"].number_value == result.trial.coefficients.alpha
     assert set(start.hparams) == {"alpha", "beta", "gamma", "delta", "generation"}
 
 
 def test_a_tuple_done_again_is_written_once(tmp_path, result_of):
     for seed in (0, 1):
         writer = TensorBoardWriter(tmp_path)
-        writer(events.JobDone(result_of(3, (seed, 0, 0)), 1))
+        writer(events.TrialFinished(result_of(3, (seed, 0, 0)), 1))
         writer.close()
-    assert len(list((tmp_path / "tuple_0003").iterdir())) == 1
-    assert len(read(tmp_path / "tuple_0003").Scalars("chosen/latency_ms_modelled")) == 1
+    assert len(list((tmp_path / "trial_0003").iterdir())) == 1
+    assert len(read(tmp_path / "trial_0003").Scalars("chosen/latency_ms_modelled")) == 1
 
 
 def test_the_front_is_written_as_figures_and_drawn_once_a_generation(tmp_path, front_of):
@@ -125,12 +127,12 @@ def test_a_run_without_anything_leaves_no_files(tmp_path):
 
 
 def test_each_training_is_a_run_of_its_own(tmp_path):
-    writer = TrainingWriter(tmp_path)
+    writer = TensorBoardWriter(tmp_path)
     for name, accuracy in (("012", 0.5), ("210", 0.25)):
-        writer(TrainingMoved(name, 1, 10))
+        writer(TrainingProgress(name, 1, 10))
         for number in (1, 2):
             record = TrainRecord(number, 1.0 / number, accuracy * number, 0.1)
-            writer(TrainingMoved(name, 5 * number, 10, EpochDone(record, 5 * number, 10, 2.0, b"")))
+            writer(TrainingProgress(name, 5 * number, 10, EpochDone(record, 5 * number, 10, 2.0, b"")))
     writer(TrainingFailed("012", "no memory"))
     writer.close()
     assert scalars(tmp_path / "trained_012", "training/accuracy") == [(1, 0.5), (2, 1.0)]

@@ -1,0 +1,143 @@
+"""The whole job of `train_front` and `compare_baselines`: networks of a run trained, its front and report made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.training.loop import TrainRecord
+from evaluation.work_folder import lock_folder
+from moo import events
+from moo.deployment.config import RunTrainingConfig
+from moo.deployment.finished_run import FinishedRun, open_run, record_of
+from moo.deployment.outputs import write_retrained
+from moo.deployment.plan import NetworkTraining, check_trainings, forget
+from moo.deployment.training import train_networks
+from moo.execution.backend import Trainer
+from moo.execution.ray_trainer import RayTrainer
+from moo.measurement.boards import Boards, is_table, open_boards
+from moo.search.outputs import write_pictures_and_report
+from moo.storage.archive import Archive
+from moo.storage.record import RunRecord
+from moo.storage.trained_network import TrainedNetwork
+from moo.visualization.tensorboard import TensorBoardWriter
+
+TrainingsOf = Callable[[FinishedRun, Archive], list[NetworkTraining]]
+
+
+@dataclass(frozen=True)
+class TrainedInRun:
+    """The networks trained in a run folder."""
+
+    archive: Archive
+    """With all trainings."""
+    networks: tuple[TrainedNetwork, ...]
+    """Those that are trained."""
+    missing: str | None
+    """What could not be trained or measured, in one line; None if nothing is missing."""
+
+
+def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: events.Listener) -> TrainedInRun:
+    """Train networks in a run folder, and make its front, pictures and report anew.
+
+    Args:
+        config: how to train.
+        trainings_of: chooses the networks.
+        tell: is told of all that happens.
+
+    Raises:
+        ValueError: for every kind of bad input.
+    """
+    path = Path(config.run).expanduser()
+    records: dict[str, Sequence[TrainRecord]] = {}
+
+    def note_records(event: events.Event) -> None:
+        if isinstance(event, events.TrainingFinished):
+            records[event.network.name] = event.records
+
+    def loading(done: int, total: int) -> None:
+        tell(events.StageProgress("loading", done, total))
+
+    run = open_run(path, dataset=config.dataset, on_loading=loading)
+    with lock_folder(path):
+        record = record_of(run)
+        try:
+            trainings = trainings_of(run, record.archive)
+            networks, measures = _train(config, run, trainings, record, events.told_to(note_records, tell))
+            write_retrained(run, record.archive, record.store, records)
+        finally:
+            record.close()
+        write_pictures_and_report(run, record.archive)
+    return TrainedInRun(record.archive, tuple(networks), _missing(trainings, networks, measured=measures))
+
+
+def _train(
+    config: RunTrainingConfig,
+    run: FinishedRun,
+    trainings: list[NetworkTraining],
+    record: RunRecord,
+    tell: events.Listener,
+) -> tuple[list[TrainedNetwork], bool]:
+    """The networks trained, and whether a board measures them."""
+    if not config.fresh:
+        check_trainings(trainings)
+    boards = _boards_of(run, config)
+    writer = TensorBoardWriter(run.folder.tensorboard)
+
+    def trainer() -> Trainer:
+        ray_trainer = RayTrainer(
+            run.splits,
+            networks=len(trainings),
+            workers=config.workers,
+            threads=config.threads_per_worker,
+            address=config.address,
+            dashboard=config.dashboard,
+        )
+        tell(events.TrainersStarted(ray_trainer.workers, ray_trainer.threads, ray_trainer.dashboard_url))
+        return ray_trainer
+
+    try:
+        # Before anything is forgotten, all that can go wrong has.
+        ready = trainer() if config.fresh else None
+        images = len(run.splits.weights) + len(run.splits.theta)
+        tell(events.TrainingsStarted(len(trainings), f"{images:,} images of {run.config.dataset}"))
+        if config.fresh:
+            forget(trainings)
+        networks = train_networks(
+            run,
+            trainings,
+            trainer if ready is None else lambda: ready,
+            record,
+            boards.devices,
+            events.told_to(tell, writer),
+        )
+        return networks, len(boards.devices) > 0
+    finally:
+        writer.close()
+        boards.close()
+
+
+def _boards_of(run: FinishedRun, config: RunTrainingConfig) -> Boards:
+    names = run.config.boards
+    if not (config.measure and run.config.measure) or any(is_table(name) for name in names):
+        return Boards()
+    try:
+        return open_boards(names, run.space, run.file_settings, meter=run.config.meter, measure=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Or train without measuring: `--no-measure`; the same command measures later."
+        ) from None
+
+
+def _missing(trainings: Sequence[NetworkTraining], networks: Sequence[TrainedNetwork], *, measured: bool) -> str | None:
+    files = [
+        f"{network.name}/{file.precision}"
+        for network in networks
+        for file in network.files
+        if measured and file.measurement is None
+    ]
+    names = {network.name for network in networks}
+    failed = [training.name for training in trainings if training.name not in names]
+    parts = [f"not trained: {', '.join(failed)}"] * bool(failed) + [f"not measured: {', '.join(files)}"] * bool(files)
+    return f"{'; '.join(parts)}. The same command, without `--fresh`, tries again." if parts else None

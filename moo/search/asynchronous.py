@@ -1,0 +1,95 @@
+"""A search without generations: a free worker gets a new trial at once. For clusters of unequal machines."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+
+from devices.cost_tables.cost_table import CostTable
+from moo import events
+from moo.algorithms.base import Proposal
+from moo.config import SearchConfig
+from moo.measurement.front import FrontMeasuring
+from moo.search.clock import Clock
+from moo.search.proposals import (
+    ProposalSource,
+    algorithm_of,
+    expected_trials,
+    generation_size,
+    supernet_generations,
+    tell_algorithm,
+    trial_of,
+)
+from moo.search.trial_runner import TrialRunner
+from moo.storage.record import RunRecord
+from moo.trials import Objectives, Trial
+from search_space.spaces import FBNetSpace
+
+
+def search_asynchronously(
+    config: SearchConfig,
+    space: FBNetSpace,
+    record: RunRecord,
+    runner: TrialRunner,
+    measuring: FrontMeasuring,
+    surrogate_proposals: ProposalSource,
+    clock: Clock,
+    tell: events.Listener,
+    *,
+    costs: CostTable,
+) -> None:
+    """Run trials until enough were tried or the time is over; this machine's own board measures at the end.
+
+    Args:
+        config: of the run.
+        space: that is searched.
+        record: of the run.
+        runner: runs the trials.
+        measuring: measures the front.
+        surrogate_proposals: what trials after the first ones evaluate, by the first one's number.
+        clock: the time that there is.
+        tell: is told of the beginning.
+        costs: what trials are searched with.
+
+    Raises:
+        SearchFailedError: if as many trials in a row failed as the population has.
+    """
+    total = None if config.minutes else expected_trials(config)
+    stored = record.store.trials_as_they_ended()
+    start = 1 + max((item.trial.id for item in stored), default=-1)
+    algorithm = algorithm_of(config, space, start=start)
+    for item in stored:
+        tell_algorithm(algorithm, item.trial, item.objectives)
+    failures = 0
+    chosen: deque[Proposal] = deque()
+
+    def proposed(number: int) -> Proposal | None:
+        if number < supernet_generations(config) * generation_size(config) or len(record.archive) < 2:
+            return next(iter(algorithm.ask(1)), None)
+        if not chosen:
+            chosen.extend(surrogate_proposals(number, costs))
+        return chosen.popleft() if chosen else None
+
+    def trials() -> Iterator[Trial]:
+        for number in itertools.count(start):
+            if clock.is_over or len(stored) + number - start == total or failures >= config.population:
+                return
+            proposal = proposed(number)
+            if proposal is None:
+                record.add_event("converged", trial=number)
+                return
+            yield trial_of(proposal, number=number, generation=0)
+
+    def learn(trial: Trial, objectives: Objectives | None) -> None:
+        nonlocal failures
+        failures = 0 if objectives is not None else failures + 1
+        tell_algorithm(algorithm, trial, objectives)
+
+    tell(events.GenerationStarted(1, total or 0, len(stored)))
+    runner.front_changed()
+    runner.run(trials(), costs, learn)
+    failed = failures >= config.population
+    runner.check_not_all_failed(0, which=f"{failures} trials in a row", failed=failed)
+    measuring.between_generations("asynchronous")
+    runner.front_changed()

@@ -1,0 +1,92 @@
+"""A search in generations: all trials of one have ended before the next is proposed."""
+
+from __future__ import annotations
+
+import itertools
+
+from devices.cost_tables.cost_table import CostTable
+from moo import events
+from moo.config import SearchConfig
+from moo.measurement.front import FrontMeasuring
+from moo.search.artifacts import SearchFailedError, generation_cost_table
+from moo.search.clock import Clock
+from moo.search.proposals import (
+    ProposalSource,
+    algorithm_of,
+    generation_size,
+    proposal_of,
+    supernet_generations,
+    trial_of,
+)
+from moo.search.trial_runner import TrialRunner
+from moo.storage.record import RunRecord
+from search_space.spaces import FBNetSpace
+
+
+def search_in_generations(
+    config: SearchConfig,
+    space: FBNetSpace,
+    record: RunRecord,
+    runner: TrialRunner,
+    measuring: FrontMeasuring,
+    surrogate_proposals: ProposalSource,
+    clock: Clock,
+    tell: events.Listener,
+    *,
+    costs: CostTable,
+) -> None:
+    """Run all generations, or without their number, until the time is over; trials in the store are not run again.
+
+    Args:
+        config: of the run.
+        space: that is searched.
+        record: of the run.
+        runner: runs the trials.
+        measuring: measures the front between generations.
+        surrogate_proposals: what generations after the first ones evaluate, by the first trial's number.
+        clock: the time that there is.
+        tell: is told of generations.
+        costs: what the first generation is searched with; later ones have it corrected by what was measured.
+
+    Raises:
+        SearchFailedError: if all trials of a generation failed, or the store's generation is another one.
+    """
+    folder, first = record.folder, 0
+    size = generation_size(config)
+    algorithm = algorithm_of(config, space)
+    for generation in itertools.count() if config.minutes else range(config.generations):
+        if generation:
+            costs = generation_cost_table(folder, generation, record.archive.table or costs)
+        on_surrogate = generation >= supernet_generations(config)
+        proposals = surrogate_proposals(first, costs) if on_surrogate else algorithm.ask(size)
+        if not proposals:
+            record.add_event("converged", generation=generation)
+            return
+        trials = [
+            trial_of(proposal, number=number, generation=generation)
+            for number, proposal in enumerate(proposals, start=first)
+        ]
+        first += len(trials)
+        stored = record.store.trials()
+        if any(trial.id in stored and stored[trial.id].trial != trial for trial in trials):
+            raise SearchFailedError(
+                f"generation {generation + 1} in {folder.store} is not the one that these settings give; "
+                "was it made with another version of pymoo?"
+            )
+        waiting = [trial for trial in trials if trial.id not in stored]
+        tell(events.GenerationStarted(generation + 1, len(trials), len(trials) - len(waiting)))
+        runner.front_changed()
+        runner.run(itertools.takewhile(lambda _: not clock.is_over, waiting), costs)
+        stored = record.store.trials()
+        outcomes = [(proposal_of(trial), stored[trial.id].objectives) for trial in trials if trial.id in stored]
+        runner.check_not_all_failed(
+            generation,
+            which=f"every trial of generation {generation + 1}",
+            failed=len(outcomes) > 0 and all(objectives is None for _, objectives in outcomes),
+        )
+        if len(outcomes) == len(trials) and not on_surrogate:
+            algorithm.tell(outcomes)
+        measuring.between_generations(f"generation {generation + 1}")
+        runner.front_changed()
+        if clock.is_over:
+            return

@@ -1,0 +1,105 @@
+"""A run's archive and store kept equal. Start with `open_record`; nothing else writes to either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devices.cost_tables.cost_table import CostTable
+from devices.measurement import Measurement, Precision
+from moo.storage.archive import Archive, Entry
+from moo.storage.migrations import rename_files
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import Store, StoreReader, entries_of, open_store
+from moo.storage.trained_network import TrainedNetwork
+from moo.trials import Trial, TrialResult
+from search_space.spaces import FBNetSpace
+
+
+class RunRecord:
+    """What a run has found, written to disk before it is used."""
+
+    def __init__(self, store: Store, folder: RunFolder) -> None:
+        self.folder = folder
+        self._store = store
+        self._archive: Archive | None = None
+
+    @property
+    def archive(self) -> Archive:
+        """Every evaluated architecture; `load_archive` comes first."""
+        assert self._archive is not None, "`load_archive` must be called before the archive is used"
+        return self._archive
+
+    @property
+    def store(self) -> StoreReader:
+        """What the store holds."""
+        return self._store
+
+    def load_archive(
+        self, space: FBNetSpace, reference_point: tuple[float, float, float], *, precision: Precision
+    ) -> Archive:
+        """Fill the archive from the store.
+
+        Args:
+            space: that is searched.
+            reference_point: of hypervolume: error, latency in ms, energy in mJ.
+            precision: in which the run deploys its networks.
+        """
+        self._archive = self._store.archive(space, reference_point, precision=precision)
+        return self._archive
+
+    def add_result(self, result: TrialResult, space: FBNetSpace) -> tuple[list[Entry], int]:
+        """Keep the result of a trial; returns its entries, and how many of them are new."""
+        self._store.add_result(result, space)
+        entries = entries_of(result, space)
+        return entries, sum(self.archive.add(entry) for entry in entries)
+
+    def add_failure(self, trial: Trial, traceback: str) -> None:
+        """Keep that a trial failed, and why."""
+        self._store.add_failure(trial, traceback)
+
+    def forget_failures(self, generation: int) -> None:
+        """Have a resumed run try the failed trials of a generation again."""
+        self._store.forget_failures(generation)
+
+    def add_measurement(self, architecture_id: str, measurement: Measurement) -> None:
+        """Keep what a board measured; a later measurement takes the place of an earlier one."""
+        self._store.add_measurement(architecture_id, measurement)
+        self.archive.set_measurement(architecture_id, measurement)
+
+    def set_test_error(self, architecture_id: str, test_error: float) -> None:
+        """Keep a network's error on the test split."""
+        self._store.set_test_error(architecture_id, test_error)
+        self.archive.set_test_error(architecture_id, test_error)
+
+    def set_trained(self, network: TrainedNetwork) -> None:
+        """Keep what training made of a network; a later training takes the place of an earlier one."""
+        self._store.set_trained(network)
+        if not network.baseline and network.name in self.archive:
+            self.archive.set_trained(network.name, network)
+
+    def use_table(self, table: CostTable) -> None:
+        """Predict the costs of networks that are not measured with this table from now on."""
+        self.archive.use_table(table)
+
+    def add_networks_to_measure(self, stage: str, architecture_ids: Sequence[str]) -> None:
+        """Keep which networks were chosen to be measured at a stage of the run, before the first of them is."""
+        self.add_event("measuring", stage=stage, networks=list(architecture_ids))
+
+    def add_event(self, kind: str, **content: object) -> None:
+        """Keep something that happened, with its time."""
+        self._store.add_event(kind, **content)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+def open_record(folder: RunFolder) -> RunRecord:
+    """Open the record of a run, or begin one; that of an earlier version is brought to the present one.
+
+    Raises:
+        ValueError: if its store is none, cannot be written to, or is of a version that cannot be read.
+    """
+    store = open_store(folder.store)
+    rename_files(folder)
+    return RunRecord(store, folder)
