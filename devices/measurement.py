@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 Source = Literal["measured", "modelled", "published"]
@@ -185,3 +186,8 @@ class MeasureSettings:
             raise ValueError(f"`frequency_mhz` must be above 0 MHz, but got {self.frequency_mhz}: use 1500, say.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+
+
+def model_key(model: bytes) -> str:
+    """What a serialised model is known by: its SHA-256, in hexadecimal."""
+    return sha256(model).hexdigest()

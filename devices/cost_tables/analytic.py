@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from devices.cost_tables.cost_table import CostTable
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.block_graph import block_graph
-from search_space.counts import node_macs, node_params
+from search_space.counts import node_activations, node_macs, node_params
 from search_space.graphs import Conv, Graph, GraphBuilder, Node
 from search_space.spaces import FBNetSpace, add_head, add_stem
 
@@ -55,10 +53,9 @@ def _graph_ms(graph: Graph) -> float:
 
 
 def _node_ms(graph: Graph, node: Node) -> float:
-    operation = node.operation
-    depthwise = isinstance(operation, Conv) and operation.groups == operation.in_channels > 1
+    depthwise = isinstance(node.operation, Conv) and node.operation.is_depthwise
     arithmetic_ms = node_macs(node) / (DEPTHWISE_MACS_PER_MS if depthwise else DENSE_MACS_PER_MS)
-    numbers = node_params(node) + prod(node.shape) + sum(prod(graph.shape_of(name)) for name in node.inputs)
+    numbers = node_params(node) + node_activations(graph, node)
     return max(arithmetic_ms, BYTES_PER_NUMBER * numbers / BYTES_PER_MS) + MS_PER_KERNEL
 
 

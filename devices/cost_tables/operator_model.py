@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from search_space.counts import node_macs, node_params
+from search_space.counts import node_activations, node_macs, node_params
 from search_space.graphs import Conv, Graph, Linear, Node, Shuffle
 
 Array = npt.NDArray[np.float64]
@@ -85,10 +85,9 @@ def graph_counts(graph: Graph) -> Array:
 
 def _node_counts(graph: Graph, node: Node) -> tuple[float, ...]:
     macs, weights = node_macs(node), node_params(node)
-    numbers_out = prod(node.shape)
-    numbers = numbers_out + sum(prod(graph.shape_of(name)) for name in node.inputs)
+    numbers_out, numbers = prod(node.shape), node_activations(graph, node)
     match node.operation:
-        case Conv(in_channels, groups=groups) if groups == in_channels > 1:
+        case Conv() as conv if conv.is_depthwise:
             return (1, 0, 0, 0, 0, macs, weights, 0, 0)
         case Conv():
             excess = max(0, BYTES_PER_NUMBER * (numbers + weights) - CACHE_BYTES)

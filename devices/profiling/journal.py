@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from devices.device import Device
-from devices.measurement import Board, Measurement, MeasureSettings
+from devices.measurement import Board, Measurement, MeasureSettings, model_key
 from search_space.spaces import SearchSpace
 
 
@@ -47,7 +47,7 @@ class JournaledDevice:
         Raises:
             MeasurementError: if the board could not measure it.
         """
-        key = hashlib.sha256(model).hexdigest()
+        key = model_key(model)
         place = self._asked[key]
         if place == len(self._known[key]):
             measurement = self._device.measure(model)

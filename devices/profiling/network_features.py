@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from devices.cost_tables.cost_table import CostTable, check_fits
-from search_space.counts import node_macs, node_params
-from search_space.graphs import Add, Conv, Graph, GraphBuilder, Shuffle
+from search_space.block_graph import block_graph
+from search_space.counts import node_activations, node_macs, node_params
+from search_space.graphs import Add, Conv, Shuffle
 from search_space.operators import Operator
-from search_space.spaces import FBNetSpace, Layer, add_block
+from search_space.spaces import FBNetSpace, Layer
 
 Array = npt.NDArray[np.float64]
 Networks = Sequence[Sequence[int]] | npt.NDArray[np.intp]
@@ -94,17 +94,16 @@ class NetworkFeatures:
 
 def _counts(layer: Layer, operator: Operator) -> tuple[float, ...]:
     """Counts of one block: what it computes, what it moves, and how many kernels it starts."""
-    builder = GraphBuilder(layer.input_shape)
-    add_block(builder, Graph.INPUT, layer, operator, prefix="")
+    graph = block_graph(layer, operator)
     dense_macs = depthwise_macs = params = activations = convs = shuffles = adds = 0
-    for node in builder.nodes:
+    for node in graph.nodes:
         operation = node.operation
-        if isinstance(operation, Conv) and operation.groups == operation.in_channels > 1:
+        if isinstance(operation, Conv) and operation.is_depthwise:
             depthwise_macs += node_macs(node)
         elif isinstance(operation, Conv) and operation.groups == 1:
             dense_macs += node_macs(node)
         params += node_params(node)
-        activations += prod(node.shape) + sum(prod(builder.shape_of(name)) for name in node.inputs)
+        activations += node_activations(graph, node)
         convs += isinstance(operation, Conv)
         shuffles += isinstance(operation, Shuffle)
         adds += isinstance(operation, Add)

@@ -1,9 +1,10 @@
-"""A board for tests: a private sshd on this machine's loopback, with keys of its own."""
+"""What tests of devices share: a peer in this process, and a board behind a private sshd on this machine's loopback."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -12,16 +13,53 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
 from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.channel import Channel, Peer
+from devices.errors import MeasurementError
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE = 20
 """Seconds after which a wait is taken to hang."""
+
+
+Request = dict[str, Any]
+
+
+class FakeChannel(Channel):
+    """A peer in this process: a function gives the lines that it writes after each request, None at their end."""
+
+    def __init__(self, answer: Callable[[Request], Iterable[bytes | None]]) -> None:
+        super().__init__(Peer("the peer", remedy="wait longer"))
+        self.times_ended = 0
+        self._answer = answer
+
+    @property
+    def alive(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        self.times_ended += 1
+
+    def _write(self, line: bytes) -> None:
+        for reply in self._answer(json.loads(line)):
+            self._lines.put(reply)
+
+    def _crashed(self) -> MeasurementError:
+        return MeasurementError("the peer crashed")
+
+    def _last_words(self) -> str:
+        return "a warning"
+
+
+def reply_to(request: Request, **fields: object) -> bytes:
+    """The line of a reply, which says that all is well unless the fields say otherwise."""
+    return json.dumps({"id": request["id"], "ok": True, **fields}).encode() + b"\n"
 
 
 def make_key(path: Path) -> Path:

@@ -1,7 +1,8 @@
 import pytest
 
 from devices.errors import MeasurementError
-from devices.replay import ReplayDevice, model_key, recorded
+from devices.measurement import model_key
+from devices.replay import ReplayDevice, recorded
 
 
 def test_latencies_are_computed_from_the_model():

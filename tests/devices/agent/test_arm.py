@@ -57,16 +57,14 @@ def arm_agent(tmp_path_factory):
 def outputs_of(request, channel=None):
     if channel is None:
         return np.concatenate(Agent(Path("/"), Clocks(Path("/"))).run(request)["outputs"])
-    reply = channel.request({"command": "run", **request}, SECONDS)
-    assert reply["ok"], reply
-    return np.concatenate(reply["outputs"])
+    return np.concatenate(channel.request("run", SECONDS, **request).fields["outputs"])
 
 
 def test_it_knows_what_it_runs_on(arm_agent):
-    reply = arm_agent.request({"command": "describe"}, SECONDS)
-    assert reply["model"].startswith("Raspberry Pi")
-    assert "aarch64" in reply["os"]
-    assert reply["clock_mhz"] == 2400.0
+    reply = arm_agent.request("describe", SECONDS)
+    assert reply.text("model").startswith("Raspberry Pi")
+    assert "aarch64" in reply.text("os")
+    assert reply.number("clock_mhz") == 2400.0
 
 
 @pytest.mark.parametrize("seed", [0, 1])

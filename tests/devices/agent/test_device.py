@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from devices.agent.device import METERED_RUNS, AgentDevice
-from devices.channel import Channel
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
@@ -12,6 +11,7 @@ from devices.measurement import MeasureSettings
 from devices.quantization import is_quantized, quantized
 from search_space.graphs import Graph, GraphBuilder
 from search_space.onnx_files import random_weights, to_onnx
+from tests.devices.conftest import FakeChannel, reply_to
 
 TEXTS = {"model": "fake", "os": "fake", "runtime": "fake", "clock_mhz": None}
 RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7.0, "end_s": 10.0}
@@ -27,7 +27,7 @@ class FakeLink:
 
     def start(self):
         self.events.append("start")
-        return FakeChannel(self)
+        return FakeAgent(self)
 
     @contextmanager
     def placed(self, model):
@@ -43,27 +43,22 @@ class FakeLink:
         return [event for event in self.events if isinstance(event, dict) and event["command"] == command]
 
 
-class FakeChannel(Channel):
-    alive = True
-
+class FakeAgent(FakeChannel):
     def __init__(self, link):
-        super().__init__()
+        super().__init__(self.answer)
         self._link = link
 
-    def request(self, request, timeout_seconds):
-        self._link.events.append({**request, "timeout_seconds": timeout_seconds})
+    def request(self, command, timeout_seconds, **settings):
+        self._link.events.append({"command": command, "timeout_seconds": timeout_seconds, **settings})
+        return super().request(command, timeout_seconds, **settings)
+
+    def answer(self, request):
         if request["command"] in self._link.declined:
-            return {"ok": False, "error": "no"}
-        return {"ok": True, "time_s": 4.5, **TEXTS, **RUN}
+            return [reply_to(request, ok=False, error="no")]
+        return [reply_to(request, time_s=4.5, **TEXTS, **RUN)]
 
     def end(self):
         self._link.events.append("end")
-
-    def _write(self, line): ...
-
-    def _crashed(self): ...
-
-    def _last_words(self): ...
 
 
 class FakeMeter:

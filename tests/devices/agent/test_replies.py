@@ -1,6 +1,7 @@
 import pytest
 
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+from devices.channel import Reply
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
@@ -11,8 +12,12 @@ POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
 REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "after": {"clock_mhz": 1500.0}}
 
 
+def reply(fields):
+    return Reply("the agent", fields)
+
+
 def measurement(metered=None, **changes):
-    return measurement_from_reply(REPLY | changes, BOARD, MeasureSettings(threads=2), POWER, metered)
+    return measurement_from_reply(reply(REPLY | changes), BOARD, MeasureSettings(threads=2), POWER, metered)
 
 
 def test_the_latency_is_the_low_quantile():
@@ -46,15 +51,15 @@ def test_a_board_that_throttled_was_not_measured_reliably():
 
 
 def test_span_and_time_are_checked():
-    assert span_from_reply({"start_s": 1.5, "end_s": 3, "runs": 60}) == (1.5, 3.0, 60)
-    assert time_from_reply({"time_s": 2.5}) == 2.5
+    assert span_from_reply(reply({"start_s": 1.5, "end_s": 3, "runs": 60})) == (1.5, 3.0, 60)
+    assert time_from_reply(reply({"time_s": 2.5})) == 2.5
     with pytest.raises(MeasurementError, match="finite number `end_s`"):
-        span_from_reply({"start_s": 1.5})
+        span_from_reply(reply({"start_s": 1.5}))
 
 
 def test_the_board_is_described():
-    reply = {"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None}
-    assert board_from_reply(reply, name="host", settings=MeasureSettings(threads=2)) == BOARD
+    described = reply({"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None})
+    assert board_from_reply(described, name="host", settings=MeasureSettings(threads=2)) == BOARD
     assert BOARD.label == "host (a processor)"
 
 
@@ -71,4 +76,4 @@ def test_a_latency_of_zero_is_refused():
 
 def test_a_description_without_a_text_is_refused():
     with pytest.raises(MeasurementError, match="text `model`"):
-        board_from_reply({}, name="host", settings=MeasureSettings())
+        board_from_reply(reply({}), name="host", settings=MeasureSettings())

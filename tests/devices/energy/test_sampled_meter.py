@@ -6,35 +6,36 @@ import tty
 import numpy as np
 import pytest
 
+from devices.energy.meter import MeteredEnergy
 from devices.energy.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
 from devices.errors import MeasurementError
 from devices.meters.spec import MeterSpec
+from tests.devices.conftest import FakeChannel, Request, reply_to
 
 IDLE_W, BUSY_W = 2.0, 5.0
 
 
-class FakeServer:
+class FakeServer(FakeChannel):
     """A meter whose clock is ahead, and whose power steps up while the agent's clock shows a run."""
 
-    def __init__(self, *, ahead_s=0.0, period_s=0.01, noise_w=0.0, run_s=(0.0, 0.0)):
-        self.ahead_s, self.period_s, self.noise_w, self.run_s = ahead_s, period_s, noise_w, run_s
+    def __init__(self, *, ahead_s: float = 0.0, period_s: float = 0.01, noise_w: float = 0.0) -> None:
+        super().__init__(self.answer)
+        self.ahead_s, self.period_s, self.noise_w = ahead_s, period_s, noise_w
+        self.run_s = (0.0, 0.0)
         self.rng = np.random.default_rng(0)
-        self.replies = {}
-        self.ended = 0
+        self.replies: dict[str, Request | None] = {}
 
-    def request(self, request, timeout_seconds):
+    def answer(self, request: Request) -> list[bytes | None]:
         command = request["command"]
         if command in self.replies:
             reply = self.replies[command]
-            if isinstance(reply, Exception):
-                raise reply
-            return reply
+            return [None if reply is None else reply_to(request, **reply)]
         if command == "clock":
-            return {"ok": True, "time_s": time.monotonic() + self.ahead_s}
-        reply = {"ok": True, "name": "fake", "period_s": self.period_s}
-        return reply if command == "describe" else reply | self.samples(request["since_s"], request["until_s"])
+            return [reply_to(request, time_s=time.monotonic() + self.ahead_s)]
+        samples = self.samples(request["since_s"], request["until_s"]) if command == "samples" else {}
+        return [reply_to(request, name="fake", period_s=self.period_s, **samples)]
 
-    def samples(self, since_s, until_s):
+    def samples(self, since_s: float, until_s: float) -> dict[str, object]:
         first = np.ceil(since_s / self.period_s)
         times_s = np.arange(first, np.floor(until_s / self.period_s) + 1) * self.period_s
         start_s, end_s = (time_s + self.ahead_s for time_s in self.run_s)
@@ -42,12 +43,11 @@ class FakeServer:
         powers_w = powers_w + self.noise_w * self.rng.standard_normal(times_s.size)
         return {"times_s": times_s[:40].tolist(), "powers_w": powers_w[:40].tolist(), "more": bool(times_s.size > 40)}
 
-    def end(self):
-        self.ended += 1
 
-
-def metered(server, *, seconds=2.0, runs=100, **options):
-    meter = SampledMeter(lambda: server, **options)
+def metered(
+    server: FakeServer, *, seconds: float = 2.0, runs: int = 100, idle_seconds: float | None = None
+) -> MeteredEnergy:
+    meter = SampledMeter(lambda: server, idle_seconds=idle_seconds)
     start_s = time.monotonic() + 100
     server.run_s = (start_s, start_s + seconds)
     meter.begin()
@@ -117,13 +117,13 @@ def test_begin_comes_before_end_each_time():
 @pytest.mark.parametrize(
     ("command", "reply", "message"),
     [
-        ("describe", {"ok": False, "error": "no such bus"}, "the meter could not describe: no such bus"),
-        ("describe", {"ok": True, "name": "fake"}, "must have finite `period_s`, but got None"),
-        ("describe", MeasurementError("hung"), "hung"),
-        ("samples", {"ok": True, "times_s": 3}, "must have a list `times_s`, but got 3"),
-        ("samples", {"ok": True, "times_s": [1], "powers_w": [1, 2]}, "a power for each time, but sent 2 for 1"),
-        ("samples", {"ok": True, "times_s": [1], "powers_w": ["much"]}, "finite `powers_w`, but got 'much'"),
-        ("samples", {"ok": True, "times_s": [2, 1], "powers_w": [1, 1]}, "must ascend"),
+        ("describe", {"ok": False, "error": "no such bus"}, "the peer could not describe: no such bus"),
+        ("describe", {"name": "fake"}, "finite number `period_s`, but got None"),
+        ("describe", None, "the peer crashed"),
+        ("samples", {"times_s": 3}, "must have a list `times_s`, but got 3"),
+        ("samples", {"times_s": [1], "powers_w": [1, 2]}, "a power for each time, but sent 2 for 1"),
+        ("samples", {"times_s": [1], "powers_w": ["much"]}, "finite number `powers_w`, but got 'much'"),
+        ("samples", {"name": "fake", "times_s": [2, 1], "powers_w": [1, 1]}, "must ascend"),
     ],
 )
 def test_bad_replies(command, reply, message):
@@ -140,11 +140,11 @@ def test_an_error_ends_the_server_and_the_next_call_has_a_new_one():
     meter = SampledMeter(lambda: next(starting))
     with pytest.raises(MeasurementError, match="unplugged"):
         meter.begin()
-    assert servers[0].ended == 1
+    assert servers[0].times_ended == 1
     meter.begin()
     meter.close()
     meter.close()
-    assert servers[1].ended == 1
+    assert servers[1].times_ended == 1
     with pytest.raises(MeasurementError, match="a closed meter cannot measure"):
         meter.begin()
 
@@ -176,7 +176,9 @@ def test_no_meter_is_found_where_there_is_none(monkeypatch, tmp_path):
 
 def test_a_meter_that_is_not_there():
     meter = local_meter(MeterSpec.parse("um25c:/dev/no-such-port"))
-    with pytest.raises(MeasurementError, match="could not describe: the serial port /dev/no-such-port must be there"):
+    with pytest.raises(
+        MeasurementError, match="/dev/no-such-port could not describe: the serial port /dev/no-such-port must be there"
+    ):
         meter.begin()
 
 
