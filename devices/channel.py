@@ -117,8 +117,8 @@ class Channel(ABC):
         """Why the peer no longer answers."""
 
     @abstractmethod
-    def _last_words(self) -> str:
-        """The last line that the peer wrote to stderr, or an empty text."""
+    def _last_words(self) -> str | None:
+        """The last line that the peer wrote to stderr; None where that is not known."""
 
     def request(self, command: str, timeout_seconds: float, **settings: object) -> Reply:
         """The reply to one request; lines that are no reply to it are skipped.
@@ -242,13 +242,13 @@ class ProcessChannel(Channel):
         code = self._process.poll()
         return MeasurementError(f"{self._peer.name} ended with code {code}.{self._quoted_last_words()}")
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> str | None:
         # The file is closed if another thread has ended the process.
         with contextlib.suppress(ValueError):
             self._stderr.seek(0)
             lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-            return lines[-1] if lines else ""
-        return ""
+            return lines[-1] if lines else None
+        return None
 
 
 def _parsed(line: bytes) -> dict[str, object]:

@@ -13,7 +13,7 @@ Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Board:
     """A board and its runtime."""
 
@@ -51,7 +51,7 @@ class Conditions:
     from bit 16 on, since it was started."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """Cost of one inference of one network, batch size 1.
 
@@ -131,7 +131,7 @@ class Measurement:
         return cls(**cast(dict[str, Any], dict(content)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MeasureSettings:
     """How a board measures one network."""
 

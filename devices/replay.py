@@ -26,7 +26,7 @@ class ReplayDevice:
 
     def describe(self) -> Board:
         """A board that says that it is a replay."""
-        return Board("replay", "no board", "none", "none", threads=1, clock_mhz=None)
+        return Board(name="replay", model="no board", os="none", runtime="none", threads=1, clock_mhz=None)
 
     def measure(self, model: bytes) -> Measurement:
         """The recorded or computed latency, with the energy of the nominal power model.

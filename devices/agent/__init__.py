@@ -4,7 +4,8 @@ device          `AgentDevice` measures through a `Link`, wherever the agent runs
 host            this machine as a board: the agent in a subprocess
 ssh             a board over SSH: the agent in a remote process, models uploaded to it
 ssh_address     where a board is, and how to log in there
-ssh_connection  one SSH connection with strict host keys, and keys only for logging in
+ssh_connection  one SSH connection to a board; logs in by key only
+ssh_host_keys   refuses a board whose host key is not the known one
 board_setup     makes a board ready to measure: checks it and installs the runtime
 replies         the agent's replies as typed values
 agent           the one file that runs on the board

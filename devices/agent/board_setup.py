@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from devices.agent.ssh import SshDevice
@@ -34,7 +34,7 @@ echo throttled=$(vcgencmd get_throttled 2>/dev/null)
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BoardFacts:
     """What a board has before it is set up."""
 
@@ -145,10 +145,10 @@ def set_up_board(
         MeasurementError: if its disk is full or the agent does not work.
         ValueError: if `wheels` has none.
     """
-    options = SshOptions(options.identity_file, options.known_hosts, options.config, options.folder)
+    options = replace(options, python=None)
     files = _wheels_of(wheels)
     on_step(0, STEPS[0])
-    connection = SshConnection(address, options)
+    connection = SshConnection.open(address, options)
     try:
         on_step(1, STEPS[1])
         facts = BoardFacts.parse(_must(connection.command(f"sh -c {shlex.quote(PROBE)}"), "be looked at").output)

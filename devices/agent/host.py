@@ -35,7 +35,7 @@ class HostLink:
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
-        self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> Channel:
         """A running agent.
@@ -43,15 +43,18 @@ class HostLink:
         Raises:
             MeasurementError: if it cannot be started.
         """
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
         return ProcessChannel.start(self._command, AGENT)
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:
-        """Path of a model as long as the context lasts.
+        """Path of a model as long as the context lasts; only after `start`.
 
         Raises:
             MeasurementError: if it cannot be written.
         """
+        assert self._folder is not None
         path = Path(self._folder.name) / f"{model_key(model)}.onnx"
         try:
             try:
@@ -64,4 +67,5 @@ class HostLink:
 
     def close(self) -> None:
         """Remove the folder."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -133,7 +133,7 @@ class SshLink:
         if self._connection is not None and not self._connection.alive:
             self._drop()
         if self._connection is None:
-            self._connection = SshConnection(self._address, self._options, accepted_before=self._accepted)
+            self._connection = SshConnection.open(self._address, self._options, accepted_before=self._accepted)
             self._accepted, self._cleaned = True, False
         return self._connection
 
@@ -150,7 +150,7 @@ class _SshChannel(Channel):
         super().__init__(peer)
         self._connection = connection
         self._process = process
-        self._stderr = b""
+        self._last_line: bytes | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -190,7 +190,7 @@ class _SshChannel(Channel):
     async def _read_stderr(self) -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
             async for line in self._process.stderr:
-                self._stderr = line.strip() or self._stderr
+                self._last_line = line.strip() or self._last_line
 
     async def _beat(self) -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
@@ -235,5 +235,5 @@ class _SshChannel(Channel):
             f"{self._peer.name} ended with {f'code {code}' if signal is None else f'signal {signal[0]}'}.{words}"
         )
 
-    def _last_words(self) -> str:
-        return self._stderr.decode("utf-8", "replace")
+    def _last_words(self) -> str | None:
+        return None if self._last_line is None else self._last_line.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""One SSH connection to a board, with strict host keys and keys only; start with `SshConnection`.
+"""One SSH connection to a board, with strict host keys and keys only; start with `SshConnection.open`.
 
 asyncssh runs in a thread of its own; the methods here block, with a time limit each.
 """
@@ -9,15 +9,15 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import asyncssh
-from asyncssh.public_key import get_default_public_key_algs
 
 from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.agent.ssh_host_keys import HostKeyCheck
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 
 Result = TypeVar("Result")
@@ -41,9 +41,22 @@ class Finished:
 
 
 class SshConnection:
-    """A connection to a board, open from the start."""
+    """A connection to a board."""
 
-    def __init__(self, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> None:
+    def __init__(
+        self,
+        address: BoardAddress,
+        loop: _LoopThread,
+        connection: asyncssh.SSHClientConnection,
+        sftp: asyncssh.SFTPClient,
+    ) -> None:
+        self.address = address
+        self._loop = loop
+        self._connection = connection
+        self._sftp = sftp
+
+    @classmethod
+    def open(cls, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> SshConnection:
         """Connect.
 
         Args:
@@ -55,16 +68,20 @@ class SshConnection:
             BoardUnreachableError: if nothing answers, or the board is starting.
             BoardRefusedError: if its host key is not the known one, or it does not accept our key.
         """
-        self.address = address
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
-        self._thread.start()
+        check = HostKeyCheck.of(address, options.known_hosts.expanduser())
+        settings = _settings(address, options, check)
+        loop = _LoopThread()
+        loop.start()
         try:
-            self._connection = self._connect(options, accepted_before)
-            self._sftp = self.run(_awaited(self._connection.start_sftp_client()), CONNECT_SECONDS)
+            with _translated(address, check, accepted_before=accepted_before):
+                connecting = asyncssh.connect(address.host, address.port, **settings)
+                connection = loop.result_of(_awaited(connecting), 2 * CONNECT_SECONDS + 1)
+            with _lost(address, CONNECT_SECONDS):
+                sftp = loop.result_of(_awaited(connection.start_sftp_client()), CONNECT_SECONDS)
         except BaseException:
-            self._stop_loop()
+            loop.stop()
             raise
+        return cls(address, loop, connection, sftp)
 
     @property
     def alive(self) -> bool:
@@ -78,19 +95,8 @@ class SshConnection:
             BoardUnreachableError: if the connection fails, or the time is over.
             asyncssh.SFTPError: as it is, for callers that know the file.
         """
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(timeout_seconds)
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            raise BoardUnreachableError(f"{self.address} did not answer within {timeout_seconds:g} s.") from None
-        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
-            raise BoardUnreachableError(f"the connection to {self.address} was lost.") from None
-        except asyncssh.SFTPError:
-            raise
-        except (asyncssh.Error, OSError) as error:
-            raise BoardUnreachableError(f"the connection to {self.address} failed: {_reason(error)}.") from None
-        finally:
-            future.cancel()
+        with _lost(self.address, timeout_seconds):
+            return self._loop.result_of(work, timeout_seconds)
 
     def start(self, command: str) -> asyncssh.SSHClientProcess[bytes]:
         """Start a command; its streams are for coroutines given to `run`.
@@ -144,10 +150,10 @@ class SshConnection:
 
     def close(self) -> None:
         """Close it; closing twice does no harm."""
-        if self._thread.is_alive():
+        if self._loop.runs:
             with contextlib.suppress(MeasurementError):
                 self.run(self._close(), 2.0)
-            self._stop_loop()
+            self._loop.stop()
 
     async def _close(self) -> None:
         self._connection.close()
@@ -155,32 +161,6 @@ class SshConnection:
             await asyncio.wait_for(self._connection.wait_closed(), 1.0)
         except asyncio.TimeoutError:
             self._connection.abort()
-
-    def _connect(self, options: SshOptions, accepted_before: bool) -> asyncssh.SSHClientConnection:
-        known_hosts = options.known_hosts.expanduser()
-        check = _HostKeyCheck(self.address, known_hosts)
-        settings: dict[str, Any] = {
-            "username": self.address.user,
-            "known_hosts": check.content,
-            "server_host_key_algs": check.algorithms,
-            "preferred_auth": "publickey",
-            "keepalive_interval": KEEPALIVE_SECONDS,
-            "keepalive_count_max": 3,
-            "connect_timeout": CONNECT_SECONDS,
-            "login_timeout": CONNECT_SECONDS,
-            "client_factory": lambda: check,
-        }
-        if options.identity_file is not None:
-            settings["client_keys"] = [str(options.identity_file.expanduser())]
-        if options.config is not None:
-            settings["config"] = [str(options.config.expanduser())]
-        with _translated(self.address, check, accepted_before):
-            work = asyncssh.connect(self.address.host, self.address.port, **settings)
-            future = asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
-            try:
-                return future.result(2 * CONNECT_SECONDS + 1)
-            finally:
-                future.cancel()
 
     async def _put(self, path: PurePosixPath, content: bytes) -> None:
         part = f"{path}.part"
@@ -205,50 +185,53 @@ class SshConnection:
                 )
         return BoardRefusedError(f"{path} could not be written on {self.address}: {_reason(error)}.")
 
-    def _stop_loop(self) -> None:
+
+class _LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
+
+    @property
+    def runs(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def result_of(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+        """What a coroutine returns or raises, or `TimeoutError`."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_seconds)
+        finally:
+            future.cancel()
+
+    def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
         if not self._thread.is_alive():
             self._loop.close()
 
 
-class _HostKeyCheck(asyncssh.SSHClient):
-    """Refuses every key that `known_hosts` does not have, and remembers it."""
-
-    def __init__(self, address: BoardAddress, known_hosts: Path) -> None:
-        self._address = address
-        self._known_hosts = known_hosts
-        self.content = known_hosts.read_bytes() if known_hosts.is_file() else b""
-        port = address.port if address.port != 22 else None
-        self._known: Sequence[asyncssh.SSHKey] = asyncssh.match_known_hosts(self.content, address.host, "", port)[0]
-        self._fingerprint: str | None = None
-
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """No: this is only called with keys that are not trusted."""
-        self._fingerprint = f"{key.get_algorithm()} {key.get_fingerprint()}"
-        return False
-
-    @property
-    def algorithms(self) -> list[str]:
-        """Kinds of host keys to ask for: those that are known first, then any, so that a change can be shown."""
-        known = [algorithm for key in self._known for algorithm in key.sig_algorithms]
-        return list(dict.fromkeys(one.decode() for one in [*known, *get_default_public_key_algs()]))
-
-    def refusal(self) -> BoardRefusedError:
-        """What is wrong with the host key, and what to do."""
-        address, file = self._address, self._known_hosts
-        shown = self._fingerprint or "a key that cannot be read"
-        if self._known:
-            return BoardRefusedError(
-                f"the host key of {address} has changed: it now shows {shown}, and {file} has another. Either the "
-                "board was set up anew, or something else answers in its place. If it was, run `ssh-keygen -R "
-                f"'{address.known_hosts_name}' -f {file}`, and accept the new key."
-            )
-        return BoardRefusedError(
-            f"the host key of {address} is not known: it shows {shown}. Compare that with `ssh-keygen -lf "
-            "/etc/ssh/ssh_host_ed25519_key.pub` on the board, and run `ssh-keyscan -t ed25519 "
-            f"{address.port_option}{address.host} >> {file}` here to accept it."
-        )
+def _settings(address: BoardAddress, options: SshOptions, check: HostKeyCheck) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "username": address.user,
+        "known_hosts": check.content,
+        "server_host_key_algs": check.algorithms,
+        "preferred_auth": "publickey",
+        "keepalive_interval": KEEPALIVE_SECONDS,
+        "keepalive_count_max": 3,
+        "connect_timeout": CONNECT_SECONDS,
+        "login_timeout": CONNECT_SECONDS,
+        "client_factory": lambda: check,
+    }
+    if options.identity_file is not None:
+        settings["client_keys"] = [str(options.identity_file.expanduser())]
+    if options.config is not None:
+        settings["config"] = [str(options.config.expanduser())]
+    return settings
 
 
 async def _awaited(work: Awaitable[Result]) -> Result:
@@ -257,7 +240,23 @@ async def _awaited(work: Awaitable[Result]) -> Result:
 
 
 @contextlib.contextmanager
-def _translated(address: BoardAddress, check: _HostKeyCheck, accepted_before: bool) -> Iterator[None]:
+def _lost(address: BoardAddress, timeout_seconds: float) -> Iterator[None]:
+    """Errors of a connection that stood, as errors of the board."""
+    try:
+        yield
+    except (TimeoutError, concurrent.futures.TimeoutError):
+        raise BoardUnreachableError(f"{address} did not answer within {timeout_seconds:g} s.") from None
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
+        raise BoardUnreachableError(f"the connection to {address} was lost.") from None
+    except asyncssh.SFTPError:
+        raise
+    except (asyncssh.Error, OSError) as error:
+        raise BoardUnreachableError(f"the connection to {address} failed: {_reason(error)}.") from None
+
+
+@contextlib.contextmanager
+def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: bool) -> Iterator[None]:
+    """Errors of connecting, as errors of the board."""
     try:
         yield
     except asyncssh.HostKeyNotVerifiable:

@@ -43,7 +43,7 @@ def analytic_cost_table(space: FBNetSpace) -> CostTable:
         runtime="none",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method="roofline model with nominal figures; measured on no board",
     )
 

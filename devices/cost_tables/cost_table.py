@@ -36,7 +36,7 @@ class TableError:
     """Rank correlation of predicted and measured latency; None for less than three networks."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CostTable:
     """Costs of all operators of a space on one board; the arrays cannot be written to.
 
@@ -60,8 +60,8 @@ class CostTable:
     runtime: str
     threads: int
     clock_mhz: float | None
-    date: str
-    """ISO 8601, UTC; empty for a table that no measurement stands behind."""
+    date: str | None
+    """ISO 8601, UTC; None for a table that no measurement stands behind."""
     method: str
     """One sentence on how the table came about."""
     frequency_mhz: int | None = None
@@ -173,6 +173,8 @@ def read_cost_table(path: Path) -> CostTable:
         )
     _check_complete(content, path)
     content["operators"] = tuple(content["operators"])
+    # Older files have an empty text where there is no date.
+    content["date"] = content["date"] or None
     if content.get("error") is not None:
         content["error"] = TableError(**content["error"])
     try:

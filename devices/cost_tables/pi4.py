@@ -176,7 +176,7 @@ def _table(space: FBNetSpace, latency_ms_LO: Array, fixed_ms: float, *, source: 
         runtime="not stated by the source",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method=f"{method}; energy: {power.description}",
     )
     check_fits(table, space)

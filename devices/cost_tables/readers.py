@@ -75,7 +75,7 @@ def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | N
         runtime="not stated",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method=f"read from a table in the form of {latency.form}; it has no stem and head, so the fixed cost is 0; "
         f"energy: {HOST_POWER_MODEL.description if energy_path is None else f'read from {energy_path.name}'}",
     )

@@ -26,7 +26,7 @@ _HALF_NORMAL_SD = float(np.sqrt(1 - 2 / np.pi))
 """Mean and standard deviation of |x| for x normal with variance 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FewShotPrior:
     """What is known before a network is measured; all in parts of the mean latency of the measured networks.
 
@@ -100,7 +100,7 @@ def choose_networks(
     return np.array(chosen, np.intp)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FewShotPredictor:
     """Latency of all networks of a space on a new board, known from a few."""
 
@@ -156,7 +156,15 @@ class FewShotPredictor:
             )
         scale_ms = float(latency_ms_N.mean())
         mean_J, covariance_JJ = _averaged_posterior(features, x_NJ, latency_ms_N / scale_ms, prior, rng)
-        return cls(source, space, len(x_NJ), scale_ms, features, mean_J, covariance_JJ)
+        return cls(
+            source=source,
+            space=space,
+            measured=len(x_NJ),
+            scale_ms=scale_ms,
+            _features=features,
+            _mean_J=mean_J,
+            _covariance_JJ=covariance_JJ,
+        )
 
     def predict(self, networks: Networks) -> tuple[Array, Array]:
         """Latency of networks.
@@ -209,7 +217,7 @@ class FewShotPredictor:
             runtime=runtime,
             threads=threads,
             clock_mhz=None,
-            date="",
+            date=None,
             method=f"adapted from the table of {self.source.board} by {self.measured} networks measured on this board; "
             f"energy: {power_w} W times latency",
         )

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,13 +25,25 @@ class JournaledDevice:
     when the file has no more. A line that was cut by a crash is left out.
     """
 
-    def __init__(self, device: Device, path: Path) -> None:
+    def __init__(self, device: Device, path: Path, known: Iterable[tuple[str, Measurement]]) -> None:
+        """A board with its past.
+
+        Args:
+            device: the board.
+            path: where its measurements are kept.
+            known: those that are there, in order, with the `model_key` of each.
+        """
         self._device = device
         self._path = path
         self._known: dict[str, list[Measurement]] = defaultdict(list)
         self._asked: Counter[str] = Counter()
-        for key, measurement in _lines_of(path):
+        for key, measurement in known:
             self._known[key].append(measurement)
+
+    @classmethod
+    def open(cls, device: Device, path: Path) -> JournaledDevice:
+        """A board that knows what a file holds, which need not exist yet."""
+        return cls(device, path, _lines_of(path))
 
     @property
     def shares_host(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def operator_wise_table(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Cost:
     """Cost of one graph, or a sum or difference of such costs."""
 
@@ -104,7 +104,7 @@ class _Cost:
         return self._with(self.latency_ms - other.latency_ms, self.energy_mj - other.energy_mj)
 
     def _with(self, latency_ms: float, energy_mj: float) -> _Cost:
-        return _Cost(latency_ms, energy_mj, self.latency_source, self.energy_source, self.date)
+        return replace(self, latency_ms=latency_ms, energy_mj=energy_mj)
 
 
 def _graphs_to_measure(space: FBNetSpace) -> dict[str, Graph]:
@@ -166,7 +166,13 @@ def _measure_all(
     if unsteady:
         logger.warning("%d of %d measurements spread widely; is the board busy?", unsteady, len(best))
     return {
-        name: _Cost(cost.latency_ms, cost.energy_mj, cost.latency_source, cost.energy_source, cost.date)
+        name: _Cost(
+            latency_ms=cost.latency_ms,
+            energy_mj=cost.energy_mj,
+            latency_source=cost.latency_source,
+            energy_source=cost.energy_source,
+            date=cost.date,
+        )
         for name, cost in best.items()
     }
 

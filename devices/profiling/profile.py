@@ -35,7 +35,7 @@ ATTEMPTS = 3
 """Measurements of a network until one is reliable."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
     """What profiling a board gave. N networks, L layers."""
 
@@ -101,7 +101,13 @@ def profile(
     latency_ms = [measurement.latency_ms for measurement in measured]
     energy_mj = [measurement.energy_mj for measurement in measured]
     calibration = calibrated(table, space, networks_NL.tolist(), latency_ms, energy_mj)
-    return Profile(calibration.table, table, networks_NL, tuple(measured), calibration.left_out_ms_N)
+    return Profile(
+        table=calibration.table,
+        operator_wise=table,
+        networks_NL=networks_NL,
+        measurements=tuple(measured),
+        predicted_ms_N=calibration.left_out_ms_N,
+    )
 
 
 def few_shot_profile(
@@ -161,7 +167,13 @@ def few_shot_profile(
         frequency_mhz=board.frequency_mhz,
         precision=board.precision,
     )
-    return Profile(table, source, networks_NL, tuple(measured), predicted_N)
+    return Profile(
+        table=table,
+        operator_wise=source,
+        networks_NL=networks_NL,
+        measurements=tuple(measured),
+        predicted_ms_N=predicted_N,
+    )
 
 
 def remembered_profile(
@@ -196,7 +208,7 @@ def remembered_profile(
     path = profile_path(device.describe(), space, settings)
     if fresh:
         path.unlink(missing_ok=True)
-    journal = JournaledDevice(device, path)
+    journal = JournaledDevice.open(device, path)
     return method(journal, space, networks=networks, seed=seed, passes=passes, on_progress=on_progress)
 
 

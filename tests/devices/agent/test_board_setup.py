@@ -9,7 +9,7 @@ from devices.agent.ssh import SshDevice
 from devices.errors import BoardRefusedError, BoardUnreachableError
 from devices.measurement import MeasureSettings
 
-GOOD = BoardFacts(64, "aarch64", (3, 11), venv=True, free_mb=20_000, i2c=True, under_voltage=False)
+GOOD = BoardFacts(bits=64, machine="aarch64", python=(3, 11), venv=True, free_mb=20_000, i2c=True, under_voltage=False)
 PROBED = """Welcome to this board = good
 bits=64
 machine=aarch64
@@ -24,7 +24,9 @@ throttled=throttled=0x0
 def test_facts_are_read_from_the_probe():
     assert BoardFacts.parse(PROBED) == GOOD
     bare = BoardFacts.parse("bits=32\nmachine=armv7l\npython=\nfree_kb=1024\nthrottled=\n")
-    assert bare == BoardFacts(32, "armv7l", None, venv=False, free_mb=1, i2c=False, under_voltage=False)
+    assert bare == BoardFacts(
+        bits=32, machine="armv7l", python=None, venv=False, free_mb=1, i2c=False, under_voltage=False
+    )
     assert BoardFacts.parse(PROBED.replace("0x0", "0x50000")).under_voltage
 
 

@@ -72,7 +72,7 @@ class FakeMeter:
 
     def end(self, *span):
         self.link.events.append(span)
-        return MeteredEnergy(3.5, 9.5, 0.1, idle_w=3.0, meter="fake", samples=60)
+        return MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="fake", samples=60)
 
     def close(self):
         self.link.events.append("close meter")

@@ -7,7 +7,8 @@ from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, MeasureSettings
 
-BOARD = Board("host", "a processor", "Linux", "onnxruntime 1.20.0", threads=2, clock_mhz=None)
+BOARD = Board(name="host", model="a processor", os="Linux", runtime="onnxruntime 1.20.0", threads=2, clock_mhz=None)
+METERED = MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="ina219", samples=60)
 POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
 REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "after": {"clock_mhz": 1500.0}}
 
@@ -30,7 +31,7 @@ def test_without_a_meter_the_energy_is_modelled():
 
 
 def test_with_a_meter_the_energy_is_measured():
-    metered = measurement(MeteredEnergy(3.5, 9.5, 0.1, idle_w=3.0, meter="ina219", samples=60))
+    metered = measurement(METERED)
     assert (metered.energy_mj, metered.gross_energy_mj, metered.energy_interval_mj) == (3.5, 9.5, 0.1)
     assert (metered.energy_source, metered.idle_w, metered.meter) == ("measured", 3.0, "ina219")
 

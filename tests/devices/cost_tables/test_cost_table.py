@@ -65,6 +65,12 @@ def test_a_file_comes_back_as_it_was(path):
     assert table.operators == TABLE.operators
 
 
+@pytest.mark.parametrize("date", [None, ""])
+def test_a_table_may_have_no_date_which_older_files_say_by_an_empty_text(path, date):
+    write(path, date=date)
+    assert read_cost_table(path).date is None
+
+
 def test_tables_fit_the_schema():
     schema = json.loads(SCHEMA_PATH.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)

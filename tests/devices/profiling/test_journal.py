@@ -25,7 +25,7 @@ class Counting:
 
 
 def latencies(path, models, board):
-    device = JournaledDevice(ReplayDevice(board), path)
+    device = JournaledDevice.open(ReplayDevice(board), path)
     return [device.measure(model).latency_ms for model in models]
 
 
