@@ -54,11 +54,12 @@ def available_meters(*, devices: Path = Path("/dev"), powercap: Path = rapl.ROOT
 
 def _availability(name: str, check: Callable[[], str] | None) -> Availability:
     if check is None:
-        return Availability(name, False, f"hangs on the network: give its address, as in {name}:http://192.168.1.20")
+        reason = f"is on the network: give its address, as in {name}:http://192.168.1.20"
+        return Availability(name, available=False, reason=reason)
     try:
-        return Availability(name, True, check())
+        return Availability(name, available=True, reason=check())
     except MeterError as error:
-        return Availability(name, False, str(error))
+        return Availability(name, available=False, reason=str(error))
 
 
 def _found_on_i2c(name: str, devices: Path) -> str:

@@ -34,9 +34,9 @@ class Model(NamedTuple):
 
 
 MODELS = {
-    0x0963: Model("UM24C", 0.01, 0.001, False),
-    0x09C9: Model("UM25C", 0.001, 0.0001, False),
-    0x0D4C: Model("UM34C", 0.01, 0.001, True),
+    0x0963: Model("UM24C", 0.01, 0.001, checked=False),
+    0x09C9: Model("UM25C", 0.001, 0.0001, checked=False),
+    0x0D4C: Model("UM34C", 0.01, 0.001, checked=True),
 }
 END_MARK = 0xFFF1
 _CHECKED = "1 3 7 9 15 17 19 23 31 39 41 45 49 53 55 57 59 63 67 69 73 79 83 89 97 99 109 111 113 119 121 127"

@@ -55,7 +55,7 @@ def test_what_is_there_is_found(empty):
 class FakeBus:
     """An INA219, or nothing."""
 
-    def __init__(self, there=True):
+    def __init__(self, *, there: bool = True) -> None:
         self.there = there
         self.configuration = 0
 

@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -6,57 +7,62 @@ from devices.meters.nvml import Nvml, open_library
 from devices.meters.power_meter import MeterError
 
 
-class FakeLibrary:
+class NVMLError(Exception):
+    pass
+
+
+class FakeDriver:
     """Two GPUs; the first has an energy counter."""
 
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self):
+    def __init__(self) -> None:
         self.energy_mj = 5_000
         self.fallen = False
+        self.library = SimpleNamespace(
+            NVMLError=NVMLError,
+            nvmlInit=lambda: None,
+            nvmlDeviceGetHandleByIndex=self._handle,
+            nvmlDeviceGetTotalEnergyConsumption=self._energy,
+            nvmlDeviceGetPowerUsage=self._power,
+        )
 
-    def nvmlInit(self):
-        pass
-
-    def nvmlDeviceGetHandleByIndex(self, index):
+    def _handle(self, index: int) -> int:
         if index > 1:
-            raise self.NVMLError("Invalid Argument")
+            raise NVMLError("Invalid Argument")
         return index
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+    def _energy(self, handle: int) -> int:
         if handle == 1 or self.fallen:
-            raise self.NVMLError("Not Supported")
+            raise NVMLError("Not Supported")
         return self.energy_mj
 
-    def nvmlDeviceGetPowerUsage(self, handle):
+    def _power(self, handle: int) -> int:
         if self.fallen:
-            raise self.NVMLError("GPU is lost")
+            raise NVMLError("GPU is lost")
         return 61_500
 
 
 def test_mean_power_by_the_counter():
-    library = FakeLibrary()
+    driver = FakeDriver()
     ticks = iter([0.0, 0.0, 2.0, 2.0])
-    meter = Nvml(library, clock=lambda: next(ticks))
-    library.energy_mj += 120_000
+    meter = Nvml(driver.library, clock=lambda: next(ticks))
+    driver.energy_mj += 120_000
     assert meter.read() == (1.0, 60.0)
 
 
 def test_power_now_without_a_counter():
-    assert Nvml(FakeLibrary(), index=1, clock=lambda: 3.0).read() == (3.0, 61.5)
+    assert Nvml(FakeDriver().library, index=1, clock=lambda: 3.0).read() == (3.0, 61.5)
 
 
 def test_no_such_gpu():
     with pytest.raises(MeterError, match="GPU 2 must be there, but got Invalid Argument.*nvidia-smi"):
-        Nvml(FakeLibrary(), index=2)
+        Nvml(FakeDriver().library, index=2)
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_gpu_that_is_lost(index):
-    library = FakeLibrary()
-    meter = Nvml(library, index=index)
-    library.fallen = True
+    driver = FakeDriver()
+    meter = Nvml(driver.library, index=index)
+    driver.fallen = True
     with pytest.raises(MeterError, match=f"GPU {index} must answer"):
         meter.read()
 
