@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
 
 MIN_BATCHES, MAX_BATCHES, LEAST_BATCH = 4, 20, 5
 
@@ -22,7 +24,7 @@ class MeanPower:
     samples: int
 
 
-def mean_power(times_s: Sequence[float], powers_w: Sequence[float]) -> MeanPower:
+def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
     """Mean of the power between the first and the last sample, by the trapezoidal rule.
 
     Neighbouring samples are alike where the load changes slowly or a meter smooths, so the standard error comes from
@@ -84,5 +86,5 @@ def t_quantile(degrees_of_freedom: float) -> float:
     return z + sum(term / n ** (power + 1) for power, term in enumerate(terms))
 
 
-def _batches(weights: np.ndarray, powers: np.ndarray, batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _batches(weights: Array, powers: Array, batches: int) -> list[tuple[Array, Array]]:
     return list(zip(np.array_split(weights, batches), np.array_split(powers, batches), strict=True))

@@ -31,6 +31,15 @@ PATIENCE = 20
 Request = dict[str, Any]
 
 
+@pytest.fixture
+def reference() -> Path:
+    """The folder of published measurements."""
+    folder = os.environ.get("PI_PARETO_NAS_REFERENCE")
+    if not folder:
+        pytest.skip("needs published measurements: set PI_PARETO_NAS_REFERENCE to their folder")
+    return Path(folder)
+
+
 class FakeChannel(Channel):
     """A peer in this process: a function gives the lines that it writes after each request, None at their end."""
 

@@ -41,7 +41,7 @@ class FakeDriver:
         return 61_500
 
 
-def test_mean_power_by_the_counter():
+def test_mean_power_by_the_counter() -> None:
     driver = FakeDriver()
     ticks = iter([0.0, 0.0, 2.0, 2.0])
     meter = Nvml(driver.library, clock=lambda: next(ticks))
@@ -49,17 +49,17 @@ def test_mean_power_by_the_counter():
     assert meter.read() == (1.0, 60.0)
 
 
-def test_power_now_without_a_counter():
+def test_power_now_without_a_counter() -> None:
     assert Nvml(FakeDriver().library, index=1, clock=lambda: 3.0).read() == (3.0, 61.5)
 
 
-def test_no_such_gpu():
+def test_no_such_gpu() -> None:
     with pytest.raises(MeterError, match="GPU 2 must be there, but got Invalid Argument.*nvidia-smi"):
         Nvml(FakeDriver().library, index=2)
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_gpu_that_is_lost(index):
+def test_a_gpu_that_is_lost(index: int) -> None:
     driver = FakeDriver()
     meter = Nvml(driver.library, index=index)
     driver.fallen = True
@@ -67,14 +67,14 @@ def test_a_gpu_that_is_lost(index):
         meter.read()
 
 
-def test_without_its_package(monkeypatch):
+def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(MeterError, match="pip install nvidia-ml-py"):
         open_library()
 
 
 @pytest.mark.gpu
-def test_a_real_gpu():
+def test_a_real_gpu() -> None:
     try:
         meter = Nvml(open_library())
     except MeterError as error:

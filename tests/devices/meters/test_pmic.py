@@ -1,4 +1,6 @@
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,26 +19,26 @@ OUTPUT = """
 """
 
 
-def test_rails_are_added():
+def test_rails_are_added() -> None:
     # EXT5V and BATT have no current of their own.
     assert power_of_rails(OUTPUT) == pytest.approx(0.1 * 3.7 + 0.05 * 3.3 + 2.0 * 0.9)
     assert power_of_rails("VDD_CORE_A=2.0A\nVDD_CORE_V=0.9V\n") == pytest.approx(1.8)
 
 
 @pytest.mark.parametrize("output", ["", 'error=1 error_msg="Command not registered"', "EXT5V_V volt(24)=5.1V"])
-def test_boards_without_the_sensor(output):
+def test_boards_without_the_sensor(output: str) -> None:
     with pytest.raises(MeterError, match="must tell voltage and current of rails.*only a Raspberry Pi 5"):
         power_of_rails(output)
 
 
-def test_time_is_the_middle_of_the_query():
+def test_time_is_the_middle_of_the_query() -> None:
     times = iter([1.0, 1.5])
     assert Pmic(lambda: OUTPUT, clock=lambda: next(times)).read().time_s == 1.25
 
 
 @pytest.fixture
-def command(tmp_path):
-    def write(script):
+def command(tmp_path: Path) -> Callable[[str], str]:
+    def write(script: str) -> str:
         path = tmp_path / "vcgencmd"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
@@ -45,22 +47,22 @@ def command(tmp_path):
     return write
 
 
-def test_the_command_is_asked(command):
+def test_the_command_is_asked(command: Callable[[str], str]) -> None:
     path = command(f'test "$1" = pmic_read_adc && echo "{OUTPUT.strip()}"')
     assert Pmic(query_command(path)).read().power_w == pytest.approx(2.335)
 
 
-def test_a_command_that_fails(command):
+def test_a_command_that_fails(command: Callable[[str], str]) -> None:
     with pytest.raises(MeterError, match="must end with code 0, but ended with 3: no rights; join the group `video`"):
         query_command(command("echo no rights; exit 3"))()
 
 
-def test_a_command_that_hangs(command, monkeypatch):
+def test_a_command_that_hangs(command: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.meters.pmic.TIMEOUT_S", 0.2)
     with pytest.raises(MeterError, match="must answer within 0.2 s"):
         query_command(command("exec sleep 30"))()
 
 
-def test_no_command(tmp_path):
+def test_no_command(tmp_path: Path) -> None:
     with pytest.raises(MeterError, match="must run, but got .*only a Raspberry Pi has it"):
         query_command(os.fspath(tmp_path / "vcgencmd"))()
