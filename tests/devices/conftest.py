@@ -14,14 +14,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.channel import Channel, Peer
 from devices.errors import MeasurementError
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import space_named
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE = 20
@@ -69,6 +73,13 @@ class FakeChannel(Channel):
 def reply_to(request: Request, **fields: object) -> bytes:
     """The line of a reply, which says that all is well unless the fields say otherwise."""
     return json.dumps({"id": request["id"], "ok": True, **fields}).encode() + b"\n"
+
+
+@cache
+def micro_model(operator: str) -> bytes:
+    """A small network of one operator, as a serialised ONNX model."""
+    graph = space_named("fbnet-micro").graph((operator,) * 8)
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
 
 
 def make_key(path: Path) -> Path:

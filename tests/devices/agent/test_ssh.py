@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pytest
 
 from devices.agent.device import AGENT_PATH
@@ -19,9 +18,7 @@ from devices.agent.ssh import SILENCE_SECONDS, SshDevice
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.factory import open_device
 from devices.measurement import MeasureSettings
-from search_space.onnx_files import random_weights, to_onnx
-from search_space.spaces import space_named
-from tests.devices.conftest import LoopbackBoard, Proxy
+from tests.devices.conftest import LoopbackBoard, Proxy, micro_model
 
 QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
 ENDLESS = MeasureSettings(warmup_runs=0, min_runs=10**9, max_runs=10**9, timeout_seconds=60.0)
@@ -56,11 +53,6 @@ for line in sys.stdin:
 """
 
 
-def micro_model(operator: str) -> bytes:
-    graph = space_named("fbnet-micro").graph((operator,) * 8)
-    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
-
-
 def device_on(board: LoopbackBoard, settings: MeasureSettings = QUICK, **changes: Any) -> SshDevice:
     return SshDevice(board.address, settings, dataclasses.replace(board.options, **changes))
 
@@ -80,18 +72,16 @@ def later(action: Callable[[], None]) -> threading.Timer:
     return timer
 
 
-def test_it_measures_networks_and_survives_bad_models(board: LoopbackBoard) -> None:
+def test_one_agent_measures_and_leaves_nothing(board: LoopbackBoard) -> None:
     with device_on(board) as device:
         assert not device.shares_host
         described = device.describe()
         assert described.name == str(board.address)
         assert described.runtime.startswith("onnxruntime ")
-        small = device.measure(micro_model("skip"))
-        with pytest.raises(MeasurementError, match="could not measure"):
+        with pytest.raises(MeasurementError, match="the agent could not measure"):
             device.measure(b"no model")
-        large = device.measure(micro_model("k5_e6"))
-        assert 0 < small.latency_ms < large.latency_ms
-        assert (large.latency_source, large.energy_source, large.board) == ("measured", "modelled", described.label)
+        measurement = device.measure(micro_model("skip"))
+        assert (measurement.latency_source, measurement.energy_source) == ("measured", "modelled")
         assert len(board.agents()) == 1
         assert list((board.board_folder / "models").iterdir()) == []
     board.wait_for_end_of_agents(SOON)
