@@ -13,7 +13,7 @@ class Reading(NamedTuple):
     """Power at one time."""
 
     time_s: float
-    """Of the machine's monotonic clock; the middle of the time that `power_w` is a mean of."""
+    """Of the machine's monotonic clock, ascending; the middle of the time that `power_w` is a mean of."""
     power_w: float
 
 
@@ -29,8 +29,8 @@ class PowerMeter(Protocol):
         """Time between two readings that are worth taking."""
 
     def read(self) -> Reading:
-        """Power now, or since the last reading.
+        """Power now, or the mean since the last reading.
 
         Raises:
-            MeterError: if the meter does not answer, or answers with what cannot be.
+            MeterError: if the meter does not answer, or answers with what cannot be; the next reading may work again.
         """

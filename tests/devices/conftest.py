@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tty
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,46 @@ def micro_model(operator: str) -> bytes:
     """A small network of one operator, as a serialised ONNX model."""
     graph = space_named("fbnet-micro").graph((operator,) * 8)
     return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+class EmulatedUm25c:
+    """A UM25C on a pseudo terminal, at `path`."""
+
+    def __init__(self, master: int, slave: int) -> None:
+        self.path = os.ttyname(slave)
+        self.power_w = 0.0
+        self.silent = False
+        self.broken = False
+        self._master = master
+
+    def answer(self) -> None:
+        """Answer requests until something else comes."""
+        while os.read(self._master, 1) == b"\xf0":
+            if not self.silent:
+                os.write(self._master, bytes(130) if self.broken else self._frame())
+
+    def _frame(self) -> bytes:
+        """At 5 V."""
+        frame = bytearray(130)
+        frame[0:2] = b"\x09\xc9"
+        frame[2:4] = (5000).to_bytes(2, "big")
+        frame[4:6] = round(self.power_w / 5 * 10_000).to_bytes(2, "big")
+        frame[128:130] = b"\xff\xf1"
+        return bytes(frame)
+
+
+@pytest.fixture
+def um25c() -> Iterator[EmulatedUm25c]:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    meter = EmulatedUm25c(master, slave)
+    thread = threading.Thread(target=meter.answer)
+    thread.start()
+    yield meter
+    os.write(slave, b"\x00")
+    thread.join()
+    os.close(master)
+    os.close(slave)
 
 
 def make_key(path: Path) -> Path:

@@ -1,8 +1,5 @@
-import os
-import threading
 import time
-import tty
-from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +9,8 @@ from devices.energy.meter import MeteredEnergy
 from devices.energy.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
 from devices.errors import MeasurementError
 from devices.meters.spec import MeterSpec
-from tests.devices.conftest import FakeChannel, Request, reply_to
+from tests.devices.conftest import EmulatedUm25c, FakeChannel, Request, reply_to
 
-EmulatedMeter = tuple[str, Callable[[float], None]]
 IDLE_W, BUSY_W = 2.0, 5.0
 
 
@@ -186,45 +182,17 @@ def test_a_meter_that_is_not_there() -> None:
         meter.begin()
 
 
-@pytest.fixture
-def um25c() -> Iterator[EmulatedMeter]:
-    """The path of an emulated UM25C, and a setter of the power that it shows."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    shown_w = [IDLE_W]
-
-    def answer() -> None:
-        while os.read(master, 1) == b"\xf0":
-            frame = bytearray(130)
-            frame[0:2] = b"\x09\xc9"
-            frame[2:4] = (5000).to_bytes(2, "big")
-            frame[4:6] = round(shown_w[0] / 5 * 10_000).to_bytes(2, "big")
-            frame[128:130] = b"\xff\xf1"
-            os.write(master, bytes(frame))
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield os.ttyname(slave), lambda power_w: shown_w.__setitem__(0, power_w)
-    os.write(slave, b"\x00")
-    thread.join()
-    os.close(master)
-    os.close(slave)
-
-
-def test_a_known_load_through_a_server_process(um25c: EmulatedMeter) -> None:
-    path, show = um25c
-    meter = local_meter(MeterSpec.parse(f"um25c:{path}@here"))
-    try:
+def test_a_known_load_through_a_server_process(um25c: EmulatedUm25c) -> None:
+    um25c.power_w = IDLE_W
+    with closing(local_meter(MeterSpec.parse(f"um25c:{um25c.path}@here"))) as meter:
         needed_s = meter.seconds_needed
         meter.begin()
-        show(BUSY_W)
+        um25c.power_w = BUSY_W
         start_s = time.monotonic()
         time.sleep(1.2 * needed_s)
         end_s = time.monotonic()
-        show(IDLE_W)
+        um25c.power_w = IDLE_W
         energy = meter.end(start_s, end_s, 40)
-    finally:
-        meter.close()
     assert energy.gross_mj == pytest.approx(1000 * BUSY_W * (end_s - start_s) / 40, rel=0.01)
     assert energy.net_mj == pytest.approx(1000 * (BUSY_W - IDLE_W) * (end_s - start_s) / 40, rel=0.01)
     assert energy.idle_w == pytest.approx(IDLE_W, rel=0.01)

@@ -5,32 +5,7 @@ import pytest
 from devices.meters import ina
 from devices.meters.ina import Ina219, Ina226
 from devices.meters.power_meter import MeterError
-
-
-def swapped(word: int) -> int:
-    return int.from_bytes(word.to_bytes(2, "big"), "little")
-
-
-class FakeBus:
-    """Registers of one sensor at 0x40, big-endian as on the wire."""
-
-    def __init__(self, **registers: int) -> None:
-        self.registers = {0xFE: 0x5449, 0xFF: 0x2260, 0x00: 0x399F} | {
-            {"shunt": 0x01, "bus": 0x02}[name]: word for name, word in registers.items()
-        }
-        self.plugged = True
-
-    def read_word_data(self, i2c_addr: int, register: int) -> int:
-        self.check(i2c_addr)
-        return swapped(self.registers.get(register, 0))
-
-    def write_word_data(self, i2c_addr: int, register: int, value: int) -> None:
-        self.check(i2c_addr)
-        self.registers[register] = swapped(value)
-
-    def check(self, address: int) -> None:
-        if address != 0x40 or not self.plugged:
-            raise OSError(121, "Remote I/O error")
+from tests.devices.meters.conftest import FakeBus
 
 
 def test_ina219_as_in_its_data_sheet() -> None:
@@ -90,14 +65,6 @@ def test_beyond_the_range(sensor: type[Ina219], shunt: int, ampere: str) -> None
 def test_nothing_at_that_address() -> None:
     with pytest.raises(MeterError, match="ina219 at I2C address 0x41 must answer.*Remote I/O error.*i2cdetect"):
         Ina219(FakeBus(), address=0x41)
-
-
-def test_unplugged_while_reading() -> None:
-    bus = FakeBus(shunt=8000, bus=1275 << 3)
-    meter = Ina226(bus)
-    bus.plugged = False
-    with pytest.raises(MeterError, match="ina226 at I2C address 0x40 must answer"):
-        meter.read()
 
 
 def test_another_chip() -> None:

@@ -1,44 +1,10 @@
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from devices.meters.nvml import Nvml, open_library
 from devices.meters.power_meter import MeterError
-
-
-class NVMLError(Exception):
-    pass
-
-
-class FakeDriver:
-    """Two GPUs; the first has an energy counter."""
-
-    def __init__(self) -> None:
-        self.energy_mj = 5_000
-        self.fallen = False
-        self.library = SimpleNamespace(
-            NVMLError=NVMLError,
-            nvmlInit=lambda: None,
-            nvmlDeviceGetHandleByIndex=self._handle,
-            nvmlDeviceGetTotalEnergyConsumption=self._energy,
-            nvmlDeviceGetPowerUsage=self._power,
-        )
-
-    def _handle(self, index: int) -> int:
-        if index > 1:
-            raise NVMLError("Invalid Argument")
-        return index
-
-    def _energy(self, handle: int) -> int:
-        if handle == 1 or self.fallen:
-            raise NVMLError("Not Supported")
-        return self.energy_mj
-
-    def _power(self, handle: int) -> int:
-        if self.fallen:
-            raise NVMLError("GPU is lost")
-        return 61_500
+from tests.devices.meters.conftest import FakeDriver
 
 
 def test_mean_power_by_the_counter() -> None:
@@ -56,15 +22,6 @@ def test_power_now_without_a_counter() -> None:
 def test_no_such_gpu() -> None:
     with pytest.raises(MeterError, match="GPU 2 must be there, but got Invalid Argument.*nvidia-smi"):
         Nvml(FakeDriver().library, index=2)
-
-
-@pytest.mark.parametrize("index", [0, 1])
-def test_a_gpu_that_is_lost(index: int) -> None:
-    driver = FakeDriver()
-    meter = Nvml(driver.library, index=index)
-    driver.fallen = True
-    with pytest.raises(MeterError, match=f"GPU {index} must answer"):
-        meter.read()
 
 
 def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

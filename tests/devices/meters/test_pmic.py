@@ -1,11 +1,11 @@
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from devices.meters.pmic import Pmic, power_of_rails, query_command
 from devices.meters.power_meter import MeterError
+from tests.devices.meters.conftest import make_command
 
 OUTPUT = """
  3V7_WL_SW_A current(0)=0.10000000A
@@ -36,31 +36,20 @@ def test_time_is_the_middle_of_the_query() -> None:
     assert Pmic(lambda: OUTPUT, clock=lambda: next(times)).read().time_s == 1.25
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Callable[[str], str]:
-    def write(script: str) -> str:
-        path = tmp_path / "vcgencmd"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-        return str(path)
-
-    return write
-
-
-def test_the_command_is_asked(command: Callable[[str], str]) -> None:
-    path = command(f'test "$1" = pmic_read_adc && echo "{OUTPUT.strip()}"')
+def test_the_command_is_asked(tmp_path: Path) -> None:
+    path = make_command(tmp_path, f'test "$1" = pmic_read_adc && echo "{OUTPUT.strip()}"')
     assert Pmic(query_command(path)).read().power_w == pytest.approx(2.335)
 
 
-def test_a_command_that_fails(command: Callable[[str], str]) -> None:
+def test_a_command_that_fails(tmp_path: Path) -> None:
     with pytest.raises(MeterError, match="must end with code 0, but ended with 3: no rights; join the group `video`"):
-        query_command(command("echo no rights; exit 3"))()
+        query_command(make_command(tmp_path, "echo no rights; exit 3"))()
 
 
-def test_a_command_that_hangs(command: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.meters.pmic.TIMEOUT_S", 0.2)
     with pytest.raises(MeterError, match="must answer within 0.2 s"):
-        query_command(command("exec sleep 30"))()
+        query_command(make_command(tmp_path, "exec sleep 30"))()
 
 
 def test_no_command(tmp_path: Path) -> None:
