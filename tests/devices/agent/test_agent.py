@@ -357,8 +357,8 @@ def test_it_ends_without_a_heartbeat_in_the_middle_of_a_measurement_with_its_chi
     with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5") as process:
         endless = SETTINGS | {"max_runs": 10**9, "min_seconds": 10**6}
         send(process, {"id": 2, "command": "measure", "model": str(model), **endless})
-        for _ in range(8):
-            time.sleep(0.2)
+        for _ in range(5):
+            time.sleep(0.15)
             send(process, "")
         assert process.poll() is None
         assert process.wait(timeout=20) == -signal.SIGKILL

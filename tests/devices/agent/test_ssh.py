@@ -67,7 +67,7 @@ def fake(board: LoopbackBoard, tmp_path: Path) -> Iterator[SshDevice]:
 
 def later(action: Callable[[], None]) -> threading.Timer:
     """Do it in a moment, beside the test."""
-    timer = threading.Timer(1.0, action)
+    timer = threading.Timer(0.5, action)
     timer.start()
     return timer
 
@@ -135,11 +135,14 @@ class Counter:
         new.replace(self._file)
 
 
+@pytest.mark.slow
 def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(
     board: LoopbackBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in board.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("devices.energy.sampled_meter.MIN_SAMPLES", 15)
+    monkeypatch.setattr("devices.energy.sampled_meter.MIN_IDLE_SAMPLES", 10)
     settings = dataclasses.replace(QUICK, metered_seconds=0.5)
     with Counter(tmp_path / "powercap"):
         device = open_device(str(board.address), settings, meter=f"rapl:{tmp_path / 'powercap'}@board")
@@ -254,7 +257,13 @@ def test_a_reboot_in_the_middle_of_a_measurement(board: LoopbackBoard) -> None:
         assert device.describe().name == str(board.address)
 
 
-def test_a_dead_network_in_the_middle_of_a_measurement(board: LoopbackBoard, proxy: Proxy) -> None:
+@pytest.mark.slow
+def test_a_dead_network_in_the_middle_of_a_measurement(
+    board: LoopbackBoard, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.agent.ssh_connection.KEEPALIVE_SECONDS", 0.4)
+    monkeypatch.setattr("devices.agent.ssh.HEARTBEAT_SECONDS", 0.3)
+    monkeypatch.setattr("devices.agent.ssh.SILENCE_SECONDS", 1.5)
     with SshDevice(dataclasses.replace(board.address, port=proxy.port), ENDLESS, board.options) as device:
         device.describe()
         began = time.monotonic()
@@ -270,8 +279,10 @@ def test_a_dead_network_in_the_middle_of_a_measurement(board: LoopbackBoard, pro
 
 def test_agents_end_when_their_client_stops(board: LoopbackBoard) -> None:
     client = (
+        "from devices.agent import ssh\n"
         "from devices.factory import open_device\n"
         "from devices.measurement import MeasureSettings\n"
+        "ssh.HEARTBEAT_SECONDS, ssh.SILENCE_SECONDS = 0.3, 1.5\n"
         f"device = open_device({str(board.address)!r}, MeasureSettings())\n"
         "print(device.describe(), flush=True)\n"
         "input()\n"

@@ -1,3 +1,4 @@
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from devices.energy.meter import MeteredEnergy
+from devices.energy.meter_process import start_meter_process
 from devices.energy.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
 from devices.errors import MeasurementError
 from devices.meters.spec import MeterSpec
@@ -183,8 +185,11 @@ def test_a_meter_that_is_not_there() -> None:
 
 
 def test_a_known_load_through_a_server_process(um25c: EmulatedUm25c) -> None:
+    spec = MeterSpec.parse(f"um25c:{um25c.path}@here")
+    quick = "from devices.meters import server, um25c; um25c.Um25c.period_s = 0.01; server.main()"
+    command = [sys.executable, "-c", quick, spec.text]
     um25c.power_w = IDLE_W
-    with closing(local_meter(MeterSpec.parse(f"um25c:{um25c.path}@here"))) as meter:
+    with closing(SampledMeter(lambda: start_meter_process(spec, command=command))) as meter:
         needed_s = meter.seconds_needed
         meter.begin()
         um25c.power_w = BUSY_W

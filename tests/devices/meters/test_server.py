@@ -150,9 +150,9 @@ def test_it_ends_without_heartbeats() -> None:
     command = [sys.executable, "-m", "devices.meters.server", "rapl:/nowhere", "--heartbeat-seconds", "0.5"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
-        for _ in range(5):
+        for _ in range(4):
             process.stdin.write("\n")
             process.stdin.flush()
-            time.sleep(0.2)
+            time.sleep(0.15)
         assert process.poll() is None
         assert process.wait(timeout=20) == 0
