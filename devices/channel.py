@@ -121,7 +121,7 @@ class Channel(ABC):
         """The last line that the peer wrote to stderr; None where that is not known."""
 
     def request(self, command: str, timeout_seconds: float, **settings: object) -> Reply:
-        """The reply to one request; lines that are no reply to it are skipped.
+        """The reply to one request; lines that are not its reply are skipped.
 
         Raises:
             DeclinedError: if the peer answers that it could not do it.

@@ -21,7 +21,7 @@ class ReplayDevice:
 
     @property
     def shares_host(self) -> bool:
-        """As given: whether this board is to be treated as one that uses this machine's cores."""
+        """As given: whether this board is to be treated as if it used this machine's cores."""
         return self._shares_host
 
     def describe(self) -> Board:

@@ -25,7 +25,7 @@ AGENT_PATH = Path(__file__).with_name("agent.py")
 AGENT = Peer("the agent", remedy="raise `timeout_seconds`, or take a smaller network")
 
 METERED_RUNS = 10**6
-"""Timed inferences at most where a meter reads along."""
+"""Most timed inferences of a metered run."""
 
 
 class Link(Protocol):
@@ -39,7 +39,7 @@ class Link(Protocol):
         """
 
     def placed(self, model: bytes) -> AbstractContextManager[str]:
-        """Path of a model on the board as long as the context lasts; only while an agent runs.
+        """Path of a model on the board, which lasts as long as the context; only while an agent runs.
 
         Raises:
             MeasurementError: if it cannot be put there.
@@ -52,8 +52,8 @@ class Link(Protocol):
 class AgentDevice:
     """Measures through the agent; calls from several threads take turns.
 
-    The agent starts at first use. If it crashes, hangs or cannot be reached any more, that call fails and the next one
-    has a new agent over a new connection.
+    The agent starts at first use. If it crashes, hangs or can no longer be reached, that call fails and the next one
+    gets a new agent over a new connection.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class AgentDevice:
         return self._shares_host
 
     def attach_meter(self, meter: EnergyMeter | None) -> None:
-        """Have energy read by a meter, which is closed with the device; None has it modelled."""
+        """Measure energy with a meter, which is closed with the device; with None, energy is modelled."""
         self._meter = meter
 
     def describe(self) -> Board:
@@ -96,8 +96,8 @@ class AgentDevice:
     def measure(self, model: bytes) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
 
-        With int8 settings a model is quantised, unless it is already. The measurement's precision is that of the model
-        that ran, whatever the settings.
+        With int8 settings a model is quantised, unless it already is. The measurement's precision is that of the model
+        that ran, whatever the settings say.
 
         Raises:
             MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
@@ -119,7 +119,7 @@ class AgentDevice:
         return measurement_from_reply(reply, board, settings, self._power_model, metered)
 
     def clock_seconds(self) -> float:
-        """The board's monotonic clock now, in s: what a meter that is read elsewhere tells times by.
+        """The board's monotonic clock now, in s, by which the times of a meter that is read elsewhere are aligned.
 
         Raises:
             MeasurementError: if the agent does not answer.
@@ -138,7 +138,7 @@ class AgentDevice:
         if channel is not None:
             channel.end()
         with self._lock:
-            # A meter may hang on the board: it is read through the link.
+            # A meter may be attached to the board, and is read through the link then.
             if self._meter is not None:
                 self._meter.close()
             self._drop_channel()
@@ -208,7 +208,7 @@ class AgentDevice:
         except DeclinedError:
             raise
         except BaseException:
-            # Also on Ctrl-C: a late reply must not meet the next request.
+            # Also on Ctrl-C: a late reply must not answer the next request.
             self._drop_channel()
             raise
 

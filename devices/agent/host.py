@@ -1,4 +1,4 @@
-"""This machine as a board: the agent in a subprocess, spoken to as on any other board."""
+"""This machine as a board: the agent in a subprocess, used as on any other board."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class HostLink:
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:
-        """Path of a model as long as the context lasts; only after `start`.
+        """Path of a model, which lasts as long as the context; only after `start`.
 
         Raises:
             MeasurementError: if it cannot be written.

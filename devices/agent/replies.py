@@ -1,4 +1,4 @@
-"""The agent's replies as typed values: the one edge where they are checked."""
+"""The agent's replies as typed values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 
 MAX_RELATIVE_IQR = 0.25
-"""Interquartile range as a part of the median above which a measurement is not reliable."""
+"""Interquartile range, as a fraction of the median, above which a measurement is not reliable."""
 
 
 def board_from_reply(reply: Reply, *, name: str, settings: MeasureSettings) -> Board:

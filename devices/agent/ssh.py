@@ -21,11 +21,11 @@ from devices.measurement import MeasureSettings, model_key
 from devices.meters.spec import MeterSpec
 
 HEARTBEAT_SECONDS = 1.0
-"""Between signs of life that the agent gets."""
+"""Between the heartbeats that the agent gets."""
 SILENCE_SECONDS = 3.0
 """Time without one after which the agent, or a meter's server, ends."""
 BUSY_CODE = 75
-"""The agent's exit code where another one keeps measuring."""
+"""The agent's exit code if another one keeps measuring."""
 
 
 class SshDevice(AgentDevice):
@@ -44,7 +44,7 @@ class SshDevice(AgentDevice):
         super().__init__(self._ssh, settings, name=str(address), shares_host=False, power_model=power_model)
 
     def start_meter(self, spec: MeterSpec) -> Channel:
-        """The running server of a meter that hangs on the board.
+        """The running server of a meter that is attached to the board.
 
         Raises:
             MeasurementError: if it cannot be started.
@@ -53,7 +53,7 @@ class SshDevice(AgentDevice):
 
 
 class SshLink:
-    """Starts agents on a board; a connection is kept as long as it stands."""
+    """Starts agents on a board; a connection is kept for as long as it lasts."""
 
     def __init__(self, address: BoardAddress, options: SshOptions, *, agent: Path = AGENT_PATH) -> None:
         self._address = address
@@ -68,7 +68,7 @@ class SshLink:
 
         Raises:
             BoardUnreachableError: if no board answers, or another search measures on it.
-            BoardRefusedError: if it answers, but not to us.
+            BoardRefusedError: if it answers, but does not let us in.
         """
         connection = self._connected()
         path = self._options.folder / "agent.py"
@@ -100,7 +100,7 @@ class SshLink:
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:
-        """Path of a model on the board as long as the context lasts.
+        """Path of a model on the board, which lasts as long as the context.
 
         Raises:
             BoardUnreachableError: if the connection fails.
@@ -110,7 +110,7 @@ class SshLink:
         path = self._options.folder / "models" / f"{model_key(model)}.onnx"
         try:
             if not self._cleaned:
-                # What a lost connection left: while our agent runs, no other client measures here.
+                # Left by a lost connection: while our agent runs, no other client measures here.
                 for old in connection.files(path.parent):
                     connection.remove(old)
                 self._cleaned = True
@@ -144,7 +144,7 @@ class SshLink:
 
 
 class _SshChannel(Channel):
-    """A process on the board; the connection's thread gives signs of life and reads."""
+    """A process on the board; the connection's thread sends heartbeats and reads."""
 
     def __init__(self, connection: SshConnection, process: asyncssh.SSHClientProcess[bytes], peer: Peer) -> None:
         super().__init__(peer)

@@ -25,7 +25,7 @@ class BoardAddress:
         """An address from `ssh://USER@HOST` or `ssh://USER@HOST:PORT`.
 
         Raises:
-            ValueError: if it is of another form.
+            ValueError: if it has another form.
         """
         try:
             parts = urlsplit(text)
@@ -61,14 +61,14 @@ class BoardAddress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SshOptions:
-    """How to log in, and where things lie on the board."""
+    """How to log in, and where things are on the board."""
 
     identity_file: Path | None = None
     """Private key; None tries those of the SSH agent and of ~/.ssh."""
     known_hosts: Path = KNOWN_HOSTS
     """Host keys that are trusted."""
     config: Path | None = None
-    """OpenSSH client configuration; None reads ~/.ssh/config where there is one."""
+    """OpenSSH client configuration; None reads ~/.ssh/config if there is one."""
     folder: PurePosixPath = BOARD_FOLDER
     """Folder on the board for agent, runtime and models; relative to the home directory."""
     python: str | None = None

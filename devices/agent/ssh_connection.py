@@ -1,6 +1,6 @@
-"""One SSH connection to a board, with strict host keys and keys only; start with `SshConnection.open`.
+"""One SSH connection to a board: strict about host keys, and by key only. Start with `SshConnection.open`.
 
-asyncssh runs in a thread of its own; the methods here block, with a time limit each.
+asyncssh runs in a thread of its own; the methods here block, each with a time limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from devices.errors import BoardRefusedError, BoardUnreachableError, Measurement
 Result = TypeVar("Result")
 
 KEEPALIVE_SECONDS = 1.5
-"""Between signs of life that are asked of the board; after three without an answer the network is taken to be dead."""
+"""Between keep-alive requests to the board; after three without an answer the network is considered dead."""
 CONNECT_SECONDS = 10.0
 """Time for the network to answer, and for a login."""
 TRANSFER_SECONDS = 60.0
@@ -62,10 +62,10 @@ class SshConnection:
         Args:
             address: the board.
             options: how to log in.
-            accepted_before: whether this board has accepted our key, so that a refusal means that it is starting.
+            accepted_before: whether this board has accepted our key before, so that a refusal means that it is booting.
 
         Raises:
-            BoardUnreachableError: if nothing answers, or the board is starting.
+            BoardUnreachableError: if nothing answers, or the board is booting.
             BoardRefusedError: if its host key is not the known one, or it does not accept our key.
         """
         check = HostKeyCheck.of(address, options.known_hosts.expanduser())
@@ -85,15 +85,15 @@ class SshConnection:
 
     @property
     def alive(self) -> bool:
-        """Whether it still stands, as far as is known."""
+        """Whether it is still up, as far as is known."""
         return not self._connection.is_closed()
 
     def run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
         """The result of a coroutine in the connection's thread.
 
         Raises:
-            BoardUnreachableError: if the connection fails, or the time is over.
-            asyncssh.SFTPError: as it is, for callers that know the file.
+            BoardUnreachableError: if the connection fails, or the time runs out.
+            asyncssh.SFTPError: unchanged, for callers that know the file.
         """
         with _lost(self.address, timeout_seconds):
             return self._loop.result_of(work, timeout_seconds)
@@ -110,7 +110,7 @@ class SshConnection:
         """Run a command to its end.
 
         Raises:
-            BoardUnreachableError: if the connection fails, or the time is over.
+            BoardUnreachableError: if the connection fails, or the time runs out.
         """
         done = self.run(
             self._connection.run(command, stderr=asyncssh.STDOUT, stdin=asyncssh.DEVNULL, errors="replace"),
@@ -119,10 +119,10 @@ class SshConnection:
         return Finished(done.exit_status, str(done.stdout or ""))
 
     def put(self, path: PurePosixPath, content: bytes, timeout_seconds: float = TRANSFER_SECONDS) -> None:
-        """Write a file, whole or not at all; its folder is made.
+        """Write a file, whole or not at all; its folder is created.
 
         Raises:
-            BoardUnreachableError: if the connection fails, or the time is over.
+            BoardUnreachableError: if the connection fails, or the time runs out.
             BoardRefusedError: if the board cannot write it: a full disk, or a folder that is not ours.
         """
         try:
@@ -175,7 +175,7 @@ class SshConnection:
             raise
 
     def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> BoardRefusedError:
-        """Why a file could not be written: the protocol has no word for a full disk."""
+        """Why a file could not be written: the protocol has no error for a full disk."""
         with contextlib.suppress(asyncssh.SFTPError):
             free = self.run(self._sftp.statvfs(str(path.parent)), CONNECT_SECONDS)
             if (free.bavail or 0) * (free.frsize or 0) < len(content):
@@ -235,7 +235,7 @@ def _settings(address: BoardAddress, options: SshOptions, check: HostKeyCheck) -
 
 
 async def _awaited(work: Awaitable[Result]) -> Result:
-    """What asyncssh gives as an awaitable, as the coroutine that asyncio asks for."""
+    """An awaitable of asyncssh as a coroutine, which asyncio requires."""
     return await work
 
 
@@ -282,7 +282,7 @@ def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: 
         raise BoardRefusedError(f"your SSH key for {address} cannot be read ({_reason(error)}): {remedy}.") from None
     except ConnectionRefusedError:
         raise BoardUnreachableError(
-            f"{address} refuses the connection: it is starting, or SSH is not switched on there."
+            f"{address} refuses the connection: it is booting, or SSH is not enabled there."
         ) from None
     except (asyncssh.Error, OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
         raise BoardUnreachableError(f"{address} could not be reached: {_reason(error)}.") from None

@@ -1,4 +1,4 @@
-"""Whether a board shows the host key that is known, and what to tell the user where it does not."""
+"""Checks the host key of a board against the known one, and says what to do if it differs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HostKeyCheck(asyncssh.SSHClient):
 
     @classmethod
     def of(cls, address: BoardAddress, known_hosts: Path) -> HostKeyCheck:
-        """A check by a file, which knows no key where it does not exist."""
+        """A check against a file; if it does not exist, no key is known."""
         return cls(address, known_hosts, known_hosts.read_bytes() if known_hosts.is_file() else b"")
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
@@ -35,7 +35,7 @@ class HostKeyCheck(asyncssh.SSHClient):
 
     @property
     def algorithms(self) -> list[str]:
-        """Kinds of host keys to ask for: those that are known first, then any, so that a change can be shown."""
+        """Kinds of host keys to ask for: the known ones first, then any, so that a change can be shown."""
         known = [algorithm for key in self._known for algorithm in key.sig_algorithms]
         return list(dict.fromkeys(one.decode() for one in [*known, *get_default_public_key_algs()]))
 
@@ -46,8 +46,8 @@ class HostKeyCheck(asyncssh.SSHClient):
         if self._known:
             return BoardRefusedError(
                 f"the host key of {address} has changed: it now shows {shown}, and {file} has another. Either the "
-                "board was set up anew, or something else answers in its place. If it was, run `ssh-keygen -R "
-                f"'{address.known_hosts_name}' -f {file}`, and accept the new key."
+                "board was reinstalled, or something else answers in its place. If it was reinstalled, run "
+                f"`ssh-keygen -R '{address.known_hosts_name}' -f {file}`, and accept the new key."
             )
         return BoardRefusedError(
             f"the host key of {address} is not known: it shows {shown}. Compare that with `ssh-keygen -lf "

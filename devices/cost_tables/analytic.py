@@ -1,4 +1,4 @@
-"""A cost table from nominal figures: no board, always the same, always labelled `modelled`."""
+"""A cost table from nominal figures: of no board, always the same, always labelled `modelled`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BYTES_PER_NUMBER = 4
 
 
 def analytic_cost_table(space: FBNetSpace) -> CostTable:
-    """A table by a roofline model with nominal figures of one small processor core.
+    """A table from a roofline model with nominal figures of one small processor core.
 
     An operation takes the longer of its arithmetic (10 GMAC/s; 2 GMAC/s where each group has a single channel) and
-    its traffic (inputs, output and weights as float32 at 4 GB/s), and 3 us besides. The figures are round numbers of
+    its traffic (inputs, output and weights as float32 at 4 GB/s), plus 3 us. The figures are round numbers of
     the right order of magnitude, measured nowhere: they rank operators sensibly and predict no board. Energy is
     that of the nominal power model with one thread, so it is proportional to latency.
     """

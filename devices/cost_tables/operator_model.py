@@ -1,4 +1,4 @@
-"""Latency of any graph from a few counts of it, with a price of each count fitted to published operators.
+"""Latency of any graph from a few counts of it; the price of each count is fitted to published operators.
 
 For shapes that nobody measured. Array shapes: N operators, F counts. Start with `fit_operator_model`.
 """
@@ -40,11 +40,11 @@ BYTES_PER_NUMBER = 4
 
 @dataclass(frozen=True)
 class OperatorLatency:
-    """A published difference of two latencies."""
+    """A published difference between two latencies."""
 
     operator: Graph
     reference: Graph
-    """What stood in the operator's place, such as `skip`; without nodes where that is the identity."""
+    """What was in the operator's place, such as `skip`; without nodes where that is the identity."""
     latency_ms: float
     """Latency of the operator beyond that of the reference; above 0."""
 
@@ -62,7 +62,7 @@ class OperatorModel:
 
 
 def fit_operator_model(operators: Sequence[OperatorLatency]) -> OperatorModel:
-    """The prices, none negative, with the least sum of squared relative errors.
+    """The non-negative prices with the smallest sum of squared relative errors.
 
     Args:
         operators: N published operators.

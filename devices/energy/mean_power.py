@@ -1,4 +1,4 @@
-"""Mean power from samples, with the error that noise leaves on it."""
+"""Mean power from samples, with its standard error."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class MeanPower:
 def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
     """Mean of the power between the first and the last sample, by the trapezoidal rule.
 
-    Neighbouring samples are alike where the load changes slowly or a meter smooths, so the standard error comes from
-    the means of batches of them (Schmeiser 1982, "Batch size effects in the analysis of simulation output",
+    Neighbouring samples are correlated where the load changes slowly or a meter smooths, so the standard error comes
+    from the means of batches of them (Schmeiser 1982, "Batch size effects in the analysis of simulation output",
     doi:10.1287/opre.30.3.556).
 
     Args:
         times_s: ascending, in s.
-        powers_w: as many, in W.
+        powers_w: one for each time, in W.
 
     Raises:
         ValueError: if there are fewer than 8 samples, or their times do not ascend.

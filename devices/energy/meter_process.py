@@ -36,6 +36,6 @@ def server_arguments(spec: MeterSpec) -> list[str]:
 
 
 def server_files() -> list[Path]:
-    """The files that a board needs to read a meter, relative to the folder that holds the packages."""
+    """The files that a board needs in order to read a meter, relative to the folder that holds the packages."""
     meters = sorted((ROOT / "devices" / "meters").glob("*.py"))
     return [Path("devices/__init__.py"), *(path.relative_to(ROOT) for path in meters)]

@@ -1,6 +1,6 @@
 """Energy from a meter that samples power in a process of its own. Start with `open_meter`.
 
-What the formulas are and how exact they are is in docs/meters.md.
+The formulas, and how exact they are, are in docs/meters.md.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from devices.meters.power_meter import MeterError
 from devices.meters.spec import MeterSpec
 
 MIN_SAMPLES = 50
-"""Samples that a run must have."""
+"""Fewest samples of a run."""
 MIN_IDLE_SAMPLES = 20
-"""Samples that idle power is a mean of."""
+"""Fewest samples that idle power is a mean of."""
 SPARE = 1.3
-"""Samples are asked for in more time than they just need: meters are slower than their period at times."""
+"""Margin on the time in which samples should come: meters are slower than their period at times."""
 ROUND_TRIPS = 8
-"""Questions for the time of a clock; the quickest counts."""
+"""How often a clock is asked for its time; the quickest answer counts."""
 REPLY_SECONDS = 20.0
 """Time that a server has to answer, beyond what it is told to wait for."""
 
 
 class SampledMeter:
-    """An `EnergyMeter`. The server starts at first use; after an error, the next call has a new one."""
+    """An `EnergyMeter`. The server starts at first use; after an error, the next call gets a new one."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class SampledMeter:
         Args:
             start: starts `devices.meters.server`, wherever it runs.
             agent_clock: the monotonic clock that runs are timed with, in s; by default that of this machine.
-            idle_seconds: time that the board idles before each run, by default what 20 samples take.
+            idle_seconds: time that the board idles before each run, by default the time of 20 samples.
 
         Raises:
             ValueError: if `idle_seconds` is not above 0.
         """
         if idle_seconds is not None and not idle_seconds > 0:
-            raise ValueError(f"`idle_seconds > 0` must hold, but got {idle_seconds=}: leave it out for the default.")
+            raise ValueError(f"`idle_seconds > 0` must hold, but got {idle_seconds=}: omit it for the default.")
         self._start = start
         self._agent_clock = agent_clock
         self._idle_seconds = idle_seconds
@@ -61,7 +61,7 @@ class SampledMeter:
 
     @property
     def seconds_needed(self) -> float:
-        """How long a run must last at least, in s, for the meter to take enough samples of it.
+        """Least duration of a run, in s, for the meter to take enough samples of it.
 
         Raises:
             MeasurementError: if the meter does not answer.
@@ -70,7 +70,7 @@ class SampledMeter:
         return SPARE * MIN_SAMPLES * period_s
 
     def begin(self) -> None:
-        """Measure idle power; called just before a run, while the board does nothing.
+        """Measure idle power; called just before a run, while the board is idle.
 
         Raises:
             MeasurementError: if the meter does not answer, or gives too few samples.
@@ -78,7 +78,7 @@ class SampledMeter:
         self._idle = None
         _, period_s = self._describe()
         seconds = self._idle_seconds or SPARE * MIN_IDLE_SAMPLES * period_s
-        # What a sample is a mean of began before it.
+        # A sample is a mean over a time that began before it.
         since_s = self._meter_clock() + period_s
         name, times_s, powers_w = self._samples(since_s, since_s + seconds)
         if len(times_s) < MIN_IDLE_SAMPLES:
@@ -103,7 +103,7 @@ class SampledMeter:
         idle, self._idle = self._idle, None
         offset_s, uncertainty_s = self.clock_offset()
         _, period_s = self._describe()
-        # Samples this near to an end of the run may belong to what was before or after it.
+        # Samples this close to either end of the run may belong to what came before or after it.
         guard_s = period_s + uncertainty_s
         since_s, until_s = start_s + offset_s + guard_s, end_s + offset_s - guard_s
         name, times_s, powers_w = self._samples(since_s, max(since_s, until_s))
@@ -177,7 +177,7 @@ class SampledMeter:
         try:
             return self._server.request(command, REPLY_SECONDS + more_seconds, **settings)
         except BaseException:
-            # Also on Ctrl-C: a late reply must not meet the next request.
+            # Also on Ctrl-C: a late reply must not answer the next request.
             self._drop()
             raise
 
@@ -190,7 +190,7 @@ class SampledMeter:
 def local_meter(
     spec: MeterSpec, *, agent_clock: Callable[[], float] = time.monotonic, idle_seconds: float | None = None
 ) -> SampledMeter:
-    """The meter that hangs on this machine; its server starts at first use."""
+    """A meter that is attached to this machine; its server starts at first use."""
     return SampledMeter(lambda: start_meter_process(spec), agent_clock=agent_clock, idle_seconds=idle_seconds)
 
 
@@ -203,13 +203,13 @@ def open_meter(
 ) -> SampledMeter | None:
     """The meter that `--meter` names, or None for `none`.
 
-    `auto` is RAPL where the board is this machine and has it, else None.
+    `auto` is RAPL if the board is this machine and has it, else None.
 
     Args:
         text: `none`, `auto`, or `NAME[:ADDRESS][@board|@here]`.
         agent_clock: the board's monotonic clock, in s.
-        start_on_board: starts a meter's server on the board; None where the board is this machine.
-        idle_seconds: time that the board idles before each run, by default what 20 samples take.
+        start_on_board: starts a meter's server on the board; None if the board is this machine.
+        idle_seconds: time that the board idles before each run, by default the time of 20 samples.
 
     Raises:
         ValueError: if there is no such meter.

@@ -26,7 +26,7 @@ class Availability:
 
 
 def open_power_meter(spec: MeterSpec) -> PowerMeter:
-    """The meter that hangs on this machine.
+    """A meter that is attached to this machine.
 
     Raises:
         MeterError: if it cannot be opened.
@@ -35,7 +35,7 @@ def open_power_meter(spec: MeterSpec) -> PowerMeter:
 
 
 def available_meters(*, devices: Path = Path("/dev"), powercap: Path = rapl.ROOT) -> list[Availability]:
-    """What this machine has, each meter at its default address; nothing is looked for on the network.
+    """What this machine has, each meter at its default address; the network is not searched.
 
     Args:
         devices: folder of device files.

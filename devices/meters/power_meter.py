@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class MeterError(RuntimeError):
-    """A meter cannot be opened, does not answer, or answers with what cannot be."""
+    """A meter cannot be opened, does not answer, or gives an impossible answer."""
 
 
 class Reading(NamedTuple):
@@ -26,11 +26,11 @@ class PowerMeter(Protocol):
 
     @property
     def period_s(self) -> float:
-        """Time between two readings that are worth taking."""
+        """Time after which another reading is worth taking."""
 
     def read(self) -> Reading:
         """Power now, or the mean since the last reading.
 
         Raises:
-            MeterError: if the meter does not answer, or answers with what cannot be; the next reading may work again.
+            MeterError: if the meter does not answer, or gives an impossible answer; the next reading may work again.
         """

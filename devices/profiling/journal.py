@@ -21,8 +21,8 @@ from search_space.spaces import SearchSpace
 class JournaledDevice:
     """Keeps each measurement in a file, one JSON line each, and gives it again for the same model.
 
-    A model that is asked for again and again gets its first measurement first, its second one second, and is measured
-    when the file has no more. A line that was cut by a crash is left out.
+    A model that is asked for repeatedly gets its first measurement first, its second one second, and is measured again
+    when the file has no more. A line that a crash has cut is ignored.
     """
 
     def __init__(self, device: Device, path: Path, known: Iterable[tuple[str, Measurement]]) -> None:
@@ -67,7 +67,7 @@ class JournaledDevice:
             self._known[key].append(measurement)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
-                # A line that a crash has cut has no end: begin with one.
+                # A line that a crash has cut has no newline: begin with one.
                 file.write("\n" + json.dumps({"model": key, "measurement": measurement.to_json()}))
         self._asked[key] += 1
         return self._known[key][place]

@@ -23,11 +23,11 @@ Networks = Sequence[Sequence[int]] | npt.NDArray[np.intp]
 
 
 def kinds_of_work(source: CostTable, space: FBNetSpace) -> Array:
-    """What each entry of a table does: up to eight kinds of work, as parts of what the average network does.
+    """What each entry of a table does: up to eight kinds of work, as fractions of what the average network does.
 
     Multiply-accumulates of dense and of depthwise convolutions, parameters, activations read and written, convolutions,
-    channel shuffles, additions, latency on the source board; without those that are alike for all operators. What
-    convolutions of two groups compute is in neither kind: their shuffles and the source's latencies stand for them.
+    channel shuffles, additions, latency on the source board; without those that are the same for all operators. What
+    convolutions of two groups compute is in neither kind: their shuffles and the source's latencies stand for it.
 
     Args:
         source: table of a board.
@@ -54,7 +54,7 @@ class NetworkFeatures:
     work_LOJ: Array
     """Of each entry; the average network has 1 of each kind of work."""
     average_J: Array
-    """Of the average network, which has all operators of a layer alike."""
+    """Of the average network, which has all operators of a layer equally."""
     kinds: int
     """Number of kinds of work."""
 
@@ -71,7 +71,7 @@ class NetworkFeatures:
         return cls(work_LOJ, work_LOJ.mean(axis=1).sum(axis=0), work_LOK.shape[2])
 
     def rows(self, networks: Networks) -> Array:
-        """An intercept and what each network has more than the average one.
+        """An intercept, and what each network has beyond the average one.
 
         Args:
             networks: operator indices, shape (N, L).

@@ -310,7 +310,7 @@ def test_a_system_that_keeps_to_another_clock_is_found_out(monkeypatch: pytest.M
     monkeypatch.setattr(
         agent, "_write_limits", lambda policy, low, high: real(policy, max(low, 600000), min(high, 900000))
     )
-    with pytest.raises(ValueError, match="keeps to another clock"):
+    with pytest.raises(ValueError, match="keeps another clock"):
         agent.Clocks(board).fix(1000)
 
 

@@ -42,7 +42,7 @@ def test_another_answer_is_shown() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"bits": 32}, r"64-bit system, but this one has 32 bits \(aarch64\).*Raspberry Pi OS Lite \(64-bit\)"),
+        ({"bits": 32}, r"64-bit system, but this one runs a 32-bit one \(aarch64\).*Raspberry Pi OS Lite \(64-bit\)"),
         ({"machine": "riscv64"}, "must be aarch64 or x86_64, but this one is riscv64"),
         ({"python": None}, "apt-get install -y python3 python3-venv"),
         ({"venv": False}, "apt-get install -y python3 python3-venv"),

@@ -230,7 +230,7 @@ def device_works(board: LoopbackBoard) -> bool:
 def test_a_board_that_is_off_is_told_apart_and_found_again_later(board: LoopbackBoard) -> None:
     board.stop()
     with device_on(board) as device:
-        with pytest.raises(BoardUnreachableError, match="refuses the connection: it is starting") as error:
+        with pytest.raises(BoardUnreachableError, match="refuses the connection: it is booting") as error:
             device.describe()
         assert not isinstance(error.value, BoardRefusedError)
         board.start()

@@ -127,7 +127,7 @@ BROKEN = [
     (longer_line, "8 lines of 9 numbers in .* but has 10 at layer 7, beyond operator skip"),
     (twice, "8 lines of 9 numbers in .* of `fbnet-micro` .* has 1[56] lines: it is for another space"),
     *(
-        (with_entry(word), f"at layer 5, operator k5_e1, has '{word}', which is no number of at least 0")
+        (with_entry(word), f"at layer 5, operator k5_e1, has '{word}', which is not a number of at least 0")
         for word in ("nan", "-0.5", "inf", "fast")
     ),
 ]

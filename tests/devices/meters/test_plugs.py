@@ -43,13 +43,13 @@ def test_several_outlets() -> None:
 )
 def test_a_shelly_that_does_not_meter(start_plug: StartPlug, replies: Replies) -> None:
     meter = Shelly(start_plug(replies.get))
-    with pytest.raises(MeterError, match="shelly plug must tell a power.*only plugs that meter"):
+    with pytest.raises(MeterError, match="shelly plug must report a power.*only plugs that meter"):
         meter.read()
 
 
 @pytest.mark.parametrize("status", [{"StatusSNS": {"Time": "now"}}, {"StatusSNS": {"ENERGY": {"Power": "on"}}}, []])
 def test_a_tasmota_that_does_not_meter(status: object) -> None:
-    with pytest.raises(MeterError, match="tasmota plug must tell a power.*only plugs that meter"):
+    with pytest.raises(MeterError, match="tasmota plug must report a power.*only plugs that meter"):
         Tasmota("plug", fetch=lambda url: status).read()
 
 

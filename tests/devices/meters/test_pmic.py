@@ -27,7 +27,7 @@ def test_rails_are_added() -> None:
 
 @pytest.mark.parametrize("output", ["", 'error=1 error_msg="Command not registered"', "EXT5V_V volt(24)=5.1V"])
 def test_boards_without_the_sensor(output: str) -> None:
-    with pytest.raises(MeterError, match="must tell voltage and current of rails.*only a Raspberry Pi 5"):
+    with pytest.raises(MeterError, match="must report voltage and current of rails.*only a Raspberry Pi 5"):
         power_of_rails(output)
 
 

@@ -28,7 +28,7 @@ class Hardware(ABC):
     silent: str
     """What the error says when the hardware does not answer."""
     absurd: str | None
-    """What the error says when it answers with what cannot be; None where that does not show."""
+    """What the error says when it gives an impossible answer; None if it has none."""
 
     def __init__(self) -> None:
         self.power_w = 0.0
@@ -58,7 +58,7 @@ class Hardware(ABC):
         """Answer no more."""
 
     def be_absurd(self) -> None:
-        """Answer with what cannot be."""
+        """Give impossible answers."""
         raise NotImplementedError
 
 
@@ -110,7 +110,7 @@ class FakeUm25c(Hardware):
 
 class FakePmic(Hardware):
     silent = "must end with code 0, but ended with 3"
-    absurd = "must tell voltage and current of rails, but got 'error=1'"
+    absurd = "must report voltage and current of rails, but got 'error=1'"
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class FakePlug(Hardware):
     ) -> None:
         super().__init__()
         self.silent = f"the {kind.name} plug must answer within 3 s at http.*plugged in"
-        self.absurd = f"the {kind.name} plug must tell a power at http.*only plugs that meter"
+        self.absurd = f"the {kind.name} plug must report a power at http.*only plugs that meter"
         self._kind, self._content_of = kind, content_of
         self._answers, self._shown = True, object()
         self._url = start(lambda path: self._content_of(path, self._shown) if self._answers else None)
@@ -298,9 +298,9 @@ def test_silence_is_told_and_the_next_reading_works(hardware: Hardware) -> None:
     assert meter.read().power_w == pytest.approx(4.0, abs=0.005)
 
 
-def test_what_cannot_be_is_told_and_the_next_reading_works(hardware: Hardware) -> None:
+def test_an_impossible_answer_is_told_and_the_next_reading_works(hardware: Hardware) -> None:
     if hardware.absurd is None:
-        pytest.skip("this hardware has no answer that cannot be")
+        pytest.skip("this hardware has no impossible answer")
     meter = hardware.open()
     hardware.be_absurd()
     with pytest.raises(MeterError, match=hardware.absurd) as error:
