@@ -1,15 +1,17 @@
-"""What a network costs: boards, meters, cost tables.
+"""What a network costs on a board: latency and energy, measured, modelled or published.
 
-agent         the one file that runs on a board: ONNX Runtime behind JSON lines
-channel       requests to a running agent and its replies, whatever carries its lines
-cost_tables
-device        the `Device` protocol and `open_device`: start here
-energy
-errors        what can go wrong when a board is asked for something
-factory       A board by its name
-measurement   what a board reports: latency, energy, and how both came about
-meters        power meters, each read by a process of its own on the machine that it hangs on
-profiling     the profile of a board: a cost table that predicts whole networks
+Start with `devices.factory.open_device` and the `Device` that it returns.
+
+factory       opens a board by its name
+device        the `Device` protocol that every board implements
+agent         boards that run ONNX Runtime behind JSON lines: this machine, or one over SSH
+replay        a board for tests: latencies are recorded or computed, nothing runs
+energy        energy of an inference, metered or modelled
+meters        power meters; the folder is copied to boards
+cost_tables   latency and energy of every operator at every layer
+profiling     makes the cost table of a board by measuring on it
+measurement   what a board reports: latency, energy, and how each came about
 quantization  networks in int8
-replay        a board that returns recorded or computed latencies, for tests
+channel       requests to a running process and its replies
+errors        what can go wrong when a board is asked for something
 """

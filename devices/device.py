@@ -15,7 +15,7 @@ class Device(Protocol):
         """Whether measuring competes with the search for this machine's cores, so that they must take turns."""
 
     def describe(self) -> Board:
-        """The board and its runtime.
+        """The board and its runtime: the same at every call, but for the clock at the time of asking.
 
         Raises:
             MeasurementError: if the board does not answer.
@@ -32,4 +32,4 @@ class Device(Protocol):
         """
 
     def close(self) -> None:
-        """Free the board; no call may follow."""
+        """Free the board, whether it was used or not; closing twice does no harm, and no other call may follow."""

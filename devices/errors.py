@@ -8,7 +8,7 @@ class MeasurementError(RuntimeError):
 
 
 class BoardUnreachableError(MeasurementError):
-    """No board answers: refused, switched off, rebooting, or out of the network. It says nothing about the model."""
+    """No board answers: refused, switched off, rebooting, or off the network. This says nothing about the model."""
 
 
 class BoardRefusedError(BoardUnreachableError):

@@ -1,4 +1,4 @@
-"""A board by its name."""
+"""Opens a board by its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_device(name: str, settings: MeasureSettings, *, meter: str = "none") ->
     Args:
         name: one of `DEVICE_NAMES`.
         settings: how it measures.
-        meter: what reads its energy, as in `ina219`, `auto` or `none` (docs/meters.md); energy is modelled without.
+        meter: what meters its energy: `ina219`, say, `auto` or `none` (docs/meters.md), with which it is modelled.
 
     Raises:
         ValueError: if there is no such board or meter.

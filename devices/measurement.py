@@ -1,9 +1,10 @@
-"""What a board reports: who it is, what one network costs on it, and how each number came about."""
+"""What a board reports: what it is, what one network costs on it, and how each number was obtained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 Source = Literal["measured", "modelled", "published"]
@@ -12,7 +13,7 @@ Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Board:
     """A board and its runtime."""
 
@@ -25,9 +26,9 @@ class Board:
     """Inference runtime and version."""
     threads: int
     clock_mhz: float | None
-    """Clock of the first core at the time of asking; None where the system does not tell."""
+    """Clock of the first core at the time of asking; None if the system does not report it."""
     frequency_mhz: int | None = None
-    """Clock that measuring sets; None where the board's governor decides."""
+    """Clock that is set for measurements; None if the board's governor decides."""
     precision: Precision = "fp32"
 
     @property
@@ -38,26 +39,25 @@ class Board:
 
 @dataclass(frozen=True)
 class Conditions:
-    """State of a board at one instant; None where its system does not tell."""
+    """State of a board at one instant; None for what its system does not report."""
 
     clock_mhz: float | None = None
     """Clock of the first core."""
     temperature_c: float | None = None
     governor: str | None = None
-    """What decides on the clock: `ondemand`, `performance`."""
+    """What sets the clock: `ondemand`, `performance`."""
     throttled: int | None = None
-    """A Raspberry Pi's flags: bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit now; the same
-    from bit 16 on, since it was started."""
+    """A Raspberry Pi's flags: bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit now; from bit
+    16 on the same at any time since it was booted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """Cost of one inference of one network, batch size 1.
 
-    The latency is the 5th percentile of many single runs. What other programs add to a run is never negative, so
-    a low quantile stays at the cost of the network itself: it repeats within 1 % on machines where the median
-    wanders by half. The minimum would hang on one lucky run; the 5th percentile does not. Median and IQR are
-    kept beside it.
+    The latency is the 5th percentile of many single runs. Other programs can only slow a run down, so a low quantile
+    stays at the cost of the network itself: it repeats within 1 % on machines where the median wanders by half. The
+    minimum would depend on one lucky run; the 5th percentile does not. Median and IQR are kept as well.
     """
 
     latency_ms: float
@@ -79,14 +79,14 @@ class Measurement:
     date: str
     """ISO 8601, UTC."""
     reliable: bool
-    """False if the times spread so widely, or the board slowed down so, that the measurement should be repeated."""
+    """False if the times spread so widely, or the board slowed down so much, that it should be repeated."""
     frequency_mhz: int | None = None
-    """Clock that was set for the measurement; None where the board's governor decided."""
+    """Clock that was set for the measurement; None if the board's governor decided."""
     precision: Precision = "fp32"
     before: Conditions = Conditions()
     after: Conditions = Conditions()
     gross_energy_mj: float | None = None
-    """Energy of one inference with the board's idle power; None without a meter."""
+    """Energy of one inference including the board's idle power; None without a meter."""
     energy_interval_mj: float | None = None
     """Half the width of the 95 % confidence interval of `energy_mj`; None without a meter."""
     idle_w: float | None = None
@@ -100,7 +100,7 @@ class Measurement:
 
     @property
     def throttled(self) -> bool:
-        """Whether the board slowed down during the measurement, from want of power or from heat."""
+        """Whether the board slowed down during the measurement, for lack of power or because of heat."""
         if self.after.throttled is None:
             return False
         since_start = (self.after.throttled >> 16) & ~((self.before.throttled or 0) >> 16)
@@ -130,32 +130,32 @@ class Measurement:
         return cls(**cast(dict[str, Any], dict(content)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MeasureSettings:
     """How a board measures one network."""
 
     threads: int = 1
     """Threads of the runtime."""
     frequency_mhz: int | None = None
-    """Clock to set on the board's cores in MHz; None leaves it to the board's governor."""
+    """Clock to set on the board's cores, in MHz; None leaves it to the board's governor."""
     precision: Precision = "fp32"
     """Numbers that the network computes with; `int8` is static quantisation."""
     warmup_runs: int = 10
-    """Inferences before the clock starts."""
+    """Inferences before timing starts."""
     min_runs: int = 50
-    """Timed inferences at least."""
+    """Fewest timed inferences."""
     max_runs: int = 2000
-    """Timed inferences at most; this bound goes before `min_seconds`."""
+    """Most timed inferences; this bound takes precedence over `min_seconds`."""
     min_seconds: float = 0.3
-    """Time that the timed inferences take at least, unless `max_runs` is reached."""
+    """Least duration of the timed inferences, unless `max_runs` is reached."""
     metered_seconds: float = 2.0
-    """Time that the timed inferences take at least where a meter reads along; `max_runs` does not bound it."""
+    """Least duration of the timed inferences of a metered run; `max_runs` does not bound it."""
     max_temperature_c: float = 70.0
-    """A board that is hotter is left to cool down before each measurement."""
+    """A board that is hotter is left to cool down before a measurement."""
     cooldown_seconds: float = 60.0
-    """Time that it is left to cool down at most."""
+    """Longest time that it is left to cool down."""
     timeout_seconds: float = 60.0
-    """Time after which a board is taken to hang; cooling down does not count."""
+    """Time after which a board is considered hung; cooling down does not count."""
 
     def __post_init__(self) -> None:
         for name, least in (("threads", 1), ("warmup_runs", 0), ("min_runs", 1)):
@@ -168,7 +168,7 @@ class MeasureSettings:
                 f"min_runs={self.min_runs}: raise `max_runs`."
             )
         if not self.min_seconds >= 0:
-            raise ValueError(f"`min_seconds >= 0` must hold, but got {self.min_seconds}: use 0 for no least duration.")
+            raise ValueError(f"`min_seconds >= 0` must hold, but got {self.min_seconds}: use 0 for no minimum.")
         if not self.timeout_seconds > self.min_seconds:
             raise ValueError(
                 f"`timeout_seconds > min_seconds` must hold, but got timeout_seconds={self.timeout_seconds} and "
@@ -179,9 +179,14 @@ class MeasureSettings:
         if not (self.max_temperature_c > 0 and self.cooldown_seconds >= 0):
             raise ValueError(
                 "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold, but got "
-                f"{self.max_temperature_c} and {self.cooldown_seconds}: use 0 seconds for no cooling down."
+                f"{self.max_temperature_c} and {self.cooldown_seconds}: use 0 seconds for no cool-down."
             )
         if self.frequency_mhz is not None and self.frequency_mhz < 1:
             raise ValueError(f"`frequency_mhz` must be above 0 MHz, but got {self.frequency_mhz}: use 1500, say.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+
+
+def model_key(model: bytes) -> str:
+    """What a serialised model is known by: its SHA-256, in hexadecimal."""
+    return sha256(model).hexdigest()

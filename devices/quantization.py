@@ -24,14 +24,15 @@ def quantized(model: bytes, calibration: Images | None = None) -> bytes:
     """A model whose convolutions and matrix products compute in int8, with a float input and output.
 
     Weights are quantised per channel, activations per tensor, in QDQ form, which ONNX Runtime fuses into its int8
-    kernels. Operators that it has no such kernels for stay as they are. Weights have 7 bits: on x86 processors without
-    VNNI the kernels add pairs of products in 16 bits, which 8-bit weights overflow. So the file computes the same
-    everywhere. Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+    kernels. Operators without such kernels stay as they are. Weights have 7 bits: on x86 processors without VNNI the
+    kernels add pairs of products in 16 bits, which 8-bit weights overflow. So the file computes the same everywhere.
+
+    Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 
     Args:
         model: a serialised ONNX model with one input of shape (N, C, H, W).
-        calibration: images of shape (S, C, H, W), prepared like the network's input, whose activations set the ranges.
-            None takes seeded normal numbers: right for latency, not for accuracy.
+        calibration: images of shape (S, C, H, W), preprocessed like the network's input; the ranges are those of their
+            activations. None takes seeded normal numbers: right for latency, not for accuracy.
 
     Returns:
         A serialised ONNX model; the model itself if it is quantised already.
@@ -52,7 +53,7 @@ def quantized(model: bytes, calibration: Images | None = None) -> bytes:
         calibration = np.random.default_rng(0).standard_normal((CALIBRATION_SAMPLES, *shape), dtype=np.float32)
     if calibration.shape[1:] != shape or not len(calibration):
         raise ValueError(f"images to calibrate with must have the shape (S, {shape}), but got {calibration.shape}.")
-    # Convolutions and normalisations are one already, which is what the quantiser would ask for.
+    # Normalisations are already folded into convolutions, which is what the quantiser would ask for.
     graph.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     with tempfile.TemporaryDirectory(prefix="pi-pareto-nas-int8-") as folder:
         path = Path(folder) / "int8.onnx"
@@ -70,7 +71,7 @@ def quantized(model: bytes, calibration: Images | None = None) -> bytes:
 
 
 def is_quantized(model: bytes) -> bool:
-    """Whether a serialised ONNX model quantises or dequantises anything; what is no ONNX model does not."""
+    """Whether a serialised ONNX model quantises or dequantises anything; what is not an ONNX model does not."""
     try:
         return _has_quantized_nodes(onnx.load_from_string(model))
     except DecodeError:

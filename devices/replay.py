@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import MeasurementError
-from devices.measurement import Board, Measurement
+from devices.measurement import Board, Measurement, model_key
 
 REPLAY_DATE = "2000-01-01T00:00:00+00:00"
 """Date of every replayed measurement, so that replays are equal."""
@@ -22,12 +21,12 @@ class ReplayDevice:
 
     @property
     def shares_host(self) -> bool:
-        """As given: whether this board is to be treated as one that uses this machine's cores."""
+        """As given: whether this board is to be treated as if it used this machine's cores."""
         return self._shares_host
 
     def describe(self) -> Board:
         """A board that says that it is a replay."""
-        return Board("replay", "no board", "none", "none", threads=1, clock_mhz=None)
+        return Board(name="replay", model="no board", os="none", runtime="none", threads=1, clock_mhz=None)
 
     def measure(self, model: bytes) -> Measurement:
         """The recorded or computed latency, with the energy of the nominal power model.
@@ -63,8 +62,3 @@ class ReplayDevice:
 def recorded(latencies_ms: Mapping[str, float]) -> Callable[[bytes], float]:
     """A `latency_of` for `ReplayDevice` from latencies by `model_key`."""
     return lambda model: latencies_ms[model_key(model)]
-
-
-def model_key(model: bytes) -> str:
-    """SHA-256 of a serialised model, in hexadecimal."""
-    return sha256(model).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from search_space.graphs import BatchNorm, Conv, Graph, Linear, Node
 
@@ -46,3 +47,8 @@ def node_params(node: Node) -> int:
         case Linear(in_features, out_features):
             return (in_features + 1) * out_features
     return 0
+
+
+def node_activations(graph: Graph, node: Node) -> int:
+    """Numbers that one node of a graph reads and writes, without its parameters."""
+    return prod(node.shape) + sum(prod(graph.shape_of(name)) for name in node.inputs)

@@ -23,6 +23,11 @@ class Conv:
     batch_norm: bool = True
     relu: bool = True
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each of several groups has a single input channel."""
+        return self.groups == self.in_channels > 1
+
 
 @dataclass(frozen=True)
 class BatchNorm:

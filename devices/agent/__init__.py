@@ -1,11 +1,12 @@
-"""A board that runs the agent: ONNX Runtime behind JSON lines, on this machine or over SSH.
+"""Boards that run the agent: ONNX Runtime behind JSON lines, on this machine or over SSH.
 
-agent           the on-board agent: runs ONNX models and answers in JSON lines
-board_setup     makes a board ready to measure: checks it, installs the runtime, starts the agent
-device          A board that runs the agent, wherever it is: `AgentDevice` measures through a `Link`
-host            this machine as a board: the agent in a subprocess, spoken to as on any other board
-replies         the agent's replies as typed values: the one edge where they are checked
-ssh             A board over SSH: the agent in a remote process, models uploaded to it
-ssh_address     where a board is, and how to log in there over SSH
-ssh_connection  one SSH connection to a board, with strict host keys and keys only; start with `SshConnection`
+device          `AgentDevice` measures through a `Link`, wherever the agent runs: start here
+host            this machine as a board: the agent in a subprocess
+ssh             a board over SSH: the agent in a remote process, models uploaded to it
+ssh_address     where a board is, and how to log in there
+ssh_connection  one SSH connection to a board; logs in by key only
+ssh_host_keys   refuses a board whose host key is not the known one
+board_setup     makes a board ready to measure: checks it and installs the runtime
+replies         the agent's replies as typed values
+agent           the one file that runs on the board
 """

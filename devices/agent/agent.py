@@ -1,9 +1,9 @@
 """The on-board agent: runs ONNX models and answers in JSON lines.
 
-One file that needs only Python 3.9, numpy and onnxruntime. Requests come on stdin, one JSON object a line; `id` comes
-back with the reply, {"id", "ok": true, ...} or {"id", "ok": false, "error"}: `describe`, `clock`, `cool`, `measure`,
-`run` (the methods of `Agent` say what each takes), `set_frequency` and `quit`. Empty lines are heartbeats.
-It ends, with its process group and the clock as it was, at the end of stdin, on SIGTERM, and without a heartbeat.
+One file that needs only Python 3.9, numpy and onnxruntime. Requests arrive on stdin, one JSON object a line; a reply
+repeats the `id`, {"id", "ok": true, ...} or {"id", "ok": false, "error"}. The commands are `describe`, `clock`, `cool`,
+`measure`, `run` (the methods of `Agent` say what each takes), `set_frequency` and `quit`. Empty lines are heartbeats.
+At the end of stdin, on SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 import onnxruntime
 
-GRACE_SECONDS = 1.0  # that a running request has after the end of stdin
-BUSY_SECONDS = 6.0  # to wait for another agent on this board to end: more than it lives on without its client
-BUSY_CODE = 75  # exit code where another agent keeps measuring
-STALLED_SECONDS = 10.0  # without a lower temperature, after which a board is taken to cool no further
-PERMIT = "until the next start, `sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` gives it"
+GRACE_SECONDS = 1.0  # that a running request gets after the end of stdin
+BUSY_SECONDS = 6.0  # to wait for another agent on this board: longer than one outlives its client
+BUSY_CODE = 75  # exit code if another agent keeps measuring
+STALLED_SECONDS = 10.0  # without a drop in temperature, after which a board is assumed to cool no further
+PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 
 Reply = dict[str, Any]
@@ -42,7 +42,7 @@ Lines = queue.SimpleQueue["str | None"]
 
 
 class Agent:
-    """Answers requests about one board, whose /sys and /proc lie under `root`."""
+    """Answers requests about one board, whose /sys and /proc are under `root`."""
 
     def __init__(self, root: Path, clocks: Clocks, stopped: Callable[[], bool] = lambda: False) -> None:
         self._root = root
@@ -84,9 +84,9 @@ class Agent:
         }
 
     def cool(self, request: Reply) -> Reply:
-        """Wait until the board is no hotter than `max_temperature_c`, for `cooldown_seconds` at most.
+        """Wait until the board is no hotter than `max_temperature_c`, for at most `cooldown_seconds`.
 
-        The wait also ends where the temperature falls no further.
+        The wait also ends once the temperature falls no further.
         """
         limit_c, longest_s = _setting(request, "max_temperature_c", 0), _setting(request, "cooldown_seconds", 0)
         start_s = lowest_s = now_s = time.monotonic()
@@ -104,8 +104,8 @@ class Agent:
     def measure(self, request: Reply) -> Reply:
         """Time single inferences of the file `model`, batch size 1, with `threads`, after `warmup_runs`.
 
-        It takes `min_runs` and `min_seconds` at least but `max_runs` at most, from `start_s` to `end_s` by the board's
-        monotonic clock.
+        At least `min_runs` and `min_seconds`, but at most `max_runs`. In the reply, `start_s` and `end_s` are times of
+        the board's monotonic clock.
         """
         warmup_runs, min_runs = int(_setting(request, "warmup_runs", 0)), int(_setting(request, "min_runs", 1))
         max_runs, min_seconds = int(_setting(request, "max_runs", min_runs)), _setting(request, "min_seconds", 0)
@@ -146,7 +146,7 @@ class Agent:
 
 
 class Clocks:
-    """Limits of the cores' clocks in cpufreq; a file of what was there lets the next agent restore it, too."""
+    """Limits of the cores' clocks in cpufreq; a file of the former ones lets the next agent restore them, too."""
 
     def __init__(self, root: Path, state: Path | None = None) -> None:
         self._policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
@@ -155,9 +155,9 @@ class Clocks:
         self._former: dict[str, list[int]] = json.loads((_text(state) if state else "") or "{}")
 
     def fix(self, frequency_mhz: int) -> Reply:
-        """Let no core run slower or faster than this, or raise `ValueError` if the board cannot or must not."""
+        """Let no core run slower or faster than this, or raise `ValueError` if the board cannot or may not do that."""
         if not self._policies:
-            raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: leave it out")
+            raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: omit it")
         khz = frequency_mhz * 1000
         try:
             with self._lock:
@@ -169,29 +169,31 @@ class Clocks:
                 for policy in self._policies:
                     _write_limits(policy, khz, khz)
             if not all(_limit(policy, edge) == khz for policy in self._policies for edge in ("min", "max")):
-                raise ValueError(f"`frequency_mhz` was {frequency_mhz}, but the system keeps to another clock")
+                raise ValueError(f"`frequency_mhz` was {frequency_mhz}, but the system keeps another clock")
         except (OSError, ValueError) as error:
             self.restore()
             if not isinstance(error, PermissionError):
                 raise
-            raise ValueError(f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or leave it out") from None
+            raise ValueError(
+                f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or omit `frequency_mhz`"
+            ) from None
         return {"frequency_mhz": frequency_mhz}
 
     def restore(self) -> None:
-        """Put back the limits from before; what cannot be put back is left."""
+        """Restore the former limits, as far as that is possible."""
         with self._lock:
             for policy, (low, high) in self._former.items():
                 try:
                     _write_limits(Path(policy), low, high)
                 except (OSError, ValueError) as error:
-                    print(f"the clock of {policy} stays as it is: {error}", file=sys.stderr)
+                    print(f"the clock of {policy} could not be restored: {error}", file=sys.stderr)
             self._former = {}
             if self._state and self._state.exists():
                 self._state.unlink()
 
 
 def conditions(root: Path) -> Reply:
-    """Clock, temperature, governor and a Raspberry Pi's flags of throttling now; None for what is not told."""
+    """Clock, temperature, governor and a Raspberry Pi's throttling flags now; None for what is not reported."""
     cpufreq = root / "sys/devices/system/cpu/cpu0/cpufreq"
     mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", _text(root / "proc/cpuinfo"), re.MULTILINE)
     flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled").strip() or _vcgencmd("get_throttled")
@@ -208,8 +210,8 @@ def main() -> None:
     """Answer requests until `quit`, the end of stdin or of heartbeats, or SIGTERM."""
     parser = argparse.ArgumentParser(description="Runs ONNX models for a client on stdin and stdout.")
     parser.add_argument("--heartbeat-seconds", type=float, default=0.0, help="end after such a silence; 0: never")
-    parser.add_argument("--folder", type=Path, help="where to leave word for the next agent, and keep others out")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="where /sys and /proc are looked for")
+    parser.add_argument("--folder", type=Path, help="where to keep state for the next agent, and a lock")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="where to find /sys and /proc")
     options = parser.parse_args()
     replies = _private_stdout()
     # A thread waits for signals: Python's own handlers would wait for the end of a hanging inference.
@@ -236,7 +238,7 @@ def main() -> None:
 
 
 def _take_turn(path: Path) -> TextIO:
-    """A lock that ends with this process; waits for the one before."""
+    """A lock that ends with this process; waits for the agent before it."""
     lock = path.open("w")
     for _ in range(int(BUSY_SECONDS * 10)):
         try:
@@ -256,7 +258,7 @@ def _private_stdout() -> TextIO:
 
 
 def _read_lines(lines: Lines, ended: threading.Event, clocks: Clocks, heartbeat_seconds: float) -> None:
-    """Pass on lines until the end of stdin or of heartbeats, then see to it that the process ends."""
+    """Pass on lines until the end of stdin or of heartbeats, then make sure that the process ends."""
     rest = b""
     while True:
         # The wait is the kernel's, so that a busy interpreter is not mistaken for a silent client.
@@ -319,14 +321,14 @@ def _limit(policy: Path, edge: str) -> int:
 
 
 def _write_limits(policy: Path, low: int, high: int) -> None:
-    """Both limits, in an order in which the lower never lies above the upper: the kernel refuses that."""
+    """Write both limits, in an order that never puts the lower above the upper, which the kernel refuses."""
     edges = [("max", high), ("min", low)]
     for edge, khz in edges if high >= _limit(policy, "min") else reversed(edges):
         (policy / f"scaling_{edge}_freq").write_text(str(khz))
 
 
 def _vcgencmd(question: str) -> str:
-    """What a Raspberry Pi's firmware says, or nothing where there is none."""
+    """What a Raspberry Pi's firmware answers; nothing on other boards."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         return subprocess.run(["vcgencmd", question], capture_output=True, text=True, timeout=2).stdout.strip()
     return ""
@@ -339,7 +341,7 @@ def _text(path: Path) -> str:
 
 
 def _thousandth(path: Path) -> float | None:
-    """The number in a file by 1000: MHz of kHz, degrees of millidegrees."""
+    """The number in a file divided by 1000: kHz to MHz, millidegrees to degrees."""
     with contextlib.suppress(ValueError):
         return float(_text(path)) / 1000
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from devices.agent.ssh import SshDevice
@@ -17,10 +17,10 @@ REQUIREMENTS = ("onnxruntime>=1.18,<2", "numpy>=1.21,<3", "smbus2>=0.4")
 """What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C."""
 LEAST_PYTHON = (3, 9)
 LEAST_FREE_MB = 600
-"""What virtual environment, packages and their download take, with room to spare."""
+"""What the virtual environment, the packages and their download take, with room to spare."""
 INSTALL_SECONDS = 1800.0
 """Time for the download of some 60 MB, unpacked on a slow SD card."""
-STEPS = ("connecting", "looking at the board", "making a virtual environment", "installing the runtime")
+STEPS = ("connecting", "checking the board", "making a virtual environment", "installing the runtime")
 LAST_STEP = "starting the agent"
 
 PROBE = """
@@ -34,7 +34,7 @@ echo throttled=$(vcgencmd get_throttled 2>/dev/null)
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BoardFacts:
     """What a board has before it is set up."""
 
@@ -45,12 +45,12 @@ class BoardFacts:
     python: tuple[int, int] | None
     """Version of its `python3`; None if it has none."""
     venv: bool
-    """Whether that can make virtual environments."""
+    """Whether it can make virtual environments."""
     free_mb: int
     i2c: bool
     """Whether its I2C bus, for meters, is switched on."""
     under_voltage: bool
-    """Whether its supply has been too weak since it was started."""
+    """Whether its power supply has been too weak at any time since it was booted."""
 
     @classmethod
     def parse(cls, text: str) -> BoardFacts:
@@ -78,15 +78,15 @@ class BoardFacts:
             ) from None
 
     def check(self) -> None:
-        """See whether the board can be set up.
+        """Check that the board can be set up.
 
         Raises:
-            BoardRefusedError: if it cannot, with what to do.
+            BoardRefusedError: if it cannot; the message says what to do.
         """
         if self.bits != 64:
             raise BoardRefusedError(
-                f"a board must run a 64-bit system, but this one has {self.bits} bits ({self.machine}): there is no "
-                "ONNX Runtime for it. Write Raspberry Pi OS Lite (64-bit) to its card (docs/boards.md)."
+                f"a board must run a 64-bit system, but this one runs a {self.bits}-bit one ({self.machine}): "
+                "there is no ONNX Runtime for it. Write Raspberry Pi OS Lite (64-bit) to its card (docs/boards.md)."
             )
         if self.machine not in ("aarch64", "x86_64"):
             raise BoardRefusedError(f"a board must be aarch64 or x86_64, but this one is {self.machine}.")
@@ -102,14 +102,14 @@ class BoardFacts:
             )
         if self.free_mb < LEAST_FREE_MB:
             raise BoardRefusedError(
-                f"a board needs {LEAST_FREE_MB} MB of free space, but this one has {self.free_mb}: make room, with "
-                "`sudo apt-get clean` for example."
+                f"a board needs {LEAST_FREE_MB} MB of free space, but this one has {self.free_mb}: make room, for "
+                "example with `sudo apt-get clean`."
             )
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What does not prevent measuring, but should be known."""
-        weak = "The supply has been too weak since the board was started: use the one made for it (docs/boards.md)."
+        """What does not prevent measuring, but should be known to the user."""
+        weak = "The supply has been too weak since the board was booted: use the one made for it (docs/boards.md)."
         bus = "I2C is off: for an INA219 or INA226, run `sudo raspi-config nonint do_i2c 0` on the board."
         return (*([weak] if self.under_voltage else []), *([] if self.i2c else [bus]))
 
@@ -130,7 +130,7 @@ def set_up_board(
     wheels: Path | None = None,
     on_step: Callable[[int, str], None] = lambda done, step: None,
 ) -> SetupReport:
-    """Make a board ready to measure; doing it again does no harm.
+    """Make a board ready to measure; running it again does no harm.
 
     Args:
         address: the board.
@@ -141,17 +141,17 @@ def set_up_board(
 
     Raises:
         BoardUnreachableError: if no board answers.
-        BoardRefusedError: if it cannot be set up, with what to do.
+        BoardRefusedError: if it cannot be set up; the message says what to do.
         MeasurementError: if its disk is full or the agent does not work.
         ValueError: if `wheels` has none.
     """
-    options = SshOptions(options.identity_file, options.known_hosts, options.config, options.folder)
+    options = replace(options, python=None)
     files = _wheels_of(wheels)
     on_step(0, STEPS[0])
-    connection = SshConnection(address, options)
+    connection = SshConnection.open(address, options)
     try:
         on_step(1, STEPS[1])
-        facts = BoardFacts.parse(_must(connection.command(f"sh -c {shlex.quote(PROBE)}"), "be looked at").output)
+        facts = BoardFacts.parse(_must(connection.command(f"sh -c {shlex.quote(PROBE)}"), "be checked").output)
         interpreter = PurePosixPath(options.board_python)
         on_step(2, STEPS[2])
         if python is not None:
@@ -186,7 +186,7 @@ def _has_runtime(connection: SshConnection, python: str) -> bool:
 
 
 def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, python: str) -> None:
-    """Have the usual place of the interpreter call another one."""
+    """Put a script that calls another interpreter in the usual place of the interpreter."""
     tried = connection.command(f"{shlex.quote(python)} -c 'import onnxruntime, numpy'")
     if tried.code:
         raise BoardRefusedError(

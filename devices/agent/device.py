@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
 
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
-from devices.channel import Channel
+from devices.channel import Channel, DeclinedError, Peer, Reply
 from devices.energy.meter import EnergyMeter, MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import BoardRefusedError, MeasurementError
@@ -20,8 +21,11 @@ from devices.quantization import is_quantized, quantized
 
 Opened = TypeVar("Opened", bound="AgentDevice")
 
+AGENT_PATH = Path(__file__).with_name("agent.py")
+AGENT = Peer("the agent", remedy="raise `timeout_seconds`, or take a smaller network")
+
 METERED_RUNS = 10**6
-"""Timed inferences at most where a meter reads along."""
+"""Most timed inferences of a metered run."""
 
 
 class Link(Protocol):
@@ -35,7 +39,7 @@ class Link(Protocol):
         """
 
     def placed(self, model: bytes) -> AbstractContextManager[str]:
-        """Path of a model on the board as long as the context lasts; only while an agent runs.
+        """Path of a model on the board, which lasts as long as the context; only while an agent runs.
 
         Raises:
             MeasurementError: if it cannot be put there.
@@ -48,8 +52,8 @@ class Link(Protocol):
 class AgentDevice:
     """Measures through the agent; calls from several threads take turns.
 
-    The agent starts at first use. If it crashes, hangs or cannot be reached any more, that call fails and the next one
-    has a new agent over a new connection.
+    The agent starts at first use. If it crashes, hangs or can no longer be reached, that call fails and the next one
+    gets a new agent over a new connection.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class AgentDevice:
         return self._shares_host
 
     def attach_meter(self, meter: EnergyMeter | None) -> None:
-        """Have energy read by a meter, which is closed with the device; None has it modelled."""
+        """Measure energy with a meter, which is closed with the device; with None, energy is modelled."""
         self._meter = meter
 
     def describe(self) -> Board:
@@ -86,14 +90,14 @@ class AgentDevice:
         Raises:
             MeasurementError: if the agent does not answer.
         """
-        reply = self._request({"command": "describe"})
+        reply = self._request("describe")
         return board_from_reply(reply, name=self._name, settings=self._settings)
 
     def measure(self, model: bytes) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
 
-        With int8 settings a model is quantised, unless it is already. The measurement's precision is that of the model
-        that ran, whatever the settings.
+        With int8 settings a model is quantised, unless it already is. The measurement's precision is that of the model
+        that ran, whatever the settings say.
 
         Raises:
             MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
@@ -115,12 +119,12 @@ class AgentDevice:
         return measurement_from_reply(reply, board, settings, self._power_model, metered)
 
     def clock_seconds(self) -> float:
-        """The board's monotonic clock now, in s: what a meter that is read elsewhere tells times by.
+        """The board's monotonic clock now, in s, by which the times of a meter that is read elsewhere are aligned.
 
         Raises:
             MeasurementError: if the agent does not answer.
         """
-        return time_from_reply(self._request({"command": "clock"}))
+        return time_from_reply(self._request("clock"))
 
     def close(self) -> None:
         """End the agent, close meter and link; closing twice does no harm.
@@ -134,7 +138,7 @@ class AgentDevice:
         if channel is not None:
             channel.end()
         with self._lock:
-            # A meter may hang on the board: it is read through the link.
+            # A meter may be attached to the board, and is read through the link then.
             if self._meter is not None:
                 self._meter.close()
             self._drop_channel()
@@ -151,37 +155,35 @@ class AgentDevice:
     def _cool_down(self) -> None:
         settings = self._settings
         if settings.cooldown_seconds:
-            request = {
-                "command": "cool",
-                "max_temperature_c": settings.max_temperature_c,
-                "cooldown_seconds": settings.cooldown_seconds,
-            }
-            self._request(request, settings.cooldown_seconds)
+            self._request(
+                "cool",
+                settings.cooldown_seconds,
+                max_temperature_c=settings.max_temperature_c,
+                cooldown_seconds=settings.cooldown_seconds,
+            )
 
-    def _measured(self, path: str) -> tuple[Mapping[str, object], MeteredEnergy | None]:
+    def _measured(self, path: str) -> tuple[Reply, MeteredEnergy | None]:
         settings, meter = self._settings, self._meter
         max_runs, min_seconds = settings.max_runs, settings.min_seconds
         if meter is not None:
             max_runs = max(max_runs, METERED_RUNS)
             min_seconds = max(min_seconds, settings.metered_seconds, meter.seconds_needed)
             meter.begin()
-        request = {
-            "command": "measure",
-            "model": path,
-            "threads": settings.threads,
-            "warmup_runs": settings.warmup_runs,
-            "min_runs": settings.min_runs,
-            "max_runs": max_runs,
-            "min_seconds": min_seconds,
-        }
-        reply = self._request(request, 0.0 if meter is None else min_seconds)
+        reply = self._request(
+            "measure",
+            0.0 if meter is None else min_seconds,
+            model=path,
+            threads=settings.threads,
+            warmup_runs=settings.warmup_runs,
+            min_runs=settings.min_runs,
+            max_runs=max_runs,
+            min_seconds=min_seconds,
+        )
         return reply, None if meter is None else meter.end(*span_from_reply(reply))
 
-    def _request(self, request: Mapping[str, object], more_seconds: float = 0.0) -> Mapping[str, object]:
+    def _request(self, command: str, more_seconds: float = 0.0, **settings: object) -> Reply:
         with self._lock, self._afresh_after_errors():
-            return _accepted(
-                request, self._open_channel().request(request, self._settings.timeout_seconds + more_seconds)
-            )
+            return self._open_channel().request(command, self._settings.timeout_seconds + more_seconds, **settings)
 
     def _open_channel(self) -> Channel:
         if self._closed:
@@ -191,10 +193,11 @@ class AgentDevice:
         if self._channel is None:
             self._channel = self._link.start()
             if self._settings.frequency_mhz is not None:
-                request = {"command": "set_frequency", "frequency_mhz": self._settings.frequency_mhz}
                 try:
-                    _accepted(request, self._channel.request(request, self._settings.timeout_seconds))
-                except _DeclinedError as error:
+                    self._channel.request(
+                        "set_frequency", self._settings.timeout_seconds, frequency_mhz=self._settings.frequency_mhz
+                    )
+                except DeclinedError as error:
                     raise BoardRefusedError(str(error)) from None
         return self._channel
 
@@ -202,10 +205,10 @@ class AgentDevice:
     def _afresh_after_errors(self) -> Iterator[None]:
         try:
             yield
-        except _DeclinedError:
+        except DeclinedError:
             raise
         except BaseException:
-            # Also on Ctrl-C: a late reply must not meet the next request.
+            # Also on Ctrl-C: a late reply must not answer the next request.
             self._drop_channel()
             raise
 
@@ -213,13 +216,3 @@ class AgentDevice:
         if self._channel is not None:
             self._channel.end()
             self._channel = None
-
-
-class _DeclinedError(MeasurementError):
-    """The agent is well, but did not do what it was asked."""
-
-
-def _accepted(request: Mapping[str, object], reply: Mapping[str, object]) -> Mapping[str, object]:
-    if reply.get("ok") is not True:
-        raise _DeclinedError(f"the agent could not {request['command']}: {reply.get('error')}.")
-    return reply

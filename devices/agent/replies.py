@@ -1,22 +1,21 @@
-"""The agent's replies as typed values: the one edge where they are checked."""
+"""The agent's replies as typed values."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 
+from devices.channel import Reply
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 
 MAX_RELATIVE_IQR = 0.25
-"""Interquartile range as a part of the median above which a measurement is not reliable."""
+"""Interquartile range, as a fraction of the median, above which a measurement is not reliable."""
 
 
-def board_from_reply(reply: Mapping[str, object], *, name: str, settings: MeasureSettings) -> Board:
+def board_from_reply(reply: Reply, *, name: str, settings: MeasureSettings) -> Board:
     """The board that answered `describe`.
 
     Raises:
@@ -24,18 +23,18 @@ def board_from_reply(reply: Mapping[str, object], *, name: str, settings: Measur
     """
     return Board(
         name=name,
-        model=_text(reply, "model"),
-        os=_text(reply, "os"),
-        runtime=_text(reply, "runtime"),
+        model=reply.text("model"),
+        os=reply.text("os"),
+        runtime=reply.text("runtime"),
         threads=settings.threads,
-        clock_mhz=_optional_number(reply, "clock_mhz"),
+        clock_mhz=reply.optional_number("clock_mhz"),
         frequency_mhz=settings.frequency_mhz,
         precision=settings.precision,
     )
 
 
 def measurement_from_reply(
-    reply: Mapping[str, object],
+    reply: Reply,
     board: Board,
     settings: MeasureSettings,
     power_model: PowerModel,
@@ -46,7 +45,7 @@ def measurement_from_reply(
     Raises:
         MeasurementError: if the reply lacks a field, or a latency is not a positive number.
     """
-    latency_ms, median_ms, iqr_ms = (_number(reply, key) for key in ("p5_ms", "median_ms", "iqr_ms"))
+    latency_ms, median_ms, iqr_ms = (reply.number(key) for key in ("p5_ms", "median_ms", "iqr_ms"))
     if not latency_ms > 0:
         raise MeasurementError(f"a latency must be above 0 ms, but the agent sent {latency_ms}.")
     modelled_mj = power_model.energy_mj(latency_ms, settings.threads)
@@ -54,7 +53,7 @@ def measurement_from_reply(
         latency_ms=latency_ms,
         median_ms=median_ms,
         iqr_ms=iqr_ms,
-        runs=int(_number(reply, "runs")),
+        runs=int(reply.number("runs")),
         energy_mj=modelled_mj if metered is None else metered.net_mj,
         latency_source="measured",
         energy_source="modelled" if metered is None else "measured",
@@ -64,8 +63,8 @@ def measurement_from_reply(
         threads=settings.threads,
         frequency_mhz=settings.frequency_mhz,
         precision=settings.precision,
-        before=_conditions(reply, "before"),
-        after=_conditions(reply, "after"),
+        before=_conditions(reply.part("before")),
+        after=_conditions(reply.part("after")),
         gross_energy_mj=None if metered is None else metered.gross_mj,
         energy_interval_mj=None if metered is None else metered.interval_mj,
         idle_w=None if metered is None else metered.idle_w,
@@ -76,51 +75,30 @@ def measurement_from_reply(
     return replace(measurement, reliable=measurement.reliable and not measurement.throttled)
 
 
-def span_from_reply(reply: Mapping[str, object]) -> tuple[float, float, int]:
+def span_from_reply(reply: Reply) -> tuple[float, float, int]:
     """Times of the board's monotonic clock around the timed runs, in s, and their number.
 
     Raises:
         MeasurementError: if the reply lacks one of them.
     """
-    return _number(reply, "start_s"), _number(reply, "end_s"), int(_number(reply, "runs"))
+    return reply.number("start_s"), reply.number("end_s"), int(reply.number("runs"))
 
 
-def time_from_reply(reply: Mapping[str, object]) -> float:
+def time_from_reply(reply: Reply) -> float:
     """The board's monotonic clock, in s, of the reply to `clock`.
 
     Raises:
         MeasurementError: if the reply lacks it.
     """
-    return _number(reply, "time_s")
+    return reply.number("time_s")
 
 
-def _conditions(reply: Mapping[str, object], key: str) -> Conditions:
-    part = reply.get(key)
-    if not isinstance(part, dict):
-        return Conditions()
-    governor = part.get("governor")
-    throttled = _optional_number(part, "throttled")
+def _conditions(part: Reply) -> Conditions:
+    governor = part.fields.get("governor")
+    throttled = part.optional_number("throttled")
     return Conditions(
-        clock_mhz=_optional_number(part, "clock_mhz"),
-        temperature_c=_optional_number(part, "temperature_c"),
+        clock_mhz=part.optional_number("clock_mhz"),
+        temperature_c=part.optional_number("temperature_c"),
         governor=governor if isinstance(governor, str) else None,
         throttled=None if throttled is None else int(throttled),
     )
-
-
-def _text(reply: Mapping[str, object], key: str) -> str:
-    value = reply.get(key)
-    if not isinstance(value, str):
-        raise MeasurementError(f"the agent's reply must have a text `{key}`, but got {value!r}.")
-    return value
-
-
-def _number(reply: Mapping[str, object], key: str) -> float:
-    value = reply.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise MeasurementError(f"the agent's reply must have a finite number `{key}`, but got {value!r}.")
-    return float(value)
-
-
-def _optional_number(reply: Mapping[str, object], key: str) -> float | None:
-    return None if reply.get(key) is None else _number(reply, key)

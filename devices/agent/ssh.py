@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import asyncssh
 
-from devices.agent.device import AgentDevice
+from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
-from devices.channel import Channel, quoted
-from devices.energy.meter_process import ROOT, server_arguments, server_files
+from devices.channel import END_SECONDS, Channel, Peer
+from devices.energy.meter_process import ROOT, peer_of, server_arguments, server_files
 from devices.energy.power_model import RASPBERRY_PI_POWER_MODEL, PowerModel
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
-from devices.measurement import MeasureSettings
+from devices.measurement import MeasureSettings, model_key
 from devices.meters.spec import MeterSpec
 
-AGENT_PATH = Path(__file__).with_name("agent.py")
 HEARTBEAT_SECONDS = 1.0
-"""Between signs of life that the agent gets."""
+"""Between the heartbeats that the agent gets."""
 SILENCE_SECONDS = 3.0
 """Time without one after which the agent, or a meter's server, ends."""
-END_SECONDS = 2.0
-"""Time that the agent has to put back the clock before it is killed."""
 BUSY_CODE = 75
-"""The agent's exit code where another one keeps measuring."""
+"""The agent's exit code if another one keeps measuring."""
 
 
 class SshDevice(AgentDevice):
@@ -48,7 +44,7 @@ class SshDevice(AgentDevice):
         super().__init__(self._ssh, settings, name=str(address), shares_host=False, power_model=power_model)
 
     def start_meter(self, spec: MeterSpec) -> Channel:
-        """The running server of a meter that hangs on the board.
+        """The running server of a meter that is attached to the board.
 
         Raises:
             MeasurementError: if it cannot be started.
@@ -57,7 +53,7 @@ class SshDevice(AgentDevice):
 
 
 class SshLink:
-    """Starts agents on a board; a connection is kept as long as it stands."""
+    """Starts agents on a board; a connection is kept for as long as it lasts."""
 
     def __init__(self, address: BoardAddress, options: SshOptions, *, agent: Path = AGENT_PATH) -> None:
         self._address = address
@@ -72,7 +68,7 @@ class SshLink:
 
         Raises:
             BoardUnreachableError: if no board answers, or another search measures on it.
-            BoardRefusedError: if it answers, but not to us.
+            BoardRefusedError: if it answers, but does not let us in.
         """
         connection = self._connected()
         path = self._options.folder / "agent.py"
@@ -80,7 +76,7 @@ class SshLink:
             connection.put(path, self._agent.read_bytes())
             command = [self._options.board_python, str(path), "--folder", str(self._options.folder)]
             command += ["--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
-            return _SshChannel(connection, f"exec {shlex.join(command)}")
+            return _SshChannel.start(connection, f"exec {shlex.join(command)}", AGENT)
         except BaseException:
             self._drop()
             raise
@@ -100,21 +96,21 @@ class SshLink:
         home = "~/" if "/" in python and not python.startswith("/") else ""
         arguments = [*server_arguments(spec), "--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
         command = f"{home}{shlex.quote(python)} {shlex.join(arguments)}"
-        return _SshChannel(connection, f"cd {shlex.quote(str(folder))} && exec {command}")
+        return _SshChannel.start(connection, f"cd {shlex.quote(str(folder))} && exec {command}", peer_of(spec))
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:
-        """Path of a model on the board as long as the context lasts.
+        """Path of a model on the board, which lasts as long as the context.
 
         Raises:
             BoardUnreachableError: if the connection fails.
             BoardRefusedError: if the board cannot take it.
         """
         connection = self._connected()
-        path = self._options.folder / "models" / f"{hashlib.sha256(model).hexdigest()}.onnx"
+        path = self._options.folder / "models" / f"{model_key(model)}.onnx"
         try:
             if not self._cleaned:
-                # What a lost connection left: while our agent runs, no other client measures here.
+                # Left by a lost connection: while our agent runs, no other client measures here.
                 for old in connection.files(path.parent):
                     connection.remove(old)
                 self._cleaned = True
@@ -137,7 +133,7 @@ class SshLink:
         if self._connection is not None and not self._connection.alive:
             self._drop()
         if self._connection is None:
-            self._connection = SshConnection(self._address, self._options, accepted_before=self._accepted)
+            self._connection = SshConnection.open(self._address, self._options, accepted_before=self._accepted)
             self._accepted, self._cleaned = True, False
         return self._connection
 
@@ -148,14 +144,25 @@ class SshLink:
 
 
 class _SshChannel(Channel):
-    """One run of the agent on the board; the connection's thread gives signs of life and reads."""
+    """A process on the board; the connection's thread sends heartbeats and reads."""
 
-    def __init__(self, connection: SshConnection, command: str) -> None:
-        super().__init__()
+    def __init__(self, connection: SshConnection, process: asyncssh.SSHClientProcess[bytes], peer: Peer) -> None:
+        super().__init__(peer)
         self._connection = connection
-        self._stderr = b""
-        self._process = connection.start(command)
-        connection.run(self._begin(), END_SECONDS)
+        self._process = process
+        self._last_line: bytes | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def start(cls, connection: SshConnection, command: str, peer: Peer) -> _SshChannel:
+        """Start a command on the board.
+
+        Raises:
+            BoardUnreachableError: if the connection fails.
+        """
+        channel = cls(connection, connection.start(command), peer)
+        connection.run(channel._begin(), END_SECONDS)
+        return channel
 
     @property
     def alive(self) -> bool:
@@ -163,13 +170,13 @@ class _SshChannel(Channel):
         return self._connection.alive and not self._process.is_closing()
 
     def end(self) -> None:
-        """End the agent with all that it started; without a network it ends by itself."""
+        """End the process with all that it started; without a network it ends by itself."""
         if self.alive:
             with contextlib.suppress(MeasurementError):
                 self._connection.run(self._end(), 3 * END_SECONDS)
 
     async def _begin(self) -> None:
-        self._tasks = [asyncio.ensure_future(task()) for task in (self._read, self._read_stderr, self._beat)]
+        self._tasks = [asyncio.create_task(task()) for task in (self._read, self._read_stderr, self._beat)]
 
     async def _read(self) -> None:
         try:
@@ -183,7 +190,7 @@ class _SshChannel(Channel):
     async def _read_stderr(self) -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
             async for line in self._process.stderr:
-                self._stderr = line.strip() or self._stderr
+                self._last_line = line.strip() or self._last_line
 
     async def _beat(self) -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
@@ -217,7 +224,7 @@ class _SshChannel(Channel):
             self._connection.run(self._process.wait_closed(), 1.0)
         address, code, signal = self._connection.address, self._process.exit_status, self._process.exit_signal
         remedy = f"run `python scripts/setup_board.py {address}`."
-        words = quoted(self._last_words())
+        words = self._quoted_last_words()
         if code == BUSY_CODE:
             return BoardUnreachableError(f"{address} is busy: another search is measuring on it.")
         if code in (126, 127) or "ModuleNotFoundError" in words or "ImportError" in words:
@@ -225,8 +232,8 @@ class _SshChannel(Channel):
         if code is None and signal is None:
             return BoardUnreachableError(f"the connection to {address} was lost.")
         return MeasurementError(
-            f"the agent ended with {f'code {code}' if signal is None else f'signal {signal[0]}'}.{words}"
+            f"{self._peer.name} ended with {f'code {code}' if signal is None else f'signal {signal[0]}'}.{words}"
         )
 
-    def _last_words(self) -> str:
-        return self._stderr.decode("utf-8", "replace")
+    def _last_words(self) -> str | None:
+        return None if self._last_line is None else self._last_line.decode("utf-8", "replace")

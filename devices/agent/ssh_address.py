@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 BOARD_FOLDER = PurePosixPath(".pi-pareto-nas")
+KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class BoardAddress:
         """An address from `ssh://USER@HOST` or `ssh://USER@HOST:PORT`.
 
         Raises:
-            ValueError: if it is of another form.
+            ValueError: if it has another form.
         """
         try:
             parts = urlsplit(text)
@@ -58,16 +59,16 @@ class BoardAddress:
         return f"[{self.host}]:{self.port}" if self.port != 22 else self.host
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SshOptions:
-    """How to log in, and where things lie on the board."""
+    """How to log in, and where things are on the board."""
 
     identity_file: Path | None = None
     """Private key; None tries those of the SSH agent and of ~/.ssh."""
-    known_hosts: Path = Path("~/.ssh/known_hosts")
+    known_hosts: Path = KNOWN_HOSTS
     """Host keys that are trusted."""
     config: Path | None = None
-    """OpenSSH client configuration; None reads ~/.ssh/config where there is one."""
+    """OpenSSH client configuration; None reads ~/.ssh/config if there is one."""
     folder: PurePosixPath = BOARD_FOLDER
     """Folder on the board for agent, runtime and models; relative to the home directory."""
     python: str | None = None
@@ -80,9 +81,9 @@ class SshOptions:
         identity_file, config = get("BOARD_IDENTITY_FILE"), get("BOARD_SSH_CONFIG")
         return cls(
             identity_file=Path(identity_file) if identity_file else None,
-            known_hosts=Path(get("BOARD_KNOWN_HOSTS") or cls.known_hosts),
+            known_hosts=Path(get("BOARD_KNOWN_HOSTS") or KNOWN_HOSTS),
             config=Path(config) if config else None,
-            folder=PurePosixPath(get("BOARD_FOLDER") or cls.folder),
+            folder=PurePosixPath(get("BOARD_FOLDER") or BOARD_FOLDER),
             python=get("BOARD_PYTHON") or None,
         )
 

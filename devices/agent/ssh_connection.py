@@ -1,6 +1,6 @@
-"""One SSH connection to a board, with strict host keys and keys only; start with `SshConnection`.
+"""One SSH connection to a board: strict about host keys, and by key only. Start with `SshConnection.open`.
 
-asyncssh runs in a thread of its own; the methods here block, with a time limit each.
+asyncssh runs in a thread of its own; the methods here block, each with a time limit.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import asyncssh
-from asyncssh.public_key import get_default_public_key_algs
 
 from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.agent.ssh_host_keys import HostKeyCheck
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 
 Result = TypeVar("Result")
 
 KEEPALIVE_SECONDS = 1.5
-"""Between signs of life that are asked of the board; after three without an answer the network is taken to be dead."""
+"""Between keep-alive requests to the board; after three without an answer the network is considered dead."""
 CONNECT_SECONDS = 10.0
 """Time for the network to answer, and for a login."""
 TRANSFER_SECONDS = 60.0
@@ -41,56 +41,62 @@ class Finished:
 
 
 class SshConnection:
-    """A connection to a board, open from the start."""
+    """A connection to a board."""
 
-    def __init__(self, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> None:
+    def __init__(
+        self,
+        address: BoardAddress,
+        loop: _LoopThread,
+        connection: asyncssh.SSHClientConnection,
+        sftp: asyncssh.SFTPClient,
+    ) -> None:
+        self.address = address
+        self._loop = loop
+        self._connection = connection
+        self._sftp = sftp
+
+    @classmethod
+    def open(cls, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> SshConnection:
         """Connect.
 
         Args:
             address: the board.
             options: how to log in.
-            accepted_before: whether this board has accepted our key, so that a refusal means that it is starting.
+            accepted_before: whether this board has accepted our key before, so that a refusal means that it is booting.
 
         Raises:
-            BoardUnreachableError: if nothing answers, or the board is starting.
+            BoardUnreachableError: if nothing answers, or the board is booting.
             BoardRefusedError: if its host key is not the known one, or it does not accept our key.
         """
-        self.address = address
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
-        self._thread.start()
+        check = HostKeyCheck.of(address, options.known_hosts.expanduser())
+        settings = _settings(address, options, check)
+        loop = _LoopThread()
+        loop.start()
         try:
-            self._connection = self._connect(options, accepted_before)
-            self._sftp = self.run(_awaited(self._connection.start_sftp_client()), CONNECT_SECONDS)
+            with _translated(address, check, accepted_before=accepted_before):
+                connecting = asyncssh.connect(address.host, address.port, **settings)
+                connection = loop.result_of(_awaited(connecting), 2 * CONNECT_SECONDS + 1)
+            with _lost(address, CONNECT_SECONDS):
+                sftp = loop.result_of(_awaited(connection.start_sftp_client()), CONNECT_SECONDS)
         except BaseException:
-            self._stop_loop()
+            loop.stop()
             raise
+        return cls(address, loop, connection, sftp)
 
     @property
     def alive(self) -> bool:
-        """Whether it still stands, as far as is known."""
+        """Whether it is still up, as far as is known."""
         return not self._connection.is_closed()
 
     def run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
         """The result of a coroutine in the connection's thread.
 
         Raises:
-            BoardUnreachableError: if the connection fails, or the time is over.
-            asyncssh.SFTPError: as it is, for callers that know the file.
+            BoardUnreachableError: if the connection fails, or the time runs out.
+            asyncssh.SFTPError: unchanged, for callers that know the file.
         """
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(timeout_seconds)
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            raise BoardUnreachableError(f"{self.address} did not answer within {timeout_seconds:g} s.") from None
-        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
-            raise BoardUnreachableError(f"the connection to {self.address} was lost.") from None
-        except asyncssh.SFTPError:
-            raise
-        except (asyncssh.Error, OSError) as error:
-            raise BoardUnreachableError(f"the connection to {self.address} failed: {_reason(error)}.") from None
-        finally:
-            future.cancel()
+        with _lost(self.address, timeout_seconds):
+            return self._loop.result_of(work, timeout_seconds)
 
     def start(self, command: str) -> asyncssh.SSHClientProcess[bytes]:
         """Start a command; its streams are for coroutines given to `run`.
@@ -104,7 +110,7 @@ class SshConnection:
         """Run a command to its end.
 
         Raises:
-            BoardUnreachableError: if the connection fails, or the time is over.
+            BoardUnreachableError: if the connection fails, or the time runs out.
         """
         done = self.run(
             self._connection.run(command, stderr=asyncssh.STDOUT, stdin=asyncssh.DEVNULL, errors="replace"),
@@ -113,10 +119,10 @@ class SshConnection:
         return Finished(done.exit_status, str(done.stdout or ""))
 
     def put(self, path: PurePosixPath, content: bytes, timeout_seconds: float = TRANSFER_SECONDS) -> None:
-        """Write a file, whole or not at all; its folder is made.
+        """Write a file, whole or not at all; its folder is created.
 
         Raises:
-            BoardUnreachableError: if the connection fails, or the time is over.
+            BoardUnreachableError: if the connection fails, or the time runs out.
             BoardRefusedError: if the board cannot write it: a full disk, or a folder that is not ours.
         """
         try:
@@ -144,10 +150,10 @@ class SshConnection:
 
     def close(self) -> None:
         """Close it; closing twice does no harm."""
-        if self._thread.is_alive():
+        if self._loop.runs:
             with contextlib.suppress(MeasurementError):
                 self.run(self._close(), 2.0)
-            self._stop_loop()
+            self._loop.stop()
 
     async def _close(self) -> None:
         self._connection.close()
@@ -155,32 +161,6 @@ class SshConnection:
             await asyncio.wait_for(self._connection.wait_closed(), 1.0)
         except asyncio.TimeoutError:
             self._connection.abort()
-
-    def _connect(self, options: SshOptions, accepted_before: bool) -> asyncssh.SSHClientConnection:
-        known_hosts = options.known_hosts.expanduser()
-        check = _HostKeyCheck(self.address, known_hosts)
-        settings: dict[str, Any] = {
-            "username": self.address.user,
-            "known_hosts": check.content,
-            "server_host_key_algs": check.algorithms,
-            "preferred_auth": "publickey",
-            "keepalive_interval": KEEPALIVE_SECONDS,
-            "keepalive_count_max": 3,
-            "connect_timeout": CONNECT_SECONDS,
-            "login_timeout": CONNECT_SECONDS,
-            "client_factory": lambda: check,
-        }
-        if options.identity_file is not None:
-            settings["client_keys"] = [str(options.identity_file.expanduser())]
-        if options.config is not None:
-            settings["config"] = [str(options.config.expanduser())]
-        with _translated(self.address, check, accepted_before):
-            work = asyncssh.connect(self.address.host, self.address.port, **settings)
-            future = asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
-            try:
-                return future.result(2 * CONNECT_SECONDS + 1)
-            finally:
-                future.cancel()
 
     async def _put(self, path: PurePosixPath, content: bytes) -> None:
         part = f"{path}.part"
@@ -195,7 +175,7 @@ class SshConnection:
             raise
 
     def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> BoardRefusedError:
-        """Why a file could not be written: the protocol has no word for a full disk."""
+        """Why a file could not be written: the protocol has no error for a full disk."""
         with contextlib.suppress(asyncssh.SFTPError):
             free = self.run(self._sftp.statvfs(str(path.parent)), CONNECT_SECONDS)
             if (free.bavail or 0) * (free.frsize or 0) < len(content):
@@ -205,59 +185,78 @@ class SshConnection:
                 )
         return BoardRefusedError(f"{path} could not be written on {self.address}: {_reason(error)}.")
 
-    def _stop_loop(self) -> None:
+
+class _LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
+
+    @property
+    def runs(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def result_of(self, work: Coroutine[Any, Any, Result], timeout_seconds: float) -> Result:
+        """What a coroutine returns or raises, or `TimeoutError`."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_seconds)
+        finally:
+            future.cancel()
+
+    def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
         if not self._thread.is_alive():
             self._loop.close()
 
 
-class _HostKeyCheck(asyncssh.SSHClient):
-    """Refuses every key that `known_hosts` does not have, and remembers it."""
-
-    def __init__(self, address: BoardAddress, known_hosts: Path) -> None:
-        self._address = address
-        self._known_hosts = known_hosts
-        self.content = known_hosts.read_bytes() if known_hosts.is_file() else b""
-        port = address.port if address.port != 22 else None
-        self._known: Sequence[asyncssh.SSHKey] = asyncssh.match_known_hosts(self.content, address.host, "", port)[0]
-        self._fingerprint: str | None = None
-
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """No: this is only called with keys that are not trusted."""
-        self._fingerprint = f"{key.get_algorithm()} {key.get_fingerprint()}"
-        return False
-
-    @property
-    def algorithms(self) -> list[str]:
-        """Kinds of host keys to ask for: those that are known first, then any, so that a change can be shown."""
-        known = [algorithm for key in self._known for algorithm in key.sig_algorithms]
-        return list(dict.fromkeys(one.decode() for one in [*known, *get_default_public_key_algs()]))
-
-    def refusal(self) -> BoardRefusedError:
-        """What is wrong with the host key, and what to do."""
-        address, file = self._address, self._known_hosts
-        shown = self._fingerprint or "a key that cannot be read"
-        if self._known:
-            return BoardRefusedError(
-                f"the host key of {address} has changed: it now shows {shown}, and {file} has another. Either the "
-                "board was set up anew, or something else answers in its place. If it was, run `ssh-keygen -R "
-                f"'{address.known_hosts_name}' -f {file}`, and accept the new key."
-            )
-        return BoardRefusedError(
-            f"the host key of {address} is not known: it shows {shown}. Compare that with `ssh-keygen -lf "
-            "/etc/ssh/ssh_host_ed25519_key.pub` on the board, and run `ssh-keyscan -t ed25519 "
-            f"{address.port_option}{address.host} >> {file}` here to accept it."
-        )
+def _settings(address: BoardAddress, options: SshOptions, check: HostKeyCheck) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "username": address.user,
+        "known_hosts": check.content,
+        "server_host_key_algs": check.algorithms,
+        "preferred_auth": "publickey",
+        "keepalive_interval": KEEPALIVE_SECONDS,
+        "keepalive_count_max": 3,
+        "connect_timeout": CONNECT_SECONDS,
+        "login_timeout": CONNECT_SECONDS,
+        "client_factory": lambda: check,
+    }
+    if options.identity_file is not None:
+        settings["client_keys"] = [str(options.identity_file.expanduser())]
+    if options.config is not None:
+        settings["config"] = [str(options.config.expanduser())]
+    return settings
 
 
 async def _awaited(work: Awaitable[Result]) -> Result:
-    """What asyncssh gives as an awaitable, as the coroutine that asyncio asks for."""
+    """An awaitable of asyncssh as a coroutine, which asyncio requires."""
     return await work
 
 
 @contextlib.contextmanager
-def _translated(address: BoardAddress, check: _HostKeyCheck, accepted_before: bool) -> Iterator[None]:
+def _lost(address: BoardAddress, timeout_seconds: float) -> Iterator[None]:
+    """Errors of a connection that stood, as errors of the board."""
+    try:
+        yield
+    except (TimeoutError, concurrent.futures.TimeoutError):
+        raise BoardUnreachableError(f"{address} did not answer within {timeout_seconds:g} s.") from None
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
+        raise BoardUnreachableError(f"the connection to {address} was lost.") from None
+    except asyncssh.SFTPError:
+        raise
+    except (asyncssh.Error, OSError) as error:
+        raise BoardUnreachableError(f"the connection to {address} failed: {_reason(error)}.") from None
+
+
+@contextlib.contextmanager
+def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: bool) -> Iterator[None]:
+    """Errors of connecting, as errors of the board."""
     try:
         yield
     except asyncssh.HostKeyNotVerifiable:
@@ -283,7 +282,7 @@ def _translated(address: BoardAddress, check: _HostKeyCheck, accepted_before: bo
         raise BoardRefusedError(f"your SSH key for {address} cannot be read ({_reason(error)}): {remedy}.") from None
     except ConnectionRefusedError:
         raise BoardUnreachableError(
-            f"{address} refuses the connection: it is starting, or SSH is not switched on there."
+            f"{address} refuses the connection: it is booting, or SSH is not enabled there."
         ) from None
     except (asyncssh.Error, OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
         raise BoardUnreachableError(f"{address} could not be reached: {_reason(error)}.") from None

@@ -1,15 +1,13 @@
-"""A cost table from nominal figures: no board, always the same, always labelled `modelled`."""
+"""A cost table from nominal figures: of no board, always the same, always labelled `modelled`."""
 
 from __future__ import annotations
-
-from math import prod
 
 import numpy as np
 
 from devices.cost_tables.cost_table import CostTable
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.block_graph import block_graph
-from search_space.counts import node_macs, node_params
+from search_space.counts import node_activations, node_macs, node_params
 from search_space.graphs import Conv, Graph, GraphBuilder, Node
 from search_space.spaces import FBNetSpace, add_head, add_stem
 
@@ -21,10 +19,10 @@ BYTES_PER_NUMBER = 4
 
 
 def analytic_cost_table(space: FBNetSpace) -> CostTable:
-    """A table by a roofline model with nominal figures of one small processor core.
+    """A table from a roofline model with nominal figures of one small processor core.
 
     An operation takes the longer of its arithmetic (10 GMAC/s; 2 GMAC/s where each group has a single channel) and
-    its traffic (inputs, output and weights as float32 at 4 GB/s), and 3 us besides. The figures are round numbers of
+    its traffic (inputs, output and weights as float32 at 4 GB/s), plus 3 us. The figures are round numbers of
     the right order of magnitude, measured nowhere: they rank operators sensibly and predict no board. Energy is
     that of the nominal power model with one thread, so it is proportional to latency.
     """
@@ -45,7 +43,7 @@ def analytic_cost_table(space: FBNetSpace) -> CostTable:
         runtime="none",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method="roofline model with nominal figures; measured on no board",
     )
 
@@ -55,10 +53,9 @@ def _graph_ms(graph: Graph) -> float:
 
 
 def _node_ms(graph: Graph, node: Node) -> float:
-    operation = node.operation
-    depthwise = isinstance(operation, Conv) and operation.groups == operation.in_channels > 1
+    depthwise = isinstance(node.operation, Conv) and node.operation.is_depthwise
     arithmetic_ms = node_macs(node) / (DEPTHWISE_MACS_PER_MS if depthwise else DENSE_MACS_PER_MS)
-    numbers = node_params(node) + prod(node.shape) + sum(prod(graph.shape_of(name)) for name in node.inputs)
+    numbers = node_params(node) + node_activations(graph, node)
     return max(arithmetic_ms, BYTES_PER_NUMBER * numbers / BYTES_PER_MS) + MS_PER_KERNEL
 
 

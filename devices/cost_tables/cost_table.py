@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TableError:
-    """How far sums of a table are from networks measured whole, none of which had a part in its own prediction."""
+    """How far sums of a table are from networks measured whole, each predicted without its own measurement."""
 
     networks: int
     mean_relative: float
@@ -33,14 +33,14 @@ class TableError:
     within_10_percent: float
     """Share of networks whose latency is predicted within 10 %."""
     spearman: float | None
-    """Rank correlation of predicted and measured latency; None for less than three networks."""
+    """Rank correlation of predicted and measured latency; None for fewer than three networks."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CostTable:
-    """Costs of all operators of a space on one board; the arrays cannot be written to.
+    """Costs of all operators of a space on one board; the arrays are read-only.
 
-    The sources tell how the entries came about. A network's cost as the sum of entries is a prediction, so it is
+    The sources say how the entries were obtained. A network's cost as the sum of entries is a prediction, so it is
     `modelled` even where every entry was measured.
     """
 
@@ -52,7 +52,7 @@ class CostTable:
     energy_mj: Array
     """Shape (L, O); above idle."""
     fixed_latency_ms: float
-    """Stem, head and the runtime's overhead: what every network of the space pays."""
+    """Stem, head and the runtime's overhead, which every network of the space pays."""
     fixed_energy_mj: float
     latency_source: Source
     energy_source: Source
@@ -60,15 +60,15 @@ class CostTable:
     runtime: str
     threads: int
     clock_mhz: float | None
-    date: str
-    """ISO 8601, UTC; empty for a table that no measurement stands behind."""
+    date: str | None
+    """ISO 8601, UTC; None for a table without any measurement."""
     method: str
-    """One sentence on how the table came about."""
+    """One sentence on how the table was obtained."""
     frequency_mhz: int | None = None
-    """Clock that was set; None where the board's governor decided."""
+    """Clock that was set; None if the board's governor decided."""
     precision: Precision = "fp32"
     error: TableError | None = None
-    """None where no whole network was measured."""
+    """None if no network was measured whole."""
 
     def __post_init__(self) -> None:
         for name in ("latency_ms", "energy_mj"):
@@ -107,11 +107,11 @@ class CostTable:
         return self.fixed_energy_mj + float(self._chosen(self.energy_mj, indices).sum())
 
     def slowest_ms(self) -> float:
-        """Latency of the network that has each layer's slowest operator."""
+        """Latency of the network of each layer's slowest operator."""
         return self.fixed_latency_ms + float(self.latency_ms.max(axis=1).sum())
 
     def highest_mj(self) -> float:
-        """Energy of the network that has each layer's operator of highest energy."""
+        """Energy of the network of each layer's operator with the highest energy."""
         return self.fixed_energy_mj + float(self.energy_mj.max(axis=1).sum())
 
     def to_json(self) -> dict[str, object]:
@@ -173,6 +173,8 @@ def read_cost_table(path: Path) -> CostTable:
         )
     _check_complete(content, path)
     content["operators"] = tuple(content["operators"])
+    # Older files have an empty text where there is no date.
+    content["date"] = content["date"] or None
     if content.get("error") is not None:
         content["error"] = TableError(**content["error"])
     try:
@@ -182,7 +184,7 @@ def read_cost_table(path: Path) -> CostTable:
 
 
 def check_fits(table: CostTable, space: SearchSpace) -> None:
-    """Check that a table is one for this space.
+    """Check that a table is for this space.
 
     Raises:
         ValueError: if space, operators or number of layers differ.

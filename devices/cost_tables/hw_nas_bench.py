@@ -48,10 +48,10 @@ NASBENCH201_METRICS = (
     "fpga_energy",
 )
 _NOT_A_COST = "eyeriss_arithmetic_intensity"
-"""The one metric that is no factor of `average_hw_metric`."""
+"""The one metric that is not a factor of `average_hw_metric`."""
 _FBNET_SPACES = {"cifar100": ("fbnet-cifar", 100), "ImageNet": ("fbnet-imagenet", 1000)}
 _SMALL_IMAGES = {120: 16}
-"""Sides of the images of NAS-Bench-201's data sets by number of classes, where not 32: ImageNet16-120."""
+"""Sides of the images of NAS-Bench-201's data sets by number of classes, where they are not 32: ImageNet16-120."""
 
 
 class HWNASBenchAPI:
@@ -67,7 +67,7 @@ class HWNASBenchAPI:
             search_space: which of the two spaces to answer for.
 
         Raises:
-            ValueError: if there is no such space, or the file is no such pickle or lacks the space.
+            ValueError: if there is no such space, or the file is not such a pickle or lacks the space.
         """
         if search_space not in get_args(BenchmarkSpace):
             raise ValueError(
@@ -181,7 +181,7 @@ def graph_of_config(config: Mapping[str, Any]) -> Graph:
     """The network that `HWNASBenchAPI.get_net_config` describes, for `Network`, counts and ONNX.
 
     Raises:
-        ValueError: if it describes no network of the two spaces.
+        ValueError: if it does not describe a network of the two spaces.
     """
     space, architecture = architecture_of_config(config)
     return space.graph(architecture.operators)

@@ -1,4 +1,4 @@
-"""Latency of any graph from a few counts of it, with a price of each count fitted to published operators.
+"""Latency of any graph from a few counts of it; the price of each count is fitted to published operators.
 
 For shapes that nobody measured. Array shapes: N operators, F counts. Start with `fit_operator_model`.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from search_space.counts import node_macs, node_params
+from search_space.counts import node_activations, node_macs, node_params
 from search_space.graphs import Conv, Graph, Linear, Node, Shuffle
 
 Array = npt.NDArray[np.float64]
@@ -40,11 +40,11 @@ BYTES_PER_NUMBER = 4
 
 @dataclass(frozen=True)
 class OperatorLatency:
-    """A published difference of two latencies."""
+    """A published difference between two latencies."""
 
     operator: Graph
     reference: Graph
-    """What stood in the operator's place, such as `skip`; without nodes where that is the identity."""
+    """What was in the operator's place, such as `skip`; without nodes where that is the identity."""
     latency_ms: float
     """Latency of the operator beyond that of the reference; above 0."""
 
@@ -62,7 +62,7 @@ class OperatorModel:
 
 
 def fit_operator_model(operators: Sequence[OperatorLatency]) -> OperatorModel:
-    """The prices, none negative, with the least sum of squared relative errors.
+    """The non-negative prices with the smallest sum of squared relative errors.
 
     Args:
         operators: N published operators.
@@ -85,10 +85,9 @@ def graph_counts(graph: Graph) -> Array:
 
 def _node_counts(graph: Graph, node: Node) -> tuple[float, ...]:
     macs, weights = node_macs(node), node_params(node)
-    numbers_out = prod(node.shape)
-    numbers = numbers_out + sum(prod(graph.shape_of(name)) for name in node.inputs)
+    numbers_out, numbers = prod(node.shape), node_activations(graph, node)
     match node.operation:
-        case Conv(in_channels, groups=groups) if groups == in_channels > 1:
+        case Conv() as conv if conv.is_depthwise:
             return (1, 0, 0, 0, 0, macs, weights, 0, 0)
         case Conv():
             excess = max(0, BYTES_PER_NUMBER * (numbers + weights) - CACHE_BYTES)

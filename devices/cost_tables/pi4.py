@@ -65,10 +65,10 @@ def pi4_cost_table(space: FBNetSpace) -> CostTable:
     Energy is that of `pi4_power_model` with one thread, so it is proportional to latency.
 
     Args:
-        space: any space of the FBNet family; its operators may be a part of the nine.
+        space: any space of the FBNet family; its operators may be some of the nine.
 
-    Source: HW-NAS-Bench (ICLR 2021) by way of HELP (NeurIPS 2021), MIT. The runtime and its threads are not published
-    with the figures; one thread is assumed, from the speed.
+    Source: HW-NAS-Bench (ICLR 2021) via HELP (NeurIPS 2021), MIT. The runtime and its threads are not published with
+    the figures; from the speed, one thread is assumed.
     """
     published = published_latencies()
     if space.layers == published.space.layers and _frame(space) == _frame(published.space):
@@ -93,7 +93,7 @@ def pi4_power_model(precision: Precision = "fp32") -> PowerModel:
 
     The load is the median whole-board power under TensorFlow Lite 2.4.1 over 27 (fp32) and 24 (int8) valid runs of
     image classifiers, and a quarter of what it adds to idle power is taken for each thread. Nothing was published for
-    fewer than four threads: a lone thread in truth takes somewhat more than a quarter, as it wakes the memory too.
+    fewer than four threads: in reality a single thread takes somewhat more than a quarter, as it wakes the memory too.
 
     Source: MLPerf Inference v1.0, open division, system `rpi4coral-fan.on` (Raspberry Pi 4 at 1.5 GHz with its fan
     on, wall meter at 1 Hz), submitted by Krai, Apache-2.0.
@@ -123,7 +123,7 @@ def fitted_model(published: PublishedLatencies, *, without_stage: int | None = N
 
     Args:
         published: the table.
-        without_stage: index of a stage that the model is not to see.
+        without_stage: index of a stage that the model must not see.
     """
     return fit_operator_model(
         [
@@ -138,7 +138,7 @@ def fitted_model(published: PublishedLatencies, *, without_stage: int | None = N
 
 
 def held_out_ms(published: PublishedLatencies) -> Array:
-    """The table as predicted, each stage by a model fitted to the other six: shape (L, O), last column 0."""
+    """The table, each stage predicted by a model fitted to the other six: shape (L, O), last column 0."""
     predicted_LO = np.zeros_like(published.above_skip_ms_LO)
     for stage in range(len(published.space.stages)):
         model = fitted_model(published, without_stage=stage)
@@ -176,7 +176,7 @@ def _table(space: FBNetSpace, latency_ms_LO: Array, fixed_ms: float, *, source: 
         runtime="not stated by the source",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method=f"{method}; energy: {power.description}",
     )
     check_fits(table, space)

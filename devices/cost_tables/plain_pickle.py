@@ -1,7 +1,7 @@
 """Pickles of plain containers, numbers, strings and NumPy arrays, read without running anything that they ask for.
 
 `pickle.load` calls whatever a file names. Here only a few names are admitted, and even those stand for harmless
-functions of this module: neither NumPy nor any other code sees the file before its types are checked.
+functions of this module: neither NumPy nor any other code sees the data before their types are checked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_plain_pickle(path: Path) -> object:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"a pickle file must hold plain containers, numbers, strings and NumPy arrays only and be whole, but "
-            f"{str(path)!r} is not so: {reason}."
+            f"{str(path)!r} does not: {reason}."
         ) from None
 
 

@@ -38,9 +38,9 @@ Array = npt.NDArray[np.float64]
 def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTable:
     """A cost table from a file of any of the three forms, checked against the space.
 
-    A text table says nothing of its board and is labelled `published`, as figures taken over as they are. It has no
-    stem and head, so the fixed cost is 0. Without an energy file its energy is that of the nominal power model with
-    one thread, labelled `modelled`.
+    A text table says nothing about its board. It is labelled `published`, since its figures are adopted unchanged. It
+    has no stem and head, so the fixed cost is 0. Without an energy file its energy is that of the nominal power model
+    with one thread, labelled `modelled`.
 
     Args:
         path: this project's JSON, HANNA's latency file, or the lookup table of the PyTorch reproduction of FBNet.
@@ -48,9 +48,9 @@ def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | N
         energy_path: HANNA's energy file, for a text table.
 
     Raises:
-        ValueError: in one line that names the file and what was expected, and the layer and operator where one entry
-            is wrong: if a file is absent, of no such form, cut, or for another space, or has entries that are no
-            numbers of at least 0.
+        ValueError: if a file is missing, truncated, in none of these forms or for another space, or has entries that
+            are not numbers of at least 0. The message, a single line, names the file and what was expected, and for a
+            wrong entry the layer and operator.
     """
     text = _text_of(path)
     if text.lstrip().startswith(("{", "[")):
@@ -75,7 +75,7 @@ def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | N
         runtime="not stated",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method=f"read from a table in the form of {latency.form}; it has no stem and head, so the fixed cost is 0; "
         f"energy: {HOST_POWER_MODEL.description if energy_path is None else f'read from {energy_path.name}'}",
     )
@@ -166,8 +166,8 @@ def _numbers(
         for operator, word in zip(columns, words, strict=False):
             if not _is_number(word) or not (math.isfinite(float(word)) and float(word) >= 0):
                 raise ValueError(
-                    f"{where} at layer {layer}, operator {operator}, has {_shortened(word)}, which is no number of "
-                    "at least 0."
+                    f"{where} at layer {layer}, operator {operator}, has {_shortened(word)}, which is not a number "
+                    "of at least 0."
                 )
         if len(words) < len(columns):
             raise ValueError(f"{where} lacks layer {layer}, operator {columns[len(words)]}.")
@@ -199,7 +199,7 @@ def _text_of(path: Path) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """All lines but those at the end that are blank."""
+    """All lines but blank ones at the end."""
     return text.strip().splitlines()
 
 

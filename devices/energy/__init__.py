@@ -1,8 +1,8 @@
-"""Energy of an inference: metered, or modelled where no meter is.
+"""Energy of an inference: metered, or modelled where there is no meter.
 
-mean_power     mean power from samples, with the error that noise leaves on it
-meter          energy of an inference run, as a meter saw it: what a device asks of a meter, and what it gets
-meter_process  A meter's server as a process of this machine
-power_model    energy where no meter is at hand: a constant power of each busy core, always labelled `modelled`
-sampled_meter  energy from a meter that samples power in a process of its own
+meter          the `EnergyMeter` protocol, and the `MeteredEnergy` of one run
+sampled_meter  an `EnergyMeter` from power samples; start with `open_meter`
+meter_process  a meter's server as a process of this machine
+mean_power     mean power from samples, with its standard error
+power_model    a constant power of each busy core, always labelled `modelled`
 """

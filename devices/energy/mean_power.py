@@ -1,12 +1,14 @@
-"""Mean power from samples, with the error that noise leaves on it."""
+"""Mean power from samples, with its standard error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
 
 MIN_BATCHES, MAX_BATCHES, LEAST_BATCH = 4, 20, 5
 
@@ -22,16 +24,16 @@ class MeanPower:
     samples: int
 
 
-def mean_power(times_s: Sequence[float], powers_w: Sequence[float]) -> MeanPower:
+def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
     """Mean of the power between the first and the last sample, by the trapezoidal rule.
 
-    Neighbouring samples are alike where the load changes slowly or a meter smooths, so the standard error comes from
-    the means of batches of them (Schmeiser 1982, "Batch size effects in the analysis of simulation output",
+    Neighbouring samples are correlated where the load changes slowly or a meter smooths, so the standard error comes
+    from the means of batches of them (Schmeiser 1982, "Batch size effects in the analysis of simulation output",
     doi:10.1287/opre.30.3.556).
 
     Args:
         times_s: ascending, in s.
-        powers_w: as many, in W.
+        powers_w: one for each time, in W.
 
     Raises:
         ValueError: if there are fewer than 8 samples, or their times do not ascend.
@@ -84,5 +86,5 @@ def t_quantile(degrees_of_freedom: float) -> float:
     return z + sum(term / n ** (power + 1) for power, term in enumerate(terms))
 
 
-def _batches(weights: np.ndarray, powers: np.ndarray, batches: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _batches(weights: Array, powers: Array, batches: int) -> list[tuple[Array, Array]]:
     return list(zip(np.array_split(weights, batches), np.array_split(powers, batches), strict=True))

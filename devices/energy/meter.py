@@ -1,4 +1,4 @@
-"""Energy of an inference run, as a meter saw it: what a device asks of a meter, and what it gets."""
+"""Energy of a run of inferences: what a device asks of a meter, and what it gets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MeteredEnergy:
-    """Energy of one inference, from the power samples in the time of its run."""
+    """Energy of one inference, from the power samples taken during a run."""
 
     net_mj: float
     """Above idle."""
     gross_mj: float
-    """With the board's idle power."""
+    """Including the board's idle power."""
     interval_mj: float
     """Half the width of the 95 % confidence interval of `net_mj`."""
     idle_w: float
@@ -28,14 +28,14 @@ class EnergyMeter(Protocol):
 
     @property
     def seconds_needed(self) -> float:
-        """How long a run must last at least, in s.
+        """Least duration of a run, in s.
 
         Raises:
             MeasurementError: if the meter does not answer.
         """
 
     def begin(self) -> None:
-        """Measure idle power; called just before a run, while the board does nothing.
+        """Measure idle power; called just before a run, while the board is idle.
 
         Raises:
             MeasurementError: if the meter does not answer.
@@ -49,4 +49,4 @@ class EnergyMeter(Protocol):
         """
 
     def close(self) -> None:
-        """Free the meter; no call may follow."""
+        """Free the meter; closing twice does no harm, and no other call may follow."""

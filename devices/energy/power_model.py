@@ -1,4 +1,4 @@
-"""Energy where no meter is at hand: a constant power of each busy core, always labelled `modelled`."""
+"""Energy without a meter: a constant power of each busy core, always labelled `modelled`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PowerModel:
-    """Power of a board as a straight line in the number of busy threads.
+    """Power of a board as a linear function of the number of busy threads.
 
     At one clock and one thread count its energy is proportional to latency: it adds no third objective by itself.
     """
@@ -37,11 +37,11 @@ HOST_POWER_MODEL = PowerModel(
     active_w_per_thread=5.0,
     description="nominal: 5 W above idle for each busy core, not measured on this machine",
 )
-"""A round figure for a laptop or server core; idle power is not known and taken as 0."""
+"""A round figure for a laptop or server core; idle power is unknown and taken as 0."""
 
 RASPBERRY_PI_POWER_MODEL = PowerModel(
     idle_w=2.7,
     active_w_per_thread=0.9,
     description="nominal: a Raspberry Pi 4 draws some 2.7 W idle and 6.4 W with four busy cores; not measured on yours",
 )
-"""Round figures for a Raspberry Pi 4; other models differ, which a meter tells."""
+"""Round figures for a Raspberry Pi 4; other models differ, and only a meter shows by how much."""

@@ -1,56 +1,41 @@
 """Energy from a meter that samples power in a process of its own. Start with `open_meter`.
 
-What the formulas are and how exact they are is in docs/meters.md.
+The formulas, and how exact they are, are in docs/meters.md.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
+from devices.channel import Channel, Reply
 from devices.energy.mean_power import MeanPower, difference_w, mean_power
 from devices.energy.meter import MeteredEnergy
-from devices.energy.meter_process import MeterProcess
+from devices.energy.meter_process import start_meter_process
 from devices.errors import MeasurementError
 from devices.meters.catalogue import open_power_meter
 from devices.meters.power_meter import MeterError
 from devices.meters.spec import MeterSpec
 
 MIN_SAMPLES = 50
-"""Samples that a run must have."""
+"""Fewest samples of a run."""
 MIN_IDLE_SAMPLES = 20
-"""Samples that idle power is a mean of."""
+"""Fewest samples that idle power is a mean of."""
 SPARE = 1.3
-"""Samples are asked for in more time than they just need: meters are slower than their period at times."""
+"""Margin on the time in which samples should come: meters are slower than their period at times."""
 ROUND_TRIPS = 8
-"""Questions for the time of a clock; the quickest counts."""
+"""How often a clock is asked for its time; the quickest answer counts."""
 REPLY_SECONDS = 20.0
 """Time that a server has to answer, beyond what it is told to wait for."""
 
 
-class MeterServer(Protocol):
-    """A running `devices.meters.server`, wherever it runs."""
-
-    def request(self, request: Mapping[str, object], timeout_seconds: float) -> Mapping[str, object]:
-        """The reply to one request.
-
-        Raises:
-            MeasurementError: if none comes in time.
-        """
-
-    def end(self) -> None:
-        """End the server; ending twice does no harm."""
-
-
 class SampledMeter:
-    """An `EnergyMeter`. The server starts at first use; after an error, the next call has a new one."""
+    """An `EnergyMeter`. The server starts at first use; after an error, the next call gets a new one."""
 
     def __init__(
         self,
-        start: Callable[[], MeterServer],
+        start: Callable[[], Channel],
         *,
         agent_clock: Callable[[], float] = time.monotonic,
         idle_seconds: float | None = None,
@@ -58,25 +43,25 @@ class SampledMeter:
         """Nothing is started yet.
 
         Args:
-            start: starts the server.
+            start: starts `devices.meters.server`, wherever it runs.
             agent_clock: the monotonic clock that runs are timed with, in s; by default that of this machine.
-            idle_seconds: time that the board idles before each run, by default what 20 samples take.
+            idle_seconds: time that the board idles before each run, by default the time of 20 samples.
 
         Raises:
             ValueError: if `idle_seconds` is not above 0.
         """
         if idle_seconds is not None and not idle_seconds > 0:
-            raise ValueError(f"`idle_seconds > 0` must hold, but got {idle_seconds=}: leave it out for the default.")
+            raise ValueError(f"`idle_seconds > 0` must hold, but got {idle_seconds=}: omit it for the default.")
         self._start = start
         self._agent_clock = agent_clock
         self._idle_seconds = idle_seconds
-        self._server: MeterServer | None = None
+        self._server: Channel | None = None
         self._idle: MeanPower | None = None
         self._closed = False
 
     @property
     def seconds_needed(self) -> float:
-        """How long a run must last at least, in s, for the meter to take enough samples of it.
+        """Least duration of a run, in s, for the meter to take enough samples of it.
 
         Raises:
             MeasurementError: if the meter does not answer.
@@ -85,7 +70,7 @@ class SampledMeter:
         return SPARE * MIN_SAMPLES * period_s
 
     def begin(self) -> None:
-        """Measure idle power; called just before a run, while the board does nothing.
+        """Measure idle power; called just before a run, while the board is idle.
 
         Raises:
             MeasurementError: if the meter does not answer, or gives too few samples.
@@ -93,7 +78,7 @@ class SampledMeter:
         self._idle = None
         _, period_s = self._describe()
         seconds = self._idle_seconds or SPARE * MIN_IDLE_SAMPLES * period_s
-        # What a sample is a mean of began before it.
+        # A sample is a mean over a time that began before it.
         since_s = self._meter_clock() + period_s
         name, times_s, powers_w = self._samples(since_s, since_s + seconds)
         if len(times_s) < MIN_IDLE_SAMPLES:
@@ -118,7 +103,7 @@ class SampledMeter:
         idle, self._idle = self._idle, None
         offset_s, uncertainty_s = self.clock_offset()
         _, period_s = self._describe()
-        # Samples this near to an end of the run may belong to what was before or after it.
+        # Samples this close to either end of the run may belong to what came before or after it.
         guard_s = period_s + uncertainty_s
         since_s, until_s = start_s + offset_s + guard_s, end_s + offset_s - guard_s
         name, times_s, powers_w = self._samples(since_s, max(since_s, until_s))
@@ -156,48 +141,45 @@ class SampledMeter:
         self._drop()
 
     def _meter_clock(self) -> float:
-        return _number(self._request({"command": "clock"}), "time_s")
+        return self._request("clock").number("time_s")
 
     def _describe(self) -> tuple[str, float]:
-        reply = self._request({"command": "describe"})
-        return str(reply.get("name")), _number(reply, "period_s")
+        reply = self._request("describe")
+        return reply.text("name"), reply.number("period_s")
 
     def _samples(self, since_s: float, until_s: float) -> tuple[str, list[float], list[float]]:
         times_s: list[float] = []
         powers_w: list[float] = []
         wait_s = max(0.0, until_s - self._meter_clock())
-        more: object = True
-        name = ""
-        while more is True:
-            reply = self._request({"command": "samples", "since_s": since_s, "until_s": until_s}, wait_s)
-            new_s, new_w = _numbers(reply, "times_s"), _numbers(reply, "powers_w")
+        while True:
+            reply = self._request("samples", wait_s, since_s=since_s, until_s=until_s)
+            new_s, new_w = reply.numbers("times_s"), reply.numbers("powers_w")
             if len(new_s) != len(new_w):
                 raise MeasurementError(
                     f"a meter must send a power for each time, but sent {len(new_w)} for {len(new_s)}."
                 )
-            name, more = str(reply.get("name")), reply.get("more") and bool(new_s)
             times_s += new_s
             powers_w += new_w
+            if not new_s or reply.fields.get("more") is not True:
+                break
             # Times are sent in whole microseconds.
-            since_s = new_s[-1] + 1e-6 if new_s else since_s
+            since_s = new_s[-1] + 1e-6
+        name = reply.text("name")
         if any(later <= earlier for earlier, later in itertools.pairwise(times_s)):
             raise MeasurementError(f"the times of a meter's samples must ascend, but those of {name} do not.")
         return name, times_s, powers_w
 
-    def _request(self, request: Mapping[str, object], more_seconds: float = 0.0) -> Mapping[str, object]:
+    def _request(self, command: str, more_seconds: float = 0.0, **settings: float) -> Reply:
         if self._closed:
             raise MeasurementError("a closed meter cannot measure: open a new one.")
         if self._server is None:
             self._server = self._start()
         try:
-            reply = self._server.request(request, REPLY_SECONDS + more_seconds)
-            if reply.get("ok") is not True:
-                raise MeasurementError(f"the meter could not {request['command']}: {reply.get('error')}")
+            return self._server.request(command, REPLY_SECONDS + more_seconds, **settings)
         except BaseException:
-            # Also on Ctrl-C: a late reply must not meet the next request.
+            # Also on Ctrl-C: a late reply must not answer the next request.
             self._drop()
             raise
-        return reply
 
     def _drop(self) -> None:
         server, self._server = self._server, None
@@ -208,26 +190,26 @@ class SampledMeter:
 def local_meter(
     spec: MeterSpec, *, agent_clock: Callable[[], float] = time.monotonic, idle_seconds: float | None = None
 ) -> SampledMeter:
-    """The meter that hangs on this machine; its server starts at first use."""
-    return SampledMeter(lambda: MeterProcess(spec), agent_clock=agent_clock, idle_seconds=idle_seconds)
+    """A meter that is attached to this machine; its server starts at first use."""
+    return SampledMeter(lambda: start_meter_process(spec), agent_clock=agent_clock, idle_seconds=idle_seconds)
 
 
 def open_meter(
     text: str,
     *,
     agent_clock: Callable[[], float] = time.monotonic,
-    start_on_board: Callable[[MeterSpec], MeterServer] | None = None,
+    start_on_board: Callable[[MeterSpec], Channel] | None = None,
     idle_seconds: float | None = None,
 ) -> SampledMeter | None:
     """The meter that `--meter` names, or None for `none`.
 
-    `auto` is RAPL where the board is this machine and has it, else None.
+    `auto` is RAPL if the board is this machine and has it, else None.
 
     Args:
         text: `none`, `auto`, or `NAME[:ADDRESS][@board|@here]`.
         agent_clock: the board's monotonic clock, in s.
-        start_on_board: starts a meter's server on the board; None where the board is this machine.
-        idle_seconds: time that the board idles before each run, by default what 20 samples take.
+        start_on_board: starts a meter's server on the board; None if the board is this machine.
+        idle_seconds: time that the board idles before each run, by default the time of 20 samples.
 
     Raises:
         ValueError: if there is no such meter.
@@ -262,20 +244,3 @@ def _clock_lead(clock: Callable[[], float]) -> tuple[float, float]:
         leads.append(((answered_s - asked_s) / 2, answer_s - (asked_s + answered_s) / 2))
     error_s, lead_s = min(leads)
     return lead_s, error_s
-
-
-def _number(reply: Mapping[str, object], key: str) -> float:
-    return _checked(reply.get(key), key)
-
-
-def _numbers(reply: Mapping[str, object], key: str) -> list[float]:
-    values = reply.get(key)
-    if not isinstance(values, list):
-        raise MeasurementError(f"a meter's reply must have a list `{key}`, but got {values!r}.")
-    return [_checked(value, key) for value in values]
-
-
-def _checked(value: object, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise MeasurementError(f"a meter's reply must have finite `{key}`, but got {value!r}.")
-    return float(value)

@@ -1,13 +1,13 @@
-"""Power meters, each read by a process of its own on the machine that it hangs on.
+"""Power meters, each read by a process of its own on the machine that it is attached to.
 
 The folder is copied to a board as it is: it needs Python 3.9 and imports nothing else of the project; `smbus2`,
 `pyserial` and `nvidia-ml-py` only when a meter that needs them is opened.
 
 power_meter     the `PowerMeter` protocol, and `MeterError`
-spec            `NAME[:ADDRESS][@board|@here]` as a value
+spec            a meter as the user names it, `NAME[:ADDRESS][@board|@here]`
 catalogue       meters by name, and which of them this machine has: start here
 server          the process: power samples behind JSON lines
-sampling        the thread that reads a meter, and its ring of samples
+sampling        a thread that reads a meter, and the ring of its samples
 ina             INA219 and INA226 on an I2C bus
 um25c           UM24C, UM25C and UM34C USB meters on a serial port
 pmic            the Raspberry Pi 5's own sensors

@@ -26,7 +26,7 @@ class Availability:
 
 
 def open_power_meter(spec: MeterSpec) -> PowerMeter:
-    """The meter that hangs on this machine.
+    """A meter that is attached to this machine.
 
     Raises:
         MeterError: if it cannot be opened.
@@ -35,7 +35,7 @@ def open_power_meter(spec: MeterSpec) -> PowerMeter:
 
 
 def available_meters(*, devices: Path = Path("/dev"), powercap: Path = rapl.ROOT) -> list[Availability]:
-    """What this machine has, each meter at its default address; nothing is looked for on the network.
+    """What this machine has, each meter at its default address; the network is not searched.
 
     Args:
         devices: folder of device files.
@@ -54,11 +54,12 @@ def available_meters(*, devices: Path = Path("/dev"), powercap: Path = rapl.ROOT
 
 def _availability(name: str, check: Callable[[], str] | None) -> Availability:
     if check is None:
-        return Availability(name, False, f"hangs on the network: give its address, as in {name}:http://192.168.1.20")
+        reason = f"is on the network: give its address, as in {name}:http://192.168.1.20"
+        return Availability(name, available=False, reason=reason)
     try:
-        return Availability(name, True, check())
+        return Availability(name, available=True, reason=check())
     except MeterError as error:
-        return Availability(name, False, str(error))
+        return Availability(name, available=False, reason=str(error))
 
 
 def _found_on_i2c(name: str, devices: Path) -> str:

@@ -18,7 +18,7 @@ DEFAULT_ADDRESS = 0x40
 DEFAULT_BUS = 1
 DEFAULT_SHUNT_OHM = 0.1
 SWAPPED_W = -0.05
-"""Power below which the two ends of the shunt must have been swapped: offset errors are smaller."""
+"""Power below which the two wires of the shunt must have been swapped: offset errors are smaller."""
 
 
 class Bus(Protocol):
@@ -55,7 +55,7 @@ class Ina219:
         """Set up the sensor.
 
         Raises:
-            MeterError: if nothing answers at that address, or something else than this sensor.
+            MeterError: if nothing answers at that address, or something other than this sensor.
         """
         self._bus = bus
         self._address = address
@@ -99,7 +99,7 @@ class Ina219:
         return (self._read(BUS_VOLTAGE) >> 3) * self.BUS_LSB_V
 
     def _check_identity(self) -> None:
-        """An INA219 has no register that says what it is; the configuration that it keeps must do."""
+        """An INA219 has no register that says what it is; that it keeps its configuration must suffice."""
 
     def _read(self, register: int) -> int:
         try:

@@ -1,7 +1,7 @@
 """Shelly and Tasmota smart plugs, over HTTP.
 
-Power now, not their energy counters: these move in steps of 3.6 J (Shelly, second generation) to 3.6 kJ, where a Pi
-takes 5 J a second.
+Their power now is read, not their energy counters, which move in steps of 3.6 J (Shelly, second generation) to 3.6 kJ:
+a Pi takes 5 J a second.
 Sources: https://shelly-api-docs.shelly.cloud/ (Gen1 `/meter/0`, Gen2 `Switch.GetStatus`),
 https://tasmota.github.io/docs/Commands/ (`Status 8`, `Status 10`).
 """
@@ -24,7 +24,7 @@ Fetch = Callable[[str], object]
 
 
 class Shelly:
-    """A Shelly plug or relay with power metering."""
+    """A Shelly plug or relay that meters power."""
 
     name = "shelly"
     period_s = 1.0
@@ -33,7 +33,7 @@ class Shelly:
         """Ask the plug for its generation.
 
         Raises:
-            MeterError: if it does not answer as a Shelly does.
+            MeterError: if it does not answer like a Shelly.
         """
         self._url = url
         self._fetch = fetch or fetch_json
@@ -46,7 +46,7 @@ class Shelly:
         """Power now.
 
         Raises:
-            MeterError: if the plug does not answer, or tells no power.
+            MeterError: if the plug does not answer, or reports no power.
         """
         start_s = self._clock()
         status = _ask(self._fetch, self._url + self._path, self.name)
@@ -58,7 +58,7 @@ class Shelly:
 
 
 class Tasmota:
-    """A plug with Tasmota's firmware."""
+    """A plug with Tasmota firmware."""
 
     name = "tasmota"
     period_s = 1.0
@@ -75,7 +75,7 @@ class Tasmota:
         """Power now, of the first outlet where there are several.
 
         Raises:
-            MeterError: if the plug does not answer, or tells no power.
+            MeterError: if the plug does not answer, or reports no power.
         """
         status: object = None
         for path in self.PATHS:
@@ -89,11 +89,11 @@ class Tasmota:
 
 
 def fetch_json(url: str) -> object:
-    """The JSON that a URL gives, past any proxy: a plug hangs on the local network.
+    """The JSON at a URL, bypassing any proxy: a plug is on the local network.
 
     Raises:
         OSError: if nothing answers in time, or answers with an error.
-        ValueError: if it is no JSON.
+        ValueError: if it is not JSON.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -115,7 +115,7 @@ def _tasmota_power(status: object) -> object:
 def _checked_power(power: object, status: object, name: str, url: str) -> float:
     if isinstance(power, bool) or not isinstance(power, (int, float)) or not math.isfinite(power):
         raise MeterError(
-            f"the {name} plug must tell a power at {url}, but got {json.dumps(status)[:80]}: only plugs that "
+            f"the {name} plug must report a power at {url}, but got {json.dumps(status)[:80]}: only plugs that "
             "meter can be used."
         )
     return float(power)
@@ -126,6 +126,6 @@ def _ask(fetch: Fetch, url: str, name: str) -> object:
         return fetch(url)
     except (OSError, ValueError) as error:
         raise MeterError(
-            f"the {name} plug must answer within {TIMEOUT_S:g} s at {url}, but got {error}: see that it is "
-            "plugged in, on this network, and has no password set."
+            f"the {name} plug must answer within {TIMEOUT_S:g} s at {url}, but got {error}: make sure that "
+            "it is plugged in, on this network, and has no password set."
         ) from error

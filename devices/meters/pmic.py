@@ -1,7 +1,7 @@
 """The Raspberry Pi 5's power management chip, by `vcgencmd pmic_read_adc`.
 
-It tells voltage and current of some dozen rails behind the regulators. Their sum is less than what the board draws:
-losses of the regulators and all that hangs on the 5 V line itself, USB devices and fan included, are not in it.
+It reports voltage and current of about a dozen rails behind the regulators. Their sum is less than what the board
+draws: losses of the regulators and all that is on the 5 V line itself, USB devices and fan included, are missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Pmic:
 
     name = "pmic"
     period_s = 0.1
-    """Each reading is a process on the board: a closer look would disturb what it looks at."""
+    """Each reading is a process on the board: reading more often would disturb what is measured."""
 
     def __init__(self, query: Callable[[], str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._query = query
@@ -32,7 +32,7 @@ class Pmic:
         """Power of the rails now.
 
         Raises:
-            MeterError: if the command fails, or tells no rail's voltage and current.
+            MeterError: if the command fails, or reports no rail's voltage and current.
         """
         start_s = self._clock()
         output = self._query()
@@ -40,7 +40,7 @@ class Pmic:
 
 
 def power_of_rails(output: str) -> float:
-    """Power in W, summed over the rails whose voltage and current are both told.
+    """Power in W, summed over the rails whose voltage and current are both reported.
 
     Args:
         output: lines as in `VDD_CORE_A current(7)=1.2A` and `VDD_CORE_V volt(15)=0.87V`.
@@ -53,14 +53,14 @@ def power_of_rails(output: str) -> float:
     rails = [rail for rail, unit in amounts if unit == "A" and (rail, "V") in amounts]
     if not rails:
         raise MeterError(
-            "`vcgencmd pmic_read_adc` must tell voltage and current of rails, but got "
+            "`vcgencmd pmic_read_adc` must report voltage and current of rails, but got "
             f"{' '.join(output.split())[:80]!r}: only a Raspberry Pi 5 has this sensor; use another meter."
         )
     return sum(amounts[rail, "A"] * amounts[rail, "V"] for rail in rails)
 
 
 def query_command(command: str = COMMAND) -> Callable[[], str]:
-    """What asks the firmware by `command`; it raises `MeterError` if that fails or hangs."""
+    """A function that asks the firmware by `command`; it raises `MeterError` if that fails or hangs."""
 
     def query() -> str:
         try:

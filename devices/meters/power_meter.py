@@ -6,14 +6,14 @@ from typing import NamedTuple, Protocol
 
 
 class MeterError(RuntimeError):
-    """A meter cannot be opened, does not answer, or answers with what cannot be."""
+    """A meter cannot be opened, does not answer, or gives an impossible answer."""
 
 
 class Reading(NamedTuple):
     """Power at one time."""
 
     time_s: float
-    """Of the machine's monotonic clock; the middle of the time that `power_w` is a mean of."""
+    """Of the machine's monotonic clock, ascending; the middle of the time that `power_w` is a mean of."""
     power_w: float
 
 
@@ -26,11 +26,11 @@ class PowerMeter(Protocol):
 
     @property
     def period_s(self) -> float:
-        """Time between two readings that are worth taking."""
+        """Time after which another reading is worth taking."""
 
     def read(self) -> Reading:
-        """Power now, or since the last reading.
+        """Power now, or the mean since the last reading.
 
         Raises:
-            MeterError: if the meter does not answer, or answers with what cannot be.
+            MeterError: if the meter does not answer, or gives an impossible answer; the next reading may work again.
         """

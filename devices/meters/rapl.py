@@ -1,7 +1,7 @@
 """RAPL: energy counters of Intel and AMD processors, in Linux's powercap tree.
 
 The counters of all packages and of their memory are added; cores and graphics are parts of a package. The zone `psys`
-and the tree `intel-rapl-mmio` count the same energy again and are left out. A counter starts again at 0 after
+and the tree `intel-rapl-mmio` count the same energy again and are omitted. A counter starts again at 0 after
 `max_energy_range_uj`, on servers within minutes.
 Source: https://docs.kernel.org/power/powercap/powercap.html
 """
@@ -22,10 +22,10 @@ class Rapl:
 
     name = "rapl"
     period_s = 0.05
-    """Counters move every millisecond or so: some 2 % of a period, and no error adds up over the readings."""
+    """Counters move every millisecond or so: about 2 % of a period, and errors do not add up over readings."""
 
     def __init__(self, root: Path = ROOT, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Find the counters and read them a first time.
+        """Find the counters and read them for the first time.
 
         Raises:
             MeterError: if there are none, or this user may not read them.
@@ -87,7 +87,7 @@ def _number(path: Path) -> int:
     except PermissionError:
         raise MeterError(
             f"{path} must be readable, but this user may not read it: run "
-            "`sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`, again after each start of the machine."
+            "`sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`, and again after each reboot."
         ) from None
     except (OSError, ValueError) as error:
         raise MeterError(f"{path} must hold a whole number, but got {error}: use another meter.") from error

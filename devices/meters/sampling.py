@@ -1,4 +1,4 @@
-"""A meter read again and again in a thread of its own, and the ring of its latest samples."""
+"""A meter that is read continually in a thread of its own, and the ring of its latest samples."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ ATTEMPTS = 3
 """Failed readings in a row after which a meter is given up."""
 
 HANG_SECONDS = 10.0
-"""Time without a sample after which a meter is taken to hang."""
+"""Time without a sample after which a meter is considered hung."""
 
 FIRST_SAMPLES, PERIOD_SAMPLES = 5, 20
-"""Samples that the period is worked out from: at least, at most."""
+"""Fewest and most samples that the period is worked out from."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Sampler:
-    """Samples of one meter; it is opened in the thread too, as that may hang as well."""
+    """Samples of one meter, which is opened in the thread, too, as that may hang as well."""
 
     def __init__(self, open_meter: Callable[[], PowerMeter], *, hang_seconds: float = HANG_SECONDS) -> None:
         self._open_meter = open_meter
@@ -100,7 +100,7 @@ class Sampler:
         failures = 0
         due_s = time.monotonic()
         while True:
-            # Uneven steps, of the period in the mean, so that no load that repeats stays in step with them.
+            # Uneven steps that average to the period, so that no periodic load stays in step with them.
             due_s = max(due_s + meter.period_s * (0.75 + 0.5 * (self._taken * GOLDEN % 1)), time.monotonic())
             time.sleep(max(0.0, due_s - time.monotonic()))
             try:

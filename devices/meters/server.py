@@ -1,14 +1,14 @@
 """The process that reads one meter: `python -m devices.meters.server ina219:0x40`.
 
-Requests come on stdin, one JSON object a line; `id` comes back with the reply. Times are of this machine's monotonic
+Requests arrive on stdin, one JSON object a line; a reply repeats the `id`. Times are those of this machine's monotonic
 clock.
     {"id": 1, "command": "describe"}                                 {"name", "period_s"}
     {"id": 2, "command": "clock"}                                    {"time_s"}
     {"id": 3, "command": "samples", "since_s": 9.5, "until_s": 11}   {"name", "period_s", "times_s", "powers_w", "more"}
     {"command": "quit"}
-`samples` waits until the time is over; `more` says that only the first samples were sent. What fails gets
+`samples` waits until the time is over; `more` says that only the first samples were sent. A request that fails gets
 {"id", "ok": false, "error"}. The process ends with stdin, or after 3 s without a line with `--heartbeat-seconds 3`.
-`--list` prints what meters this machine has, as JSON.
+`--list` prints the meters that this machine has, as JSON.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def answer(line: str, sampler: Sampler) -> Reply | None:
 
 
 def samples(request: Reply, sampler: Sampler) -> Reply:
-    """Samples of a time; see the module's docstring.
+    """Samples of a time; see the docstring of the module.
 
     Raises:
         MeterError: if the meter fails or hangs.
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def _lines(heartbeat_seconds: float) -> Iterator[str]:
-    """Lines of stdin that are not empty, until it ends, or is silent for so long; 0 waits for ever."""
+    """Lines of stdin that are not empty, until it ends or is silent for this long; 0 waits forever."""
     rest = b""
     while select.select([0], [], [], heartbeat_seconds or None)[0]:
         chunk = os.read(0, 65536)

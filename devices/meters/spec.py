@@ -16,15 +16,15 @@ DEFAULT_PLACES: Mapping[str, str] = {
     "shelly": "here",
     "tasmota": "here",
 }
-"""Where a meter hangs when the user does not say, by name."""
+"""Where a meter is attached if the user does not say, by name."""
 
 METER_NAMES = tuple(DEFAULT_PLACES)
 
 OPTION_NAMES: Mapping[str, tuple[str, ...]] = {"ina219": ("bus", "shunt"), "ina226": ("bus", "shunt")}
-"""Options that an address may hold, by the meter's name."""
+"""Options that an address may contain, by the meter's name."""
 
 LARGEST_ADDRESSES: Mapping[str, int] = {"ina219": 0x7F, "ina226": 0x7F, "nvml": 255}
-"""Meters whose address is a whole number, and the largest there is."""
+"""The largest address of those meters whose address is a whole number."""
 
 PLUGS = ("shelly", "tasmota")
 """Meters whose address is a URL."""
@@ -44,12 +44,12 @@ class MeterSpec:
         if self.name not in DEFAULT_PLACES:
             raise ValueError(
                 f"a meter must be one of {', '.join(METER_NAMES)}, but got {self.name!r}: "
-                "use `--meter none` to go without, and `--list-meters` to see what is here."
+                "use `--meter none` to do without, and `--list-meters` to see what is here."
             )
         if not self.place:
             object.__setattr__(self, "place", DEFAULT_PLACES[self.name])
         if self.place not in ("board", "here"):
-            raise ValueError(f"a meter hangs on `@board` or `@here`, but got @{self.place}: use one of these.")
+            raise ValueError(f"a meter must be at `@board` or `@here`, but got @{self.place}: use one of these.")
         if self.name in ("um25c", *PLUGS) and not self.main_address:
             example = {"um25c": "um25c:/dev/rfcomm0"}.get(self.name, f"{self.name}:http://192.168.1.20")
             raise ValueError(f"the meter {self.name} needs an address, but got none: give it as in `{example}`.")
@@ -57,7 +57,7 @@ class MeterSpec:
         for option in self.options:
             if option not in allowed:
                 raise ValueError(
-                    f"the meter {self.name} has {', '.join(allowed) or 'no'} options, but got {option!r}: leave it out."
+                    f"the meter {self.name} has {', '.join(allowed) or 'no'} options, but got {option!r}: omit it."
                 )
         if self.name in LARGEST_ADDRESSES:
             self.whole_number(0)
@@ -77,9 +77,7 @@ class MeterSpec:
         if not at:
             rest, place = place, ""
         elif not place:
-            raise ValueError(
-                f"a meter hangs on `@board` or `@here`, but got {text!r}: leave the `@` out, or say where."
-            )
+            raise ValueError(f"a meter must be at `@board` or `@here`, but got {text!r}: omit the `@`, or say where.")
         name, _, address = rest.partition(":")
         return cls(name.strip().lower(), address.strip(), place.strip().lower())
 
@@ -96,7 +94,7 @@ class MeterSpec:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """What stands behind the main address, as in `shunt=0.1`, by name."""
+        """What follows the main address, as in `shunt=0.1`, by name."""
         found: dict[str, str] = {}
         for part in self.address[len(self.main_address) :].strip(",").split(","):
             name, equals, value = part.partition("=")
@@ -108,7 +106,7 @@ class MeterSpec:
 
     @property
     def url(self) -> str:
-        """The address of a plug, with `http://` where that was left out."""
+        """The address of a plug, with `http://` if that was omitted."""
         address = self.main_address.rstrip("/")
         return address if "://" in address else f"http://{address}"
 
@@ -116,7 +114,7 @@ class MeterSpec:
         """The address of a meter that has a number, or `default` without one.
 
         Raises:
-            ValueError: if it is no such number.
+            ValueError: if it is not such a number.
         """
         text, most = self.main_address, LARGEST_ADDRESSES[self.name]
         try:
@@ -133,7 +131,7 @@ class MeterSpec:
         """The option `shunt`, or `default` without it.
 
         Raises:
-            ValueError: if it is no number above 0.
+            ValueError: if it is not a number above 0.
         """
         text = self.options.get("shunt")
         if text is None:
@@ -150,7 +148,7 @@ class MeterSpec:
         """The option `bus`, or `default` without it.
 
         Raises:
-            ValueError: if it is no whole number.
+            ValueError: if it is not a whole number.
         """
         text = self.options.get("bus", str(default))
         if not text.isdecimal():

@@ -18,7 +18,7 @@ from devices.meters.power_meter import MeterError, Reading
 FRAME_BYTES = 130
 REQUEST = b"\xf0"
 ATTEMPTS = 3
-"""Frames asked for before a reading is given up."""
+"""Frames that are requested before a reading is given up."""
 TIMEOUT_S = 1.0
 """Time that the meter has for one frame."""
 
@@ -30,13 +30,13 @@ class Model(NamedTuple):
     voltage_lsb_v: float
     current_lsb_a: float
     checked: bool
-    """Whether the last byte is a check of the others, not a mark."""
+    """Whether the last byte is a checksum of others, not a mark."""
 
 
 MODELS = {
-    0x0963: Model("UM24C", 0.01, 0.001, False),
-    0x09C9: Model("UM25C", 0.001, 0.0001, False),
-    0x0D4C: Model("UM34C", 0.01, 0.001, True),
+    0x0963: Model("UM24C", 0.01, 0.001, checked=False),
+    0x09C9: Model("UM25C", 0.001, 0.0001, checked=False),
+    0x0D4C: Model("UM34C", 0.01, 0.001, checked=True),
 }
 END_MARK = 0xFFF1
 _CHECKED = "1 3 7 9 15 17 19 23 31 39 41 45 49 53 55 57 59 63 67 69 73 79 83 89 97 99 109 111 113 119 121 127"
@@ -53,7 +53,7 @@ class Port(Protocol):
         """Up to `size` bytes, fewer after the port's time-out."""
 
     def reset_input_buffer(self) -> object:
-        """Forget what came and was not read."""
+        """Discard input that was not read."""
 
 
 class Um25c:
@@ -71,7 +71,7 @@ class Um25c:
         """Power at the time of asking; broken frames are asked for again.
 
         Raises:
-            MeterError: if the port is gone, or no whole frame came.
+            MeterError: if the port is gone, or no whole frame arrived.
         """
         problem = ""
         for _ in range(ATTEMPTS):
@@ -87,15 +87,15 @@ class Um25c:
                 ) from error
             if not frame:
                 raise MeterError(
-                    f"the um25c{self._label} must answer within {TIMEOUT_S:g} s, but did not: see that it is "
-                    "switched on and that no phone is connected to it."
+                    f"the um25c{self._label} must answer within {TIMEOUT_S:g} s, but did not: make sure that "
+                    "it is switched on and that no phone is connected to it."
                 )
             try:
                 return Reading(time_s, power_of_frame(frame))
             except ValueError as error:
                 problem = str(error)
         raise MeterError(
-            f"the um25c{self._label} must send whole frames, but {ATTEMPTS} were broken, the last so: {problem} "
+            f"the um25c{self._label} must send whole frames, but {ATTEMPTS} were broken, the last one thus: {problem} "
             "Bring it nearer, or use another cable."
         )
 

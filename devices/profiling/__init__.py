@@ -1,9 +1,9 @@
-"""Makes a cost table that predicts whole networks, by measuring on a board.
+"""The profile of a board: a cost table that predicts whole networks, made by measuring on it.
 
-calibration       corrects a cost table by whole networks measured on the board
-few_shot          A cost table for a new board from another board's table and about ten measured networks
-journal           A board that remembers: what it has measured before is read from a file instead of being measured agai
+profile           measures a board, or adapts the table of another: start here
+operator_costs    a cost table measured operator by operator
+calibration       corrects a cost table by networks measured whole
+few_shot          a cost table from that of another board and about ten networks measured whole
 network_features  what tells the networks of a space apart before any is measured
-operator_costs    A cost table measured on a board, operator by operator
-profile           the profile of a board: a cost table that predicts whole networks
+journal           a board that reads from a file what it has measured before
 """

@@ -1,9 +1,9 @@
-"""Corrects a cost table by whole networks measured on the board. Start with `calibrated`.
+"""Corrects a cost table with networks measured whole on the board. Start with `calibrated`.
 
 The sum of separately measured operators misses what operators do to each other in a network. Relative corrections of
 the entries are found by Bayesian linear regression (ridge regression towards the table as it is): corrections are tied
-by operator and by layer shape, errors count relative to the latency, and the strengths of all ties come from the
-evidence.
+by operator and by layer shape, errors count relative to the latency, and the strengths of all ties are those with the
+highest evidence.
 
 Shape suffixes: N networks, L layers, K distinct entries (layer shape, operator), G groups of hyper-parameters.
 """
@@ -26,14 +26,14 @@ Array = npt.NDArray[np.float64]
 
 _GROUPS = ("scale", "fixed", "operator", "shape", "entry", "absolute", "noise")
 _USUAL = (0.2, 0.3, 0.1, 0.1, 0.05, 0.05, 0.02)
-"""Standard deviations that are usual, as parts of the whole: centres of the log-normal hyper-priors."""
+"""Usual standard deviations, as fractions of the whole: centres of the log-normal hyper-priors."""
 _HYPER_SPREAD = 1.5
 """Standard deviation of the hyper-priors, in natural logarithms."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What came of a calibration."""
+    """Result of a calibration."""
 
     table: CostTable
     left_out_ms_N: Array
@@ -50,8 +50,8 @@ def calibrated(
     """A table corrected by networks that were measured on its board.
 
     Args:
-        table: the table as it is; what the networks do not speak about stays as it was.
-        space: its search space; equal layers and operators have one correction.
+        table: the table to correct; what the networks say nothing about stays unchanged.
+        space: its search space; equal layers and operators share one correction.
         networks: for each network its operator indices, shape (N, L).
         latency_ms: measured, length N.
         energy_mj: measured or modelled, length N.
@@ -70,7 +70,7 @@ def calibrated(
             f"latencies and {len(energy_mj)} energies."
         )
     if not all(np.isfinite(value) and value > 0 for value in (*latency_ms, *energy_mj)):
-        raise ValueError("measured costs must be finite and above 0: leave out what could not be measured.")
+        raise ValueError("measured costs must be finite and above 0: omit what could not be measured.")
     indices_NL = np.array(networks, np.intp)
     ties = _Ties.of(table, space)
     latency = _corrected(table.latency_ms, table.fixed_latency_ms, ties, indices_NL, np.asarray(latency_ms, float))
@@ -91,7 +91,7 @@ def calibrated(
 
 
 def table_error(predicted_N: Array, measured_N: Array) -> TableError:
-    """How far predictions are from measurements, both of shape (N,) and in one unit."""
+    """How far predictions are from measurements, both of shape (N,) and in the same unit."""
     relative_N = np.abs(predicted_N / measured_N - 1)
     enough = len(measured_N) > 2 and np.ptp(predicted_N) > 0 and np.ptp(measured_N) > 0
     return TableError(
@@ -104,10 +104,10 @@ def table_error(predicted_N: Array, measured_N: Array) -> TableError:
 
 @dataclass(frozen=True)
 class _Ties:
-    """Which entries of a table are one, and which have an operator or a layer shape in common."""
+    """Which entries of a table are the same, and which share an operator or a layer shape."""
 
     entry_LO: npt.NDArray[np.intp]
-    """Index of the distinct entry, K in all."""
+    """Index of the distinct entry, of K in all."""
     operator_K: npt.NDArray[np.intp]
     shape_K: npt.NDArray[np.intp]
 
@@ -166,7 +166,7 @@ def _corrected(
     common = scale * float(predicted_N / measured_N @ weights_N)
     relative_K = common + covariance_KK @ (design_NK.T @ weights_N)
     corrected_K = cost_K * (1 + relative_K) + absolute * typical * (absolute_NK.T @ weights_N)
-    # What the networks never had stays as it was, but for what it has in common with what they had.
+    # Entries that no network has stay as they were, but for what they share with entries that some have.
     corrected_LO = np.maximum(corrected_K, 0.0)[ties.entry_LO]
     new_fixed = max(fixed * (1 + common + constant * float(fixed_N @ weights_N)), 0.0)
     left_out_residual_N = weights_N / np.diag(precision_NN)

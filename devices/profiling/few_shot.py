@@ -1,8 +1,8 @@
 """A cost table for a new board from another board's table and about ten measured networks.
 
 Choose the networks by `choose_networks`, measure them on the new board, then `FewShotPredictor.fit`. A network's
-latency is taken as a sum over its layers; what its operators do (arithmetic, traffic, kernels, time on the other board)
-costs an unknown positive price each, and Bayesian linear regression finds the prices.
+latency is taken as a sum over its layers; each thing that its operators do (arithmetic, traffic, kernels, time on the
+other board) has an unknown positive price, and Bayesian linear regression finds the prices.
 
 Shape suffixes: N networks, L layers, O operators, J features, S samples of the hyper-parameters.
 """
@@ -26,9 +26,9 @@ _HALF_NORMAL_SD = float(np.sqrt(1 - 2 / np.pi))
 """Mean and standard deviation of |x| for x normal with variance 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FewShotPrior:
-    """What is known before a network is measured; all in parts of the mean latency of the measured networks.
+    """What is known before a network is measured, in units of the mean latency of the measured networks.
 
     Hyper-parameters are log-normal about these values. Latencies differ more between kinds of work than within one.
     """
@@ -36,7 +36,7 @@ class FewShotPrior:
     intercept: float = 1.0
     """Standard deviation of the cost of the average network about 1."""
     share: float = 0.3
-    """Scale of the share of latency that goes with one kind of work."""
+    """Scale of the share of latency that is due to one kind of work."""
     tie: float = 0.1
     """Standard deviation of what all operators of one layer shape, or one shape and expansion, have in common."""
     noise: float = 0.03
@@ -44,9 +44,9 @@ class FewShotPrior:
     spread: float = 1.0
     """Standard deviation of the natural logarithm of all of the hyper-parameters."""
     outliers: float = 1.0
-    """Standard deviation of the logarithm of each network's own noise: above 0, single wild measurements count less."""
+    """Standard deviation of the logarithm of each network's own noise: above 0, outliers count less."""
     choice_noise: float = 0.1
-    """Noise that is expected when networks are chosen."""
+    """Noise that is assumed when networks are chosen."""
     samples: int = 1000
     """Number of samples of the hyper-parameters, S."""
 
@@ -67,9 +67,9 @@ DEFAULT_PRIOR = FewShotPrior()
 def choose_networks(
     source: CostTable, space: FBNetSpace, candidates: Networks, count: int, *, prior: FewShotPrior = DEFAULT_PRIOR
 ) -> npt.NDArray[np.intp]:
-    """The networks to measure on a new board: greedily, each the one whose latency is the least certain by then.
+    """The networks to measure on a new board: greedily, each the one whose latency is the least certain so far.
 
-    For a Gaussian prior that is the greedy D-optimal design. Latencies of the new board have no part in it.
+    For a Gaussian prior that is the greedy D-optimal design. Latencies of the new board play no part in it.
 
     Args:
         source: table of another board.
@@ -100,9 +100,9 @@ def choose_networks(
     return np.array(chosen, np.intp)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FewShotPredictor:
-    """Latency of all networks of a space on a new board, known from a few."""
+    """Latency of all networks of a space on a new board, learned from a few."""
 
     source: CostTable
     space: FBNetSpace
@@ -151,12 +151,20 @@ class FewShotPredictor:
             )
         if not (np.isfinite(latency_ms_N) & (latency_ms_N > 0)).all():
             raise ValueError(
-                f"measured latencies must be finite and above 0, but got {latency_ms_N.tolist()}: leave out what could "
-                "not be measured."
+                f"measured latencies must be finite and above 0, but got {latency_ms_N.tolist()}: omit what could not "
+                "be measured."
             )
         scale_ms = float(latency_ms_N.mean())
         mean_J, covariance_JJ = _averaged_posterior(features, x_NJ, latency_ms_N / scale_ms, prior, rng)
-        return cls(source, space, len(x_NJ), scale_ms, features, mean_J, covariance_JJ)
+        return cls(
+            source=source,
+            space=space,
+            measured=len(x_NJ),
+            scale_ms=scale_ms,
+            _features=features,
+            _mean_J=mean_J,
+            _covariance_JJ=covariance_JJ,
+        )
 
     def predict(self, networks: Networks) -> tuple[Array, Array]:
         """Latency of networks.
@@ -165,8 +173,8 @@ class FewShotPredictor:
             networks: operator indices, shape (N, L).
 
         Returns:
-            Mean and standard deviation of the latency in ms, both of shape (N,); the noise of a measurement is not
-            in the standard deviation.
+            Mean and standard deviation of the latency in ms, both of shape (N,); the standard deviation
+            does not include the noise of a measurement.
 
         Raises:
             ValueError: if a network does not fit the space.
@@ -179,7 +187,7 @@ class FewShotPredictor:
         """The posterior mean as a table for the new board, labelled `modelled`.
 
         Its sums are the means of `predict`, unless the quickest network of the space comes out below 0. The networks
-        tell an operator only from the others of its layer: what a layer has in common may be in the fixed cost.
+        only tell an operator from the others of its layer: what these have in common may be in the fixed cost.
 
         Args:
             board: name of the new board.
@@ -209,7 +217,7 @@ class FewShotPredictor:
             runtime=runtime,
             threads=threads,
             clock_mhz=None,
-            date="",
+            date=None,
             method=f"adapted from the table of {self.source.board} by {self.measured} networks measured on this board; "
             f"energy: {power_w} W times latency",
         )
@@ -263,7 +271,7 @@ def _averaged_posterior(
 
 
 def _without_negatives(costs_LO: Array, fixed: float) -> tuple[Array, float]:
-    """The same sums from entries and a fixed cost of at least 0, as far as there are such."""
+    """The same sums from entries and a fixed cost of at least 0, as far as that is possible."""
     below_L = np.minimum(costs_LO.min(axis=1), 0.0)
     costs_LO, fixed = costs_LO - below_L[:, None], fixed + float(below_L.sum())
     if fixed < 0:

@@ -9,28 +9,41 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from devices.device import Device
-from devices.measurement import Board, Measurement, MeasureSettings
+from devices.measurement import Board, Measurement, MeasureSettings, model_key
 from search_space.spaces import SearchSpace
 
 
 class JournaledDevice:
     """Keeps each measurement in a file, one JSON line each, and gives it again for the same model.
 
-    A model that is asked for again and again gets its first measurement first, its second one second, and is measured
-    when the file has no more. A line that was cut by a crash is left out.
+    A model that is asked for repeatedly gets its first measurement first, its second one second, and is measured again
+    when the file has no more. A line that a crash has cut is ignored.
     """
 
-    def __init__(self, device: Device, path: Path) -> None:
+    def __init__(self, device: Device, path: Path, known: Iterable[tuple[str, Measurement]]) -> None:
+        """A board with its past.
+
+        Args:
+            device: the board.
+            path: where its measurements are kept.
+            known: those that are there, in order, with the `model_key` of each.
+        """
         self._device = device
         self._path = path
         self._known: dict[str, list[Measurement]] = defaultdict(list)
         self._asked: Counter[str] = Counter()
-        for key, measurement in _lines_of(path):
+        for key, measurement in known:
             self._known[key].append(measurement)
+
+    @classmethod
+    def open(cls, device: Device, path: Path) -> JournaledDevice:
+        """A board that knows what a file holds, which need not exist yet."""
+        return cls(device, path, _lines_of(path))
 
     @property
     def shares_host(self) -> bool:
@@ -47,14 +60,14 @@ class JournaledDevice:
         Raises:
             MeasurementError: if the board could not measure it.
         """
-        key = hashlib.sha256(model).hexdigest()
+        key = model_key(model)
         place = self._asked[key]
         if place == len(self._known[key]):
             measurement = self._device.measure(model)
             self._known[key].append(measurement)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
-                # A line that a crash has cut has no end: begin with one.
+                # A line that a crash has cut has no newline: begin with one.
                 file.write("\n" + json.dumps({"model": key, "measurement": measurement.to_json()}))
         self._asked[key] += 1
         return self._known[key][place]

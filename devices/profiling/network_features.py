@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from devices.cost_tables.cost_table import CostTable, check_fits
-from search_space.counts import node_macs, node_params
-from search_space.graphs import Add, Conv, Graph, GraphBuilder, Shuffle
+from search_space.block_graph import block_graph
+from search_space.counts import node_activations, node_macs, node_params
+from search_space.graphs import Add, Conv, Shuffle
 from search_space.operators import Operator
-from search_space.spaces import FBNetSpace, Layer, add_block
+from search_space.spaces import FBNetSpace, Layer
 
 Array = npt.NDArray[np.float64]
 Networks = Sequence[Sequence[int]] | npt.NDArray[np.intp]
 
 
 def kinds_of_work(source: CostTable, space: FBNetSpace) -> Array:
-    """What each entry of a table does: up to eight kinds of work, as parts of what the average network does.
+    """What each entry of a table does: up to eight kinds of work, as fractions of what the average network does.
 
     Multiply-accumulates of dense and of depthwise convolutions, parameters, activations read and written, convolutions,
-    channel shuffles, additions, latency on the source board; without those that are alike for all operators. What
-    convolutions of two groups compute is in neither kind: their shuffles and the source's latencies stand for them.
+    channel shuffles, additions, latency on the source board; without those that are the same for all operators. What
+    convolutions of two groups compute is in neither kind: their shuffles and the source's latencies stand for it.
 
     Args:
         source: table of a board.
@@ -54,7 +54,7 @@ class NetworkFeatures:
     work_LOJ: Array
     """Of each entry; the average network has 1 of each kind of work."""
     average_J: Array
-    """Of the average network, which has all operators of a layer alike."""
+    """Of the average network, which has all operators of a layer equally."""
     kinds: int
     """Number of kinds of work."""
 
@@ -71,7 +71,7 @@ class NetworkFeatures:
         return cls(work_LOJ, work_LOJ.mean(axis=1).sum(axis=0), work_LOK.shape[2])
 
     def rows(self, networks: Networks) -> Array:
-        """An intercept and what each network has more than the average one.
+        """An intercept, and what each network has beyond the average one.
 
         Args:
             networks: operator indices, shape (N, L).
@@ -94,17 +94,16 @@ class NetworkFeatures:
 
 def _counts(layer: Layer, operator: Operator) -> tuple[float, ...]:
     """Counts of one block: what it computes, what it moves, and how many kernels it starts."""
-    builder = GraphBuilder(layer.input_shape)
-    add_block(builder, Graph.INPUT, layer, operator, prefix="")
+    graph = block_graph(layer, operator)
     dense_macs = depthwise_macs = params = activations = convs = shuffles = adds = 0
-    for node in builder.nodes:
+    for node in graph.nodes:
         operation = node.operation
-        if isinstance(operation, Conv) and operation.groups == operation.in_channels > 1:
+        if isinstance(operation, Conv) and operation.is_depthwise:
             depthwise_macs += node_macs(node)
         elif isinstance(operation, Conv) and operation.groups == 1:
             dense_macs += node_macs(node)
         params += node_params(node)
-        activations += prod(node.shape) + sum(prod(builder.shape_of(name)) for name in node.inputs)
+        activations += node_activations(graph, node)
         convs += isinstance(operation, Conv)
         shuffles += isinstance(operation, Shuffle)
         adds += isinstance(operation, Add)

@@ -1,15 +1,15 @@
 """A cost table measured on a board, operator by operator. Start with `operator_wise_table`.
 
-Each distinct (layer shape, operator) is measured once, between one fixed convolution and one pooling, and what
-these two cost alone is subtracted. A block measured by itself would also pay for a call of the runtime and for
-the conversion of its input and output to the runtime's inner layout, which a whole network pays only once.
+Each distinct (layer shape, operator) is measured once, between one fixed convolution and one pooling, and what these
+two cost alone is subtracted. A block measured by itself would also pay for a call of the runtime and for the conversion
+of its input and output to the runtime's internal layout, which a whole network pays only once.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,11 +25,11 @@ from search_space.spaces import FBNetSpace, Layer, add_block, add_head, add_stem
 logger = logging.getLogger(__name__)
 
 LEAST_LATENCY_MS = 1e-4
-"""Floor of an operator that does anything at all: a difference of two times may come out below."""
+"""Floor of an operator that does anything at all: a difference of two times may be below it."""
 PASSES = 2
 """How often each graph is measured, with all others in between; the quickest counts."""
 EXTRA_PASSES = 2
-"""How often those graphs are measured again that no measurement was reliable for."""
+"""How often a graph is measured again that has no reliable measurement."""
 
 
 def operator_wise_table(
@@ -87,7 +87,7 @@ def operator_wise_table(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Cost:
     """Cost of one graph, or a sum or difference of such costs."""
 
@@ -104,7 +104,7 @@ class _Cost:
         return self._with(self.latency_ms - other.latency_ms, self.energy_mj - other.energy_mj)
 
     def _with(self, latency_ms: float, energy_mj: float) -> _Cost:
-        return _Cost(latency_ms, energy_mj, self.latency_source, self.energy_source, self.date)
+        return replace(self, latency_ms=latency_ms, energy_mj=energy_mj)
 
 
 def _graphs_to_measure(space: FBNetSpace) -> dict[str, Graph]:
@@ -166,13 +166,19 @@ def _measure_all(
     if unsteady:
         logger.warning("%d of %d measurements spread widely; is the board busy?", unsteady, len(best))
     return {
-        name: _Cost(cost.latency_ms, cost.energy_mj, cost.latency_source, cost.energy_source, cost.date)
+        name: _Cost(
+            latency_ms=cost.latency_ms,
+            energy_mj=cost.energy_mj,
+            latency_source=cost.latency_source,
+            energy_source=cost.energy_source,
+            date=cost.date,
+        )
         for name, cost in best.items()
     }
 
 
 def _rank(measurement: Measurement) -> tuple[bool, float]:
-    """Lower is better: throttled ones last, then the quicker first, as what disturbs a run only adds to it."""
+    """Lower is better: throttled ones last, then the quicker first, as disturbances only slow a run down."""
     return (measurement.throttled, measurement.latency_ms)
 
 
@@ -193,7 +199,7 @@ def _is_identity(layer: Layer, operator: Operator) -> bool:
 
 
 def _head_layer(space: FBNetSpace) -> Layer:
-    """What the head takes, as the shape of a layer that leaves it as it is."""
+    """The input of the head, as a layer that keeps its shape."""
     last = space.layers[-1]
     return Layer(last.out_channels, last.out_channels, 1, -(-last.size // last.stride))
 

@@ -1,7 +1,7 @@
 """The profile of a board: a cost table that predicts whole networks. Start with `profile`.
 
-Every operator is measured on its own (`operator_costs`), then random whole networks, which correct the table
-(`calibration`). With the table of another board, a few whole networks are enough (`few_shot_profile`).
+Every operator is measured on its own (`operator_costs`), then random networks are measured whole, to correct the table
+(`calibration`). With the table of another board, a few networks are enough (`few_shot_profile`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from search_space.spaces import FBNetSpace
 Progress = Callable[[int, int, str], None]
 
 FEW = 10
-"""Networks that the table of another board is adapted by."""
+"""Networks that the table of another board is adapted with."""
 CANDIDATES = 1000
 """Random networks that these are chosen from."""
 
@@ -35,9 +35,9 @@ ATTEMPTS = 3
 """Measurements of a network until one is reliable."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """What profiling a board gave. N networks, L layers."""
+    """Result of profiling a board. N networks, L layers."""
 
     table: CostTable
     """Calibrated; its `error` is that of predicting each network from all the others."""
@@ -69,7 +69,7 @@ def profile(
     passes: int = PASSES,
     on_progress: Progress = lambda done, total, name: None,
 ) -> Profile:
-    """Measure every operator of a space and some whole networks, and make a cost table of both.
+    """Measure every operator of a space and some whole networks, and make a cost table from both.
 
     Args:
         device: the board.
@@ -101,7 +101,13 @@ def profile(
     latency_ms = [measurement.latency_ms for measurement in measured]
     energy_mj = [measurement.energy_mj for measurement in measured]
     calibration = calibrated(table, space, networks_NL.tolist(), latency_ms, energy_mj)
-    return Profile(calibration.table, table, networks_NL, tuple(measured), calibration.left_out_ms_N)
+    return Profile(
+        table=calibration.table,
+        operator_wise=table,
+        networks_NL=networks_NL,
+        measurements=tuple(measured),
+        predicted_ms_N=calibration.left_out_ms_N,
+    )
 
 
 def few_shot_profile(
@@ -114,13 +120,13 @@ def few_shot_profile(
     passes: int = PASSES,
     on_progress: Progress = lambda done, total, name: None,
 ) -> Profile:
-    """Adapt the table of another board by a few whole networks measured on this one (`devices.profiling.few_shot`).
+    """Adapt the table of another board with a few networks measured whole on this one (`devices.profiling.few_shot`).
 
     Args:
         device: the board.
         space: the search space.
         source: the other board's table.
-        networks: number of whole networks, by default 10; they are chosen without a look at any latency.
+        networks: number of whole networks, by default 10; they are chosen without looking at any latency.
         seed: draws the 1,000 networks that they are chosen from.
         passes: as for `profile`.
         on_progress: as for `profile`.
@@ -161,7 +167,13 @@ def few_shot_profile(
         frequency_mhz=board.frequency_mhz,
         precision=board.precision,
     )
-    return Profile(table, source, networks_NL, tuple(measured), predicted_N)
+    return Profile(
+        table=table,
+        operator_wise=source,
+        networks_NL=networks_NL,
+        measurements=tuple(measured),
+        predicted_ms_N=predicted_N,
+    )
 
 
 def remembered_profile(
@@ -176,12 +188,12 @@ def remembered_profile(
     passes: int = PASSES,
     on_progress: Progress = lambda done, total, name: None,
 ) -> Profile:
-    """A profile of which nothing is measured twice: what was measured before, on this board in this way, is read.
+    """A profile for which nothing is measured twice: what was measured before, on this board in this way, is read.
 
     Args:
         device: the board.
         space: the search space.
-        settings: those that the device measures with.
+        settings: those of the device.
         method: `profile`, or `few_shot_profile` with its source.
         fresh: whether to forget what was measured before.
         networks: as for `profile`.
@@ -191,20 +203,20 @@ def remembered_profile(
 
     Raises:
         ValueError: as the method.
-        MeasurementError: as the method; what was measured until then is kept.
+        MeasurementError: as the method; what was measured by then is kept.
     """
     path = profile_path(device.describe(), space, settings)
     if fresh:
         path.unlink(missing_ok=True)
-    journal = JournaledDevice(device, path)
+    journal = JournaledDevice.open(device, path)
     return method(journal, space, networks=networks, seed=seed, passes=passes, on_progress=on_progress)
 
 
 def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.intp]:
-    """Operator indices of random networks, shape (count, L): every second one even, the others lop-sided.
+    """Operator indices of random networks, shape (count, L): every second one balanced, the others lop-sided.
 
-    Networks whose operators are all equally likely are all of about one size. Every second network therefore draws the
-    probabilities of its operators first, from a flat Dirichlet distribution: small and large ones come up as well.
+    Networks whose operators are all equally likely are all about the same size. Every second network therefore first
+    draws the probabilities of its operators from a flat Dirichlet distribution, so that small and large ones occur too.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
     operators = len(space.operators)
@@ -231,7 +243,7 @@ def _measured_networks(
 
 
 def measured_network(device: Device, space: FBNetSpace, indices: list[int]) -> Measurement:
-    """Cost of a whole network with random weights, measured again where it was not reliable; the quickest counts.
+    """Cost of a whole network with random weights, measured again if it was not reliable; the quickest counts.
 
     Raises:
         MeasurementError: if the board fails, or throttled at every attempt.

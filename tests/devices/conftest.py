@@ -1,9 +1,10 @@
-"""A board for tests: a private sshd on this machine's loopback, with keys of its own."""
+"""What tests of devices share: a peer in this process, and a board behind a private sshd on this machine's loopback."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -12,16 +13,114 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import tty
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.channel import Channel, Peer
+from devices.errors import MeasurementError
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import space_named
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE = 20
 """Seconds after which a wait is taken to hang."""
+
+
+Request = dict[str, Any]
+
+
+@pytest.fixture
+def reference() -> Path:
+    """The folder of published measurements."""
+    folder = os.environ.get("PI_PARETO_NAS_REFERENCE")
+    if not folder:
+        pytest.skip("needs published measurements: set PI_PARETO_NAS_REFERENCE to their folder")
+    return Path(folder)
+
+
+class FakeChannel(Channel):
+    """A peer in this process: a function gives the lines that it writes after each request, None at their end."""
+
+    def __init__(self, answer: Callable[[Request], Iterable[bytes | None]]) -> None:
+        super().__init__(Peer("the peer", remedy="wait longer"))
+        self.times_ended = 0
+        self._answer = answer
+
+    @property
+    def alive(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        self.times_ended += 1
+
+    def _write(self, line: bytes) -> None:
+        for reply in self._answer(json.loads(line)):
+            self._lines.put(reply)
+
+    def _crashed(self) -> MeasurementError:
+        return MeasurementError("the peer crashed")
+
+    def _last_words(self) -> str:
+        return "a warning"
+
+
+def reply_to(request: Request, **fields: object) -> bytes:
+    """The line of a reply, which says that all is well unless the fields say otherwise."""
+    return json.dumps({"id": request["id"], "ok": True, **fields}).encode() + b"\n"
+
+
+@cache
+def micro_model(operator: str) -> bytes:
+    """A small network of one operator, as a serialised ONNX model."""
+    graph = space_named("fbnet-micro").graph((operator,) * 8)
+    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+class EmulatedUm25c:
+    """A UM25C on a pseudo terminal, at `path`."""
+
+    def __init__(self, master: int, slave: int) -> None:
+        self.path = os.ttyname(slave)
+        self.power_w = 0.0
+        self.silent = False
+        self.broken = False
+        self._master = master
+
+    def answer(self) -> None:
+        """Answer requests until something else comes."""
+        while os.read(self._master, 1) == b"\xf0":
+            if not self.silent:
+                os.write(self._master, bytes(130) if self.broken else self._frame())
+
+    def _frame(self) -> bytes:
+        """At 5 V."""
+        frame = bytearray(130)
+        frame[0:2] = b"\x09\xc9"
+        frame[2:4] = (5000).to_bytes(2, "big")
+        frame[4:6] = round(self.power_w / 5 * 10_000).to_bytes(2, "big")
+        frame[128:130] = b"\xff\xf1"
+        return bytes(frame)
+
+
+@pytest.fixture
+def um25c() -> Iterator[EmulatedUm25c]:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    meter = EmulatedUm25c(master, slave)
+    thread = threading.Thread(target=meter.answer)
+    thread.start()
+    yield meter
+    os.write(slave, b"\x00")
+    thread.join()
+    os.close(master)
+    os.close(slave)
 
 
 def make_key(path: Path) -> Path:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ MEASUREMENT = Measurement(
 )
 
 
-def test_json_and_back():
+def test_json_and_back() -> None:
     assert Measurement.from_json(json.loads(json.dumps(MEASUREMENT.to_json()))) == MEASUREMENT
 
 
@@ -32,12 +33,14 @@ def test_json_and_back():
     ("before", "after", "throttled"),
     [(None, None, False), (0, 0, False), (0, 0x4, True), (0x50000, 0x50000, False), (0x50000, 0xD0000, True)],
 )
-def test_a_run_is_throttled_if_a_flag_is_up_or_went_up_meanwhile(before, after, throttled):
-    flags = {"before": Conditions(throttled=before), "after": Conditions(throttled=after)}
-    assert replace(MEASUREMENT, **flags).throttled is throttled
+def test_a_run_is_throttled_if_a_flag_is_up_or_went_up_meanwhile(
+    before: int | None, after: int | None, *, throttled: bool
+) -> None:
+    measurement = replace(MEASUREMENT, before=Conditions(throttled=before), after=Conditions(throttled=after))
+    assert measurement.throttled is throttled
 
 
-def test_missing_and_unknown_keys_are_named():
+def test_missing_and_unknown_keys_are_named() -> None:
     content = MEASUREMENT.to_json()
     del content["runs"]
     content["colour"] = "red"
@@ -45,9 +48,9 @@ def test_missing_and_unknown_keys_are_named():
         Measurement.from_json(content)
 
 
-def test_an_unknown_source_is_refused():
+def test_an_unknown_source_is_refused() -> None:
     with pytest.raises(ValueError, match="one of measured, modelled, published, but got 'guessed'"):
-        replace(MEASUREMENT, energy_source="guessed")
+        replace(MEASUREMENT, energy_source="guessed")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,6 @@ def test_an_unknown_source_is_refused():
         ({"precision": "int4"}, "`precision` must be one of fp32, int8, but got 'int4'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, rule):
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         MeasureSettings(**settings)

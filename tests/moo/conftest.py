@@ -67,7 +67,7 @@ def table() -> CostTable:
         runtime="none",
         threads=1,
         clock_mhz=None,
-        date="",
+        date=None,
         method="a test",
     )
 
@@ -158,9 +158,20 @@ def measurement_of() -> Callable[..., Measurement]:
 
     def make(latency_ms: float, *, iqr_ms: float = 0.0, reliable: bool = True) -> Measurement:
         return Measurement(
-            latency_ms, latency_ms, iqr_ms, 50, 2 * latency_ms, "measured", "modelled", "bench board", "Linux", "none",
-            1, "2000-01-01T00:00:00+00:00", reliable,
-        )  # fmt: skip
+            latency_ms=latency_ms,
+            median_ms=latency_ms,
+            iqr_ms=iqr_ms,
+            runs=50,
+            energy_mj=2 * latency_ms,
+            latency_source="measured",
+            energy_source="modelled",
+            board="bench board",
+            os="Linux",
+            runtime="none",
+            threads=1,
+            date="2000-01-01T00:00:00+00:00",
+            reliable=reliable,
+        )
 
     return make
 

@@ -21,7 +21,19 @@ ENTRY = Entry(
     coefficients=COEFFICIENTS,
 )
 MEASURED = Measurement(
-    1.234, 1.234, 0.0, 50, 9.0, "measured", "modelled", "setup", "Linux", "none", 1, "2000-01-01T00:00:00+00:00", True
+    latency_ms=1.234,
+    median_ms=1.234,
+    iqr_ms=0.0,
+    runs=50,
+    energy_mj=9.0,
+    latency_source="measured",
+    energy_source="modelled",
+    board="setup",
+    os="Linux",
+    runtime="none",
+    threads=1,
+    date="2000-01-01T00:00:00+00:00",
+    reliable=True,
 )
 
 

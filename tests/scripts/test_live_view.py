@@ -23,7 +23,19 @@ STARTED = events.RunStarted(
 )
 COEFFICIENTS = Coefficients(1.0, 1.0, 1.0, 1.0)
 MEASUREMENT = Measurement(
-    1.25, 1.25, 0.0, 50, 2.5, "measured", "modelled", "pi4", "Linux", "onnx", 4, "2000-01-01", True
+    latency_ms=1.25,
+    median_ms=1.25,
+    iqr_ms=0.0,
+    runs=50,
+    energy_mj=2.5,
+    latency_source="measured",
+    energy_source="modelled",
+    board="pi4",
+    os="Linux",
+    runtime="onnx",
+    threads=4,
+    date="2000-01-01",
+    reliable=True,
 )
 
 

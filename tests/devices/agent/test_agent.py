@@ -4,8 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,27 +15,34 @@ import pytest
 from devices.agent import agent
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import space_named
+from tests.devices.conftest import Request
 
 SETTINGS = {"threads": 1, "warmup_runs": 1, "min_runs": 5, "max_runs": 5, "min_seconds": 0}
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(tmp_path: Path) -> Path:
     graph = space_named("fbnet-micro").graph(("skip",) * 8)
     path = tmp_path / "model.onnx"
     path.write_bytes(to_onnx(graph, random_weights(graph, np.random.default_rng(0))))
     return path
 
 
-def replies_to(*lines, script=Path(agent.__file__)):
+def send(process: subprocess.Popen[str], *lines: str | dict[str, object]) -> None:
+    """Write lines, and requests as JSON."""
+    assert process.stdin is not None
+    for line in lines:
+        process.stdin.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
+    process.stdin.flush()
+
+
+def replies_to(*lines: str | dict[str, object], script: Path = Path(agent.__file__)) -> list[Request]:
     """One reply a line from a fresh agent, or fewer if it ends before; its stdin stays open until then."""
     command = [sys.executable, str(script)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        send(process, *lines)
         assert process.stdin is not None
         assert process.stdout is not None
-        for line in lines:
-            process.stdin.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
-        process.stdin.flush()
         replies = [json.loads(line) for line in (process.stdout.readline() for _ in lines) if line]
         process.stdin.close()
         assert process.stdout.read() == ""
@@ -46,30 +55,30 @@ class Clock:
 
     now_ns = 0
 
-    def __call__(self):
+    def __call__(self) -> int:
         return self.now_ns
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(agent.time, "perf_counter_ns", clock)
+    monkeypatch.setattr(time, "perf_counter_ns", clock)
     return clock
 
 
-def fake_runs(monkeypatch, step):
+def fake_runs(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
     monkeypatch.setattr(agent, "_inference", lambda model, threads: step)
 
 
-def measured(**changes):
+def measured(**changes: object) -> Request:
     return agent_of(Path("/nowhere")).measure({"model": "none", **SETTINGS, **changes})
 
 
-def agent_of(root, **options):
+def agent_of(root: Path, **options: Any) -> agent.Agent:
     return agent.Agent(root, agent.Clocks(root), **options)
 
 
-def test_it_describes_and_measures_and_survives_bad_requests(model):
+def test_it_describes_and_measures_and_survives_bad_requests(model: Path) -> None:
     measure = {"command": "measure", "model": str(model), **SETTINGS}
     replies = replies_to(
         {"id": 1, "command": "describe"},
@@ -90,11 +99,11 @@ def test_it_describes_and_measures_and_survives_bad_requests(model):
     assert 0 < replies[7]["p5_ms"] <= replies[7]["median_ms"]
 
 
-def test_it_quits_when_told_to():
+def test_it_quits_when_told_to() -> None:
     assert replies_to({"command": "quit"}, {"id": 1, "command": "describe"}) == []
 
 
-def test_it_ends_in_the_middle_of_a_measurement_at_the_end_of_stdin(model):
+def test_it_ends_in_the_middle_of_a_measurement_at_the_end_of_stdin(model: Path) -> None:
     endless = SETTINGS | {"max_runs": 10**9, "min_seconds": 10**6}
     request = json.dumps({"id": 1, "command": "measure", "model": str(model), **endless})
     command = [sys.executable, agent.__file__]
@@ -103,7 +112,7 @@ def test_it_ends_in_the_middle_of_a_measurement_at_the_end_of_stdin(model):
     assert "stdin ended" in json.loads(done.stdout)["error"]
 
 
-def test_native_prints_do_not_reach_the_protocol(tmp_path):
+def test_native_prints_do_not_reach_the_protocol(tmp_path: Path) -> None:
     noisy = tmp_path / "noisy.py"
     noisy.write_text(
         "import os\n"
@@ -114,10 +123,10 @@ def test_native_prints_do_not_reach_the_protocol(tmp_path):
     assert replies_to({"id": 1, "command": "describe"}, script=noisy) == [{"id": 1, "ok": True}]
 
 
-def test_the_quantiles_are_those_of_the_times(monkeypatch, clock):
+def test_the_quantiles_are_those_of_the_times(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     durations_ms = iter([50.0, *np.random.default_rng(0).permutation(np.arange(1.0, 102.0))])
 
-    def run():
+    def run() -> None:
         clock.now_ns += int(next(durations_ms) * 1e6)
 
     fake_runs(monkeypatch, run)
@@ -131,8 +140,10 @@ def test_the_quantiles_are_those_of_the_times(monkeypatch, clock):
     ("min_runs", "max_runs", "min_seconds", "runs"),
     [(5, 100, 0, 5), (5, 100, 0.02, 20), (5, 12, 0.02, 12), (30, 100, 0.02, 30)],
 )
-def test_it_stops_by_runs_and_seconds(monkeypatch, clock, min_runs, max_runs, min_seconds, runs):
-    def run():
+def test_it_stops_by_runs_and_seconds(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, min_runs: int, max_runs: int, min_seconds: float, runs: int
+) -> None:
+    def run() -> None:
         clock.now_ns += 1_000_000
 
     fake_runs(monkeypatch, run)
@@ -140,7 +151,7 @@ def test_it_stops_by_runs_and_seconds(monkeypatch, clock, min_runs, max_runs, mi
     assert reply["runs"] == runs
 
 
-def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime():
+def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime() -> None:
     tree = ast.parse(Path(agent.__file__).read_text(), feature_version=(3, 9))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -149,7 +160,7 @@ def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime():
 
 
 @pytest.fixture
-def board(tmp_path):
+def board(tmp_path: Path) -> Path:
     """Root of a fake board: two clusters of cores that may run at 600 to 1500 MHz, and go by themselves."""
     for name in ("policy0", "policy4"):
         policy = tmp_path / "sys/devices/system/cpu/cpufreq" / name
@@ -165,7 +176,7 @@ def board(tmp_path):
     return tmp_path
 
 
-def limits_of(board):
+def limits_of(board: Path) -> list[int]:
     files = sorted(board.glob("sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq"))
     return [int(file.read_text()) for file in files]
 
@@ -173,12 +184,12 @@ def limits_of(board):
 FREE = [1500000, 600000, 1500000, 600000]
 
 
-def set_temperatures(monkeypatch, board, temperatures_c):
+def set_temperatures(monkeypatch: pytest.MonkeyPatch, board: Path, temperatures_c: Sequence[float]) -> None:
     """Each pause of the agent takes a second, and leaves the next temperature; the last one stays."""
     file, rest, clock_s = board / agent.TEMPERATURE, list(temperatures_c), [100.0]
     file.write_text(str(int(1000 * rest.pop(0))))
 
-    def sleep(seconds):
+    def sleep(seconds: float) -> None:
         clock_s[0] += 1.0
         if rest:
             file.write_text(str(int(1000 * rest.pop(0))))
@@ -197,24 +208,26 @@ def set_temperatures(monkeypatch, board, temperatures_c):
     ],
     ids=["cool", "cools down", "takes too long", "cools no further"],
 )
-def test_it_waits_until_the_board_is_cool(monkeypatch, board, temperatures_c, waited_s, last_c):
+def test_it_waits_until_the_board_is_cool(
+    monkeypatch: pytest.MonkeyPatch, board: Path, temperatures_c: Sequence[float], waited_s: float, last_c: float
+) -> None:
     set_temperatures(monkeypatch, board, temperatures_c)
     reply = agent_of(board).cool({"max_temperature_c": 70, "cooldown_seconds": 15})
     assert reply == {"temperature_c": last_c, "waited_s": waited_s}
 
 
-def test_a_board_without_a_thermometer_is_cool(board):
+def test_a_board_without_a_thermometer_is_cool(board: Path) -> None:
     assert agent_of(board).cool({"max_temperature_c": 70, "cooldown_seconds": 15})["temperature_c"] is None
 
 
-def test_cooling_ends_with_the_client(monkeypatch, board):
+def test_cooling_ends_with_the_client(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
     set_temperatures(monkeypatch, board, [90 - place for place in range(30)])
     hot = agent_of(board, stopped=lambda: True)
     with pytest.raises(RuntimeError, match="stdin ended"):
         hot.cool({"max_temperature_c": 70, "cooldown_seconds": 15})
 
 
-def test_conditions_are_those_of_the_board(monkeypatch, board, tmp_path):
+def test_conditions_are_those_of_the_board(monkeypatch: pytest.MonkeyPatch, board: Path, tmp_path: Path) -> None:
     (board / agent.TEMPERATURE).write_text("51540\n")
     cpufreq = board / "sys/devices/system/cpu/cpu0/cpufreq"
     (cpufreq / "scaling_cur_freq").write_text("1000000\n")
@@ -233,7 +246,7 @@ def test_conditions_are_those_of_the_board(monkeypatch, board, tmp_path):
     assert agent.conditions(board) == {**told, "throttled": 4}
 
 
-def test_a_clock_is_set_on_all_cores_and_put_back(board):
+def test_a_clock_is_set_on_all_cores_and_put_back(board: Path) -> None:
     clocks = agent.Clocks(board)
     assert clocks.fix(1000) == {"frequency_mhz": 1000}
     assert limits_of(board) == [1000000] * 4
@@ -244,14 +257,15 @@ def test_a_clock_is_set_on_all_cores_and_put_back(board):
     clocks.restore()
 
 
-def test_limits_never_cross(monkeypatch, board):
+def test_limits_never_cross(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
     policy = board / "sys/devices/system/cpu/cpufreq/policy0"
     crossed = []
     real = Path.write_text
 
-    def write_text(path, text, *rest):
-        real(path, text, *rest)
+    def write_text(path: Path, text: str, *rest: Any) -> int:
+        written = real(path, text, *rest)
         crossed.append(agent._limit(policy, "min") > agent._limit(policy, "max"))
+        return written
 
     monkeypatch.setattr(Path, "write_text", write_text)
     for low, high in ((1500, 1500), (600, 600), (600, 1500), (1000, 1000), (600, 600), (1500, 1500), (600, 1000)):
@@ -260,7 +274,7 @@ def test_limits_never_cross(monkeypatch, board):
     assert not any(crossed)
 
 
-def test_a_clock_that_the_board_does_not_have_is_refused_with_those_it_has(board):
+def test_a_clock_that_the_board_does_not_have_is_refused_with_those_it_has(board: Path) -> None:
     with pytest.raises(ValueError, match="must be one of 600, 1000, 1500 on this board, but got 1200"):
         agent.Clocks(board).fix(1200)
     for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
@@ -272,15 +286,15 @@ def test_a_clock_that_the_board_does_not_have_is_refused_with_those_it_has(board
     assert limits_of(board) == [1200000] * 4
 
 
-def test_a_system_without_clocks_is_told(tmp_path):
+def test_a_system_without_clocks_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs cpufreq, but this system has none"):
         agent.Clocks(tmp_path).fix(1500)
 
 
-def test_without_the_right_to_set_the_clock_it_says_how_to_get_it(monkeypatch, board):
+def test_without_the_right_to_set_the_clock_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
     real = Path.write_text
 
-    def write_text(path, *rest):
+    def write_text(path: Path, *rest: Any) -> int:
         if path.name == "scaling_min_freq" and path.parent.name == "policy4" and rest[0] == "1000000":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *rest)
@@ -291,16 +305,16 @@ def test_without_the_right_to_set_the_clock_it_says_how_to_get_it(monkeypatch, b
     assert limits_of(board) == FREE
 
 
-def test_a_system_that_keeps_to_another_clock_is_found_out(monkeypatch, board):
+def test_a_system_that_keeps_to_another_clock_is_found_out(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
     real = agent._write_limits
     monkeypatch.setattr(
         agent, "_write_limits", lambda policy, low, high: real(policy, max(low, 600000), min(high, 900000))
     )
-    with pytest.raises(ValueError, match="keeps to another clock"):
+    with pytest.raises(ValueError, match="keeps another clock"):
         agent.Clocks(board).fix(1000)
 
 
-def test_the_next_agent_puts_back_what_a_killed_one_left(board, tmp_path):
+def test_the_next_agent_puts_back_what_a_killed_one_left(board: Path, tmp_path: Path) -> None:
     state = tmp_path / "clock.json"
     agent.Clocks(board, state).fix(1000)
     assert limits_of(board) == [1000000] * 4
@@ -309,25 +323,26 @@ def test_the_next_agent_puts_back_what_a_killed_one_left(board, tmp_path):
     assert not state.exists()
 
 
-def agent_with_a_set_clock(board, *options):
+def agent_with_a_set_clock(board: Path, *options: str) -> subprocess.Popen[str]:
     """A running agent in a process group of its own, which has set the clock."""
     command = [sys.executable, agent.__file__, "--root", str(board), *options]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen(command, start_new_session=True, text=True, **pipes)
-    process.stdin.write(json.dumps({"id": 1, "command": "set_frequency", "frequency_mhz": 1000}) + "\n\n")
-    process.stdin.flush()
+    process = subprocess.Popen(
+        command, start_new_session=True, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    send(process, {"id": 1, "command": "set_frequency", "frequency_mhz": 1000}, "")
+    assert process.stdout is not None
     assert json.loads(process.stdout.readline())["ok"]
     assert limits_of(board) == [1000000] * 4
     return process
 
 
 @pytest.mark.parametrize("ending", ["quit", "stdin", "SIGTERM", "SIGHUP", "no heartbeat"])
-def test_the_clock_is_put_back_however_the_agent_ends(board, ending):
+def test_the_clock_is_put_back_however_the_agent_ends(board: Path, ending: str) -> None:
     with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5" if ending == "no heartbeat" else "0") as process:
         if ending == "quit":
-            process.stdin.write('{"command": "quit"}\n')
-            process.stdin.flush()
+            send(process, {"command": "quit"})
         elif ending == "stdin":
+            assert process.stdin is not None
             process.stdin.close()
         elif ending.startswith("SIG"):
             process.send_signal(signal.Signals[ending])
@@ -335,22 +350,22 @@ def test_the_clock_is_put_back_however_the_agent_ends(board, ending):
     assert limits_of(board) == FREE
 
 
-def test_it_ends_without_a_heartbeat_in_the_middle_of_a_measurement_with_its_children(board, model, tmp_path):
+def test_it_ends_without_a_heartbeat_in_the_middle_of_a_measurement_with_its_children(
+    board: Path, model: Path, tmp_path: Path
+) -> None:
     """The clock of a hung inference is put back, too."""
     with agent_with_a_set_clock(board, "--heartbeat-seconds", "0.5") as process:
         endless = SETTINGS | {"max_runs": 10**9, "min_seconds": 10**6}
-        process.stdin.write(json.dumps({"id": 2, "command": "measure", "model": str(model), **endless}) + "\n")
-        process.stdin.flush()
-        for _ in range(8):
-            time.sleep(0.2)
-            process.stdin.write("\n")
-            process.stdin.flush()
+        send(process, {"id": 2, "command": "measure", "model": str(model), **endless})
+        for _ in range(5):
+            time.sleep(0.15)
+            send(process, "")
         assert process.poll() is None
         assert process.wait(timeout=20) == -signal.SIGKILL
     assert limits_of(board) == FREE
 
 
-def test_a_signal_ends_it_in_the_middle_of_an_inference(board, model, tmp_path):
+def test_a_signal_ends_it_in_the_middle_of_an_inference(board: Path, model: Path, tmp_path: Path) -> None:
     stuck = tmp_path / "stuck.py"
     stuck.write_text(
         "import ctypes, os\n"
@@ -360,16 +375,17 @@ def test_a_signal_ends_it_in_the_middle_of_an_inference(board, model, tmp_path):
         "agent.main()\n"
     )
     command = [sys.executable, str(stuck), "--root", str(board)]
-    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, start_new_session=True, text=True, **pipes) as process:
-        process.stdin.write(json.dumps({"id": 1, "command": "measure", "model": str(model), **SETTINGS}) + "\n")
-        process.stdin.flush()
+    with subprocess.Popen(
+        command, start_new_session=True, text=True, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        send(process, {"id": 1, "command": "measure", "model": str(model), **SETTINGS})
+        assert process.stderr is not None
         assert process.stderr.readline() == "stuck\n"
         process.terminate()
         assert process.wait(timeout=20) == -signal.SIGKILL
 
 
-def test_the_same_seed_gives_the_same_outputs(model):
+def test_the_same_seed_gives_the_same_outputs(model: Path) -> None:
     run = {"command": "run", "model": str(model), "threads": 1}
     first, again, other = replies_to(
         {"id": 1, **run, "seed": 0}, {"id": 2, **run, "seed": 0}, {"id": 3, **run, "seed": 1}

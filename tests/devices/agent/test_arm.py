@@ -2,14 +2,18 @@
 
 import os
 import shutil
-import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from devices.agent.agent import Agent, Clocks
+from devices.agent.device import AGENT_PATH
 from devices.agent.host import HostDevice, HostLink
+from devices.channel import Channel
 from devices.measurement import MeasureSettings
 from devices.quantization import quantized
 from search_space.onnx_files import random_weights, to_onnx
@@ -29,48 +33,51 @@ pytestmark = [
 ]
 
 
-def emulated(*arguments):
+def emulated(*arguments: Path | str) -> list[str]:
     """The command that runs Python on the emulated board."""
     root = EMULATION / "root"
     variables = f"PYTHONPATH={EMULATION / 'wheels'}"
-    return [QEMU, "-cpu", "cortex-a76", "-L", root, "-E", variables, root / "usr/bin/python3", *arguments]
+    command = [QEMU, "-cpu", "cortex-a76", "-L", root, "-E", variables, root / "usr/bin/python3", *arguments]
+    return [str(part) for part in command]
 
 
 @pytest.fixture(scope="module")
-def models():
+def models() -> dict[str, bytes]:
     graph = space_named("fbnet-micro").graph(("k3_e6", "k5_e3", "k3_e1_g2", "skip") * 2)
     model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
     return {"fp32": model, "int8": quantized(model)}
 
 
 @pytest.fixture(scope="module")
-def arm_agent(tmp_path_factory):
+def arm_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Channel]:
     """A channel to the agent on the emulated board."""
-    agent = Path(sys.modules[Agent.__module__].__file__)
-    link = HostLink([str(part) for part in emulated(agent)])
+    link = HostLink(emulated(AGENT_PATH))
     channel = link.start()
     yield channel
     channel.end()
     link.close()
 
 
-def outputs_of(request, channel=None):
+def outputs_of(request: dict[str, object], channel: Channel | None = None) -> npt.NDArray[np.float64]:
     if channel is None:
-        return np.concatenate(Agent(Path("/"), Clocks(Path("/"))).run(request)["outputs"])
-    reply = channel.request({"command": "run", **request}, SECONDS)
-    assert reply["ok"], reply
-    return np.concatenate(reply["outputs"])
+        fields: Mapping[str, Any] = Agent(Path("/"), Clocks(Path("/"))).run(request)
+    else:
+        fields = channel.request("run", SECONDS, **request).fields
+    outputs: npt.NDArray[np.float64] = np.concatenate(fields["outputs"])
+    return outputs
 
 
-def test_it_knows_what_it_runs_on(arm_agent):
-    reply = arm_agent.request({"command": "describe"}, SECONDS)
-    assert reply["model"].startswith("Raspberry Pi")
-    assert "aarch64" in reply["os"]
-    assert reply["clock_mhz"] == 2400.0
+def test_it_knows_what_it_runs_on(arm_agent: Channel) -> None:
+    reply = arm_agent.request("describe", SECONDS)
+    assert reply.text("model").startswith("Raspberry Pi")
+    assert "aarch64" in reply.text("os")
+    assert reply.number("clock_mhz") == 2400.0
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_outputs_equal_those_of_this_machine(arm_agent, models, tmp_path, seed):
+def test_outputs_equal_those_of_this_machine(
+    arm_agent: Channel, models: dict[str, bytes], tmp_path: Path, seed: int
+) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(models["fp32"])
     request = {"model": str(path), "threads": 1, "seed": seed}
@@ -78,7 +85,7 @@ def test_outputs_equal_those_of_this_machine(arm_agent, models, tmp_path, seed):
     assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-def test_int8_runs_there_too(arm_agent, models, tmp_path):
+def test_int8_runs_there_too(arm_agent: Channel, models: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(models["int8"])
     request = {"model": str(path), "threads": 1, "seed": 0}
@@ -86,7 +93,7 @@ def test_int8_runs_there_too(arm_agent, models, tmp_path):
     assert np.corrcoef(expected, got)[0, 1] > 0.95
 
 
-def test_a_device_measures_there(models, tmp_path):
+def test_a_device_measures_there(models: dict[str, bytes], tmp_path: Path) -> None:
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec " + " ".join(f"'{part}'" for part in emulated()) + ' "$@"\n')
     script.chmod(0o755)

@@ -1,15 +1,19 @@
 import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devices.agent.board_setup import LAST_STEP, STEPS, BoardFacts, set_up_board
 from devices.agent.ssh import SshDevice
+from devices.agent.ssh_address import SshOptions
 from devices.errors import BoardRefusedError, BoardUnreachableError
 from devices.measurement import MeasureSettings
+from tests.devices.conftest import LoopbackBoard
 
-GOOD = BoardFacts(64, "aarch64", (3, 11), venv=True, free_mb=20_000, i2c=True, under_voltage=False)
+GOOD = BoardFacts(bits=64, machine="aarch64", python=(3, 11), venv=True, free_mb=20_000, i2c=True, under_voltage=False)
 PROBED = """Welcome to this board = good
 bits=64
 machine=aarch64
@@ -21,14 +25,16 @@ throttled=throttled=0x0
 """
 
 
-def test_facts_are_read_from_the_probe():
+def test_facts_are_read_from_the_probe() -> None:
     assert BoardFacts.parse(PROBED) == GOOD
     bare = BoardFacts.parse("bits=32\nmachine=armv7l\npython=\nfree_kb=1024\nthrottled=\n")
-    assert bare == BoardFacts(32, "armv7l", None, venv=False, free_mb=1, i2c=False, under_voltage=False)
+    assert bare == BoardFacts(
+        bits=32, machine="armv7l", python=None, venv=False, free_mb=1, i2c=False, under_voltage=False
+    )
     assert BoardFacts.parse(PROBED.replace("0x0", "0x50000")).under_voltage
 
 
-def test_another_answer_is_shown():
+def test_another_answer_is_shown() -> None:
     with pytest.raises(BoardRefusedError, match="answered 'RouterOS v7'"):
         BoardFacts.parse("RouterOS v7\n")
 
@@ -36,7 +42,7 @@ def test_another_answer_is_shown():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"bits": 32}, r"64-bit system, but this one has 32 bits \(aarch64\).*Raspberry Pi OS Lite \(64-bit\)"),
+        ({"bits": 32}, r"64-bit system, but this one runs a 32-bit one \(aarch64\).*Raspberry Pi OS Lite \(64-bit\)"),
         ({"machine": "riscv64"}, "must be aarch64 or x86_64, but this one is riscv64"),
         ({"python": None}, "apt-get install -y python3 python3-venv"),
         ({"venv": False}, "apt-get install -y python3 python3-venv"),
@@ -44,25 +50,25 @@ def test_another_answer_is_shown():
         ({"free_mb": 100}, "600 MB of free space, but this one has 100"),
     ],
 )
-def test_a_board_that_cannot_be_set_up_is_refused_in_one_line(changes, reason):
+def test_a_board_that_cannot_be_set_up_is_refused_in_one_line(changes: dict[str, Any], reason: str) -> None:
     GOOD.check()
     with pytest.raises(BoardRefusedError, match=reason) as error:
         replace(GOOD, **changes).check()
     assert "\n" not in str(error.value)
 
 
-def test_warnings_do_not_prevent_it():
+def test_warnings_do_not_prevent_it() -> None:
     assert GOOD.warnings == ()
     weak, bus = replace(GOOD, i2c=False, under_voltage=True).warnings
     assert "supply" in weak
     assert "do_i2c 0" in bus
 
 
-def options_of(board):
+def options_of(board: LoopbackBoard) -> SshOptions:
     return replace(board.options, python=None)
 
 
-def test_an_interpreter_that_is_there_is_used(board):
+def test_an_interpreter_that_is_there_is_used(board: LoopbackBoard) -> None:
     steps = []
     report = set_up_board(
         board.address, options_of(board), python=sys.executable, on_step=lambda done, step: steps.append(step)
@@ -73,12 +79,12 @@ def test_an_interpreter_that_is_there_is_used(board):
         assert device.describe() == report.board
 
 
-def test_an_interpreter_without_the_runtime_is_refused(board):
+def test_an_interpreter_without_the_runtime_is_refused(board: LoopbackBoard) -> None:
     with pytest.raises(BoardRefusedError, match="and numpy, but /no/python said: .*(not found|No such)"):
         set_up_board(board.address, options_of(board), python="/no/python")
 
 
-def fake_wheel(folder, name, version):
+def fake_wheel(folder: Path, name: str, version: str) -> None:
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"{name}/__init__.py", f"__version__ = {version!r}\n")
@@ -88,7 +94,7 @@ def fake_wheel(folder, name, version):
 
 
 @pytest.mark.slow
-def test_a_virtual_environment_is_made_from_wheels_and_kept(board, tmp_path):
+def test_a_virtual_environment_is_made_from_wheels_and_kept(board: LoopbackBoard, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     for name, version in (("onnxruntime", "1.99.0"), ("numpy", "1.99.0"), ("smbus2", "0.99")):
@@ -105,18 +111,18 @@ def test_a_virtual_environment_is_made_from_wheels_and_kept(board, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_pip_said_is_told(board, tmp_path):
+def test_what_pip_said_is_told(board: LoopbackBoard, tmp_path: Path) -> None:
     fake_wheel(tmp_path, "numpy", "1.99.0")
     with pytest.raises(BoardRefusedError, match="could not install the runtime: .*onnxruntime"):
         set_up_board(board.address, options_of(board), wheels=tmp_path)
 
 
-def test_a_folder_without_wheels_is_refused(board, tmp_path):
+def test_a_folder_without_wheels_is_refused(board: LoopbackBoard, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must name a folder with \.whl files.*pip download"):
         set_up_board(board.address, options_of(board), wheels=tmp_path / "none")
 
 
-def test_a_board_that_is_off_is_said_so(board):
+def test_a_board_that_is_off_is_said_so(board: LoopbackBoard) -> None:
     board.stop()
     with pytest.raises(BoardUnreachableError, match="refuses the connection"):
         set_up_board(board.address, options_of(board))

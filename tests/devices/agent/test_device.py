@@ -1,17 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
 from devices.agent.device import METERED_RUNS, AgentDevice
-from devices.channel import Channel
+from devices.channel import Reply
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
-from devices.measurement import MeasureSettings
+from devices.measurement import MeasureSettings, Precision
 from devices.quantization import is_quantized, quantized
 from search_space.graphs import Graph, GraphBuilder
 from search_space.onnx_files import random_weights, to_onnx
+from tests.devices.conftest import FakeChannel, Request, reply_to
 
 TEXTS = {"model": "fake", "os": "fake", "runtime": "fake", "clock_mhz": None}
 RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7.0, "end_s": 10.0}
@@ -20,87 +25,86 @@ RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7
 class FakeLink:
     """A way to an agent that writes down what it is asked and told."""
 
-    def __init__(self, declined=()):
-        self.events = []
-        self.model = None
+    def __init__(self, declined: Sequence[str] = ()) -> None:
+        self.events: list[object] = []
+        self.model: bytes | None = None
         self.declined = declined
 
-    def start(self):
+    def start(self) -> FakeAgent:
         self.events.append("start")
-        return FakeChannel(self)
+        return FakeAgent(self)
 
     @contextmanager
-    def placed(self, model):
+    def placed(self, model: bytes) -> Iterator[str]:
         self.events.append("put")
         self.model = model
         yield "the path"
         self.events.append("remove")
 
-    def close(self):
+    def close(self) -> None:
         self.events.append("close")
 
-    def requests(self, command):
+    def requests(self, command: str) -> list[Request]:
         return [event for event in self.events if isinstance(event, dict) and event["command"] == command]
 
 
-class FakeChannel(Channel):
-    alive = True
-
-    def __init__(self, link):
-        super().__init__()
+class FakeAgent(FakeChannel):
+    def __init__(self, link: FakeLink) -> None:
+        super().__init__(self.answer)
         self._link = link
 
-    def request(self, request, timeout_seconds):
-        self._link.events.append({**request, "timeout_seconds": timeout_seconds})
+    def request(self, command: str, timeout_seconds: float, **settings: object) -> Reply:
+        self._link.events.append({"command": command, "timeout_seconds": timeout_seconds, **settings})
+        return super().request(command, timeout_seconds, **settings)
+
+    def answer(self, request: Request) -> list[bytes]:
         if request["command"] in self._link.declined:
-            return {"ok": False, "error": "no"}
-        return {"ok": True, "time_s": 4.5, **TEXTS, **RUN}
+            return [reply_to(request, ok=False, error="no")]
+        return [reply_to(request, time_s=4.5, **TEXTS, **RUN)]
 
-    def end(self):
+    def end(self) -> None:
         self._link.events.append("end")
-
-    def _write(self, line): ...
-
-    def _crashed(self): ...
-
-    def _last_words(self): ...
 
 
 class FakeMeter:
     seconds_needed = 3.0
 
-    def __init__(self, link):
+    def __init__(self, link: FakeLink) -> None:
         self.link = link
 
-    def begin(self):
+    def begin(self) -> None:
         self.link.events.append("begin")
 
-    def end(self, *span):
+    def end(self, *span: float) -> MeteredEnergy:
         self.link.events.append(span)
-        return MeteredEnergy(3.5, 9.5, 0.1, idle_w=3.0, meter="fake", samples=60)
+        return MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="fake", samples=60)
 
-    def close(self):
+    def close(self) -> None:
         self.link.events.append("close meter")
 
 
+class BrokenMeter(FakeMeter):
+    def end(self, *span: float) -> MeteredEnergy:
+        raise ZeroDivisionError
+
+
 @pytest.fixture(scope="module")
-def model():
+def model() -> bytes:
     builder = GraphBuilder((3, 8, 8))
     builder.classifier(builder.conv("stem", Graph.INPUT, 4, kernel=3), 2)
     graph = builder.build()
     return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
 
 
-def device_over(link, **settings):
-    settings = MeasureSettings(**settings)
-    return AgentDevice(link, settings, name="fake", shares_host=False, power_model=HOST_POWER_MODEL)
+def device_over(link: FakeLink, **settings: Any) -> AgentDevice:
+    return AgentDevice(link, MeasureSettings(**settings), name="fake", shares_host=False, power_model=HOST_POWER_MODEL)
 
 
-def told(link):
+def told(link: FakeLink) -> list[object]:
     return [event["command"] if isinstance(event, dict) else event for event in link.events]
 
 
-def test_a_board_is_cooled_before_each_run():
+def test_a_board_is_cooled_before_each_run() -> None:
     link = FakeLink()
     with device_over(link, max_temperature_c=65.0, cooldown_seconds=30.0) as device:
         device.measure(b"")
@@ -109,7 +113,7 @@ def test_a_board_is_cooled_before_each_run():
     assert (cool["max_temperature_c"], cool["cooldown_seconds"], cool["timeout_seconds"]) == (65.0, 30.0, 90.0)
 
 
-def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer():
+def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer() -> None:
     link = FakeLink()
     with device_over(link, cooldown_seconds=0.0, metered_seconds=2.0) as device:
         device.attach_meter(FakeMeter(link))
@@ -121,7 +125,7 @@ def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer():
     assert (measure["min_seconds"], measure["max_runs"], measure["timeout_seconds"]) == (3.0, METERED_RUNS, 63.0)
 
 
-def test_a_clock_is_set_once_for_each_agent():
+def test_a_clock_is_set_once_for_each_agent() -> None:
     link = FakeLink()
     with device_over(link, frequency_mhz=1500) as device:
         device.measure(b"")
@@ -131,7 +135,7 @@ def test_a_clock_is_set_once_for_each_agent():
     assert device_over(FakeLink(), frequency_mhz=1500).describe().frequency_mhz == 1500
 
 
-def test_a_clock_that_cannot_be_set_is_the_boards_fault():
+def test_a_clock_that_cannot_be_set_is_the_boards_fault() -> None:
     link = FakeLink(declined=["set_frequency"])
     with (
         device_over(link, frequency_mhz=1500) as device,
@@ -141,7 +145,7 @@ def test_a_clock_that_cannot_be_set_is_the_boards_fault():
     assert link.events.count("end") == 1
 
 
-def test_a_declined_request_keeps_the_agent_and_another_error_does_not():
+def test_a_declined_request_keeps_the_agent_and_another_error_does_not() -> None:
     link = FakeLink(declined=["measure"])
     with device_over(link) as device:
         with pytest.raises(MeasurementError, match="could not measure: no"):
@@ -149,8 +153,7 @@ def test_a_declined_request_keeps_the_agent_and_another_error_does_not():
         device.describe()
         assert "end" not in link.events
         link.declined = ()
-        device.attach_meter(FakeMeter(link))
-        device._meter.end = lambda *span: 1 / 0
+        device.attach_meter(BrokenMeter(link))
         with pytest.raises(ZeroDivisionError):
             device.measure(b"")
         assert "end" in link.events
@@ -158,17 +161,17 @@ def test_a_declined_request_keeps_the_agent_and_another_error_does_not():
     assert link.events.count("start") == 2
 
 
-def test_the_boards_clock_is_told():
+def test_the_boards_clock_is_told() -> None:
     assert device_over(FakeLink()).clock_seconds() == 4.5
 
 
-def test_what_cannot_be_quantised_is_a_failed_measurement():
+def test_what_cannot_be_quantised_is_a_failed_measurement() -> None:
     with device_over(FakeLink(), precision="int8") as device, pytest.raises(MeasurementError, match="must be ONNX"):
         device.measure(b"no model")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model, precision):
+def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model: bytes, precision: Precision) -> None:
     small = quantized(model)
     with device_over(link := FakeLink(), precision=precision) as device:
         measurement = device.measure(small)
@@ -177,8 +180,9 @@ def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model, prec
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_another_model_runs_in_the_precision_of_the_settings(model, precision):
+def test_another_model_runs_in_the_precision_of_the_settings(model: bytes, precision: Precision) -> None:
     with device_over(link := FakeLink(), precision=precision) as device:
         measurement = device.measure(model)
+    assert link.model is not None
     assert is_quantized(link.model) == (precision == "int8")
     assert measurement.precision == precision

@@ -1,74 +1,82 @@
+from typing import Any
+
 import pytest
 
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+from devices.channel import Reply
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
-from devices.measurement import Board, Conditions, MeasureSettings
+from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 
-BOARD = Board("host", "a processor", "Linux", "onnxruntime 1.20.0", threads=2, clock_mhz=None)
+BOARD = Board(name="host", model="a processor", os="Linux", runtime="onnxruntime 1.20.0", threads=2, clock_mhz=None)
+METERED = MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="ina219", samples=60)
 POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
 REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "after": {"clock_mhz": 1500.0}}
 
 
-def measurement(metered=None, **changes):
-    return measurement_from_reply(REPLY | changes, BOARD, MeasureSettings(threads=2), POWER, metered)
+def reply(fields: dict[str, object]) -> Reply:
+    return Reply("the agent", fields)
 
 
-def test_the_latency_is_the_low_quantile():
+def measurement(metered: MeteredEnergy | None = None, **changes: object) -> Measurement:
+    return measurement_from_reply(reply(REPLY | changes), BOARD, MeasureSettings(threads=2), POWER, metered)
+
+
+def test_the_latency_is_the_low_quantile() -> None:
     assert (measurement().latency_ms, measurement().median_ms) == (2.0, 2.1)
     assert measurement().latency_source == "measured"
 
 
-def test_without_a_meter_the_energy_is_modelled():
+def test_without_a_meter_the_energy_is_modelled() -> None:
     assert (measurement().energy_mj, measurement().energy_source) == (4.0 * 2.0 * 2, "modelled")
 
 
-def test_with_a_meter_the_energy_is_measured():
-    metered = measurement(MeteredEnergy(3.5, 9.5, 0.1, idle_w=3.0, meter="ina219", samples=60))
+def test_with_a_meter_the_energy_is_measured() -> None:
+    metered = measurement(METERED)
     assert (metered.energy_mj, metered.gross_energy_mj, metered.energy_interval_mj) == (3.5, 9.5, 0.1)
     assert (metered.energy_source, metered.idle_w, metered.meter) == ("measured", 3.0, "ina219")
 
 
-def test_conditions_are_kept_as_far_as_they_are_told():
+def test_conditions_are_kept_as_far_as_they_are_told() -> None:
     told = measurement(before={"governor": "ondemand", "temperature_c": 51.5, "throttled": 4})
     assert told.before == Conditions(None, 51.5, "ondemand", 4)
     assert told.after == Conditions(1500.0)
 
 
 @pytest.mark.parametrize(("iqr_ms", "reliable"), [(0.5, True), (0.6, False)])
-def test_a_wide_spread_is_flagged(iqr_ms, reliable):
+def test_a_wide_spread_is_flagged(iqr_ms: float, *, reliable: bool) -> None:
     assert measurement(iqr_ms=iqr_ms).reliable is reliable
 
 
-def test_a_board_that_throttled_was_not_measured_reliably():
+def test_a_board_that_throttled_was_not_measured_reliably() -> None:
     assert not measurement(after={"throttled": 0x4}).reliable
 
 
-def test_span_and_time_are_checked():
-    assert span_from_reply({"start_s": 1.5, "end_s": 3, "runs": 60}) == (1.5, 3.0, 60)
-    assert time_from_reply({"time_s": 2.5}) == 2.5
+def test_span_and_time_are_checked() -> None:
+    assert span_from_reply(reply({"start_s": 1.5, "end_s": 3, "runs": 60})) == (1.5, 3.0, 60)
+    assert time_from_reply(reply({"time_s": 2.5})) == 2.5
     with pytest.raises(MeasurementError, match="finite number `end_s`"):
-        span_from_reply({"start_s": 1.5})
+        span_from_reply(reply({"start_s": 1.5}))
 
 
-def test_the_board_is_described():
-    reply = {"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None}
-    assert board_from_reply(reply, name="host", settings=MeasureSettings(threads=2)) == BOARD
+def test_the_board_is_described() -> None:
+    described = reply({"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None})
+    assert board_from_reply(described, name="host", settings=MeasureSettings(threads=2)) == BOARD
     assert BOARD.label == "host (a processor)"
 
 
 @pytest.mark.parametrize("changes", [{"p5_ms": None}, {"p5_ms": "2"}, {"runs": True}, {"iqr_ms": float("nan")}])
-def test_a_reply_without_a_number_is_refused(changes):
+def test_a_reply_without_a_number_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(MeasurementError, match=f"finite number `{next(iter(changes))}`"):
         measurement(**changes)
 
 
-def test_a_latency_of_zero_is_refused():
+def test_a_latency_of_zero_is_refused() -> None:
     with pytest.raises(MeasurementError, match="above 0 ms"):
         measurement(p5_ms=0)
 
 
-def test_a_description_without_a_text_is_refused():
+def test_a_description_without_a_text_is_refused() -> None:
     with pytest.raises(MeasurementError, match="text `model`"):
-        board_from_reply({}, name="host", settings=MeasureSettings())
+        board_from_reply(reply({}), name="host", settings=MeasureSettings())

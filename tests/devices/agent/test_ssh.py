@@ -7,17 +7,18 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-import numpy as np
 import pytest
 
-from devices.agent.ssh import AGENT_PATH, SILENCE_SECONDS, SshDevice
+from devices.agent.device import AGENT_PATH
+from devices.agent.ssh import SILENCE_SECONDS, SshDevice
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.factory import open_device
 from devices.measurement import MeasureSettings
-from search_space.onnx_files import random_weights, to_onnx
-from search_space.spaces import space_named
+from tests.devices.conftest import LoopbackBoard, Proxy, micro_model
 
 QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
 ENDLESS = MeasureSettings(warmup_runs=0, min_runs=10**9, max_runs=10**9, timeout_seconds=60.0)
@@ -52,48 +53,41 @@ for line in sys.stdin:
 """
 
 
-def micro_model(operator):
-    graph = space_named("fbnet-micro").graph((operator,) * 8)
-    return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
-
-
-def device_on(board, settings=QUICK, **changes):
+def device_on(board: LoopbackBoard, settings: MeasureSettings = QUICK, **changes: Any) -> SshDevice:
     return SshDevice(board.address, settings, dataclasses.replace(board.options, **changes))
 
 
 @pytest.fixture
-def fake(board, tmp_path):
+def fake(board: LoopbackBoard, tmp_path: Path) -> Iterator[SshDevice]:
     agent = tmp_path / "fake_agent.py"
     agent.write_text(FAKE_AGENT)
     with SshDevice(board.address, QUICK, board.options, agent=agent) as device:
         yield device
 
 
-def later(action):
+def later(action: Callable[[], None]) -> threading.Timer:
     """Do it in a moment, beside the test."""
-    timer = threading.Timer(1.0, action)
+    timer = threading.Timer(0.5, action)
     timer.start()
     return timer
 
 
-def test_it_measures_networks_and_survives_bad_models(board):
+def test_one_agent_measures_and_leaves_nothing(board: LoopbackBoard) -> None:
     with device_on(board) as device:
         assert not device.shares_host
         described = device.describe()
         assert described.name == str(board.address)
         assert described.runtime.startswith("onnxruntime ")
-        small = device.measure(micro_model("skip"))
-        with pytest.raises(MeasurementError, match="could not measure"):
+        with pytest.raises(MeasurementError, match="the agent could not measure"):
             device.measure(b"no model")
-        large = device.measure(micro_model("k5_e6"))
-        assert 0 < small.latency_ms < large.latency_ms
-        assert (large.latency_source, large.energy_source, large.board) == ("measured", "modelled", described.label)
+        measurement = device.measure(micro_model("skip"))
+        assert (measurement.latency_source, measurement.energy_source) == ("measured", "modelled")
         assert len(board.agents()) == 1
         assert list((board.board_folder / "models").iterdir()) == []
     board.wait_for_end_of_agents(SOON)
 
 
-def test_a_board_opens_by_its_address(board, monkeypatch):
+def test_a_board_opens_by_its_address(board: LoopbackBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in board.environment.items():
         monkeypatch.setenv(name, value)
     device = open_device(str(board.address), QUICK)
@@ -103,7 +97,7 @@ def test_a_board_opens_by_its_address(board, monkeypatch):
         device.close()
 
 
-def test_a_model_is_there_whole_under_its_hash_and_gone_afterwards(board, fake):
+def test_a_model_is_there_whole_under_its_hash_and_gone_afterwards(board: LoopbackBoard, fake: SshDevice) -> None:
     (board.board_folder / "models").mkdir(parents=True)
     (board.board_folder / "models" / "left by a lost connection.part").write_bytes(b"half")
     with pytest.raises(MeasurementError, match=r"models/[0-9a-f]{64}\.onnx"):
@@ -114,7 +108,7 @@ def test_a_model_is_there_whole_under_its_hash_and_gone_afterwards(board, fake):
 class Counter:
     """A powercap tree of one processor that draws 5 W."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         zone = folder / "intel-rapl:0"
         zone.mkdir(parents=True)
         (zone / "name").write_text("package-0\n")
@@ -124,26 +118,31 @@ class Counter:
         self._write()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._thread.start()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
 
-    def _run(self):
+    def _run(self) -> None:
         while not self._ended.wait(0.001):
             self._write()
 
-    def _write(self):
+    def _write(self) -> None:
         new = self._file.with_suffix(".new")
         new.write_text(f"{int(5e6 * time.monotonic())}\n")
         new.replace(self._file)
 
 
-def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(board, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(
+    board: LoopbackBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in board.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("devices.energy.sampled_meter.MIN_SAMPLES", 15)
+    monkeypatch.setattr("devices.energy.sampled_meter.MIN_IDLE_SAMPLES", 10)
     settings = dataclasses.replace(QUICK, metered_seconds=0.5)
     with Counter(tmp_path / "powercap"):
         device = open_device(str(board.address), settings, meter=f"rapl:{tmp_path / 'powercap'}@board")
@@ -153,6 +152,7 @@ def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(board, tmp_pa
         assert board.meter_servers() == []
     assert (measurement.energy_source, measurement.meter) == ("measured", "rapl")
     assert measurement.idle_w == pytest.approx(5.0, rel=0.05)
+    assert measurement.gross_energy_mj is not None
     assert abs(measurement.energy_mj) < 0.1 * measurement.gross_energy_mj
     assert measurement.runs * measurement.median_ms > 400
 
@@ -160,7 +160,7 @@ def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(board, tmp_pa
 # Keys
 
 
-def test_an_unknown_host_key_is_refused_with_its_fingerprint(board):
+def test_an_unknown_host_key_is_refused_with_its_fingerprint(board: LoopbackBoard) -> None:
     fingerprint = subprocess.run(
         ["ssh-keygen", "-lf", f"{board.host_key}.pub"], capture_output=True, text=True, check=True
     ).stdout.split()[1]
@@ -179,7 +179,7 @@ def test_an_unknown_host_key_is_refused_with_its_fingerprint(board):
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
-def test_a_changed_host_key_is_refused(board, tmp_path, kind):
+def test_a_changed_host_key_is_refused(board: LoopbackBoard, tmp_path: Path, kind: str) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(tmp_path / "other")], check=True)
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
     board.known_hosts.write_text(f"[127.0.0.1]:{board.port} {other}\n")
@@ -189,7 +189,7 @@ def test_a_changed_host_key_is_refused(board, tmp_path, kind):
     assert "ssh-ed25519 SHA256:" in str(error.value)
 
 
-def test_a_key_that_the_board_does_not_know_is_said_so(board, tmp_path):
+def test_a_key_that_the_board_does_not_know_is_said_so(board: LoopbackBoard, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     with (
         device_on(board, identity_file=tmp_path / "other") as device,
@@ -200,7 +200,7 @@ def test_a_key_that_the_board_does_not_know_is_said_so(board, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "rubbish"])
-def test_a_key_that_cannot_be_read_is_said_so(board, tmp_path, content):
+def test_a_key_that_cannot_be_read_is_said_so(board: LoopbackBoard, tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "bad").write_text(content)
     with (
@@ -210,7 +210,7 @@ def test_a_key_that_cannot_be_read_is_said_so(board, tmp_path, content):
         device.describe()
 
 
-def test_a_key_with_a_passphrase_needs_the_ssh_agent(board, tmp_path):
+def test_a_key_with_a_passphrase_needs_the_ssh_agent(board: LoopbackBoard, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(tmp_path / "locked")], check=True)
     with (
         device_on(board, identity_file=tmp_path / "locked") as device,
@@ -219,7 +219,7 @@ def test_a_key_with_a_passphrase_needs_the_ssh_agent(board, tmp_path):
         device.describe()
 
 
-def device_works(board):
+def device_works(board: LoopbackBoard) -> bool:
     with device_on(board) as device:
         return device.describe().threads == 1
 
@@ -227,24 +227,24 @@ def device_works(board):
 # Boards that go away and come back
 
 
-def test_a_board_that_is_off_is_told_apart_and_found_again_later(board):
+def test_a_board_that_is_off_is_told_apart_and_found_again_later(board: LoopbackBoard) -> None:
     board.stop()
     with device_on(board) as device:
-        with pytest.raises(BoardUnreachableError, match="refuses the connection: it is starting") as error:
+        with pytest.raises(BoardUnreachableError, match="refuses the connection: it is booting") as error:
             device.describe()
         assert not isinstance(error.value, BoardRefusedError)
         board.start()
         assert device.measure(micro_model("skip")).latency_ms > 0
 
 
-def test_a_name_that_nobody_has_is_no_board():
+def test_a_name_that_nobody_has_is_no_board() -> None:
     device = open_device("ssh://pi@no-such-board.invalid", QUICK)
     with pytest.raises(BoardUnreachableError, match="could not be reached"):
         device.describe()
     device.close()
 
 
-def test_a_reboot_in_the_middle_of_a_measurement(board):
+def test_a_reboot_in_the_middle_of_a_measurement(board: LoopbackBoard) -> None:
     with device_on(board, ENDLESS) as device:
         device.describe()
         timer = later(board.stop)
@@ -257,7 +257,13 @@ def test_a_reboot_in_the_middle_of_a_measurement(board):
         assert device.describe().name == str(board.address)
 
 
-def test_a_dead_network_in_the_middle_of_a_measurement(board, proxy):
+@pytest.mark.slow
+def test_a_dead_network_in_the_middle_of_a_measurement(
+    board: LoopbackBoard, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.agent.ssh_connection.KEEPALIVE_SECONDS", 0.4)
+    monkeypatch.setattr("devices.agent.ssh.HEARTBEAT_SECONDS", 0.3)
+    monkeypatch.setattr("devices.agent.ssh.SILENCE_SECONDS", 1.5)
     with SshDevice(dataclasses.replace(board.address, port=proxy.port), ENDLESS, board.options) as device:
         device.describe()
         began = time.monotonic()
@@ -271,17 +277,20 @@ def test_a_dead_network_in_the_middle_of_a_measurement(board, proxy):
         assert device.describe().threads == 1
 
 
-def test_agents_end_when_their_client_stops(board):
+def test_agents_end_when_their_client_stops(board: LoopbackBoard) -> None:
     client = (
+        "from devices.agent import ssh\n"
         "from devices.factory import open_device\n"
         "from devices.measurement import MeasureSettings\n"
+        "ssh.HEARTBEAT_SECONDS, ssh.SILENCE_SECONDS = 0.3, 1.5\n"
         f"device = open_device({str(board.address)!r}, MeasureSettings())\n"
         "print(device.describe(), flush=True)\n"
         "input()\n"
     )
     environment = {**os.environ, **board.environment}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", client], env=environment, **pipes) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", client], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         assert len(board.agents()) == 1
@@ -293,7 +302,7 @@ def test_agents_end_when_their_client_stops(board):
 # Agents that fail
 
 
-def test_a_hanging_inference_is_ended_and_replaced(board):
+def test_a_hanging_inference_is_ended_and_replaced(board: LoopbackBoard) -> None:
     with device_on(board, dataclasses.replace(ENDLESS, timeout_seconds=1.5)) as device:
         device.describe()
         before = board.agents()
@@ -309,7 +318,7 @@ def test_a_hanging_inference_is_ended_and_replaced(board):
     ("content", "reason"),
     [(b"crash", "ended with code 3. Its last words: out of memory"), (b"killed", "ended with signal KILL")],
 )
-def test_a_crash_fails_that_call_only(fake, content, reason):
+def test_a_crash_fails_that_call_only(fake: SshDevice, content: bytes, reason: str) -> None:
     first = fake.describe().runtime
     with pytest.raises(MeasurementError, match=reason) as error:
         fake.measure(content)
@@ -318,11 +327,11 @@ def test_a_crash_fails_that_call_only(fake, content, reason):
     assert fake.describe().runtime != first
 
 
-def test_rubbish_is_skipped(fake):
+def test_rubbish_is_skipped(fake: SshDevice) -> None:
     assert fake.measure(b"rubbish").latency_ms == 2.0
 
 
-def test_a_board_that_is_not_set_up_is_said_so(board, tmp_path):
+def test_a_board_that_is_not_set_up_is_said_so(board: LoopbackBoard, tmp_path: Path) -> None:
     with (
         device_on(board, python="no/such/python") as device,
         pytest.raises(BoardRefusedError, match="not set up: run `python scripts/setup_board.py ssh://"),
@@ -337,7 +346,7 @@ def test_a_board_that_is_not_set_up_is_said_so(board, tmp_path):
         device.describe()
 
 
-def test_two_searches_on_one_board_keep_apart(board, tmp_path):
+def test_two_searches_on_one_board_keep_apart(board: LoopbackBoard, tmp_path: Path) -> None:
     impatient = tmp_path / "impatient_agent.py"
     impatient.write_text(AGENT_PATH.read_text().replace("BUSY_SECONDS = 6.0", "BUSY_SECONDS = 0.3"))
     with device_on(board) as first, SshDevice(board.address, QUICK, board.options, agent=impatient) as second:
@@ -349,7 +358,7 @@ def test_two_searches_on_one_board_keep_apart(board, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
-def test_a_full_disk_leaves_nothing_half_written(board):
+def test_a_full_disk_leaves_nothing_half_written(board: LoopbackBoard) -> None:
     disk = board.board_folder
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True).returncode:
@@ -365,7 +374,7 @@ def test_a_full_disk_leaves_nothing_half_written(board):
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_folder_that_is_not_ours_is_said_so(board):
+def test_a_folder_that_is_not_ours_is_said_so(board: LoopbackBoard) -> None:
     board.board_folder.write_text("a file")
     with device_on(board) as device, pytest.raises(BoardRefusedError, match="could not be written"):
         device.describe()
@@ -375,7 +384,7 @@ def test_a_folder_that_is_not_ours_is_said_so(board):
 
 
 @pytest.fixture
-def ordinary_board(board):
+def ordinary_board(board: LoopbackBoard) -> Iterator[LoopbackBoard]:
     """The board as root's sshd serves it to another user, who is made for the test."""
     python = shutil.which("python3", path="/usr/bin:/bin:/usr/local/bin")
     if os.geteuid() != 0 or shutil.which("useradd") is None or python is None:
@@ -399,7 +408,7 @@ def ordinary_board(board):
             subprocess.run(["userdel", "-f", user], capture_output=True, check=True)
 
 
-def test_an_ordinary_users_hanging_agent_is_signalled(ordinary_board, tmp_path):
+def test_an_ordinary_users_hanging_agent_is_signalled(ordinary_board: LoopbackBoard, tmp_path: Path) -> None:
     board = ordinary_board
     agent = tmp_path / "fake_agent.py"
     agent.write_text(FAKE_AGENT)
@@ -413,6 +422,6 @@ def test_an_ordinary_users_hanging_agent_is_signalled(ordinary_board, tmp_path):
         assert device.measure(b"").latency_ms == 2.0
 
 
-def test_the_folder_may_be_anywhere(board, tmp_path):
+def test_the_folder_may_be_anywhere(board: LoopbackBoard, tmp_path: Path) -> None:
     with device_on(board, folder=PurePosixPath(tmp_path / "a folder" / "with 'quotes'")) as device:
         assert device.measure(micro_model("skip")).latency_ms > 0

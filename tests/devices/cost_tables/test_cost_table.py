@@ -1,5 +1,7 @@
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -28,44 +30,50 @@ TABLE = CostTable(
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "table.json"
 
 
-def write(path, **changes):
+def write(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(TABLE.to_json() | changes))
 
 
-def test_a_networks_cost_is_the_fixed_cost_and_one_entry_a_layer():
+def test_a_networks_cost_is_the_fixed_cost_and_one_entry_a_layer() -> None:
     assert TABLE.latency_of((1, 0)) == 0.25 + 2.0 + 3.0
     assert TABLE.energy_of([2, 1]) == 0.75 + 0.0 + 6.0
 
 
-def test_bounds_are_those_of_all_networks():
+def test_bounds_are_those_of_all_networks() -> None:
     networks = [(first, second) for first in range(3) for second in range(3)]
     assert TABLE.slowest_ms() == max(TABLE.latency_of(network) for network in networks)
     assert TABLE.highest_mj() == max(TABLE.energy_of(network) for network in networks)
 
 
 @pytest.mark.parametrize("indices", [(0,), (0, 1, 2), (0, 3), (-1, 0)])
-def test_indices_that_do_not_fit_are_refused(indices):
+def test_indices_that_do_not_fit_are_refused(indices: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"2 indices, one a layer, in \[0, 2\]"):
         TABLE.latency_of(indices)
 
 
-def test_arrays_cannot_be_written_to():
+def test_arrays_cannot_be_written_to() -> None:
     with pytest.raises(ValueError, match="read-only"):
         TABLE.latency_ms[0, 0] = 7.0
 
 
-def test_a_file_comes_back_as_it_was(path):
+def test_a_file_comes_back_as_it_was(path: Path) -> None:
     TABLE.write(path)
     table = read_cost_table(path)
     assert table.to_json() == TABLE.to_json()
     assert table.operators == TABLE.operators
 
 
-def test_tables_fit_the_schema():
+@pytest.mark.parametrize("date", [None, ""])
+def test_a_table_may_have_no_date_which_older_files_say_by_an_empty_text(path: Path, date: str | None) -> None:
+    write(path, date=date)
+    assert read_cost_table(path).date is None
+
+
+def test_tables_fit_the_schema() -> None:
     schema = json.loads(SCHEMA_PATH.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     for table in (TABLE, analytic_cost_table(space_named("fbnet-micro"))):
@@ -74,11 +82,12 @@ def test_tables_fit_the_schema():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 @pytest.mark.parametrize("name", ["latency_ms", "energy_mj"])
-def test_impossible_entries_are_named(name, value):
+def test_impossible_entries_are_named(name: str, value: float) -> None:
     costs = np.ones((2, 3))
     costs[1, 2] = value
+    changes: dict[str, Any] = {name: costs}
     with pytest.raises(ValueError, match=f"`{name}` must be finite and at least 0, .* layer 1, operator skip, .*host"):
-        replace(TABLE, **{name: costs})
+        replace(TABLE, **changes)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +99,7 @@ def test_impossible_entries_are_named(name, value):
         ({"fixed_energy_mj": -1.0}, "`fixed_energy_mj` must be finite"),
     ],
 )
-def test_tables_that_make_no_sense_are_refused(changes, rule):
+def test_tables_that_make_no_sense_are_refused(changes: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         replace(TABLE, **changes)
 
@@ -108,7 +117,7 @@ def test_tables_that_make_no_sense_are_refused(changes, rule):
         ({"latency_ms": [[1.0, 2.0, 0.0], [3.0, 5.0, 0.5, 6.0]]}, "layer 1 has 4"),
     ],
 )
-def test_broken_files_are_refused_in_one_line(path, changes, rule):
+def test_broken_files_are_refused_in_one_line(path: Path, changes: dict[str, Any], rule: str) -> None:
     write(path, **changes)
     with pytest.raises(ValueError, match=rule) as error:
         read_cost_table(path)
@@ -117,7 +126,9 @@ def test_broken_files_are_refused_in_one_line(path, changes, rule):
 
 
 @pytest.mark.parametrize("rows", [[[1.0, 2.0, 0.0], [3.0, None, 0.5]], [[1.0, 2.0, 0.0], [3.0]]])
-def test_a_missing_entry_is_named_with_layer_operator_board_and_file(path, rows):
+def test_a_missing_entry_is_named_with_layer_operator_board_and_file(
+    path: Path, rows: list[list[float | None]]
+) -> None:
     write(path, energy_mj=rows)
     with pytest.raises(
         ValueError, match=r"`energy_mj` lacks layer 1, operator k5_e1, on board 'host \(a proc"
@@ -126,7 +137,7 @@ def test_a_missing_entry_is_named_with_layer_operator_board_and_file(path, rows)
     assert str(path) in str(error.value)
 
 
-def test_files_that_are_absent_or_no_json_are_refused(path):
+def test_files_that_are_absent_or_no_json_are_refused(path: Path) -> None:
     with pytest.raises(ValueError, match=r"must exist, but got .*table.json"):
         read_cost_table(path)
     path.write_text("{")
@@ -134,7 +145,7 @@ def test_files_that_are_absent_or_no_json_are_refused(path):
         read_cost_table(path)
 
 
-def test_a_table_must_fit_the_space():
+def test_a_table_must_fit_the_space() -> None:
     space = space_named("fbnet-micro")
     table = analytic_cost_table(space)
     check_fits(table, space)

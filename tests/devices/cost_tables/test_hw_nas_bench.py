@@ -2,16 +2,20 @@ import csv
 import json
 import os
 import pickle
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from devices.cost_tables.hw_nas_bench import (
     FBNET_METRICS,
     NASBENCH201_METRICS,
+    BenchmarkSpace,
     HWNASBenchAPI,
     architecture_of_config,
     block_name,
@@ -21,13 +25,9 @@ from devices.cost_tables.pi4 import published_latencies
 from search_space.counts import count
 from search_space.networks import Network
 from search_space.operators import OPERATOR_NAMES
-from search_space.spaces import space_named
+from search_space.spaces import FBNetSpace, space_named
 
-REFERENCE = os.environ.get("PI_PARETO_NAS_REFERENCE")
-needs_reference = pytest.mark.skipif(
-    not REFERENCE, reason="needs published measurements: set PI_PARETO_NAS_REFERENCE to their folder"
-)
-
+Tables = dict[str, Any]
 CELLS = (
     "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|",
     "|none~0|+|nor_conv_3x3~0|none~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_1x1~2|",
@@ -41,7 +41,7 @@ NOTEBOOK = (
 )
 
 
-def fbnet_tables(above_skip_LO, all_skip):
+def fbnet_tables(above_skip_LO: npt.NDArray[np.float64] | list[list[float]], all_skip: float) -> dict[str, float]:
     """Tables in HW-NAS-Bench's layout; the whole cost of skipping is booked on the stem."""
     table = {
         STEM["cifar100"]: all_skip,
@@ -55,7 +55,7 @@ def fbnet_tables(above_skip_LO, all_skip):
     return table
 
 
-def content():
+def content() -> Tables:
     """All of the pickle's layout, with the published Raspberry Pi 4 and numbers out of the air elsewhere."""
     rng = np.random.default_rng(0)
     published = published_latencies()
@@ -74,7 +74,7 @@ def content():
 
 
 @pytest.fixture(params=[2, 4, "dict"])
-def source(request, tmp_path):
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> str | Tables:
     """The same content as a file of an old and a new protocol, and as a dictionary."""
     if request.param == "dict":
         return content()
@@ -84,12 +84,12 @@ def source(request, tmp_path):
 
 
 @pytest.mark.parametrize(("arch", "latency_ms"), NOTEBOOK)
-def test_values_printed_in_the_notebook(source, arch, latency_ms):
+def test_values_printed_in_the_notebook(source: str | Tables, arch: list[int], latency_ms: float) -> None:
     results = HWNASBenchAPI(source, search_space="fbnet").query_by_index(arch, "cifar100")
     assert results["raspi4_latency"] == pytest.approx(latency_ms, rel=0, abs=1e-7)
 
 
-def test_fbnet_results_are_sums_and_their_product(source):
+def test_fbnet_results_are_sums_and_their_product(source: str | Tables) -> None:
     results = HWNASBenchAPI(source, search_space="fbnet").query_by_index([8] * 22, "cifar100")
     assert list(results) == [*FBNET_METRICS, "average_hw_metric"]
     assert results["average_hw_metric"] == pytest.approx(prod(results[name] for name in FBNET_METRICS))
@@ -100,7 +100,7 @@ def test_fbnet_results_are_sums_and_their_product(source):
     assert results["fpga_energy"] == pytest.approx(sum(table[name] for name in frame + skips))
 
 
-def test_nas_bench_201_results_are_rows_and_their_product(source):
+def test_nas_bench_201_results_are_rows_and_their_product(source: str | Tables) -> None:
     results = HWNASBenchAPI(source).query_by_index(1, "ImageNet16-120")
     table = content()["nasbench201"]["ImageNet16-120"]
     assert list(results) == [*NASBENCH201_METRICS, "average_hw_metric"]
@@ -111,7 +111,7 @@ def test_nas_bench_201_results_are_rows_and_their_product(source):
     assert results["average_hw_metric"] == pytest.approx(prod(costs))
 
 
-def test_configurations_are_those_of_the_original(source):
+def test_configurations_are_those_of_the_original(source: str | Tables) -> None:
     assert HWNASBenchAPI(source).get_net_config(0, "cifar10") == {
         "name": "infer.tiny",
         "C": 16,
@@ -129,7 +129,7 @@ def test_configurations_are_those_of_the_original(source):
 
 
 @pytest.mark.parametrize(("dataname", "pixels"), [("cifar10", 32), ("cifar100", 32), ("ImageNet16-120", 16)])
-def test_cell_networks_from_configurations(dataname, pixels):
+def test_cell_networks_from_configurations(dataname: str, pixels: int) -> None:
     graph = graph_of_config(HWNASBenchAPI(content()).get_net_config(0, dataname))
     assert graph.input_shape == (3, pixels, pixels)
     logits = Network(graph).eval()(torch.zeros(1, *graph.input_shape))
@@ -138,10 +138,11 @@ def test_cell_networks_from_configurations(dataname, pixels):
         assert count(graph).params == 73306 + 2 * 28000
 
 
-def test_fbnet_networks_from_configurations():
+def test_fbnet_networks_from_configurations() -> None:
     api = HWNASBenchAPI(content(), "fbnet")
     arch = [index % 9 for index in range(22)]
     space, architecture = architecture_of_config(api.get_net_config(arch, "cifar100"))
+    assert isinstance(space, FBNetSpace)
     assert (space.name, space.classes) == ("fbnet-cifar", 100)
     assert architecture.id == "".join(map(str, arch))
     graph = graph_of_config(api.get_net_config(arch, "cifar100"))
@@ -149,7 +150,7 @@ def test_fbnet_networks_from_configurations():
     assert graph_of_config(api.get_net_config(arch, "ImageNet")).input_shape == (3, 224, 224)
 
 
-def test_lookup_tables(source):
+def test_lookup_tables(source: str | Tables) -> None:
     tables = HWNASBenchAPI(source, "fbnet").get_op_lookup_tables()
     assert tuple(tables) == FBNET_METRICS
     assert tables["raspi4_latency"]["ConvBlock_H32_W32_Cin16_Cout16_exp1_kernel3_stride1_group1"] == 0.595037342
@@ -158,7 +159,7 @@ def test_lookup_tables(source):
 
 
 @pytest.mark.parametrize("arch", [[0] * 21, [0] * 21 + [9], [0] * 21 + [-1], 3, "0" * 22, [0.5] * 22])
-def test_architectures_that_do_not_fit_fbnet_are_refused(arch):
+def test_architectures_that_do_not_fit_fbnet_are_refused(arch: Any) -> None:
     api = HWNASBenchAPI(content(), "fbnet")
     for ask in (api.query_by_index, api.get_net_config):
         with pytest.raises(ValueError, match=r"22 numbers in \[0, 8\] for FBNet"):
@@ -166,7 +167,7 @@ def test_architectures_that_do_not_fit_fbnet_are_refused(arch):
 
 
 @pytest.mark.parametrize("arch", [2, -1, [0], 0.5])
-def test_architectures_that_are_not_in_nas_bench_201_are_refused(arch):
+def test_architectures_that_are_not_in_nas_bench_201_are_refused(arch: Any) -> None:
     with pytest.raises(ValueError, match=r"whole number in \[0, 1\]"):
         HWNASBenchAPI(content()).query_by_index(arch, "cifar10")
 
@@ -175,19 +176,19 @@ def test_architectures_that_are_not_in_nas_bench_201_are_refused(arch):
     ("search_space", "arch", "rule"),
     [("fbnet", [0] * 22, "cifar100, ImageNet for FBNet"), ("nasbench201", 0, "cifar10")],
 )
-def test_unknown_data_sets_are_refused(search_space, arch, rule):
+def test_unknown_data_sets_are_refused(search_space: BenchmarkSpace, arch: Any, rule: str) -> None:
     api = HWNASBenchAPI(content(), search_space)
     for ask in (api.query_by_index, api.get_net_config):
         with pytest.raises(ValueError, match=f"`dataname` must be one of {rule}.* but got 'mnist'"):
             ask(arch, "mnist")
 
 
-def test_an_unknown_space_is_refused():
+def test_an_unknown_space_is_refused() -> None:
     with pytest.raises(ValueError, match="one of nasbench201, fbnet, but got 'darts'"):
-        HWNASBenchAPI(content(), "darts")
+        HWNASBenchAPI(content(), "darts")  # type: ignore[arg-type]
 
 
-def test_a_missing_block_is_named():
+def test_a_missing_block_is_named() -> None:
     tables = content()
     del tables["fbnet"]["pixel3_latency"]["FC_Cin1504_Cout100"]
     with pytest.raises(ValueError, match="`pixel3_latency` must have all blocks, but the dictionary lacks FC_Cin1504"):
@@ -217,7 +218,9 @@ def test_a_missing_block_is_named():
         ),
     ],
 )
-def test_other_layouts_are_refused(tmp_path, search_space, change, rule):
+def test_other_layouts_are_refused(
+    tmp_path: Path, search_space: BenchmarkSpace, change: Callable[[Tables], object], rule: str
+) -> None:
     tables = content()
     change(tables)
     path = tmp_path / "tables.pickle"
@@ -227,9 +230,9 @@ def test_other_layouts_are_refused(tmp_path, search_space, change, rule):
     assert str(path) in str(error.value)
 
 
-def test_a_pickle_that_runs_a_program_is_refused(tmp_path):
+def test_a_pickle_that_runs_a_program_is_refused(tmp_path: Path) -> None:
     class Attack:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {tmp_path / 'mark'}",)
 
     path = tmp_path / "tables.pickle"
@@ -250,14 +253,13 @@ def test_a_pickle_that_runs_a_program_is_refused(tmp_path):
         {"num_classes": 100, "arch_str": ["k3_e1"] * 21, "dataset": "cifar100"},
     ],
 )
-def test_configurations_of_no_network_are_refused(config):
+def test_configurations_of_no_network_are_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):
         graph_of_config(config)
 
 
-@needs_reference
-def test_published_rows_of_nas_bench_201():
-    rows = json.loads((Path(REFERENCE) / "hwnasbench_example_rows.json").read_text())
+def test_published_rows_of_nas_bench_201(reference: Path) -> None:
+    rows = json.loads((reference / "hwnasbench_example_rows.json").read_text())
     rows = [row for row in rows if isinstance(row["arch"], int)]
     tables = content()
     for dataname in CLASSES:
@@ -273,15 +275,14 @@ def test_published_rows_of_nas_bench_201():
         assert api.query_by_index(row["arch"], row["dataset"]) == expected
 
 
-@needs_reference
 @pytest.mark.parametrize("device", ["raspi4", "pixel3", "fpga", "eyeriss"])
-def test_published_sums_of_fbnet(device):
-    lut = json.loads((Path(REFERENCE) / "fbnet_cifar100_lut_recovered.json").read_text())[device]
+def test_published_sums_of_fbnet(reference: Path, device: str) -> None:
+    lut = json.loads((reference / "fbnet_cifar100_lut_recovered.json").read_text())[device]
     above_skip_LO = [[row.get(name, 0.0) for name in OPERATOR_NAMES] for row in lut["delta_vs_skip"].values()]
     tables = content()
     tables["fbnet"][f"{device}_latency"] = fbnet_tables(above_skip_LO, lut["const_all_skip"])
     api = HWNASBenchAPI(tables, "fbnet")
-    with (Path(REFERENCE) / "fbnet_cifar100_latency_help.csv").open() as file:
+    with (reference / "fbnet_cifar100_latency_help.csv").open() as file:
         rows = list(csv.DictReader(file))[:200]
     for row in rows:
         arch = [int(index) for index in row["arch"].split("_")]

@@ -12,11 +12,11 @@ NOTHING = Graph((16, 8, 8), ())
 SPACE = space_named("fbnet-cifar")
 
 
-def counts_of(graph):
+def counts_of(graph: Graph) -> dict[str, float]:
     return dict(zip(COUNTS, graph_counts(graph).tolist(), strict=True))
 
 
-def test_counts_of_a_block_by_hand():
+def test_counts_of_a_block_by_hand() -> None:
     layer = Layer(in_channels=16, out_channels=16, stride=1, size=8)
     grouped = next(operator for operator in OPERATORS if operator.name == "k3_e1_g2")
     pixels, channels = 64, 16
@@ -33,8 +33,8 @@ def test_counts_of_a_block_by_hand():
     }
 
 
-def test_only_a_large_convolution_goes_beyond_the_cache():
-    def excess(channels):
+def test_only_a_large_convolution_goes_beyond_the_cache() -> None:
+    def excess(channels: int) -> float:
         builder = GraphBuilder((channels, 4, 4))
         builder.conv("conv", Graph.INPUT, channels, batch_norm=False)
         return counts_of(builder.build())["bytes of a dense convolution beyond the cache"]
@@ -44,18 +44,18 @@ def test_only_a_large_convolution_goes_beyond_the_cache():
 
 
 @pytest.mark.parametrize("name", ["fbnet-cifar", "fbnet-imagenet"])
-def test_counts_agree_with_those_of_the_space(name):
+def test_counts_agree_with_those_of_the_space(name: str) -> None:
     graph = space_named(name).graph(tuple(OPERATORS[index % 9].name for index in range(22)))
     counts = counts_of(graph)
     assert counts["dense MACs"] + counts["depthwise MACs"] == count(graph).macs
     assert counts["weights of dense operations"] + counts["depthwise weights"] == count(graph).params
 
 
-def test_nothing_costs_nothing():
+def test_nothing_costs_nothing() -> None:
     assert OperatorModel(np.ones(len(COUNTS))).latency_ms(NOTHING) == 0
 
 
-def test_known_prices_are_found_again():
+def test_known_prices_are_found_again() -> None:
     prices = np.random.default_rng(0).uniform(0.5, 2, len(COUNTS)) * [1e-2, *[1e-6] * 8]
     truth = OperatorModel(prices)
     operators = []
@@ -67,7 +67,7 @@ def test_known_prices_are_found_again():
     assert fit_operator_model(operators).ms_per_count == pytest.approx(prices, rel=1e-6)
 
 
-def test_no_price_is_negative():
+def test_no_price_is_negative() -> None:
     layer = SPACE.layers[0]
     operators = [
         OperatorLatency(block_graph(layer, operator), NOTHING, 1.0 / (1 + index))

@@ -1,6 +1,5 @@
 import csv
 import json
-import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -18,23 +17,18 @@ from devices.cost_tables.pi4 import (
     pi4_power_model,
     published_latencies,
 )
+from devices.measurement import PRECISIONS, Precision
 from search_space.spaces import Stage, space_named
 
 CIFAR = space_named("fbnet-cifar")
 PUBLISHED = CIFAR.with_classes(100)
-REFERENCE = os.environ.get("PI_PARETO_NAS_REFERENCE")
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "pi4_model.py"
 PRESETS = ("fbnet-cifar", "fbnet-micro", "fbnet-imagenet", "fbnet-96-0.35")
 
-needs_reference = pytest.mark.skipif(
-    not REFERENCE, reason="needs published measurements: set PI_PARETO_NAS_REFERENCE to their folder"
-)
 
-
-@needs_reference
-def test_sums_of_the_table_are_the_published_latencies():
+def test_sums_of_the_table_are_the_published_latencies(reference: Path) -> None:
     table = pi4_cost_table(PUBLISHED)
-    with (Path(REFERENCE) / "fbnet_cifar100_latency_help.csv").open() as file:
+    with (reference / "fbnet_cifar100_latency_help.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 5000
     for row in rows:
@@ -50,7 +44,7 @@ def test_sums_of_the_table_are_the_published_latencies():
         ([0] * 20 + [1, 1], 17.43969264414045),
     ],
 )
-def test_latencies_printed_in_the_notebook_of_hw_nas_bench(indices, latency_ms):
+def test_latencies_printed_in_the_notebook_of_hw_nas_bench(indices: list[int], latency_ms: float) -> None:
     assert pi4_cost_table(PUBLISHED).latency_of(indices) == pytest.approx(latency_ms, rel=0, abs=1e-6)
 
 
@@ -62,14 +56,14 @@ def test_latencies_printed_in_the_notebook_of_hw_nas_bench(indices, latency_ms):
         ([0] * 20 + [1, 1], 58.2021167500061),
     ],
 )
-def test_the_model_comes_near_published_networks_for_other_images(indices, latency_ms):
+def test_the_model_comes_near_published_networks_for_other_images(indices: list[int], latency_ms: float) -> None:
     """HW-NAS-Bench's notebook has these for 224 px; the model saw only operators at 32 px."""
     table = pi4_cost_table(space_named("fbnet-imagenet"))
     assert table.latency_source == "modelled"
     assert table.latency_of(indices) == pytest.approx(latency_ms, rel=0.08)
 
 
-def test_in_the_published_shapes_entries_are_published_and_energy_is_modelled():
+def test_in_the_published_shapes_entries_are_published_and_energy_is_modelled() -> None:
     table = pi4_cost_table(PUBLISHED)
     assert (table.latency_source, table.energy_source) == ("published", "modelled")
     assert (table.latency_ms[:, -1] == 0).all()
@@ -78,7 +72,7 @@ def test_in_the_published_shapes_entries_are_published_and_energy_is_modelled():
     assert table.fixed_energy_mj == pytest.approx(0.74 * table.fixed_latency_ms)
 
 
-def test_another_classifier_changes_the_fixed_cost_only_and_makes_it_modelled():
+def test_another_classifier_changes_the_fixed_cost_only_and_makes_it_modelled() -> None:
     ten, hundred = pi4_cost_table(CIFAR), pi4_cost_table(PUBLISHED)
     np.testing.assert_array_equal(ten.latency_ms, hundred.latency_ms)
     assert 0 < hundred.fixed_latency_ms - ten.fixed_latency_ms < 0.5
@@ -86,20 +80,20 @@ def test_another_classifier_changes_the_fixed_cost_only_and_makes_it_modelled():
     assert "100 to 10 classes" in ten.method
 
 
-def test_some_of_the_operators_are_columns_of_the_whole_table():
+def test_some_of_the_operators_are_columns_of_the_whole_table() -> None:
     some = ("k3_e1", "k5_e6", "skip")
     table = pi4_cost_table(replace(PUBLISHED, operators=some))
     np.testing.assert_array_equal(table.latency_ms, pi4_cost_table(PUBLISHED).latency_ms[:, [0, 7, 8]])
     assert table.latency_source == "published"
 
 
-def test_without_skip_the_fixed_cost_stays():
+def test_without_skip_the_fixed_cost_stays() -> None:
     without = replace(PUBLISHED, operators=PUBLISHED.operators[:-1])
     assert pi4_cost_table(without).latency_of([0] * 22) == pi4_cost_table(PUBLISHED).latency_of([0] * 22)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_has_a_table(name):
+def test_every_preset_has_a_table(name: str) -> None:
     space = space_named(name)
     table = pi4_cost_table(space)
     check_fits(table, space)
@@ -110,7 +104,7 @@ def test_every_preset_has_a_table(name):
             assert row[-1] == 0
 
 
-def test_layers_of_published_shape_keep_their_differences_in_other_spaces():
+def test_layers_of_published_shape_keep_their_differences_in_other_spaces() -> None:
     shorter = replace(PUBLISHED, name="shorter", stages=(Stage(16, 1, 1), Stage(24, 2, 1), Stage(36, 1, 1)))
     table, published = pi4_cost_table(shorter), pi4_cost_table(PUBLISHED)
     differences = table.latency_ms - table.latency_ms[:, -1:]
@@ -120,13 +114,13 @@ def test_layers_of_published_shape_keep_their_differences_in_other_spaces():
     assert "in 3 of 4 layers" in table.method
 
 
-def test_a_space_that_differs_in_its_stem_alone_is_modelled():
+def test_a_space_that_differs_in_its_stem_alone_is_modelled() -> None:
     table = pi4_cost_table(replace(PUBLISHED, last_channels=512))
     assert table.latency_source == "modelled"
     assert table.fixed_latency_ms < pi4_cost_table(PUBLISHED).fixed_latency_ms
 
 
-def test_errors_for_stages_that_the_model_never_saw():
+def test_errors_for_stages_that_the_model_never_saw() -> None:
     figures = runpy.run_path(str(BENCHMARK))["errors"](networks=500)
     assert figures["operators"] < 0.2
     assert figures["operators, each shape once"] < 0.2
@@ -135,7 +129,7 @@ def test_errors_for_stages_that_the_model_never_saw():
     assert figures["networks, everything predicted"] < 0.08
 
 
-def test_a_left_out_stage_has_no_part_in_its_prediction():
+def test_a_left_out_stage_has_no_part_in_its_prediction() -> None:
     published = published_latencies()
     changed = published.above_skip_ms_LO.copy()
     changed[published.stage_of_layer == 3, :-1] *= 7.0
@@ -145,22 +139,22 @@ def test_a_left_out_stage_has_no_part_in_its_prediction():
     assert not np.allclose(fitted_model(elsewhere).ms_per_count, fitted_model(published).ms_per_count)
 
 
-def test_power_follows_the_published_load():
-    for precision, load_w in (("fp32", 6.81), ("int8", 7.26)):
+def test_power_follows_the_published_load() -> None:
+    loads_w: dict[Precision, float] = {"fp32": 6.81, "int8": 7.26}
+    for precision, load_w in loads_w.items():
         power = pi4_power_model(precision)
         assert power.idle_w + power.energy_mj(1.0, 4) == pytest.approx(load_w)
         assert precision in power.description
 
 
-@needs_reference
-def test_load_and_idle_power_are_medians_of_the_published_runs():
-    with (Path(REFERENCE) / "mlperf_pi4.csv").open() as file:
+def test_load_and_idle_power_are_medians_of_the_published_runs(reference: Path) -> None:
+    with (reference / "mlperf_pi4.csv").open() as file:
         runs = [
             row
             for row in csv.DictReader(file)
             if row["system"] == "rpi4coral-fan.on-tflite-v2.4.1-ruy" and row["valid"] == "True" and row["precision"]
         ]
-    for precision in ("fp32", "int8"):
+    for precision in PRECISIONS:
         load_w = np.median([float(row["avg_power_w"]) for row in runs if row["precision"] == precision])
         power = pi4_power_model(precision)
         assert power.idle_w + power.energy_mj(1.0, 4) == pytest.approx(load_w, abs=0.006)
@@ -168,7 +162,7 @@ def test_load_and_idle_power_are_medians_of_the_published_runs():
     assert np.median(lows) == pytest.approx(pi4_power_model().idle_w, abs=0.006)
 
 
-def test_the_file_names_its_source_and_licence():
+def test_the_file_names_its_source_and_licence() -> None:
     content = json.loads(TABLE_PATH.read_text())
     assert "HW-NAS-Bench" in content["source"]
     assert content["licence"] == "MIT"

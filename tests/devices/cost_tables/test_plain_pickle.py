@@ -3,6 +3,8 @@ import io
 import os
 import pickle
 import pickletools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,22 +15,22 @@ PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "tables.pickle"
 
 
 class Call:
     """Pickles as a call of a function."""
 
-    def __init__(self, function, *arguments):
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.function, self.arguments = function, arguments
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return self.function, self.arguments
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_containers_numbers_and_arrays_come_back(path, protocol):
+def test_containers_numbers_and_arrays_come_back(path: Path, protocol: int) -> None:
     plain = {"a": [1, 2.5, None, True], "b": ("text", b"bytes"), 3: {"nested": {}}}
     arrays = [
         np.arange(6.0).reshape(2, 3),
@@ -38,17 +40,21 @@ def test_containers_numbers_and_arrays_come_back(path, protocol):
         np.zeros(0),
     ]
     path.write_bytes(pickle.dumps([plain, arrays, np.float64(0.1), np.int32(-7)], protocol=protocol))
-    got_plain, got_arrays, number, integer = read_plain_pickle(path)
+    got = read_plain_pickle(path)
+    assert isinstance(got, list)
+    got_plain, got_arrays, number, integer = got
     assert got_plain == plain
     assert (number, integer) == (0.1, -7)
-    for got, array in zip(got_arrays, arrays, strict=True):
-        assert isinstance(got, PickledArray)
-        np.testing.assert_array_equal(got.values, array)
+    for got_array, array in zip(got_arrays, arrays, strict=True):
+        assert isinstance(got_array, PickledArray)
+        np.testing.assert_array_equal(got_array.values, array)
 
 
-def test_an_array_of_objects_is_a_list(path):
+def test_an_array_of_objects_is_a_list(path: Path) -> None:
     path.write_bytes(pickle.dumps(np.array([{"C": 16}, {"C": 8}], dtype=object)))
-    assert read_plain_pickle(path).values == [{"C": 16}, {"C": 8}]
+    array = read_plain_pickle(path)
+    assert isinstance(array, PickledArray)
+    assert array.values == [{"C": 16}, {"C": 8}]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,9 @@ def test_an_array_of_objects_is_a_list(path):
     ],
 )
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_nothing_that_a_file_asks_for_is_called(tmp_path, path, protocol, function, arguments, name):
+def test_nothing_that_a_file_asks_for_is_called(
+    tmp_path: Path, path: Path, protocol: int, function: Callable[..., object], arguments: tuple[object, ...], name: str
+) -> None:
     mark = tmp_path / "mark"
     arguments = tuple(part.format(mark) if isinstance(part, str) else part for part in arguments)
     path.write_bytes(pickle.dumps({"fbnet": Call(function, *arguments)}, protocol=protocol))
@@ -88,25 +96,25 @@ def test_nothing_that_a_file_asks_for_is_called(tmp_path, path, protocol, functi
         b"Pname\n.",
     ],
 )
-def test_other_ways_to_code_are_refused(path, content):
+def test_other_ways_to_code_are_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match="must hold plain containers"):
         read_plain_pickle(path)
 
 
-def test_the_test_pickles_do_what_they_say():
+def test_the_test_pickles_do_what_they_say() -> None:
     names = [argument for _, argument, _ in pickletools.genops(pickle.dumps(Call(os.system, "true"), protocol=0))]
     assert "posix system" in names or "nt system" in names
 
 
-def test_types_that_are_no_numbers_are_refused(path):
+def test_types_that_are_no_numbers_are_refused(path: Path) -> None:
     for array in (np.array(["text"]), np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), np.array([b"x"])):
         path.write_bytes(pickle.dumps(array))
         with pytest.raises(ValueError, match="arrays must be of numbers"):
             read_plain_pickle(path)
 
 
-def test_raw_bytes_are_never_taken_for_objects(path):
+def test_raw_bytes_are_never_taken_for_objects(path: Path) -> None:
     """With a forged type NumPy would take bytes of the file for addresses."""
     numbers = pickle.dumps(np.array([0x4141414141414141]), protocol=2)
     assert numbers.count(b"i8") == 1
@@ -115,13 +123,13 @@ def test_raw_bytes_are_never_taken_for_objects(path):
         read_plain_pickle(path)
 
 
-def test_an_array_shorter_than_its_shape_is_refused(path):
+def test_an_array_shorter_than_its_shape_is_refused(path: Path) -> None:
     path.write_bytes(pickle.dumps(np.zeros(8, dtype="u1"), protocol=3).replace(b"K\x08\x85", b"K\x09\x85"))
     with pytest.raises(ValueError, match="reshape"):
         read_plain_pickle(path)
 
 
-def test_files_cut_anywhere_are_refused(path):
+def test_files_cut_anywhere_are_refused(path: Path) -> None:
     whole = pickle.dumps({"a": np.arange(5.0), "b": [1, "text"]}, protocol=2)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -129,7 +137,7 @@ def test_files_cut_anywhere_are_refused(path):
             read_plain_pickle(path)
 
 
-def test_noise_is_refused_or_plain(path):
+def test_noise_is_refused_or_plain(path: Path) -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         path.write_bytes(rng.bytes(40))
@@ -139,7 +147,7 @@ def test_noise_is_refused_or_plain(path):
             assert str(path) in str(error)  # noqa: PT017
 
 
-def test_an_absent_file_is_named(path):
+def test_an_absent_file_is_named(path: Path) -> None:
     with pytest.raises(ValueError, match=r"must exist, but got .*tables.pickle"):
         read_plain_pickle(path)
     with pytest.raises(ValueError, match="must be readable"):

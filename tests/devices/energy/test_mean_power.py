@@ -1,10 +1,13 @@
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from devices.energy.mean_power import MeanPower, difference_w, mean_power, t_quantile
 
 
-def noise(rng, samples, correlation=0.0):
+def noise(rng: np.random.Generator, samples: int, correlation: float = 0.0) -> npt.NDArray[np.float64]:
     """An autoregressive series of order one with variance 1."""
     series = rng.standard_normal(samples)
     for index in range(1, samples):
@@ -12,26 +15,26 @@ def noise(rng, samples, correlation=0.0):
     return series
 
 
-def test_constant_power():
+def test_constant_power() -> None:
     power = mean_power(range(50), [5.0] * 50)
     assert (power.mean_w, power.standard_error_w) == pytest.approx((5.0, 0.0))
     assert (power.samples, power.degrees_of_freedom) == (50, 9)
 
 
-def test_a_ramp_at_uneven_times_is_integrated_exactly():
+def test_a_ramp_at_uneven_times_is_integrated_exactly() -> None:
     times_s = np.sort(np.random.default_rng(0).uniform(0, 10, 60))
     expected_w = 3 + 2 * (times_s[0] + times_s[-1]) / 2
     assert mean_power(times_s, 3 + 2 * times_s).mean_w == pytest.approx(expected_w)
 
 
-def test_standard_error_of_independent_samples():
+def test_standard_error_of_independent_samples() -> None:
     # In closed form: sigma / sqrt(n).
     rng = np.random.default_rng(1)
     found = [mean_power(range(400), 5 + 0.3 * noise(rng, 400)).standard_error_w ** 2 for _ in range(300)]
     assert np.sqrt(np.mean(found)) == pytest.approx(0.3 / np.sqrt(400), rel=0.05)
 
 
-def test_standard_error_of_samples_that_are_alike():
+def test_standard_error_of_samples_that_are_alike() -> None:
     # In closed form: sigma / sqrt(n) * sqrt((1 + rho) / (1 - rho)) for long series.
     rng = np.random.default_rng(2)
     found = [mean_power(range(2000), noise(rng, 2000, 0.6)).standard_error_w ** 2 for _ in range(100)]
@@ -39,7 +42,7 @@ def test_standard_error_of_samples_that_are_alike():
 
 
 @pytest.mark.parametrize(("busy", "idle", "correlation"), [(50, 20, 0.0), (400, 60, 0.0), (500, 400, 0.5)])
-def test_intervals_hold_the_truth_as_often_as_they_say(busy, idle, correlation):
+def test_intervals_hold_the_truth_as_often_as_they_say(busy: int, idle: int, correlation: float) -> None:
     rng = np.random.default_rng(3)
     trials = 600
     held = 0
@@ -51,14 +54,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say(busy, idle, correlation):
     assert 0.92 <= held / trials <= 0.98
 
 
-def test_difference_without_noise():
+def test_difference_without_noise() -> None:
     assert difference_w(MeanPower(5.0, 0.0, 9, 50), MeanPower(2.0, 0.0, 3, 20)) == (3.0, 0.0)
 
 
 @pytest.mark.parametrize(
     ("degrees", "quantile"), [(3, 3.18245), (4, 2.77645), (5, 2.57058), (10, 2.22814), (19, 2.09302), (1e6, 1.95997)]
 )
-def test_t_quantile_as_in_tables(degrees, quantile):
+def test_t_quantile_as_in_tables(degrees: float, quantile: float) -> None:
     assert t_quantile(degrees) == pytest.approx(quantile, rel=3e-3)
 
 
@@ -70,6 +73,6 @@ def test_t_quantile_as_in_tables(degrees, quantile):
         ([0, 1, 2, 3, 3, 4, 5, 6], [1.0] * 8, "must ascend, but one step is 0.0 s"),
     ],
 )
-def test_samples_that_cannot_be(times_s, powers_w, message):
+def test_samples_that_cannot_be(times_s: Sequence[float], powers_w: Sequence[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mean_power(times_s, powers_w)

@@ -1,40 +1,42 @@
-import os
-import threading
+import sys
 import time
-import tty
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from devices.energy.meter import MeteredEnergy
+from devices.energy.meter_process import start_meter_process
 from devices.energy.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
 from devices.errors import MeasurementError
 from devices.meters.spec import MeterSpec
+from tests.devices.conftest import EmulatedUm25c, FakeChannel, Request, reply_to
 
 IDLE_W, BUSY_W = 2.0, 5.0
 
 
-class FakeServer:
+class FakeServer(FakeChannel):
     """A meter whose clock is ahead, and whose power steps up while the agent's clock shows a run."""
 
-    def __init__(self, *, ahead_s=0.0, period_s=0.01, noise_w=0.0, run_s=(0.0, 0.0)):
-        self.ahead_s, self.period_s, self.noise_w, self.run_s = ahead_s, period_s, noise_w, run_s
+    def __init__(self, *, ahead_s: float = 0.0, period_s: float = 0.01, noise_w: float = 0.0) -> None:
+        super().__init__(self.answer)
+        self.ahead_s, self.period_s, self.noise_w = ahead_s, period_s, noise_w
+        self.run_s = (0.0, 0.0)
         self.rng = np.random.default_rng(0)
-        self.replies = {}
-        self.ended = 0
+        self.replies: dict[str, Request | None] = {}
 
-    def request(self, request, timeout_seconds):
+    def answer(self, request: Request) -> list[bytes | None]:
         command = request["command"]
         if command in self.replies:
             reply = self.replies[command]
-            if isinstance(reply, Exception):
-                raise reply
-            return reply
+            return [None if reply is None else reply_to(request, **reply)]
         if command == "clock":
-            return {"ok": True, "time_s": time.monotonic() + self.ahead_s}
-        reply = {"ok": True, "name": "fake", "period_s": self.period_s}
-        return reply if command == "describe" else reply | self.samples(request["since_s"], request["until_s"])
+            return [reply_to(request, time_s=time.monotonic() + self.ahead_s)]
+        samples = self.samples(request["since_s"], request["until_s"]) if command == "samples" else {}
+        return [reply_to(request, name="fake", period_s=self.period_s, **samples)]
 
-    def samples(self, since_s, until_s):
+    def samples(self, since_s: float, until_s: float) -> dict[str, object]:
         first = np.ceil(since_s / self.period_s)
         times_s = np.arange(first, np.floor(until_s / self.period_s) + 1) * self.period_s
         start_s, end_s = (time_s + self.ahead_s for time_s in self.run_s)
@@ -42,29 +44,29 @@ class FakeServer:
         powers_w = powers_w + self.noise_w * self.rng.standard_normal(times_s.size)
         return {"times_s": times_s[:40].tolist(), "powers_w": powers_w[:40].tolist(), "more": bool(times_s.size > 40)}
 
-    def end(self):
-        self.ended += 1
 
-
-def metered(server, *, seconds=2.0, runs=100, **options):
-    meter = SampledMeter(lambda: server, **options)
+def metered(
+    server: FakeServer, *, seconds: float = 2.0, runs: int = 100, idle_seconds: float | None = None
+) -> MeteredEnergy:
+    meter = SampledMeter(lambda: server, idle_seconds=idle_seconds)
     start_s = time.monotonic() + 100
     server.run_s = (start_s, start_s + seconds)
     meter.begin()
     return meter.end(start_s, start_s + seconds, runs)
 
 
-def test_energy_of_a_constant_load():
+def test_energy_of_a_constant_load() -> None:
     energy = metered(FakeServer())
     assert energy.gross_mj == pytest.approx(BUSY_W * 2.0 / 100 * 1000)
     assert energy.net_mj == pytest.approx((BUSY_W - IDLE_W) * 2.0 / 100 * 1000)
-    assert (energy.idle_w, energy.meter) == (pytest.approx(IDLE_W), "fake")
+    assert energy.idle_w == pytest.approx(IDLE_W)
+    assert energy.meter == "fake"
     assert energy.interval_mj == pytest.approx(0, abs=1e-9)
     assert 190 <= energy.samples <= 200
 
 
 @pytest.mark.parametrize("ahead_s", [5.0, -5.0])
-def test_a_clock_that_is_ahead_is_corrected(ahead_s):
+def test_a_clock_that_is_ahead_is_corrected(ahead_s: float) -> None:
     server = FakeServer(ahead_s=ahead_s)
     assert metered(server).net_mj == pytest.approx(60.0)
     offset_s, uncertainty_s = SampledMeter(lambda: server).clock_offset()
@@ -75,20 +77,20 @@ def test_a_clock_that_is_ahead_is_corrected(ahead_s):
     assert abs(offset_s) <= uncertainty_s + 1e-4
 
 
-def test_the_ends_of_a_run_are_left_out_as_far_as_the_clocks_are_uncertain(monkeypatch):
+def test_the_ends_of_a_run_are_left_out_as_far_as_the_clocks_are_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
     server = FakeServer()
     monkeypatch.setattr(SampledMeter, "clock_offset", lambda self: (0.1, 0.15))
     assert metered(server, seconds=2.0).net_mj == pytest.approx(60.0)
 
 
-def test_noise_widens_the_interval_and_stays_in_it():
+def test_noise_widens_the_interval_and_stays_in_it() -> None:
     quiet, loud = metered(FakeServer(noise_w=0.05)), metered(FakeServer(noise_w=0.5))
     assert 0 < quiet.interval_mj < loud.interval_mj
     for energy in (quiet, loud):
         assert abs(energy.net_mj - 60.0) < 2 * energy.interval_mj
 
 
-def test_a_run_that_is_too_short():
+def test_a_run_that_is_too_short() -> None:
     server = FakeServer(period_s=0.1)
     needed_s = SampledMeter(lambda: server).seconds_needed
     assert needed_s == pytest.approx(6.5)
@@ -97,14 +99,14 @@ def test_a_run_that_is_too_short():
     assert metered(server, seconds=needed_s).samples >= MIN_SAMPLES
 
 
-def test_idle_time_that_is_too_short():
+def test_idle_time_that_is_too_short() -> None:
     with pytest.raises(MeasurementError, match="idle power needs 20 samples, but fake gave .* idle for 0.3 s"):
         metered(FakeServer(), idle_seconds=0.05)
     with pytest.raises(ValueError, match="`idle_seconds > 0` must hold"):
         SampledMeter(FakeServer, idle_seconds=0)
 
 
-def test_begin_comes_before_end_each_time():
+def test_begin_comes_before_end_each_time() -> None:
     server = FakeServer()
     meter = SampledMeter(lambda: server)
     with pytest.raises(MeasurementError, match="call `begin` first"):
@@ -117,42 +119,42 @@ def test_begin_comes_before_end_each_time():
 @pytest.mark.parametrize(
     ("command", "reply", "message"),
     [
-        ("describe", {"ok": False, "error": "no such bus"}, "the meter could not describe: no such bus"),
-        ("describe", {"ok": True, "name": "fake"}, "must have finite `period_s`, but got None"),
-        ("describe", MeasurementError("hung"), "hung"),
-        ("samples", {"ok": True, "times_s": 3}, "must have a list `times_s`, but got 3"),
-        ("samples", {"ok": True, "times_s": [1], "powers_w": [1, 2]}, "a power for each time, but sent 2 for 1"),
-        ("samples", {"ok": True, "times_s": [1], "powers_w": ["much"]}, "finite `powers_w`, but got 'much'"),
-        ("samples", {"ok": True, "times_s": [2, 1], "powers_w": [1, 1]}, "must ascend"),
+        ("describe", {"ok": False, "error": "no such bus"}, "the peer could not describe: no such bus"),
+        ("describe", {"name": "fake"}, "finite number `period_s`, but got None"),
+        ("describe", None, "the peer crashed"),
+        ("samples", {"times_s": 3}, "must have a list `times_s`, but got 3"),
+        ("samples", {"times_s": [1], "powers_w": [1, 2]}, "a power for each time, but sent 2 for 1"),
+        ("samples", {"times_s": [1], "powers_w": ["much"]}, "finite number `powers_w`, but got 'much'"),
+        ("samples", {"name": "fake", "times_s": [2, 1], "powers_w": [1, 1]}, "must ascend"),
     ],
 )
-def test_bad_replies(command, reply, message):
+def test_bad_replies(command: str, reply: Request | None, message: str) -> None:
     server = FakeServer()
     server.replies[command] = reply
     with pytest.raises(MeasurementError, match=message):
         SampledMeter(lambda: server).begin()
 
 
-def test_an_error_ends_the_server_and_the_next_call_has_a_new_one():
+def test_an_error_ends_the_server_and_the_next_call_has_a_new_one() -> None:
     servers = [FakeServer(), FakeServer()]
     servers[0].replies["describe"] = {"ok": False, "error": "unplugged"}
     starting = iter(servers)
     meter = SampledMeter(lambda: next(starting))
     with pytest.raises(MeasurementError, match="unplugged"):
         meter.begin()
-    assert servers[0].ended == 1
+    assert servers[0].times_ended == 1
     meter.begin()
     meter.close()
     meter.close()
-    assert servers[1].ended == 1
+    assert servers[1].times_ended == 1
     with pytest.raises(MeasurementError, match="a closed meter cannot measure"):
         meter.begin()
 
 
-def test_meters_by_name(monkeypatch):
+def test_meters_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    def start_on_board(spec):
+    def start_on_board(spec: MeterSpec) -> FakeServer:
         started.append(spec)
         return FakeServer()
 
@@ -169,56 +171,33 @@ def test_meters_by_name(monkeypatch):
         open_meter("wattmeter")
 
 
-def test_no_meter_is_found_where_there_is_none(monkeypatch, tmp_path):
+def test_no_meter_is_found_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("devices.meters.rapl.ROOT", tmp_path)
     assert open_meter("auto") is None
 
 
-def test_a_meter_that_is_not_there():
+def test_a_meter_that_is_not_there() -> None:
     meter = local_meter(MeterSpec.parse("um25c:/dev/no-such-port"))
-    with pytest.raises(MeasurementError, match="could not describe: the serial port /dev/no-such-port must be there"):
+    with pytest.raises(
+        MeasurementError, match="/dev/no-such-port could not describe: the serial port /dev/no-such-port must be there"
+    ):
         meter.begin()
 
 
-@pytest.fixture
-def um25c():
-    """The path of an emulated UM25C, and a setter of the power that it shows."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    shown_w = [IDLE_W]
-
-    def answer():
-        while os.read(master, 1) == b"\xf0":
-            frame = bytearray(130)
-            frame[0:2] = b"\x09\xc9"
-            frame[2:4] = (5000).to_bytes(2, "big")
-            frame[4:6] = round(shown_w[0] / 5 * 10_000).to_bytes(2, "big")
-            frame[128:130] = b"\xff\xf1"
-            os.write(master, bytes(frame))
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield os.ttyname(slave), lambda power_w: shown_w.__setitem__(0, power_w)
-    os.write(slave, b"\x00")
-    thread.join()
-    os.close(master)
-    os.close(slave)
-
-
-def test_a_known_load_through_a_server_process(um25c):
-    path, show = um25c
-    meter = local_meter(MeterSpec.parse(f"um25c:{path}@here"))
-    try:
+def test_a_known_load_through_a_server_process(um25c: EmulatedUm25c) -> None:
+    spec = MeterSpec.parse(f"um25c:{um25c.path}@here")
+    quick = "from devices.meters import server, um25c; um25c.Um25c.period_s = 0.01; server.main()"
+    command = [sys.executable, "-c", quick, spec.text]
+    um25c.power_w = IDLE_W
+    with closing(SampledMeter(lambda: start_meter_process(spec, command=command))) as meter:
         needed_s = meter.seconds_needed
         meter.begin()
-        show(BUSY_W)
+        um25c.power_w = BUSY_W
         start_s = time.monotonic()
         time.sleep(1.2 * needed_s)
         end_s = time.monotonic()
-        show(IDLE_W)
+        um25c.power_w = IDLE_W
         energy = meter.end(start_s, end_s, 40)
-    finally:
-        meter.close()
     assert energy.gross_mj == pytest.approx(1000 * BUSY_W * (end_s - start_s) / 40, rel=0.01)
     assert energy.net_mj == pytest.approx(1000 * (BUSY_W - IDLE_W) * (end_s - start_s) / 40, rel=0.01)
     assert energy.idle_w == pytest.approx(IDLE_W, rel=0.01)

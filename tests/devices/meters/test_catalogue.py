@@ -1,30 +1,33 @@
+from pathlib import Path
+from typing import NoReturn
+
 import pytest
 
 from devices.meters import catalogue, ina
-from devices.meters.catalogue import available_meters, open_power_meter
+from devices.meters.catalogue import Availability, available_meters, open_power_meter
 from devices.meters.power_meter import MeterError
 from devices.meters.spec import METER_NAMES, MeterSpec
 
 
 @pytest.fixture
-def empty(tmp_path, monkeypatch):
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without any meter."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("devices.meters.nvml.open_library", no_library)
     return tmp_path
 
 
-def no_library():
+def no_library() -> NoReturn:
     raise MeterError("NVIDIA GPUs need `nvidia-ml-py`")
 
 
-def found(folder):
+def found(folder: Path) -> dict[str, Availability]:
     entries = available_meters(devices=folder, powercap=folder)
     assert tuple(entry.name for entry in entries) == METER_NAMES
     return {entry.name: entry for entry in entries}
 
 
-def test_a_machine_without_meters(empty):
+def test_a_machine_without_meters(empty: Path) -> None:
     entries = found(empty)
     assert not any(entry.available for entry in entries.values())
     assert "there is no" in entries["ina219"].reason
@@ -36,7 +39,7 @@ def test_a_machine_without_meters(empty):
     assert "shelly:http://" in entries["shelly"].reason
 
 
-def test_what_is_there_is_found(empty):
+def test_what_is_there_is_found(empty: Path) -> None:
     zone = empty / "intel-rapl:0"
     zone.mkdir()
     for name, content in {"name": "package-0", "energy_uj": "5", "max_energy_range_uj": "99"}.items():
@@ -55,21 +58,21 @@ def test_what_is_there_is_found(empty):
 class FakeBus:
     """An INA219, or nothing."""
 
-    def __init__(self, there=True):
+    def __init__(self, *, there: bool = True) -> None:
         self.there = there
         self.configuration = 0
 
-    def read_word_data(self, i2c_addr, register):
+    def read_word_data(self, i2c_addr: int, register: int) -> int:
         if not self.there:
             raise OSError(121, "Remote I/O error")
         return self.configuration if register == 0 else 0
 
-    def write_word_data(self, i2c_addr, register, value):
+    def write_word_data(self, i2c_addr: int, register: int, value: int) -> None:
         if register == 0:
             self.configuration = value
 
 
-def test_i2c_buses_are_asked_one_after_the_other(empty, monkeypatch):
+def test_i2c_buses_are_asked_one_after_the_other(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("i2c-1", "i2c-20", "i2c-mux"):
         (empty / name).touch()
     monkeypatch.setattr(ina, "open_bus", lambda number: FakeBus(there=number == 20))
@@ -80,7 +83,7 @@ def test_i2c_buses_are_asked_one_after_the_other(empty, monkeypatch):
     assert "ina226 at I2C address 0x40" in entries["ina226"].reason
 
 
-def test_addresses_reach_the_meter(monkeypatch):
+def test_addresses_reach_the_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ina, "open_bus", lambda number: FakeBus(there=number == 3))
     assert open_power_meter(MeterSpec.parse("ina219:65,bus=3,shunt=0.05")).name == "ina219"
     with pytest.raises(MeterError, match="address 0x41"):
@@ -94,6 +97,6 @@ def test_addresses_reach_the_meter(monkeypatch):
             open_power_meter(MeterSpec.parse(text))
 
 
-def test_every_name_can_be_opened():
+def test_every_name_can_be_opened() -> None:
     assert tuple(catalogue._OPENERS) == ("ina219", "ina226", "um25c", "pmic", "rapl", "nvml", "shelly", "tasmota")
     assert set(catalogue._OPENERS) == set(METER_NAMES)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,12 +17,12 @@ MODULES = sorted((ROOT / "devices" / "meters").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_modules_import_nothing_else_of_the_project(path):
+def test_modules_import_nothing_else_of_the_project(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 9))
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            names = [node.module]
+            names = [node.module or ""]
         for name in names:
             top = name.split(".")[0]
             own = name == "devices.meters" or name.startswith("devices.meters.")
@@ -29,13 +30,14 @@ def test_modules_import_nothing_else_of_the_project(path):
             assert own or late or top in sys.stdlib_module_names, f"{path.name} imports {name}"
 
 
-def test_the_files_run_alone(tmp_path):
+def test_the_files_run_alone(tmp_path: Path) -> None:
     for file in server_files():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
-    oldest = shutil.which("python3.9")
-    works = oldest is not None and subprocess.run([oldest, "-V"], capture_output=True).returncode == 0
-    command = [oldest if works else sys.executable, "-S", *server_arguments(MeterSpec.parse("rapl:/nowhere"))]
+    python = shutil.which("python3.9")
+    if python is None or subprocess.run([python, "-V"], capture_output=True).returncode:
+        python = sys.executable
+    command = [python, "-S", *server_arguments(MeterSpec.parse("rapl:/nowhere"))]
     done = subprocess.run(
         command, input='{"id": 1, "command": "describe"}\n', capture_output=True, text=True, cwd=tmp_path, timeout=60
     )

@@ -1,9 +1,11 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from devices.meters.pmic import Pmic, power_of_rails, query_command
 from devices.meters.power_meter import MeterError
+from tests.devices.meters.conftest import make_command
 
 OUTPUT = """
  3V7_WL_SW_A current(0)=0.10000000A
@@ -17,50 +19,39 @@ OUTPUT = """
 """
 
 
-def test_rails_are_added():
+def test_rails_are_added() -> None:
     # EXT5V and BATT have no current of their own.
     assert power_of_rails(OUTPUT) == pytest.approx(0.1 * 3.7 + 0.05 * 3.3 + 2.0 * 0.9)
     assert power_of_rails("VDD_CORE_A=2.0A\nVDD_CORE_V=0.9V\n") == pytest.approx(1.8)
 
 
 @pytest.mark.parametrize("output", ["", 'error=1 error_msg="Command not registered"', "EXT5V_V volt(24)=5.1V"])
-def test_boards_without_the_sensor(output):
-    with pytest.raises(MeterError, match="must tell voltage and current of rails.*only a Raspberry Pi 5"):
+def test_boards_without_the_sensor(output: str) -> None:
+    with pytest.raises(MeterError, match="must report voltage and current of rails.*only a Raspberry Pi 5"):
         power_of_rails(output)
 
 
-def test_time_is_the_middle_of_the_query():
+def test_time_is_the_middle_of_the_query() -> None:
     times = iter([1.0, 1.5])
     assert Pmic(lambda: OUTPUT, clock=lambda: next(times)).read().time_s == 1.25
 
 
-@pytest.fixture
-def command(tmp_path):
-    def write(script):
-        path = tmp_path / "vcgencmd"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-        return str(path)
-
-    return write
-
-
-def test_the_command_is_asked(command):
-    path = command(f'test "$1" = pmic_read_adc && echo "{OUTPUT.strip()}"')
+def test_the_command_is_asked(tmp_path: Path) -> None:
+    path = make_command(tmp_path, f'test "$1" = pmic_read_adc && echo "{OUTPUT.strip()}"')
     assert Pmic(query_command(path)).read().power_w == pytest.approx(2.335)
 
 
-def test_a_command_that_fails(command):
+def test_a_command_that_fails(tmp_path: Path) -> None:
     with pytest.raises(MeterError, match="must end with code 0, but ended with 3: no rights; join the group `video`"):
-        query_command(command("echo no rights; exit 3"))()
+        query_command(make_command(tmp_path, "echo no rights; exit 3"))()
 
 
-def test_a_command_that_hangs(command, monkeypatch):
+def test_a_command_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.meters.pmic.TIMEOUT_S", 0.2)
     with pytest.raises(MeterError, match="must answer within 0.2 s"):
-        query_command(command("exec sleep 30"))()
+        query_command(make_command(tmp_path, "exec sleep 30"))()
 
 
-def test_no_command(tmp_path):
+def test_no_command(tmp_path: Path) -> None:
     with pytest.raises(MeterError, match="must run, but got .*only a Raspberry Pi has it"):
         query_command(os.fspath(tmp_path / "vcgencmd"))()

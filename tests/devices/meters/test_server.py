@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ class Steady:
     name = "steady"
     period_s = 0.001
 
-    def read(self):
+    def read(self) -> Reading:
         return Reading(time.monotonic(), 3.25)
 
 
@@ -25,28 +26,28 @@ class Broken:
     name = "broken"
     period_s = 0.001
 
-    def read(self):
+    def read(self) -> Reading:
         raise MeterError("the wire is cut: solder it.")
 
 
 @pytest.fixture(scope="module")
-def steady():
+def steady() -> Sampler:
     return Sampler(Steady)
 
 
-def asked(sampler, **request):
+def asked(sampler: Sampler, **request: object) -> server.Reply:
     reply = server.answer(json.dumps(request), sampler)
     assert reply is not None
     return reply
 
 
-def test_describe_and_clock(steady):
+def test_describe_and_clock(steady: Sampler) -> None:
     assert asked(steady, id=4, command="describe").items() >= {"id": 4, "ok": True, "name": "steady"}.items()
     before_s = time.monotonic()
     assert before_s <= asked(steady, id=5, command="clock")["time_s"] <= time.monotonic()
 
 
-def test_samples_wait_for_the_end_of_the_time(steady):
+def test_samples_wait_for_the_end_of_the_time(steady: Sampler) -> None:
     since_s = time.monotonic()
     reply = asked(steady, command="samples", since_s=since_s, until_s=since_s + 0.3)
     assert time.monotonic() >= since_s + 0.3
@@ -59,7 +60,7 @@ def test_samples_wait_for_the_end_of_the_time(steady):
     assert reply["times_s"] == sorted(reply["times_s"])
 
 
-def test_long_replies_come_in_parts(steady, monkeypatch):
+def test_long_replies_come_in_parts(steady: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MAX_SAMPLES", 5)
     since_s = time.monotonic()
     reply = asked(steady, command="samples", since_s=since_s, until_s=since_s + 0.3)
@@ -67,7 +68,7 @@ def test_long_replies_come_in_parts(steady, monkeypatch):
     assert reply["more"] is True
 
 
-def test_quit(steady):
+def test_quit(steady: Sampler) -> None:
     assert server.answer('{"command": "quit"}', steady) is None
 
 
@@ -83,24 +84,24 @@ def test_quit(steady):
         ('{"command": "samples", "since_s": NaN, "until_s": 1}', "`since_s` must be a time in s"),
     ],
 )
-def test_bad_requests_get_an_error(steady, line, message):
+def test_bad_requests_get_an_error(steady: Sampler, line: str, message: str) -> None:
     reply = server.answer(line, steady)
     assert reply is not None
     assert reply["ok"] is False
     assert re.search(message, reply["error"])
 
 
-def test_a_broken_meter_gets_an_error():
+def test_a_broken_meter_gets_an_error() -> None:
     reply = asked(Sampler(Broken), id=1, command="samples", since_s=0, until_s=1)
     assert reply == {"id": 1, "ok": False, "error": "the wire is cut: solder it."}
 
 
-def run(*arguments, lines=""):
+def run(*arguments: str, lines: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "devices.meters.server", *arguments]
     return subprocess.run(command, input=lines, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
 
-def test_the_process_answers_and_ends_with_its_stdin(tmp_path):
+def test_the_process_answers_and_ends_with_its_stdin(tmp_path: Path) -> None:
     script = tmp_path / "vcgencmd"
     script.write_text('#!/bin/sh\necho "CORE_A current(1)=2.0A"\necho "CORE_V volt(1)=1.5V"\n')
     script.chmod(0o755)
@@ -114,7 +115,7 @@ def test_the_process_answers_and_ends_with_its_stdin(tmp_path):
     assert second["times_s"] == []
 
 
-def test_a_meter_that_is_not_there_is_an_error_in_the_replies():
+def test_a_meter_that_is_not_there_is_an_error_in_the_replies() -> None:
     done = run("um25c:/dev/no-such-port", lines='{"id": 1, "command": "describe"}\n')
     reply = json.loads(done.stdout)
     assert reply["ok"] is False
@@ -122,19 +123,19 @@ def test_a_meter_that_is_not_there_is_an_error_in_the_replies():
 
 
 @pytest.mark.parametrize(("arguments", "message"), [((), "one meter must be named"), (("watt",), "must be one of")])
-def test_bad_command_lines(arguments, message):
+def test_bad_command_lines(arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 1
     assert message in done.stderr
 
 
-def test_list():
+def test_list() -> None:
     listed = json.loads(run("--list").stdout)
     assert {entry["name"] for entry in listed} >= {"ina219", "rapl", "shelly"}
     assert all(isinstance(entry["available"], bool) and entry["reason"] for entry in listed)
 
 
-def test_it_is_quiet_when_nobody_listens():
+def test_it_is_quiet_when_nobody_listens() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "devices.meters.server", "rapl:/nowhere"]
@@ -145,13 +146,13 @@ def test_it_is_quiet_when_nobody_listens():
     assert b"Traceback" not in done.stderr
 
 
-def test_it_ends_without_heartbeats():
+def test_it_ends_without_heartbeats() -> None:
     command = [sys.executable, "-m", "devices.meters.server", "rapl:/nowhere", "--heartbeat-seconds", "0.5"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
-        for _ in range(5):
+        for _ in range(4):
             process.stdin.write("\n")
             process.stdin.flush()
-            time.sleep(0.2)
+            time.sleep(0.15)
         assert process.poll() is None
         assert process.wait(timeout=20) == 0

@@ -17,13 +17,13 @@ from devices.meters.spec import DEFAULT_PLACES, METER_NAMES, MeterSpec
         ("nvml:1", "nvml", "1", "here"),
     ],
 )
-def test_parsed(text, name, address, place):
+def test_parsed(text: str, name: str, address: str, place: str) -> None:
     spec = MeterSpec.parse(text)
     assert (spec.name, spec.address, spec.place) == (name, address, place)
     assert MeterSpec.parse(f"{spec.text}@{spec.place}") == spec
 
 
-def test_addresses_have_options():
+def test_addresses_have_options() -> None:
     spec = MeterSpec.parse("ina219:0x41,shunt=0.05,bus=3")
     assert spec.main_address == "0x41"
     assert spec.options == {"shunt": "0.05", "bus": "3"}
@@ -35,7 +35,7 @@ def test_addresses_have_options():
     assert MeterSpec.parse("nvml:2").whole_number(0) == 2
 
 
-def test_plugs_have_urls():
+def test_plugs_have_urls() -> None:
     for text in ("plug.local:8080", "http://plug.local:8080/"):
         assert MeterSpec.parse(f"tasmota:{text}").url == "http://plug.local:8080"
 
@@ -60,17 +60,17 @@ def test_plugs_have_urls():
         ("ina219:0x40,shunt", "must look like `shunt=0.1`, but got 'shunt'"),
     ],
 )
-def test_refused(text, message):
+def test_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MeterSpec.parse(text)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "big"])
-def test_shunts_are_above_0(value):
+def test_shunts_are_above_0(value: str) -> None:
     with pytest.raises(ValueError, match="`shunt` of ina219 must be a number above 0"):
         MeterSpec.parse(f"ina219:shunt={value}")
 
 
-def test_every_meter_has_a_place():
+def test_every_meter_has_a_place() -> None:
     assert set(DEFAULT_PLACES.values()) == {"board", "here"}
     assert len(METER_NAMES) == 8

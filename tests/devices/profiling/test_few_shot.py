@@ -1,43 +1,48 @@
-import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from sklearn.linear_model import BayesianRidge
 
 from devices.cost_tables.analytic import analytic_cost_table
-from devices.cost_tables.cost_table import read_cost_table
+from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.profiling.few_shot import FewShotPredictor, FewShotPrior, choose_networks
 from devices.profiling.network_features import kinds_of_work
-from search_space.spaces import space_named
+from search_space.spaces import FBNetSpace, space_named
 
 SPACE = space_named("fbnet-micro")
 SOURCE = analytic_cost_table(SPACE)
 CERTAIN = FewShotPrior(tie=0.0, noise=1e-6, spread=0.0, outliers=0.0, samples=1)
 """One Gaussian of known scales, and measurements without noise."""
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "few_shot.py"
-REFERENCE = os.environ.get("PI_PARETO_NAS_REFERENCE")
 
 
-def random_networks(number, seed=0, space=SPACE):
+def random_networks(number: int, seed: int = 0, space: FBNetSpace = SPACE) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).integers(len(space.operators), size=(number, space.num_layers))
 
 
-def latencies(table, networks):
+def latencies(table: CostTable, networks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.array([table.latency_of(indices) for indices in networks])
 
 
-def fitted(networks, latency_ms, prior, source=SOURCE):
+def fitted(
+    networks: npt.NDArray[np.int64],
+    latency_ms: list[float] | npt.NDArray[np.float64],
+    prior: FewShotPrior,
+    source: CostTable = SOURCE,
+) -> FewShotPredictor:
     return FewShotPredictor.fit(source, SPACE, networks, latency_ms, rng=np.random.default_rng(0), prior=prior)
 
 
-def scaled(table, factor, fixed_ms):
+def scaled(table: CostTable, factor: float, fixed_ms: float) -> CostTable:
     return replace(table, latency_ms=factor * table.latency_ms, fixed_latency_ms=fixed_ms)
 
 
-def test_a_scaled_table_is_predicted_exactly_from_enough_networks_without_noise():
+def test_a_scaled_table_is_predicted_exactly_from_enough_networks_without_noise() -> None:
     target = scaled(SOURCE, 3.7, 2.0)
     measured, others = random_networks(12), random_networks(50, seed=1)
     mean_ms, std_ms = fitted(measured, latencies(target, measured), CERTAIN).predict(others)
@@ -46,7 +51,7 @@ def test_a_scaled_table_is_predicted_exactly_from_enough_networks_without_noise(
 
 
 @pytest.mark.parametrize("factor", [0.01, 1.0, 300.0])
-def test_a_scaled_table_is_predicted_by_default(factor):
+def test_a_scaled_table_is_predicted_by_default(factor: float) -> None:
     target = scaled(SOURCE, factor, factor)
     candidates, others = random_networks(200), random_networks(200, seed=1)
     measured = candidates[choose_networks(SOURCE, SPACE, candidates, 10)]
@@ -54,7 +59,7 @@ def test_a_scaled_table_is_predicted_by_default(factor):
     np.testing.assert_allclose(mean_ms, latencies(target, others), rtol=0.02)
 
 
-def test_predictions_do_not_depend_on_the_unit_of_either_board():
+def test_predictions_do_not_depend_on_the_unit_of_either_board() -> None:
     measured, others = random_networks(10), random_networks(20, seed=1)
     latency_ms = latencies(SOURCE, measured) * np.random.default_rng(0).uniform(0.8, 1.2, 10)
     prior = FewShotPrior(samples=50)
@@ -64,7 +69,7 @@ def test_predictions_do_not_depend_on_the_unit_of_either_board():
     np.testing.assert_allclose(std_us, 1e3 * std_ms)
 
 
-def test_the_posterior_is_that_of_gaussian_regression():
+def test_the_posterior_is_that_of_gaussian_regression() -> None:
     """Against scikit-learn: with kinds of work alone and one scale, this is ridge regression."""
     measured, others = random_networks(15), random_networks(30, seed=1)
     latency_ms = latencies(SOURCE, measured) * np.random.default_rng(0).uniform(0.8, 1.2, 15)
@@ -86,7 +91,7 @@ def test_the_posterior_is_that_of_gaussian_regression():
     np.testing.assert_allclose((std_ms / latency_ms.mean()) ** 2, variance, rtol=1e-4)
 
 
-def test_the_average_over_one_repeated_sample_is_that_sample():
+def test_the_average_over_one_repeated_sample_is_that_sample() -> None:
     measured = random_networks(6)
     latency_ms = latencies(SOURCE, measured) + np.linspace(0, 0.1, 6)
     prior = FewShotPrior(spread=0, outliers=0, samples=1)
@@ -95,7 +100,7 @@ def test_the_average_over_one_repeated_sample_is_that_sample():
         np.testing.assert_allclose(averaged, alone)
 
 
-def test_a_wild_measurement_counts_less():
+def test_a_wild_measurement_counts_less() -> None:
     measured = random_networks(12)
     latency_ms = latencies(SOURCE, measured)
     latency_ms[3] *= 1.6
@@ -109,7 +114,7 @@ def test_a_wild_measurement_counts_less():
     assert errors[1].mean() < 0.8 * errors[0].mean()
 
 
-def test_more_networks_leave_less_doubt():
+def test_more_networks_leave_less_doubt() -> None:
     measured, others = random_networks(40), random_networks(50, seed=1)
     latency_ms = latencies(SOURCE, measured)
     prior = FewShotPrior(spread=0, outliers=0, samples=1)
@@ -119,7 +124,7 @@ def test_more_networks_leave_less_doubt():
     assert stds == sorted(stds, reverse=True)
 
 
-def test_the_table_adds_up_to_the_predictions():
+def test_the_table_adds_up_to_the_predictions() -> None:
     measured, others = random_networks(8), random_networks(50, seed=1)
     latency_ms = 5 + latencies(SOURCE, measured) * np.random.default_rng(0).uniform(0.7, 1.3, 8)
     predictor = fitted(measured, latency_ms, FewShotPrior(samples=50))
@@ -131,7 +136,7 @@ def test_the_table_adds_up_to_the_predictions():
     assert "8 networks" in table.method
 
 
-def test_the_table_adds_up_where_prices_are_negative():
+def test_the_table_adds_up_where_prices_are_negative() -> None:
     """Networks that are quicker the more they do: entries go below 0 and have to be moved to the fixed cost."""
     measured, others = random_networks(12), random_networks(50, seed=1)
     latency_ms = 3 * latencies(SOURCE, measured).max() - latencies(SOURCE, measured)
@@ -140,7 +145,7 @@ def test_the_table_adds_up_where_prices_are_negative():
     np.testing.assert_allclose(latencies(table, others), predictor.predict(others)[0])
 
 
-def test_a_negative_fixed_cost_moves_to_the_entries(tmp_path):
+def test_a_negative_fixed_cost_moves_to_the_entries(tmp_path: Path) -> None:
     above = replace(SOURCE, latency_ms=SOURCE.latency_ms + 1.0)
     measured, others = random_networks(12), random_networks(50, seed=1)
     latency_ms = latencies(above, measured) - SOURCE.num_layers - above.fixed_latency_ms
@@ -153,7 +158,7 @@ def test_a_negative_fixed_cost_moves_to_the_entries(tmp_path):
     np.testing.assert_array_equal(read_cost_table(tmp_path / "table.json").latency_ms, table.latency_ms)
 
 
-def test_networks_are_chosen_one_by_one_where_doubt_is_greatest():
+def test_networks_are_chosen_one_by_one_where_doubt_is_greatest() -> None:
     """Against posterior standard deviations of a predictor; they do not depend on the latencies it is given."""
     candidates = random_networks(60)
     prior = FewShotPrior(spread=0, outliers=0, samples=1)
@@ -167,7 +172,7 @@ def test_networks_are_chosen_one_by_one_where_doubt_is_greatest():
         assert np.argmax(std) == chosen[number]
 
 
-def test_a_choice_depends_on_architectures_and_the_source_up_to_its_unit_alone():
+def test_a_choice_depends_on_architectures_and_the_source_up_to_its_unit_alone() -> None:
     candidates = random_networks(100)
     first = choose_networks(SOURCE, SPACE, candidates, 10)
     np.testing.assert_array_equal(first, choose_networks(scaled(SOURCE, 8.0, 0.0), SPACE, candidates, 10))
@@ -175,7 +180,7 @@ def test_a_choice_depends_on_architectures_and_the_source_up_to_its_unit_alone()
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_count_out_of_range(count):
+def test_count_out_of_range(count: int) -> None:
     with pytest.raises(ValueError, match=r"`count` must be in \[1, 3\]"):
         choose_networks(SOURCE, SPACE, random_networks(3), count)
 
@@ -191,7 +196,7 @@ def test_count_out_of_range(count):
         (np.zeros((2, SPACE.num_layers)), r"whole numbers in \[0, 8\]"),
     ],
 )
-def test_networks_that_do_not_fit(networks, message):
+def test_networks_that_do_not_fit(networks: npt.NDArray[np.int64], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         choose_networks(SOURCE, SPACE, networks, 1)
     with pytest.raises(ValueError, match=message):
@@ -209,12 +214,12 @@ def test_networks_that_do_not_fit(networks, message):
         ([1.0, float("inf")], "finite and above 0"),
     ],
 )
-def test_latencies_that_do_not_fit(latency_ms, message):
+def test_latencies_that_do_not_fit(latency_ms: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fitted(random_networks(2), latency_ms, CERTAIN)
 
 
-def test_a_table_of_another_space():
+def test_a_table_of_another_space() -> None:
     other = space_named("fbnet-cifar")
     with pytest.raises(ValueError, match="must be that of the search space"):
         choose_networks(SOURCE, other, random_networks(3, space=other), 1)
@@ -223,7 +228,7 @@ def test_a_table_of_another_space():
 
 
 @pytest.mark.parametrize("power_w", [-1.0, float("nan"), float("inf")])
-def test_power_out_of_range(power_w):
+def test_power_out_of_range(power_w: float) -> None:
     with pytest.raises(ValueError, match="`power_w` must be"):
         fitted(random_networks(1), [1.0], CERTAIN).adapted_table(board="", runtime="some", threads=1, power_w=power_w)
 
@@ -235,12 +240,14 @@ def test_power_out_of_range(power_w):
     + [({name: float("nan")}, f"`{name} >") for name in ("intercept", "share", "noise", "choice_noise", "tie")]
     + [({"samples": 0}, "`samples >= 1`")],
 )
-def test_priors_out_of_range(values, message):
+def test_priors_out_of_range(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FewShotPrior(**values)
 
 
-def test_the_benchmark_on_a_made_up_board(tmp_path, monkeypatch, capsys):
+def test_the_benchmark_on_a_made_up_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     networks = random_networks(40)
     target = scaled(SOURCE, 2.0, 1.0)
     SOURCE.write(tmp_path / "table.json")
@@ -258,16 +265,15 @@ def test_the_benchmark_on_a_made_up_board(tmp_path, monkeypatch, capsys):
     assert float(mean[1]) > 0.98
 
 
-@pytest.mark.skipif(not REFERENCE, reason="needs published measurements: set PI_PARETO_NAS_REFERENCE to their folder")
 @pytest.mark.parametrize(
     ("source", "targets", "least"),
     [("raspi4", ("fpga", "titanxp_1", "gold_6240", "pixel2"), 0.88), ("pixel3", ("raspi4",), 0.97)],
 )
-def test_published_devices(source, targets, least):
+def test_published_devices(reference: Path, source: str, targets: tuple[str, ...], least: float) -> None:
     benchmark = runpy.run_path(str(BENCHMARK))
     space = space_named("fbnet-cifar")
-    table = benchmark["read_source"](str(Path(REFERENCE) / "fbnet_cifar100_lut_recovered.json"), source, space)
-    networks, latency_ms = benchmark["read_targets"](Path(REFERENCE) / "fbnet_cifar100_latency_help.csv")
+    table = benchmark["read_source"](str(reference / "fbnet_cifar100_lut_recovered.json"), source, space)
+    networks, latency_ms = benchmark["read_targets"](reference / "fbnet_cifar100_latency_help.csv")
     assert (len(networks), len(latency_ms)) == (5000, 27)
     correlations = []
     for name in targets:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,23 +14,23 @@ from search_space.spaces import space_named
 class Counting:
     """Latency 1, 2, 3, ... whatever the model."""
 
-    def __init__(self, fails_after=99):
+    def __init__(self, fails_after: int = 99) -> None:
         self.calls = 0
         self.fails_after = fails_after
 
-    def __call__(self, model):
+    def __call__(self, model: bytes) -> float:
         if self.calls == self.fails_after:
             raise KeyError("unplugged")
         self.calls += 1
         return float(self.calls)
 
 
-def latencies(path, models, board):
-    device = JournaledDevice(ReplayDevice(board), path)
+def latencies(path: Path, models: list[bytes], board: Counting) -> list[float]:
+    device = JournaledDevice.open(ReplayDevice(board), path)
     return [device.measure(model).latency_ms for model in models]
 
 
-def test_nothing_is_measured_twice(tmp_path):
+def test_nothing_is_measured_twice(tmp_path: Path) -> None:
     path, models = tmp_path / "journals" / "board.jsonl", [b"a", b"b", b"a"]
     first, second = Counting(), Counting()
     assert latencies(path, models, first) == [1.0, 2.0, 3.0]
@@ -37,7 +38,7 @@ def test_nothing_is_measured_twice(tmp_path):
     assert (first.calls, second.calls) == (3, 0)
 
 
-def test_it_goes_on_where_it_was_interrupted(tmp_path):
+def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "board.jsonl"
     with pytest.raises(MeasurementError, match="unplugged"):
         latencies(path, [b"a", b"b", b"c"], Counting(fails_after=2))
@@ -46,7 +47,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path):
     assert board.calls == 1
 
 
-def test_a_line_cut_by_a_crash_is_measured_again(tmp_path):
+def test_a_line_cut_by_a_crash_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "board.jsonl"
     latencies(path, [b"a", b"b"], Counting())
     path.write_text(path.read_text()[:-40])
@@ -55,13 +56,15 @@ def test_a_line_cut_by_a_crash_is_measured_again(tmp_path):
     assert latencies(path, [b"a", b"b", b"c"], Counting(fails_after=0)) == [1.0, 1.0, 2.0]
 
 
-def test_lines_that_are_no_measurements_are_left_out(tmp_path):
+def test_lines_that_are_no_measurements_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "board.jsonl"
     path.write_text("[]\nnull\n" + json.dumps({"model": "x", "measurement": {"colour": "red"}}))
     assert latencies(path, [b"a"], Counting()) == [1.0]
 
 
-def test_each_board_configuration_and_space_has_a_file_of_its_own(tmp_path, monkeypatch):
+def test_each_board_configuration_and_space_has_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path))
     board, micro = ReplayDevice(Counting()).describe(), space_named("fbnet-micro")
     paths = {
@@ -77,7 +80,7 @@ def test_each_board_configuration_and_space_has_a_file_of_its_own(tmp_path, monk
     assert profile_path(replace(board, clock_mhz=1.0), micro, MeasureSettings()) in paths
 
 
-def test_the_usual_places_of_caches_are_used(tmp_path, monkeypatch):
+def test_the_usual_places_of_caches_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PI_PARETO_NAS_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     board, micro = ReplayDevice(Counting()).describe(), space_named("fbnet-micro")

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from devices.cost_tables.analytic import analytic_cost_table
@@ -11,11 +12,11 @@ SPACE = space_named("fbnet-micro")
 SOURCE = analytic_cost_table(SPACE)
 
 
-def test_kinds_of_work_by_hand():
+def test_kinds_of_work_by_hand() -> None:
     np.testing.assert_allclose(kinds_of_work(SOURCE, SPACE), work_by_hand())
 
 
-def work_by_hand():
+def work_by_hand() -> npt.NDArray[np.float64]:
     """Kinds of work of FBNet's blocks by their formulas, each 1 in the average network: shape (L, O, kinds)."""
     work = np.zeros((SPACE.num_layers, len(SPACE.operators), 8))
     for row, layer in zip(work, SPACE.layers, strict=True):
@@ -36,22 +37,23 @@ def work_by_hand():
             depthwise = hidden * operator.kernel**2 * outside
             entry[:7] = dense * (groups == 1), depthwise, params, moved, 3, groups > 1, layer.keeps_shape
     work[:, :, 7] = SOURCE.latency_ms
-    return work / work.mean(axis=1).sum(axis=0)
+    parts: npt.NDArray[np.float64] = work / work.mean(axis=1).sum(axis=0)
+    return parts
 
 
-def test_kinds_that_no_operator_has_are_left_out():
+def test_kinds_that_no_operator_has_are_left_out() -> None:
     space = replace(SPACE, operators=("k3_e1", "k3_e3", "skip"))
     assert kinds_of_work(analytic_cost_table(space), space).shape == (space.num_layers, 3, 7)
 
 
-def test_the_average_network_is_the_intercept_alone():
+def test_the_average_network_is_the_intercept_alone() -> None:
     features = NetworkFeatures.of(SOURCE, SPACE)
     every_operator = np.repeat(np.arange(9)[:, None], SPACE.num_layers, axis=1)
     rows = features.rows(every_operator)
     np.testing.assert_allclose(rows.mean(axis=0), np.eye(rows.shape[1])[0], atol=1e-12)
 
 
-def test_ties_are_work_of_one_shape_or_one_shape_and_expansion():
+def test_ties_are_work_of_one_shape_or_one_shape_and_expansion() -> None:
     features = NetworkFeatures.of(SOURCE, SPACE)
     ties = features.work_LOJ[:, :, features.kinds :]
     size = features.work_LOJ[:, :, : features.kinds].mean(axis=2)
@@ -79,11 +81,11 @@ def test_ties_are_work_of_one_shape_or_one_shape_and_expansion():
         (np.full((2, SPACE.num_layers), 9), r"whole numbers in \[0, 8\]"),
     ],
 )
-def test_networks_that_do_not_fit(networks, message):
+def test_networks_that_do_not_fit(networks: npt.NDArray[np.int64], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NetworkFeatures.of(SOURCE, SPACE).rows(networks)
 
 
-def test_a_table_of_another_space():
+def test_a_table_of_another_space() -> None:
     with pytest.raises(ValueError, match="must be that of the search space"):
         kinds_of_work(SOURCE, space_named("fbnet-cifar"))

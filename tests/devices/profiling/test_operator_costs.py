@@ -23,7 +23,7 @@ def additive_latency_ms(model: bytes) -> float:
     return 0.7 + sum(per_node.get(node.op_type, 0.001) for node in graph.node) + 1e-4 * numbers
 
 
-def test_sums_of_entries_are_exact_on_an_additive_board():
+def test_sums_of_entries_are_exact_on_an_additive_board() -> None:
     table = operator_wise_table(ReplayDevice(additive_latency_ms), SPACE)
     rng = np.random.default_rng(0)
     for indices in rng.integers(len(SPACE.operators), size=(20, SPACE.num_layers)).tolist():
@@ -32,7 +32,7 @@ def test_sums_of_entries_are_exact_on_an_additive_board():
         assert table.latency_of(indices) == pytest.approx(latency_ms, rel=1e-9)
 
 
-def test_equal_layers_are_measured_once_and_identities_never():
+def test_equal_layers_are_measured_once_and_identities_never() -> None:
     names = []
     table = operator_wise_table(
         ReplayDevice(additive_latency_ms), SPACE, on_progress=lambda done, total, name: names.append(name)
@@ -46,7 +46,7 @@ def test_equal_layers_are_measured_once_and_identities_never():
         assert (row[:-1] > 0).all()
 
 
-def test_progress_counts_to_its_total():
+def test_progress_counts_to_its_total() -> None:
     calls = []
     operator_wise_table(
         ReplayDevice(additive_latency_ms), SPACE, on_progress=lambda done, total, name: calls.append((done, total))
@@ -54,7 +54,7 @@ def test_progress_counts_to_its_total():
     assert calls == [(index + 1, len(calls)) for index in range(len(calls))]
 
 
-def test_the_quicker_pass_counts():
+def test_the_quicker_pass_counts() -> None:
     seen = set()
 
     def slow_at_first(model: bytes) -> float:
@@ -66,21 +66,21 @@ def test_the_quicker_pass_counts():
     np.testing.assert_array_equal(disturbed.latency_ms, quiet.latency_ms)
 
 
-def test_differences_below_zero_become_a_small_positive_cost():
+def test_differences_below_zero_become_a_small_positive_cost() -> None:
     table = operator_wise_table(ReplayDevice(lambda model: 1.0), SPACE)
     identity = np.array([[layer.keeps_shape and name == "skip" for name in SPACE.operators] for layer in SPACE.layers])
     np.testing.assert_array_equal(table.latency_ms, np.where(identity, 0.0, LEAST_LATENCY_MS))
     assert (table.energy_mj[~identity] > 0).all()
 
 
-def test_the_table_names_its_board_and_fits_its_space():
+def test_the_table_names_its_board_and_fits_its_space() -> None:
     table = operator_wise_table(ReplayDevice(additive_latency_ms), SPACE)
     check_fits(table, SPACE)
     assert "replay" in table.board
     assert (table.latency_source, table.energy_source) == ("modelled", "modelled")
 
 
-def test_a_failing_board_fails_the_profile():
+def test_a_failing_board_fails_the_profile() -> None:
     def fail(model: bytes) -> float:
         raise KeyError("unplugged")
 

@@ -17,7 +17,7 @@ from moo.search.loop import run_search
 from moo.storage.store import open_store
 
 
-class DoomedWorkbench(Evaluator):
+class DoomedEvaluator(Evaluator):
     """The real jobs; but on one node none ends, so that there is one at work there whenever that node dies."""
 
     def __init__(self, setup, device, *, doomed_node, folder):
@@ -47,14 +47,16 @@ def test_a_node_that_dies_in_the_middle_costs_no_evaluation(prepare_tiny, cluste
     at_work = tmp_path / "at-work"
     at_work.mkdir()
     preparation = prepare_tiny("cluster", pretrain_epochs=0, workers=2)
-    evaluator = partial(DoomedWorkbench, doomed_node=node.node_id, folder=at_work)
+    evaluator = partial(DoomedEvaluator, doomed_node=node.node_id, folder=at_work)
     backend = RayBackend(preparation.setup, workers=2, address=cluster.address, evaluator=evaluator)
     seen = []
 
     def listen(event):
         seen.append(event)
         if isinstance(event, events.TrialFinished) and node in cluster.worker_nodes:
+            deadline = time.monotonic() + 60
             while not list(at_work.iterdir()):
+                assert time.monotonic() < deadline, "no trial began on the node that is to die"
                 time.sleep(0.05)
             cluster.remove_node(node, allow_graceful=False)
 

@@ -31,7 +31,7 @@ class NamedDevice(ReplayDevice):
             raise BoardUnreachableError(f"{self.name} could not be reached: no route to host.")
         model = "Pi 5" if "five" in self.name else "Pi 4"
         runtime = "ONNX Runtime 1.2" if "old" in self.name else "ONNX Runtime 1.3"
-        return Board(self.name, model, "Linux", runtime, 1, None)
+        return Board(name=self.name, model=model, os="Linux", runtime=runtime, threads=1, clock_mhz=None)
 
     def close(self):
         self.closed = True

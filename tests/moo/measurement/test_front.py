@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from devices.errors import BoardUnreachableError
-from devices.replay import ReplayDevice, model_key
+from devices.measurement import model_key
+from devices.replay import ReplayDevice
 from moo import events
 from moo.measurement.front import FrontMeasuring, corrected_table
 from moo.measurement.queue import Measurer

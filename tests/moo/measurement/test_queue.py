@@ -24,7 +24,7 @@ class ScriptedDevice:
         self.closed = False
 
     def describe(self):
-        return Board("scripted", "none", "none", "none", 1, None)
+        return Board(name="scripted", model="none", os="none", runtime="none", threads=1, clock_mhz=None)
 
     def measure(self, model):
         self.models.append(model)

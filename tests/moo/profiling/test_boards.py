@@ -32,7 +32,7 @@ class NamedDevice(ReplayDevice):
         return self.factor * (0.1 + len(model) / 1e4)
 
     def describe(self):
-        return Board(self.name, "made up", "none", "none", 1, None)
+        return Board(name=self.name, model="made up", os="none", runtime="none", threads=1, clock_mhz=None)
 
 
 @pytest.fixture(autouse=True)

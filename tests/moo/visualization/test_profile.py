@@ -26,7 +26,12 @@ class LongNamedDevice(ReplayDevice):
     def describe(self):
         model = "Raspberry Pi Compute Module 4 Rev 1.1"
         return Board(
-            "ssh://measurer@raspberrypi-in-the-cellar.local:2222", model, "Linux", "ONNX Runtime 1.23.2", 4, None
+            name="ssh://measurer@raspberrypi-in-the-cellar.local:2222",
+            model=model,
+            os="Linux",
+            runtime="ONNX Runtime 1.23.2",
+            threads=4,
+            clock_mhz=None,
         )
 
 
