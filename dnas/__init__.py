@@ -4,7 +4,8 @@ batches       what is needed of data
 build         builds a supernet in either form
 costs         expected latency and energy as plain tensors
 depthwise     depthwise convolutions with quick gradients
-inner_search  searches theta for one tuple of coefficients
+inner_search  searches theta for one set of coefficients, on the supernet
+surrogate_search  the same for many at once, on a surrogate
 losses        the hardware-aware losses: additive (default) and FBNet's multiplicative one
 pointwise     1x1 convolution of which a part is learnt
 pretraining   trains a supernet's weights with sampled paths or mixed paths

@@ -1,14 +1,16 @@
 """Hardware-aware losses of the inner search.
 
-Both take the cross-entropy, the expected costs relative to those of uniform theta, and the coefficients.
+Both take the cross-entropy, the expected costs relative to those of uniform theta, and the coefficients, of one inner
+search or of a batch of them. They are written nowhere else: the search on the supernet (`dnas.inner_search`) and that
+on a surrogate (`dnas.surrogate_search`) take a loss by its name. Shape suffix: T inner searches.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ LossName = Literal["additive", "multiplicative"]
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The loss-coefficient tuple that the outer loop evolves.
+    """The loss coefficients that the outer loop evolves.
 
     Negative exponents would reward slower networks, so all four must be positive.
     """
@@ -39,12 +41,47 @@ class Coefficients:
                 raise ValueError(f"`{name} > 0` must hold for the coefficients, but got {name}={value}.")
 
 
-Loss = Callable[[Tensor, Tensor, Tensor, Coefficients], Tensor]
-"""(cross-entropy, LAT / LAT_ref, ENER / ENER_ref, coefficients) -> scalar loss."""
+class LossCoefficients(Protocol):
+    """Coefficients of one inner search, or of a batch of them."""
+
+    @property
+    def alpha(self) -> float | Tensor:
+        """Weight of latency."""
+
+    @property
+    def beta(self) -> float | Tensor:
+        """Exponent of latency."""
+
+    @property
+    def gamma(self) -> float | Tensor:
+        """Weight of energy."""
+
+    @property
+    def delta(self) -> float | Tensor:
+        """Exponent of energy."""
+
+
+@dataclass(frozen=True)
+class CoefficientBatch:
+    """Coefficients of several inner searches, each of shape (T,)."""
+
+    alpha: Tensor
+    beta: Tensor
+    gamma: Tensor
+    delta: Tensor
+
+    @staticmethod
+    def of(coefficients: Sequence[Coefficients]) -> CoefficientBatch:
+        """The coefficients of T inner searches as one batch."""
+        return CoefficientBatch(*torch.tensor([(c.alpha, c.beta, c.gamma, c.delta) for c in coefficients]).unbind(-1))
+
+
+Loss = Callable[[Tensor, Tensor, Tensor, LossCoefficients], Tensor]
+"""(cross-entropy, LAT / LAT_ref, ENER / ENER_ref, coefficients) -> loss, of the shape that these have."""
 
 
 def additive_loss(
-    cross_entropy: Tensor, relative_latency: Tensor, relative_energy: Tensor, coefficients: Coefficients
+    cross_entropy: Tensor, relative_latency: Tensor, relative_energy: Tensor, coefficients: LossCoefficients
 ) -> Tensor:
     """CE + alpha * (LAT / LAT_ref)^beta + gamma * (ENER / ENER_ref)^delta.
 
@@ -58,7 +95,7 @@ def additive_loss(
 
 
 def multiplicative_loss(
-    cross_entropy: Tensor, relative_latency: Tensor, relative_energy: Tensor, coefficients: Coefficients
+    cross_entropy: Tensor, relative_latency: Tensor, relative_energy: Tensor, coefficients: LossCoefficients
 ) -> Tensor:
     """CE * alpha * log(LAT)^beta * gamma * log(ENER)^delta.
 
@@ -75,3 +112,5 @@ def multiplicative_loss(
 
 
 LOSSES: dict[LossName, Loss] = {"additive": additive_loss, "multiplicative": multiplicative_loss}
+SHIFT_INVARIANT: frozenset[LossName] = frozenset({"additive"})
+"""Losses whose gradient does not change where a constant is added to the cross-entropy."""

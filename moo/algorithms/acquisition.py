@@ -5,7 +5,7 @@ Shape suffixes: C candidates, D directions, L layers, M objectives, N architectu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,19 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.stats import norm, qmc
-from torch import Tensor
+
+from dnas.surrogate_search import ExpectedCost, ScoreModel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
-ExpectedCost = Callable[[Tensor], Tensor]
-"""Probabilities of operators (..., L, O) to the expected cost (...), positive and differentiable."""
 
 
-class AccuracyModel(Protocol):
-    """What steering needs of a surrogate; `dnas.surrogate.Surrogate` is one."""
-
-    def expected_score(self, probs_TLO: Tensor) -> Tensor:
-        """Expectation of a monotone transform of error with a deviation of about 1, shape (T,); differentiable."""
+class AccuracyModel(ScoreModel, Protocol):
+    """What the algorithm needs of a surrogate; `dnas.surrogate.Surrogate` is one."""
 
     def predict(self, indices_CL: Integers) -> tuple[Floats, Floats]:
         """Mean and standard deviation of errors."""
@@ -52,7 +48,7 @@ class AcquisitionSettings:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedArchitectures:
     """Architectures that were paid for."""
 
     indices_NL: Integers
@@ -62,7 +58,7 @@ class Evaluated:
 def most_promising(
     model: AccuracyModel,
     costs: Sequence[ExpectedCost],
-    evaluated: Evaluated,
+    evaluated: EvaluatedArchitectures,
     candidates_CL: Integers,
     *,
     reference_M: Floats,

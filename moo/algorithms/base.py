@@ -16,11 +16,11 @@ class SurrogateProposal:
 
     indices: tuple[int, ...]
     coefficients: Coefficients
-    """The first tuple whose theta gave it."""
+    """The first whose theta gave it."""
 
 
 Proposal = Coefficients | Indices | SurrogateProposal
-"""A tuple for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
+"""Coefficients for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
 
 
 class Algorithm(Protocol):

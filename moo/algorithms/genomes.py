@@ -16,7 +16,7 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class CoefficientBounds:
-    """Box in which tuples of coefficients live; implements `moo.algorithms.nsga2.Genome`."""
+    """Box in which coefficients live; implements `moo.algorithms.nsga2.Genome`."""
 
     alpha: Bounds
     beta: Bounds

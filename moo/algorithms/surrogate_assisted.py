@@ -1,10 +1,10 @@
-"""Many coefficient tuples on a surrogate of accuracy, and the choice of the architectures that are worth paying for.
+"""NSGA-II over coefficients on a surrogate of accuracy, and the choice of the architectures that are worth paying for.
 
-Start at `steer`. NSGA-II evolves tuples; each has an inner search of its own, all of a generation in one batch, on the
-surrogate's exact expectation instead of a supernet. Mode and samples of every theta are candidates. Those are chosen
-whose evaluation is expected to add most hypervolume, given what the surrogate does not know.
+Start at `propose`. All inner searches of a generation run in one batch on the surrogate's exact expectation
+(`dnas.surrogate_search`) instead of a supernet. Mode and samples of every theta are candidates. Those are chosen whose
+evaluation is expected to add most hypervolume, given what the surrogate does not know.
 
-Shape suffixes: C candidates, D directions, L layers, M objectives, N architectures, O operators, S samples, T tuples.
+Shape suffixes: C candidates, L layers, M objectives, N architectures, O operators, T inner searches.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from dnas.losses import Coefficients
+from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings, search_thetas
 from moo.algorithms.acquisition import (
     AccuracyModel,
     AcquisitionSettings,
-    Evaluated,
-    ExpectedCost,
+    EvaluatedArchitectures,
     Floats,
     Integers,
     most_promising,
@@ -31,59 +31,50 @@ from moo.algorithms.base import SurrogateProposal
 from moo.algorithms.nsga2 import Evolution, Genome
 
 
-@dataclass(frozen=True)
-class SteeringSettings:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurrogateAssistedSettings:
     """How much is searched on the surrogate, and how candidates are judged."""
 
-    tuples: int = 64
-    """Coefficient tuples in a generation."""
+    population: int = 64
+    """Coefficients in a generation."""
     generations: int = 3
     """Generations of NSGA-II."""
-    steps: int = 50
-    """Gradient steps on theta in each inner search."""
-    lr: float = 0.3
-    """Learning rate of Adam on theta."""
-    initial_scale: float = 1.0
-    """Standard deviation of the random initial theta."""
-    entropy_weight: float = 0.05
-    """Reward for the mean entropy of theta."""
     samples: int = 4
     """Architectures drawn from each theta, besides its mode."""
+    search: SurrogateSearchSettings = field(default_factory=SurrogateSearchSettings)
+    """How each theta is searched."""
     acquisition: AcquisitionSettings = field(default_factory=AcquisitionSettings)
     """How candidates are judged."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("tuples", 4), ("generations", 1), ("steps", 1), ("samples", 0),
-        ):  # fmt: skip
+        for name, least in (("population", 4), ("generations", 1), ("samples", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"`{name} >= {least}` must hold for steering, but got {getattr(self, name)}.")
-        if not self.lr > 0:
-            raise ValueError(f"`lr > 0` must hold, but got {self.lr}.")
-        for name in ("initial_scale", "entropy_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"`{name} >= 0` must hold, but got {getattr(self, name)}.")
+                raise ValueError(
+                    f"`{name} >= {least}` must hold for a search on a surrogate, but got {getattr(self, name)}."
+                )
 
 
-def steer(
+def propose(
     model: AccuracyModel,
+    scale: CrossEntropyScale,
     costs: Sequence[ExpectedCost],
-    evaluated: Evaluated,
+    evaluated: EvaluatedArchitectures,
     genome: Genome[Coefficients],
     *,
     reference_M: Floats,
     num_operators: int,
     count: int,
-    settings: SteeringSettings,
+    settings: SurrogateAssistedSettings,
     rng: np.random.Generator,
 ) -> list[SurrogateProposal]:
-    """Search tuples on the surrogate, and choose what to evaluate next.
+    """Search many coefficients on the surrogate, and choose what to evaluate next.
 
     Args:
         model: fitted to what was evaluated.
+        scale: of its scores.
         costs: one or two, as latency and energy.
         evaluated: these architectures are not chosen again.
-        genome: bounds of the tuples.
+        genome: bounds of the coefficients.
         reference_M: reference point of the hypervolume: error, then each cost.
         num_operators: operators that a layer can have.
         count: architectures to choose.
@@ -91,21 +82,21 @@ def steer(
         rng: of everything random.
 
     Returns:
-        At most `count` choices, the most promising first; fewer where tuples lead to no more that is new.
+        At most `count` proposals, the most promising first; fewer where searches lead to no more that is new.
     """
     shape = (evaluated.indices_NL.shape[1], num_operators)
-    evolution = Evolution(genome, population=settings.tuples, seed=int(rng.integers(2**31)))
-    tuples: list[Coefficients] = []
+    evolution = Evolution(genome, population=settings.population, seed=int(rng.integers(2**31)))
+    searched: list[Coefficients] = []
     thetas = []
     for _ in range(settings.generations):
-        asked = evolution.ask(settings.tuples)
-        theta_TLO = search_thetas(model, costs, asked, shape, settings, rng)
+        asked = evolution.ask(settings.population)
+        theta_TLO = search_thetas(model, scale, costs, asked, shape, settings.search, rng)
         probs_TLO = torch.softmax(theta_TLO, -1)
         figures = [model.expected_score(probs_TLO), *(cost(probs_TLO) for cost in costs)]
         figures += [torch.zeros(len(asked))] * (3 - len(figures))
         outcomes = [(error, latency, energy) for error, latency, energy in torch.stack(figures, -1).tolist()]
         evolution.tell(list(zip(asked, outcomes, strict=True)))
-        tuples += asked
+        searched += asked
         thetas.append(theta_TLO)
     candidates_CL, owner_C = candidates_of(torch.cat(thetas), settings.samples, rng)
     new_C = _not_among(candidates_CL, evaluated.indices_NL)
@@ -116,51 +107,7 @@ def steer(
         model, costs, evaluated, candidates_CL, reference_M=reference_M, num_operators=num_operators, count=count,
         settings=settings.acquisition, rng=rng,
     )  # fmt: skip
-    return [SurrogateProposal(tuple(candidates_CL[place].tolist()), tuples[owner_C[place]]) for place in chosen]
-
-
-def search_thetas(
-    model: AccuracyModel,
-    costs: Sequence[ExpectedCost],
-    tuples: Sequence[Coefficients],
-    shape: tuple[int, int],
-    settings: SteeringSettings,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Inner searches of all tuples at once.
-
-    Each minimises `score + alpha (LAT / LAT_ref)^beta + gamma (ENER / ENER_ref)^delta` over its own theta, less the
-    weighted entropy; references are costs of uniform theta.
-
-    Args:
-        model: gives the expected score.
-        costs: one or two; without a second the energy term is left out.
-        tuples: the coefficients.
-        shape: layers and operators.
-        settings: steps and so on.
-        rng: of the initial theta.
-
-    Returns:
-        Final theta, shape (T, L, O).
-    """
-    theta_TLO = torch.from_numpy(rng.normal(0.0, settings.initial_scale, (len(tuples), *shape))).float()
-    theta_TLO.requires_grad_()
-    uniform_LO = torch.full(shape, 1 / shape[1])
-    references = [float(cost(uniform_LO)) for cost in costs]
-    weights = torch.tensor([[(c.alpha, c.beta), (c.gamma, c.delta)] for c in tuples])
-    optimizer = torch.optim.Adam([theta_TLO], lr=settings.lr, betas=(0.9, 0.99))
-    for _ in range(settings.steps):
-        log_probs_TLO = torch.log_softmax(theta_TLO, -1)
-        probs_TLO = log_probs_TLO.exp()
-        loss_T = model.expected_score(probs_TLO)
-        for place, (cost, reference) in enumerate(zip(costs, references, strict=True)):
-            weight_T, exponent_T = weights[:, place].unbind(-1)
-            loss_T = loss_T + weight_T * (cost(probs_TLO) / reference) ** exponent_T
-        entropy_T = -(probs_TLO * log_probs_TLO).sum(-1).mean(-1)
-        optimizer.zero_grad()
-        torch.autograd.backward((loss_T - settings.entropy_weight * entropy_T).sum())
-        optimizer.step()
-    return theta_TLO.detach()
+    return [SurrogateProposal(tuple(candidates_CL[place].tolist()), searched[owner_C[place]]) for place in chosen]
 
 
 def candidates_of(theta_TLO: Tensor, samples: int, rng: np.random.Generator) -> tuple[Integers, Integers]:

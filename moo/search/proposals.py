@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,15 @@ import torch
 
 from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
-from dnas.surrogate import Surrogate, fit_surrogate
+from dnas.surrogate import fit_surrogate
+from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings
 from evaluation.work_folder import write_json
-from moo.algorithms.acquisition import Evaluated, ExpectedCost
+from moo.algorithms.acquisition import EvaluatedArchitectures
 from moo.algorithms.base import Algorithm, Proposal, SurrogateProposal
 from moo.algorithms.genomes import CoefficientBounds, genome_of
 from moo.algorithms.nsga2 import Evolution, categorical_variation
 from moo.algorithms.random_and_grid import CoefficientGrid, RandomCoefficients
-from moo.algorithms.surrogate_assisted import SteeringSettings, steer
+from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, propose
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
@@ -54,8 +54,8 @@ def algorithm_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> 
     size = generation_size(config)
     match config.method:
         case "dnas":
-            tuples: Evolution[Any] = Evolution(bounds, population=size, seed=seed + start)
-            return tuples
+            coefficients: Evolution[Any] = Evolution(bounds, population=size, seed=seed + start)
+            return coefficients
         case "architectures":
             architectures: Evolution[Any] = Evolution(
                 genome_of(space), population=size, seed=seed + start, variation=categorical_variation()
@@ -80,7 +80,7 @@ def surrogate_generation_size(config: SearchConfig) -> int:
 
 
 def generation_size(config: SearchConfig) -> int:
-    """Proposals of a algorithm in a generation; of architectures, as many as inner searches would evaluate."""
+    """Proposals of an algorithm in a generation; of architectures, as many as inner searches would evaluate."""
     return evaluations_of_generation(config) if config.method == "architectures" else config.population
 
 
@@ -90,13 +90,13 @@ def supernet_generations(config: SearchConfig) -> float:
 
 
 def expected_trials(config: SearchConfig) -> int:
-    """Jobs of a whole search, if none of its generations falls short."""
+    """Trials of a whole search, if none of its generations falls short."""
     proposed = int(min(config.generations, supernet_generations(config)))
     return proposed * generation_size(config) + (config.generations - proposed) * surrogate_generation_size(config)
 
 
 def trial_of(proposal: Proposal, *, number: int, generation: int) -> Trial:
-    """The job that tries a proposal."""
+    """The trial of a proposal."""
     if isinstance(proposal, Coefficients):
         return CoefficientTrial(number, generation, proposal)
     if isinstance(proposal, SurrogateProposal):
@@ -104,16 +104,16 @@ def trial_of(proposal: Proposal, *, number: int, generation: int) -> Trial:
     return ArchitectureTrial(number, generation, proposal)
 
 
-def proposal_of(job: Trial) -> Proposal:
-    """What a job tries."""
-    if isinstance(job, CoefficientTrial):
-        return job.coefficients
-    return job.indices if job.coefficients is None else SurrogateProposal(job.indices, job.coefficients)
+def proposal_of(trial: Trial) -> Proposal:
+    """What a trial tries."""
+    if isinstance(trial, CoefficientTrial):
+        return trial.coefficients
+    return trial.indices if trial.coefficients is None else SurrogateProposal(trial.indices, trial.coefficients)
 
 
-def tell_algorithm(algorithm: Algorithm, job: Trial, objectives: Objectives | None) -> None:
-    """Tell a algorithm what one job came to; what a surrogate proposed it did not ask for."""
-    proposal = proposal_of(job)
+def tell_algorithm(algorithm: Algorithm, trial: Trial, objectives: Objectives | None) -> None:
+    """Tell an algorithm the objectives of a trial; what a surrogate proposed it did not ask for."""
+    proposal = proposal_of(trial)
     if not isinstance(proposal, SurrogateProposal):
         algorithm.tell([(proposal, objectives)])
 
@@ -142,14 +142,14 @@ def kept_proposals(
 def surrogate_proposals(
     config: SearchConfig, space: FBNetSpace, archive: Archive, table: CostTable, *, before: int
 ) -> list[SurrogateProposal]:
-    """The architectures most worth evaluating, by searching many tuples on a surrogate of what was evaluated.
+    """The architectures most worth evaluating, by searching many coefficients on a surrogate of what was evaluated.
 
     Args:
-        config: bounds and seed.
+        config: bounds and seed; its loss, theta steps, entropy weight and samples hold as on the supernet.
         space: of the architectures.
         archive: of the run.
         table: what a generation is searched with.
-        before: only results of jobs with lower numbers are looked at, so that a resumed run proposes the same.
+        before: only results of trials with lower numbers are looked at, so that a resumed run proposes the same.
 
     Returns:
         As many as `surrogate_generation_size` says, or fewer.
@@ -158,10 +158,11 @@ def surrogate_proposals(
     if len(entries) < 2:
         return []
     indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
-    evaluated = Evaluated(indices_NL, np.array([entry.error for entry in entries]))
+    evaluated = EvaluatedArchitectures(indices_NL, np.array([entry.error for entry in entries]))
     surrogate = fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators))
-    return steer(
-        _InNats(surrogate, float(np.std(-np.log1p(-evaluated.error_N)))),
+    return propose(
+        surrogate,
+        CrossEntropyScale.of(evaluated.error_N),
         [
             _expected_cost(table.latency_ms, table.fixed_latency_ms),
             _expected_cost(table.energy_mj, table.fixed_energy_mj),
@@ -171,33 +172,14 @@ def surrogate_proposals(
         reference_M=np.array(archive.reference_point),
         num_operators=len(space.operators),
         count=surrogate_generation_size(config),
-        settings=SteeringSettings(),
+        settings=SurrogateAssistedSettings(
+            samples=config.samples,
+            search=SurrogateSearchSettings(
+                steps=config.theta_steps, entropy_weight=config.entropy_weight, loss=config.loss
+            ),
+        ),
         rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
     )
-
-
-@dataclass(frozen=True)
-class _InNats:
-    """A surrogate whose scores are as far apart as cross-entropies, so that coefficients mean what they mean there.
-
-    Negative logarithms of accuracies stand for cross-entropies.
-    """
-
-    surrogate: Surrogate
-    nats: float
-    """Of a score of one."""
-
-    def expected_score(self, probs_TLO: torch.Tensor) -> torch.Tensor:
-        """See `moo.algorithms.acquisition.AccuracyModel`."""
-        return self.nats * self.surrogate.expected_score(probs_TLO)
-
-    def predict(self, indices_CL: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """See `moo.algorithms.acquisition.AccuracyModel`."""
-        return self.surrogate.predict(indices_CL)
-
-    def sample_errors(self, indices_CL: npt.NDArray[np.intp], count: int, rng: np.random.Generator) -> Floats:
-        """See `moo.algorithms.acquisition.AccuracyModel`."""
-        return self.surrogate.sample_errors(indices_CL, count, rng)
 
 
 def _expected_cost(cost_LO: Floats, fixed: float) -> ExpectedCost:

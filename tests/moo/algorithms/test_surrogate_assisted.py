@@ -6,21 +6,23 @@ import pytest
 import torch
 
 from dnas.costs import OperatorCosts
-from dnas.losses import Coefficients, additive_loss
-from dnas.relaxation import entropy
 from dnas.surrogate import fit_surrogate
-from moo.algorithms.acquisition import AcquisitionSettings, Evaluated, costs_of, most_promising
+from dnas.surrogate_search import AS_THEY_ARE, CrossEntropyScale, SurrogateSearchSettings
+from moo.algorithms.acquisition import AcquisitionSettings, EvaluatedArchitectures, costs_of, most_promising
 from moo.algorithms.genomes import CoefficientBounds
-from moo.algorithms.surrogate_assisted import SteeringSettings, candidates_of, search_thetas, steer
+from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, candidates_of, propose
 from moo.storage.pareto import hypervolume, non_dominated
 
 LAYERS, OPERATORS = 4, 3
 ALL = np.array(list(product(range(OPERATORS), repeat=LAYERS)))
-SETTINGS = SteeringSettings(
-    tuples=8, generations=2, steps=25, samples=4, acquisition=AcquisitionSettings(draws=8, directions=64, shortlist=40)
+SETTINGS = SurrogateAssistedSettings(
+    population=8,
+    generations=2,
+    samples=4,
+    search=SurrogateSearchSettings(steps=25, entropy_weight=0.05),
+    acquisition=AcquisitionSettings(draws=8, directions=64, shortlist=40),
 )
 BOUNDS = CoefficientBounds((0.01, 10.0), (0.3, 2.0), (0.01, 10.0), (0.3, 2.0))
-TUPLES = [Coefficients(0.1, 0.5, 2.0, 1.0), Coefficients(3.0, 1.0, 0.2, 0.7), Coefficients(1.0, 2.0, 1.0, 2.0)]
 
 
 def latency(probs_TLO):
@@ -56,12 +58,13 @@ def objectives_of(indices, costs):
     return np.column_stack([KnownErrors().predict(indices)[0], costs_of(costs, indices, OPERATORS)])
 
 
-def steered(costs=(latency, energy), evaluated=ALL[:3], count=5, seed=0, settings=SETTINGS):
+def proposed(costs=(latency, energy), evaluated=ALL[:3], count=5, seed=0, settings=SETTINGS):
     objectives = objectives_of(evaluated, costs)
-    return steer(
+    return propose(
         KnownErrors(),
+        AS_THEY_ARE,
         costs,
-        Evaluated(evaluated, objectives[:, 0]),
+        EvaluatedArchitectures(evaluated, objectives[:, 0]),
         BOUNDS,
         reference_M=1.1 * objectives_of(ALL, costs).max(0),
         num_operators=OPERATORS,
@@ -69,49 +72,6 @@ def steered(costs=(latency, energy), evaluated=ALL[:3], count=5, seed=0, setting
         settings=settings,
         rng=np.random.default_rng(seed),
     )
-
-
-@pytest.mark.parametrize("costs", [(latency,), (latency, energy)])
-def test_searches_in_one_batch_are_searches_one_by_one_with_the_loss_of_the_inner_search(costs):
-    model, shape = KnownErrors(), (LAYERS, OPERATORS)
-    found = search_thetas(model, costs, TUPLES, shape, SETTINGS, np.random.default_rng(3))
-    initial = np.random.default_rng(3).normal(0, SETTINGS.initial_scale, (3, *shape))
-    uniform = torch.full(shape, 1 / OPERATORS)
-    for coefficients, start, theta_LO in zip(TUPLES, initial, found, strict=True):
-        theta = torch.from_numpy(start).float().requires_grad_()
-        optimizer = torch.optim.Adam([theta], lr=SETTINGS.lr, betas=(0.9, 0.99))
-        for _ in range(SETTINGS.steps):
-            probs = torch.softmax(theta, -1)
-            relative = [cost(probs) / cost(uniform) for cost in costs]
-            if len(costs) == 1:
-                relative.append(torch.tensor(0.0))
-            loss = additive_loss(model.expected_score(probs), *relative, coefficients)
-            optimizer.zero_grad()
-            (loss - SETTINGS.entropy_weight * entropy(theta)).backward()
-            optimizer.step()
-        torch.testing.assert_close(theta_LO, theta.detach(), atol=1e-3, rtol=1e-3)
-
-
-def test_weights_of_costs_decide_between_accuracy_latency_and_energy():
-    settings = replace(SETTINGS, steps=80, entropy_weight=0.0)
-    weights = [(1e-4, 1e-4), (1e3, 1e-4), (1e-4, 1e3)]
-    tuples = [Coefficients(alpha, 1.0, gamma, 1.0) for alpha, gamma in weights]
-    rng = np.random.default_rng(0)
-    theta = search_thetas(KnownErrors(), (latency, energy), tuples, (LAYERS, OPERATORS), settings, rng)
-    found = theta.argmax(-1).numpy()
-    best = objectives_of(ALL, (latency, energy)).argmin(0)
-    assert np.array_equal(found, ALL[best])
-
-
-def test_an_entropy_weight_keeps_operators_likely():
-    plain, rewarded = (
-        search_thetas(
-            KnownErrors(), (latency,), TUPLES, (LAYERS, OPERATORS), replace(SETTINGS, entropy_weight=weight),
-            np.random.default_rng(0),
-        )
-        for weight in (0.0, 3.0)
-    )  # fmt: skip
-    assert float(entropy(rewarded)) > float(entropy(plain)) + 0.2
 
 
 def test_candidates_are_different_and_begin_with_the_modes():
@@ -142,7 +102,7 @@ def test_the_choice_among_certain_candidates_is_greedy_in_exact_hypervolume(cost
     places = most_promising(
         KnownErrors(),
         costs,
-        Evaluated(seen, objectives_of(seen, costs)[:, 0]),
+        EvaluatedArchitectures(seen, objectives_of(seen, costs)[:, 0]),
         candidates,
         reference_M=reference,
         num_operators=OPERATORS,
@@ -175,7 +135,7 @@ def test_of_two_alike_the_less_certain_one_is_chosen():
 
     for rows, best in ((candidates, 1), (candidates[::-1], 0)):
         places = most_promising(
-            Alike(), (same,), Evaluated(ALL[:1], np.array([0.5])), rows, reference_M=np.array([1.0, 2.0]),
+            Alike(), (same,), EvaluatedArchitectures(ALL[:1], np.array([0.5])), rows, reference_M=np.array([1.0, 2.0]),
             num_operators=OPERATORS, count=1, settings=SETTINGS.acquisition, rng=np.random.default_rng(0),
         )  # fmt: skip
         assert places == [best]
@@ -183,7 +143,7 @@ def test_of_two_alike_the_less_certain_one_is_chosen():
 
 def test_what_was_evaluated_is_not_chosen_again_and_choices_are_different():
     known = ALL[::2]
-    choices = steered(evaluated=known, count=10)
+    choices = proposed(evaluated=known, count=10)
     found = [choice.indices for choice in choices]
     assert 1 <= len(found) <= 10
     assert len(set(found)) == len(found)
@@ -194,12 +154,12 @@ def test_what_was_evaluated_is_not_chosen_again_and_choices_are_different():
 
 
 def test_nothing_is_chosen_where_everything_was_evaluated():
-    assert steered(evaluated=ALL) == []
+    assert proposed(evaluated=ALL) == []
 
 
 def test_choices_follow_the_rng():
-    assert steered(seed=1) == steered(seed=1)
-    assert steered(seed=1) != steered(seed=2)
+    assert proposed(seed=1) == proposed(seed=1)
+    assert proposed(seed=1) != proposed(seed=2)
 
 
 @pytest.mark.parametrize("costs", [(latency,), (latency, energy)])
@@ -209,8 +169,8 @@ def test_choices_lead_to_the_front(costs):
     reference = 1.1 * objectives.max(0)
     front = non_dominated(objectives)
     acquisition = replace(SETTINGS.acquisition, directions=512)
-    settings = replace(SETTINGS, tuples=24, samples=8, acquisition=acquisition)
-    choices = steered(costs, count=len(front), settings=settings)
+    settings = replace(SETTINGS, population=24, samples=8, acquisition=acquisition)
+    choices = proposed(costs, count=len(front), settings=settings)
     found = np.array([*(choice.indices for choice in choices), *ALL[:3]])
     reached = hypervolume(objectives_of(found, costs), reference)
     random = np.random.default_rng(0).permutation(len(ALL))[: len(front)]
@@ -218,7 +178,7 @@ def test_choices_lead_to_the_front(costs):
     assert reached > hypervolume(objectives[random], reference)
 
 
-def test_a_fitted_surrogate_and_a_cost_table_steer():
+def test_a_fitted_surrogate_and_a_cost_table_give_proposals():
     """What a search of networks has: operator costs by layer, a few errors, and reference points of its own."""
     rng = np.random.default_rng(0)
     known = ALL[rng.permutation(len(ALL))[:30]]
@@ -229,8 +189,9 @@ def test_a_fitted_surrogate_and_a_cost_table_steer():
     def expected(probs_TLO):
         return (probs_TLO * table.cost_LO).sum((-2, -1)) + table.fixed
 
-    choices = steer(
-        surrogate, (expected,), Evaluated(known, error), BOUNDS, reference_M=np.array([0.9, 5.0]),
+    choices = propose(
+        surrogate, CrossEntropyScale.of(error), (expected,), EvaluatedArchitectures(known, error), BOUNDS,
+        reference_M=np.array([0.9, 5.0]),
         num_operators=OPERATORS, count=3, settings=SETTINGS, rng=rng,
     )  # fmt: skip
     assert 1 <= len(choices) <= 3
@@ -239,16 +200,14 @@ def test_a_fitted_surrogate_and_a_cost_table_steer():
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"tuples": 3}, "`tuples >= 4` must hold for steering, but got 3"),
-        ({"generations": 0}, "`generations >= 1` must hold for steering, but got 0"),
-        ({"samples": -1}, "`samples >= 0` must hold for steering, but got -1"),
-        ({"lr": 0.0}, "`lr > 0` must hold, but got 0.0"),
-        ({"entropy_weight": -0.1}, "`entropy_weight >= 0` must hold, but got -0.1"),
+        ({"population": 3}, "`population >= 4` must hold for a search on a surrogate, but got 3"),
+        ({"generations": 0}, "`generations >= 1` must hold for a search on a surrogate, but got 0"),
+        ({"samples": -1}, "`samples >= 0` must hold for a search on a surrogate, but got -1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, rule):
     with pytest.raises(ValueError, match=rule):
-        SteeringSettings(**settings)
+        SurrogateAssistedSettings(**settings)
 
 
 @pytest.mark.parametrize("name", ["shortlist", "draws", "directions"])

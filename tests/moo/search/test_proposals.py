@@ -23,7 +23,7 @@ BOUNDS = {"alpha": (0.01, 1.0), "beta": (0.5, 2.0), "gamma": (0.1, 10.0), "delta
 
 
 def config_of(method, **settings):
-    return SearchConfig(method=method, population=4, generations=4, samples=2, **(BOUNDS | settings))
+    return SearchConfig(method=method, population=4, generations=4, **(BOUNDS | {"samples": 2} | settings))
 
 
 @pytest.mark.parametrize("method", ["dnas", "random", "grid"])
@@ -133,3 +133,11 @@ def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
     tell_algorithm(algorithm, ArchitectureTrial(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
     tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))
     assert len(algorithm.genes) == 1
+
+
+@pytest.mark.parametrize(
+    "option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"samples": 0}, {"theta_steps": 3}]
+)
+def test_options_of_the_inner_search_hold_on_the_surrogate_too(space, table, archive, option):
+    usual = surrogate_proposals(config_of("dnas"), space, archive, table, before=100)
+    assert surrogate_proposals(config_of("dnas", **option), space, archive, table, before=100) != usual
