@@ -16,6 +16,10 @@ Bounds = tuple[float, float]
 Method = Literal["dnas", "random", "grid", "architectures"]
 
 
+INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"})
+"""Settings of the inner search."""
+
+
 @dataclass(frozen=True)
 class SearchConfig:
     """Find the accuracy / latency / energy Pareto front of a board.
@@ -40,26 +44,26 @@ class SearchConfig:
     board_patience: float = 600.0
     """Seconds to wait at the end of a run for boards that do not answer."""
     method: Method = "dnas"
-    """`dnas`: NSGA-II evolves tuples of coefficients, each with an inner search. Its rivals: `random` tuples; a `grid`
+    """`dnas`: NSGA-II evolves coefficients, each with an inner search. Its rivals: `random` coefficients; a `grid`
     of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches."""
     population: int = 8
-    """Coefficient tuples in a generation."""
+    """Trials in a generation: coefficients, each with an inner search."""
     generations: int = 8
-    """Generations; each after the first evaluates twice as many architectures as the population has tuples."""
+    """Generations; each after the first evaluates twice as many architectures as the population has trials."""
     supernet_generations: int = 1
     """Generations of `dnas` whose inner searches run on the supernet itself. Later ones run on a surrogate of accuracy
-    that is fitted to all architectures evaluated so far: NSGA-II evolves hundreds of tuples on it, and only their most
-    promising architectures are evaluated."""
+    that is fitted to all architectures evaluated so far: NSGA-II evolves hundreds of coefficients on it, and only
+    their most promising architectures are evaluated."""
     minutes: float | None = None
     """Time for the search itself, after profiling and pre-training: generations go on until it is over, and
     `--generations` does not count."""
     asynchronous: bool = False
-    """No barrier between generations: a worker that is free gets a new tuple at once. For clusters of unequal
-    machines; what is found then hangs on the order in which tuples end."""
+    """No barrier between generations: a worker that is free gets a new trial at once. For clusters of unequal
+    machines; what is found then depends on the order in which trials end."""
     independent: bool = False
-    """Each tuple trains a supernet of its own instead of starting from the shared one: slow, for comparison."""
+    """Each trial trains a supernet of its own instead of starting from the shared one: slow, for comparison."""
     samples: int = 4
-    """Different architectures sampled from each tuple's theta, besides its mode."""
+    """Different architectures sampled from each trial's theta, besides its mode."""
     pretrain_epochs: int | None = None
     """Passes over the weights split in pre-training; by default as many as make about 2,500 steps, 3 to 80."""
     pretrain_lr: float = 0.3
@@ -132,8 +136,8 @@ class SearchConfig:
             raise ValueError(f"`--minutes > 0` must hold, but got {self.minutes}.")
         if self.independent and self.method == "architectures":
             raise ValueError(
-                "`--independent` must go with a method that searches tuples, but got --method architectures, which "
-                "needs one supernet to compare architectures with; leave one of the two away."
+                "`--independent` must go with a method that searches coefficients, but got --method architectures, "
+                "which needs one supernet to compare architectures with; omit one of the two."
             )
         if not self.board_patience >= 0:
             raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")
@@ -142,6 +146,18 @@ class SearchConfig:
             if not (0 < low < high < math.inf):
                 raise ValueError(f"`0 < lowest < highest` must hold for `--{name}`, but got {low:g} {high:g}.")
         check_out_and_resume(self.out, self.resume)
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """Settings that the method does not use."""
+        found: set[str] = set()
+        if self.method == "architectures":
+            found |= {*INNER_SEARCH, "alpha", "beta", "gamma", "delta"}
+        if self.method == "grid":
+            found |= {"beta", "delta"}
+        if self.method != "dnas" or self.independent:
+            found.add("supernet_generations")
+        return frozenset(found)
 
     @property
     def boards(self) -> tuple[str, ...]:
@@ -173,6 +189,22 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
         raise ValueError(f"settings must be among {', '.join(sorted(known))}, but got {', '.join(sorted(unknown))}.")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
     return SearchConfig(**values)
+
+
+def check_effect(config: SearchConfig) -> None:
+    """Check that no setting is given that the method does not use.
+
+    Raises:
+        ValueError: naming the first such setting.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(SearchConfig)}
+    for name in sorted(config.without_effect):
+        if getattr(config, name) != defaults[name]:
+            given = f"--method {config.method}{' --independent' * config.independent}"
+            raise ValueError(
+                f"`--{name.replace('_', '-')}` must go with a search that uses it, but {given} does not: omit one of "
+                "the two."
+            )
 
 
 def _check_least(name: str, value: int, least: int) -> None:

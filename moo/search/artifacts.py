@@ -53,7 +53,8 @@ def run_cost_table(preparation: Preparation, tell: events.Listener) -> CostTable
     if table is None:
         table = analytic_cost_table(preparation.space)
     write_json(path, table.to_json())
-    return table
+    # Not the table itself: a resumed run reads the file, and the order of its numbers in memory decides the last bit.
+    return read_cost_table(path)
 
 
 def generation_cost_table(folder: RunFolder, generation: int, latest: CostTable) -> CostTable:
@@ -70,7 +71,7 @@ def generation_cost_table(folder: RunFolder, generation: int, latest: CostTable)
     if path.exists():
         return read_cost_table(path)
     write_json(path, latest.to_json())
-    return latest
+    return read_cost_table(path)
 
 
 def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from devices.cost_tables.cost_table import CostTable
+from devices.measurement import MeasureSettings
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.image_data import load_images
 from evaluation.splits import Augmentation, Splits, split_data
-from moo.config import SearchConfig
+from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, check_configuration, is_table, open_boards, table_named
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
@@ -108,14 +109,16 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         saved, saved_origin = folder.read_config()
         check_same_settings(config, saved)
     else:
+        check_effect(config)
         folder = new_folder(config)
     space = _space(config)
     settings = config.measure_settings
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
         raise ValueError(
             f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
-            f"{config.cost_table}: leave one away."
+            f"{config.cost_table}: omit one of the two."
         )
+    _check_effect_of_runtime(config)
     table = None
     if config.cost_table is not None:
         table = table_named(config.cost_table, space)
@@ -132,6 +135,18 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards.close()
         raise
     return Preparation(config, folder, saved_origin is not None, space, splits, boards, table)
+
+
+def _check_effect_of_runtime(config: SearchConfig) -> None:
+    """Check that no runtime configuration is asked for where a table of costs stands for the board."""
+    usual = MeasureSettings()
+    settings = config.measure_settings
+    for name in ("threads", "frequency_mhz", "precision"):
+        if any(is_table(board) for board in config.boards) and getattr(settings, name) != getattr(usual, name):
+            raise ValueError(
+                f"`--{name.replace('_', '-')}` must go with a board that measures, but --device {config.boards[0]} is "
+                "a table of costs, which it does not change: omit one of the two."
+            )
 
 
 def _space(config: SearchConfig) -> FBNetSpace:

@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+from moo.config import EXECUTION_SETTINGS, SearchConfig, check_effect, config_from_json
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,19 @@ def test_every_setting_is_explained_and_can_be_left_away():
     assert lines
     assert set(asdict(SearchConfig())) == {entry.name for entry in fields(SearchConfig)}
     assert {entry.name for entry in fields(SearchConfig)} >= EXECUTION_SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("settings", "option", "search"),
+    [
+        ({"method": "architectures", "loss": "multiplicative"}, "--loss", "--method architectures"),
+        ({"method": "architectures", "theta_steps": 5}, "--theta-steps", "--method architectures"),
+        ({"method": "architectures", "alpha": (1.0, 2.0)}, "--alpha", "--method architectures"),
+        ({"method": "grid", "beta": (1.0, 2.0)}, "--beta", "--method grid"),
+        ({"method": "random", "supernet_generations": 3}, "--supernet-generations", "--method random"),
+        ({"independent": True, "supernet_generations": 3}, "--supernet-generations", "--method dnas --independent"),
+    ],
+)
+def test_an_option_without_effect_is_refused(settings, option, search):
+    with pytest.raises(ValueError, match=f"`{option}` must go with a search that uses it, but {search} does not"):
+        check_effect(SearchConfig(**settings))

@@ -432,3 +432,13 @@ def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny):
     run_to_end(preparation, seen.append)
     assert not [event for event in seen if isinstance(event, events.PretrainEpoch)]
     assert preparation.folder.supernet.is_file()
+
+
+def test_a_table_in_another_order_of_memory_makes_no_difference(prepare_tiny, table):
+    usual, _ = run_to_end(prepare_tiny("usual"))
+    fortran = replace(
+        table, latency_ms=np.asfortranarray(table.latency_ms), energy_mj=np.asfortranarray(table.energy_mj)
+    )
+    preparation = replace(prepare_tiny("fortran"), cost_table=fortran)
+    other, _ = run_to_end(preparation)
+    assert summary(other) == summary(usual)

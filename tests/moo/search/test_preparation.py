@@ -189,3 +189,22 @@ def test_a_run_is_not_resumed_with_other_images_or_another_space(config, tmp_pat
     write_images()
     with pytest.raises(ValueError, match="its own images, but those of .* are not the ones it was made with"):
         prepared(resumed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"threads": 4}, "`--threads` must go with a board that measures, but --device pi4 is a table of costs"),
+        ({"frequency_mhz": 1500}, "`--frequency-mhz` must go with a board that measures"),
+        ({"precision": "int8"}, "`--precision` must go with a board that measures"),
+    ],
+)
+def test_a_runtime_configuration_needs_a_board(config, changes, rule):
+    with pytest.raises(ValueError, match=rule):
+        prepared(replace(config, device=("pi4",), **changes))
+
+
+def test_an_option_that_the_method_does_not_use_is_refused(config, tmp_path):
+    with pytest.raises(ValueError, match="`--theta-steps` must go with a search that uses it, but --method architect"):
+        prepared(replace(config, method="architectures", theta_steps=5))
+    assert not list(tmp_path.iterdir())

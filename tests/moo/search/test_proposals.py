@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from dnas.losses import Coefficients
+from dnas.surrogate_search import SurrogateSearchSettings
+from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings
 from moo.config import SearchConfig
 from moo.search.proposals import (
     algorithm_of,
@@ -135,9 +137,16 @@ def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
     assert len(algorithm.genes) == 1
 
 
-@pytest.mark.parametrize(
-    "option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"samples": 0}, {"theta_steps": 3}]
-)
-def test_options_of_the_inner_search_hold_on_the_surrogate_too(space, table, archive, option):
+@pytest.mark.parametrize("option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"theta_steps": 3}])
+def test_options_of_the_inner_search_change_what_the_surrogate_proposes(space, table, archive, option):
     usual = surrogate_proposals(config_of("dnas"), space, archive, table, before=100)
     assert surrogate_proposals(config_of("dnas", **option), space, archive, table, before=100) != usual
+
+
+def test_every_option_of_the_inner_search_holds_on_the_surrogate(space, table, archive, monkeypatch):
+    seen = []
+    monkeypatch.setattr("moo.search.proposals.propose", lambda *_, settings, **__: seen.append(settings))
+    config = config_of("dnas", loss="multiplicative", entropy_weight=0.5, samples=7, theta_steps=3)
+    surrogate_proposals(config, space, archive, table, before=100)
+    search = SurrogateSearchSettings(steps=3, entropy_weight=0.5, loss="multiplicative")
+    assert seen == [SurrogateAssistedSettings(samples=7, search=search)]
