@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def main() -> None:
         )
 
 
-def measured_rows(config: CostTableConfig, name: str, count: int) -> list[dict[str, object]]:
+def measured_rows(config: CostTableConfig, name: str, count: int) -> list[dict[str, Any]]:
     """Errors of the table before and after calibration."""
     space = space_named(name)
     device = open_device(config.device, MeasureSettings())

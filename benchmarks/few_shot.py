@@ -155,7 +155,7 @@ def read_source(table: str, name: str | None, space: FBNetSpace) -> CostTable:
     content = json.loads(Path(table).read_text())
     if "latency_ms" in content:
         return read_cost_table(Path(table))
-    if name not in content:
+    if name is None or name not in content:
         raise ValueError(f"`--source-name` must be one of {', '.join(content)}, but got {name!r}.")
     rows = content[name]["delta_vs_skip"]
     latency_ms = [

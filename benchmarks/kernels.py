@@ -26,7 +26,8 @@ from search_space.spaces import space_named
 
 def ratio(slow: Callable[[], None], fast: Callable[[], None], rounds: int) -> dict[str, float]:
     """Median times in ms of both, run in turns, and the median ratio of pairs."""
-    slow(), fast()
+    slow()
+    fast()
     pairs = [(_seconds(slow), _seconds(fast)) for _ in range(rounds)]
     return {
         "slow_ms": 1e3 * statistics.median(a for a, _ in pairs),
@@ -46,7 +47,7 @@ def layout(rounds: int) -> dict[str, float]:
         rng = np.random.default_rng(0)
         for _ in range(4):
             supernet.zero_grad()
-            sampled_path(supernet, images, rng).square().mean().backward()
+            torch.autograd.backward(sampled_path(supernet, images, rng).square().mean())
 
     return ratio(lambda: steps(contiguous), lambda: steps(channels_last), rounds)
 

@@ -25,10 +25,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from nas_bench_201_table import (
+from torch import Tensor
+
+from benchmarks.nas_bench_201_table import (
     HIGHEST_ERROR,
     SHAPE,
-    BudgetSpent,
+    BudgetSpentError,
     Floats,
     Integers,
     LookUps,
@@ -37,11 +39,9 @@ from nas_bench_201_table import (
     all_architectures,
     read_table,
 )
-from torch import Tensor
-
 from dnas.surrogate import Hyperparameters, ScoreScale, fit_surrogate
-from dnas.surrogate_search import AS_THEY_ARE, SurrogateSearchSettings, search_thetas
-from moo.algorithms.acquisition import EvaluatedArchitectures, ExpectedCost
+from dnas.surrogate_search import AS_THEY_ARE, ExpectedCost, SurrogateSearchSettings, search_thetas
+from moo.algorithms.acquisition import EvaluatedArchitectures
 from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
 from moo.algorithms.nsga2 import Evolution, categorical_variation
 from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, candidates_of, propose
@@ -118,7 +118,7 @@ class Task:
 
 
 Method = Callable[[Task, LookUps, np.random.Generator], None]
-"""Looks up until nothing is left, or BudgetSpent ends it."""
+"""Looks up until nothing is left, or BudgetSpentError ends it."""
 
 
 def steered_tuples(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
@@ -263,7 +263,7 @@ def hypervolumes(
     for place, seed in enumerate(seeds):
         start = time.perf_counter()
         lookups = LookUps(table, steps[-1])
-        with contextlib.suppress(BudgetSpent):
+        with contextlib.suppress(BudgetSpentError):
             method(task, lookups, np.random.default_rng(seed))
         curves.append([table.hypervolume_of(lookups.places[:number]) for number in steps])
         seconds = time.perf_counter() - start

@@ -28,7 +28,7 @@ HIGHEST_ERROR = 0.9
 """Architectures of this error or more, that of chance, do not count."""
 
 
-class BudgetSpent(Exception):
+class BudgetSpentError(Exception):
     """A method asked for the accuracy of one more architecture than it may see."""
 
 
@@ -41,7 +41,7 @@ class Table:
     """One or two costs, in the unit of their columns."""
 
     @property
-    def objectives_NM(self) -> Floats:
+    def objectives_NM(self) -> Floats:  # noqa: N802
         """Error and costs."""
         return np.column_stack([self.error_N, self.cost_NC])
 
@@ -81,11 +81,11 @@ class LookUps:
         """Error of one architecture.
 
         Raises:
-            BudgetSpent: if the budget does not allow a look-up of another architecture.
+            BudgetSpentError: if the budget does not allow a look-up of another architecture.
         """
         place = int(np.ravel_multi_index(tuple(indices), SHAPE))
         if place not in self._places and not self.left:
-            raise BudgetSpent(f"at most {self._budget} architectures may be looked up")
+            raise BudgetSpentError(f"at most {self._budget} architectures may be looked up")
         self._places[place] = None
         return float(self._error_N[place])
 

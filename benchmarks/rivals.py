@@ -20,15 +20,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import moocore
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 from scipy import stats
 
 from devices.cost_tables.cost_table import CostTable
 from evaluation.work_folder import write_json
 from moo.config import SearchConfig
+from moo.events import Event
 from moo.execution.ray_backend import RayBackend
 from moo.measurement.boards import Boards
 from moo.search.artifacts import run_cost_table, supernet_weights
@@ -167,15 +168,19 @@ def shared_start(base: Preparation, config: RivalsConfig) -> tuple[CostTable, by
         return table, base.folder.supernet.read_bytes()
     backend = RayBackend(base.setup, workers=config.workers, dashboard=False)
     try:
-        return table, supernet_weights(base, backend, lambda event: sys.stderr.write(f"{event}\n"))
+        return table, supernet_weights(base, backend, _print_event)
     finally:
         backend.close()
+
+
+def _print_event(event: Event) -> None:
+    sys.stderr.write(f"{event}\n")
 
 
 def searched(config: RivalsConfig, base: Preparation, method: str, seed: int, supernet: bytes, out: Path) -> Found:
     """One search, or what it found when it was done before."""
     folder = RunFolder(out / f"{method}-{seed}")
-    grid = {"population": 1 * 6, "generations": -(-config.grid // 6)} if method == "grid" else {}
+    grid: dict[str, Any] = {"population": 1 * 6, "generations": -(-config.grid // 6)} if method == "grid" else {}
     settings = replace(base.config, seed=seed, out=str(folder.path), **METHODS[method], **grid)
     done = folder.path / "found.npz"
     if not done.exists():
@@ -232,7 +237,7 @@ def compared(found: list[Found], reference_M: Floats, config: RivalsConfig) -> l
     return sorted(rows, key=lambda row: -row["hypervolume"])
 
 
-def draw(found: list[Found], reference_M: Floats, config: RivalsConfig) -> plt.Figure:
+def draw(found: list[Found], reference_M: Floats, config: RivalsConfig) -> Figure:
     """Hypervolume over time with the range over seeds, and median attainment surfaces of error and latency."""
     subtitle = (
         f"{config.space}, {config.budget_seconds:g} s after shared pre-training, {config.seeds} seeds; "

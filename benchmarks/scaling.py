@@ -35,8 +35,8 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
-from scaling_workers import Durations, SimulatedWorkers, StandIn, Worked, started_ray
 
+from benchmarks.scaling_workers import Durations, SimulatedWorkers, StandIn, Worked, started_ray
 from devices.cost_tables.analytic import analytic_cost_table
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import split_data
@@ -160,7 +160,10 @@ def prepared(config: SearchConfig, folder: Path) -> Preparation:
     noise = LabelledImages(rng.integers(0, 256, (400, 3, size, size), dtype=np.uint8), rng.integers(10, size=400))
     images = ImageData("noise", noise, None, tuple("0123456789"), grey=False)
     splits = split_data(images, config.seed)
-    return Preparation(config, RunFolder(folder), False, space, splits, Boards(), analytic_cost_table(space))
+    return Preparation(
+        config, RunFolder(folder), resumed=False, space=space, splits=splits, boards=Boards(),
+        cost_table=analytic_cost_table(space),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,7 @@ def picture(rows: Sequence[Row], config: ScalingConfig) -> Figure:
                 linestyle="-" if durations == "even" else "--",
                 marker="o",
                 markersize=4,
-                label=f"{_mode(asynchronous)}, {durations}",
+                label=f"{_mode(asynchronous=asynchronous)}, {durations}",
             )
         dress(axes, "workers", "efficiency (%)" if axes is panels[0] else "")
         axes.set_title(label, fontsize=10, loc="left")
@@ -288,14 +291,15 @@ def picture(rows: Sequence[Row], config: ScalingConfig) -> Figure:
     return figure
 
 
-def _mode(asynchronous: bool) -> str:
+def _mode(*, asynchronous: bool) -> str:
     return "asynchronous" if asynchronous else "generations"
 
 
 def row_text(row: Row) -> str:
     """A line of the table."""
     return (
-        f"{row.place:>13} {row.workers:>3}  {_mode(row.asynchronous):<12} {row.durations:<9} {row.jobs:>4} "
+        f"{row.place:>13} {row.workers:>3}  {_mode(asynchronous=row.asynchronous):<12} {row.durations:<9} "
+        f"{row.jobs:>4} "
         f"{row.efficiency.while_jobs_are_left:>10.1%} {row.efficiency.whole_stage:>6.1%} {row.driver_cpu_ms:>5.1f} ms"
     )
 

@@ -83,9 +83,11 @@ class StandIn:
         return [Worked(**json.loads(line)) for line in self.journal.read_text().splitlines()]
 
     def _result(self, job: Trial, costs: CostTable, rng: np.random.Generator, seconds: float) -> TrialResult:
-        """The architecture that was proposed; of a tuple, random ones and a course of theta of the usual length."""
+        """The architecture that was proposed; of coefficients, random ones and a usual course of theta."""
         if isinstance(job, ArchitectureTrial):
-            return TrialResult(job, (_evaluated(job.indices, costs),), 0, None, seconds)
+            return TrialResult(
+                trial=job, architectures=(_evaluated(job.indices, costs),), chosen=0, theta=None, seconds=seconds
+            )
         space, steps = self.setup.space, self.setup.theta.steps
         layers, operators = space.num_layers, len(space.operators)
         drawn = {
@@ -96,7 +98,8 @@ class StandIn:
             tuple(StepRecord(*rng.random(7).tolist()) for _ in range(steps)),
             rng.random((steps, layers, operators), np.float32),
         )
-        return TrialResult(job, tuple(_evaluated(indices, costs) for indices in sorted(drawn)), 0, theta, seconds)
+        architectures = tuple(_evaluated(indices, costs) for indices in sorted(drawn))
+        return TrialResult(trial=job, architectures=architectures, chosen=0, theta=theta, seconds=seconds)
 
 
 def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
@@ -104,7 +107,9 @@ def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
     latency_ms, energy_mj = costs.latency_of(indices), costs.energy_of(indices)
     luck = np.random.default_rng(indices).normal(0.0, 0.02)
     error = float(np.clip(0.1 + 0.8 * math.exp(-3 * latency_ms / costs.slowest_ms()) + luck, 0.0, 1.0))
-    return EvaluatedArchitecture(indices, error, 3 * error, latency_ms, energy_mj)
+    return EvaluatedArchitecture(
+        indices=indices, error=error, cross_entropy=3 * error, latency_ms=latency_ms, energy_mj=energy_mj
+    )
 
 
 class SimulatedWorkers:

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.progress import Progress
-from timed_batches import TimedBatches
 
+from benchmarks.timed_batches import TimedBatches
 from devices.profiling.profile import random_networks
 from dnas.build import WeightSharing, build_supernet
 from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path

@@ -126,7 +126,7 @@ def plain_loop(task: Task, on_step: OnStep, *, loader_processes: int) -> None:
     for x_BCHW, labels_B in loader:
         optimizer.zero_grad()
         loss = F.cross_entropy(network(x_BCHW), labels_B)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         total_loss += loss.item()
         on_step()

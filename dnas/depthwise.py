@@ -172,6 +172,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of a depthwise convolution with regard to its input and its kernels, as `mask` asks."""
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, [stride, stride], [*padding], [1, 1], False, [0, 0], weight.shape[0], [*mask, False]
-    )
+        gradient, x, weight, bias_sizes=None, stride=[stride, stride], padding=[*padding], dilation=[1, 1],
+        transposed=False, output_padding=[0, 0], groups=weight.shape[0], output_mask=[*mask, False],
+    )  # fmt: skip
     return grad_x, grad_weight

@@ -106,7 +106,7 @@ def search_theta(
     """
     space = supernet.space
     trainable = [weight for weight in supernet.parameters() if weight.requires_grad]
-    supernet.requires_grad_(False)
+    supernet.requires_grad_(requires_grad=False)
     device = next(supernet.parameters()).device
     latency, energy = latency.to(device), energy.to(device)
     latency_reference, energy_reference = latency.reference(), energy.reference()
@@ -134,6 +134,6 @@ def search_theta(
         figures.append(torch.stack((loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy)).detach())
         probs.append(torch.softmax(theta_LO.detach(), -1))
     for weight in trainable:
-        weight.requires_grad_(True)
+        weight.requires_grad_()
     records = tuple(StepRecord(*values) for values in zip(*torch.stack(figures, 1).tolist(), temperatures, strict=True))
     return ThetaResult(theta_LO.detach().cpu().numpy(), records, torch.stack(probs).cpu().numpy())

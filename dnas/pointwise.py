@@ -42,7 +42,8 @@ class _JoinedConv(torch.autograd.Function):
         x_BCHW, weight = ctx.saved_tensors
         needs_x, needs_first, needs_rest, _ = ctx.needs_input_grad
         grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-            gradient_BCHW, x_BCHW, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [needs_x, needs_rest, False],
+            gradient_BCHW, x_BCHW, weight, bias_sizes=None, stride=[1, 1], padding=[0, 0], dilation=[1, 1],
+            transposed=False, output_padding=[0, 0], groups=1, output_mask=[needs_x, needs_rest, False],
         )  # fmt: skip
         if needs_rest:
             grad_first, grad_rest = grad_weight.tensor_split([ctx.channels], ctx.dim)

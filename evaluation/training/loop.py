@@ -72,7 +72,7 @@ class Training:
         self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.precision == "fp32":
             use_quick_depthwise(self.network)
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.averaged = copy.deepcopy(self.network).requires_grad_(requires_grad=False).eval()
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.network, settings.weight_decay),
             lr=settings.lr,

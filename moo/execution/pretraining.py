@@ -50,6 +50,7 @@ def new_supernet(setup: WorkerSetup) -> Supernet:
 
 
 def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
+    """Weights of a supernet as safetensors."""
     return bytes(safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()}))
 
 

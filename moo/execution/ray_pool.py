@@ -200,4 +200,5 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
 
 
 def worker_device() -> torch.device:
+    """The GPU that Ray gave this worker, else the CPU."""
     return torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")

@@ -50,7 +50,7 @@ def dress(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label, fontsize=10, color=INK)
     axes.set_ylabel(y_label, fontsize=10, color=INK)
     axes.tick_params(labelsize=9, colors=GREY, labelcolor=INK)
-    axes.grid(True, color="#E6E6E6", linewidth=0.8)
+    axes.grid(visible=True, color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))

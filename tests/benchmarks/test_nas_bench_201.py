@@ -3,11 +3,11 @@ import json
 import sys
 from itertools import product
 
-import nas_bench_201 as setup
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import nas_bench_201 as bench
 from moo.storage.pareto import hypervolume
 from search_space.nas_bench_201 import EDGES, NAS_BENCH_201_OPERATORS
 from search_space.nas_bench_201 import parse_cell as parse_cell_of_space
@@ -54,7 +54,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(files):
-    return setup.read_table((files / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
+    return bench.read_table((files / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
 
 
 def test_the_strings_of_these_tests_are_those_of_the_space():
@@ -62,7 +62,7 @@ def test_the_strings_of_these_tests_are_those_of_the_space():
 
 
 def test_a_table_joins_files_whatever_the_order_of_their_rows(table):
-    assert np.array_equal(setup.all_architectures(), ALL)
+    assert np.array_equal(bench.all_architectures(), ALL)
     np.testing.assert_allclose(table.error_N, 1 - percent_of(ALL) / 100)
     np.testing.assert_allclose(table.cost_NC[:, 0], COSTS[ALL].sum(1) + 0.01 * (ALL[:, 0] * ALL[:, 1]))
 
@@ -70,7 +70,7 @@ def test_a_table_joins_files_whatever_the_order_of_their_rows(table):
 def test_the_expectation_is_that_of_enumeration(table):
     probs = torch.softmax(torch.from_numpy(np.random.default_rng(0).normal(size=(3, 6, 5))).float(), -1)
     weights = torch.stack([probs[:, layer, ALL[:, layer]] for layer in range(6)]).prod(0).double()
-    expectation = setup.TabularExpectation(table.cost_NC[:, 0])
+    expectation = bench.TabularExpectation(table.cost_NC[:, 0])
     by_hand = weights @ torch.from_numpy(table.cost_NC[:, 0])
     torch.testing.assert_close(expectation(probs).double(), by_hand, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(expectation(probs)[1], expectation(probs[1]))
@@ -92,13 +92,13 @@ def test_hypervolume_counts_from_the_best_of_the_architectures_that_are_better_t
 
 
 def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(table):
-    lookups = setup.LookUps(table, 2)
+    lookups = bench.LookUps(table, 2)
     for indices in ((0, 0, 0, 0, 0, 1), (1, 2, 3, 4, 0, 1), (0, 0, 0, 0, 0, 1)):
         expected = 1 - percent_of(np.array([indices]))[0] / 100
         assert lookups.error_of(indices) == pytest.approx(expected)
     assert lookups.places == [1, int(np.ravel_multi_index((1, 2, 3, 4, 0, 1), (5,) * 6))]
     assert lookups.left == 0
-    with pytest.raises(setup.BudgetSpent, match="at most 2 architectures"):
+    with pytest.raises(bench.BudgetSpentError, match="at most 2 architectures"):
         lookups.error_of((4, 4, 4, 4, 4, 4))
     assert len(lookups.places) == 2
 
@@ -112,17 +112,17 @@ def test_methods_use_their_budget_up_and_know_no_other_accuracy(table, name):
         if runs:
             others = np.setdiff1d(np.arange(len(ALL)), runs[0])
             error_N[others] = (error_N[others] + shift) % 1
-        changed = setup.Table(error_N, table.cost_NC)
-        lookups = setup.LookUps(changed, 55)
-        task = setup.Task((setup.TabularExpectation(table.cost_NC[:, 0]),), table.cost_NC)
-        with contextlib.suppress(setup.BudgetSpent):
-            getattr(setup, name)(task, lookups, np.random.default_rng(1))
+        changed = bench.Table(error_N, table.cost_NC)
+        lookups = bench.LookUps(changed, 55)
+        task = bench.Task((bench.TabularExpectation(table.cost_NC[:, 0]),), table.cost_NC)
+        with contextlib.suppress(bench.BudgetSpentError):
+            getattr(bench, name)(task, lookups, np.random.default_rng(1))
         runs.append(lookups.places)
     assert len(runs[0]) == 55
     assert runs[0] == runs[1]
 
 
-def run(setup, monkeypatch, capsys, files, *options, cost="pi_ms"):
+def run(bench, monkeypatch, capsys, files, *options, cost="pi_ms"):
     defaults = {
         "--accuracy": files / "accuracy.csv",
         "--accuracy-column": "test",
@@ -132,13 +132,13 @@ def run(setup, monkeypatch, capsys, files, *options, cost="pi_ms"):
     given = {**defaults, **dict(zip(options[::2], options[1::2], strict=True))}
     words = [str(word) for pair in given.items() for word in pair if word is not None]
     monkeypatch.setattr(sys, "argv", ["nas_bench_201.py", *words])
-    setup.main()
+    bench.main()
     return capsys.readouterr()
 
 
 def test_two_costs_exact_gradients_and_a_picture(monkeypatch, capsys, files, tmp_path):
     out = run(
-        setup, monkeypatch, capsys, files, "--cost2", files / "cost.csv", "--cost2-column", "pi_mj", "--evaluations",
+        bench, monkeypatch, capsys, files, "--cost2", files / "cost.csv", "--cost2-column", "pi_mj", "--evaluations",
         60, "--seeds", 2, "--out", tmp_path / "new", "--json", None, "--oracle-gradient", None,
     ).out  # fmt: skip
     result = json.loads(out)
@@ -153,7 +153,7 @@ def test_two_costs_exact_gradients_and_a_picture(monkeypatch, capsys, files, tmp
 
 
 def test_quick_prints_a_table(monkeypatch, capsys, files):
-    lines = run(setup, monkeypatch, capsys, files, "--quick", None).out.splitlines()
+    lines = run(bench, monkeypatch, capsys, files, "--quick", None).out.splitlines()
     assert lines[0].endswith("of 1 seed(s)")
     assert [line.split()[0] for line in lines[2:]] == ["steered", "NSGA-II", "random"]
 
@@ -171,12 +171,12 @@ def test_quick_prints_a_table(monkeypatch, capsys, files):
 )
 def test_wrong_options_are_told(monkeypatch, capsys, files, options, rule):
     with pytest.raises(ValueError, match=rule):
-        run(setup, monkeypatch, capsys, files, *options)
+        run(bench, monkeypatch, capsys, files, *options)
 
 
 def test_a_missing_file_is_one_line_and_exit_code_2(monkeypatch, capsys, files):
     with pytest.raises(SystemExit) as stop:
-        setup.run(lambda: run(setup, monkeypatch, capsys, files, "--cost", "missing.csv"))
+        bench.run(lambda: run(bench, monkeypatch, capsys, files, "--cost", "missing.csv"))
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -199,7 +199,7 @@ def test_cost_files_that_are_not_whole_are_told(files, tmp_path, change, rule):
     rows = (files / "cost.csv").read_text().splitlines()
     (tmp_path / "cost.csv").write_text("\n".join(change(rows)) + "\n")
     with pytest.raises(ValueError, match=rule):
-        setup.read_table((files / "accuracy.csv", "test"), [(tmp_path / "cost.csv", "pi_mj")])
+        bench.read_table((files / "accuracy.csv", "test"), [(tmp_path / "cost.csv", "pi_mj")])
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_accuracy_files_that_make_no_sense_are_told(files, tmp_path, change, rul
     rows[place] = change(rows[place])
     (tmp_path / "accuracy.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(ValueError, match=rule):
-        setup.read_table((tmp_path / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
+        bench.read_table((tmp_path / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])

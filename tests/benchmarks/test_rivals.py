@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-import rivals
+
+from benchmarks import rivals
 
 REFERENCE = np.array([1.0, 2.0, 4.0])
 

@@ -5,26 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import supernet
 import torch
 
+from benchmarks import supernet, supernet_turns
 from search_space.spaces import FBNetSpace, Stage
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 SPACE = FBNetSpace("tiny", 8, 10, stem_channels=4, stem_stride=1, stages=(Stage(6, 2, 2),), last_channels=8)
-CONFIG = supernet.SupernetBenchmarkConfig(batch=8, threads=1, rounds=2, architectures=3)
+CONFIG = supernet_turns.SupernetBenchmarkConfig(batch=8, threads=1, rounds=2, architectures=3)
 
 
 def turns(*speeds, memory=(100.0, 90.0, 80.0)):
-    return [supernet.Turn(speed, mb) for speed, mb in zip(speeds, memory, strict=False)]
+    return [supernet_turns.Turn(speed, mb) for speed, mb in zip(speeds, memory, strict=False)]
 
 
 def points(*accuracies, steps=10):
-    return [supernet.Point(10.0 * (n + 1), steps * (n + 1), (mean, mean)) for n, mean in enumerate(accuracies)]
+    return [supernet_turns.Point(10.0 * (n + 1), steps * (n + 1), (mean, mean)) for n, mean in enumerate(accuracies)]
 
 
-RESULTS = supernet.Results(
+RESULTS = supernet_turns.Results(
     {"shared": turns(100.0, 300.0), "separate": turns(10.0, 20.0), "quick": turns(20.0, 40.0)},
     {"shared": turns(40.0, 40.0), "separate": turns(10.0, 8.0), "quick": turns(20.0, 20.0)},
     {"shared": points(0.2, 0.6, steps=50), "separate": points(0.1, 0.2), "quick": points(0.1, 0.3, steps=20)},
@@ -34,10 +34,10 @@ RESULTS = supernet.Results(
 @pytest.fixture
 def tasks(monkeypatch):
     """One of each form, of which the process of the tests keeps no memory."""
-    monkeypatch.setattr(supernet, "keep_freed_memory", lambda: False)
-    monkeypatch.setattr(supernet, "RANDOM_IMAGES", 120)
+    monkeypatch.setattr(supernet_turns, "keep_freed_memory", lambda: False)
+    monkeypatch.setattr(supernet_turns, "RANDOM_IMAGES", 120)
     threads = torch.get_num_threads()
-    yield supernet.tasks_of(CONFIG, SPACE, supernet.random_splits(SPACE))
+    yield supernet_turns.tasks_of(CONFIG, SPACE, supernet_turns.random_splits(SPACE))
     torch.set_num_threads(threads)
 
 
@@ -55,19 +55,19 @@ class Word:
 
 
 @pytest.mark.parametrize("steps", ["weight_steps", "theta_steps"])
-@pytest.mark.parametrize("form", list(supernet.FORMS))
+@pytest.mark.parametrize("form", list(supernet_turns.FORMS))
 def test_a_turn_of_each_form_tells_speed_and_memory(tasks, form, steps):
     turn = getattr(supernet, steps)(tasks[form], 0.01)
     assert turn.images_per_second > 0
     assert turn.peak_memory_mb > 10
 
 
-@pytest.mark.parametrize("form", list(supernet.FORMS))
+@pytest.mark.parametrize("form", list(supernet_turns.FORMS))
 def test_training_is_evaluated_at_the_end_of_each_turn(tasks, form):
-    drawn = supernet.random_architectures(SPACE, 2, seed=0)
+    drawn = supernet_turns.random_architectures(SPACE, 2, seed=0)
     connection = Word()
-    supernet.train(tasks[form], 0.5, drawn, connection)
-    assert len(connection.sent) == supernet.CHECKPOINTS
+    supernet_turns.train(tasks[form], 0.5, drawn, connection)
+    assert len(connection.sent) == supernet_turns.CHECKPOINTS
     seconds, steps = [point.seconds for point in connection.sent], [point.steps for point in connection.sent]
     assert seconds == sorted(seconds)
     assert seconds[-1] >= 0.5
@@ -79,15 +79,15 @@ def test_training_is_evaluated_at_the_end_of_each_turn(tasks, form):
 def test_pauses_do_not_count(monkeypatch, tasks):
     """By a clock that a batch moves by 1 s and a pause by 100 s."""
     now, paused, shares = [0.0], [], []
-    monkeypatch.setattr(supernet.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(supernet_turns.time, "monotonic", lambda: now[0])
     task = tasks["shared"]
 
     def pause(over):
         paused.append(over)
         now[0] += 100.0
 
-    images = supernet.ImageBatches(task.splits.weights, task.splits)
-    for _ in supernet.TimedBatches(images, [2.0, 4.0], shares.append, pause).batches(8, np.random.default_rng(0)):
+    images = supernet_turns.ImageBatches(task.splits.weights, task.splits)
+    for _ in supernet_turns.TimedBatches(images, [2.0, 4.0], shares.append, pause).batches(8, np.random.default_rng(0)):
         now[0] += 1.0
     assert paused == [2.0, 4.0]
     assert shares == [0.0, 0.25, 0.5, 0.75]
@@ -95,14 +95,14 @@ def test_pauses_do_not_count(monkeypatch, tasks):
 
 def test_a_source_has_as_many_images_as_asked_for(tasks):
     task = tasks["shared"]
-    source = supernet.SomeBatches(supernet.ImageBatches(task.splits.theta, task.splits), 40)
+    source = supernet_turns.SomeBatches(supernet_turns.ImageBatches(task.splits.theta, task.splits), 40)
     assert len(source) == 40 > len(task.splits.theta)
     assert [len(labels_B) for _, labels_B in source.batches(8, np.random.default_rng(0))] == [8] * 5
 
 
 def test_only_the_third_form_has_quick_kernels_of_its_own(tasks):
     names = {
-        form: {type(module).__name__ for module in supernet.new_supernet(task).modules()}
+        form: {type(module).__name__ for module in supernet_turns.new_supernet(task).modules()}
         for form, task in tasks.items()
     }
     assert "_QuickDepthwise" in names["quick"]
@@ -112,16 +112,16 @@ def test_only_the_third_form_has_quick_kernels_of_its_own(tasks):
 def test_peak_memory_is_that_of_the_process_itself_and_stays():
     """Also where the parent process has more."""
     code = (
-        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
-        "import numpy as np, supernet\n"
-        "before = supernet.peak_memory_mb()\n"
+        "import numpy as np\n"
+        "from benchmarks import supernet_turns\n"
+        "before = supernet_turns.peak_memory_mb()\n"
         "block = np.ones(2**25); del block\n"
-        "print(before, supernet.peak_memory_mb())"
+        "print(before, supernet_turns.peak_memory_mb())"
     )
     if torch.cuda.is_available():
         pytest.skip("with a GPU its memory counts")
     parent = np.ones(2**27)  # 1 GiB
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     before, after = map(float, done.stdout.split())
     assert before < parent.nbytes / 1e6
     assert after - before == pytest.approx(8 * 2**25 / 1e6, rel=0.2)
@@ -131,7 +131,7 @@ def test_ratios_are_medians_over_rounds():
     assert supernet.images_ratio(RESULTS.weight_turns, "separate") == pytest.approx((10 + 15) / 2)
     assert supernet.images_ratio(RESULTS.theta_turns, "quick") == 2
     assert supernet.accuracy_ratio(RESULTS, "separate") == pytest.approx(3)
-    assert supernet.median_turn(RESULTS.weight_turns["shared"]) == supernet.Turn(200.0, 100.0)
+    assert supernet.median_turn(RESULTS.weight_turns["shared"]) == supernet_turns.Turn(200.0, 100.0)
 
 
 def test_table_and_rows_tell_the_same(capsys):
@@ -149,8 +149,8 @@ def test_table_and_rows_tell_the_same(capsys):
 @pytest.mark.parametrize("with_accuracy", [True, False])
 def test_picture(tmp_path, with_accuracy):
     results = RESULTS if with_accuracy else replace(RESULTS, points={})
-    supernet.picture(CONFIG, results).savefig(tmp_path / "supernet.png")
-    assert (tmp_path / "supernet.png").stat().st_size > 10_000
+    supernet.picture(CONFIG, results).savefig(tmp_path / "supernet_turns.png")
+    assert (tmp_path / "supernet_turns.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_picture(tmp_path, with_accuracy):
 )
 def test_options_that_make_no_sense_are_refused(options, rule):
     with pytest.raises(ValueError, match=rule):
-        supernet.SupernetBenchmarkConfig(**options)
+        supernet_turns.SupernetBenchmarkConfig(**options)

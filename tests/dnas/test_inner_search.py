@@ -54,7 +54,7 @@ def test_the_weights_stay_as_they_are_and_can_be_trained_on(space, easy_source, 
 
 def test_weights_that_were_frozen_stay_frozen(space, easy_source):
     supernet = build_supernet(space, "shared")
-    supernet.get_submodule("stem").requires_grad_(False)
+    supernet.get_submodule("stem").requires_grad_(requires_grad=False)
     search(supernet, easy_source(32), settings=replace(SETTINGS, steps=1))
     assert [p.requires_grad for p in supernet.get_submodule("stem").parameters()] == [False] * 3
     assert all(p.requires_grad for p in supernet.get_submodule("blocks").parameters())

@@ -125,7 +125,7 @@ def test_gradients_are_finite_where_one_operator_is_certain(space, randomised, w
 
 @pytest.mark.parametrize("weight_sharing", SHARING)
 def test_gradient_of_theta_equals_finite_differences(space, randomised, weight_sharing):
-    supernet = randomised(build_supernet(space, weight_sharing)).double().requires_grad_(False)
+    supernet = randomised(build_supernet(space, weight_sharing)).double().requires_grad_(requires_grad=False)
     x_BCHW, labels_B = torch.randn(4, *space.input_shape).double(), torch.tensor([0, 1, 2, 0])
 
     def loss(theta_LO):

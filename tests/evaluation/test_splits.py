@@ -129,7 +129,7 @@ def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(
         Augmentation(crop_padding=1),
         Augmentation(2, flip=False),
         Augmentation(0),
-        Augmentation(0, False),
+        Augmentation(0, flip=False),
     ],
     ids=str,
 )

@@ -238,7 +238,7 @@ def test_a_board_that_does_not_answer_is_not_asked_again_at_once():
 class AwayDevice(ReplayDevice):
     """A board of its own that is away until told to be back, and counts how often it was asked."""
 
-    def __init__(self, away=True):
+    def __init__(self, *, away=True):
         super().__init__(lambda model: float(len(model)))
         self.away = away
         self.asked = threading.Semaphore(0)

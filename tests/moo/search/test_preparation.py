@@ -18,7 +18,7 @@ from search_space.spaces import space_named
 class WatchedDevice(ReplayDevice):
     """Says whether it was closed; may fail to answer."""
 
-    def __init__(self, answers=True):
+    def __init__(self, *, answers=True):
         super().__init__(lambda model: 1.0)
         self.answers = answers
         self.closed = False
