@@ -1,7 +1,11 @@
+from __future__ import annotations
+
 import contextlib
 import json
 import sys
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +21,14 @@ GOODNESS = np.array([0.0, 4.0, 6.0, 8.0, 3.0])
 COSTS = np.array([0.1, 0.2, 2.0, 6.0, 1.0])
 
 
-def percent_of(indices):
+def percent_of(indices: Any) -> Any:
     """Accuracy in percent: operators add up, and the last edge does not count where the first is `none`."""
     goodness = GOODNESS[indices]
     goodness[:, 5] *= indices[:, 0] != 0
     return 9.0 + 1.5 * goodness.sum(1)
 
 
-def cell(indices):
+def cell(indices: Any) -> Any:
     names = [NAS_BENCH_201_OPERATORS[index] for index in indices]
     ends = {end: [] for _, end in EDGES}
     for name, (start, end) in zip(names, EDGES, strict=True):
@@ -32,13 +36,13 @@ def cell(indices):
     return "+".join("|" + "|".join(parts) + "|" for parts in ends.values())
 
 
-def write(path, columns):
+def write(path: Any, columns: Any) -> None:
     rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
     path.write_text("\n".join(rows) + "\n")
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two files in an order of their own, as users have them."""
     folder = tmp_path_factory.mktemp("tables")
     order = np.random.default_rng(0).permutation(len(ALL))
@@ -53,21 +57,21 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def table(files):
+def table(files: Any) -> Any:
     return bench.read_table((files / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
 
 
-def test_the_strings_of_these_tests_are_those_of_the_space():
+def test_the_strings_of_these_tests_are_those_of_the_space() -> None:
     assert parse_cell_of_space(cell(ALL[1234])) == tuple(NAS_BENCH_201_OPERATORS[index] for index in ALL[1234])
 
 
-def test_a_table_joins_files_whatever_the_order_of_their_rows(table):
+def test_a_table_joins_files_whatever_the_order_of_their_rows(table: Any) -> None:
     assert np.array_equal(bench.all_architectures(), ALL)
     np.testing.assert_allclose(table.error_N, 1 - percent_of(ALL) / 100)
     np.testing.assert_allclose(table.cost_NC[:, 0], COSTS[ALL].sum(1) + 0.01 * (ALL[:, 0] * ALL[:, 1]))
 
 
-def test_the_expectation_is_that_of_enumeration(table):
+def test_the_expectation_is_that_of_enumeration(table: Any) -> None:
     probs = torch.softmax(torch.from_numpy(np.random.default_rng(0).normal(size=(3, 6, 5))).float(), -1)
     weights = torch.stack([probs[:, layer, ALL[:, layer]] for layer in range(6)]).prod(0).double()
     expectation = bench.TabularExpectation(table.cost_NC[:, 0])
@@ -76,7 +80,7 @@ def test_the_expectation_is_that_of_enumeration(table):
     torch.testing.assert_close(expectation(probs)[1], expectation(probs[1]))
 
 
-def test_hypervolume_counts_from_the_best_of_the_architectures_that_are_better_than_chance(table):
+def test_hypervolume_counts_from_the_best_of_the_architectures_that_are_better_than_chance(table: Any) -> None:
     counted = table.error_N < 0.9
     assert 0 < (~counted).sum() < len(ALL)
     objectives = np.column_stack([table.error_N, table.cost_NC])
@@ -91,7 +95,7 @@ def test_hypervolume_counts_from_the_best_of_the_architectures_that_are_better_t
     assert table.hypervolume_of(range(len(ALL))) > table.hypervolume_of(places)
 
 
-def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(table):
+def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(table: Any) -> None:
     lookups = bench.LookUps(table, 2)
     for indices in ((0, 0, 0, 0, 0, 1), (1, 2, 3, 4, 0, 1), (0, 0, 0, 0, 0, 1)):
         expected = 1 - percent_of(np.array([indices]))[0] / 100
@@ -103,8 +107,9 @@ def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(
     assert len(lookups.places) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["steered_tuples", "nsga2_on_architectures", "random_search"])
-def test_methods_use_their_budget_up_and_know_no_other_accuracy(table, name):
+def test_methods_use_their_budget_up_and_know_no_other_accuracy(table: Any, name: str) -> None:
     """The same seed makes the same choices, however the accuracies differ that were never looked up."""
     runs = []
     for shift in (0.0, 0.05):
@@ -122,7 +127,14 @@ def test_methods_use_their_budget_up_and_know_no_other_accuracy(table, name):
     assert runs[0] == runs[1]
 
 
-def run(bench, monkeypatch, capsys, files, *options, cost="pi_ms"):
+def run(
+    bench: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    files: Any,
+    *options: Any,
+    cost: str = "pi_ms",
+) -> Any:
     defaults = {
         "--accuracy": files / "accuracy.csv",
         "--accuracy-column": "test",
@@ -136,7 +148,9 @@ def run(bench, monkeypatch, capsys, files, *options, cost="pi_ms"):
     return capsys.readouterr()
 
 
-def test_two_costs_exact_gradients_and_a_picture(monkeypatch, capsys, files, tmp_path):
+def test_two_costs_exact_gradients_and_a_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Any, tmp_path: Path
+) -> None:
     out = run(
         bench, monkeypatch, capsys, files, "--cost2", files / "cost.csv", "--cost2-column", "pi_mj", "--evaluations",
         60, "--seeds", 2, "--out", tmp_path / "new", "--json", None, "--oracle-gradient", None,
@@ -152,7 +166,7 @@ def test_two_costs_exact_gradients_and_a_picture(monkeypatch, capsys, files, tmp
     assert (tmp_path / "new" / "nas_bench_201.png").stat().st_size > 10_000
 
 
-def test_quick_prints_a_table(monkeypatch, capsys, files):
+def test_quick_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Any) -> None:
     lines = run(bench, monkeypatch, capsys, files, "--quick", None).out.splitlines()
     assert lines[0].endswith("of 1 seed(s)")
     assert [line.split()[0] for line in lines[2:]] == ["steered", "NSGA-II", "random"]
@@ -169,12 +183,16 @@ def test_quick_prints_a_table(monkeypatch, capsys, files):
         (("--cost2", "cost.csv"), "`--cost2` and `--cost2-column` must be given together"),
     ],
 )
-def test_wrong_options_are_told(monkeypatch, capsys, files, options, rule):
+def test_wrong_options_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Any, options: Any, rule: str
+) -> None:
     with pytest.raises(ValueError, match=rule):
         run(bench, monkeypatch, capsys, files, *options)
 
 
-def test_a_missing_file_is_one_line_and_exit_code_2(monkeypatch, capsys, files):
+def test_a_missing_file_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Any
+) -> None:
     with pytest.raises(SystemExit) as stop:
         bench.run(lambda: run(bench, monkeypatch, capsys, files, "--cost", "missing.csv"))
     assert stop.value.code == 2
@@ -195,7 +213,7 @@ def test_a_missing_file_is_one_line_and_exit_code_2(monkeypatch, capsys, files):
         ),
     ],
 )
-def test_cost_files_that_are_not_whole_are_told(files, tmp_path, change, rule):
+def test_cost_files_that_are_not_whole_are_told(files: Any, tmp_path: Path, change: Any, rule: str) -> None:
     rows = (files / "cost.csv").read_text().splitlines()
     (tmp_path / "cost.csv").write_text("\n".join(change(rows)) + "\n")
     with pytest.raises(ValueError, match=rule):
@@ -210,7 +228,7 @@ def test_cost_files_that_are_not_whole_are_told(files, tmp_path, change, rule):
         (lambda row: f"{row.split(',')[0]},{cell(ALL[0])},50", "`arch_str` must have each architecture once"),
     ],
 )
-def test_accuracy_files_that_make_no_sense_are_told(files, tmp_path, change, rule):
+def test_accuracy_files_that_make_no_sense_are_told(files: Any, tmp_path: Path, change: Any, rule: str) -> None:
     rows = (files / "accuracy.csv").read_text().splitlines()
     place = next(place for place, row in enumerate(rows) if place and cell(ALL[0]) not in row)
     rows[place] = change(rows[place])

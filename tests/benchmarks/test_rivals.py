@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,7 +10,7 @@ from benchmarks import rivals
 REFERENCE = np.array([1.0, 2.0, 4.0])
 
 
-def found(method, seed, *points):
+def found(method: Any, seed: Any, *points: Any) -> Any:
     return rivals.Found(method, seed, 10.0 * np.arange(1, 1 + len(points)), np.array(points))
 
 
@@ -19,14 +23,14 @@ SEARCHES = [
 CONFIG = rivals.RivalsConfig(methods=("random", "dnas"), seeds=2, budget_seconds=25.0)
 
 
-def test_hypervolume_is_that_of_what_was_known_at_a_time():
+def test_hypervolume_is_that_of_what_was_known_at_a_time() -> None:
     search = SEARCHES[0]
     assert search.hypervolume(REFERENCE, 5.0) == 0
     assert search.hypervolume(REFERENCE, 10.0) == pytest.approx(0.5 * 0.5 * 0.5)
     assert search.hypervolume(REFERENCE) == pytest.approx(0.75 * 0.5 * 0.5)
 
 
-def test_methods_are_compared_by_their_means_the_best_first():
+def test_methods_are_compared_by_their_means_the_best_first() -> None:
     first, second = rivals.compared(SEARCHES, REFERENCE, CONFIG)
     assert (first["method"], second["method"]) == ("dnas", "random")
     assert first["hypervolume"] == pytest.approx((0.1875 + 0.125) / 2)
@@ -39,7 +43,7 @@ def test_methods_are_compared_by_their_means_the_best_first():
     assert first["architectures"] == 1.5
 
 
-def test_the_picture_has_a_line_for_each_method():
+def test_the_picture_has_a_line_for_each_method() -> None:
     left, right = rivals.draw(SEARCHES, REFERENCE, CONFIG).axes
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["random", "dnas"]
     assert len(right.lines) == 2
@@ -53,6 +57,6 @@ def test_the_picture_has_a_line_for_each_method():
         ({"budget_seconds": 0.0}, "`--budget-seconds > 0` must hold, but got 0.0"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_are_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rivals.RivalsConfig(**settings)

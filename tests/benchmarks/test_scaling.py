@@ -1,6 +1,10 @@
+from __future__ import annotations
+
 import statistics
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,12 +12,12 @@ from benchmarks import scaling as bench
 from moo.trials import ArchitectureTrial
 
 
-def test_efficiency_of_workers_that_are_never_idle_is_one():
+def test_efficiency_of_workers_that_are_never_idle_is_one() -> None:
     worked = [bench.Worked(number, 3.0 + 2.0 * (number // 4), 2.0) for number in range(12)]
     assert bench.efficiency(worked, workers=4, stage_seconds=6.0) == bench.Efficiency(1.0, 1.0)
 
 
-def test_efficiency_counts_gaps_and_ends_for_one_figure_when_a_worker_finds_no_job():
+def test_efficiency_counts_gaps_and_ends_for_one_figure_when_a_worker_finds_no_job() -> None:
     """Two workers: 0-2 and 3-5 on one, 0-8 on the other; from 5 on fewer jobs are left than workers."""
     worked = [bench.Worked(0, 0.0, 2.0), bench.Worked(1, 3.0, 2.0), bench.Worked(2, 0.0, 8.0)]
     found = bench.efficiency(worked, workers=2, stage_seconds=10.0)
@@ -22,7 +26,7 @@ def test_efficiency_counts_gaps_and_ends_for_one_figure_when_a_worker_finds_no_j
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_all_jobs_of_a_search_are_done_once_and_take_the_time_that_they_are_to(asynchronous):
+def test_all_jobs_of_a_search_are_done_once_and_take_the_time_that_they_are_to(asynchronous: bool) -> None:
     config = bench.ScalingConfig(seconds=0.02, jobs_per_worker=8)
     row = bench.measured_row(config, "simulated", 2, "even", asynchronous=asynchronous)
     assert row.jobs == 16
@@ -31,7 +35,7 @@ def test_all_jobs_of_a_search_are_done_once_and_take_the_time_that_they_are_to(a
     assert 0 < row.efficiency.while_jobs_are_left < 1
 
 
-def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(tmp_path):
+def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(tmp_path: Path) -> None:
     settings = bench.settings_of(population=4, generations=2, steered=True, asynchronous=False, seed=0)
     preparation = bench.prepared(settings, tmp_path / "run")
     stand_in = bench.StandIn(preparation.setup, 0.05, "even", tmp_path / "journal")
@@ -42,7 +46,7 @@ def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(tmp_path):
     assert (worked.job, worked.seconds) == (7, pytest.approx(0.05 / (1 + preparation.config.samples)))
 
 
-def test_uneven_durations_differ_and_have_the_stated_mean():
+def test_uneven_durations_differ_and_have_the_stated_mean() -> None:
     settings = bench.settings_of(population=32, generations=2, steered=False, asynchronous=True, seed=0)
     found = bench.searched(settings, place="simulated", workers=8, seconds=0.002, durations="uneven")
     seconds = [job.seconds for job in found.worked]
@@ -51,7 +55,7 @@ def test_uneven_durations_differ_and_have_the_stated_mean():
     assert statistics.stdev(seconds) == pytest.approx(0.001, rel=0.3)
 
 
-def test_the_picture_shows_all_rows_of_simulated_workers():
+def test_the_picture_shows_all_rows_of_simulated_workers() -> None:
     config = bench.ScalingConfig()
     row = bench.Row(
         "simulated", 1, "even", asynchronous=False, jobs=8, mean_seconds=2.0, stage_seconds=16.5, driver_cpu_ms=5.0,
@@ -77,7 +81,9 @@ def test_the_picture_shows_all_rows_of_simulated_workers():
         (["--out", __file__], "`--out` must be a folder, but"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(monkeypatch, capsys, options, message):
+def test_wrong_options_are_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: Any, message: str
+) -> None:
     monkeypatch.setattr(sys, "argv", ["scaling.py", *options])
     with pytest.raises(SystemExit) as stop:
         bench.run(bench.main)

@@ -1,6 +1,9 @@
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, fields
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -23,7 +26,7 @@ from moo.config import EXECUTION_SETTINGS, SearchConfig, check_effect, config_fr
         ("seed", 0),
     ],
 )
-def test_counts_have_a_least_value(name, least):
+def test_counts_have_a_least_value(name: str, least: int) -> None:
     assert getattr(SearchConfig(**{name: least}), name) == least
     with pytest.raises(ValueError) as error:
         SearchConfig(**{name: least - 1})
@@ -31,13 +34,13 @@ def test_counts_have_a_least_value(name, least):
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, nan, inf])
-def test_the_learning_rate_is_positive(value):
+def test_the_learning_rate_is_positive(value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^`--pretrain-lr > 0` must hold, but got {value}\.$"):
         SearchConfig(pretrain_lr=value)
 
 
 @pytest.mark.parametrize("value", [-0.5, nan, inf])
-def test_the_entropy_weight_is_not_negative(value):
+def test_the_entropy_weight_is_not_negative(value: Any) -> None:
     assert SearchConfig(entropy_weight=0.0).entropy_weight == 0
     with pytest.raises(ValueError, match=rf"^`--entropy-weight >= 0` must hold, but got {value}\.$"):
         SearchConfig(entropy_weight=value)
@@ -47,14 +50,14 @@ def test_the_entropy_weight_is_not_negative(value):
 @pytest.mark.parametrize(
     "bounds", [(0.0, 1.0), (-0.2, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, inf), (nan, 1.0), (1.0, nan)]
 )
-def test_coefficients_have_positive_ordered_finite_bounds(name, bounds):
+def test_coefficients_have_positive_ordered_finite_bounds(name: str, bounds: Any) -> None:
     with pytest.raises(ValueError) as error:
         SearchConfig(**{name: bounds})
     expected = f"`0 < lowest < highest` must hold for `--{name}`, but got {bounds[0]:g} {bounds[1]:g}."
     assert str(error.value) == expected
 
 
-def test_a_resumed_run_has_no_other_folder():
+def test_a_resumed_run_has_no_other_folder() -> None:
     SearchConfig(out="here", resume="here")
     with pytest.raises(ValueError, match="`--resume` goes on in its own folder, but got --out a and --resume b"):
         SearchConfig(out="a", resume="b")
@@ -63,18 +66,18 @@ def test_a_resumed_run_has_no_other_folder():
 @pytest.mark.parametrize(
     "config", [SearchConfig(), SearchConfig(alpha=(0.1, 0.3), workers=3, flip=True, cost_table="t")]
 )
-def test_settings_survive_json(config):
+def test_settings_survive_json(config: Any) -> None:
     assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
-def test_settings_read_from_json_are_checked():
+def test_settings_read_from_json_are_checked() -> None:
     with pytest.raises(ValueError, match="settings must be among .*population.*, but got colour, shape"):
         config_from_json({"shape": 1, "colour": 2})
     with pytest.raises(ValueError, match="population >= 4"):
         config_from_json(SearchConfig().to_json() | {"population": 3})
 
 
-def test_every_setting_is_explained_and_can_be_left_away():
+def test_every_setting_is_explained_and_can_be_left_away() -> None:
     lines = (SearchConfig.__doc__ or "").splitlines()
     assert lines
     assert set(asdict(SearchConfig())) == {entry.name for entry in fields(SearchConfig)}
@@ -92,6 +95,6 @@ def test_every_setting_is_explained_and_can_be_left_away():
         ({"independent": True, "supernet_generations": 3}, "--supernet-generations", "--method dnas --independent"),
     ],
 )
-def test_an_option_without_effect_is_refused(settings, option, search):
+def test_an_option_without_effect_is_refused(settings: Any, option: str, search: str) -> None:
     with pytest.raises(ValueError, match=f"`{option}` must go with a search that uses it, but {search} does not"):
         check_effect(SearchConfig(**settings))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from moo.formatting import cost_label, distinct, many, percent, short, sources_text, span, table
@@ -15,26 +17,26 @@ from moo.formatting import cost_label, distinct, many, percent, short, sources_t
         (-2, "-2.00"),
     ],
 )
-def test_short_numbers_have_three_digits(value, text):
+def test_short_numbers_have_three_digits(value: float, text: str) -> None:
     assert short(value) == text
 
 
 @pytest.mark.parametrize(("share", "text"), [(0, "0.00 %"), (0.0833, "8.33 %"), (1, "100.00 %"), (2e-5, "0.00200 %")])
-def test_tiny_shares_do_not_become_zero(share, text):
+def test_tiny_shares_do_not_become_zero(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_sources_are_named_once_in_one_order():
+def test_sources_are_named_once_in_one_order() -> None:
     assert sources_text(["modelled", "measured", "modelled"]) == "measured and modelled"
     assert cost_label("latency", "ms", ["published"]) == "latency (ms, published)"
     assert cost_label("latency", "ms", []) == "latency (ms)"
 
 
-def test_a_table_has_a_rule_under_its_head_and_escapes_bars():
+def test_a_table_has_a_rule_under_its_head_and_escapes_bars() -> None:
     assert table(("a", "b"), [("1", "x|y")]) == "| a | b |\n| --- | --- |\n| 1 | x\\|y |"
 
 
-def test_values_are_told_once():
+def test_values_are_told_once() -> None:
     assert distinct(["b", "a", "b"]) == "a, b"
     assert span([1000, 3]) == "3 to 1,000"
     assert span([2.5, 2.5], ".3g") == "2.5"

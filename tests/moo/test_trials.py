@@ -1,16 +1,21 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
 
+from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.accuracy import classification, inherited_network
-from evaluation.splits import ImageBatches
+from evaluation.splits import ImageBatches, Splits
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import new_supernet, pretrained_weights, pretraining_epochs, untrained_weights
-from moo.trials import CoefficientTrial, DeliveryJob, DeliveryResult, TrialFailure, TrialResult
+from moo.trials import CoefficientTrial, DeliveryJob, DeliveryResult, TrialFailure, TrialResult, WorkerSetup
 from search_space.onnx_files import weight_shapes
 
 CPU = torch.device("cpu")
@@ -18,20 +23,22 @@ JOBS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1
 
 
 @pytest.fixture(scope="module")
-def weights(setup):
+def weights(setup: WorkerSetup) -> Any:
     return untrained_weights(setup)
 
 
 @pytest.fixture
-def evaluator(setup):
+def evaluator(setup: WorkerSetup) -> Any:
     return Evaluator(setup)
 
 
-def figures(result):
+def figures(result: Any) -> Any:
     return result.trial, result.architectures, result.chosen, result.theta.records
 
 
-def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(setup, table, weights):
+def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(
+    setup: WorkerSetup, table: CostTable, weights: Any
+) -> None:
     one, other = Evaluator(setup), Evaluator(setup)
     forwards = [figures(one.run(job, table, weights)) for job in JOBS]
     torch.manual_seed(99)
@@ -41,7 +48,7 @@ def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(setup, table, 
     assert forwards[0][1:] != forwards[1][1:]
 
 
-def test_a_tuple_gives_its_mode_and_samples_each_once(evaluator, table, weights):
+def test_a_tuple_gives_its_mode_and_samples_each_once(evaluator: Any, table: CostTable, weights: Any) -> None:
     result = evaluator.run(JOBS[1], table, weights)
     assert isinstance(result, TrialResult)
     indices = [item.indices for item in result.architectures]
@@ -50,7 +57,9 @@ def test_a_tuple_gives_its_mode_and_samples_each_once(evaluator, table, weights)
     assert len(result.theta.records) == evaluator.setup.theta.steps
 
 
-def test_an_architecture_is_worth_what_its_stand_alone_network_does(evaluator, setup, splits, table, weights):
+def test_an_architecture_is_worth_what_its_stand_alone_network_does(
+    evaluator: Any, setup: WorkerSetup, splits: Splits, table: CostTable, weights: Any
+) -> None:
     result = evaluator.run(JOBS[0], table, weights)
     supernet = new_supernet(setup)
     supernet.load_state_dict(load(weights))
@@ -62,7 +71,7 @@ def test_an_architecture_is_worth_what_its_stand_alone_network_does(evaluator, s
         assert (item.latency_ms, item.energy_mj) == (table.latency_of(item.indices), table.energy_of(item.indices))
 
 
-def test_the_architecture_of_least_loss_stands_for_the_tuple(evaluator, table, weights):
+def test_the_architecture_of_least_loss_stands_for_the_tuple(evaluator: Any, table: CostTable, weights: Any) -> None:
     job = CoefficientTrial(7, 1, Coefficients(3.0, 0.7, 0.4, 1.3))
     result = evaluator.run(job, table, weights)
     latency_reference = table.latency_ms.mean(1).sum() + table.fixed_latency_ms
@@ -76,7 +85,7 @@ def test_the_architecture_of_least_loss_stands_for_the_tuple(evaluator, table, w
     assert result.chosen == int(np.argmin(losses))
 
 
-def test_other_weights_are_taken_up(evaluator, setup, table, weights):
+def test_other_weights_are_taken_up(evaluator: Any, setup: WorkerSetup, table: CostTable, weights: Any) -> None:
     from dataclasses import replace
 
     before = evaluator.run(JOBS[0], table, weights)
@@ -89,13 +98,15 @@ def test_other_weights_are_taken_up(evaluator, setup, table, weights):
     assert figures(evaluator.run(JOBS[0], table, weights)) == figures(before)
 
 
-def test_the_inner_search_leaves_the_weights_as_they_are(evaluator, table, weights):
+def test_the_inner_search_leaves_the_weights_as_they_are(evaluator: Any, table: CostTable, weights: Any) -> None:
     evaluator.run(JOBS[0], table, weights)
     after = evaluator.supernet.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in load(weights).items())
 
 
-def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(evaluator, setup, splits, table, weights):
+def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(
+    evaluator: Any, setup: WorkerSetup, splits: Splits, table: CostTable, weights: Any
+) -> None:
     result = evaluator.run(DeliveryJob((1, 2, 0)), table, weights)
     assert isinstance(result, DeliveryResult)
     graph = setup.space.graph(("k3_e6", "skip", "k3_e1"))
@@ -106,11 +117,13 @@ def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(evaluator, s
     assert result.test_error == classification(network, ImageBatches(splits.test, splits))[0]
 
 
-def test_test_images_are_not_read_before_a_delivery(setup, table, weights, monkeypatch):
+def test_test_images_are_not_read_before_a_delivery(
+    setup: WorkerSetup, table: CostTable, weights: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = []
     original = ImageBatches.__init__
 
-    def spy(self, images, *args, **options):
+    def spy(self: Any, images: Any, *args: Any, **options: Any) -> None:
         read.append(images)
         original(self, images, *args, **options)
 
@@ -122,14 +135,14 @@ def test_test_images_are_not_read_before_a_delivery(setup, table, weights, monke
     assert any(images is setup.splits.test for images in read)
 
 
-def test_fresh_weights_hang_on_the_seed_alone(setup, weights):
+def test_fresh_weights_hang_on_the_seed_alone(setup: WorkerSetup, weights: Any) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     assert untrained_weights(setup) == weights
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(setup):
+def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(setup: WorkerSetup) -> None:
     settings = PretrainSettings(3, batch_size=32)
     whole = list(pretraining_epochs(setup, settings, None, CPU))
     assert [record.epoch for record, _ in whole] == [1, 2, 3]
@@ -140,8 +153,10 @@ def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(setup):
     assert list(pretraining_epochs(setup, settings, whole[-1][1], CPU)) == []
 
 
-def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(setup, table, weights, monkeypatch):
-    def search(self, job, costs):
+def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(
+    setup: WorkerSetup, table: CostTable, weights: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(self: Any, job: Any, costs: Any) -> Any:
         if job.id == 1:
             raise ArithmeticError("theta is not a number")
         return job

@@ -1,7 +1,11 @@
 """What tests of scripts share: a folder with the module's tiny space, and calling a script in it."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +13,7 @@ from scripts.command_line import run
 
 
 @pytest.fixture
-def folder(tmp_path, request):
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     """Where the script is started; it holds a tiny space, the module's `SPACE`."""
     folder = tmp_path / "here"
     folder.mkdir()
@@ -27,10 +31,10 @@ class Outcome:
 
 
 @pytest.fixture
-def called(folder, monkeypatch, capsys):
+def called(folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Calls a script's `main` in this process, as importing all that it needs takes seconds."""
 
-    def call(script, main, *options):
+    def call(script: Any, main: Any, *options: Any) -> Any:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "100")
         monkeypatch.setattr(sys, "argv", [script, *options])

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -37,7 +40,7 @@ MEASURED = Measurement(
 )
 
 
-def trained(name, error, *, baseline=False, measurement=MEASURED):
+def trained(name: Any, error: Any, *, baseline: bool = False, measurement: Any = MEASURED) -> Any:
     """Its int8 file errs a point more, and takes half the time."""
     int8 = replace(measurement, latency_ms=measurement.latency_ms / 2, precision="int8")
     return TrainedNetwork(
@@ -72,21 +75,21 @@ def trained(name, error, *, baseline=False, measurement=MEASURED):
     )
 
 
-def archive_of(*entries, precision="fp32"):
+def archive_of(*entries: Any, precision: str = "fp32") -> Any:
     archive = Archive((1.0, 10.0, 10.0), precision=precision)
     for entry in entries:
         archive.add(entry)
     return archive
 
 
-def printed(table):
+def printed(table: Any) -> Any:
     console = Console(width=120, no_color=True)
     with console.capture() as capture:
         console.print(table)
     return capture.get()
 
 
-def test_each_cost_is_shown_with_its_source():
+def test_each_cost_is_shown_with_its_source() -> None:
     text = printed(front_table(archive_of(replace(ENTRY, measurement=MEASURED))))
     assert "08" in text
     assert "8.33 %" in text
@@ -96,14 +99,14 @@ def test_each_cost_is_shown_with_its_source():
     assert "1.23 ms modelled" in printed(front_table(archive_of(ENTRY)))
 
 
-def test_test_errors_have_a_column_where_they_were_read():
+def test_test_errors_have_a_column_where_they_were_read() -> None:
     text = printed(front_table(archive_of(replace(ENTRY, test_error=0.1))))
     assert "test error" in text
     assert "10.00 %" in text
 
 
 @pytest.mark.parametrize("width", [72, 80])
-def test_in_a_narrow_terminal_names_and_figures_stay_whole(width):
+def test_in_a_narrow_terminal_names_and_figures_stay_whole(width: int) -> None:
     name = "76473707"
     entry = replace(
         ENTRY, architecture=replace(ENTRY.architecture, id=name), test_error=0.1, trained=trained(name, 0.0625),
@@ -118,7 +121,7 @@ def test_in_a_narrow_terminal_names_and_figures_stay_whole(width):
     assert "…" not in text
 
 
-def test_an_empty_front_is_an_empty_table():
+def test_an_empty_front_is_an_empty_table() -> None:
     assert front_table(archive_of()).row_count == 0
 
 
@@ -126,14 +129,14 @@ def test_an_empty_front_is_an_empty_table():
     ("precision", "cells"),
     [("fp32", ("5.00 %", "7.00 %", "1.23 ms")), ("int8", ("6.00 %", "8.00 %", "0.617 ms"))],
 )
-def test_errors_after_training_are_those_of_the_file_that_counts(precision, cells):
+def test_errors_after_training_are_those_of_the_file_that_counts(precision: str, cells: Any) -> None:
     text = printed(front_table(archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)))
     assert all(cell in text for cell in cells)
     assert f"{precision} file" in text
     assert "alike" not in text
 
 
-def test_recipes_that_differ_are_told():
+def test_recipes_that_differ_are_told() -> None:
     other = Entry(
         architecture=Architecture("tiny", ("skip", "skip"), "88"),
         error=0.5,
@@ -153,7 +156,7 @@ def test_recipes_that_differ_are_told():
 
 
 @pytest.mark.parametrize(("precision", "latency"), [("fp32", "2.00 ms measured"), ("int8", "1.00 ms measured")])
-def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision, latency):
+def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision: str, latency: str) -> None:
     archive = archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)
     baseline = trained("mobilenet-v2-0.35", 0.25, baseline=True, measurement=replace(MEASURED, latency_ms=2.0))
     text = printed(baselines_table([baseline], archive))
@@ -163,7 +166,7 @@ def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision, 
     assert all(len(line.rstrip()) <= 80 for line in text.splitlines()), "it fits a narrow terminal"
 
 
-def test_a_modelled_rival_is_not_compared_with_a_measured_baseline():
+def test_a_modelled_rival_is_not_compared_with_a_measured_baseline() -> None:
     modelled = replace(MEASURED, latency_source="modelled")
     archive = archive_of(replace(ENTRY, trained=trained("08", 0.05, measurement=modelled)))
     text = printed(baselines_table([trained("mobile", 0.25, baseline=True)], archive))
@@ -173,6 +176,6 @@ def test_a_modelled_rival_is_not_compared_with_a_measured_baseline():
     assert "+" not in text
 
 
-def test_nothing_is_compared_with_inherited_errors():
+def test_nothing_is_compared_with_inherited_errors() -> None:
     text = printed(baselines_table([trained("mobile", 0.25, baseline=True)], archive_of(ENTRY)))
     assert "when all of its networks are trained too" in " ".join(text.split())

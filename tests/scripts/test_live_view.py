@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import io
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -39,15 +42,15 @@ MEASUREMENT = Measurement(
 )
 
 
-def job(number):
+def job(number: Any) -> Any:
     return CoefficientTrial(number, 0, COEFFICIENTS)
 
 
-def done(number):
+def done(number: Any) -> Any:
     return events.TrialFinished(TrialResult(trial=job(number), architectures=(), chosen=0, theta=None, seconds=7.5), 3)
 
 
-def entry(number, *, measured=False):
+def entry(number: Any, *, measured: bool = False) -> Any:
     identifier = f"{number:03d}"
     architecture = Architecture("tiny", ("skip",), identifier)
     return Entry(
@@ -62,7 +65,7 @@ def entry(number, *, measured=False):
     )
 
 
-def front_of(entries, hypervolume=0.5):
+def front_of(entries: Any, hypervolume: float = 0.5) -> Any:
     costs = tuple(
         Costs(1.25, 2.5, "measured", "modelled") if item.measurement else Costs(2.0, 2.5, "modelled", "modelled")
         for item in entries
@@ -70,13 +73,13 @@ def front_of(entries, hypervolume=0.5):
     return events.FrontChanged(front=tuple(entries), costs=costs, hypervolume=hypervolume, evaluations=40, trials=5)
 
 
-def console(*, terminal=True):
+def console(*, terminal: bool = True) -> Any:
     return Console(
         file=io.StringIO(), record=True, width=110, height=60, force_terminal=terminal, _environ={"TERM": "xterm"}
     )
 
 
-def shown(*happened):
+def shown(*happened: Any) -> Any:
     """What the view shows after these events."""
     view = LiveView(console())
     for event in happened:
@@ -86,12 +89,12 @@ def shown(*happened):
     return plain.export_text()
 
 
-def line_of(text, word):
+def line_of(text: Any, word: Any) -> Any:
     (line,) = [line for line in text.splitlines() if line.strip(" │").startswith(word)]
     return line
 
 
-def test_the_header_says_what_is_searched_and_where_to_look():
+def test_the_header_says_what_is_searched_and_where_to_look() -> None:
     text = shown(STARTED)
     assert "[digits]" in line_of(text, "data set")
     assert "runs/one" in line_of(text, "run folder")
@@ -100,7 +103,7 @@ def test_the_header_says_what_is_searched_and_where_to_look():
     assert "none" in line_of(shown(replace(STARTED, dashboard_url=None)), "Ray dashboard")
 
 
-def test_stages_before_the_search_show_their_progress():
+def test_stages_before_the_search_show_their_progress() -> None:
     text = shown(
         events.StageProgress("loading", 500, 1797),
         STARTED,
@@ -115,7 +118,7 @@ def test_stages_before_the_search_show_their_progress():
     assert "hypervolume" not in text
 
 
-def test_the_search_shows_generation_trials_board_hypervolume_and_time_left():
+def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() -> None:
     text = shown(
         STARTED,
         events.GenerationStarted(2, 8, 0),
@@ -140,27 +143,27 @@ def test_the_search_shows_generation_trials_board_hypervolume_and_time_left():
     assert line_of(text, "002").split() == ["002", "0.0200", "2.000", "modelled", "2.500", "modelled"]
 
 
-def test_time_left_is_not_guessed_before_a_trial_has_ended():
+def test_time_left_is_not_guessed_before_a_trial_has_ended() -> None:
     text = shown(STARTED, events.GenerationStarted(1, 8, 0))
     assert "not known yet" in line_of(text, "time left")
     assert "generation 1" in line_of(text, "search")
 
 
-def test_trials_of_a_resumed_run_count_as_done_but_not_for_the_time_left():
+def test_trials_of_a_resumed_run_count_as_done_but_not_for_the_time_left() -> None:
     text = shown(STARTED, events.GenerationStarted(1, 8, 8), events.GenerationStarted(2, 8, 3))
     assert "11/32" in line_of(text, "search")
     assert "11 done, 0 running, 0 failed" in line_of(text, "trials")
     assert "not known yet" in line_of(text, "time left")
 
 
-def test_a_long_front_is_cut():
+def test_a_long_front_is_cut() -> None:
     text = shown(STARTED, events.GenerationStarted(1, 8, 0), front_of([entry(number) for number in range(40)]))
     assert f"{FRONT_ROWS - 1:03d}" in text
     assert f"... and {40 - FRONT_ROWS} more" in text
     assert f"  {FRONT_ROWS:03d} " not in text
 
 
-def printed(*happened, terminal):
+def printed(*happened: Any, terminal: Any) -> Any:
     output = console(terminal=terminal)
     with LiveView(output) as view:
         for event in happened:
@@ -181,7 +184,7 @@ COURSE = (
 )
 
 
-def test_without_a_terminal_each_larger_step_is_a_line():
+def test_without_a_terminal_each_larger_step_is_a_line() -> None:
     lines = printed(*COURSE, terminal=False).splitlines()
     for line in (
         "data set: [digits]",
@@ -196,7 +199,7 @@ def test_without_a_terminal_each_larger_step_is_a_line():
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_failures_are_always_printed_as_they_are(terminal):
+def test_failures_are_always_printed_as_they_are(terminal: bool) -> None:
     text = printed(
         STARTED,
         events.GenerationStarted(1, 8, 0),
@@ -210,25 +213,25 @@ def test_failures_are_always_printed_as_they_are(terminal):
     assert "888 could not be measured: the agent [crashed]" in text
 
 
-def test_a_whole_course_can_be_shown_in_a_terminal():
+def test_a_whole_course_can_be_shown_in_a_terminal() -> None:
     assert "trial 0:" not in printed(*COURSE, terminal=True)
 
 
-def test_a_sparkline_goes_from_the_least_to_the_greatest_value():
+def test_a_sparkline_goes_from_the_least_to_the_greatest_value() -> None:
     assert sparkline([0.0, 0.5, 1.0]) == "▁▄█" or sparkline([0.0, 0.5, 1.0]) == "▁▅█"
     assert sparkline([2.0, 2.0]) == "▁▁"
     assert sparkline([]) == ""
     assert sparkline(range(100), width=5) == sparkline(range(95, 100))
 
 
-def test_where_a_time_decides_the_time_left_is_that_of_the_search():
+def test_where_a_time_decides_the_time_left_is_that_of_the_search() -> None:
     started = replace(STARTED, trials=None, minutes=5.0)
     text = shown(started, events.GenerationStarted(1, 8, 0), events.TrialStarted(job(0)), done(0))
     assert "1/?" in line_of(text, "search")
     assert "min" in line_of(text, "time left")
 
 
-def test_an_architecture_that_was_proposed_as_it_is_is_called_so():
+def test_an_architecture_that_was_proposed_as_it_is_is_called_so() -> None:
     result = TrialResult(trial=ArchitectureTrial(3, 0, (0, 1)), architectures=(), chosen=0, theta=None, seconds=0.5)
     assert "architecture 3: 0 architectures, 1 new, 0.5 s" in printed(
         STARTED, events.TrialFinished(result, 1), terminal=False

@@ -1,9 +1,12 @@
+from __future__ import annotations
+
 import dataclasses
 import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -25,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 IMAGES = datasets.Features({"picture": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}})
 
 
-def as_a_script(*options, cwd=ROOT):
+def as_a_script(*options: Any, cwd: Any = ROOT) -> Any:
     return subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "pareto_search.py"), *options],
         cwd=cwd,
@@ -35,7 +38,7 @@ def as_a_script(*options, cwd=ROOT):
     )
 
 
-def test_help_mentions_every_option():
+def test_help_mentions_every_option() -> None:
     result = as_a_script("--help")
     assert result.returncode == 0, result.stderr
     for field in dataclasses.fields(SearchConfig):
@@ -43,7 +46,7 @@ def test_help_mentions_every_option():
     assert "Pareto front" in result.stdout
 
 
-def test_options_are_read_without_torch_ray_or_matplotlib():
+def test_options_are_read_without_torch_ray_or_matplotlib() -> None:
     code = (
         "import sys; from scripts.pareto_search import read_command_line; read_command_line(['--population', '5']);"
         "print({'torch', 'ray', 'matplotlib', 'datasets', 'pymoo', 'onnxruntime'} & set(sys.modules))"
@@ -52,8 +55,9 @@ def test_options_are_read_without_torch_ray_or_matplotlib():
     assert result.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--population", "3"], ["--space", "fbnet", "--no-measure"]])
-def test_as_a_script_bad_input_is_one_line_too(tmp_path, options):
+def test_as_a_script_bad_input_is_one_line_too(tmp_path: Path, options: Any) -> None:
     result = as_a_script(*options, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -63,13 +67,13 @@ def test_as_a_script_bad_input_is_one_line_too(tmp_path, options):
 
 
 @pytest.fixture
-def refused(tmp_path, monkeypatch, capsys):
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a search in an empty folder that must end with one line; returns that line."""
     workplace = tmp_path / "workplace"
     workplace.mkdir()
     monkeypatch.chdir(workplace)
 
-    def call(*options):
+    def call(*options: Any) -> Any:
         monkeypatch.setattr(sys, "argv", ["pareto_search.py", "--no-measure", "--quiet", *map(str, options)])
         with pytest.raises(SystemExit) as stop:
             run(pareto_search.main)
@@ -85,13 +89,13 @@ def refused(tmp_path, monkeypatch, capsys):
     return call
 
 
-def png(seed=0):
+def png(seed: int = 0) -> Any:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)).save(buffer, "PNG")
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-def parquet(path, columns, features=None):
+def parquet(path: Any, columns: Any, features: Any = None) -> Any:
     datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
     return path
 
@@ -122,19 +126,21 @@ def parquet(path, columns, features=None):
         (["--resume", "."], "`--resume` must name the folder of a run, but '.' holds no config.json."),
     ],
 )
-def test_bad_input_is_one_line_with_exit_code_2_and_leaves_nothing_behind(refused, options, message):
+def test_bad_input_is_one_line_with_exit_code_2_and_leaves_nothing_behind(
+    refused: Any, options: Any, message: str
+) -> None:
     assert message in refused(*options)
 
 
 @pytest.mark.parametrize(("text", "message"), [("stages: [", "must be YAML"), ("3", "must be a mapping")])
-def test_a_malformed_space_file_is_named(refused, tmp_path, text, message):
+def test_a_malformed_space_file_is_named(refused: Any, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "own.yaml").write_text(text)
     error = refused("--space", tmp_path / "own.yaml")
     assert "own.yaml" in error
     assert message in error
 
 
-def test_a_data_set_without_images_or_labels_is_told_its_columns(refused, tmp_path):
+def test_a_data_set_without_images_or_labels_is_told_its_columns(refused: Any, tmp_path: Path) -> None:
     labels = [0, 1] * 20
     numbers = parquet(tmp_path / "numbers.parquet", {"label": labels, "size": [0.5] * 40})
     assert "must have one column of images, but" in refused("--dataset", numbers)
@@ -144,7 +150,7 @@ def test_a_data_set_without_images_or_labels_is_told_its_columns(refused, tmp_pa
     assert "picture" in error
 
 
-def test_a_corrupt_image_is_named(refused, tmp_path):
+def test_a_corrupt_image_is_named(refused: Any, tmp_path: Path) -> None:
     images = [png(seed) for seed in range(40)]
     images[17] = {"bytes": b"no picture", "path": "seventeen.png"}
     features = datasets.Features({**IMAGES, "label": datasets.ClassLabel(names=["a", "b"])})
@@ -154,7 +160,7 @@ def test_a_corrupt_image_is_named(refused, tmp_path):
     assert "is corrupt" in error
 
 
-def test_a_cost_table_of_another_space_is_refused(refused, tmp_path):
+def test_a_cost_table_of_another_space_is_refused(refused: Any, tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     analytic_cost_table(space_named("fbnet-cifar")).write(path)
     assert "the space of a cost table must be that of the search space, fbnet-micro" in refused("--cost-table", path)
@@ -163,30 +169,30 @@ def test_a_cost_table_of_another_space_is_refused(refused, tmp_path):
 
 
 @pytest.fixture
-def earlier_run(tmp_path):
+def earlier_run(tmp_path: Path) -> Any:
     """Folder of a run that was begun, with a population of 5."""
     folder = RunFolder(tmp_path / "earlier")
     folder.write_config(SearchConfig(population=5, measure=False), {})
     return folder.path
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(refused, earlier_run):
+def test_a_folder_that_holds_a_run_is_not_overwritten(refused: Any, earlier_run: Any) -> None:
     error = refused("--out", earlier_run)
     assert "already holds a run; choose another, or go on with a run by --resume." in error
 
 
-def test_other_settings_are_refused_when_resuming(refused, earlier_run):
+def test_other_settings_are_refused_when_resuming(refused: Any, earlier_run: Any) -> None:
     error = refused("--resume", earlier_run, "--population", "99")
     assert "it was made with population=5 and got population=99; leave `--population` away" in error
     assert "`--resume` goes on in its own folder" in refused("--resume", earlier_run, "--out", "elsewhere")
 
 
-def test_a_broken_run_is_refused_when_resuming(refused, earlier_run):
+def test_a_broken_run_is_refused_when_resuming(refused: Any, earlier_run: Any) -> None:
     (earlier_run / "config.json").write_text(json.dumps({"settings": {}}))
     assert "config.json' cannot be read" in refused("--resume", earlier_run)
 
 
-def test_a_resumed_run_takes_its_settings_over(earlier_run):
+def test_a_resumed_run_takes_its_settings_over(earlier_run: Any) -> None:
     saved = SearchConfig(population=5, measure=False, resume=str(earlier_run))
     assert read_command_line(["--resume", str(earlier_run)]) == saved
     assert read_command_line([f"--resume={earlier_run}"]) == saved
@@ -194,14 +200,14 @@ def test_a_resumed_run_takes_its_settings_over(earlier_run):
     assert more == dataclasses.replace(saved, workers=3, quiet=True)
 
 
-def test_without_options_the_defaults_hold():
+def test_without_options_the_defaults_hold() -> None:
     assert read_command_line([]) == SearchConfig()
     given = read_command_line(["--alpha", "0.5", "2", "--loss", "multiplicative", "--no-dashboard", "--flip", "True"])
     assert given == SearchConfig(alpha=(0.5, 2.0), loss="multiplicative", dashboard=False, flip=True)
 
 
 @pytest.fixture
-def on_tiny_images(tmp_path, monkeypatch, capsys):
+def on_tiny_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs the script's `main` on a few images of noise with workers in this process; returns exit code and output."""
     features = datasets.Features({**IMAGES, "label": datasets.ClassLabel(names=["a", "b"])})
     images = parquet(
@@ -220,7 +226,7 @@ def on_tiny_images(tmp_path, monkeypatch, capsys):
     }  # fmt: skip
     begin = [str(word) for pair in settings.items() for word in pair]
 
-    def call(*options):
+    def call(*options: Any) -> Any:
         argv = ["pareto_search.py", *(options or [*begin, "--no-measure"])]
         monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
         with pytest.raises(SystemExit) as stop:
@@ -231,7 +237,8 @@ def on_tiny_images(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images, tmp_path):
+@pytest.mark.slow
+def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images: Any, tmp_path: Path) -> None:
     code, out, err = on_tiny_images()
     assert (code, err) == (0, "")
     folder = tmp_path / "run"
@@ -254,12 +261,15 @@ def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images, tmp_pa
     assert f"{folder}/report.html" in out_again
 
 
-def test_an_interrupted_run_says_how_to_go_on(on_tiny_images, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_an_interrupted_run_says_how_to_go_on(
+    on_tiny_images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scripts.live_view import LiveView
 
     original = LiveView.__call__
 
-    def interrupted(self, event):
+    def interrupted(self: Any, event: Any) -> None:
         if isinstance(event, events.TrialFinished):
             raise KeyboardInterrupt
         original(self, event)
@@ -273,8 +283,10 @@ def test_an_interrupted_run_says_how_to_go_on(on_tiny_images, tmp_path, monkeypa
     assert on_tiny_images("--resume", tmp_path / "run")[0] == 0
 
 
-def test_interrupted_before_anything_was_written_it_says_so(on_tiny_images, tmp_path, monkeypatch):
-    def interrupted(*args, **options):
+def test_interrupted_before_anything_was_written_it_says_so(
+    on_tiny_images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("moo.search.preparation.load_images", interrupted)
@@ -284,8 +296,10 @@ def test_interrupted_before_anything_was_written_it_says_so(on_tiny_images, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason(on_tiny_images, monkeypatch):
-    def failing(self, job, costs):
+def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason(
+    on_tiny_images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Any, job: Any, costs: Any) -> None:
         raise MemoryError("too big")
 
     monkeypatch.setattr(Evaluator, "search", failing)
@@ -294,7 +308,7 @@ def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason
     assert err == "error: every trial of generation 1 failed; the last one with: MemoryError: too big\n"
 
 
-def test_an_empty_resume_is_a_folder_that_is_no_run(tmp_path, monkeypatch):
+def test_an_empty_resume_is_a_folder_that_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"`--resume` must name the folder of a run, but '\.' holds no config\.json"):
         read_command_line(["--resume="])

@@ -1,8 +1,11 @@
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,21 +27,21 @@ operators: [k3_e1, skip]
 
 
 @pytest.fixture
-def profile_device(called):
+def profile_device(called: Any) -> Any:
     return lambda *options: called("profile_device.py", main, *options)
 
 
-def started(folder, *options):
+def started(folder: Any, *options: Any) -> Any:
     """What the script came to in a process of its own."""
     command = [sys.executable, str(SCRIPT), *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def files(folder):
+def files(folder: Any) -> Any:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_help_names_all_options(profile_device):
+def test_help_names_all_options(profile_device: Any) -> None:
     result = profile_device("--help")
     assert result.returncode == 0, result.stderr
     for field in fields(ProfileConfig):
@@ -47,7 +50,7 @@ def test_help_names_all_options(profile_device):
         assert word in result.stdout
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['profile_device.py', '--help']\n"
         "from scripts.profile_device import main\n"
@@ -80,7 +83,9 @@ def test_help_imports_nothing_heavy():
         ),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(profile_device, folder, options, message):
+def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(
+    profile_device: Any, folder: Any, options: Any, message: str
+) -> None:
     result = profile_device(*options)
     assert (result.returncode, result.stdout) == (2, ""), result.stderr
     assert result.stderr.startswith("error: ")
@@ -89,14 +94,14 @@ def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(profile_de
     assert files(folder) == ["small.yaml"]
 
 
-def test_a_space_without_a_supernet_is_refused(profile_device, folder):
+def test_a_space_without_a_supernet_is_refused(profile_device: Any, folder: Any) -> None:
     result = profile_device("--space", "nas-bench-201")
     assert (result.returncode, result.stdout) == (2, ""), result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert files(folder) == ["small.yaml"]
 
 
-def test_meters_are_listed_with_what_is_missing(profile_device, folder):
+def test_meters_are_listed_with_what_is_missing(profile_device: Any, folder: Any) -> None:
     result = profile_device("--list-meters")
     assert result.returncode == 0, result.stderr
     lines = dict(line.split()[:2] for line in result.stdout.splitlines() if len(line.split()) > 2)
@@ -105,7 +110,7 @@ def test_meters_are_listed_with_what_is_missing(profile_device, folder):
     assert files(folder) == ["small.yaml"]
 
 
-def test_a_board_that_does_not_answer_is_one_line(profile_device, folder):
+def test_a_board_that_does_not_answer_is_one_line(profile_device: Any, folder: Any) -> None:
     result = profile_device("--device", "ssh://nobody@127.0.0.1:1", "--space", "small.yaml", "--meter", "none")
     assert (result.returncode, result.stdout) == (2, ""), result.stderr
     assert "'ssh://nobody@127.0.0.1:1' does not" in result.stderr
@@ -113,19 +118,22 @@ def test_a_board_that_does_not_answer_is_one_line(profile_device, folder):
     assert files(folder) == ["small.yaml"]
 
 
-def test_bad_input_is_one_line_for_a_caller(folder):
+def test_bad_input_is_one_line_for_a_caller(folder: Any) -> None:
     result = started(folder, "--device", "pi4")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("error: a board must be there to be profiled")
     assert len(result.stderr.splitlines()) == 1
 
 
-def journal_of(tmp_path):
+def journal_of(tmp_path: Path) -> Any:
     (path,) = (tmp_path / "cache" / "profiles").iterdir()
     return path.read_text()
 
 
-def test_this_machine_is_profiled_and_the_second_time_read_from_the_cache(profile_device, folder, tmp_path):
+@pytest.mark.slow
+def test_this_machine_is_profiled_and_the_second_time_read_from_the_cache(
+    profile_device: Any, folder: Any, tmp_path: Path
+) -> None:
     options = ["--space", "small.yaml", "--networks", "3", "--meter", "none"]
     first = started(folder, *options)
     assert first.returncode == 0, first.stderr

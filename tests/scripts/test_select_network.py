@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ ROWS = {"00": (0.05, 9.0, 40.0), "01": (0.08, 4.0, 18.0), "88": (0.4, 1.0, 5.0)}
 
 
 @pytest.fixture
-def run_folder(tmp_path):
+def run_folder(tmp_path: Path) -> Any:
     front = [
         {
             "architecture": {"space": "tiny", "id": name, "operators": ["skip", "skip"]},
@@ -28,7 +31,7 @@ def run_folder(tmp_path):
     return tmp_path
 
 
-def select(*options):
+def select(*options: Any) -> Any:
     return subprocess.run(
         [sys.executable, "scripts/select_network.py", *map(str, options)],
         cwd=ROOT,
@@ -38,7 +41,7 @@ def select(*options):
     )
 
 
-def test_the_most_accurate_within_limits_and_its_folder(run_folder):
+def test_the_most_accurate_within_limits_and_its_folder(run_folder: Any) -> None:
     result = select(run_folder, "--max-latency-ms", "5", "--max-energy-mj", "20")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
@@ -50,7 +53,7 @@ def test_the_most_accurate_within_limits_and_its_folder(run_folder):
     ]
 
 
-def test_json(run_folder):
+def test_json(run_folder: Any) -> None:
     result = select(run_folder, "--knee", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == {
@@ -71,13 +74,13 @@ def test_json(run_folder):
     }
 
 
-def test_a_folder_that_is_not_there_is_said(run_folder):
+def test_a_folder_that_is_not_there_is_said(run_folder: Any) -> None:
     assert "(not there" in select(run_folder, "--max-error", "0.06").stdout
     content = json.loads(select(run_folder, "--max-error", "0.06", "--json").stdout)
     assert (content["network"]["id"], content["network"]["folder"]) == ("00", None)
 
 
-def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder):
+def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder: Any) -> None:
     limits = ("--max-latency-ms", "3.2", "--max-energy-mj", "20", "--max-error", "0.1")
     result = select(run_folder, *limits)
     assert (result.returncode, result.stdout) == (1, "")
@@ -92,7 +95,7 @@ def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder):
     assert content["exceeded"] == [{"quantity": "latency_ms", "value": 4.0, "limit": 3.2}]
 
 
-def test_an_error_above_its_limit_is_a_percentage(run_folder):
+def test_an_error_above_its_limit_is_a_percentage(run_folder: Any) -> None:
     assert "has error 5.00 % where 4.00 % is allowed (+25.0 %)" in select(run_folder, "--max-error", "0.04").stderr
 
 
@@ -106,11 +109,11 @@ def test_an_error_above_its_limit_is_a_percentage(run_folder):
         (["--max-error", "10"], "`max_error <= 1` must hold"),
     ],
 )
-def test_bad_options_are_one_line_and_exit_code_2(run_folder, options, message):
+def test_bad_options_are_one_line_and_exit_code_2(run_folder: Any, options: Any, message: str) -> None:
     assert_refused(select(run_folder, *options), message)
 
 
-def test_bad_folders_are_one_line_and_exit_code_2(run_folder, tmp_path):
+def test_bad_folders_are_one_line_and_exit_code_2(run_folder: Any, tmp_path: Path) -> None:
     assert_refused(select(tmp_path / "none", "--knee"), "is no folder")
     path = run_folder / "front.json"
     path.write_text(path.read_text()[:100])
@@ -119,13 +122,13 @@ def test_bad_folders_are_one_line_and_exit_code_2(run_folder, tmp_path):
     assert_refused(select(run_folder, "--knee"), "must hold a front.json")
 
 
-def test_nothing_heavy_is_imported():
+def test_nothing_heavy_is_imported() -> None:
     code = "import scripts.select_network, sys; print({'torch', 'ray', 'matplotlib', 'pymoo'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
 
-def assert_refused(result, message):
+def assert_refused(result: Any, message: Any) -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")

@@ -1,8 +1,11 @@
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -28,15 +31,15 @@ FILES = [
 
 
 @pytest.fixture
-def train(called):
+def train(called: Any) -> Any:
     return lambda *options: called("train_architecture.py", main, *options)
 
 
-def files(folder):
+def files(folder: Any) -> Any:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_help_names_all_options_and_imports_nothing_heavy():
+def test_help_names_all_options_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['train_architecture.py', '--help']\n"
         "from scripts.train_architecture import main\n"
@@ -50,7 +53,7 @@ def test_help_names_all_options_and_imports_nothing_heavy():
         assert f"--{field.name.replace('_', '-')}" in result.stdout
 
 
-def test_a_training_writes_its_folder_and_says_what_came_of_it(train, folder):
+def test_a_training_writes_its_folder_and_says_what_came_of_it(train: Any, folder: Any) -> None:
     result = train(*OPTIONS, "--out", "run")
     assert result.returncode == 0, result.stderr
     assert files(folder) == FILES
@@ -63,10 +66,10 @@ def test_a_training_writes_its_folder_and_says_what_came_of_it(train, folder):
         assert picture.width > 1000
 
 
-def test_ctrl_c_names_the_command_that_resumes(train, folder, monkeypatch):
+def test_ctrl_c_names_the_command_that_resumes(train: Any, folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     epoch = Training.epoch
 
-    def interrupted(training):
+    def interrupted(training: Any) -> Any:
         if training.records:
             raise KeyboardInterrupt
         return epoch(training)
@@ -85,8 +88,8 @@ def test_ctrl_c_names_the_command_that_resumes(train, folder, monkeypatch):
     assert resumed.stdout.startswith("test split: top-1 ")
 
 
-def test_ctrl_c_before_anything_is_written(train, folder, monkeypatch):
-    def interrupted(*_, **__):
+def test_ctrl_c_before_anything_is_written(train: Any, folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("evaluation.training.run.load_images", interrupted)
@@ -109,7 +112,9 @@ def test_ctrl_c_before_anything_is_written(train, folder, monkeypatch):
         (("--resume=",), "`--resume` must name the folder of a training"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(train, folder, options, message):
+def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(
+    train: Any, folder: Any, options: Any, message: str
+) -> None:
     result = train(*options)
     assert (result.returncode, result.stdout) == (2, ""), result.stderr
     assert result.stderr.startswith("error: ")
@@ -118,7 +123,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_nothing_is_written(train, fol
     assert files(folder) == ["small.yaml"]
 
 
-def test_other_settings_are_one_line_too(train):
+def test_other_settings_are_one_line_too(train: Any) -> None:
     assert train(*OPTIONS, "--epochs", "1", "--out", "run", "--quiet").returncode == 0
     result = train("--resume", "run", "--lr", "0.1")
     assert (result.returncode, result.stdout) == (2, "")

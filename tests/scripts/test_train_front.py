@@ -1,10 +1,13 @@
 """Training a run's front, and baselines beside it, by the scripts, on digits."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -36,7 +39,7 @@ SEARCH = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A folder with a space and a run that has ended."""
     folder = tmp_path_factory.mktemp("front")
     with pytest.MonkeyPatch.context() as patch:
@@ -49,10 +52,10 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def script(finished, monkeypatch, capsys):
+def script(finished: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Calls a script's `main` in that folder; returns exit code, output and errors."""
 
-    def call(module, *options):
+    def call(module: Any, *options: Any) -> Any:
         monkeypatch.chdir(finished)
         monkeypatch.setattr(sys, "argv", [f"{module.__name__.rpartition('.')[2]}.py", *map(str, options)])
         with pytest.raises(SystemExit) as stop:
@@ -66,7 +69,7 @@ def script(finished, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("name", "config"), [("train_front", TrainFrontConfig), ("compare_baselines", CompareBaselinesConfig)]
 )
-def test_help_is_quick_and_whole(name, config):
+def test_help_is_quick_and_whole(name: str, config: Any) -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--help"], capture_output=True, text=True, check=False
     )
@@ -81,7 +84,8 @@ def test_help_is_quick_and_whole(name, config):
     assert result.stdout.strip() == "set()"
 
 
-def test_the_front_is_trained_then_baselines_beside_it(script, finished):
+@pytest.mark.slow
+def test_the_front_is_trained_then_baselines_beside_it(script: Any, finished: Any) -> None:
     options = ("run", "--epochs", "0.5", "--no-dashboard", "--workers", "2", "--threads-per-worker", "1")
     before = json.loads((finished / "run/front.json").read_text())
     code, out, err = script(train_front, *options)
@@ -117,7 +121,7 @@ def test_the_front_is_trained_then_baselines_beside_it(script, finished):
     assert (finished / "run/report.html").stat().st_size > 10_000
 
 
-def test_settings_of_training_are_taken_over(tmp_path, monkeypatch):
+def test_settings_of_training_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run/trained/012"
     folder.mkdir(parents=True)
@@ -145,7 +149,7 @@ def test_settings_of_training_are_taken_over(tmp_path, monkeypatch):
         (["run", "--workers", "0"], "`--workers >= 1` must hold"),
     ],
 )
-def test_bad_input_is_one_line(script, options, message):
+def test_bad_input_is_one_line(script: Any, options: Any, message: str) -> None:
     code, _, err = script(train_front, *options)
     assert code == 2
     assert message in err
@@ -153,7 +157,7 @@ def test_bad_input_is_one_line(script, options, message):
     assert err.count("\n") == 1
 
 
-def test_a_run_without_a_front_is_refused(script, finished):
+def test_a_run_without_a_front_is_refused(script: Any, finished: Any) -> None:
     front = finished / "run/front.json"
     content = front.read_bytes()
     front.unlink()
@@ -165,7 +169,7 @@ def test_a_run_without_a_front_is_refused(script, finished):
     assert "has none yet; go on with: python scripts/pareto_search.py --resume run" in err
 
 
-def test_a_data_set_with_other_classes_is_refused(script, finished):
+def test_a_data_set_with_other_classes_is_refused(script: Any, finished: Any) -> None:
     for split in ("train", "test"):
         for name in ("ant", "bee"):
             (finished / "insects" / split / name).mkdir(parents=True, exist_ok=True)
@@ -176,8 +180,8 @@ def test_a_data_set_with_other_classes_is_refused(script, finished):
     assert "a run's images must have its 10 classes (0, 1, 2, ...), but './insects' has 2 (ant, bee)." in err
 
 
-def test_a_full_disk_is_one_line(script, monkeypatch):
-    def full(*_, **__):
+def test_a_full_disk_is_one_line(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", "run/trained")
 
     monkeypatch.setattr("moo.deployment.job.open_run", full)
@@ -189,8 +193,9 @@ def test_a_full_disk_is_one_line(script, monkeypatch):
     )
 
 
-def test_ctrl_c_names_the_command_that_goes_on(script, monkeypatch):
-    def interrupted(*_, **__):
+@pytest.mark.slow
+def test_ctrl_c_names_the_command_that_goes_on(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("moo.deployment.job.train_networks", interrupted)
@@ -199,14 +204,14 @@ def test_ctrl_c_names_the_command_that_goes_on(script, monkeypatch):
     assert "Go on with: python scripts/train_front.py run --epochs 0.25 --no-dashboard --workers 1" in err
 
 
-def test_two_programs_do_not_write_into_one_run(script, finished):
+def test_two_programs_do_not_write_into_one_run(script: Any, finished: Any) -> None:
     with lock_folder(finished / "run"):
         code, _, err = script(train_front, "run", "--epochs", "0.25")
     assert code == 2
     assert "only one program at a time may write into a folder, but another works in 'run'" in err
 
 
-def test_a_damaged_store_is_one_line(script, finished):
+def test_a_damaged_store_is_one_line(script: Any, finished: Any) -> None:
     store = finished / "run/search.sqlite"
     content = store.read_bytes()
     store.write_bytes(b"not a database" * 100)

@@ -1,6 +1,9 @@
 """Trainings in the terminal."""
 
+from __future__ import annotations
+
 import io
+from typing import Any
 
 from rich.console import Console
 
@@ -41,7 +44,7 @@ NETWORK = TrainedNetwork(
 RECORD = TrainRecord(1, 1.5, 0.7, 0.1)
 
 
-def shown(*told, terminal):
+def shown(*told: Any, terminal: Any) -> Any:
     stream = io.StringIO()
     with TrainingView(Console(file=stream, force_terminal=terminal, width=140, no_color=True)) as view:
         for event in (StageProgress("loading", 1, 2), *told):
@@ -50,7 +53,7 @@ def shown(*told, terminal):
     return stream.getvalue()
 
 
-def test_ends_failures_and_measurements_are_lines():
+def test_ends_failures_and_measurements_are_lines() -> None:
     text = shown(
         TrainingProgress("012", 3, 10),
         TrainingFinished(NETWORK, (RECORD,)),
@@ -69,7 +72,7 @@ def test_ends_failures_and_measurements_are_lines():
     ]
 
 
-def test_in_a_terminal_each_training_has_a_bar():
+def test_in_a_terminal_each_training_has_a_bar() -> None:
     text = shown(TrainingProgress("012", 5, 10, EpochDone(RECORD, 5, 10, 2.0, b"")), terminal=True)
     assert "012" in text
     assert "5/10" in text

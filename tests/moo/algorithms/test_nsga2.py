@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +13,7 @@ CORNERS = np.array([[0.5, 0.5, 0, 0], [-0.5, 0.5, 0, 0], [0, -0.5, 0.5, 0]])
 BOUNDS = CoefficientBounds((0.01, 100.0), (0.5, 2.5), (0.01, 100.0), (0.5, 2.5))
 
 
-def objectives_of(coefficients):
+def objectives_of(coefficients: Any) -> Any:
     """Squared distances of the genome to three corners: the front is their triangle."""
     genes = np.array(
         [
@@ -22,7 +26,9 @@ def objectives_of(coefficients):
     return tuple(float(value) for value in ((genes - CORNERS) ** 2).sum(1))
 
 
-def evolved(generations, *, population=8, seed=3, failing=lambda place: False, disturb=False):
+def evolved(
+    generations: Any, *, population: int = 8, seed: int = 3, failing: Any = lambda place: False, disturb: bool = False
+) -> Any:
     evolution = Evolution(BOUNDS, population=population, seed=seed)
     history = []
     for number in range(generations):
@@ -35,7 +41,7 @@ def evolved(generations, *, population=8, seed=3, failing=lambda place: False, d
     return evolution, history
 
 
-def test_the_same_seed_gives_the_same_generations_whatever_else_draws_random_numbers():
+def test_the_same_seed_gives_the_same_generations_whatever_else_draws_random_numbers() -> None:
     _, first = evolved(6)
     _, again = evolved(6, disturb=True)
     _, other = evolved(6, seed=4)
@@ -43,7 +49,7 @@ def test_the_same_seed_gives_the_same_generations_whatever_else_draws_random_num
     assert all(a != b for (a, _), (b, _) in zip(first, other, strict=True))
 
 
-def test_every_generation_has_the_size_of_the_population_and_keeps_within_bounds():
+def test_every_generation_has_the_size_of_the_population_and_keeps_within_bounds() -> None:
     _, history = evolved(10)
     for asked, _ in history:
         assert len(asked) == 8
@@ -55,7 +61,7 @@ def test_every_generation_has_the_size_of_the_population_and_keeps_within_bounds
             assert 0.5 <= item.delta <= 2.5
 
 
-def test_replaying_stored_objectives_gives_the_same_coefficients():
+def test_replaying_stored_objectives_gives_the_same_coefficients() -> None:
     _, history = evolved(5, failing=lambda place: place == 2)
     resumed = Evolution(BOUNDS, population=8, seed=3)
     for asked, told in history:
@@ -63,7 +69,7 @@ def test_replaying_stored_objectives_gives_the_same_coefficients():
         resumed.tell(list(zip(asked, told, strict=True)))
 
 
-def test_failed_tuples_are_left_out():
+def test_failed_tuples_are_left_out() -> None:
     evolution, history = evolved(1, failing=lambda place: place in (0, 5))
     (asked, _) = history[0]
     alive = {round(float(np.log10(item.alpha)), 9) for place, item in enumerate(asked) if place not in (0, 5)}
@@ -72,13 +78,13 @@ def test_failed_tuples_are_left_out():
 
 
 @pytest.mark.parametrize("alive", [1, 2, 3])
-def test_evolution_goes_on_from_few_survivors(alive):
+def test_evolution_goes_on_from_few_survivors(alive: int) -> None:
     evolution, history = evolved(4, population=4, failing=lambda place: place >= alive)
     assert [len(asked) for asked, _ in history] == [4] * 4
     assert len(evolution.genes) <= 4
 
 
-def test_failures_never_survive_as_good_ones():
+def test_failures_never_survive_as_good_ones() -> None:
     """The best place of the space always fails; nothing that lies there may be selected."""
     evolution = Evolution(BOUNDS, population=8, seed=0)
     for _ in range(10):
@@ -87,7 +93,7 @@ def test_failures_never_survive_as_good_ones():
         assert (evolution.genes[:, 0] >= 0).all()
 
 
-def test_one_at_a_time_it_learns_from_each():
+def test_one_at_a_time_it_learns_from_each() -> None:
     """With workers that never wait, five proposals are always under way."""
     evolution = Evolution(BOUNDS, population=8, seed=3)
     under_way, points = evolution.ask(5), []
@@ -101,7 +107,7 @@ def test_one_at_a_time_it_learns_from_each():
     assert hypervolume(np.array(points[100:]), reference) > hypervolume(np.array(points[:100]), reference)
 
 
-def test_what_an_earlier_process_found_is_taken_up():
+def test_what_an_earlier_process_found_is_taken_up() -> None:
     first, history = evolved(5)
     later = Evolution(BOUNDS, population=8, seed=4)
     later.tell([outcome for asked, told in history for outcome in zip(asked, told, strict=True)])
@@ -111,7 +117,7 @@ def test_what_an_earlier_process_found_is_taken_up():
     assert not earlier & set(later.ask(8))
 
 
-def test_architectures_are_asked_for_once_and_run_out():
+def test_architectures_are_asked_for_once_and_run_out() -> None:
     genome = ArchitectureGenome(3, 3)
     evolution = Evolution(genome, population=6, seed=0, variation=categorical_variation())
     seen = []
@@ -122,12 +128,12 @@ def test_architectures_are_asked_for_once_and_run_out():
     assert all(type(index) is int and 0 <= index < 3 for item in seen for index in item)
 
 
-def test_on_architectures_it_beats_chance():
+def test_on_architectures_it_beats_chance() -> None:
     """Two objectives that pull each layer two ways: the front has one architecture for each number of zeros."""
     genome = ArchitectureGenome(12, 5)
     evolution = Evolution(genome, population=20, seed=1, variation=categorical_variation())
 
-    def values(item):
+    def values(item: Any) -> Any:
         return (sum(index != 0 for index in item) / 12, sum(index != 4 for index in item) / 12, 0.5)
 
     points = []
@@ -143,7 +149,7 @@ def test_on_architectures_it_beats_chance():
     assert hypervolume(np.array(points), reference) > 0.85 * best
 
 
-def test_it_approaches_a_known_front():
+def test_it_approaches_a_known_front() -> None:
     """Three squared distances; the true front is the triangle of the corners, sampled here."""
     _, history = evolved(30, population=20)
     points = np.array([values for _, told in history for values in told])

@@ -1,18 +1,27 @@
 """Which network of a front each baseline is compared with."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from devices.measurement import Measurement
 from moo.analysis.comparison import compared
 from moo.storage.archive import Archive
+from moo.storage.trained_network import TrainedNetwork
+from tests.moo.conftest import EntryOf
 
 
 @pytest.fixture
-def archive_in(entry_of, trained_of, measurement_of):
+def archive_in(
+    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> Any:
     """Makes a front of three trained networks, whose int8 files are measured at half the latency of the fp32 files."""
 
-    def make(precision):
+    def make(precision: Any) -> Any:
         archive = Archive((1.0, 10.0, 10.0), precision=precision)
         for place, (error, latency_ms) in enumerate(((0.4, 1.0), (0.3, 2.0), (0.2, 3.0))):
             entry = entry_of((0, 0, place), error, latency_ms, latency_ms, position=place)
@@ -29,7 +38,13 @@ def archive_in(entry_of, trained_of, measurement_of):
 
 
 @pytest.mark.parametrize(("limit", "error"), [(1.0, 0.2), (2.5, 0.15), (9.0, 0.1)])
-def test_the_rival_is_the_best_network_that_is_no_slower(archive_in, trained_of, measurement_of, limit, error):
+def test_the_rival_is_the_best_network_that_is_no_slower(
+    archive_in: Any,
+    trained_of: Callable[..., TrainedNetwork],
+    measurement_of: Callable[..., Measurement],
+    limit: float,
+    error: float,
+) -> None:
     archive = archive_in("fp32")
     (comparison,) = compared(archive, [trained_of("a", baseline=True, error=0.3, measurement=measurement_of(limit))])
     assert comparison.rival is not None
@@ -39,7 +54,9 @@ def test_the_rival_is_the_best_network_that_is_no_slower(archive_in, trained_of,
     assert comparison.costs.latency_ms == limit
 
 
-def test_a_modelled_rival_is_none_of_a_measured_baseline(archive_in, trained_of, measurement_of):
+def test_a_modelled_rival_is_none_of_a_measured_baseline(
+    archive_in: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     archive = archive_in("fp32")
     for entry in archive.entries:
         modelled = replace(measurement_of(1.0), latency_source="modelled")
@@ -48,7 +65,9 @@ def test_a_modelled_rival_is_none_of_a_measured_baseline(archive_in, trained_of,
     assert [(c.rival, c.gain) for c in compared(archive, [baseline])] == [(None, None)]
 
 
-def test_files_of_the_precision_of_the_run_are_compared(archive_in, trained_of, measurement_of):
+def test_files_of_the_precision_of_the_run_are_compared(
+    archive_in: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     archive, measured = archive_in("int8"), replace(measurement_of(1.2), precision="int8")
     (comparison,) = compared(archive, [trained_of("a", baseline=True, error=0.3, int8_measurement=measured)])
     assert comparison.file.precision == "int8"
@@ -57,7 +76,9 @@ def test_files_of_the_precision_of_the_run_are_compared(archive_in, trained_of, 
     assert comparison.gain == pytest.approx(100 * (0.3 - 0.15))
 
 
-def test_choosing_is_by_selection_and_the_gain_by_test_images(archive_in, trained_of, measurement_of):
+def test_choosing_is_by_selection_and_the_gain_by_test_images(
+    archive_in: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     archive = archive_in("fp32")
     best = archive.front()[0]
     files = tuple(replace(file, top1=0.5) for file in best.trained.files)
@@ -68,7 +89,12 @@ def test_choosing_is_by_selection_and_the_gain_by_test_images(archive_in, traine
     assert comparison.gain == pytest.approx(-20)
 
 
-def test_without_a_measurement_or_a_trained_front_there_is_no_rival(archive_in, trained_of, measurement_of, entry_of):
+def test_without_a_measurement_or_a_trained_front_there_is_no_rival(
+    archive_in: Any,
+    trained_of: Callable[..., TrainedNetwork],
+    measurement_of: Callable[..., Measurement],
+    entry_of: EntryOf,
+) -> None:
     archive = archive_in("fp32")
     assert compared(archive, [trained_of("a", baseline=True)])[0].rival is None
     fast = trained_of("a", baseline=True, measurement=measurement_of(0.5))
@@ -80,6 +106,6 @@ def test_without_a_measurement_or_a_trained_front_there_is_no_rival(archive_in, 
     assert compared(archive, [slow])[0].rival is None
 
 
-def test_a_baseline_without_the_file_is_refused(archive_in, trained_of):
+def test_a_baseline_without_the_file_is_refused(archive_in: Any, trained_of: Callable[..., TrainedNetwork]) -> None:
     with pytest.raises(ValueError, match="must have a file in int8, but 'a' has none"):
         compared(archive_in("int8"), [replace(trained_of("a", baseline=True), files=())])

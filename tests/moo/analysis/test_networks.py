@@ -1,13 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from devices.measurement import Measurement
 from moo.analysis.networks import evaluated, measured_costs
 from moo.storage.archive import Archive
+from moo.storage.trained_network import TrainedNetwork
+from tests.moo.conftest import EntryOf
 
 
 @pytest.fixture
-def archive(entry_of, measurement_of):
+def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
     archive = Archive((1.0, 10.0, 10.0))
     archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
     archive.add(entry_of((1, 1, 1), 0.3, 3.0, 3.0, position=1))
@@ -16,7 +23,7 @@ def archive(entry_of, measurement_of):
     return archive
 
 
-def test_an_archive_is_parted_into_front_and_rest(archive):
+def test_an_archive_is_parted_into_front_and_rest(archive: Any) -> None:
     networks = evaluated(archive)
     assert [network.error for network in networks.front] == [0.2]
     assert [network.error for network in networks.dominated] == [0.3, 0.4]
@@ -27,7 +34,9 @@ def test_an_archive_is_parted_into_front_and_rest(archive):
     assert "inherited weights" in networks.error_label
 
 
-def test_after_training_each_network_says_which_error_it_has(archive, trained_of):
+def test_after_training_each_network_says_which_error_it_has(
+    archive: Any, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     archive.set_trained("000", trained_of("000", error=0.1))
     archive.set_trained("333", trained_of("333", error=0.15))
     networks = evaluated(archive)
@@ -38,7 +47,9 @@ def test_after_training_each_network_says_which_error_it_has(archive, trained_of
     assert "3 networks evaluated, 2 trained; 1 on the front (trained errors)" in networks.summary
 
 
-def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(archive, trained_of):
+def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(
+    archive: Any, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     archive.set_trained("333", trained_of("333", error=0.05))
     networks = evaluated(archive, [trained_of("mobile", baseline=True)])
     assert not networks.retrained
@@ -47,7 +58,9 @@ def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(archive, tra
     assert "baselines are drawn when" in networks.summary_with_baselines
 
 
-def test_measured_baselines_stand_beside_a_trained_front(archive, trained_of, measurement_of):
+def test_measured_baselines_stand_beside_a_trained_front(
+    archive: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     archive.set_trained("000", trained_of("000", error=0.1))
     baselines = [
         trained_of("fast", baseline=True, measurement=measurement_of(0.5)),
@@ -60,14 +73,18 @@ def test_measured_baselines_stand_beside_a_trained_front(archive, trained_of, me
     assert networks.summary_with_baselines.split("\n")[1] == expected
 
 
-def test_costs_of_a_file_are_those_measured(trained_of, measurement_of):
+def test_costs_of_a_file_are_those_measured(
+    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     network = trained_of("000", measurement=measurement_of(0.5))
     costs = measured_costs(network, "fp32")
     assert (costs.latency_ms, costs.energy_mj, costs.energy_source) == (0.5, 1.0, "modelled")
     assert measured_costs(network, "int8") is None
 
 
-def test_a_run_in_int8_shows_int8_files(entry_of, trained_of, measurement_of):
+def test_a_run_in_int8_shows_int8_files(
+    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     """Also where nothing was measured in the search."""
     archive = Archive((1.0, 10.0, 10.0), precision="int8")
     archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))

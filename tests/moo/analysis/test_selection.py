@@ -1,24 +1,34 @@
+from __future__ import annotations
+
 import itertools
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from devices.measurement import Measurement
 from moo.analysis.selection import FrontNetwork, Limits, best_within, bulge, excesses, knee, nearest_to, read_front
 from moo.search.outputs import front_json
 from moo.storage.archive import Archive
+from moo.storage.trained_network import TrainedNetwork
+from tests.moo.conftest import EntryOf
 
 
-def network(error, latency_ms, energy_mj, name="n"):
+def network(error: Any, latency_ms: Any, energy_mj: Any, name: str = "n") -> Any:
     return FrontNetwork(name, "tiny", ("skip",), error, latency_ms, energy_mj, "measured", "modelled")
 
 
-def random_front(seed, *, count=30):
+def random_front(seed: Any, *, count: int = 30) -> Any:
     rng = np.random.default_rng(seed)
     return [network(*row, name=str(index)) for index, row in enumerate(rng.uniform(0.1, 1, (count, 3)).round(1))]
 
 
-def test_what_a_run_writes_is_read_back(tmp_path, entry_of, measurement_of):
+def test_what_a_run_writes_is_read_back(
+    tmp_path: Path, entry_of: EntryOf, measurement_of: Callable[..., Measurement]
+) -> None:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, trial_id=3))
     archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, trial_id=1))
@@ -30,7 +40,9 @@ def test_what_a_run_writes_is_read_back(tmp_path, entry_of, measurement_of):
     )
 
 
-def test_trained_networks_are_chosen_by_their_trained_error(tmp_path, entry_of, trained_of):
+def test_trained_networks_are_chosen_by_their_trained_error(
+    tmp_path: Path, entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0))
     archive.set_trained("000", trained_of("000", error=0.125))
@@ -52,7 +64,7 @@ def test_trained_networks_are_chosen_by_their_trained_error(tmp_path, entry_of, 
     ],
 )
 @pytest.mark.parametrize("seed", range(5))
-def test_the_best_within_is_that_of_an_exhaustive_search(seed, limits):
+def test_the_best_within_is_that_of_an_exhaustive_search(seed: Any, limits: Any) -> None:
     front = random_front(seed)
     bounds = [np.inf if limit is None else limit for limit in vars(limits).values()]
     best = None
@@ -66,17 +78,17 @@ def test_the_best_within_is_that_of_an_exhaustive_search(seed, limits):
     assert chosen is None or not excesses(chosen, limits)
 
 
-def test_a_cost_equal_to_its_limit_is_within_it():
+def test_a_cost_equal_to_its_limit_is_within_it() -> None:
     only = network(0.1, 5.0, 20.0)
     assert best_within([only], Limits(5.0, 20.0, 0.1)) is only
 
 
-def test_of_equal_errors_the_faster_is_chosen():
+def test_of_equal_errors_the_faster_is_chosen() -> None:
     slow, fast = network(0.1, 5.0, 1.0), network(0.1, 4.0, 9.0)
     assert best_within([slow, fast], Limits(max_latency_ms=6.0)) is fast
 
 
-def test_the_nearest_exceeds_its_worst_limit_by_the_smallest_share():
+def test_the_nearest_exceeds_its_worst_limit_by_the_smallest_share() -> None:
     limits = Limits(max_latency_ms=4.0, max_energy_mj=10.0)
     front = [network(0.1, 4.4, 12.0), network(0.2, 4.6, 11.0), network(0.3, 2.0, 13.0)]
     assert best_within(front, limits) is None
@@ -91,7 +103,7 @@ def test_the_nearest_exceeds_its_worst_limit_by_the_smallest_share():
     assert (energy.quantity, energy.ratio) == ("energy_mj", pytest.approx(0.1))
 
 
-def test_the_knee_of_a_quarter_circle_is_its_middle():
+def test_the_knee_of_a_quarter_circle_is_its_middle() -> None:
     angles = np.linspace(0, np.pi / 2, 21)
     front = [network(1 - np.sin(angle), 7 * (1 - np.cos(angle)), 3.0, name=str(i)) for i, angle in enumerate(angles)]
     assert knee(front).id == "10"
@@ -99,7 +111,7 @@ def test_the_knee_of_a_quarter_circle_is_its_middle():
     np.testing.assert_allclose(bulge(objectives)[[0, 10, 20]], [0, 1 - np.sqrt(0.5), 0], atol=1e-12)
 
 
-def test_the_knee_of_an_eighth_of_a_sphere_is_its_middle():
+def test_the_knee_of_an_eighth_of_a_sphere_is_its_middle() -> None:
     corners = np.eye(3)
     middle = np.ones(3) / np.sqrt(3)
     others = np.random.default_rng(0).uniform(0, 1, (50, 3))
@@ -109,7 +121,7 @@ def test_the_knee_of_an_eighth_of_a_sphere_is_its_middle():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_distances_to_the_plane_follow_the_cross_product(seed):
+def test_distances_to_the_plane_follow_the_cross_product(seed: Any) -> None:
     points = np.random.default_rng(seed).uniform(0, 1, (20, 3)) + 0.2
     points[:3] = 1.3 - 1.2 * np.eye(3)
     scaled = (points - points.min(axis=0)) / np.ptp(points, axis=0)
@@ -119,7 +131,7 @@ def test_distances_to_the_plane_follow_the_cross_product(seed):
     np.testing.assert_allclose(bulge(points * (1, 50, 9)), (a - scaled) @ normal, atol=1e-12)
 
 
-def test_where_energy_follows_latency_the_extremes_span_a_line():
+def test_where_energy_follows_latency_the_extremes_span_a_line() -> None:
     # Energy is twice the latency: the same network is best in both, and the problem is that of two objectives.
     rows = {"a": (0.1, 10, 20), "b": (0.2, 3, 6), "c": (0.4, 2, 4), "d": (0.9, 1, 2)}
     front = [network(*row, name=name) for name, row in rows.items()]
@@ -140,12 +152,12 @@ def test_where_energy_follows_latency_the_extremes_span_a_line():
         [(0.1, 5, 9), (0.1, 5, 9)],
     ],
 )
-def test_without_a_bulge_the_most_accurate_is_the_knee(rows):
+def test_without_a_bulge_the_most_accurate_is_the_knee(rows: Any) -> None:
     front = [network(*row, name=str(index)) for index, row in enumerate(rows)]
     assert knee(front[::-1]).error == 0.1
 
 
-def test_units_and_order_do_not_change_the_knee():
+def test_units_and_order_do_not_change_the_knee() -> None:
     front = random_front(3)
     scaled = [network(n.error, 1000 * n.latency_ms, 0.01 * n.energy_mj, name=n.id) for n in reversed(front)]
     assert knee(front).id == knee(scaled).id
@@ -153,12 +165,12 @@ def test_units_and_order_do_not_change_the_knee():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["max_latency_ms", "max_energy_mj", "max_error"])
-def test_limits_must_be_positive_and_finite(name, value):
+def test_limits_must_be_positive_and_finite(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"`{name} > 0` must hold"):
         Limits(**{name: value})
 
 
-def test_an_error_is_a_share():
+def test_an_error_is_a_share() -> None:
     with pytest.raises(ValueError, match="not a percentage"):
         Limits(max_error=10)
 
@@ -192,19 +204,19 @@ ITEM = {
         (json.dumps([{**ITEM, "energy_source": "guessed"}]), "measured, modelled, published, but has 'guessed'"),
     ],
 )
-def test_a_front_of_another_form_is_refused(tmp_path, content, message):
+def test_a_front_of_another_form_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     (tmp_path / "front.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         read_front(tmp_path)
 
 
-def test_a_front_that_is_not_text_is_refused(tmp_path):
+def test_a_front_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "front.json").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ValueError, match="must be JSON"):
         read_front(tmp_path)
 
 
-def test_what_is_missing_is_said(tmp_path):
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no folder"):
         read_front(tmp_path / "none")
     with pytest.raises(ValueError, match=r"must hold a front\.json"):

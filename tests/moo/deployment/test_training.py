@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from devices.errors import BoardUnreachableError
+from devices.replay import ReplayDevice
 from evaluation.accuracy import classification
-from evaluation.splits import ImageBatches
+from evaluation.splits import ImageBatches, Splits
 from evaluation.training.folder import read_result
 from evaluation.training.job import EpochDone, TrainFailure, new_training, train
 from moo.deployment.baselines import baseline_trainings
@@ -22,6 +25,8 @@ from moo.deployment.training import train_networks
 from moo.events import BoardUnreachable, NetworkMeasured, TrainingFailed, TrainingFinished, TrainingProgress
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
+from moo.trials import WorkerSetup
+from tests.moo.conftest import Prepare
 
 
 class StoppedError(Exception):
@@ -31,11 +36,11 @@ class StoppedError(Exception):
 class SerialTrainer:
     """Trains one network after another in this process; `stop_after` epochs it is killed."""
 
-    def __init__(self, splits, *, stop_after=None, fails=()):
+    def __init__(self, splits: Splits, *, stop_after: Any = None, fails: Any = ()) -> None:
         self.splits, self.stop_after, self.fails = splits, stop_after, fails
         self.jobs = []
 
-    def train(self, jobs):
+    def train(self, jobs: Any) -> Iterator[Any]:
         for job, state in jobs:
             self.jobs.append(job.name)
             if job.name in self.fails:
@@ -48,12 +53,12 @@ class SerialTrainer:
                     if self.stop_after == 0:
                         raise StoppedError
 
-    def close(self):
+    def close(self) -> None:
         """Nothing to stop."""
 
 
 @pytest.fixture
-def run(prepare_tiny, setup):
+def run(prepare_tiny: Prepare, setup: WorkerSetup) -> Any:
     """A finished search, nothing measured."""
     preparation = prepare_tiny()
     run_search(preparation, InProcessBackend(setup), lambda event: None)
@@ -62,13 +67,13 @@ def run(prepare_tiny, setup):
 
 
 @pytest.fixture
-def record(run):
+def record(run: Any) -> Iterator[Any]:
     opened = record_of(run)
     yield opened
     opened.close()
 
 
-def archive_now(run):
+def archive_now(run: Any) -> Any:
     """What the store holds by now."""
     record = record_of(run)
     try:
@@ -77,11 +82,13 @@ def archive_now(run):
         record.close()
 
 
-def front_config(run, **values):
+def front_config(run: Any, **values: Any) -> Any:
     return TrainFrontConfig(run=str(run.folder.path), **{"epochs": 2, "batch_size": 64} | values)
 
 
-def trained(run, record, trainer, told=None, devices=(), config=None, **values):
+def trained(
+    run: Any, record: Any, trainer: Any, told: Any = None, devices: Any = (), config: Any = None, **values: Any
+) -> Any:
     config = config or front_config(run, **values)
     trainings = front_trainings(run, archive_now(run), config)
     if config.fresh:
@@ -90,7 +97,7 @@ def trained(run, record, trainer, told=None, devices=(), config=None, **values):
     return train_networks(run, trainings, lambda: trainer, record, devices, (told if told is not None else []).append)
 
 
-def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run, record):
+def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run: Any, record: Any) -> None:
     before, told = archive_now(run), []
     networks = trained(run, record, SerialTrainer(run.splits), told)
     assert [network.name for network in networks] == [entry.architecture.id for entry in before.inherited_front()]
@@ -106,7 +113,7 @@ def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run, reco
     ] * len(networks)  # fmt: skip
 
 
-def test_figures_are_those_of_the_files(run, record):
+def test_figures_are_those_of_the_files(run: Any, record: Any) -> None:
     (network, *_) = trained(run, record, SerialTrainer(run.splits))
     pixels = next(ImageBatches(run.splits.test, run.splits).in_order(len(run.splits.test)))
     for file in network.files:
@@ -120,7 +127,7 @@ def test_figures_are_those_of_the_files(run, record):
     assert network.top1 == pytest.approx(network.files[0].top1, abs=0.02)
 
 
-def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(run, record):
+def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(run: Any, record: Any) -> None:
     with pytest.raises(StoppedError):
         trained(run, record, SerialTrainer(run.splits, stop_after=3))
     assert len(record.store.trained(baselines=False)) == 1
@@ -131,7 +138,7 @@ def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(r
     assert [dataclasses.replace(n, seconds=0) for n in resumed] == [dataclasses.replace(n, seconds=0) for n in whole]
 
 
-def test_what_is_trained_is_not_trained_again(run, record):
+def test_what_is_trained_is_not_trained_again(run: Any, record: Any) -> None:
     networks = trained(run, record, SerialTrainer(run.splits))
     trainer = SerialTrainer(run.splits)
     assert trained(run, record, trainer) == networks
@@ -140,7 +147,7 @@ def test_what_is_trained_is_not_trained_again(run, record):
     assert len(trainer.jobs) == len(networks)
 
 
-def test_fine_tuning_starts_from_the_inherited_weights(run, record):
+def test_fine_tuning_starts_from_the_inherited_weights(run: Any, record: Any) -> None:
     archive = archive_now(run)
     (training, *_) = front_trainings(run, archive, front_config(run, fine_tune=True))
     job = training.preparation.job
@@ -152,7 +159,7 @@ def test_fine_tuning_starts_from_the_inherited_weights(run, record):
     assert network.fine_tuned
 
 
-def test_every_file_is_measured_once(run, record, replay):
+def test_every_file_is_measured_once(run: Any, record: Any, replay: Callable[..., ReplayDevice]) -> None:
     told = []
     networks = trained(run, record, SerialTrainer(run.splits), told, devices=(replay(),))
     measured = [event.network for event in told if isinstance(event, NetworkMeasured)]
@@ -169,7 +176,9 @@ def test_every_file_is_measured_once(run, record, replay):
     assert not any(isinstance(event, NetworkMeasured) for event in told)
 
 
-def test_what_was_trained_without_a_board_is_measured_later(run, record, replay):
+def test_what_was_trained_without_a_board_is_measured_later(
+    run: Any, record: Any, replay: Callable[..., ReplayDevice]
+) -> None:
     trained(run, record, SerialTrainer(run.splits))
     trainer = SerialTrainer(run.splits)
     networks = trained(run, record, trainer, devices=(replay(),))
@@ -177,7 +186,7 @@ def test_what_was_trained_without_a_board_is_measured_later(run, record, replay)
     assert all(file.measurement is not None for network in networks for file in network.files)
 
 
-def test_a_network_that_fails_leaves_the_others_alone(run, record):
+def test_a_network_that_fails_leaves_the_others_alone(run: Any, record: Any) -> None:
     first = archive_now(run).inherited_front()[0].architecture.id
     told = []
     networks = trained(run, record, SerialTrainer(run.splits, fails=(first,)), told)
@@ -187,7 +196,8 @@ def test_a_network_that_fails_leaves_the_others_alone(run, record):
     assert not archive_now(run).is_retrained
 
 
-def test_baselines_are_trained_alike(run, record, replay):
+@pytest.mark.slow
+def test_baselines_are_trained_alike(run: Any, record: Any, replay: Callable[..., ReplayDevice]) -> None:
     config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=("fbnet-a",))
     trainings = baseline_trainings(run, config)
     check_trainings(trainings)
@@ -209,12 +219,12 @@ def test_baselines_are_trained_alike(run, record, replay):
         ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8"),
     ],
 )
-def test_bad_input_is_refused(run, record, values, message):
+def test_bad_input_is_refused(run: Any, record: Any, values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         trained(run, record, SerialTrainer(run.splits), **values)
 
 
-def test_other_settings_are_refused_unless_trained_anew(run, record):
+def test_other_settings_are_refused_unless_trained_anew(run: Any, record: Any) -> None:
     trained(run, record, SerialTrainer(run.splits))
     with pytest.raises(
         ValueError, match=r"was begun with epochs=2 and got epochs=1; leave `--epochs` away, or add `--f"
@@ -225,7 +235,7 @@ def test_other_settings_are_refused_unless_trained_anew(run, record):
     assert all(network.epochs == 1 for network in trained(run, record, SerialTrainer(run.splits), epochs=1, fresh=True))
 
 
-def test_a_cut_checkpoint_is_refused_before_anything_is_trained(run, record):
+def test_a_cut_checkpoint_is_refused_before_anything_is_trained(run: Any, record: Any) -> None:
     with pytest.raises(StoppedError):
         trained(run, record, SerialTrainer(run.splits, stop_after=1))
     (name,) = [path.parent.name for path in run.folder.path.glob("trained/*/checkpoint.pt")]
@@ -238,13 +248,13 @@ def test_a_cut_checkpoint_is_refused_before_anything_is_trained(run, record):
     assert read_result(run.folder.training(name)) is not None
 
 
-def test_a_supernet_that_cannot_be_read_is_refused(run, record):
+def test_a_supernet_that_cannot_be_read_is_refused(run: Any, record: Any) -> None:
     run.folder.supernet.write_bytes(b"cut")
     with pytest.raises(ValueError, match="the run's supernet must be readable to fine-tune from it"):
         trained(run, record, SerialTrainer(run.splits), fine_tune=True)
 
 
-def test_other_images_are_refused(run, record):
+def test_other_images_are_refused(run: Any, record: Any) -> None:
     trained(run, record, SerialTrainer(run.splits), only=(archive_now(run).inherited_front()[0].architecture.id,))
     (path,) = run.folder.path.glob("trained/*/config.json")
     content = json.loads(path.read_text())
@@ -255,7 +265,7 @@ def test_other_images_are_refused(run, record):
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
-def test_killed_while_it_forgets_a_training_begins_anew(run, record, kept):
+def test_killed_while_it_forgets_a_training_begins_anew(run: Any, record: Any, kept: int) -> None:
     networks = trained(run, record, SerialTrainer(run.splits))
     folder = run.folder.training(networks[0].name)
     for path in (folder.result, folder.checkpoint, folder.config)[: kept + 1]:
@@ -273,20 +283,22 @@ class AwayDevice:
 
     shares_host = False
 
-    def __init__(self, device):
+    def __init__(self, device: Any) -> None:
         self.device, self.left = device, 1
 
-    def measure(self, model):
+    def measure(self, model: Any) -> Any:
         self.left -= 1
         if self.left < 0:
             raise BoardUnreachableError("no route to host")
         return self.device.measure(model)
 
-    def close(self):
+    def close(self) -> None:
         self.device.close()
 
 
-def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(run, record, replay):
+def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(
+    run: Any, record: Any, replay: Callable[..., ReplayDevice]
+) -> None:
     impatient = dataclasses.replace(run, config=dataclasses.replace(run.config, board_patience=0.3))
     told = []
     networks = trained(impatient, record, SerialTrainer(run.splits), told, devices=(AwayDevice(replay()),))

@@ -1,9 +1,14 @@
 """A search on two Ray nodes of one machine, of which one goes away in the middle."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -15,17 +20,21 @@ from moo.execution.evaluator import Evaluator
 from moo.execution.ray_backend import RayBackend
 from moo.search.loop import run_search
 from moo.storage.store import open_store
+from moo.trials import WorkerSetup
+from tests.moo.conftest import Prepare
+
+pytestmark = pytest.mark.slow
 
 
 class DoomedEvaluator(Evaluator):
     """The real jobs; but on one node none ends, so that there is one at work there whenever that node dies."""
 
-    def __init__(self, setup, device, *, doomed_node, folder):
+    def __init__(self, setup: WorkerSetup, device: Any, *, doomed_node: Any, folder: Any) -> None:
         super().__init__(setup, device)
         self._is_doomed = ray.get_runtime_context().get_node_id() == doomed_node
         self._folder = folder
 
-    def run(self, job, costs, supernet):
+    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
         while self._is_doomed:
             (self._folder / str(job.id)).touch()
             time.sleep(0.05)
@@ -33,7 +42,7 @@ class DoomedEvaluator(Evaluator):
 
 
 @pytest.fixture
-def cluster():
+def cluster() -> Iterator[Any]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     yield cluster
@@ -41,8 +50,9 @@ def cluster():
     cluster.shutdown()
 
 
-@pytest.mark.slow
-def test_a_node_that_dies_in_the_middle_costs_no_evaluation(prepare_tiny, cluster, tmp_path):
+def test_a_node_that_dies_in_the_middle_costs_no_evaluation(
+    prepare_tiny: Prepare, cluster: Any, tmp_path: Path
+) -> None:
     node = cluster.add_node(num_cpus=1)
     at_work = tmp_path / "at-work"
     at_work.mkdir()
@@ -51,7 +61,7 @@ def test_a_node_that_dies_in_the_middle_costs_no_evaluation(prepare_tiny, cluste
     backend = RayBackend(preparation.setup, workers=2, address=cluster.address, evaluator=evaluator)
     seen = []
 
-    def listen(event):
+    def listen(event: Any) -> None:
         seen.append(event)
         if isinstance(event, events.TrialFinished) and node in cluster.worker_nodes:
             deadline = time.monotonic() + 60

@@ -1,17 +1,24 @@
 """Ray is started once for all tests of this module."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import torch
 
+from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
+from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
@@ -23,13 +30,17 @@ from moo.execution.ray_trainer import RayTrainer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.store import open_store
-from moo.trials import CoefficientTrial, TrialFailure
+from moo.trials import CoefficientTrial, TrialFailure, WorkerSetup
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import Prepare
+
+pytestmark = pytest.mark.slow
 
 JOBS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def started_ray():
+def started_ray() -> Iterator[Any]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
     yield
@@ -39,10 +50,10 @@ def started_ray():
 class FaultyWorkbench(Evaluator):
     """Dies at one job, raises at another."""
 
-    def __init__(self, setup, device):
+    def __init__(self, setup: WorkerSetup, device: Any) -> None:
         super().__init__(setup, device)
 
-    def search(self, job, costs):
+    def search(self, job: Any, costs: Any) -> Any:
         if job.id == 1:
             os._exit(1)
         if job.id == 2:
@@ -51,22 +62,22 @@ class FaultyWorkbench(Evaluator):
 
 
 class DyingWorkbench(Evaluator):
-    def search(self, job, costs):
+    def search(self, job: Any, costs: Any) -> None:
         os._exit(1)
 
 
 class UnmakeableWorkbench(Evaluator):
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         raise MemoryError("the supernet does not fit")
 
 
 class NoWorkbench(Evaluator):
     """Says which worker did a job; dies at job 3."""
 
-    def __init__(self, setup, device):
+    def __init__(self, setup: WorkerSetup, device: Any) -> None:
         self.device = device
 
-    def run(self, job, costs, supernet):
+    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
         if job.id == 3:
             os._exit(1)
         return job.id, os.getpid(), str(self.device)
@@ -75,11 +86,11 @@ class NoWorkbench(Evaluator):
 class MeetingWorkbench(NoWorkbench):
     """Ends no job before as many workers as there are to be have one."""
 
-    def __init__(self, setup, device, *, folder, workers):
+    def __init__(self, setup: WorkerSetup, device: Any, *, folder: Any, workers: Any) -> None:
         super().__init__(setup, device)
         self._folder, self._workers = folder, workers
 
-    def run(self, job, costs, supernet):
+    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
         (self._folder / str(os.getpid())).touch()
         while len(list(self._folder.iterdir())) < self._workers:
             time.sleep(0.01)
@@ -89,31 +100,30 @@ class MeetingWorkbench(NoWorkbench):
 class MortalWorkbench(NoWorkbench):
     """Dies, or cannot be set up, the first times; each time leaves a file."""
 
-    def __init__(self, setup, device, *, folder, deaths, in_set_up=False):
+    def __init__(self, setup: WorkerSetup, device: Any, *, folder: Any, deaths: Any, in_set_up: bool = False) -> None:
         super().__init__(setup, device)
         self._folder, self._deaths = folder, deaths
         if in_set_up:
             self._maybe_die()
 
-    def run(self, job, costs, supernet):
+    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
         self._maybe_die()
         return super().run(job, costs, supernet)
 
-    def _maybe_die(self):
+    def _maybe_die(self) -> None:
         if len(list(self._folder.iterdir())) < self._deaths:
             (self._folder / str(os.getpid())).touch()
             os._exit(1)
 
 
-def figures(archive):
+def figures(archive: Any) -> Any:
     return [
         (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.trial_id)
         for entry in archive.entries
     ]
 
 
-@pytest.mark.slow
-def test_one_and_two_workers_give_the_identical_archive(prepare_tiny):
+def test_one_and_two_workers_give_the_identical_archive(prepare_tiny: Prepare) -> None:
     archives = []
     for workers in (1, 2):
         preparation = prepare_tiny(f"workers-{workers}", workers=workers)
@@ -125,8 +135,9 @@ def test_one_and_two_workers_give_the_identical_archive(prepare_tiny):
     assert len(archives[0]) >= 4
 
 
-@pytest.mark.slow
-def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_search_goes_on(prepare_tiny):
+def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_search_goes_on(
+    prepare_tiny: Prepare,
+) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = RayBackend(preparation.setup, workers=1, evaluator=FaultyWorkbench)
     seen = []
@@ -146,8 +157,7 @@ def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_sear
     assert preparation.folder.front.is_file()
 
 
-@pytest.mark.slow
-def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny):
+def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = RayBackend(preparation.setup, workers=1, evaluator=DyingWorkbench)
     with pytest.raises(SearchFailedError, match="every trial of generation 1 failed; .*(died|dead|exit)"):
@@ -155,7 +165,7 @@ def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny):
     backend.close()
 
 
-def test_a_worker_that_cannot_be_set_up_is_reported(setup, table):
+def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, table: CostTable) -> None:
     backend = RayBackend(setup, workers=1, evaluator=UnmakeableWorkbench)
     (outcome,) = backend.run(JOBS[:1], table, b"", lambda job: None)
     backend.close()
@@ -163,7 +173,7 @@ def test_a_worker_that_cannot_be_set_up_is_reported(setup, table):
     assert "MemoryError: the supernet does not fit" in outcome.traceback
 
 
-def test_more_workers_than_cores_share_them(setup, table, tmp_path):
+def test_more_workers_than_cores_share_them(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     """With a whole core each, the third worker would never start and no job end."""
     backend = RayBackend(setup, workers=3, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=3))
     outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
@@ -175,14 +185,14 @@ def test_more_workers_than_cores_share_them(setup, table, tmp_path):
 
 @pytest.mark.parametrize("available", range(1, 9))
 @pytest.mark.parametrize("workers", range(1, 33))
-def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available, workers):
+def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available: Any, workers: Any) -> None:
     part = share(available, workers)
     assert 0 < part <= 1
     assert int(1 / part + 1e-9) * available >= workers
     assert share(0, workers) == 0
 
 
-def test_workers_are_kept_and_one_that_dies_is_replaced(setup, table):
+def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, table: CostTable) -> None:
     backend = RayBackend(setup, workers=1, evaluator=NoWorkbench)
     started = []
     ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)
@@ -198,7 +208,9 @@ def test_workers_are_kept_and_one_that_dies_is_replaced(setup, table):
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_job_whose_worker_died_is_tried_once_more(setup, table, tmp_path, in_set_up):
+def test_a_job_whose_worker_died_is_tried_once_more(
+    setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
+) -> None:
     evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
     backend = RayBackend(setup, workers=1, evaluator=evaluator)
     started = []
@@ -210,7 +222,9 @@ def test_a_job_whose_worker_died_is_tried_once_more(setup, table, tmp_path, in_s
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_job_that_two_workers_died_of_fails(setup, table, tmp_path, in_set_up):
+def test_a_job_that_two_workers_died_of_fails(
+    setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
+) -> None:
     evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
     backend = RayBackend(setup, workers=1, evaluator=evaluator)
     failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)
@@ -221,7 +235,7 @@ def test_a_job_that_two_workers_died_of_fails(setup, table, tmp_path, in_set_up)
     assert number == 1
 
 
-def test_idle_workers_that_died_cost_no_job(setup, table, tmp_path):
+def test_idle_workers_that_died_cost_no_job(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     """As when a machine goes away between two generations."""
     evaluator = partial(MeetingWorkbench, folder=tmp_path, workers=2)
     backend = RayBackend(setup, workers=2, evaluator=evaluator)
@@ -234,7 +248,7 @@ def test_idle_workers_that_died_cost_no_job(setup, table, tmp_path):
     assert process not in {process for _, process, _ in before}
 
 
-def test_a_run_that_is_left_leaves_no_worker_at_work(setup, table, tmp_path):
+def test_a_run_that_is_left_leaves_no_worker_at_work(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     backend = RayBackend(setup, workers=2, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=2))
     outcomes = backend.run([*JOBS[:3], JOBS[0]], table, b"", lambda job: None)
     next(outcomes)
@@ -244,7 +258,7 @@ def test_a_run_that_is_left_leaves_no_worker_at_work(setup, table, tmp_path):
     assert sorted(number for number, _, _ in later) == [0, 1]
 
 
-def test_by_default_there_is_a_worker_for_each_core(setup):
+def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
     backend = RayBackend(setup)
     assert backend.workers == 2
     assert backend.dashboard_url is None
@@ -252,8 +266,7 @@ def test_by_default_there_is_a_worker_for_each_core(setup):
     assert ray.is_initialized()
 
 
-@pytest.mark.slow
-def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup):
+def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup: WorkerSetup) -> None:
     backend = RayBackend(setup, workers=1)
     settings = PretrainSettings(2, batch_size=32)
     epochs = list(backend.pretrain(settings, None))
@@ -264,12 +277,12 @@ def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup):
     assert pretrained_weights(later[0][1]) == pretrained_weights(epochs[1][1])
 
 
-def train_job(name, space, **values):
+def train_job(name: Any, space: FBNetSpace, **values: Any) -> Any:
     settings = TrainSettings(**{"epochs": 1, "batch_size": 64} | values)
     return TrainJob(name, space.graph(("k3_e1", "k3_e1", "k3_e6")), settings, flip=False, seed=0)
 
 
-def test_networks_are_trained_on_workers_as_in_this_process(space, splits):
+def test_networks_are_trained_on_workers_as_in_this_process(space: FBNetSpace, splits: Splits) -> None:
     jobs = [train_job("one", space), train_job("two", space, epochs=2)]
     trainer = RayTrainer(splits, networks=2, workers=2, threads=1)
     events = list(trainer.train([(job, None) for job in jobs]))
@@ -285,7 +298,7 @@ def test_networks_are_trained_on_workers_as_in_this_process(space, splits):
         assert epochs == list(range(1, len(outcome.records) + 1))
 
 
-def test_a_training_goes_on_from_a_state(space, splits):
+def test_a_training_goes_on_from_a_state(space: FBNetSpace, splits: Splits) -> None:
     job = train_job("one", space, epochs=2)
     state = next(event.state for event in train(job, splits) if isinstance(event, EpochDone))
     events = [event for _, event in RayTrainer(splits, networks=1, threads=1).train([(job, state)])]
@@ -294,7 +307,7 @@ def test_a_training_goes_on_from_a_state(space, splits):
     assert events[-1].records == expected.records
 
 
-def test_a_training_that_fails_says_why_and_leaves_others_alone(space, splits):
+def test_a_training_that_fails_says_why_and_leaves_others_alone(space: FBNetSpace, splits: Splits) -> None:
     jobs = [(train_job("cut", space), b"no state"), (train_job("whole", space), None)]
     outcomes = dict(RayTrainer(splits, networks=2, threads=1).train(jobs))
     assert isinstance(outcomes["cut"], TrainFailure)
@@ -302,12 +315,12 @@ def test_a_training_that_fails_says_why_and_leaves_others_alone(space, splits):
     assert isinstance(outcomes["whole"], TrainOutcome)
 
 
-def test_a_training_whose_worker_dies_is_a_failure(space, splits):
+def test_a_training_whose_worker_dies_is_a_failure(space: FBNetSpace, splits: Splits) -> None:
     class Deadly(TrainJob):
         """Kills the process that asks for its weights."""
 
         @property
-        def weights(self):
+        def weights(self) -> None:
             if ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
                 os._exit(1)
 

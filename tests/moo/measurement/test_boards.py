@@ -1,4 +1,8 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
 from moo.measurement import boards
 from moo.measurement.boards import check_configuration, is_table, open_boards, open_for_profile, table_named
-from search_space.spaces import space_named
+from search_space.spaces import FBNetSpace, space_named
 
 MICRO, CIFAR = space_named("fbnet-micro"), space_named("fbnet-cifar")
 SETTINGS = MeasureSettings()
@@ -19,13 +23,13 @@ SETTINGS = MeasureSettings()
 class NamedDevice(ReplayDevice):
     """A board whose name decides what it is; says whether it was asked and closed."""
 
-    def __init__(self, name, meter):
+    def __init__(self, name: Any, meter: Any) -> None:
         super().__init__(lambda model: 1.0, shares_host=name == "host")
         self.name, self.meter = name, meter
         self.asked = 0
         self.closed = False
 
-    def describe(self):
+    def describe(self) -> Any:
         self.asked += 1
         if "gone" in self.name:
             raise BoardUnreachableError(f"{self.name} could not be reached: no route to host.")
@@ -33,16 +37,16 @@ class NamedDevice(ReplayDevice):
         runtime = "ONNX Runtime 1.2" if "old" in self.name else "ONNX Runtime 1.3"
         return Board(name=self.name, model=model, os="Linux", runtime=runtime, threads=1, clock_mhz=None)
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened(monkeypatch: pytest.MonkeyPatch) -> Any:
     """All devices that were opened, in order."""
     devices = []
 
-    def open_device(name, settings, meter):
+    def open_device(name: Any, settings: Any, meter: Any) -> Any:
         if name != "host" and not name.startswith("ssh://"):
             raise ValueError(f"`--device` must be one of host, ssh://..., but got {name!r}.")
         devices.append(NamedDevice(name, meter))
@@ -52,11 +56,11 @@ def opened(monkeypatch):
     return devices
 
 
-def open_all(*names, space=MICRO, measure=True):
+def open_all(*names: Any, space: Any = MICRO, measure: bool = True) -> Any:
     return open_boards(names, space, SETTINGS, meter="rapl", measure=measure)
 
 
-def assert_refused(rule, act):
+def assert_refused(rule: Any, act: Any) -> None:
     with pytest.raises(ValueError, match=rule) as error:
         act()
     assert "\n" not in str(error.value)
@@ -75,12 +79,12 @@ def assert_refused(rule, act):
         ("toaster", False),
     ],
 )
-def test_a_device_is_a_table_or_a_board(name, expected):
+def test_a_device_is_a_table_or_a_board(name: str, expected: bool) -> None:
     assert is_table(name) == expected
 
 
 @pytest.mark.parametrize("space", [MICRO, CIFAR], ids=lambda space: space.name)
-def test_pi4_is_a_table_and_nobody_is_asked(space, opened):
+def test_pi4_is_a_table_and_nobody_is_asked(space: FBNetSpace, opened: Any) -> None:
     found = open_all("pi4", space=space)
     assert (found.devices, found.board, opened) == ((), None, [])
     np.testing.assert_array_equal(found.table.latency_ms, pi4_cost_table(space).latency_ms)
@@ -89,7 +93,7 @@ def test_pi4_is_a_table_and_nobody_is_asked(space, opened):
     assert found.table.energy_source == "modelled"
 
 
-def test_a_table_file_stands_for_a_board(tmp_path, opened):
+def test_a_table_file_stands_for_a_board(tmp_path: Path, opened: Any) -> None:
     path = tmp_path / "own.json"
     analytic_cost_table(MICRO).write(path)
     found = open_all(str(path))
@@ -97,13 +101,13 @@ def test_a_table_file_stands_for_a_board(tmp_path, opened):
     np.testing.assert_array_equal(found.table.latency_ms, analytic_cost_table(MICRO).latency_ms)
 
 
-def write_text_table(path, factor):
+def write_text_table(path: Any, factor: Any) -> Any:
     costs_LO = factor * (1 + np.arange(MICRO.num_layers * 9).reshape(-1, 9))
     path.write_text("\n".join(" ".join(f"{value:.6f}" for value in row) for row in costs_LO))
     return costs_LO
 
 
-def test_a_pair_of_text_files_is_read_in_seconds_and_joules(tmp_path):
+def test_a_pair_of_text_files_is_read_in_seconds_and_joules(tmp_path: Path) -> None:
     seconds_LO = write_text_table(tmp_path / "latency.txt", 0.001)
     joules_LO = write_text_table(tmp_path / "energy.txt", 0.002)
     table = table_named(f"{tmp_path}/latency.txt,{tmp_path}/energy.txt", MICRO)
@@ -113,7 +117,7 @@ def test_a_pair_of_text_files_is_read_in_seconds_and_joules(tmp_path):
     assert table_named(f"{tmp_path}/latency.txt", MICRO).energy_source == "modelled"
 
 
-def test_a_table_in_the_home_folder_is_found(tmp_path, monkeypatch):
+def test_a_table_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     analytic_cost_table(MICRO).write(tmp_path / "own.json")
     assert table_named("~/own.json", MICRO).space == "fbnet-micro"
@@ -122,7 +126,7 @@ def test_a_table_in_the_home_folder_is_found(tmp_path, monkeypatch):
     assert table_named("~/latency.txt,~/energy.txt", MICRO).energy_source == "published"
 
 
-def test_a_table_that_is_not_there_or_for_another_space_is_refused(tmp_path, opened):
+def test_a_table_that_is_not_there_or_for_another_space_is_refused(tmp_path: Path, opened: Any) -> None:
     assert_refused("a cost table file must exist, but got 'none.json'", lambda: open_all("none.json"))
     assert_refused("a cost table file must exist, but got 'none.txt'", lambda: open_all("none.txt,energy.txt"))
     path = tmp_path / "own.json"
@@ -132,12 +136,12 @@ def test_a_table_that_is_not_there_or_for_another_space_is_refused(tmp_path, ope
 
 
 @pytest.mark.parametrize("names", [("pi4", "host"), ("ssh://pi@a", "own.json"), ("pi4", "pi4")])
-def test_a_table_among_boards_is_refused(names, opened):
+def test_a_table_among_boards_is_refused(names: Any, opened: Any) -> None:
     assert_refused("`--device` must be several boards or one table of costs, but got", lambda: open_all(*names))
     assert not opened
 
 
-def test_one_board_is_opened_with_its_meter(opened):
+def test_one_board_is_opened_with_its_meter(opened: Any) -> None:
     found = open_all("host")
     assert list(found.devices) == opened
     assert (found.board.label, found.table) == ("host (Pi 4)", None)
@@ -147,7 +151,7 @@ def test_one_board_is_opened_with_its_meter(opened):
     assert opened[0].closed
 
 
-def test_several_equal_boards_share_the_work(opened):
+def test_several_equal_boards_share_the_work(opened: Any) -> None:
     found = open_all("ssh://pi@one", "ssh://pi@two", "ssh://pi@three")
     assert [device.name for device in found.devices] == ["ssh://pi@one", "ssh://pi@two", "ssh://pi@three"]
     assert found.board.name == "ssh://pi@one"
@@ -166,13 +170,13 @@ def test_several_equal_boards_share_the_work(opened):
         ("toaster", "must be one of host, .* but got 'toaster'"),
     ],
 )
-def test_boards_that_differ_or_fail_are_refused_and_all_are_closed(opened, other, rule):
+def test_boards_that_differ_or_fail_are_refused_and_all_are_closed(opened: Any, other: str, rule: str) -> None:
     assert_refused(rule, lambda: open_all("ssh://pi@one", "ssh://pi@two", other))
     assert len(opened) >= 2
     assert all(device.closed for device in opened)
 
 
-def test_a_board_that_is_given_twice_is_refused(opened):
+def test_a_board_that_is_given_twice_is_refused(opened: Any) -> None:
     names = ("ssh://pi@a", "ssh://pi@b", "ssh://pi@a")
     rule = "each `--device` must be given once, but got ssh://pi@a, ssh://pi@b, ssh://pi@a"
     assert_refused(rule, lambda: open_all(*names))
@@ -180,7 +184,7 @@ def test_a_board_that_is_given_twice_is_refused(opened):
     assert not opened
 
 
-def test_without_measuring_names_are_checked_and_nobody_is_asked(opened):
+def test_without_measuring_names_are_checked_and_nobody_is_asked(opened: Any) -> None:
     found = open_all("ssh://pi@gone", "ssh://pi@five", measure=False)
     assert (found.devices, found.board, found.table) == ((), None, None)
     assert [(device.asked, device.closed, device.meter) for device in opened] == [(0, True, "none")] * 2
@@ -188,11 +192,11 @@ def test_without_measuring_names_are_checked_and_nobody_is_asked(opened):
     assert all(device.closed for device in opened)
 
 
-def test_without_measuring_a_table_is_still_read():
+def test_without_measuring_a_table_is_still_read() -> None:
     assert open_all("pi4", measure=False).table is not None
 
 
-def measured_table(**changes):
+def measured_table(**changes: Any) -> Any:
     return replace(analytic_cost_table(MICRO), latency_source="measured", **changes)
 
 
@@ -204,13 +208,13 @@ def measured_table(**changes):
         ({"precision": "int8"}, "has --precision int8 and the run fp32: .* or give --precision int8"),
     ],
 )
-def test_a_measured_table_must_be_measured_as_the_run_measures(changes, rule):
+def test_a_measured_table_must_be_measured_as_the_run_measures(changes: Any, rule: str) -> None:
     assert_refused(rule, lambda: check_configuration(measured_table(**changes), SETTINGS))
     check_configuration(measured_table(**changes), replace(SETTINGS, **changes))
     check_configuration(replace(measured_table(**changes), latency_source="published"), SETTINGS)
 
 
-def test_boards_that_are_profiled_may_differ(opened):
+def test_boards_that_are_profiled_may_differ(opened: Any) -> None:
     found = open_for_profile(("host", "ssh://pi@five", "ssh://pi@old"), SETTINGS, meter="ina219")
     assert found == [("host", opened[0]), ("ssh://pi@five", opened[1]), ("ssh://pi@old", opened[2])]
     assert {device.meter for device in opened} == {"ina219"}
@@ -218,13 +222,13 @@ def test_boards_that_are_profiled_may_differ(opened):
 
 
 @pytest.mark.parametrize("name", ["pi4", "own.json", "latency.txt,energy.txt"])
-def test_a_table_is_not_profiled(name, opened):
+def test_a_table_is_not_profiled(name: str, opened: Any) -> None:
     assert_refused("is a table already", lambda: open_for_profile(("host", name), SETTINGS))
     assert not opened
 
 
 @pytest.mark.parametrize(("name", "rule"), [("ssh://pi@gone", "no route to host"), ("toaster", "but got 'toaster'")])
-def test_boards_are_closed_if_another_cannot_be_profiled(opened, name, rule):
+def test_boards_are_closed_if_another_cannot_be_profiled(opened: Any, name: str, rule: str) -> None:
     assert_refused(rule, lambda: open_for_profile(("host", name), SETTINGS))
     assert opened
     assert all(device.closed for device in opened)

@@ -1,9 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from devices.cost_tables.cost_table import CostTable
 from devices.errors import BoardUnreachableError
 from devices.measurement import model_key
 from devices.replay import ReplayDevice
@@ -14,13 +20,15 @@ from moo.storage.record import open_record
 from moo.storage.run_folder import RunFolder
 from search_space.architectures import operator_indices
 from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import ResultOf
 
 EVERYTHING = list(product(range(3), repeat=3))
 FACTOR = 2.0
 """How much slower the board is than the table says."""
 
 
-def model_of(space, indices):
+def model_of(space: FBNetSpace, indices: Any) -> Any:
     graph = space.graph(tuple(space.operators[index] for index in indices))
     return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
 
@@ -28,7 +36,7 @@ def model_of(space, indices):
 class TableDevice(ReplayDevice):
     """A board that is slower than a table by a factor; notes which networks it measured."""
 
-    def __init__(self, space, table, *, factor=FACTOR, shares_host=True):
+    def __init__(self, space: FBNetSpace, table: CostTable, *, factor: Any = FACTOR, shares_host: bool = True) -> None:
         self.networks = {model_key(model_of(space, indices)): indices for indices in EVERYTHING}
         self.measured = []
         self.fails = set()
@@ -36,7 +44,7 @@ class TableDevice(ReplayDevice):
         self._table, self._factor = table, factor
         super().__init__(self._latency, shares_host=shares_host)
 
-    def _latency(self, model):
+    def _latency(self, model: Any) -> Any:
         if self.away:
             raise BoardUnreachableError("no route to host")
         indices = self.networks[model_key(model)]
@@ -49,7 +57,7 @@ class TableDevice(ReplayDevice):
 class Setting:
     """A store, an archive with all 27 networks, and boards; `open` makes what is tested, as a resumed run would."""
 
-    def __init__(self, folder, space, table, result_of):
+    def __init__(self, folder: Any, space: FBNetSpace, table: CostTable, result_of: ResultOf) -> None:
         self.space, self.table = space, table
         self.record = open_record(RunFolder(folder))
         self._load()
@@ -68,7 +76,7 @@ class Setting:
             )
             self.record.add_result(replace(result, architectures=architectures, chosen=0), space)
 
-    def open(self, device, *, patience_seconds=0.0):
+    def open(self, device: Any, *, patience_seconds: float = 0.0) -> Any:
         self._load()
         self.record.use_table(corrected_table(self.table, self.archive.entries, self.space))
         self.measurer = None
@@ -83,27 +91,27 @@ class Setting:
             patience_seconds=patience_seconds,
         )
 
-    def _load(self):
+    def _load(self) -> None:
         point = (1.0, self.table.slowest_ms(), self.table.highest_mj())
         self.archive = self.record.load_archive(self.space, point, precision="fp32")
 
-    def close(self):
+    def close(self) -> None:
         if self.measurer is not None:
             self.measurer.close()
 
-    def indices_of(self, identifiers):
+    def indices_of(self, identifiers: Any) -> Any:
         return [operator_indices(self.space, self.archive[identifier].architecture) for identifier in identifiers]
 
     @property
-    def front(self):
+    def front(self) -> Any:
         return [entry.architecture.id for entry in self.archive.front()]
 
-    def kinds(self, *names):
+    def kinds(self, *names: Any) -> Any:
         return [(kind, content) for _, kind, content in self.record.store.events() if kind in names]
 
 
 @pytest.fixture
-def setting(tmp_path, space, table, result_of):
+def setting(tmp_path: Path, space: FBNetSpace, table: CostTable, result_of: ResultOf) -> Iterator[Any]:
     setting = Setting(tmp_path, space, table, result_of)
     yield setting
     setting.close()
@@ -111,15 +119,15 @@ def setting(tmp_path, space, table, result_of):
 
 
 @pytest.fixture
-def device(space, table):
+def device(space: FBNetSpace, table: CostTable) -> Any:
     return TableDevice(space, table)
 
 
-def test_networks_that_are_told_apart_have_different_models(device):
+def test_networks_that_are_told_apart_have_different_models(device: Any) -> None:
     assert len(device.networks) == len(EVERYTHING)
 
 
-def test_with_nothing_measured_the_table_stays_as_it_is(setting, device, table):
+def test_with_nothing_measured_the_table_stays_as_it_is(setting: Any, device: Any, table: CostTable) -> None:
     measuring = setting.open(device)
     assert setting.archive.table is table
     assert measuring.drain() is False
@@ -129,7 +137,7 @@ def test_with_nothing_measured_the_table_stays_as_it_is(setting, device, table):
     assert setting.archive.costs(entry).latency_ms == entry.predicted_latency_ms
 
 
-def test_without_a_board_nothing_is_requested(setting, table):
+def test_without_a_board_nothing_is_requested(setting: Any, table: CostTable) -> None:
     measuring = setting.open(None)
     assert measuring.request_front_at("end 1") is False
     measuring.front_changed()
@@ -140,7 +148,7 @@ def test_without_a_board_nothing_is_requested(setting, table):
     assert (setting.seen, setting.record.store.events()) == ([], [])
 
 
-def test_measured_networks_correct_the_predictions_of_all_others(setting, device, table):
+def test_measured_networks_correct_the_predictions_of_all_others(setting: Any, device: Any, table: CostTable) -> None:
     measuring = setting.open(device)
     assert measuring.request_front_at("end 1")
     assert measuring.drain()
@@ -158,7 +166,7 @@ def test_measured_networks_correct_the_predictions_of_all_others(setting, device
             assert setting.archive.costs(entry).latency_ms == entry.measurement.latency_ms
 
 
-def test_a_resumed_run_has_the_same_corrections(setting, device):
+def test_a_resumed_run_has_the_same_corrections(setting: Any, device: Any) -> None:
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
     measuring.drain()
@@ -169,7 +177,7 @@ def test_a_resumed_run_has_the_same_corrections(setting, device):
     np.testing.assert_array_equal(setting.archive.table.energy_mj, before.energy_mj)
 
 
-def test_a_network_is_requested_once(setting, device):
+def test_a_network_is_requested_once(setting: Any, device: Any) -> None:
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
     waiting = setting.measurer.waiting
@@ -181,7 +189,7 @@ def test_a_network_is_requested_once(setting, device):
     assert len(device.measured) == len(set(device.measured)) == waiting
 
 
-def test_what_was_chosen_at_a_stage_is_kept_before_it_is_measured(setting, device):
+def test_what_was_chosen_at_a_stage_is_kept_before_it_is_measured(setting: Any, device: Any) -> None:
     measuring = setting.open(device)
     chosen = setting.front
     measuring.request_front_at("generation 1")
@@ -189,7 +197,9 @@ def test_what_was_chosen_at_a_stage_is_kept_before_it_is_measured(setting, devic
     assert setting.record.store.networks_to_measure() == {"generation 1": chosen}
 
 
-def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_another_now(setting, device):
+def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_another_now(
+    setting: Any, device: Any
+) -> None:
     measuring = setting.open(device)
     measuring.request_front_at("generation 1")
     chosen = setting.front
@@ -205,7 +215,7 @@ def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_
     assert setting.record.store.networks_to_measure() == {"generation 1": chosen}
 
 
-def test_this_machine_measures_between_generations_only(setting, device):
+def test_this_machine_measures_between_generations_only(setting: Any, device: Any) -> None:
     measuring = setting.open(device)
     measuring.front_changed()
     assert measuring.collect() is False
@@ -219,7 +229,9 @@ def test_this_machine_measures_between_generations_only(setting, device):
     ]
 
 
-def test_a_failed_measurement_is_an_event_and_leaves_the_prediction(setting, device, table):
+def test_a_failed_measurement_is_an_event_and_leaves_the_prediction(
+    setting: Any, device: Any, table: CostTable
+) -> None:
     measuring = setting.open(device)
     front = setting.front
     device.fails = {setting.indices_of(front)[0]}
@@ -237,7 +249,7 @@ def test_a_failed_measurement_is_an_event_and_leaves_the_prediction(setting, dev
     assert front[0] not in setting.record.store.networks_to_measure()["end 2"]
 
 
-def test_if_every_measurement_fails_the_table_stays_as_it_is(setting, device, table):
+def test_if_every_measurement_fails_the_table_stays_as_it_is(setting: Any, device: Any, table: CostTable) -> None:
     device.fails = set(EVERYTHING)
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
@@ -245,7 +257,7 @@ def test_if_every_measurement_fails_the_table_stays_as_it_is(setting, device, ta
     assert setting.archive.table is table
 
 
-def test_the_files_that_are_handed_out_are_measured_though_they_were_before(setting, device):
+def test_the_files_that_are_handed_out_are_measured_though_they_were_before(setting: Any, device: Any) -> None:
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
     measuring.drain()
@@ -253,8 +265,8 @@ def test_the_files_that_are_handed_out_are_measured_though_they_were_before(sett
     chosen = setting.front[:2]
     made = []
 
-    def file_of(identifier):
-        def make():
+    def file_of(identifier: Any) -> Any:
+        def make() -> Any:
             made.append(identifier)
             return model_of(setting.space, setting.indices_of([identifier])[0])
 
@@ -265,7 +277,9 @@ def test_the_files_that_are_handed_out_are_measured_though_they_were_before(sett
     assert device.measured == setting.indices_of(chosen)
 
 
-def test_a_later_measurement_takes_the_place_of_an_earlier_one(setting, device, space, table):
+def test_a_later_measurement_takes_the_place_of_an_earlier_one(
+    setting: Any, device: Any, space: FBNetSpace, table: CostTable
+) -> None:
     measuring = setting.open(device)
     measuring.request_front_at("end 1")
     measuring.drain()
@@ -278,7 +292,7 @@ def test_a_later_measurement_takes_the_place_of_an_earlier_one(setting, device, 
     assert copy.entries == setting.archive.entries
 
 
-def test_a_board_of_its_own_measures_beside_the_search(setting, space, table):
+def test_a_board_of_its_own_measures_beside_the_search(setting: Any, space: FBNetSpace, table: CostTable) -> None:
     device = TableDevice(space, table, shares_host=False)
     measuring = setting.open(device, patience_seconds=20)
     front = setting.front
@@ -294,7 +308,9 @@ def test_a_board_of_its_own_measures_beside_the_search(setting, space, table):
     assert measuring.collect() is False
 
 
-def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(setting, space, table):
+def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(
+    setting: Any, space: FBNetSpace, table: CostTable
+) -> None:
     device = TableDevice(space, table, shares_host=False)
     device.away = True
     measuring = setting.open(device, patience_seconds=0.0)
@@ -317,12 +333,14 @@ def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(setting, spa
     assert all(setting.archive[identifier].measurement is not None for identifier in front)
 
 
-def test_what_a_board_measured_before_an_error_of_ours_is_kept(setting, space, table):
+def test_what_a_board_measured_before_an_error_of_ours_is_kept(
+    setting: Any, space: FBNetSpace, table: CostTable
+) -> None:
     device = TableDevice(space, table, shares_host=False)
     measuring = setting.open(device)
     first = setting.front[0]
 
-    def broken():
+    def broken() -> None:
         raise RuntimeError("no such weight")
 
     (indices,) = setting.indices_of([first])

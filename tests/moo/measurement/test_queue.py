@@ -1,10 +1,14 @@
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from devices.errors import BoardUnreachableError, MeasurementError
-from devices.measurement import Board, Conditions
+from devices.measurement import Board, Conditions, Measurement
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardUnreachable
 from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure
@@ -18,50 +22,50 @@ class ScriptedDevice:
 
     shares_host = True
 
-    def __init__(self, outcomes):
+    def __init__(self, outcomes: Any) -> None:
         self._outcomes = list(outcomes)
         self.models = []
         self.closed = False
 
-    def describe(self):
+    def describe(self) -> Any:
         return Board(name="scripted", model="none", os="none", runtime="none", threads=1, clock_mhz=None)
 
-    def measure(self, model):
+    def measure(self, model: Any) -> Any:
         self.models.append(model)
         outcome = self._outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
-def request_of(name):
+def request_of(name: Any) -> Any:
     return Request(name, name.encode)
 
 
-def test_a_network_is_measured_once_if_that_is_reliable(measurement_of):
+def test_a_network_is_measured_once_if_that_is_reliable(measurement_of: Callable[..., Measurement]) -> None:
     device = ScriptedDevice([measurement_of(2.0)])
     measured = measure(device, request_of("a"))
     assert measured == Measured("a", measurement_of(2.0))
     assert device.models == [b"a"]
 
 
-def test_a_failure_is_tried_again(measurement_of):
+def test_a_failure_is_tried_again(measurement_of: Callable[..., Measurement]) -> None:
     device = ScriptedDevice([MeasurementError("hung"), measurement_of(2.0)])
     measured = measure(device, request_of("a"))
     assert measured == Measured("a", measurement_of(2.0))
 
 
-def test_a_board_that_keeps_failing_is_reported_with_the_last_reason():
+def test_a_board_that_keeps_failing_is_reported_with_the_last_reason() -> None:
     device = ScriptedDevice([MeasurementError(f"crash {number}") for number in range(ATTEMPTS)])
     measured = measure(device, request_of("a"))
     assert measured == NotMeasured("a", f"crash {ATTEMPTS - 1}")
     assert len(device.models) == ATTEMPTS
 
 
-def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_of):
+def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_of: Callable[..., Measurement]) -> None:
     spread = [measurement_of(latency_ms, iqr_ms=1.0, reliable=False) for latency_ms in (2.5, 2.0, 2.25)]
     device = ScriptedDevice(spread)
     assert measure(device, request_of("a")).measurement == spread[1]
@@ -71,14 +75,14 @@ def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_
     assert measure(ScriptedDevice([spread[1], good]), request_of("a")).measurement == spread[1]
 
 
-def test_a_measurement_counts_though_a_repetition_fails(measurement_of):
+def test_a_measurement_counts_though_a_repetition_fails(measurement_of: Callable[..., Measurement]) -> None:
     wide = measurement_of(2.0, iqr_ms=1.0, reliable=False)
     outcomes = [wide, MeasurementError("hung"), MeasurementError("hung")]
     measured = measure(ScriptedDevice(outcomes), request_of("a"))
     assert measured == Measured("a", wide)
 
 
-def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of):
+def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of: Callable[..., Measurement]) -> None:
     device = ScriptedDevice([measurement_of(1.0), measurement_of(2.0)])
     measurer = Measurer([device])
     threads = threading.active_count()
@@ -100,7 +104,7 @@ def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of)
 class GatedDevice(ReplayDevice):
     """A board of its own that measures when it is let, and says when it has begun."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(self._latency_of_model)
         self.begun: list[bytes] = []
         self.has_begun = threading.Semaphore(0)
@@ -108,22 +112,22 @@ class GatedDevice(ReplayDevice):
         self.closed = threading.Event()
         self.threads: set[str] = set()
 
-    def _latency_of_model(self, model):
+    def _latency_of_model(self, model: Any) -> Any:
         self.threads.add(threading.current_thread().name)
         self.begun.append(model)
         self.has_begun.release()
         assert self.gate.acquire(timeout=PATIENCE)
         return float(len(model))
 
-    def wait_until_busy(self):
+    def wait_until_busy(self) -> None:
         assert self.has_begun.acquire(timeout=PATIENCE)
 
-    def close(self):
+    def close(self) -> None:
         self.closed.set()
 
 
 @pytest.fixture
-def gated():
+def gated() -> Iterator[Any]:
     device = GatedDevice()
     measurer = Measurer([device])
     yield device, measurer
@@ -131,7 +135,7 @@ def gated():
     measurer.close()
 
 
-def test_a_board_of_its_own_measures_while_the_search_goes_on(gated):
+def test_a_board_of_its_own_measures_while_the_search_goes_on(gated: Any) -> None:
     device, measurer = gated
     measurer.request(request_of("aa"))
     device.wait_until_busy()
@@ -151,7 +155,7 @@ def test_a_board_of_its_own_measures_while_the_search_goes_on(gated):
     assert threading.current_thread().name not in device.threads
 
 
-def test_draining_a_board_of_its_own_waits_for_what_is_being_measured(gated):
+def test_draining_a_board_of_its_own_waits_for_what_is_being_measured(gated: Any) -> None:
     device, measurer = gated
     measurer.request(request_of("a"))
     device.wait_until_busy()
@@ -165,7 +169,7 @@ def test_draining_a_board_of_its_own_waits_for_what_is_being_measured(gated):
     assert [item.network for item in drained] == ["a"]
 
 
-def test_closing_gives_up_the_queue_and_waits_for_what_is_being_measured(gated):
+def test_closing_gives_up_the_queue_and_waits_for_what_is_being_measured(gated: Any) -> None:
     device, measurer = gated
     measurer.request(request_of("a"))
     measurer.request(request_of("b"))
@@ -181,21 +185,21 @@ def test_closing_gives_up_the_queue_and_waits_for_what_is_being_measured(gated):
     assert device.begun == [b"a"]
 
 
-def test_closing_an_idle_measurer_ends_its_thread():
+def test_closing_an_idle_measurer_ends_its_thread() -> None:
     measurer = Measurer([ReplayDevice(lambda model: 1.0)])
     assert "measurer" in {thread.name for thread in threading.enumerate()}
     measurer.close()
     assert "measurer" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang():
-    def broken():
+def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang() -> None:
+    def broken() -> None:
         raise RuntimeError("no such weight")
 
     measurer = Measurer([ReplayDevice(lambda model: 1.0)])
     errors = []
 
-    def drain():
+    def drain() -> None:
         try:
             list(measurer.drain())
         except RuntimeError as error:
@@ -209,17 +213,21 @@ def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang():
     measurer.close()
 
 
-def throttled(measurement):
+def throttled(measurement: Any) -> Any:
     return replace(measurement, after=Conditions(throttled=0b100), reliable=False)
 
 
-def test_a_measurement_that_throttled_is_repeated_and_the_fine_one_kept_though_it_is_slower(measurement_of):
+def test_a_measurement_that_throttled_is_repeated_and_the_fine_one_kept_though_it_is_slower(
+    measurement_of: Callable[..., Measurement],
+) -> None:
     device = ScriptedDevice([throttled(measurement_of(1.0)), measurement_of(2.0)])
     measured = measure(device, request_of("a"))
     assert measured == Measured("a", measurement_of(2.0))
 
 
-def test_measurements_that_all_throttled_are_not_used_and_the_reason_says_so(measurement_of):
+def test_measurements_that_all_throttled_are_not_used_and_the_reason_says_so(
+    measurement_of: Callable[..., Measurement],
+) -> None:
     device = ScriptedDevice([throttled(measurement_of(1.0))] * ATTEMPTS)
     measured = measure(device, request_of("a"))
     assert measured == NotMeasured(
@@ -228,7 +236,7 @@ def test_measurements_that_all_throttled_are_not_used_and_the_reason_says_so(mea
     assert len(device.models) == ATTEMPTS
 
 
-def test_a_board_that_does_not_answer_is_not_asked_again_at_once():
+def test_a_board_that_does_not_answer_is_not_asked_again_at_once() -> None:
     device = ScriptedDevice([BoardUnreachableError("no route")] * ATTEMPTS)
     with pytest.raises(BoardUnreachableError, match="no route"):
         measure(device, request_of("a"))
@@ -238,33 +246,33 @@ def test_a_board_that_does_not_answer_is_not_asked_again_at_once():
 class AwayDevice(ReplayDevice):
     """A board of its own that is away until told to be back, and counts how often it was asked."""
 
-    def __init__(self, *, away=True):
+    def __init__(self, *, away: bool = True) -> None:
         super().__init__(lambda model: float(len(model)))
         self.away = away
         self.asked = threading.Semaphore(0)
         self.models = []
         self.closed = False
 
-    def measure(self, model):
+    def measure(self, model: Any) -> Any:
         self.asked.release()
         if self.away:
             raise BoardUnreachableError("no route to host")
         self.models.append(model)
         return super().measure(model)
 
-    def wait_until_asked(self, times=1):
+    def wait_until_asked(self, times: int = 1) -> None:
         for _ in range(times):
             assert self.asked.acquire(timeout=PATIENCE)
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
-def measurer_of(*devices, names=None):
+def measurer_of(*devices: Any, names: Any = None) -> Any:
     return Measurer(devices, names=names, retry_seconds=(0.01, 0.02))
 
 
-def test_several_boards_share_one_queue():
+def test_several_boards_share_one_queue() -> None:
     devices = [GatedDevice() for _ in range(3)]
     measurer = Measurer(devices)
     for number in range(5):
@@ -284,7 +292,7 @@ def test_several_boards_share_one_queue():
     assert all(device.closed.is_set() for device in devices)
 
 
-def test_a_board_that_comes_back_measures_what_waited_and_reports_each_once():
+def test_a_board_that_comes_back_measures_what_waited_and_reports_each_once() -> None:
     device = AwayDevice()
     measurer = measurer_of(device, names=["ssh://pi@one"])
     for name in ("a", "bb", "ccc"):
@@ -302,7 +310,7 @@ def test_a_board_that_comes_back_measures_what_waited_and_reports_each_once():
     measurer.close()
 
 
-def test_what_a_board_left_is_measured_by_another():
+def test_what_a_board_left_is_measured_by_another() -> None:
     gone, there = AwayDevice(), AwayDevice(away=False)
     measurer = measurer_of(gone, there, names=["gone", "there"])
     for number in range(20):
@@ -315,7 +323,7 @@ def test_what_a_board_left_is_measured_by_another():
     measurer.close()
 
 
-def test_draining_gives_up_after_its_patience_and_keeps_what_waits():
+def test_draining_gives_up_after_its_patience_and_keeps_what_waits() -> None:
     devices = [AwayDevice(), AwayDevice()]
     measurer = measurer_of(*devices)
     for name in ("a", "bb", "ccc"):
@@ -333,15 +341,15 @@ def test_draining_gives_up_after_its_patience_and_keeps_what_waits():
 class Clock:
     """Time that passes when it is told to."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds = 0.0
 
-    def monotonic(self):
+    def monotonic(self) -> Any:
         self.seconds += 1.0
         return self.seconds
 
 
-def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch):
+def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A board that was away for long before is waited for all the same; it is not waited for again and again."""
     clock = Clock()
     monkeypatch.setattr("moo.measurement.queue.time", clock)
@@ -366,7 +374,7 @@ def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch):
     measurer.close()
 
 
-def test_closing_while_a_board_is_away_does_not_wait_for_it():
+def test_closing_while_a_board_is_away_does_not_wait_for_it() -> None:
     device = AwayDevice()
     measurer = Measurer([device], retry_seconds=(3600.0, 3600.0))
     measurer.request(request_of("a"))
@@ -380,11 +388,11 @@ def test_closing_while_a_board_is_away_does_not_wait_for_it():
     assert "measurer" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_pauses_before_a_board_is_asked_again_grow_to_their_longest(monkeypatch):
+def test_pauses_before_a_board_is_asked_again_grow_to_their_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     device, pauses = AwayDevice(), []
     original = threading.Condition.wait_for
 
-    def wait_for(self, predicate, timeout=None):
+    def wait_for(self: Any, predicate: Any, timeout: Any = None) -> Any:
         pauses.append(timeout)
         return original(self, predicate, 0 if timeout else timeout)
 

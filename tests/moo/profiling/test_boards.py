@@ -1,17 +1,21 @@
+from __future__ import annotations
+
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from devices.cost_tables.cost_table import TableError, check_fits, read_cost_table
+from devices.cost_tables.cost_table import CostTable, TableError, check_fits, read_cost_table
 from devices.errors import MeasurementError
 from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
 from moo.profiling import boards as board_profiles
 from moo.profiling.boards import BoardProfile, profile_boards
+from search_space.spaces import FBNetSpace
 
 SETTINGS = MeasureSettings()
 NETWORKS = 4
@@ -20,32 +24,32 @@ NETWORKS = 4
 class NamedDevice(ReplayDevice):
     """A board of its own, slower or quicker than others; may fail after some measurements."""
 
-    def __init__(self, name, *, factor=1.0, answers=10**9):
+    def __init__(self, name: Any, *, factor: float = 1.0, answers: Any = 10**9) -> None:
         super().__init__(self._latency)
         self.name, self.factor, self.answers = name, factor, answers
         self.measured = 0
 
-    def _latency(self, model):
+    def _latency(self, model: Any) -> Any:
         if self.measured >= self.answers:
             raise MeasurementError(f"{self.name} was lost.")
         self.measured += 1
         return self.factor * (0.1 + len(model) / 1e4)
 
-    def describe(self):
+    def describe(self) -> Any:
         return Board(name=self.name, model="made up", os="none", runtime="none", threads=1, clock_mhz=None)
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def profile_all(devices, space, **options):
+def profile_all(devices: Any, space: FBNetSpace, **options: Any) -> Any:
     named = [(device.name, device) for device in devices]
     return profile_boards(named, space, SETTINGS, networks=NETWORKS, **options)
 
 
-def files():
+def files() -> Any:
     return sorted(str(path) for path in Path().rglob("*") if path.is_file() and path.parts[0] != "cache")
 
 
@@ -57,20 +61,20 @@ def files():
         ("ssh://pi@192.168.1.20:2222", "pi-192-168-1-20-2222-tiny"),
     ],
 )
-def test_files_are_called_by_board_and_space(space, name, stem):
+def test_files_are_called_by_board_and_space(space: FBNetSpace, name: str, stem: str) -> None:
     (found,) = profile_all([NamedDevice(name)], space)
     assert (found.table, found.picture) == (Path(f"profiles/{stem}.json"), Path(f"profiles/{stem}.png"))
     assert files() == [f"profiles/{stem}.json", f"profiles/{stem}.png"]
     assert found.device == name
 
 
-def test_one_board_goes_to_the_file_that_is_named_and_its_picture_beside_it(space):
+def test_one_board_goes_to_the_file_that_is_named_and_its_picture_beside_it(space: FBNetSpace) -> None:
     (found,) = profile_all([NamedDevice("host")], space, out=Path("deep/own.json"))
     assert files() == ["deep/own.json", "deep/own.png"]
     assert (found.table, found.picture) == (Path("deep/own.json"), Path("deep/own.png"))
 
 
-def test_the_files_hold_the_profile(space):
+def test_the_files_hold_the_profile(space: FBNetSpace) -> None:
     (found,) = profile_all([NamedDevice("host")], space)
     table = read_cost_table(found.table)
     check_fits(table, space)
@@ -86,12 +90,12 @@ def test_the_files_hold_the_profile(space):
     assert 20_000 < found.picture.stat().st_size < 1_000_000
 
 
-def test_two_boards_are_profiled_at_once_into_two_tables(space):
+def test_two_boards_are_profiled_at_once_into_two_tables(space: FBNetSpace) -> None:
     """Each waits in its first measurement for the other to begin."""
     together = threading.Barrier(2, timeout=20)
 
     class Meeting(NamedDevice):
-        def _latency(self, model):
+        def _latency(self, model: Any) -> Any:
             if not self.measured:
                 together.wait()
             return super()._latency(model)
@@ -109,7 +113,7 @@ def test_two_boards_are_profiled_at_once_into_two_tables(space):
         assert mine[-1][0] == mine[-1][1]
 
 
-def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(space):
+def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(space: FBNetSpace) -> None:
     first, second, third = (NamedDevice("host") for _ in range(3))
     (one,) = profile_all([first], space)
     (two,) = profile_all([second], space)
@@ -120,7 +124,7 @@ def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(space):
     assert third.measured == first.measured
 
 
-def test_a_board_that_fails_keeps_what_it_measured_and_the_others_are_written(space):
+def test_a_board_that_fails_keeps_what_it_measured_and_the_others_are_written(space: FBNetSpace) -> None:
     gone, there = NamedDevice("ssh://pi@gone", answers=5), NamedDevice("ssh://pi@there")
     with pytest.raises(MeasurementError, match="ssh://pi@gone was lost"):
         profile_all([gone, there], space)
@@ -133,12 +137,14 @@ def test_a_board_that_fails_keeps_what_it_measured_and_the_others_are_written(sp
     assert (gone.measured, again.measured) == (there.measured, 0)
 
 
-def test_ctrl_c_ends_all_profiles_after_their_present_measurement(space, monkeypatch):
+def test_ctrl_c_ends_all_profiles_after_their_present_measurement(
+    space: FBNetSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The threads are waited for, but do not go on to the end of their profiles."""
     stopped = threading.Event()
 
     class Slow(NamedDevice):
-        def _latency(self, model):
+        def _latency(self, model: Any) -> Any:
             latency_ms = super()._latency(model)
             if self.measured == 3:
                 stopped.wait(20)
@@ -146,7 +152,7 @@ def test_ctrl_c_ends_all_profiles_after_their_present_measurement(space, monkeyp
 
     boards = [Slow("ssh://pi@one"), Slow("ssh://pi@two")]
 
-    def interrupted(tasks, **options):
+    def interrupted(tasks: Any, **options: Any) -> None:
         while any(board.measured < 3 for board in boards):
             pass
         threading.Timer(0.1, stopped.set).start()
@@ -160,12 +166,12 @@ def test_ctrl_c_ends_all_profiles_after_their_present_measurement(space, monkeyp
 
 
 @pytest.mark.parametrize("fails_at", ["table", "picture"])
-def test_files_are_there_whole_or_not_at_all(space, monkeypatch, fails_at):
+def test_files_are_there_whole_or_not_at_all(space: FBNetSpace, monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
     profile_all([NamedDevice("host")], space)
     before = {path: Path(path).read_bytes() for path in files()}
     write = Path.write_bytes
 
-    def cut(path, content):
+    def cut(path: Any, content: Any) -> Any:
         if path.name.endswith(".json.part") == (fails_at == "table"):
             write(path, content[:10])
             raise OSError("disk full")
@@ -178,7 +184,7 @@ def test_files_are_there_whole_or_not_at_all(space, monkeypatch, fails_at):
     assert Path(f"profiles/host-tiny{suffix}").read_bytes() == before[f"profiles/host-tiny{suffix}"]
 
 
-def test_too_few_networks_are_refused_and_nothing_is_written(space):
+def test_too_few_networks_are_refused_and_nothing_is_written(space: FBNetSpace) -> None:
     board = NamedDevice("host")
     with pytest.raises(ValueError, match="`networks >= 1` must hold, but got 0"):
         profile_boards([("host", board)], space, SETTINGS, networks=0)
@@ -199,7 +205,9 @@ def test_too_few_networks_are_refused_and_nothing_is_written(space):
         ),
     ],
 )
-def test_the_summary_tells_how_well_the_table_predicts(space, table, error, expected):
+def test_the_summary_tells_how_well_the_table_predicts(
+    space: FBNetSpace, table: CostTable, error: Any, expected: str
+) -> None:
     (found,) = profile_all([NamedDevice("host")], space)
     profile = replace(found.profile, table=replace(table, error=error))
     assert BoardProfile("host", profile, found.table, found.picture).summary == expected

@@ -1,22 +1,30 @@
+from __future__ import annotations
+
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from evaluation.splits import ImageBatches
+from devices.measurement import Measurement
+from evaluation.splits import ImageBatches, Splits
 from moo.report.card import baseline_card, card_markdown, front_card
 from moo.storage.archive import Archive
+from moo.storage.trained_network import TrainedNetwork
 from search_space.counts import count
 from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.reference_networks import baseline_graph
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import EntryOf
 
 ORIGIN = {
     "dataset": {
@@ -32,26 +40,26 @@ RUNTIME = ("numpy", "onnxruntime", "flatbuffers", "packaging", "google.protobuf"
 
 
 @pytest.fixture
-def baseline():
+def baseline() -> Any:
     return baseline_graph("mobilenet-v2-0.35", input_size=32, classes=4)
 
 
-def card_of(entry, space, precision="fp32"):
+def card_of(entry: Any, space: FBNetSpace, precision: str = "fp32") -> Any:
     archive = Archive((1.0, 10.0, 10.0), precision=precision)
     archive.add(entry)
     return front_card(entry, archive, space)
 
 
-def text_of(card, **options):
+def text_of(card: Any, **options: Any) -> Any:
     return card_markdown(card, ORIGIN, **options)
 
 
-def snippet_of(text):
+def snippet_of(text: Any) -> Any:
     (snippet,) = re.findall(r"```python\n(.*?)\n```", text, re.S)
     return snippet
 
 
-def test_a_card_tells_the_data_set_and_the_coefficients(entry_of, space):
+def test_a_card_tells_the_data_set_and_the_coefficients(entry_of: EntryOf, space: FBNetSpace) -> None:
     card = card_of(entry_of((0, 1, 2)), space)
     named = text_of(card, dataset="cifar10")
     assert "| data set | `cifar10`, 4 classes, fingerprint 0123456789abcdef |" in named
@@ -60,7 +68,7 @@ def test_a_card_tells_the_data_set_and_the_coefficients(entry_of, space):
     assert "resized to 8 x 8 pixels" in named
 
 
-def test_without_training_accuracy_is_that_of_inherited_weights(entry_of, space):
+def test_without_training_accuracy_is_that_of_inherited_weights(entry_of: EntryOf, space: FBNetSpace) -> None:
     text = text_of(card_of(replace(entry_of((0, 1, 2), 0.25), test_error=0.5), space))
     assert "inherited from the supernet (not retrained)" in text
     assert "| error, selection split | 0.2500 (30 images) |" in text
@@ -72,7 +80,9 @@ def test_without_training_accuracy_is_that_of_inherited_weights(entry_of, space)
     ("fine_tuned", "start"),
     [(False, "trained from scratch"), (True, "fine-tuned from weights inherited from the supernet")],
 )
-def test_after_training_both_accuracies_are_there(entry_of, trained_of, space, fine_tuned, start):
+def test_after_training_both_accuracies_are_there(
+    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], space: FBNetSpace, fine_tuned: bool, start: str
+) -> None:
     trained = replace(trained_of("368", error=0.125), fine_tuned=fine_tuned)
     text = text_of(card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space))
     assert f"found by a Pareto search, {start} for 3 epochs (60 s)." in text
@@ -87,8 +97,12 @@ def test_after_training_both_accuracies_are_there(entry_of, trained_of, space, f
 
 
 def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
-    entry_of, trained_of, measurement_of, space, baseline
-):
+    entry_of: EntryOf,
+    trained_of: Callable[..., TrainedNetwork],
+    measurement_of: Callable[..., Measurement],
+    space: FBNetSpace,
+    baseline: Any,
+) -> None:
     trained = trained_of("368", error=0.125, int8_measurement=replace(measurement_of(2.0), precision="int8"))
     card = card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space, "int8")
     for text in (text_of(card), text_of(baseline_card(trained, baseline, "int8"))):
@@ -101,7 +115,12 @@ def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
             assert line in text
 
 
-def test_files_are_told_with_what_was_checked_and_measured(entry_of, trained_of, measurement_of, space):
+def test_files_are_told_with_what_was_checked_and_measured(
+    entry_of: EntryOf,
+    trained_of: Callable[..., TrainedNetwork],
+    measurement_of: Callable[..., Measurement],
+    space: FBNetSpace,
+) -> None:
     measurement = replace(measurement_of(4.0, reliable=False), frequency_mhz=1500)
     trained = trained_of("368", error=0.125, measurement=measurement)
     text = text_of(card_of(replace(entry_of((0, 1, 2)), trained=trained), space))
@@ -112,7 +131,9 @@ def test_files_are_told_with_what_was_checked_and_measured(entry_of, trained_of,
     assert "- int8" not in text
 
 
-def test_a_modelled_cost_is_not_shown_as_measured(entry_of, measurement_of, space):
+def test_a_modelled_cost_is_not_shown_as_measured(
+    entry_of: EntryOf, measurement_of: Callable[..., Measurement], space: FBNetSpace
+) -> None:
     text = text_of(card_of(entry_of((0, 1, 2), latency_ms=1.5), space))
     assert "| latency | 1.5000 ms (modelled; " in text
     assert "| conditions | not measured |" in text
@@ -124,7 +145,9 @@ def test_a_modelled_cost_is_not_shown_as_measured(entry_of, measurement_of, spac
     assert "| precision, clock | fp32, clock left to the board |" in text
 
 
-def test_a_baseline_has_a_card_without_a_search(trained_of, measurement_of, baseline):
+def test_a_baseline_has_a_card_without_a_search(
+    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement], baseline: Any
+) -> None:
     name = "mobilenet-v2-0.35"
     network = trained_of(name, error=0.125, baseline=True, measurement=measurement_of(4.0))
     text = text_of(baseline_card(network, baseline, "fp32"))
@@ -147,14 +170,16 @@ def test_a_baseline_has_a_card_without_a_search(trained_of, measurement_of, base
     assert "supernet" not in text
 
 
-def test_a_baseline_that_was_not_measured_says_so(trained_of, baseline):
+def test_a_baseline_that_was_not_measured_says_so(trained_of: Callable[..., TrainedNetwork], baseline: Any) -> None:
     text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline, "fp32"))
     assert "| latency | not measured |" in text
     assert "| energy | not measured |" in text
     assert "(measured" not in text
 
 
-def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(entry_of, space, splits, tmp_path):
+def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(
+    entry_of: EntryOf, space: FBNetSpace, splits: Splits, tmp_path: Path
+) -> None:
     origin = {"dataset": ORIGIN["dataset"] | {"mean": list(splits.mean_C), "std": list(splits.std_C)}}
     entry = entry_of((1, 1, 2))
     snippet = snippet_of(card_markdown(card_of(entry, space), origin))
@@ -173,7 +198,7 @@ def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(entry_of, space, spl
     assert len(np.unique(predictions_N)) > 1
 
 
-def pytorch_predictions(graph, weights, splits):
+def pytorch_predictions(graph: Any, weights: Any, splits: Splits) -> Any:
     network = Network(graph).eval()
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()}, strict=False)
     with torch.no_grad():
@@ -181,7 +206,7 @@ def pytorch_predictions(graph, weights, splits):
         return np.concatenate([network(x_BCHW).argmax(1).numpy() for x_BCHW, _ in batches])
 
 
-def fresh_python(folder):
+def fresh_python(folder: Any) -> Any:
     """An interpreter that sees ONNX Runtime and what it needs, and nothing else of what is installed here."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     (site,) = folder.glob("lib/python*/site-packages")
@@ -194,7 +219,7 @@ def fresh_python(folder):
     return folder / "bin" / "python"
 
 
-def link(target, spec):
+def link(target: Any, spec: Any) -> None:
     """Make a package or a compiled module visible at a path of another environment."""
     target.parent.mkdir(exist_ok=True)
     if spec.submodule_search_locations:
@@ -203,7 +228,7 @@ def link(target, spec):
         (target.parent / Path(spec.origin).name).symlink_to(spec.origin)
 
 
-def run(python, code, folder):
+def run(python: Any, code: Any, folder: Any) -> Any:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(
         [str(python), "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False

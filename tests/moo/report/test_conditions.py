@@ -1,35 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.config import SearchConfig
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.storage.archive import Archive
 from moo.storage.store import open_store
+from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import EntryOf, ResultOf
 
 IMAGES = {"dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 3000}}}
 
 
 @pytest.fixture
-def archive(entry_of):
+def archive(entry_of: EntryOf) -> Any:
     archive = Archive((0.75, 10.0, 10.0))
     archive.add(entry_of((0, 0, 0), 0.3, 2.0, 2.0))
     return archive
 
 
-def test_conditions_of_unmeasured_networks_are_modelled(archive):
+def test_conditions_of_unmeasured_networks_are_modelled(archive: Any) -> None:
     assert conditions(archive).startswith("Nothing was measured.")
 
 
-def test_conditions_span_the_dates_and_runs(archive, measurement_of):
+def test_conditions_span_the_dates_and_runs(archive: Any, measurement_of: Callable[..., Measurement]) -> None:
     archive.set_measurement("000", measurement_of(1.0))
     assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 |" in conditions(archive)
     assert "| precision | fp32 |" in conditions(archive)
 
 
-def test_conditions_of_trained_files_have_a_column(archive, trained_of, measurement_of):
+def test_conditions_of_trained_files_have_a_column(
+    archive: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     later = replace(measurement_of(1.0), date="2001-01-01T00:00:00+00:00", board="another")
     archive.set_trained("000", trained_of("000", measurement=later))
     text = conditions(archive)
@@ -44,7 +55,7 @@ def test_conditions_of_trained_files_have_a_column(archive, trained_of, measurem
     assert "A trained network has the costs of its fp32 file" in text
 
 
-def test_hypervolume_says_which_errors_it_has(archive, trained_of):
+def test_hypervolume_says_which_errors_it_has(archive: Any, trained_of: Callable[..., TrainedNetwork]) -> None:
     inherited = hypervolume(archive)
     archive.set_trained("000", trained_of("000", error=0.15))
     trained = hypervolume(archive)
@@ -55,13 +66,13 @@ def test_hypervolume_says_which_errors_it_has(archive, trained_of):
 
 
 @pytest.mark.parametrize(("trained", "times"), [(False, 0), (True, 2)])
-def test_splits_say_where_images_trained_networks(trained, times):
+def test_splits_say_where_images_trained_networks(trained: bool, times: int) -> None:
     text = splits(IMAGES, trained=trained)
     assert text.count("train networks for deployment") == times
     assert "| test | 3,000 |" in text
 
 
-def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
+def test_hours_are_those_of_all_threads(tmp_path: Path, archive: Any, space: FBNetSpace, result_of: ResultOf) -> None:
     store = open_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
     text = effort(archive, store, SearchConfig(threads_per_worker=2), {"packages": {"torch": "2.4+cpu"}})
@@ -73,8 +84,8 @@ def test_hours_are_those_of_all_threads(tmp_path, archive, space, result_of):
     ("coefficients", "algorithm"), [(None, "NSGA-II"), (Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate")]
 )
 def test_coefficients_and_proposed_architectures_are_counted_apart(
-    tmp_path, archive, space, result_of, coefficients, algorithm
-):
+    tmp_path: Path, archive: Any, space: FBNetSpace, result_of: ResultOf, coefficients: Any, algorithm: str
+) -> None:
     store = open_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
     store.add_failure(result_of(1, (0, 0, 0)).trial, "RuntimeError: no memory")

@@ -1,4 +1,8 @@
+from __future__ import annotations
+
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -25,30 +29,30 @@ HOSTILE = "<script>alert(1)</script><img src=http://evil/x.png onerror=alert(1)>
 class Page(HTMLParser):
     """Tags with their attributes, and all text."""
 
-    def __init__(self, text):
+    def __init__(self, text: Any) -> None:
         super().__init__()
         self.tags, self.text = [], ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         self.tags.append((tag, dict(attrs)))
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         self.text += data
 
-    def attributes(self, tag):
+    def attributes(self, tag: Any) -> Any:
         return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     (tmp_path / "run" / "plots").mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(tmp_path / "run" / "plots" / "front.png")
     Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
     return tmp_path / "run"
 
 
-def test_the_page_holds_title_table_and_embedded_pictures(folder):
+def test_the_page_holds_title_table_and_embedded_pictures(folder: Any) -> None:
     page = Page(report_html(MARKDOWN.format(name="digits"), folder))
     names = [name for name, _ in page.tags]
     for tag in ("title", "h1", "table", "th", "td", "pre"):
@@ -60,7 +64,7 @@ def test_the_page_holds_title_table_and_embedded_pictures(folder):
     assert {"class": "scroll", "tabindex": "0"} in page.attributes("div")
 
 
-def test_nothing_is_fetched_and_no_script_runs(folder):
+def test_nothing_is_fetched_and_no_script_runs(folder: Any) -> None:
     markdown = MARKDOWN.format(name="digits") + "\n![far](https://example.org/x.png)\n"
     page = Page(report_html(markdown, folder))
     assert not {"script", "link", "iframe", "object"} & {name for name, _ in page.tags}
@@ -70,7 +74,7 @@ def test_nothing_is_fetched_and_no_script_runs(folder):
     assert "url(" not in report_html(markdown, folder)
 
 
-def test_hostile_text_is_shown_and_not_obeyed(folder):
+def test_hostile_text_is_shown_and_not_obeyed(folder: Any) -> None:
     page = Page(report_html(MARKDOWN.format(name=HOSTILE), folder))
     assert not page.attributes("script")
     assert len(page.attributes("img")) == 1
@@ -79,11 +83,11 @@ def test_hostile_text_is_shown_and_not_obeyed(folder):
 
 
 @pytest.mark.parametrize("source", ["plots/missing.png", "../secret.png", "plots", "data:text/html,x", "plots/a.svg"])
-def test_pictures_that_are_not_in_the_folder_give_their_captions(folder, source):
+def test_pictures_that_are_not_in_the_folder_give_their_captions(folder: Any, source: str) -> None:
     page = Page(report_html(f"# R\n\n![A caption]({source})\n", folder))
     assert not page.attributes("img")
     assert "A caption" in page.text
 
 
-def test_a_report_without_heading_has_a_title(folder):
+def test_a_report_without_heading_has_a_title(folder: Any) -> None:
     assert "<title>Report</title>" in report_html("text", folder)

@@ -1,13 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from devices.measurement import Measurement
 from moo.report.networks import baselines_section, files_table, front_table, trust_section
 from moo.storage.archive import Archive
+from moo.storage.trained_network import TrainedNetwork
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import EntryOf
 
 
 @pytest.fixture
-def archive(entry_of, measurement_of):
+def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
     archive = Archive((1.0, 10.0, 10.0))
     for place in range(3):
         archive.add(entry_of((place, 0, 0), 0.4 - place / 10, 1.0 + place, 1.0 + place, position=place))
@@ -17,18 +25,18 @@ def archive(entry_of, measurement_of):
 
 
 @pytest.fixture
-def retrained(archive, trained_of):
+def retrained(archive: Any, trained_of: Callable[..., TrainedNetwork]) -> Any:
     for place, entry in enumerate(archive.entries):
         archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=0.3 - place / 10))
     return archive
 
 
-def rows_of(text):
+def rows_of(text: Any) -> Any:
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     return {cells[0].strip("`"): cells for cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines)}
 
 
-def test_a_trained_front_has_both_errors_and_both_accuracies(retrained, space):
+def test_a_trained_front_has_both_errors_and_both_accuracies(retrained: Any, space: FBNetSpace) -> None:
     text = front_table(retrained, space)
     rows = rows_of(text)
     best = retrained.front()[0].architecture.id
@@ -38,7 +46,9 @@ def test_a_trained_front_has_both_errors_and_both_accuracies(retrained, space):
     assert "The front is that of the trained errors" in text
 
 
-def test_a_front_trained_in_part_says_that_its_errors_are_inherited(archive, space, trained_of):
+def test_a_front_trained_in_part_says_that_its_errors_are_inherited(
+    archive: Any, space: FBNetSpace, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     identifier = archive.front()[0].architecture.id
     archive.set_trained(identifier, replace(trained_of(identifier), fine_tuned=True, epochs=7.5))
     text = front_table(archive, space)
@@ -48,7 +58,9 @@ def test_a_front_trained_in_part_says_that_its_errors_are_inherited(archive, spa
     assert all(cells[2:5] == ["–", "–", "–"] for cells in others)
 
 
-def test_files_have_their_own_accuracy_and_latency(trained_of, measurement_of):
+def test_files_have_their_own_accuracy_and_latency(
+    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     networks = [trained_of("a", measurement=measurement_of(0.5)), trained_of("b", error=0.4)]
     rows = rows_of(text := files_table(networks))
     assert rows["a"][1:] == [
@@ -60,12 +72,14 @@ def test_files_have_their_own_accuracy_and_latency(trained_of, measurement_of):
     assert files_table([replace(networks[0], files=())]) == ""
 
 
-def test_a_file_that_is_missing_is_a_dash(trained_of):
+def test_a_file_that_is_missing_is_a_dash(trained_of: Callable[..., TrainedNetwork]) -> None:
     network = trained_of("a")
     assert rows_of(files_table([replace(network, files=network.files[:1])]))["a"][2:6] == ["–", "80.00 %", "–", "–"]
 
 
-def test_each_baseline_meets_the_best_network_that_is_no_slower(retrained, trained_of, measurement_of):
+def test_each_baseline_meets_the_best_network_that_is_no_slower(
+    retrained: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     baselines = [
         trained_of("fast", baseline=True, error=0.6, measurement=measurement_of(0.5)),
         trained_of("good", baseline=True, error=0.05, measurement=measurement_of(2.5)),
@@ -83,28 +97,40 @@ def test_each_baseline_meets_the_best_network_that_is_no_slower(retrained, train
     assert "it is more accurate than 1 and less accurate than 1 of them" in text
 
 
-def test_baselines_are_not_compared_with_inherited_errors(archive, trained_of):
+def test_baselines_are_not_compared_with_inherited_errors(
+    archive: Any, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     text = baselines_section(archive, [trained_of("mobile", baseline=True)])
     assert len(rows_of(text)["mobile"]) == 7
     assert "They are not compared with the front before all of its networks are trained" in text
     assert baselines_section(archive, []) == ""
 
 
-def test_a_modelled_latency_is_not_compared_with_a_measured_one(retrained, entry_of, trained_of, measurement_of):
+def test_a_modelled_latency_is_not_compared_with_a_measured_one(
+    retrained: Any,
+    entry_of: EntryOf,
+    trained_of: Callable[..., TrainedNetwork],
+    measurement_of: Callable[..., Measurement],
+) -> None:
     for entry in retrained.entries:
         retrained.set_measurement(entry.architecture.id, replace(measurement_of(1.0), latency_source="modelled"))
     baseline = trained_of("mobile", baseline=True, measurement=measurement_of(9.0))
     assert rows_of(baselines_section(retrained, [baseline]))["mobile"][7] == "none is as fast"
 
 
-def test_trust_is_told_with_interval_and_number_of_networks(retrained, entry_of):
+def test_trust_is_told_with_interval_and_number_of_networks(retrained: Any, entry_of: EntryOf) -> None:
     text = trust_section(retrained)
     assert "is 1.00 (95 % interval -1.00 to 1.00) over 3 trained networks" in text
     assert "At least 12 networks are wanted" in text
     assert trust_section(Archive((1.0, 1.0, 1.0))) == ""
 
 
-def test_a_run_in_int8_tells_of_int8_files(entry_of, trained_of, measurement_of, space):
+def test_a_run_in_int8_tells_of_int8_files(
+    entry_of: EntryOf,
+    trained_of: Callable[..., TrainedNetwork],
+    measurement_of: Callable[..., Measurement],
+    space: FBNetSpace,
+) -> None:
     archive = Archive((1.0, 10.0, 10.0), precision="int8")
     archive.add(entry_of((0, 0, 0), 0.4))
     files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(2.0), precision="int8")}
@@ -120,7 +146,7 @@ def test_a_run_in_int8_tells_of_int8_files(entry_of, trained_of, measurement_of,
     assert "top-3" not in text
 
 
-def test_recipes_that_differ_are_told(retrained, space):
+def test_recipes_that_differ_are_told(retrained: Any, space: FBNetSpace) -> None:
     assert "trained alike" not in front_table(retrained, space) + trust_section(retrained)
     slow = retrained.front()[0]
     retrained.set_trained(slow.architecture.id, replace(slow.trained, epochs=30.0))
@@ -129,7 +155,9 @@ def test_recipes_that_differ_are_told(retrained, space):
     assert trust_section(retrained) == "", "two networks have no ranking worth a number"
 
 
-def test_tau_says_which_networks_it_is_of(retrained, entry_of, trained_of):
+def test_tau_says_which_networks_it_is_of(
+    retrained: Any, entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     retrained.add(entry_of((2, 2, 2), 0.9, 9.0, 9.0, position=3))
     retrained.set_trained("888", replace(trained_of("888"), fine_tuned=True))
     text = trust_section(retrained)

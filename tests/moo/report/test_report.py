@@ -1,14 +1,23 @@
+from __future__ import annotations
+
 import dataclasses
 import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from devices.measurement import Measurement
 from moo.config import SearchConfig
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
+from moo.storage.trained_network import TrainedNetwork
 from scripts.command_line import parse
 from search_space.counts import count
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import ResultOf
 
 ORIGIN = {
     "dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 30}},
@@ -19,7 +28,7 @@ ORIGIN = {
 
 
 @pytest.fixture
-def run(tmp_path, space, result_of):
+def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]:
     store, archive = open_store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
     result = result_of(0, (0, 0, 0), (1, 2, 0))
     store.add_result(result, space)
@@ -29,7 +38,9 @@ def run(tmp_path, space, result_of):
     store.close()
 
 
-def test_the_front_is_a_table_with_sources_and_exact_counts(run, space, measurement_of):
+def test_the_front_is_a_table_with_sources_and_exact_counts(
+    run: Any, space: FBNetSpace, measurement_of: Callable[..., Measurement]
+) -> None:
     archive, store = run
     identifier = archive.front()[0].architecture.id
     archive.set_measurement(identifier, measurement_of(0.5))
@@ -49,7 +60,9 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(run, space, measurem
     assert len(cells) == 11
 
 
-def test_conditions_are_those_of_the_measurements(run, space, measurement_of):
+def test_conditions_are_those_of_the_measurements(
+    run: Any, space: FBNetSpace, measurement_of: Callable[..., Measurement]
+) -> None:
     archive, store = run
     for entry, reliable in zip(archive.entries, (True, False), strict=True):
         archive.set_measurement(entry.architecture.id, measurement_of(0.5, reliable=reliable))
@@ -68,14 +81,14 @@ def test_conditions_are_those_of_the_measurements(run, space, measurement_of):
         assert text in report
 
 
-def test_without_measurements_nothing_is_called_measured(run, space):
+def test_without_measurements_nothing_is_called_measured(run: Any, space: FBNetSpace) -> None:
     report = report_markdown(*run, SearchConfig(measure=False), ORIGIN | {"board": None}, space, [])
     assert "Nothing was measured." in report
     assert "ms (modelled)" in report
     assert "(measured)" not in report
 
 
-def test_failures_are_told_with_their_reasons(run, space, result_of):
+def test_failures_are_told_with_their_reasons(run: Any, space: FBNetSpace, result_of: ResultOf) -> None:
     archive, store = run
     store.add_failure(result_of(1).trial, "Traceback (most recent call last):\nRuntimeError: no memory\n")
     store.add_event("measuring failed", architecture="012", reason="the board hung")
@@ -87,7 +100,7 @@ def test_failures_are_told_with_their_reasons(run, space, result_of):
     assert "| 61 s |" in report
 
 
-def test_pictures_reference_point_and_splits_are_there(run, space):
+def test_pictures_reference_point_and_splits_are_there(run: Any, space: FBNetSpace) -> None:
     archive, store = run
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, ["plots/front_3d.png", "plots/other.png"])
     assert "](plots/front_3d.png)" in report
@@ -107,19 +120,21 @@ def test_pictures_reference_point_and_splits_are_there(run, space):
         {"device": ("ssh://pi@one", "ssh://pi@two"), "meter": "ina219", "precision": "int8", "frequency_mhz": 1500},
     ],
 )
-def test_the_command_gives_the_same_settings(settings):
+def test_the_command_gives_the_same_settings(settings: Any) -> None:
     config = SearchConfig(**settings)
     words = shlex.split(command_of(config))
     assert words[:2] == ["python", "scripts/pareto_search.py"]
     assert parse(SearchConfig, words[2:]) == config
 
 
-def test_the_command_leaves_out_what_changes_nothing():
+def test_the_command_leaves_out_what_changes_nothing() -> None:
     config = dataclasses.replace(SearchConfig(), workers=3, out="somewhere", quiet=True)
     assert command_of(config) == command_of(SearchConfig())
 
 
-def test_a_report_of_trained_networks_has_their_sections_and_commands(run, space, trained_of, measurement_of):
+def test_a_report_of_trained_networks_has_their_sections_and_commands(
+    run: Any, space: FBNetSpace, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     archive, store = run
     for entry in archive.entries:
         network = dataclasses.replace(trained_of(entry.architecture.id), fine_tuned=True)
@@ -137,14 +152,14 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(run, space
     assert "Its errors are those after training" in report
 
 
-def test_a_report_without_training_says_nothing_of_it(run, space):
+def test_a_report_without_training_says_nothing_of_it(run: Any, space: FBNetSpace) -> None:
     report = report_markdown(*run, SearchConfig(), ORIGIN, space, [])
     for text in ("trained files", "Baselines", "Trust", "train_front", "compare_baselines", "training of"):
         assert text not in report
     assert "Its errors are those with inherited weights" in report
 
 
-def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run, space):
+def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run: Any, space: FBNetSpace) -> None:
     on_cpu = ORIGIN | {"packages": {"torch": "2.4+cpu"}}
     assert "CPU-hours" in report_markdown(*run, SearchConfig(), on_cpu, space, [])
     assert "with a GPU to each worker where the machine had one" in report_markdown(

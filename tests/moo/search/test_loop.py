@@ -1,8 +1,12 @@
+from __future__ import annotations
+
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from itertools import product
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,10 +14,10 @@ import pytest
 import safetensors.numpy
 import torch
 
-from devices.cost_tables.cost_table import read_cost_table
+from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.replay import ReplayDevice
 from dnas.inner_search import ThetaResult
-from evaluation.splits import ImageBatches
+from evaluation.splits import ImageBatches, Splits
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
@@ -22,32 +26,41 @@ from moo.search.loop import run_search
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
 from moo.storage.store import open_store
-from moo.trials import CoefficientTrial, DeliveryJob, DeliveryResult, EvaluatedArchitecture, TrialResult, failure_of
+from moo.trials import (
+    CoefficientTrial,
+    DeliveryJob,
+    DeliveryResult,
+    EvaluatedArchitecture,
+    TrialResult,
+    WorkerSetup,
+    failure_of,
+)
 from search_space.architectures import architecture_from_indices
 from search_space.onnx_files import random_weights
+from tests.moo.conftest import Prepare
 
 
 class RecordingBackend(InProcessBackend):
     """Notes the jobs that it was given."""
 
-    def __init__(self, setup):
+    def __init__(self, setup: WorkerSetup) -> None:
         super().__init__(setup)
         self.jobs = []
 
-    def run(self, jobs, costs, supernet, on_start):
-        def noted(job):
+    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Any:
+        def noted(job: Any) -> None:
             self.jobs.append(job)
             on_start(job)
 
         return super().run(jobs, costs, supernet, noted)
 
 
-def run_to_end(preparation, listener=lambda event: None):
+def run_to_end(preparation: Any, listener: Any = lambda event: None) -> Any:
     backend = RecordingBackend(preparation.setup)
     return run_search(preparation, backend, listener), backend
 
 
-def summary(archive):
+def summary(archive: Any) -> Any:
     """All that must be the same in a run and in its resumed twin."""
     entries = [
         (entry.architecture.id, entry.error, entry.trial_id, entry.position, entry.measurement, entry.coefficients)
@@ -57,14 +70,14 @@ def summary(archive):
 
 
 @pytest.fixture
-def finished(prepare_tiny):
+def finished(prepare_tiny: Prepare) -> Any:
     preparation = prepare_tiny()
     seen = []
     archive, backend = run_to_end(preparation, seen.append)
     return preparation, archive, backend, seen
 
 
-def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny, table):
+def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, table: CostTable) -> None:
     preparation = prepare_tiny(
         population=8,
         generations=4,
@@ -96,11 +109,11 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny, table):
     assert archive.hypervolume() == pytest.approx(hypervolume(points, np.array(archive.reference_point)))
 
 
-def test_the_reference_point_is_guessing_and_the_most_costly_network(table):
+def test_the_reference_point_is_guessing_and_the_most_costly_network(table: CostTable) -> None:
     assert reference_point_of(table, 4) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
 
 
-def test_events_tell_the_course_of_a_run(finished):
+def test_events_tell_the_course_of_a_run(finished: Any) -> None:
     _, archive, _, seen = finished
     kinds = [type(event) for event in seen]
     assert kinds[0] is events.RunStarted
@@ -115,7 +128,7 @@ def test_events_tell_the_course_of_a_run(finished):
     assert sum(event.new_architectures for event in seen if isinstance(event, events.TrialFinished)) == len(archive)
 
 
-def test_the_store_holds_what_the_archive_holds(finished):
+def test_the_store_holds_what_the_archive_holds(finished: Any) -> None:
     preparation, archive, _, _ = finished
     store = open_store(preparation.folder.store)
     copy = store.archive(preparation.space, archive.reference_point)
@@ -125,7 +138,7 @@ def test_the_store_holds_what_the_archive_holds(finished):
     store.close()
 
 
-def test_test_data_is_read_only_for_networks_of_the_front(finished):
+def test_test_data_is_read_only_for_networks_of_the_front(finished: Any) -> None:
     _, archive, backend, _ = finished
     delivered = [job.indices for job in backend.jobs if isinstance(job, DeliveryJob)]
     front = archive.front()
@@ -135,7 +148,7 @@ def test_test_data_is_read_only_for_networks_of_the_front(finished):
     }
 
 
-def test_front_json_has_the_documented_form_and_order(finished):
+def test_front_json_has_the_documented_form_and_order(finished: Any) -> None:
     preparation, archive, _, _ = finished
     items = json.loads(preparation.folder.front.read_text())
     assert len(items) == len(archive.front()) > 0
@@ -153,7 +166,7 @@ def test_front_json_has_the_documented_form_and_order(finished):
         assert item["test_error"] == entry.test_error
 
 
-def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(finished, splits):
+def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(finished: Any, splits: Splits) -> None:
     preparation, archive, _, _ = finished
     folders = {path.name for path in preparation.folder.networks.iterdir()}
     assert folders == {entry.architecture.id for entry in archive.front()}
@@ -175,7 +188,9 @@ def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(fini
 
 
 @pytest.mark.parametrize("shares_host", [True, False])
-def test_with_a_board_every_cost_of_the_front_comes_from_it(prepare_tiny, replay, shares_host):
+def test_with_a_board_every_cost_of_the_front_comes_from_it(
+    prepare_tiny: Prepare, replay: Callable[..., ReplayDevice], shares_host: bool
+) -> None:
     preparation = prepare_tiny(device=replay(shares_host=shares_host))
     seen = []
     archive, _ = run_to_end(preparation, seen.append)
@@ -194,7 +209,7 @@ def test_with_a_board_every_cost_of_the_front_comes_from_it(prepare_tiny, replay
     assert set(measured) == {entry.architecture.id for entry in archive.entries if entry.measurement is not None}
 
 
-def test_without_a_table_the_board_is_profiled_once(prepare_tiny, replay):
+def test_without_a_table_the_board_is_profiled_once(prepare_tiny: Prepare, replay: Callable[..., ReplayDevice]) -> None:
     preparation = replace(prepare_tiny(device=replay(), generations=1), cost_table=None)
     seen = []
     run_to_end(preparation, seen.append)
@@ -206,8 +221,8 @@ def test_without_a_table_the_board_is_profiled_once(prepare_tiny, replay):
     assert "profiling" not in {event.stage for event in seen if isinstance(event, events.StageProgress)}
 
 
-def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny):
-    def broken(model):
+def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny: Prepare) -> None:
+    def broken(model: Any) -> None:
         raise KeyError("no such model")
 
     seen = []
@@ -221,11 +236,11 @@ def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny
 class Stop:
     """A listener that interrupts at the n-th event, as Ctrl-C would."""
 
-    def __init__(self, after):
+    def __init__(self, after: Any) -> None:
         self.left = after
         self.last = None
 
-    def __call__(self, event):
+    def __call__(self, event: Any) -> None:
         self.left -= 1
         self.last = event
         if self.left < 0:
@@ -237,24 +252,24 @@ class MadeUpBackend:
 
     dashboard_url = None
 
-    def __init__(self, setup):
+    def __init__(self, setup: WorkerSetup) -> None:
         self._space, self._samples = setup.space, setup.samples
         self.jobs = []
 
-    def pretrain(self, settings, state):
+    def pretrain(self, settings: Any, state: Any) -> Iterator[Any]:
         assert settings.epochs == 0
         yield from ()
 
-    def run(self, jobs, costs, supernet, on_start):
+    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
         for job in jobs:
             self.jobs.append(job)
             on_start(job)
             yield self._deliver(job) if isinstance(job, DeliveryJob) else self._search(job, costs)
 
-    def close(self):
+    def close(self) -> None:
         pass
 
-    def _search(self, job, costs):
+    def _search(self, job: Any, costs: Any) -> Any:
         rng = np.random.default_rng([job.id, int(1e6 * job.coefficients.beta)])
         drawn = [tuple(int(index) for index in rng.integers(3, size=3)) for _ in range(1 + self._samples)]
         evaluated = tuple(
@@ -270,16 +285,16 @@ class MadeUpBackend:
         theta = ThetaResult(np.zeros((3, 3), np.float32), (), np.zeros((0, 3, 3), np.float32))
         return TrialResult(trial=job, architectures=evaluated, chosen=0, theta=theta, seconds=0.0)
 
-    def _deliver(self, job):
+    def _deliver(self, job: Any) -> Any:
         graph = self._space.graph(tuple(self._space.operators[index] for index in job.indices))
         return DeliveryResult(job, random_weights(graph, np.random.default_rng(1)), digest_of(job.indices) / 512)
 
 
-def digest_of(indices):
+def digest_of(indices: Any) -> Any:
     return sha256(bytes(indices)).digest()[0]
 
 
-def check_resumption(prepare, places_of, backend_of):
+def check_resumption(prepare: Any, places_of: Any, backend_of: Any) -> None:
     """Interrupt a run at some of its events, and compare each resumed run with the uninterrupted one."""
     seen = []
     whole = prepare("whole")
@@ -299,7 +314,7 @@ def check_resumption(prepare, places_of, backend_of):
         assert sorted([*again, *stored]) == list(range(12))
 
 
-def one_of_each_kind(seen):
+def one_of_each_kind(seen: Any) -> Any:
     """Places of the events in the middle of all those of one kind and stage."""
     places = defaultdict(list)
     for place, event in enumerate(seen):
@@ -307,20 +322,23 @@ def one_of_each_kind(seen):
     return sorted(found[len(found) // 2] for found in places.values())
 
 
-def test_interrupted_in_any_stage_and_resumed_a_run_ends_as_if_uninterrupted(prepare_tiny, replay):
-    def prepare(name, *, resumed=False):
+@pytest.mark.slow
+def test_interrupted_in_any_stage_and_resumed_a_run_ends_as_if_uninterrupted(
+    prepare_tiny: Prepare, replay: Callable[..., ReplayDevice]
+) -> None:
+    def prepare(name: Any, *, resumed: bool = False) -> Any:
         return prepare_tiny(name, device=replay(), resumed=resumed, generations=3, samples=1, theta_steps=1)
 
     check_resumption(prepare, one_of_each_kind, RecordingBackend)
 
 
-def made_up(prepare_tiny, seed):
+def made_up(prepare_tiny: Prepare, seed: Any) -> Any:
     """Makes the same inputs again and again, with a board that disagrees with the table, for each seed otherwise."""
 
-    def latency_of(model):
+    def latency_of(model: Any) -> Any:
         return 0.5 + sha256(f"{seed} {len(model)}".encode()).digest()[0] / 10
 
-    def prepare(name, *, resumed=False):
+    def prepare(name: Any, *, resumed: bool = False) -> Any:
         device = ReplayDevice(latency_of, shares_host=True)
         return prepare_tiny(
             name, device=device, resumed=resumed, generations=3, samples=1, seed=seed, pretrain_epochs=0
@@ -329,11 +347,14 @@ def made_up(prepare_tiny, seed):
     return prepare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
-def test_interrupted_while_it_measures_a_run_goes_on_with_the_very_same_networks(prepare_tiny, seed):
+def test_interrupted_while_it_measures_a_run_goes_on_with_the_very_same_networks(
+    prepare_tiny: Prepare, seed: int
+) -> None:
     """What is measured changes the corrections and so the front; the choice of networks must not change with it."""
 
-    def places_of(seen):
+    def places_of(seen: Any) -> Any:
         return [place for place, event in enumerate(seen) if isinstance(event, events.NetworkMeasured)]
 
     check_resumption(made_up(prepare_tiny, seed), places_of, MadeUpBackend)
@@ -341,11 +362,11 @@ def test_interrupted_while_it_measures_a_run_goes_on_with_the_very_same_networks
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
-def test_interrupted_at_any_event_and_resumed_a_run_ends_as_if_uninterrupted(prepare_tiny, seed):
+def test_interrupted_at_any_event_and_resumed_a_run_ends_as_if_uninterrupted(prepare_tiny: Prepare, seed: int) -> None:
     check_resumption(made_up(prepare_tiny, seed), lambda seen: range(len(seen)), MadeUpBackend)
 
 
-def _stored(preparation):
+def _stored(preparation: Any) -> Any:
     store = open_store(preparation.folder.store)
     try:
         return store.trials()
@@ -353,7 +374,7 @@ def _stored(preparation):
         store.close()
 
 
-def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished, prepare_tiny):
+def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Any, prepare_tiny: Prepare) -> None:
     preparation, archive, _, _ = finished
     before = preparation.folder.front.read_bytes()
     again, backend = run_to_end(prepare_tiny(resumed=True))
@@ -362,7 +383,7 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished, prepare_tiny
     assert preparation.folder.front.read_bytes() == before
 
 
-def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(finished, prepare_tiny):
+def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(finished: Any, prepare_tiny: Prepare) -> None:
     _, archive, _, _ = finished
     same, _ = run_to_end(prepare_tiny("same"))
     other, _ = run_to_end(prepare_tiny("other", seed=1))
@@ -373,17 +394,17 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(finished, pre
 class FailingBackend(MadeUpBackend):
     """Some jobs fail."""
 
-    def __init__(self, setup, fails):
+    def __init__(self, setup: WorkerSetup, fails: Any) -> None:
         super().__init__(setup)
         self._fails = fails
 
-    def run(self, jobs, costs, supernet, on_start):
+    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
         for outcome in super().run(jobs, costs, supernet, on_start):
             job = outcome.job if isinstance(outcome, DeliveryResult) else outcome.trial
             yield failure_of(job, "Traceback\nMemoryError: too big") if self._fails(job) else outcome
 
 
-def test_a_failed_trial_is_recorded_and_the_search_goes_on(prepare_tiny):
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     seen = []
     backend = FailingBackend(preparation.setup, lambda job: isinstance(job, CoefficientTrial) and job.id in (1, 6))
@@ -398,7 +419,7 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(prepare_tiny):
     assert preparation.folder.front.is_file()
 
 
-def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare_tiny):
+def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = FailingBackend(preparation.setup, lambda job: job.id >= 4)
     with pytest.raises(SearchFailedError, match="every trial of generation 2 failed; .* MemoryError: too big"):
@@ -411,14 +432,14 @@ def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare
     assert preparation.folder.front.is_file()
 
 
-def test_a_network_that_cannot_be_handed_out_ends_the_run_with_the_reason(prepare_tiny):
+def test_a_network_that_cannot_be_handed_out_ends_the_run_with_the_reason(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = FailingBackend(preparation.setup, lambda job: isinstance(job, DeliveryJob))
     with pytest.raises(SearchFailedError, match="could not be handed out.\n.*\n?MemoryError: too big"):
         run_search(preparation, backend, lambda event: None)
 
 
-def test_a_store_of_other_generations_is_refused(finished, prepare_tiny):
+def test_a_store_of_other_generations_is_refused(finished: Any, prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(resumed=True, alpha=(0.5, 0.6))
     with pytest.raises(
         SearchFailedError, match="generation 1 in .*search.sqlite is not the one that these settings give"
@@ -426,7 +447,7 @@ def test_a_store_of_other_generations_is_refused(finished, prepare_tiny):
         run_to_end(preparation)
 
 
-def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny):
+def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0, generations=1)
     seen = []
     run_to_end(preparation, seen.append)
@@ -434,7 +455,7 @@ def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny):
     assert preparation.folder.supernet.is_file()
 
 
-def test_a_table_in_another_order_of_memory_makes_no_difference(prepare_tiny, table):
+def test_a_table_in_another_order_of_memory_makes_no_difference(prepare_tiny: Prepare, table: CostTable) -> None:
     usual, _ = run_to_end(prepare_tiny("usual"))
     fortran = replace(
         table, latency_ms=np.asfortranarray(table.latency_ms), energy_mj=np.asfortranarray(table.energy_mj)

@@ -1,19 +1,28 @@
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
 
+from devices.measurement import Measurement
 from moo.search.outputs import front_json, write_front, write_pictures_and_report
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import open_store
+from moo.storage.trained_network import TrainedNetwork
 from moo.trials import DeliveryJob, DeliveryResult
 from search_space.architectures import operator_indices
 from search_space.counts import count
 from search_space.onnx_files import random_weights
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import EntryOf, Prepare, ResultOf
 
 ORIGIN = {
     "dataset": {
@@ -26,12 +35,12 @@ ORIGIN = {
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     return RunFolder(tmp_path)
 
 
 @pytest.fixture
-def archive(entry_of, measurement_of):
+def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, trial_id=3))
     archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, trial_id=1))
@@ -42,7 +51,7 @@ def archive(entry_of, measurement_of):
 
 
 @pytest.fixture
-def delivered(archive, space):
+def delivered(archive: Any, space: FBNetSpace) -> Any:
     results = {}
     for entry in archive.front():
         graph = space.graph(entry.architecture.operators)
@@ -52,7 +61,7 @@ def delivered(archive, space):
     return results
 
 
-def test_the_front_as_json_says_how_each_cost_came_about(archive):
+def test_the_front_as_json_says_how_each_cost_came_about(archive: Any) -> None:
     best, other = front_json(archive)
     assert best["architecture"] == {"space": "tiny", "id": "333", "operators": ["k3_e6"] * 3}
     assert (best["error"], best["latency_ms"], best["energy_mj"], best["test_error"]) == (0.1, 6.0, 12.0, 0.125)
@@ -64,7 +73,9 @@ def test_the_front_as_json_says_how_each_cost_came_about(archive):
     json.dumps(front_json(archive))
 
 
-def test_after_training_error_and_costs_are_of_the_same_file(entry_of, trained_of, measurement_of):
+def test_after_training_error_and_costs_are_of_the_same_file(
+    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     archive = Archive((1.0, 10.0, 20.0), precision="int8")
     archive.add(entry_of((0, 0, 0), 0.3))
     measured = replace(measurement_of(2.0), precision="int8")
@@ -74,7 +85,7 @@ def test_after_training_error_and_costs_are_of_the_same_file(entry_of, trained_o
     assert (item["error"], item["latency_ms"]) == (pytest.approx(0.11), 2.0)
 
 
-def test_each_network_of_the_front_has_a_folder(folder, archive, space, delivered):
+def test_each_network_of_the_front_has_a_folder(folder: Any, archive: Any, space: FBNetSpace, delivered: Any) -> None:
     write_front(folder, archive, space, delivered, ORIGIN)
     assert json.loads(folder.front.read_text()) == front_json(archive)
     assert {path.name for path in folder.networks.iterdir()} == {"000", "333"}
@@ -86,7 +97,9 @@ def test_each_network_of_the_front_has_a_folder(folder, archive, space, delivere
     onnx.checker.check_model(onnx.load(path / "model.onnx"))
 
 
-def test_a_card_says_what_the_network_is_and_how_to_use_it(folder, archive, space, delivered):
+def test_a_card_says_what_the_network_is_and_how_to_use_it(
+    folder: Any, archive: Any, space: FBNetSpace, delivered: Any
+) -> None:
     write_front(folder, archive, space, delivered, ORIGIN)
     card = (folder.networks / "333" / "card.md").read_text()
     counts = count(space.graph(("k3_e6",) * 3))
@@ -109,7 +122,9 @@ def test_a_card_says_what_the_network_is_and_how_to_use_it(folder, archive, spac
     assert "| error, test split | not read (40 images) |" in other
 
 
-def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(folder, archive, space, delivered):
+def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(
+    folder: Any, archive: Any, space: FBNetSpace, delivered: Any
+) -> None:
     (folder.networks / "888").mkdir(parents=True)
     (folder.networks / "888" / "model.onnx").touch()
     (folder.networks / ".DS_Store").touch()
@@ -117,7 +132,7 @@ def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(folder,
     assert {path.name for path in folder.networks.iterdir()} == {"000", "333", ".DS_Store"}
 
 
-def test_pictures_and_both_reports_are_written(prepare_tiny, space, result_of):
+def test_pictures_and_both_reports_are_written(prepare_tiny: Prepare, space: FBNetSpace, result_of: ResultOf) -> None:
     preparation = prepare_tiny(measure=False)
     preparation.folder.path.mkdir(parents=True)
     store = open_store(preparation.folder.store)

@@ -1,6 +1,10 @@
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from PIL import Image
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
+from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement import boards
 from moo.search.preparation import prepare
@@ -18,37 +23,37 @@ from search_space.spaces import space_named
 class WatchedDevice(ReplayDevice):
     """Says whether it was closed; may fail to answer."""
 
-    def __init__(self, *, answers=True):
+    def __init__(self, *, answers: bool = True) -> None:
         super().__init__(lambda model: 1.0)
         self.answers = answers
         self.closed = False
 
-    def describe(self):
+    def describe(self) -> Any:
         if not self.answers:
             raise MeasurementError("no route to host")
         return super().describe()
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture
-def device(monkeypatch):
+def device(monkeypatch: pytest.MonkeyPatch) -> Any:
     device = WatchedDevice()
     monkeypatch.setattr(boards, "open_device", lambda name, settings, meter: device)
     return device
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path: Path) -> Any:
     return SearchConfig(out=str(tmp_path / "run"), measure=False)
 
 
-def prepared(config):
+def prepared(config: Any) -> Any:
     return prepare(config, on_loading=lambda done, total: None)
 
 
-def test_digits_are_prepared_and_nothing_is_written(config, device, tmp_path):
+def test_digits_are_prepared_and_nothing_is_written(config: Any, device: Any, tmp_path: Path) -> None:
     ready = prepared(replace(config, measure=True))
     assert not list(tmp_path.iterdir())
     assert not ready.resumed
@@ -60,7 +65,7 @@ def test_digits_are_prepared_and_nothing_is_written(config, device, tmp_path):
     assert json.loads(json.dumps(ready.origin))["dataset"]["classes"] == list("0123456789")
 
 
-def test_without_measuring_there_is_no_board(config, device):
+def test_without_measuring_there_is_no_board(config: Any, device: Any) -> None:
     ready = prepared(config)
     assert ready.boards.devices == ()
     assert ready.boards.board is None
@@ -68,7 +73,7 @@ def test_without_measuring_there_is_no_board(config, device):
     assert ready.origin["board"] is None
 
 
-def test_a_board_that_does_not_answer_is_refused(config, device, tmp_path):
+def test_a_board_that_does_not_answer_is_refused(config: Any, device: Any, tmp_path: Path) -> None:
     device.answers = False
     with pytest.raises(ValueError, match=r"`--device` must name a board that answers, but 'host' .*no route to host"):
         prepared(replace(config, measure=True))
@@ -76,17 +81,17 @@ def test_a_board_that_does_not_answer_is_refused(config, device, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_board_is_closed_if_the_data_set_is_refused(config, device):
+def test_a_board_is_closed_if_the_data_set_is_refused(config: Any, device: Any) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         prepared(replace(config, measure=True, dataset="./none"))
     assert device.closed
 
 
-def test_default_epochs_make_about_2500_steps_within_bounds(config, splits):
+def test_default_epochs_make_about_2500_steps_within_bounds(config: Any, splits: Splits) -> None:
     ready = prepared(config)
     images = len(ready.splits.weights)
 
-    def epochs(batch):
+    def epochs(batch: Any) -> Any:
         return replace(ready, config=replace(config, pretrain_batch=batch)).pretraining.epochs
 
     assert epochs(16) == math.ceil(2500 / (images // 16))
@@ -96,7 +101,7 @@ def test_default_epochs_make_about_2500_steps_within_bounds(config, splits):
     assert replace(ready, config=replace(config, pretrain_epochs=0)).pretraining.epochs == 0
 
 
-def test_images_are_mirrored_where_they_have_colour_unless_told(config, splits):
+def test_images_are_mirrored_where_they_have_colour_unless_told(config: Any, splits: Splits) -> None:
     ready = prepared(config)
     assert ready.splits.grey
     assert not ready.setup.augmentation.flip
@@ -105,7 +110,7 @@ def test_images_are_mirrored_where_they_have_colour_unless_told(config, splits):
     assert not replace(ready, splits=splits, config=replace(config, flip=False)).setup.augmentation.flip
 
 
-def test_workers_are_set_up_with_the_settings(config):
+def test_workers_are_set_up_with_the_settings(config: Any) -> None:
     setup = prepared(
         replace(
             config, theta_steps=7, theta_batch=9, entropy_weight=0.5, loss="multiplicative", weight_sharing="separate",
@@ -130,14 +135,16 @@ def test_workers_are_set_up_with_the_settings(config):
         ({"pretrain_batch": 10_000}, "--pretrain-batch 10000 for 990"),
     ],
 )
-def test_bad_settings_are_refused_in_one_line_and_nothing_is_written(config, tmp_path, changes, rule):
+def test_bad_settings_are_refused_in_one_line_and_nothing_is_written(
+    config: Any, tmp_path: Path, changes: Any, rule: str
+) -> None:
     with pytest.raises(ValueError, match=rule) as error:
         prepared(replace(config, **changes))
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cost_table_must_fit_the_space(config, tmp_path):
+def test_a_cost_table_must_fit_the_space(config: Any, tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     analytic_cost_table(space_named("fbnet-cifar")).write(path)
     with pytest.raises(ValueError, match="the space of a cost table must be .* fbnet-micro, but .* has fbnet-cifar"):
@@ -148,7 +155,7 @@ def test_a_cost_table_must_fit_the_space(config, tmp_path):
     assert table.space == "fbnet-micro"
 
 
-def test_a_run_is_resumed_from_its_folder(config):
+def test_a_run_is_resumed_from_its_folder(config: Any) -> None:
     first = prepared(config)
     first.folder.write_config(config, first.origin)
     again = prepared(replace(config, out=None, resume=config.out))
@@ -161,10 +168,10 @@ def test_a_run_is_resumed_from_its_folder(config):
         prepared(config)
 
 
-def test_a_run_is_not_resumed_with_other_images_or_another_space(config, tmp_path):
+def test_a_run_is_not_resumed_with_other_images_or_another_space(config: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
-    def write_images():
+    def write_images() -> None:
         for number in range(60):
             folder = tmp_path / "images" / "ab"[number % 2]
             folder.mkdir(parents=True, exist_ok=True)
@@ -199,12 +206,12 @@ def test_a_run_is_not_resumed_with_other_images_or_another_space(config, tmp_pat
         ({"precision": "int8"}, "`--precision` must go with a board that measures"),
     ],
 )
-def test_a_runtime_configuration_needs_a_board(config, changes, rule):
+def test_a_runtime_configuration_needs_a_board(config: Any, changes: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         prepared(replace(config, device=("pi4",), **changes))
 
 
-def test_an_option_that_the_method_does_not_use_is_refused(config, tmp_path):
+def test_an_option_that_the_method_does_not_use_is_refused(config: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`--theta-steps` must go with a search that uses it, but --method architect"):
         prepared(replace(config, method="architectures", theta_steps=5))
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,12 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
 from dnas.surrogate_search import SurrogateSearchSettings
 from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings
@@ -20,16 +26,18 @@ from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
 from moo.trials import ArchitectureTrial, CoefficientTrial
 from search_space.architectures import operator_indices
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import EntryOf
 
 BOUNDS = {"alpha": (0.01, 1.0), "beta": (0.5, 2.0), "gamma": (0.1, 10.0), "delta": (0.2, 3.0)}
 
 
-def config_of(method, **settings):
+def config_of(method: Any, **settings: Any) -> Any:
     return SearchConfig(method=method, population=4, generations=4, **(BOUNDS | {"samples": 2} | settings))
 
 
 @pytest.mark.parametrize("method", ["dnas", "random", "grid"])
-def test_tuples_lie_within_bounds(method, space):
+def test_tuples_lie_within_bounds(method: str, space: FBNetSpace) -> None:
     asked = algorithm_of(config_of(method), space).ask(4)
     assert len(set(asked)) == 4
     for item in asked:
@@ -38,19 +46,19 @@ def test_tuples_lie_within_bounds(method, space):
 
 
 @pytest.mark.parametrize("method", ["dnas", "random", "grid", "architectures"])
-def test_the_seed_decides(method, space):
+def test_the_seed_decides(method: str, space: FBNetSpace) -> None:
     first, again, other = (algorithm_of(config_of(method, seed=seed), space).ask(4) for seed in (0, 0, 1))
     assert first == again != other
 
 
-def test_random_tuples_are_uniform_in_the_genome(space):
+def test_random_tuples_are_uniform_in_the_genome(space: FBNetSpace) -> None:
     asked = algorithm_of(config_of("random"), space).ask(4000)
     logs = np.log10([item.alpha for item in asked])
     assert np.histogram(logs, bins=4, range=(-2, 0))[0] == pytest.approx(np.full(4, 1000), rel=0.15)
     assert np.mean([item.beta for item in asked]) == pytest.approx(1.25, rel=0.03)
 
 
-def test_the_grid_is_walked_once_and_then_ends(space):
+def test_the_grid_is_walked_once_and_then_ends(space: FBNetSpace) -> None:
     algorithm = algorithm_of(config_of("grid"), space)
     asked = [item for _ in range(6) for item in algorithm.ask(3)]
     assert len(asked) == len(set(asked)) == 16
@@ -61,12 +69,12 @@ def test_the_grid_is_walked_once_and_then_ends(space):
 
 
 @pytest.mark.parametrize("method", ["random", "grid"])
-def test_a_later_start_leaves_out_what_was_proposed(method, space):
+def test_a_later_start_leaves_out_what_was_proposed(method: str, space: FBNetSpace) -> None:
     whole = algorithm_of(config_of(method), space).ask(12)
     assert list(algorithm_of(config_of(method), space, start=5).ask(7)) == list(whole[5:])
 
 
-def test_architectures_come_as_many_as_inner_searches_would_evaluate(space):
+def test_architectures_come_as_many_as_inner_searches_would_evaluate(space: FBNetSpace) -> None:
     config = config_of("architectures")
     assert generation_size(config) == 12
     asked = algorithm_of(config, space).ask(12)
@@ -74,7 +82,7 @@ def test_architectures_come_as_many_as_inner_searches_would_evaluate(space):
     assert generation_size(config_of("dnas")) == 4
 
 
-def test_jobs_and_proposals_belong_together():
+def test_jobs_and_proposals_belong_together() -> None:
     coefficients, indices = Coefficients(1.0, 2.0, 3.0, 4.0), (0, 1, 2)
     tuple_job = trial_of(coefficients, number=7, generation=1)
     architecture_job = trial_of(indices, number=8, generation=2)
@@ -84,7 +92,7 @@ def test_jobs_and_proposals_belong_together():
 
 
 @pytest.fixture
-def archive(space, table, entry_of):
+def archive(space: FBNetSpace, table: CostTable, entry_of: EntryOf) -> Any:
     """Eight architectures whose errors hang on the first layer most."""
     archive = Archive((0.9, table.slowest_ms(), table.highest_mj()))
     rng = np.random.default_rng(0)
@@ -94,7 +102,9 @@ def archive(space, table, entry_of):
     return archive
 
 
-def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(space, table, archive):
+def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(
+    space: FBNetSpace, table: CostTable, archive: Any
+) -> None:
     config = config_of("dnas")
     choices = surrogate_proposals(config, space, archive, table, before=100)
     known = {operator_indices(space, entry.architecture) for entry in archive.entries}
@@ -107,14 +117,18 @@ def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(space, table, 
     assert choices == surrogate_proposals(config, space, archive, table, before=100)
 
 
-def test_a_surrogate_looks_at_earlier_jobs_alone(space, table, archive, entry_of):
+def test_a_surrogate_looks_at_earlier_jobs_alone(
+    space: FBNetSpace, table: CostTable, archive: Any, entry_of: EntryOf
+) -> None:
     before = surrogate_proposals(config_of("dnas"), space, archive, table, before=3)
     archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
     assert surrogate_proposals(config_of("dnas"), space, archive, table, before=3) == before
     assert surrogate_proposals(config_of("dnas"), space, archive, table, before=1) == []
 
 
-def test_proposals_are_kept_as_they_are(tmp_path, space, table, archive, entry_of):
+def test_proposals_are_kept_as_they_are(
+    tmp_path: Path, space: FBNetSpace, table: CostTable, archive: Any, entry_of: EntryOf
+) -> None:
     config, folder = config_of("dnas"), RunFolder(tmp_path)
     proposals = surrogate_proposals(config, space, archive, table, before=100)
     assert kept_proposals(folder, config, space, archive, table, first=100) == proposals
@@ -123,13 +137,13 @@ def test_proposals_are_kept_as_they_are(tmp_path, space, table, archive, entry_o
 
 
 @pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])
-def test_the_number_of_jobs_is_known_beforehand(method, jobs):
+def test_the_number_of_jobs_is_known_beforehand(method: str, jobs: Any) -> None:
     assert expected_trials(config_of(method)) == jobs
     assert expected_trials(config_of("dnas", supernet_generations=2)) == 2 * 4 + 2 * 8
     assert expected_trials(config_of("dnas", independent=True)) == 16
 
 
-def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
+def test_a_proposer_is_not_told_what_a_surrogate_proposed(space: FBNetSpace) -> None:
     algorithm = algorithm_of(config_of("dnas"), space)
     (asked,) = algorithm.ask(1)
     tell_algorithm(algorithm, ArchitectureTrial(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
@@ -138,12 +152,16 @@ def test_a_proposer_is_not_told_what_a_surrogate_proposed(space):
 
 
 @pytest.mark.parametrize("option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"theta_steps": 3}])
-def test_options_of_the_inner_search_change_what_the_surrogate_proposes(space, table, archive, option):
+def test_options_of_the_inner_search_change_what_the_surrogate_proposes(
+    space: FBNetSpace, table: CostTable, archive: Any, option: Any
+) -> None:
     usual = surrogate_proposals(config_of("dnas"), space, archive, table, before=100)
     assert surrogate_proposals(config_of("dnas", **option), space, archive, table, before=100) != usual
 
 
-def test_every_option_of_the_inner_search_holds_on_the_surrogate(space, table, archive, monkeypatch):
+def test_every_option_of_the_inner_search_holds_on_the_surrogate(
+    space: FBNetSpace, table: CostTable, archive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     monkeypatch.setattr("moo.search.proposals.propose", lambda *_, settings, **__: seen.append(settings))
     config = config_of("dnas", loss="multiplicative", entropy_weight=0.5, samples=7, theta_steps=3)

@@ -1,24 +1,33 @@
 """What a search tells of its front after each result, against a front made anew of all that it found so far."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from devices.cost_tables.cost_table import CostTable
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.store import entries_of
+from tests.moo.conftest import Prepare
 
 
 class BackwardsBackend(InProcessBackend):
     """The last job of a generation ends first, so that architectures go over to earlier trials."""
 
-    def run(self, jobs, costs, supernet, on_start):
+    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
         yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
 
 
 @pytest.mark.parametrize("independent", [False, True])
 @pytest.mark.parametrize("backend_type", [InProcessBackend, BackwardsBackend])
-def test_after_each_result_the_front_of_all_that_was_found_is_told(prepare_tiny, table, backend_type, independent):
+def test_after_each_result_the_front_of_all_that_was_found_is_told(
+    prepare_tiny: Prepare, table: CostTable, backend_type: Any, independent: bool
+) -> None:
     preparation = prepare_tiny(
         samples=3, theta_steps=1, pretrain_epochs=1, generations=3, supernet_generations=3, independent=independent
     )
@@ -26,7 +35,7 @@ def test_after_each_result_the_front_of_all_that_was_found_is_told(prepare_tiny,
     found.use_table(table)
     told = []
 
-    def listen(event):
+    def listen(event: Any) -> None:
         if isinstance(event, events.TrialFinished):
             for entry in entries_of(event.result, preparation.space):
                 found.add(entry)

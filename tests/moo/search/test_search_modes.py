@@ -1,31 +1,37 @@
 """Searches by other methods, without generations, for a time, and with a supernet for each tuple."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
 
+from devices.cost_tables.cost_table import CostTable
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.store import open_store
-from moo.trials import ArchitectureTrial, CoefficientTrial, TrialFailure
+from moo.trials import ArchitectureTrial, CoefficientTrial, TrialFailure, WorkerSetup
 from search_space.architectures import operator_indices
+from tests.moo.conftest import Prepare
 
 SHORT = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
 STEERED = SHORT | {"supernet_generations": 1}
 
 
-def run_to_end(preparation, backend=None):
+def run_to_end(preparation: Any, backend: Any = None) -> Any:
     seen = []
     archive = run_search(preparation, backend or InProcessBackend(preparation.setup), seen.append)
     return archive, seen
 
 
-def stored(preparation):
+def stored(preparation: Any) -> Any:
     store = open_store(preparation.folder.store)
     try:
         return store.trials_as_they_ended()
@@ -36,11 +42,11 @@ def stored(preparation):
 class StoppedBackend(InProcessBackend):
     """Is interrupted after so many outcomes."""
 
-    def __init__(self, setup, after):
+    def __init__(self, setup: WorkerSetup, after: Any) -> None:
         super().__init__(setup)
         self._left = after
 
-    def run(self, jobs, costs, supernet, on_start):
+    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
         for outcome in super().run(jobs, costs, supernet, on_start):
             if not self._left:
                 raise KeyboardInterrupt
@@ -49,7 +55,7 @@ class StoppedBackend(InProcessBackend):
 
 
 @pytest.mark.parametrize("method", ["random", "grid", "architectures"])
-def test_rivals_fill_archive_and_front(prepare_tiny, method):
+def test_rivals_fill_archive_and_front(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, **SHORT)
     archive, seen = run_to_end(preparation)
     jobs = [item.trial for item in stored(preparation)]
@@ -64,7 +70,7 @@ def test_rivals_fill_archive_and_front(prepare_tiny, method):
 
 @pytest.mark.parametrize("method", ["random", "architectures"])
 @pytest.mark.parametrize("after", [1, 5])
-def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny, method, after):
+def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny: Prepare, method: str, after: int) -> None:
     whole, _ = run_to_end(prepare_tiny("whole", method=method, **SHORT))
     preparation = prepare_tiny("cut", method=method, **SHORT)
     with pytest.raises(KeyboardInterrupt):
@@ -74,7 +80,7 @@ def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny, method, af
     assert archive.entries == whole.entries
 
 
-def test_architectures_have_the_weights_of_the_supernet(prepare_tiny, table):
+def test_architectures_have_the_weights_of_the_supernet(prepare_tiny: Prepare, table: CostTable) -> None:
     preparation = prepare_tiny(method="architectures", **(SHORT | {"pretrain_epochs": 1}))
     archive, _ = run_to_end(preparation)
     evaluator = Evaluator(preparation.setup)
@@ -85,7 +91,7 @@ def test_architectures_have_the_weights_of_the_supernet(prepare_tiny, table):
 
 
 @pytest.mark.parametrize("method", ["dnas", "random", "architectures"])
-def test_without_generations_all_jobs_are_done_once(prepare_tiny, method):
+def test_without_generations_all_jobs_are_done_once(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, asynchronous=True, **SHORT)
     archive, _ = run_to_end(preparation)
     ended = stored(preparation)
@@ -95,7 +101,7 @@ def test_without_generations_all_jobs_are_done_once(prepare_tiny, method):
 
 
 @pytest.mark.parametrize("method", ["dnas", "random"])
-def test_an_interrupted_run_without_generations_goes_on(prepare_tiny, method):
+def test_an_interrupted_run_without_generations_goes_on(prepare_tiny: Prepare, method: str) -> None:
     settings = SHORT | {"method": method, "asynchronous": True}
     preparation = prepare_tiny(**settings)
     with pytest.raises(KeyboardInterrupt):
@@ -108,9 +114,9 @@ def test_an_interrupted_run_without_generations_goes_on(prepare_tiny, method):
     assert len({job.coefficients for job in after}) == 8
 
 
-def test_without_generations_a_search_that_only_fails_ends(prepare_tiny):
+def test_without_generations_a_search_that_only_fails_ends(prepare_tiny: Prepare) -> None:
     class Failing(InProcessBackend):
-        def run(self, jobs, costs, supernet, on_start):
+        def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
             for job in jobs:
                 yield TrialFailure(job, "Traceback\nMemoryError: too big")
 
@@ -122,17 +128,19 @@ def test_without_generations_a_search_that_only_fails_ends(prepare_tiny):
 class Minutes:
     """A clock that a minute passes on with each look."""
 
-    def __init__(self, seconds, *, used=0.0):
+    def __init__(self, seconds: Any, *, used: float = 0.0) -> None:
         self._left, self.seconds = seconds - used, 0.0
 
     @property
-    def is_over(self):
+    def is_over(self) -> Any:
         self.seconds += 60
         return self.seconds > self._left
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_time_ends_the_search_and_all_that_was_found_counts(prepare_tiny, monkeypatch, asynchronous):
+def test_a_time_ends_the_search_and_all_that_was_found_counts(
+    prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
     monkeypatch.setattr("moo.search.loop.Clock", Minutes)
     preparation = prepare_tiny(minutes=11.0, generations=1, asynchronous=asynchronous, **SHORT)
     archive, seen = run_to_end(preparation)
@@ -141,7 +149,9 @@ def test_a_time_ends_the_search_and_all_that_was_found_counts(prepare_tiny, monk
     assert next(event for event in seen if isinstance(event, events.RunStarted)).trials is None
 
 
-def test_time_that_was_used_before_an_interruption_counts(prepare_tiny, monkeypatch):
+def test_time_that_was_used_before_an_interruption_counts(
+    prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("moo.search.loop.Clock", Minutes)
     preparation = prepare_tiny(minutes=4.0, **SHORT)
     run_to_end(preparation)
@@ -150,7 +160,7 @@ def test_time_that_was_used_before_an_interruption_counts(prepare_tiny, monkeypa
     assert stored(preparation) == known
 
 
-def test_independent_tuples_have_supernets_of_their_own(prepare_tiny, table):
+def test_independent_tuples_have_supernets_of_their_own(prepare_tiny: Prepare, table: CostTable) -> None:
     settings = SHORT | {"independent": True, "pretrain_epochs": 1, "generations": 1}
     preparation = prepare_tiny(**settings)
     archive, seen = run_to_end(preparation)
@@ -170,9 +180,10 @@ def test_independent_tuples_have_supernets_of_their_own(prepare_tiny, table):
         assert np.array_equal(handed_out, own)
 
 
-def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_tiny):
+@pytest.mark.slow
+def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_tiny: Prepare) -> None:
     class Backwards(InProcessBackend):
-        def run(self, jobs, costs, supernet, on_start):
+        def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
             yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
 
     settings = SHORT | {"independent": True, "pretrain_epochs": 1, "samples": 8}
@@ -184,7 +195,7 @@ def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_t
     assert again.entries == forwards.entries
 
 
-def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny):
+def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(generations=3, **STEERED)
     archive, seen = run_to_end(preparation)
     jobs = [item.trial for item in stored(preparation)]
@@ -198,9 +209,12 @@ def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny):
     assert next(event for event in seen if isinstance(event, events.RunStarted)).trials == 4 + 2 * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [2, 6, 14])
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(prepare_tiny, after, asynchronous):
+def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(
+    prepare_tiny: Prepare, after: int, asynchronous: bool
+) -> None:
     settings = STEERED | {"generations": 3, "asynchronous": asynchronous}
     whole, _ = run_to_end(prepare_tiny("whole", **settings))
     preparation = prepare_tiny("cut", **settings)
@@ -215,7 +229,7 @@ def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(prepare_tiny, 
         assert archive.entries == whole.entries
 
 
-def test_with_as_many_supernet_generations_there_is_no_surrogate(prepare_tiny):
+def test_with_as_many_supernet_generations_there_is_no_surrogate(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(supernet_generations=2, **SHORT)
     run_to_end(preparation)
     assert {type(item.trial) for item in stored(preparation)} == {CoefficientTrial}

@@ -1,9 +1,13 @@
 """Searches on boards of their own, which measure beside the search, go away and come back."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +21,8 @@ from moo.measurement.queue import Measurer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.store import open_store
-from moo.trials import CoefficientTrial
+from moo.trials import CoefficientTrial, WorkerSetup
+from tests.moo.conftest import Prepare
 
 PATIENCE = 20.0
 NEVER = 10**9
@@ -26,12 +31,12 @@ NEVER = 10**9
 class RemoteDevice(ReplayDevice):
     """A board of its own that measures so often, does not answer so often, and measures from then on."""
 
-    def __init__(self, *, answers=NEVER, silences=NEVER):
+    def __init__(self, *, answers: Any = NEVER, silences: Any = NEVER) -> None:
         super().__init__(lambda model: 0.5 + sha256(str(len(model)).encode()).digest()[0] / 10)
         self.answers, self.silences = answers, silences
         self.measured = 0
 
-    def measure(self, model):
+    def measure(self, model: Any) -> Any:
         if self.measured >= self.answers and self.silences > 0:
             self.silences -= 1
             raise BoardUnreachableError("no route to host")
@@ -42,12 +47,12 @@ class RemoteDevice(ReplayDevice):
 class NotingBackend(InProcessBackend):
     """Notes its tuples with the cost table that they were searched with."""
 
-    def __init__(self, setup):
+    def __init__(self, setup: WorkerSetup) -> None:
         super().__init__(setup)
         self.tables = {}
 
-    def run(self, jobs, costs, supernet, on_start):
-        def noted(job):
+    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Any:
+        def noted(job: Any) -> None:
             if isinstance(job, CoefficientTrial):
                 self.tables[job.id] = costs
             on_start(job)
@@ -56,22 +61,22 @@ class NotingBackend(InProcessBackend):
 
 
 @pytest.fixture(autouse=True)
-def _boards_are_asked_again_soon(monkeypatch):
+def _boards_are_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moo.search.loop.Measurer", partial(Measurer, retry_seconds=(0.01, 0.02)))
 
 
 @pytest.fixture
-def prepare(prepare_tiny):
+def prepare(prepare_tiny: Prepare) -> Any:
     """Inputs of a very short search with a board of its own."""
     return partial(prepare_tiny, samples=1, theta_steps=1, pretrain_epochs=0, board_patience=PATIENCE)
 
 
-def run_to_end(preparation, listener=lambda event: None):
+def run_to_end(preparation: Any, listener: Any = lambda event: None) -> Any:
     backend = NotingBackend(preparation.setup)
     return run_search(preparation, backend, listener), backend
 
 
-def kinds_of(preparation):
+def kinds_of(preparation: Any) -> Any:
     store = open_store(preparation.folder.store)
     try:
         return [kind for _, kind, _ in store.events()]
@@ -79,7 +84,7 @@ def kinds_of(preparation):
         store.close()
 
 
-def changes_of(seen):
+def changes_of(seen: Any) -> Any:
     return [
         getattr(event, "reason", None)
         for event in seen
@@ -87,7 +92,7 @@ def changes_of(seen):
     ]
 
 
-def check_labels(preparation, archive):
+def check_labels(preparation: Any, archive: Any) -> None:
     """What was measured is called so, and nothing else, in the archive and in what is handed out."""
     items = {item["architecture"]["id"]: item for item in json.loads(preparation.folder.front.read_text())}
     assert items.keys() == {entry.architecture.id for entry in archive.front()}
@@ -98,7 +103,7 @@ def check_labels(preparation, archive):
         assert (item["measurement"] is None) == (entry.measurement is None)
 
 
-def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare):
+def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare: Any) -> None:
     device = RemoteDevice(answers=2)
     preparation = prepare(device=device, board_patience=0.0)
     seen = []
@@ -120,7 +125,7 @@ def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare):
     assert changes_of(seen) == []
 
 
-def test_a_board_that_was_never_there_while_searching_leaves_all_modelled(prepare):
+def test_a_board_that_was_never_there_while_searching_leaves_all_modelled(prepare: Any) -> None:
     preparation = prepare(device=RemoteDevice(answers=0), board_patience=0.0)
     archive, _ = run_to_end(preparation)
     check_labels(preparation, archive)
@@ -128,7 +133,7 @@ def test_a_board_that_was_never_there_while_searching_leaves_all_modelled(prepar
     np.testing.assert_array_equal(archive.table.latency_ms, read_cost_table(preparation.folder.cost_table).latency_ms)
 
 
-def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare):
+def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare: Any) -> None:
     preparation = prepare(device=RemoteDevice(answers=2, silences=3))
     seen = []
     archive, _ = run_to_end(preparation, seen.append)
@@ -143,7 +148,7 @@ def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare)
     assert copy.entries == archive.entries
 
 
-def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare):
+def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare: Any) -> None:
     gone, there = RemoteDevice(answers=1), RemoteDevice()
     preparation = prepare(device=there, board_patience=0.0)
     config = replace(preparation.config, device=("ssh://pi@gone", "ssh://pi@there"))
@@ -159,15 +164,15 @@ def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare):
 class StopAt:
     """A listener that interrupts, as Ctrl-C would, when a tuple has ended."""
 
-    def __init__(self, trial_id):
+    def __init__(self, trial_id: Any) -> None:
         self._tuple_id = trial_id
 
-    def __call__(self, event):
+    def __call__(self, event: Any) -> None:
         if isinstance(event, events.TrialFinished) and event.result.trial.id == self._tuple_id:
             raise KeyboardInterrupt
 
 
-def measure_something_else(preparation):
+def measure_something_else(preparation: Any) -> None:
     """Something that corrects the table otherwise is measured before the run goes on."""
     store = open_store(preparation.folder.store)
     archive = store.archive(preparation.space, (1.0, 1.0, 1.0))
@@ -178,7 +183,7 @@ def measure_something_else(preparation):
     store.close()
 
 
-def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_it(prepare):
+def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_it(prepare: Any) -> None:
     first = prepare(device=RemoteDevice())
     backend = NotingBackend(first.setup)
     with pytest.raises(KeyboardInterrupt):
@@ -198,7 +203,7 @@ def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_i
     assert (archive.table.latency_ms != kept.latency_ms).any()
 
 
-def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_resumed_in_it(prepare):
+def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_resumed_in_it(prepare: Any) -> None:
     first = prepare(device=RemoteDevice())
     with pytest.raises(KeyboardInterrupt):
         run_search(first, NotingBackend(first.setup), StopAt(1))
@@ -210,7 +215,9 @@ def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_
         np.testing.assert_array_equal(backend.tables[number].latency_ms, own.latency_ms)
 
 
-def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_on(prepare, tmp_path, monkeypatch):
+def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_on(
+    prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "other cache"))
     expected, _ = run_to_end(replace(prepare("whole", device=RemoteDevice(), generations=1), cost_table=None))
     profiled = profile_size(tmp_path / "other cache")
@@ -228,7 +235,7 @@ def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_
     back = RemoteDevice()
     measured = []
 
-    def note(event):
+    def note(event: Any) -> None:
         if isinstance(event, events.StageProgress) and event.stage == "profiling":
             measured.append((event.done, event.total, back.measured))
 
@@ -241,7 +248,7 @@ def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_
     assert resumed.folder.front.is_file()
 
 
-def profile_size(cache):
+def profile_size(cache: Any) -> Any:
     """Measurements that a profile kept."""
     (path,) = (cache / "profiles").iterdir()
     return len([line for line in path.read_text().splitlines() if line])

@@ -84,6 +84,7 @@ def test_a_new_store_has_the_tables_and_indices_of_a_migrated_one(folder: RunFol
         assert rows(folder.store, columns) == rows(tmp_path / "new.sqlite", columns)
 
 
+@pytest.mark.slow
 def test_it_is_resumed_and_reported(
     folder: RunFolder, prepare_tiny: Callable[..., Preparation], replay: Callable[..., ReplayDevice]
 ) -> None:

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,11 +9,11 @@ import pytest
 from moo.storage.pareto import hypervolume, non_dominated
 
 
-def dominates(a, b):
+def dominates(a: Any, b: Any) -> Any:
     return bool((a <= b).all() and (a < b).any())
 
 
-def brute_force(points):
+def brute_force(points: Any) -> Any:
     kept = []
     for index, point in enumerate(points):
         dominated = any(dominates(other, point) for other in points)
@@ -22,27 +25,27 @@ def brute_force(points):
 
 @pytest.mark.parametrize("objectives", [2, 3])
 @pytest.mark.parametrize("seed", range(10))
-def test_non_dominated_agrees_with_brute_force_with_duplicates_and_ties(objectives, seed):
+def test_non_dominated_agrees_with_brute_force_with_duplicates_and_ties(objectives: int, seed: Any) -> None:
     points = np.random.default_rng(seed).integers(0, 5, (40, objectives)).astype(float)
     assert non_dominated(points) == brute_force(points)
 
 
-def test_of_equal_points_the_first_counts_and_their_order_stays():
+def test_of_equal_points_the_first_counts_and_their_order_stays() -> None:
     points = np.array([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0], [1.0, 2.0], [3.0, 3.0]])
     assert non_dominated(points) == [0, 1]
     assert non_dominated(np.empty((0, 3))) == []
 
 
-def test_hypervolume_of_one_point_is_a_box():
+def test_hypervolume_of_one_point_is_a_box() -> None:
     assert hypervolume(np.array([[0.25, 2.0, 3.0]]), np.array([1.0, 10.0, 6.0])) == pytest.approx(0.75 * 0.8 * 0.5)
 
 
-def test_hypervolume_of_two_points_is_an_l_shape():
+def test_hypervolume_of_two_points_is_an_l_shape() -> None:
     points = np.array([[1.0, 3.0], [2.0, 1.0]])
     assert hypervolume(points, np.array([4.0, 4.0])) == pytest.approx((3 * 1 + 2 * 3 - 2 * 1) / 16)
 
 
-def inclusion_exclusion(points, reference):
+def inclusion_exclusion(points: Any, reference: Any) -> Any:
     total = 0.0
     for size in range(1, len(points) + 1):
         for subset in combinations(points, size):
@@ -51,14 +54,14 @@ def inclusion_exclusion(points, reference):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_hypervolume_in_three_dimensions_by_inclusion_and_exclusion(seed):
+def test_hypervolume_in_three_dimensions_by_inclusion_and_exclusion(seed: Any) -> None:
     rng = np.random.default_rng(seed)
     reference = np.array([0.9, 20.0, 300.0])
     points = rng.random((7, 3)) * reference * 1.1
     assert hypervolume(points, reference) == pytest.approx(inclusion_exclusion(points, reference))
 
 
-def test_hypervolume_agrees_with_monte_carlo():
+def test_hypervolume_agrees_with_monte_carlo() -> None:
     rng = np.random.default_rng(0)
     points, reference = rng.random((20, 3)) * 5, np.full(3, 5.0)
     samples = rng.random((200_000, 3)) * 5
@@ -68,7 +71,7 @@ def test_hypervolume_agrees_with_monte_carlo():
     assert hypervolume(points, reference) == pytest.approx(dominated.mean(), abs=0.005)
 
 
-def test_points_beyond_the_reference_point_and_dominated_ones_do_not_count():
+def test_points_beyond_the_reference_point_and_dominated_ones_do_not_count() -> None:
     reference = np.array([1.0, 1.0, 1.0])
     point = np.array([[0.5, 0.5, 0.5]])
     more = np.vstack([point, [[0.1, 0.1, 1.0]], [[0.1, 0.1, 2.0]], [[0.6, 0.5, 0.5]], point])

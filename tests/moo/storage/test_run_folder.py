@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,14 +13,14 @@ from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 
 
-def test_settings_and_origin_come_back_as_they_were(tmp_path):
+def test_settings_and_origin_come_back_as_they_were(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     config = SearchConfig(alpha=(0.5, 1.5), population=7)
     folder.write_config(config, {"dataset": {"fingerprint": "abc"}})
     assert folder.read_config() == (config, {"dataset": {"fingerprint": "abc"}})
 
 
-def test_everything_lies_in_the_run_folder():
+def test_everything_lies_in_the_run_folder() -> None:
     folder = RunFolder(Path("run"))
     names = {name: getattr(folder, name) for name, value in vars(RunFolder).items() if isinstance(value, property)}
     assert names["store"] == Path("run/search.sqlite")
@@ -27,7 +30,7 @@ def test_everything_lies_in_the_run_folder():
     assert all(path.is_relative_to("run") for path in names.values())
 
 
-def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
+def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^`--resume` must name the folder of a run, but '.*none' is no folder\.$"):
         RunFolder(tmp_path / "none").read_config()
     with pytest.raises(ValueError, match=r"^`--resume` must name the folder of a run, but .* holds no config.json\.$"):
@@ -53,7 +56,7 @@ GOOD = SearchConfig().to_json()
         json.dumps({"settings": GOOD, "origin": None}).encode(),
     ],
 )
-def test_a_broken_config_is_named(tmp_path, content):
+def test_a_broken_config_is_named(tmp_path: Path, content: Any) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(
         ValueError, match=r"^`--resume` must name the folder of a run, but .*config.json' cannot be read"
@@ -61,7 +64,7 @@ def test_a_broken_config_is_named(tmp_path, content):
         RunFolder(tmp_path).read_config()
 
 
-def test_a_new_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
+def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = new_folder(SearchConfig(dataset="/data/cifar10", space="own/tiny.yaml")).path
     assert re.fullmatch(r"runs/cifar10-tiny-\d{8}-\d{6}", str(path))
@@ -70,11 +73,11 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
     assert not Path("deep").exists()
 
 
-def test_an_empty_folder_can_become_a_run(tmp_path):
+def test_an_empty_folder_can_become_a_run(tmp_path: Path) -> None:
     assert new_folder(SearchConfig(out=str(tmp_path))).path == tmp_path
 
 
-def test_a_folder_in_use_is_refused(tmp_path):
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"^`--out` must name a new folder, but .* is not empty; choose another"):
         new_folder(SearchConfig(out=str(tmp_path)))
@@ -83,7 +86,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
         new_folder(SearchConfig(out=str(tmp_path)))
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"^`--out` must name a folder, but '.*file' is a file\.$"):
         new_folder(SearchConfig(out=str(tmp_path / "file")))
@@ -91,13 +94,13 @@ def test_a_file_is_no_folder(tmp_path):
         new_folder(SearchConfig(out=str(tmp_path / "file" / "run")))
 
 
-def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ValueError, match=r"^`--out` must lie in a folder that can be written to"):
         new_folder(SearchConfig(out=str(tmp_path / "run")))
 
 
-def test_only_settings_that_change_no_result_may_differ():
+def test_only_settings_that_change_no_result_may_differ() -> None:
     saved = SearchConfig(population=5)
     check_same_settings(saved, saved)
     check_same_settings(
@@ -106,7 +109,7 @@ def test_only_settings_that_change_no_result_may_differ():
 
 
 @pytest.mark.parametrize(("name", "value"), [("population", 99), ("alpha", (1.0, 2.0)), ("pretrain_epochs", 3)])
-def test_different_settings_are_named_with_both_values(name, value):
+def test_different_settings_are_named_with_both_values(name: str, value: Any) -> None:
     option = name.replace("_", "-")
     with pytest.raises(ValueError) as error:
         check_same_settings(SearchConfig(**{name: value}), SearchConfig())
@@ -115,18 +118,18 @@ def test_different_settings_are_named_with_both_values(name, value):
     assert f"leave `--{option}` away" in message
 
 
-def test_of_several_different_settings_the_first_is_named():
+def test_of_several_different_settings_the_first_is_named() -> None:
     given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=9, entropy_weight=9)
     with pytest.raises(ValueError, match="population=99"):
         check_same_settings(given, SearchConfig())
 
 
-def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "file.json"
     write_atomically(path, b"old")
     assert path.read_bytes() == b"old"
 
-    def no_space(self, content):
+    def no_space(self: Any, content: Any) -> None:
         with open(self, "wb") as file:
             file.write(content[:2])
         raise OSError("no space left on device")
@@ -140,7 +143,7 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert not (tmp_path / "new.json").exists()
 
 
-def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path):
+def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for content in (b"first", b"second"):
         write_atomically(path, content)

@@ -1,36 +1,43 @@
+from __future__ import annotations
+
 import dataclasses
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
 from moo.trials import CoefficientTrial
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import ResultOf
 
 REFERENCE = (1.0, 10.0, 20.0)
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Any:
     return tmp_path / "search.sqlite"
 
 
 @pytest.fixture
-def store(path):
+def store(path: Any) -> Iterator[Any]:
     store = open_store(path)
     yield store
     store.close()
 
 
-def test_results_come_back_as_they_were(store, space, result_of):
+def test_results_come_back_as_they_were(store: Any, space: FBNetSpace, result_of: ResultOf) -> None:
     result = result_of(3, (0, 1, 2), (1, 1, 1), chosen=1)
     store.add_result(result, space)
     kept = store.trials()[3]
@@ -44,7 +51,9 @@ def test_results_come_back_as_they_were(store, space, result_of):
     assert theta.theta_LO.dtype == np.float32
 
 
-def test_trials_have_their_minutes_from_the_first_event_on(store, space, result_of, monkeypatch):
+def test_trials_have_their_minutes_from_the_first_event_on(
+    store: Any, space: FBNetSpace, result_of: ResultOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     times = iter(f"2000-01-01T00:{minute:02}:30.000+00:00" for minute in (1, 3, 7))
     monkeypatch.setattr("moo.storage.store._now", lambda: next(times))
     store.add_event("started")
@@ -53,7 +62,7 @@ def test_trials_have_their_minutes_from_the_first_event_on(store, space, result_
     assert store.minutes() == {0: 2.0, 1: 6.0}
 
 
-def test_failures_come_back_without_objectives(store):
+def test_failures_come_back_without_objectives(store: Any) -> None:
     job = CoefficientTrial(1, 0, Coefficients(1 / 3, 2.0, 3e-7, 4.0))
     store.add_failure(job, "Traceback:\nboom")
     kept = store.trials()[1]
@@ -66,7 +75,7 @@ def test_failures_come_back_without_objectives(store):
             store.theta(number)
 
 
-def test_events_come_back_in_order_with_their_content(store):
+def test_events_come_back_in_order_with_their_content(store: Any) -> None:
     store.add_event("started")
     store.add_event("finished", seconds=1.5, ids=["000"])
     events = store.events()
@@ -78,7 +87,7 @@ def test_events_come_back_in_order_with_their_content(store):
     assert events[0][0].endswith("+00:00")
 
 
-def test_networks_to_measure_come_back_by_stage(store, path):
+def test_networks_to_measure_come_back_by_stage(store: Any, path: Any) -> None:
     store.add_event("started")
     store.add_event("measuring", stage="generation 1", networks=["000", "888"])
     store.add_event("measuring", stage="end 1", networks=[])
@@ -88,7 +97,9 @@ def test_networks_to_measure_come_back_by_stage(store, path):
     again.close()
 
 
-def test_the_archive_is_reproduced(store, path, space, result_of, measurement_of):
+def test_the_archive_is_reproduced(
+    store: Any, path: Any, space: FBNetSpace, result_of: ResultOf, measurement_of: Callable[..., Measurement]
+) -> None:
     archive = Archive(REFERENCE)
     for result in (result_of(2, (0, 1, 2), (2, 2, 2)), result_of(0, (0, 0, 0)), result_of(1, (1, 1, 1), (0, 1, 2))):
         store.add_result(result, space)
@@ -111,7 +122,7 @@ def test_the_archive_is_reproduced(store, path, space, result_of, measurement_of
     assert copy.front() == archive.front()
 
 
-def test_an_error_in_the_middle_leaves_nothing(store, path, space, result_of):
+def test_an_error_in_the_middle_leaves_nothing(store: Any, path: Any, space: FBNetSpace, result_of: ResultOf) -> None:
     good = result_of(0, (0, 1, 2), (1, 1, 1))
     broken = dataclasses.replace(good.architectures[1], error="nan?", cross_entropy=None)
     with pytest.raises(sqlite3.IntegrityError):
@@ -124,7 +135,9 @@ def test_an_error_in_the_middle_leaves_nothing(store, path, space, result_of):
     assert list(store.trials()) == [0]
 
 
-def test_a_trial_is_kept_once_and_measurements_need_their_architecture(store, space, result_of, measurement_of):
+def test_a_trial_is_kept_once_and_measurements_need_their_architecture(
+    store: Any, space: FBNetSpace, result_of: ResultOf, measurement_of: Callable[..., Measurement]
+) -> None:
     store.add_result(result_of(0, (0, 1, 2)), space)
     with pytest.raises(sqlite3.IntegrityError):
         store.add_result(result_of(0, (1, 1, 1)), space)
@@ -134,7 +147,9 @@ def test_a_trial_is_kept_once_and_measurements_need_their_architecture(store, sp
     assert [entry.architecture.id for entry in archive.entries] == ["038"]
 
 
-def test_another_program_can_read_while_the_search_writes(store, path, space, result_of):
+def test_another_program_can_read_while_the_search_writes(
+    store: Any, path: Any, space: FBNetSpace, result_of: ResultOf
+) -> None:
     reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     for number in range(3):
         store.add_result(result_of(number, (number, 0, 0)), space)
@@ -157,7 +172,7 @@ for number in range(10**9):
 """
 
 
-def test_what_was_written_before_a_kill_is_there_after_it(path):
+def test_what_was_written_before_a_kill_is_there_after_it(path: Any) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert writer.stdout is not None
     for line in writer.stdout:
@@ -176,7 +191,7 @@ def test_what_was_written_before_a_kill_is_there_after_it(path):
     assert len(events) in (len(trials), len(trials) - 1)
 
 
-def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store, path):
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store: Any, path: Any) -> None:
     store._connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(OSError, match="No space left") as full:
         store.add_event("much", text="x" * 100_000)
@@ -186,7 +201,7 @@ def test_a_full_disk_is_an_error_of_the_system_that_names_the_store(store, path)
     assert [kind for _, kind, _ in store.events()] == ["little"]
 
 
-def test_a_file_that_is_no_store_is_refused(path):
+def test_a_file_that_is_no_store_is_refused(path: Any) -> None:
     path.write_bytes(b"no database" * 100)
     with pytest.raises(ValueError, match="a run's store must be an SQLite file that can be written to, but .*search"):
         open_store(path)

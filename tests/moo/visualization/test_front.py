@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from matplotlib.collections import PathCollection
@@ -38,12 +41,12 @@ ODD = {
 }
 
 
-def markers_of(axes):
+def markers_of(axes: Any) -> Any:
     return [collection for collection in axes.collections if isinstance(collection, PathCollection)]
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_network_has_one_marker(name):
+def test_every_network_has_one_marker(name: Any) -> None:
     figure = FIGURES[name](NETWORKS)
     figure.draw_without_rendering()
     for axes in figure.axes[: 3 if name == "projections" else 1]:
@@ -51,12 +54,12 @@ def test_every_network_has_one_marker(name):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_axes_name_the_sources(name):
+def test_axes_name_the_sources(name: Any) -> None:
     axes = FIGURES[name](NETWORKS).axes[0]
     assert axes.get_xlabel() == "latency (ms, measured and modelled)"
 
 
-def test_measured_and_modelled_networks_have_different_markers():
+def test_measured_and_modelled_networks_have_different_markers() -> None:
     axes = latency_error_figure(NETWORKS, space="tiny").axes[0]
     shapes = {}
     for collection in markers_of(axes):
@@ -66,7 +69,7 @@ def test_measured_and_modelled_networks_have_different_markers():
     assert shapes == {2.0: circle, 1.0: triangle, 20.0: circle}
 
 
-def test_the_legend_tells_markers_apart():
+def test_the_legend_tells_markers_apart() -> None:
     texts = [text.get_text() for text in latency_error_figure(NETWORKS, space="tiny").axes[0].get_legend().get_texts()]
     assert texts[:4] == [
         "front, latency measured",
@@ -78,24 +81,24 @@ def test_the_legend_tells_markers_apart():
     assert "front, latency measured, energy modelled" in joint
 
 
-def test_latency_is_logarithmic_where_it_spans_widely():
+def test_latency_is_logarithmic_where_it_spans_widely() -> None:
     assert latency_error_figure(NETWORKS, space="tiny").axes[0].get_xscale() == "log"
     narrow = Evaluated(NETWORKS.front, ())
     assert latency_error_figure(narrow, space="tiny").axes[0].get_xscale() == "linear"
 
 
-def test_labels_name_networks_with_their_source():
+def test_labels_name_networks_with_their_source() -> None:
     texts = [text.get_text() for text in latency_error_figure(NETWORKS, space="tiny").axes[0].texts]
     assert texts == ["111\n40.00 %, 1.00 ms modelled", "000\n10.00 %, 2.00 ms measured"]
 
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("name", FIGURES)
-def test_odd_fronts_can_be_drawn(name, odd):
+def test_odd_fronts_can_be_drawn(name: Any, odd: Any) -> None:
     FIGURES[name](ODD[odd]).draw_without_rendering()
 
 
-def test_each_group_of_a_trained_front_has_its_own_colour_and_name():
+def test_each_group_of_a_trained_front_has_its_own_colour_and_name() -> None:
     figure = latency_error_figure(TRAINED, space="tiny")
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert texts[:4] == [
@@ -109,13 +112,13 @@ def test_each_group_of_a_trained_front_has_its_own_colour_and_name():
     assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ntrained; faint: inherited weights"
 
 
-def test_errors_with_inherited_weights_say_so():
+def test_errors_with_inherited_weights_say_so() -> None:
     for figure in (latency_error_figure(NETWORKS, space="tiny"), projections_figure(NETWORKS)):
         assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ninherited weights"
     assert "inherited weights" in space_figure(NETWORKS).axes[0].get_zlabel()
 
 
-def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told():
+def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told() -> None:
     figure = latency_error_figure(TRAINED, space="tiny")
     assert "mobile\n30.00 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
     assert "1 baseline; 2 baselines not measured" in figure.texts[1].get_text()

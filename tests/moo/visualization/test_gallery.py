@@ -1,14 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import matplotlib
 import pytest
 from PIL import Image
 
+from devices.measurement import Measurement
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
+from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS, bubbles, write_plots
+from search_space.spaces import FBNetSpace
+from tests.moo.conftest import ResultOf
 
 
 @pytest.fixture
-def run(tmp_path, space, result_of):
+def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]:
     store, archive = open_store(tmp_path / "search.sqlite"), Archive((1.0, 10.0, 10.0))
     for result in (result_of(0, (0, 0, 0), (1, 2, 0), chosen=1), result_of(4, (2, 2, 2), (0, 1, 2))):
         store.add_result(result, space)
@@ -19,7 +29,9 @@ def run(tmp_path, space, result_of):
     store.close()
 
 
-def test_all_pictures_are_written_in_the_order_of_their_captions(tmp_path, run, space, trained_of):
+def test_all_pictures_are_written_in_the_order_of_their_captions(
+    tmp_path: Path, run: Any, space: FBNetSpace, trained_of: Callable[..., TrainedNetwork]
+) -> None:
     archive, store = run
     identifier = archive.front()[0].architecture.id
     archive.set_trained(identifier, trained_of(identifier))
@@ -34,12 +46,14 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(tmp_path, run, 
     assert dict(matplotlib.rcParams) == settings
 
 
-def test_pictures_of_training_need_a_trained_network(tmp_path, run, space):
+def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
     names = [path.stem for path in write_plots(tmp_path / "plots", *run, space)]
     assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 
-def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, measurement_of, trained_of):
+def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(
+    run: Any, measurement_of: Callable[..., Measurement], trained_of: Callable[..., TrainedNetwork]
+) -> None:
     archive, store = run
     chosen = store.trials()[0].architecture_id
     archive.set_measurement(chosen, measurement_of(0.75))
@@ -50,7 +64,7 @@ def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(run, me
     assert second.costs.latency_source == "modelled"
 
 
-def test_without_architectures_there_are_no_pictures(tmp_path, space):
+def test_without_architectures_there_are_no_pictures(tmp_path: Path, space: FBNetSpace) -> None:
     store = open_store(tmp_path / "search.sqlite")
     assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space) == []
     store.close()

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from itertools import combinations
 
 from matplotlib.figure import Figure
@@ -6,7 +8,7 @@ from matplotlib.text import Text
 from moo.visualization.labels import place_labels
 
 
-def test_labels_do_not_overlap_and_stay_inside():
+def test_labels_do_not_overlap_and_stay_inside() -> None:
     figure = Figure(figsize=(8, 5), dpi=100)
     axes = figure.add_subplot()
     points = [(1.0, 5.0), (1.1, 5.0), (2.0, 3.0), (5.0, 1.0)]
@@ -20,7 +22,7 @@ def test_labels_do_not_overlap_and_stay_inside():
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in texts)
 
 
-def test_no_points_need_no_labels():
+def test_no_points_need_no_labels() -> None:
     axes = Figure().add_subplot()
     place_labels(axes, [], [], avoid=[])
     assert not axes.texts

@@ -1,6 +1,9 @@
+from __future__ import annotations
+
 import io
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +17,16 @@ from devices.profiling.profile import profile
 from devices.replay import ReplayDevice
 from moo.visualization.profile import profile_figure
 from moo.visualization.style import DPI
-from search_space.spaces import space_named
+from search_space.spaces import FBNetSpace, space_named
 
 
 class LongNamedDevice(ReplayDevice):
     """A board with a long name; latencies hang on the model's size alone."""
 
-    def __init__(self, factor=1.0, *, offset_ms=0.1):
+    def __init__(self, factor: float = 1.0, *, offset_ms: float = 0.1) -> None:
         super().__init__(lambda model: factor * (offset_ms + len(model) / 1e4))
 
-    def describe(self):
+    def describe(self) -> Any:
         model = "Raspberry Pi Compute Module 4 Rev 1.1"
         return Board(
             name="ssh://measurer@raspberrypi-in-the-cellar.local:2222",
@@ -35,19 +38,19 @@ class LongNamedDevice(ReplayDevice):
         )
 
 
-def drawn(figure):
+def drawn(figure: Any) -> Any:
     """The figure, laid out as in its PNG, with what is needed to ask for sizes."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return canvas.get_renderer()
 
 
-def texts_of(figure):
+def texts_of(figure: Any) -> Any:
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
 
 
 @pytest.mark.parametrize(("name", "factor"), [("fbnet-micro", 1.0), ("fbnet-cifar", 100.0), ("tiny", 1e-3)])
-def test_nothing_is_cut_or_hidden(space, name, factor):
+def test_nothing_is_cut_or_hidden(space: FBNetSpace, name: str, factor: float) -> None:
     space = space if name == "tiny" else space_named(name)
     figure = profile_figure(profile(LongNamedDevice(factor), space, networks=6), space)
     renderer = drawn(figure)
@@ -70,7 +73,7 @@ def test_nothing_is_cut_or_hidden(space, name, factor):
     assert not any(upper.overlaps(lower) for upper, lower in pairwise(labels))
 
 
-def test_the_points_are_the_networks(space):
+def test_the_points_are_the_networks(space: FBNetSpace) -> None:
     found = profile(LongNamedDevice(), space, networks=6)
     left, right = profile_figure(found, space).axes[:2]
     alone, calibrated = (item for item in left.collections if isinstance(item, PathCollection))
@@ -85,7 +88,7 @@ def test_the_points_are_the_networks(space):
     ]  # fmt: skip
 
 
-def test_it_says_what_was_measured_how_and_how_well(space):
+def test_it_says_what_was_measured_how_and_how_well(space: FBNetSpace) -> None:
     found = profile(LongNamedDevice(), space, networks=6)
     board = replace(found, measurements=tuple(replace(m, latency_source="measured") for m in found.measurements))
     for given, source in ((found, "modelled"), (board, "measured")):
@@ -99,7 +102,7 @@ def test_it_says_what_was_measured_how_and_how_well(space):
 
 
 @pytest.mark.parametrize("offset_ms", [0.0, 100.0])
-def test_axes_have_several_ticks_however_narrow_the_range(space, offset_ms):
+def test_axes_have_several_ticks_however_narrow_the_range(space: FBNetSpace, offset_ms: float) -> None:
     figure = profile_figure(profile(LongNamedDevice(offset_ms=offset_ms), space, networks=6), space)
     drawn(figure)
     for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
@@ -108,7 +111,7 @@ def test_axes_have_several_ticks_however_narrow_the_range(space, offset_ms):
         assert len(inside) >= 2
 
 
-def test_a_png_comes_of_it(space):
+def test_a_png_comes_of_it(space: FBNetSpace) -> None:
     figure, content = profile_figure(profile(LongNamedDevice(), space, networks=3), space), io.BytesIO()
     figure.savefig(content, format="png")
     with Image.open(content) as picture:

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -6,6 +10,7 @@ from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.storage.archive import Costs, hypervolume_history
 from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
+from tests.moo.conftest import EntryOf
 
 BUBBLES = [
     Bubble(Coefficients(0.1, 1.0, 0.2, 0.5), 0.1, Costs(3.0, 9.0, "measured", "modelled")),
@@ -15,7 +20,7 @@ BUBBLES = [
 MINUTES = {number: 2.5 * number + 1 for number in range(50)}
 
 
-def bubbles_in(axes):
+def bubbles_in(axes: Any) -> Any:
     return [
         (*map(float, offset), float(area))
         for collection in axes.collections
@@ -24,7 +29,7 @@ def bubbles_in(axes):
     ]
 
 
-def test_each_tuple_has_a_bubble_at_its_coefficients_larger_if_more_accurate():
+def test_each_tuple_has_a_bubble_at_its_coefficients_larger_if_more_accurate() -> None:
     figure = coefficients_figure(BUBBLES)
     left, middle, right = figure.axes[:3]
     assert [(x, y) for x, y, _ in bubbles_in(left)] == [(0.1, 1.0), (1.0, 0.5)]
@@ -34,7 +39,7 @@ def test_each_tuple_has_a_bubble_at_its_coefficients_larger_if_more_accurate():
     assert accurate > inaccurate
 
 
-def test_coefficients_name_sources_and_sizes():
+def test_coefficients_name_sources_and_sizes() -> None:
     figure = coefficients_figure(BUBBLES)
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert "latency (ms, measured and modelled)" in labels
@@ -44,14 +49,14 @@ def test_coefficients_name_sources_and_sizes():
     assert {"measured", "modelled", "latency measured, energy modelled"} <= set(legend)
 
 
-def test_one_tuple_can_be_drawn():
+def test_one_tuple_can_be_drawn() -> None:
     figure = coefficients_figure(BUBBLES[:1])
     figure.draw_without_rendering()
     assert figure.legends[0].get_texts()[0].get_text() == "accuracy 90.00 %"
 
 
 @pytest.mark.parametrize("number", [1, 3, 50])
-def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number, entry_of):
+def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number: int, entry_of: EntryOf) -> None:
     entries = [entry_of((place % 3, 0, 0), 0.5 - place / 200, trial_id=place // 2) for place in range(number)]
     reference = (1.0, 2.0, 2.0)
     figure = hypervolume_figure(entries, reference, {place: place // 4 for place in range(number)}, MINUTES)
@@ -61,7 +66,7 @@ def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number,
     assert any("reference point (error 100.00 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
 
 
-def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of):
+def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of: EntryOf) -> None:
     entries = [entry_of((place, 0, 0), 0.5 - place / 10, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 0}, {0: 3.0, 1: 1.0, 2: 2.0})
     line = figure.axes[1].lines[0]
@@ -69,7 +74,7 @@ def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of):
     assert list(line.get_ydata()) == hypervolume_history([entries[1], entries[2], entries[0]], (1.0, 2.0, 2.0))
 
 
-def test_hypervolume_marks_where_generations_begin(entry_of):
+def test_hypervolume_marks_where_generations_begin(entry_of: EntryOf) -> None:
     entries = [entry_of((place, 0, 0), 0.5, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 1}, MINUTES)
     assert figure.axes[0].texts[0].get_text() == "2"
@@ -77,7 +82,7 @@ def test_hypervolume_marks_where_generations_begin(entry_of):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_theta_is_shown_at_its_start_middle_and_end(steps):
+def test_theta_is_shown_at_its_start_middle_and_end(steps: int) -> None:
     rng = np.random.default_rng(0)
     probs_TLO = rng.dirichlet(np.ones(3), (steps, 5)).astype(np.float32)
     records = tuple(StepRecord(2.0, 1.0, 0.5, 3.0 + step, 4.0, 1.0, 5.0) for step in range(steps))

@@ -1,7 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
@@ -9,25 +16,26 @@ from moo import events
 from moo.events import TrainingFailed, TrainingProgress
 from moo.storage.archive import Costs
 from moo.visualization.tensorboard import TensorBoardWriter
+from tests.moo.conftest import EntryOf, ResultOf
 
 
-def read(folder):
+def read(folder: Any) -> Any:
     accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
     accumulator.Reload()
     return accumulator
 
 
-def scalars(folder, tag):
+def scalars(folder: Any, tag: Any) -> Any:
     return [(event.step, pytest.approx(event.value)) for event in read(folder).Scalars(tag)]
 
 
-def epoch(number, loss=1.0):
+def epoch(number: Any, loss: float = 1.0) -> Any:
     return events.PretrainEpoch(PretrainRecord(number, loss, 0.5, 0.1), 4)
 
 
 @pytest.fixture
-def front_of(entry_of, measurement_of):
-    def make(evaluations, hypervolume=0.5):
+def front_of(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
+    def make(evaluations: Any, hypervolume: float = 0.5) -> Any:
         entries = (entry_of((0, 0, 0), 0.1, measurement=measurement_of(3.0)), entry_of((1, 1, 1), 0.3))
         costs = (Costs(3.0, 6.0, "measured", "modelled"), Costs(1.0, 2.0, "modelled", "modelled"))
         return events.FrontChanged(
@@ -37,7 +45,7 @@ def front_of(entry_of, measurement_of):
     return make
 
 
-def test_pretraining_goes_to_its_own_run(tmp_path):
+def test_pretraining_goes_to_its_own_run(tmp_path: Path) -> None:
     writer = TensorBoardWriter(tmp_path)
     for number in (1, 2):
         writer(epoch(number, loss=3.0 / number))
@@ -48,7 +56,7 @@ def test_pretraining_goes_to_its_own_run(tmp_path):
     }
 
 
-def test_an_epoch_done_again_takes_the_place_of_the_first(tmp_path):
+def test_an_epoch_done_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
     for numbers, loss in (((1, 2, 3), 9.0), ((2, 3, 4), 1.0)):
         writer = TensorBoardWriter(tmp_path)
         for number in numbers:
@@ -57,7 +65,7 @@ def test_an_epoch_done_again_takes_the_place_of_the_first(tmp_path):
     assert scalars(tmp_path / "pretraining", "pretraining/loss") == [(1, 9.0), (2, 1.0), (3, 1.0), (4, 1.0)]
 
 
-def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_path, result_of):
+def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_path: Path, result_of: ResultOf) -> None:
     writer = TensorBoardWriter(tmp_path)
     result = result_of(7, (0, 0, 0), (1, 2, 0), chosen=1)
     writer(events.TrialFinished(result, 2))
@@ -82,7 +90,7 @@ def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_pat
     assert set(start.hparams) == {"alpha", "beta", "gamma", "delta", "generation"}
 
 
-def test_a_tuple_done_again_is_written_once(tmp_path, result_of):
+def test_a_tuple_done_again_is_written_once(tmp_path: Path, result_of: ResultOf) -> None:
     for seed in (0, 1):
         writer = TensorBoardWriter(tmp_path)
         writer(events.TrialFinished(result_of(3, (seed, 0, 0)), 1))
@@ -91,7 +99,7 @@ def test_a_tuple_done_again_is_written_once(tmp_path, result_of):
     assert len(read(tmp_path / "trial_0003").Scalars("chosen/latency_ms_modelled")) == 1
 
 
-def test_the_front_is_written_as_figures_and_drawn_once_a_generation(tmp_path, front_of):
+def test_the_front_is_written_as_figures_and_drawn_once_a_generation(tmp_path: Path, front_of: Any) -> None:
     writer = TensorBoardWriter(tmp_path)
     writer(events.GenerationStarted(1, 4, 0))
     for evaluations in (2, 5):
@@ -108,7 +116,7 @@ def test_the_front_is_written_as_figures_and_drawn_once_a_generation(tmp_path, f
     assert pictures[0].width > 1000
 
 
-def test_a_resumed_search_goes_on_where_it_was(tmp_path, front_of):
+def test_a_resumed_search_goes_on_where_it_was(tmp_path: Path, front_of: Any) -> None:
     for steps in ((2, 4, 6), (4, 5, 8)):
         writer = TensorBoardWriter(tmp_path)
         for step in steps:
@@ -117,7 +125,7 @@ def test_a_resumed_search_goes_on_where_it_was(tmp_path, front_of):
     assert [step for step, _ in scalars(tmp_path / "search", "search/hypervolume")] == [2, 4, 5, 8]
 
 
-def test_a_run_without_anything_leaves_no_files(tmp_path):
+def test_a_run_without_anything_leaves_no_files(tmp_path: Path) -> None:
     writer = TensorBoardWriter(tmp_path)
     writer(events.StageProgress("loading", 1, 2))
     writer(events.RunFinished("", 0.0))
@@ -126,7 +134,7 @@ def test_a_run_without_anything_leaves_no_files(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_each_training_is_a_run_of_its_own(tmp_path):
+def test_each_training_is_a_run_of_its_own(tmp_path: Path) -> None:
     writer = TensorBoardWriter(tmp_path)
     for name, accuracy in (("012", 0.5), ("210", 0.25)):
         writer(TrainingProgress(name, 1, 10))

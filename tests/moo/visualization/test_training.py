@@ -1,26 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from devices.measurement import Measurement
 from evaluation.training.loop import TrainRecord
 from moo.analysis.rank_correlation import RankCorrelation
+from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost, precision_figure, ranking_figure, training_curves
+from tests.moo.conftest import EntryOf
 
 
 @pytest.fixture
-def entries(entry_of, trained_of):
+def entries(entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]) -> Any:
     made = [entry_of((place, 0, 0), 0.4 + place / 10, position=place) for place in range(3)]
     return [replace(entry, trained=trained_of("x", error=0.1 + i / 50)) for i, entry in enumerate(made)]
 
 
-def offsets_in(axes):
+def offsets_in(axes: Any) -> Any:
     markers = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
     return sorted(tuple(float(value) for value in offset) for marker in markers for offset in marker.get_offsets())
 
 
-def test_each_trained_network_is_a_point_below_the_line_of_equal_error(entries, entry_of):
+def test_each_trained_network_is_a_point_below_the_line_of_equal_error(entries: Any, entry_of: EntryOf) -> None:
     figure = ranking_figure([*entries, entry_of((2, 2, 2))], RankCorrelation(0.5, 0.1, 0.8, 3))
     figure.draw_without_rendering()
     axes = figure.axes[0]
@@ -30,13 +37,13 @@ def test_each_trained_network_is_a_point_below_the_line_of_equal_error(entries, 
     assert axes.get_ylim()[1] > axes.get_xlim()[0], "the line of equal error is in sight"
 
 
-def test_few_networks_have_no_correlation(entries):
+def test_few_networks_have_no_correlation(entries: Any) -> None:
     figure = ranking_figure(entries[:1], None)
     figure.draw_without_rendering()
     assert "no rank correlation" in figure.texts[1].get_text()
 
 
-def test_a_mixture_of_recipes_is_said(entries):
+def test_a_mixture_of_recipes_is_said(entries: Any) -> None:
     mixed = [replace(entries[0], trained=replace(entries[0].trained, epochs=30.0)), *entries[1:]]
     subtitle = ranking_figure(mixed, RankCorrelation(0.5, 0.1, 0.8, 2)).texts[1].get_text()
     assert "over the 2 trained alike" in subtitle
@@ -46,13 +53,15 @@ def test_a_mixture_of_recipes_is_said(entries):
     assert "alike" not in ranking_figure(entries, RankCorrelation(0.5, 0.1, 0.8, 3)).texts[1].get_text()
 
 
-def test_fine_tuned_networks_have_a_marker_of_their_own(entries):
+def test_fine_tuned_networks_have_a_marker_of_their_own(entries: Any) -> None:
     mixed = [replace(entries[0], trained=replace(entries[0].trained, fine_tuned=True)), *entries[1:]]
     texts = [text.get_text() for text in ranking_figure(mixed, None).axes[0].get_legend().get_texts()]
     assert texts == ["trained from random weights", "fine-tuned", "equal error"]
 
 
-def test_measured_files_are_joined_and_the_others_are_bars(trained_of, measurement_of):
+def test_measured_files_are_joined_and_the_others_are_bars(
+    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+) -> None:
     floats, integers = trained_of("a", error=0.2, measurement=measurement_of(2.0)).files
     measured = replace(trained_of("a"), files=(floats, replace(integers, measurement=measurement_of(1.0))))
     figure = precision_figure([measured, trained_of("b", error=0.3)])
@@ -70,20 +79,20 @@ def test_measured_files_are_joined_and_the_others_are_bars(trained_of, measureme
     assert len(precision_figure([measured]).axes) == 1
 
 
-def test_points_lost_are_those_between_the_two_files(trained_of):
+def test_points_lost_are_those_between_the_two_files(trained_of: Callable[..., TrainedNetwork]) -> None:
     network = trained_of("a")
     assert points_lost(network) == pytest.approx(1.0)
     assert points_lost(replace(network, files=network.files[:1])) is None
 
 
-def test_networks_without_both_files_cannot_be_compared(trained_of):
+def test_networks_without_both_files_cannot_be_compared(trained_of: Callable[..., TrainedNetwork]) -> None:
     network = trained_of("a")
     with pytest.raises(ValueError, match="must have an fp32 and an int8 file to be drawn, but none of 1 has"):
         precision_figure([replace(network, files=())])
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 40])
-def test_both_curves_show_every_epoch(epochs):
+def test_both_curves_show_every_epoch(epochs: int) -> None:
     records = [TrainRecord(number, 2 / number, 1 - 1 / (number + 1), 0.1) for number in range(1, epochs + 1)]
     figure = training_curves(records, "some network", "some data")
     loss, accuracy = figure.axes
