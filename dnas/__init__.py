@@ -10,6 +10,7 @@ losses        the hardware-aware losses: additive (default) and FBNet's multipli
 pointwise     1x1 convolution of which a part is learnt
 pretraining   trains a supernet's weights with sampled paths or mixed paths
 relaxation    theta, Gumbel-softmax, temperature schedule, sampling of architectures
+schedule      learning rates: linear warm-up and cosine decay
 separate      separate weights for each candidate (FBNet as published)
 superkernel   one masked superkernel a layer (default)
 supernet      the interface of supernets; builds either form

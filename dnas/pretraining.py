@@ -8,7 +8,6 @@ Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from dnas.batches import BatchSource
 from dnas.relaxation import gumbel_noise, gumbel_softmax
+from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
 
 
@@ -160,12 +160,7 @@ class Pretraining:
         self.step = int(state["step"])
 
     def _set_lr(self) -> float:
-        progress = self.step / self.total_steps
-        warmup = self.settings.warmup_fraction
-        if progress < warmup:
-            factor = (progress + 1 / self.total_steps) / (warmup + 1 / self.total_steps)
-        else:
-            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+        lr = self.settings.lr * lr_factor_within(self.step, self.total_steps, self.settings.warmup_fraction)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * factor
-        return self.settings.lr * factor
+            group["lr"] = lr
+        return lr

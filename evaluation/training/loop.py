@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv
+from dnas.schedule import lr_factor
 from evaluation.accuracy import EVALUATION_BATCH, classification
 from evaluation.splits import ImageBatches
 from evaluation.training.config import TrainSettings
@@ -210,18 +211,6 @@ def records_in(state: bytes) -> tuple[TrainRecord, ...]:
         return tuple(_records(_content_of(state, torch.device("cpu"))))
     except UNREADABLE as error:
         raise _refused(error) from None
-
-
-def lr_factor(step: int, total_steps: int, warmup_fraction: float) -> float:
-    """Share of the peak learning rate at a step, from 0: a linear rise, then half a cosine.
-
-    Source: Loshchilov & Hutter, "SGDR" (ICLR 2017), equation 5, with a single period; Goyal et al., "Accurate, Large
-    Minibatch SGD" (2017), section 2.2.
-    """
-    warmup = round(warmup_fraction * total_steps)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
 
 
 def average_decay(step: int, decay: float) -> float:

@@ -1,4 +1,3 @@
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dnas.schedule import lr_factor
 from evaluation.image_data import ImageData, LabelledImages
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
 from evaluation.training.config import TrainSettings
@@ -17,7 +17,6 @@ from evaluation.training.loop import (
     TrainRecord,
     average_decay,
     cutout,
-    lr_factor,
     mixed_cross_entropy,
     mixup,
     parameter_groups,
@@ -61,14 +60,6 @@ def assert_equal_states(one: dict[str, Tensor], other: dict[str, Tensor]) -> Non
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_the_rate_rises_linearly_and_falls_by_half_a_cosine() -> None:
-    factors = [lr_factor(step, 120, 1 / 6) for step in range(120)]
-    assert factors[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
-    assert factors[20:] == pytest.approx([math.cos(math.pi * step / 200) ** 2 for step in range(100)])
-    assert factors[20] == 1
-    assert factors[70] == pytest.approx(0.5)
-
-
 def run_epoch(training: Training, on_step: Callable[[int], object] = lambda done: None) -> TrainRecord:
     """One epoch to its end, and what it came to."""
     steps = training.epoch()
@@ -78,10 +69,6 @@ def run_epoch(training: Training, on_step: Callable[[int], object] = lambda done
         except StopIteration as end:
             record: TrainRecord = end.value
             return record
-
-
-def test_without_warmup_the_rate_starts_at_its_peak() -> None:
-    assert [lr_factor(step, 2, 0.0) for step in range(2)] == pytest.approx([1, 0.5])
 
 
 def test_the_rates_of_an_epoch_are_those_of_the_schedule(training: TrainingOf) -> None:
