@@ -23,7 +23,7 @@ from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainSettings:
     """How the supernet's weights are trained."""
 

@@ -34,7 +34,7 @@ logits. Different orders of summation in float32 come to some 1e-6."""
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedModel:
     """An ONNX file of a trained network, with what a check of it gave."""
 
@@ -85,7 +85,11 @@ def export(
                 f"but differ by {difference:.3g}: ONNX Runtime {onnxruntime.__version__} computes it otherwise."
             )
         top1, accuracy = (_accuracy(session, images, splits) for images in (splits.test, splits.selection))
-        exported.append(ExportedModel(precision, content, difference, top1, 1 - accuracy))
+        exported.append(
+            ExportedModel(
+                precision=precision, model=content, logits_difference=difference, top1=top1, error=1 - accuracy
+            )
+        )
     return tuple(exported)
 
 

@@ -31,7 +31,7 @@ class TrainTask:
     were found with too, so that no image of their training is selected or tested on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """How a network's weights are trained: SGD with Nesterov momentum, linear warm-up and cosine decay."""
 

@@ -85,7 +85,7 @@ class TrainFolder:
             raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileCheck:
     """An ONNX file of a trained network, checked against PyTorch."""
 
@@ -100,7 +100,7 @@ class FileCheck:
     """Error of the file on the selection split, in [0, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
     """What a training came to."""
 

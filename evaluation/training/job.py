@@ -24,7 +24,7 @@ from search_space.networks import Network
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
     """One network that is to be trained."""
 
@@ -49,7 +49,7 @@ class StepDone:
     total_steps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EpochDone:
     """An epoch has ended."""
 
@@ -63,7 +63,7 @@ class EpochDone:
     """What `train` needs to go on from here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainOutcome:
     """A network that is trained, and its files."""
 
@@ -122,7 +122,13 @@ def train(
             try:
                 yield StepDone(next(steps), training.total_steps)
             except StopIteration as end:
-                yield EpochDone(end.value, training.step, training.total_steps, training.epochs, training.state())
+                yield EpochDone(
+                    record=end.value,
+                    step=training.step,
+                    total_steps=training.total_steps,
+                    epochs=training.epochs,
+                    state=training.state(),
+                )
                 break
     yield _outcome(job, splits, training)
 
@@ -154,12 +160,12 @@ def _outcome(job: TrainJob, splits: Splits, training: Training) -> TrainOutcome:
     weights = {name: value.cpu().contiguous().numpy() for name, value in training.averaged.state_dict().items()}
     top1, top3 = top_accuracies(training.averaged, ImageBatches(splits.test, splits, device=training.device))
     return TrainOutcome(
-        weights,
-        training.records[-1].accuracy,
-        top1,
-        top3,
-        export(job.graph, weights, splits, threads=torch.get_num_threads()),
-        tuple(training.records),
-        training.epochs,
-        round(training.seconds, 3),
+        weights=weights,
+        selection_accuracy=training.records[-1].accuracy,
+        top1=top1,
+        top3=top3,
+        models=export(job.graph, weights, splits, threads=torch.get_num_threads()),
+        records=tuple(training.records),
+        epochs=training.epochs,
+        seconds=round(training.seconds, 3),
     )

@@ -28,7 +28,7 @@ OnStep = Callable[[int, int], None]
 """Called with the number of steps done, and of all steps."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainPreparation:
     """Checked inputs of a training."""
 
@@ -45,7 +45,14 @@ class TrainPreparation:
     def job(self) -> TrainJob:
         """What is to be done, wherever it is done."""
         config = self.config
-        return TrainJob(str(self.network["id"]), self.graph, config, config.flip, config.seed, self.weights)
+        return TrainJob(
+            name=str(self.network["id"]),
+            graph=self.graph,
+            settings=config,
+            flip=config.flip,
+            seed=config.seed,
+            weights=self.weights,
+        )
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -103,7 +110,9 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
-    preparation = TrainPreparation(config, folder, architecture.to_json(), graph, splits, weights)
+    preparation = TrainPreparation(
+        config=config, folder=folder, network=architecture.to_json(), graph=graph, splits=splits, weights=weights
+    )
     if saved_origin is not None:
         _check_same_origin(preparation.origin, saved_origin)
     return preparation
@@ -200,7 +209,13 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
         params=origin["params"],
         seconds=outcome.seconds,
         files=tuple(
-            FileCheck(m.precision, folder.model(m.precision).name, m.logits_difference, m.top1, m.error)
+            FileCheck(
+                precision=m.precision,
+                name=folder.model(m.precision).name,
+                logits_difference=m.logits_difference,
+                top1=m.top1,
+                error=m.error,
+            )
             for m in outcome.models
         ),
     )

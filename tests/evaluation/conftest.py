@@ -57,7 +57,9 @@ def image_data(numbered: ImagesOf) -> ImageDataOf:
     def make(count: int = 200, *, test: int | None = None, size: int = 4, seed: int = 0) -> ImageData:
         published = None if test is None else numbered(test, size=size, start=count, seed=seed)
         names = ("ant", "bee", "cow")
-        return ImageData("numbered", numbered(count, size=size, seed=seed), published, names, grey=False)
+        return ImageData(
+            name="numbered", train=numbered(count, size=size, seed=seed), test=published, class_names=names, grey=False
+        )
 
     return make
 

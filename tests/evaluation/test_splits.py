@@ -92,7 +92,7 @@ def test_a_channel_of_one_level_does_not_divide_by_zero(image_data: ImageDataOf)
 def test_too_few_images_are_refused(numbered: ImagesOf, count: int, test: int | None, classes: int) -> None:
     published = None if test is None else numbered(test)
     names = tuple(str(number) for number in range(classes))
-    data = ImageData("few", numbered(count), published, names, grey=False)
+    data = ImageData(name="few", train=numbered(count), test=published, class_names=names, grey=False)
     with pytest.raises(
         ValueError, match=f"enough training images for four splits .*{classes} classes.* 'few' has {count}"
     ):

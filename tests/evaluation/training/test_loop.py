@@ -38,7 +38,16 @@ def splits() -> Splits:
     labels_N = rng.integers(3, size=400)
     images_NCHW = rng.integers(0, 120, (400, 3, 8, 8), dtype=np.uint8)
     images_NCHW[np.arange(400), labels_N] += 100
-    return split_data(ImageData("colours", LabelledImages(images_NCHW, labels_N), None, ("r", "g", "b"), grey=False), 0)
+    return split_data(
+        ImageData(
+            name="colours",
+            train=LabelledImages(images_NCHW, labels_N),
+            test=None,
+            class_names=("r", "g", "b"),
+            grey=False,
+        ),
+        0,
+    )
 
 
 @pytest.fixture
