@@ -39,6 +39,7 @@ def kept_pages(*words: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_freed_blocks_stay_with_the_process() -> None:
     assert kept_pages("keep") * 4096 > 0.9 * BLOCKS_BYTES
     assert kept_pages() * 4096 < 0.5 * BLOCKS_BYTES
