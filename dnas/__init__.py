@@ -13,6 +13,6 @@ schedule          learning rates: linear warm-up and cosine decay
 separate          separate weights for each candidate (FBNet as published)
 superkernel       one masked superkernel a layer (default)
 supernet          the interface of supernets
-surrogate         a Gaussian process over architectures, a differentiable stand-in for their accuracy
+surrogate         a Gaussian process over architectures: a differentiable model of accuracy
 surrogate_search  searches theta for many sets of coefficients at once, on a surrogate
 """

@@ -143,7 +143,7 @@ class Pretraining:
         return PretrainRecord(self.epochs_done, float(losses) / seen, int(correct) / seen, lr)
 
     def state(self) -> dict[str, Any]:
-        """A copy of all that `load_state` needs to go on after the last finished epoch."""
+        """A copy of all that `load_state` needs to continue after the last finished epoch."""
         state = {
             "weights": self.supernet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -153,7 +153,7 @@ class Pretraining:
         return copy.deepcopy(state)
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         self.supernet.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.epochs_done = int(state["epochs_done"])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 Progress = Callable[[int, int], None]
-"""Called with the number of images decoded, and of all images."""
+"""Called with the number of images decoded so far, and their total."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _class_names(split: Any, column: str, where: str) -> tuple[str, ...]:
 
 
 def _is_missing(value: str | int | None) -> bool:
-    """Whether a label says that there is none, as -1 does on the Hugging Face hub."""
+    """Whether a label stands for none, as -1 does on the Hugging Face hub."""
     return value is None or (isinstance(value, int) and value < 0)
 
 

@@ -10,7 +10,7 @@ from search_space.graphs import BatchNorm, Conv, Graph, Linear, Node
 
 @dataclass(frozen=True)
 class Counts:
-    """Cost of one network that no board is needed for."""
+    """Costs of one network that need no board to measure."""
 
     macs: int
     """Multiply-accumulates of convolutions and linear layers for one image (FBNet's "FLOPs")."""

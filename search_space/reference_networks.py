@@ -95,7 +95,7 @@ def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
 def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
     """MobileNetV2 of a width multiplier.
 
-    Source: Sandler et al., "MobileNetV2" (CVPR 2018), https://arxiv.org/abs/1801.04381. Dropout is left out. Channels
+    Source: Sandler et al., "MobileNetV2" (CVPR 2018), https://arxiv.org/abs/1801.04381. Dropout is omitted. Channels
     are rounded, and the last convolution is never narrower than 1280, as in the authors' code.
     """
     blocks = []

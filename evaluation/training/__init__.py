@@ -1,6 +1,6 @@
 """Training of one network for deployment, and the files it gives.
 
-allocator  keeps freed memory in the process: each training step frees and allocates the same tensors
+allocator  keeps freed memory in the process, for the next training step to reuse
 config     what the training of one network is made of
 folder     paths of a training's folder; making one, and reading its content
 job        what training one network needs and gives, free of folders: runs here or on any worker

@@ -26,7 +26,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
-    """One network that is to be trained."""
+    """One network to train."""
 
     name: str
     """Tells the jobs of a run apart."""
@@ -42,7 +42,7 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class StepDone:
-    """Training moves on."""
+    """A step is done."""
 
     step: int
     """Steps made so far."""
@@ -60,7 +60,7 @@ class EpochDone:
     epochs: float
     """Of the whole training."""
     state: bytes
-    """What `train` needs to go on from here."""
+    """What `train` needs to resume from here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ TrainEvent = StepDone | EpochDone | TrainOutcome
 def train(
     job: TrainJob, splits: Splits, *, state: bytes | None = None, device: torch.device | None = None
 ) -> Iterator[TrainEvent]:
-    """Train, or go on, and export; the test split is read last of all.
+    """Train, or resume, and export; the test split is read last of all.
 
     Args:
         job: what to train.

@@ -34,7 +34,7 @@ from search_space.networks import ConvBlock
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
 """What reading a saved state may raise."""
 TRIAL_STEPS = 15
-"""Steps whose median time tells how many fit into a number of minutes."""
+"""Steps whose median time gives how many fit into a number of minutes."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Training:
             The number of steps made so far, after each step.
 
         Returns:
-            What the epoch came to.
+            Figures of the epoch.
 
         Raises:
             ValueError: if the loss is no longer finite.
@@ -135,7 +135,7 @@ class Training:
         return record
 
     def state(self) -> bytes:
-        """All that `load_state` needs to go on after the last finished epoch."""
+        """All that `load_state` needs to continue after the last finished epoch."""
         content = {
             "weights": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -150,7 +150,7 @@ class Training:
         return buffer.getvalue()
 
     def load_state(self, state: bytes) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises:
             ValueError: if it is cut, or is not of this network.
@@ -167,7 +167,7 @@ class Training:
             raise _refused(error) from None
 
     def _seconds_a_step(self) -> float:
-        """Median time of a step, of a copy, so that this training is as if none had been made."""
+        """Median time of a step, of a copy, so that this training stays untouched."""
         shared = {id(images): images for images in (self.images, self.selection)}
         trial = copy.deepcopy(self, shared)
         trial.network.train()

@@ -1,4 +1,4 @@
-"""A whole training: inputs checked before anything is written, checkpoints, and what is handed over at the end."""
+"""A whole training: inputs checked before anything is written, checkpoints, and the finished files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from search_space.graphs import Graph, Shape
 from search_space.onnx_files import weight_shapes
 
 OnStep = Callable[[int, int], None]
-"""Called with the number of steps done, and of all steps."""
+"""Called with the number of steps done, and their total."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class TrainPreparation:
 
     @property
     def job(self) -> TrainJob:
-        """What is to be done, wherever it is done."""
+        """The job to run, in this process or on a worker."""
         config = self.config
         return TrainJob(
             name=str(self.network["id"]),
@@ -149,7 +149,7 @@ def run_training(
     on_step: OnStep = lambda done, total: None,
     on_epoch: Callable[[EpochDone], None] = lambda epoch: None,
 ) -> tuple[TrainResult, tuple[TrainRecord, ...]]:
-    """Train, or go on, and write everything but the picture; the test split is read once, at the very end.
+    """Train, or resume, and write everything but the picture; the test split is read once, at the very end.
 
     Raises:
         ValueError: if the checkpoint of a resumed training cannot be read, or the loss is no longer finite.
@@ -179,7 +179,7 @@ def begin(preparation: TrainPreparation) -> None:
 
 
 def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator[TrainEvent]:
-    """The same events; where the first of them cannot be had, the message names the checkpoint.
+    """The same events; where the first of them cannot be produced, the message names the checkpoint.
 
     Raises:
         ValueError: if the checkpoint cannot be read.

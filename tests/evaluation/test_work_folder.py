@@ -50,7 +50,7 @@ def test_a_folder_inside_a_file_cannot_be_made(tmp_path: Path) -> None:
 def test_work_goes_on_in_its_own_folder() -> None:
     check_out_and_resume(None, "a")
     check_out_and_resume("a", "a")
-    with pytest.raises(ValueError, match="got --out b and --resume a; leave `--out` away"):
+    with pytest.raises(ValueError, match="got --out b and --resume a; omit `--out`"):
         check_out_and_resume("b", "a")
 
 
@@ -61,7 +61,7 @@ def test_the_first_value_that_differs_is_named() -> None:
     with pytest.raises(ValueError) as caught:
         check(saved | {"label_smoothing": 0.2, "seed": 1}, saved)
     rule = "it was made with label_smoothing=0.1 and got label_smoothing=0.2"
-    assert str(caught.value) == f"{rule}; leave `--label-smoothing` away, or start anew."
+    assert str(caught.value) == f"{rule}; omit `--label-smoothing`, or start anew."
 
 
 def test_a_folder_is_had_by_one_at_a_time(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_a_cut_checkpoint_is_refused(config: ConfigOf) -> None:
 def test_other_settings_images_or_shapes_are_refused(config: ConfigOf, tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         run_training(prepared(config()), on_epoch=stop)
-    with pytest.raises(ValueError, match=r"begun with lr=0.2 and got lr=0.1; leave `--lr` away"):
+    with pytest.raises(ValueError, match=r"begun with lr=0.2 and got lr=0.1; omit `--lr`"):
         prepared(config(out=None, resume="run", lr=0.1))
     (tmp_path / "small.yaml").write_text(SPACE.replace("last_channels: 8", "last_channels: 16"))
     with pytest.raises(ValueError, match="resumed with what it was begun with, but its `macs` has changed"):
