@@ -72,7 +72,7 @@ def export(
     compared_NCHW = images_NCHW[:COMPARED_IMAGES]
     expected_NK = _pytorch_logits(graph, weights, compared_NCHW)
     if not np.isfinite(expected_NK).all():
-        raise ValueError("a network must give finite logits to be exported, but with these weights some are infinite or NaN.")
+        raise ValueError("a network must give finite logits to be exported, but with these weights some are not.")
     models: dict[Precision, bytes] = {"fp32": model, "int8": quantized(model, images_NCHW[:CALIBRATION_IMAGES])}
     exported = []
     for precision, content in models.items():

@@ -71,8 +71,7 @@ def check_same_values(
     for name, value in saved.items():
         if name not in free and value != given[name]:
             raise ValueError(
-                f"{rule} {name}={value} and got {name}={given[name]}; omit `--{name.replace('_', '-')}`, "
-                f"or {remedy}."
+                f"{rule} {name}={value} and got {name}={given[name]}; omit `--{name.replace('_', '-')}`, or {remedy}."
             )
 
 
