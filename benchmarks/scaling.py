@@ -158,7 +158,7 @@ def prepared(config: SearchConfig, folder: Path) -> Preparation:
     rng = np.random.default_rng(config.seed)
     size = space.input_size
     noise = LabelledImages(rng.integers(0, 256, (400, 3, size, size), dtype=np.uint8), rng.integers(10, size=400))
-    images = ImageData("noise", noise, None, tuple("0123456789"), grey=False)
+    images = ImageData(name="noise", train=noise, test=None, class_names=tuple("0123456789"), grey=False)
     splits = split_data(images, config.seed)
     return Preparation(
         config, RunFolder(folder), resumed=False, space=space, splits=splits, boards=Boards(),

@@ -292,7 +292,7 @@ def trained_accuracies(folder: Path, networks: Networks, config: SupernetRankCon
             while waiting and len(running) < config.threads:
                 item = waiting.pop()
                 graph, settings = networks.space.graph(item.operators), TrainSettings(epochs=config.epochs)
-                job = TrainJob(item.id, graph, settings, None, config.seed)
+                job = TrainJob(name=item.id, graph=graph, settings=settings, flip=None, seed=config.seed)
                 receiver, sender = context.Pipe(duplex=False)
                 running.append(context.Process(target=train_alone, args=(job, receiver, paths[item.id], steps)))
                 _start_without_interrupts(running[-1])

@@ -202,7 +202,12 @@ def random_splits(space: FBNetSpace) -> Splits:
     rng = np.random.default_rng(0)
     pixels_NCHW = rng.integers(0, 256, size=(RANDOM_IMAGES, *space.input_shape), dtype=np.uint8)
     images = LabelledImages(pixels_NCHW, rng.integers(0, space.classes, size=RANDOM_IMAGES))
-    return split_data(ImageData("random", images, None, tuple(map(str, range(space.classes))), grey=False), 0)
+    return split_data(
+        ImageData(
+            name="random", train=images, test=None, class_names=tuple(map(str, range(space.classes))), grey=False
+        ),
+        0,
+    )
 
 
 def new_supernet(task: Task) -> Supernet:

@@ -246,7 +246,9 @@ def new_task(config: TrainingBenchmarkConfig) -> Task:
         rng = np.random.default_rng(0)
         pixels_NCHW = rng.integers(0, 256, size=(10_000, *space.input_shape), dtype=np.uint8)
         images = LabelledImages(pixels_NCHW, rng.integers(0, space.classes, size=10_000))
-        data = ImageData("random", images, None, tuple(map(str, range(space.classes))), grey=False)
+        data = ImageData(
+            name="random", train=images, test=None, class_names=tuple(map(str, range(space.classes))), grey=False
+        )
     else:
         data = load_images(config.dataset, size=size)
     splits = split_data(data, 0)

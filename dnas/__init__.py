@@ -1,17 +1,18 @@
 """The inner loop: differentiable search over a supernet.
 
-batches       what is needed of data
-build         builds a supernet in either form
-costs         expected latency and energy as plain tensors
-depthwise     depthwise convolutions with quick gradients
-inner_search  searches theta for one set of coefficients, on the supernet
-surrogate_search  the same for many at once, on a surrogate
-losses        the hardware-aware losses: additive (default) and FBNet's multiplicative one
-pointwise     1x1 convolution of which a part is learnt
-pretraining   trains a supernet's weights with sampled paths or mixed paths
-relaxation    theta, Gumbel-softmax, temperature schedule, sampling of architectures
-separate      separate weights for each candidate (FBNet as published)
-superkernel   one masked superkernel a layer (default)
-supernet      the interface of supernets; builds either form
-surrogate     a Gaussian process over architectures, as a differentiable stand-in for their accuracy
+batches           what the search needs of data
+build             builds a supernet in either form
+costs             expected latency and energy as plain tensors
+depthwise         depthwise convolutions with quick gradients
+inner_search      searches theta for one set of coefficients, on the supernet
+losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
+pointwise         a 1x1 convolution of which a part is trained
+pretraining       trains a supernet's weights with sampled paths or mixed paths
+relaxation        theta, Gumbel-softmax, temperature schedule, sampling of architectures
+schedule          learning rates: linear warm-up and cosine decay
+separate          separate weights for each candidate (FBNet as published)
+superkernel       one masked superkernel a layer (default)
+supernet          the interface of supernets
+surrogate         a Gaussian process over architectures: a differentiable model of accuracy
+surrogate_search  searches theta for many sets of coefficients at once, on a surrogate
 """

@@ -1,4 +1,4 @@
-"""What the inner loop needs of data: batches of images and labels. Shape suffixes: B batch, C channels, H, W."""
+"""What the inner loop needs from data: batches of images and labels. Shape suffixes: B batch, C channels, H, W."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BatchSource(Protocol):
 
 
 def endless_batches(source: BatchSource, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Pass after pass, of whole batches only: BatchNorm takes its statistics from them.
+    """Pass after pass, whole batches only: BatchNorm takes its statistics from them.
 
     Args:
         source: at least `batch_size` images.

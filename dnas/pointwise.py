@@ -1,4 +1,4 @@
-"""A 1x1 convolution of which only a part of the weights is learnt, at the cost of that part's gradient.
+"""A 1x1 convolution of which only a part of the weights is trained, at the cost of that part's gradient.
 
 Shape suffixes: B batch, C channels, H height, W width, P pixels of all images.
 """

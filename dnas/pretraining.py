@@ -8,7 +8,6 @@ Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +19,11 @@ from torch import Tensor
 
 from dnas.batches import BatchSource
 from dnas.relaxation import gumbel_noise, gumbel_softmax
+from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainSettings:
     """How the supernet's weights are trained."""
 
@@ -143,7 +143,7 @@ class Pretraining:
         return PretrainRecord(self.epochs_done, float(losses) / seen, int(correct) / seen, lr)
 
     def state(self) -> dict[str, Any]:
-        """A copy of all that `load_state` needs to go on after the last finished epoch."""
+        """A copy of all that `load_state` needs to continue after the last finished epoch."""
         state = {
             "weights": self.supernet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -153,19 +153,14 @@ class Pretraining:
         return copy.deepcopy(state)
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         self.supernet.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.epochs_done = int(state["epochs_done"])
         self.step = int(state["step"])
 
     def _set_lr(self) -> float:
-        progress = self.step / self.total_steps
-        warmup = self.settings.warmup_fraction
-        if progress < warmup:
-            factor = (progress + 1 / self.total_steps) / (warmup + 1 / self.total_steps)
-        else:
-            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+        lr = self.settings.lr * lr_factor_within(self.step, self.total_steps, self.settings.warmup_fraction)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * factor
-        return self.settings.lr * factor
+            group["lr"] = lr
+        return lr

@@ -115,7 +115,7 @@ class _SuperkernelBlock(nn.Module):
         self.depthwise_scale, self.depthwise_shift = _affine(expanded)
         self.project_scale, self.project_shift = _affine(layer.out_channels)
         if layer.keeps_shape:
-            # Residual branches start as nothing (Goyal et al., 2017): early on, all paths are nearly one network.
+            # Residual branches start at zero (Goyal et al., 2017): early on, all paths are nearly one network.
             nn.init.zeros_(self.project_scale)
         has_skip = any(operator.is_skip for operator in candidates)
         self.skip = (

@@ -31,7 +31,7 @@ class Supernet(nn.Module, ABC):
 
     @abstractmethod
     def sub_network_state(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
-        """State of the stand-alone `Network` with this supernet's weights; BatchNorm statistics are left out.
+        """State of the stand-alone `Network` with this supernet's weights, without BatchNorm statistics.
 
         Load it with `strict=False`, then recalibrate the statistics.
         """

@@ -24,7 +24,7 @@ LEAST_NATS, MOST_NATS = 1e-3, 10.0
 
 
 class ScoreModel(Protocol):
-    """What the search needs of a surrogate."""
+    """What the search needs from a surrogate."""
 
     def expected_score(self, probs_TLO: Tensor) -> Tensor:
         """Expectation of a score that rises with error, shape (T,); differentiable."""

@@ -29,17 +29,17 @@ COMPARED_IMAGES = 256
 """Selection images whose logits are compared with PyTorch's."""
 LOGITS_TOLERANCE = 1e-3
 """Difference of a logit between the fp32 file and PyTorch at most, relative to the largest magnitude of PyTorch's
-logits. Different orders of summation in float32 come to some 1e-6."""
+logits. Different orders of summation in float32 amount to about 1e-6."""
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedModel:
-    """An ONNX file of a trained network, with what a check of it gave."""
+    """An ONNX file of a trained network, with the results of its checks."""
 
     precision: Precision
-    """Numbers that it computes with."""
+    """Number format that it computes in."""
     model: bytes
     """The serialised ONNX model, as `to_onnx` describes its input and output; the batch size is free."""
     logits_difference: float
@@ -72,7 +72,7 @@ def export(
     compared_NCHW = images_NCHW[:COMPARED_IMAGES]
     expected_NK = _pytorch_logits(graph, weights, compared_NCHW)
     if not np.isfinite(expected_NK).all():
-        raise ValueError("a network must give finite logits to be exported, but these weights give others.")
+        raise ValueError("a network must give finite logits to be exported, but with these weights some are not.")
     models: dict[Precision, bytes] = {"fp32": model, "int8": quantized(model, images_NCHW[:CALIBRATION_IMAGES])}
     exported = []
     for precision, content in models.items():
@@ -82,10 +82,14 @@ def export(
         if precision == "fp32" and not difference <= LOGITS_TOLERANCE * scale:
             raise ValueError(
                 f"logits of an fp32 file must equal PyTorch's within {LOGITS_TOLERANCE} of the largest, {scale:.3g}, "
-                f"but differ by {difference:.3g}: ONNX Runtime {onnxruntime.__version__} computes it otherwise."
+                f"but differ by {difference:.3g}: ONNX Runtime {onnxruntime.__version__} computes it differently."
             )
         top1, accuracy = (_accuracy(session, images, splits) for images in (splits.test, splits.selection))
-        exported.append(ExportedModel(precision, content, difference, top1, 1 - accuracy))
+        exported.append(
+            ExportedModel(
+                precision=precision, model=content, logits_difference=difference, top1=top1, error=1 - accuracy
+            )
+        )
     return tuple(exported)
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 Progress = Callable[[int, int], None]
-"""Called with the number of images decoded, and of all images."""
+"""Called with the number of images decoded so far, and their total."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LabelledImages:
         return len(self.labels_N)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageData:
     """A data set as it was published."""
 
@@ -102,7 +102,9 @@ def load_images(
             if done % 500 == 0 or done == total:
                 on_progress(done, total)
         parts[name] = LabelledImages(images_NCHW, labels_N)
-    return ImageData(name_or_path, parts[train_name], parts.get(test_name or ""), class_names, grey)
+    return ImageData(
+        name=name_or_path, train=parts[train_name], test=parts.get(test_name or ""), class_names=class_names, grey=grey
+    )
 
 
 def _load_digits(size: int) -> ImageData:
@@ -113,7 +115,9 @@ def _load_digits(size: int) -> ImageData:
         [_pixels(Image.fromarray(np.uint8(np.round(image * (255 / 16)))), size)[0] for image in digits.images]
     )
     labels = digits.target.astype(np.int64)
-    return ImageData("digits", LabelledImages(images, labels), None, tuple("0123456789"), grey=True)
+    return ImageData(
+        name="digits", train=LabelledImages(images, labels), test=None, class_names=tuple("0123456789"), grey=True
+    )
 
 
 def _load_splits(name_or_path: str) -> dict[str, Any]:
@@ -227,7 +231,7 @@ def _class_names(split: Any, column: str, where: str) -> tuple[str, ...]:
 
 
 def _is_missing(value: str | int | None) -> bool:
-    """Whether a label says that there is none, as -1 does on the Hugging Face hub."""
+    """Whether a label stands for none, as -1 does on the Hugging Face hub."""
     return value is None or (isinstance(value, int) and value < 0)
 
 

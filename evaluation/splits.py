@@ -22,7 +22,7 @@ HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Splits:
     """Four disjoint sets of images, with the figures that normalise them."""
 
@@ -67,7 +67,17 @@ def split_data(data: ImageData, seed: int) -> Splits:
     weights, theta, selection = pieces[:3]
     mean_C, std_C = _statistics(weights.images_NCHW)
     fingerprint = _fingerprint((weights, theta, selection, test))
-    return Splits(weights, theta, selection, test, data.class_names, mean_C, std_C, data.grey, fingerprint)
+    return Splits(
+        weights=weights,
+        theta=theta,
+        selection=selection,
+        test=test,
+        class_names=data.class_names,
+        mean_C=mean_C,
+        std_C=std_C,
+        grey=data.grey,
+        fingerprint=fingerprint,
+    )
 
 
 def _cut(order: npt.NDArray[np.int64], held_out: int, parts: int) -> list[npt.NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""A folder that long work writes into: made once, written atomically, and resumed with the settings it was begun with.
+"""A folder that long work writes into: made once, written atomically, and resumed with the same settings.
 
 Searches (`moo.storage.run_folder`) and trainings (`evaluation.training.folder`) both have one. Importing this is quick.
 """
@@ -15,7 +15,7 @@ from typing import IO, Any
 
 
 def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
-    """The folder that new work is to have; it is not made yet.
+    """The folder for new work; it is not made yet.
 
     Args:
         out: where the user wants it; None for a folder under `runs/`, with `name` and the time.
@@ -49,7 +49,7 @@ def check_out_and_resume(out: str | None, resume: str | None) -> None:
     """
     if out is not None and resume is not None and out != resume:
         raise ValueError(
-            f"`--resume` goes on in its own folder, but got --out {out} and --resume {resume}; leave `--out` away."
+            f"`--resume` goes on in its own folder, but got --out {out} and --resume {resume}; omit `--out`."
         )
 
 
@@ -63,7 +63,7 @@ def check_same_values(
         saved: settings by name, as the folder has them.
         free: names of settings that may differ.
         rule: beginning of the message, up to the setting that differs.
-        remedy: its end, after the option to leave away.
+        remedy: its end, after the option to omit.
 
     Raises:
         ValueError: naming the first setting that differs.
@@ -71,16 +71,15 @@ def check_same_values(
     for name, value in saved.items():
         if name not in free and value != given[name]:
             raise ValueError(
-                f"{rule} {name}={value} and got {name}={given[name]}; leave `--{name.replace('_', '-')}` away, "
-                f"or {remedy}."
+                f"{rule} {name}={value} and got {name}={given[name]}; omit `--{name.replace('_', '-')}`, or {remedy}."
             )
 
 
 def lock_folder(path: Path) -> IO[bytes]:
-    """Have a folder to oneself until the result is closed, or the process ends.
+    """Lock a folder until the returned file is closed or the process ends.
 
     Raises:
-        ValueError: if another process has it.
+        ValueError: if another process has locked it.
     """
     path.mkdir(parents=True, exist_ok=True)
     lock = (path / ".lock").open("wb")

@@ -1,14 +1,14 @@
 """What can be built: operators, layers, architectures and networks, with exact counts.
 
 architectures       one operator for each layer: ids, JSON, parsing
-block_graph         A candidate block of a layer as a graph of its own
+block_graph         a candidate block of a layer as a graph of its own
 catalogue           every space by name, the cell space included
 counts              exact MACs and parameters of a graph
 descriptions        a space or an architecture as plain data, layer by layer
 graphs              the one description of a network that counts, PyTorch and ONNX are built from
 nas_bench_201       the cell space of the tabular benchmark
 networks            a graph as a PyTorch module (the only module here that imports torch)
-onnx_files          A graph as an ONNX file, built directly: milliseconds where a trace of the PyTorch module takes seco
+onnx_files          a graph as an ONNX file, built directly, without a trace of the PyTorch module
 operators           the nine FBNet candidates, in their fixed order
 published           FBNet-A/B/C and other published architectures
 reference_networks  published networks that a front is compared with, as this project's graphs

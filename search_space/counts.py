@@ -10,7 +10,7 @@ from search_space.graphs import BatchNorm, Conv, Graph, Linear, Node
 
 @dataclass(frozen=True)
 class Counts:
-    """Cost of one network that no board is needed for."""
+    """Costs of one network that need no board to measure."""
 
     macs: int
     """Multiply-accumulates of convolutions and linear layers for one image (FBNet's "FLOPs")."""
@@ -29,7 +29,7 @@ def count(graph: Graph) -> Counts:
 def node_macs(node: Node) -> int:
     """Multiply-accumulates of one node for one image."""
     match node.operation:
-        case Conv(in_channels, out_channels, kernel, _, groups):
+        case Conv(in_channels=in_channels, out_channels=out_channels, kernel=kernel, groups=groups):
             _, height, width = node.shape
             return height * width * out_channels * (in_channels // groups) * kernel**2
         case Linear(in_features, out_features):
@@ -40,7 +40,9 @@ def node_macs(node: Node) -> int:
 def node_params(node: Node) -> int:
     """Trainable parameters of one node."""
     match node.operation:
-        case Conv(in_channels, out_channels, kernel, _, groups, batch_norm):
+        case Conv(
+            in_channels=in_channels, out_channels=out_channels, kernel=kernel, groups=groups, batch_norm=batch_norm
+        ):
             return out_channels * (in_channels // groups) * kernel**2 + 2 * out_channels * batch_norm
         case BatchNorm(channels):
             return 2 * channels

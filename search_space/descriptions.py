@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from search_space.architectures import Architecture, published_for
 from search_space.counts import Counts, count
@@ -11,7 +11,7 @@ from search_space.nas_bench_201 import EDGES, edge_prefix
 from search_space.spaces import FBNetSpace, SearchSpace, layer_prefix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LayerDescription:
     """Shape of one searchable layer; None for an edge of a cell, which recurs in several shapes."""
 
@@ -23,7 +23,7 @@ class LayerDescription:
     """Height and width of the input."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LayerCounts(LayerDescription):
     """A searchable layer with its operator; an edge's counts are summed over all cells."""
 
@@ -32,7 +32,7 @@ class LayerCounts(LayerDescription):
     params: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SpaceDescription:
     """What can be chosen in a space."""
 
@@ -46,7 +46,7 @@ class SpaceDescription:
     layers: tuple[LayerDescription, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArchitectureDescription:
     """One network: the counts of `layers` and `fixed` add up to the total."""
 
@@ -104,17 +104,26 @@ def _layers(space: SearchSpace) -> tuple[LayerDescription, ...]:
     if isinstance(space, FBNetSpace):
         return tuple(
             LayerDescription(
-                layer_prefix(index).rstrip("_"), layer.in_channels, layer.out_channels, layer.stride, layer.size
+                name=layer_prefix(index).rstrip("_"),
+                in_channels=layer.in_channels,
+                out_channels=layer.out_channels,
+                stride=layer.stride,
+                size=layer.size,
             )
             for index, layer in enumerate(space.layers)
         )
-    return tuple(LayerDescription(edge_prefix(edge).rstrip("_"), None, None, None, None) for edge in EDGES)
+    return tuple(
+        LayerDescription(
+            name=edge_prefix(edge).rstrip("_"), in_channels=None, out_channels=None, stride=None, size=None
+        )
+        for edge in EDGES
+    )
 
 
 def _layer_counts(graph: Graph, layer: LayerDescription, operator: str) -> LayerCounts:
     nodes = tuple(node for node in graph.nodes if f"{layer.name}_" in node.name)
     counts = count(Graph(graph.input_shape, nodes))
-    return LayerCounts(**vars(layer), operator=operator, macs=counts.macs, params=counts.params)
+    return LayerCounts(**asdict(layer), operator=operator, macs=counts.macs, params=counts.params)
 
 
 def _classes(graph: Graph) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 Shape = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conv:
     """2-D convolution without bias, "same" padding, then BatchNorm and ReLU where asked."""
 
@@ -199,7 +199,19 @@ class GraphBuilder:
     ) -> str:
         """Add a convolution to `channels` output channels."""
         in_channels = self._shapes[source][0]
-        return self.add(name, Conv(in_channels, channels, kernel, stride, groups, batch_norm, relu), source)
+        return self.add(
+            name,
+            Conv(
+                in_channels=in_channels,
+                out_channels=channels,
+                kernel=kernel,
+                stride=stride,
+                groups=groups,
+                batch_norm=batch_norm,
+                relu=relu,
+            ),
+            source,
+        )
 
     def classifier(self, source: str, classes: int) -> str:
         """Add global average pooling and a linear layer."""

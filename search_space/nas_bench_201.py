@@ -26,7 +26,7 @@ EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2
 """(from, to) of each edge, in the order of the published strings."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NasBench201Space:
     """Three stages of equal cells with 16, 32 and 64 channels and residual blocks between them."""
 

@@ -107,7 +107,9 @@ def weight_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for node in graph.nodes:
         match node.operation:
-            case Conv(in_channels, out_channels, kernel, _, groups, batch_norm):
+            case Conv(
+                in_channels=in_channels, out_channels=out_channels, kernel=kernel, groups=groups, batch_norm=batch_norm
+            ):
                 shapes[f"{node.name}.conv.weight"] = (out_channels, in_channels // groups, kernel, kernel)
                 if batch_norm:
                     shapes |= _batch_norm_shapes(f"{node.name}.norm", out_channels)

@@ -33,7 +33,7 @@ MINIMUM_MAP = 4
 BASELINE_NAMES = ("mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-1.0", "mobilenet-v3-small", "condensenet-86")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Block:
     """An inverted residual: 1x1 expansion (none where it changes nothing), depthwise, 1x1 projection."""
 
@@ -50,17 +50,17 @@ _V2_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96
 """Expansion, channels, blocks, stride of the first. Source: MobileNetV2, Table 2."""
 
 _V3_SMALL_BLOCKS = (
-    _Block(16, 16, 3, 2, Relu(), squeeze=True),
-    _Block(24, 72, 3, 2, Relu()),
-    _Block(24, 88, 3, 1, Relu()),
-    _Block(40, 96, 5, 2, HardSwish(), squeeze=True),
-    _Block(40, 240, 5, 1, HardSwish(), squeeze=True),
-    _Block(40, 240, 5, 1, HardSwish(), squeeze=True),
-    _Block(48, 120, 5, 1, HardSwish(), squeeze=True),
-    _Block(48, 144, 5, 1, HardSwish(), squeeze=True),
-    _Block(96, 288, 5, 2, HardSwish(), squeeze=True),
-    _Block(96, 576, 5, 1, HardSwish(), squeeze=True),
-    _Block(96, 576, 5, 1, HardSwish(), squeeze=True),
+    _Block(channels=16, hidden=16, kernel=3, stride=2, activation=Relu(), squeeze=True),
+    _Block(channels=24, hidden=72, kernel=3, stride=2, activation=Relu()),
+    _Block(channels=24, hidden=88, kernel=3, stride=1, activation=Relu()),
+    _Block(channels=40, hidden=96, kernel=5, stride=2, activation=HardSwish(), squeeze=True),
+    _Block(channels=40, hidden=240, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=40, hidden=240, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=48, hidden=120, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=48, hidden=144, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=96, hidden=288, kernel=5, stride=2, activation=HardSwish(), squeeze=True),
+    _Block(channels=96, hidden=576, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=96, hidden=576, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
 )
 """Source: MobileNetV3, Table 2."""
 
@@ -95,7 +95,7 @@ def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
 def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
     """MobileNetV2 of a width multiplier.
 
-    Source: Sandler et al., "MobileNetV2" (CVPR 2018), https://arxiv.org/abs/1801.04381. Dropout is left out. Channels
+    Source: Sandler et al., "MobileNetV2" (CVPR 2018), https://arxiv.org/abs/1801.04381. Dropout is omitted. Channels
     are rounded, and the last convolution is never narrower than 1280, as in the authors' code.
     """
     blocks = []
@@ -103,7 +103,11 @@ def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
     for expansion, wide_channels, count, stride in _V2_STAGES:
         for index in range(count):
             hidden, channels = channels * expansion, _rounded(wide_channels * width)
-            blocks.append(_Block(channels, hidden, 3, stride if index == 0 else 1, Relu6()))
+            blocks.append(
+                _Block(
+                    channels=channels, hidden=hidden, kernel=3, stride=stride if index == 0 else 1, activation=Relu6()
+                )
+            )
     builder = GraphBuilder((3, input_size, input_size))
     x = _inverted_residuals(builder, stem, Relu6(), tuple(blocks))
     x = _conv(builder, "last", x, _rounded(1280 * max(1.0, width)), Relu6())

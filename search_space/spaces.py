@@ -85,7 +85,7 @@ class Stage:
             raise ValueError(f"`channels` must be even (two groups), but got {self.channels}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FBNetSpace:
     """Stem, searchable layers in stages, a last 1x1 convolution, pooling and a classifier.
 

@@ -196,7 +196,9 @@ def architecture_of_config(config: Mapping[str, Any]) -> tuple[SearchSpace, Arch
         channels, cells = config.get("C"), config.get("N")
         if not isinstance(channels, int) or not isinstance(cells, int):
             raise ValueError(f"`C` and `N` of a configuration must be whole numbers, but got {channels!r}, {cells!r}.")
-        space: SearchSpace = NasBench201Space(classes, _SMALL_IMAGES.get(classes, 32), channels, cells)
+        space: SearchSpace = NasBench201Space(
+            classes=classes, input_size=_SMALL_IMAGES.get(classes, 32), channels=channels, cells_per_stage=cells
+        )
         return space, architecture_of(space, parse_cell(cell))
     if not isinstance(cell, list | tuple):
         raise ValueError(f"`arch_str` of a configuration must be a string or a list of operators, but got {cell!r}.")

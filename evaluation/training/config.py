@@ -31,7 +31,7 @@ class TrainTask:
     were found with too, so that no image of their training is selected or tested on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """How a network's weights are trained: SGD with Nesterov momentum, linear warm-up and cosine decay."""
 
@@ -52,13 +52,13 @@ class TrainSettings:
     label_smoothing: float = 0.1
     """Probability mass spread over all classes in the training target, in [0, 1)."""
     average_decay: float = 0.999
-    """Decay of the exponential moving average of the weights, which is the network that is delivered; 0 for none."""
+    """Decay of the exponential moving average of the weights, which is the delivered network; 0 for none."""
     cutout: int = 0
     """Side of a square, in pixels, that is cut out of each training image."""
     mixup: float = 0.0
     """Both parameters of the Beta distribution that pairs of training images are mixed by; 0 for none."""
     precision: TrainPrecision = "fp32"
-    """Numbers that training computes with; accuracy is always that of fp32."""
+    """Number format that training computes in; accuracy is always that of fp32."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minutes"):
@@ -89,7 +89,7 @@ class TrainConfig(TrainSettings, TrainTask):
     out: str | None = None
     """Folder to write into, by default one under runs/."""
     resume: str | None = None
-    """Folder of an interrupted training to go on with; its settings are read from there."""
+    """Folder of an interrupted training to resume; its settings are read from there."""
     quiet: bool = False
     """Print only the result."""
 
@@ -105,7 +105,7 @@ class TrainConfig(TrainSettings, TrainTask):
 
 
 EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
-"""Settings that do not change what a training comes to, and may differ when it is resumed."""
+"""Settings that do not affect the result of a training, and may differ when it is resumed."""
 
 
 def config_from_json(content: dict[str, Any]) -> TrainConfig:

@@ -16,7 +16,7 @@ from search_space.architectures import Architecture
 
 @dataclass(frozen=True)
 class TrainFolder:
-    """Where everything of a training lies."""
+    """Where the files of a training are."""
 
     path: Path
 
@@ -47,7 +47,7 @@ class TrainFolder:
 
     @property
     def onnx(self) -> Path:
-        """The network to deploy; how its input is normalised is said in `result`."""
+        """The network to deploy; `result` states how its input is normalised."""
         return self.path / "model.onnx"
 
     @property
@@ -57,7 +57,7 @@ class TrainFolder:
 
     @property
     def card(self) -> Path:
-        """What someone needs who deploys the network, where it was trained for a run."""
+        """What deploying the network takes, where it was trained for a run."""
         return self.path / "card.md"
 
     def model(self, precision: Precision) -> Path:
@@ -66,7 +66,7 @@ class TrainFolder:
 
     @property
     def result(self) -> Path:
-        """What the training came to."""
+        """Results of the training."""
         return self.path / "result.json"
 
     def read_config(self) -> tuple[TrainConfig, dict[str, Any]]:
@@ -85,7 +85,7 @@ class TrainFolder:
             raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileCheck:
     """An ONNX file of a trained network, checked against PyTorch."""
 
@@ -100,9 +100,9 @@ class FileCheck:
     """Error of the file on the selection split, in [0, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """What a training came to."""
+    """Results of a training."""
 
     epochs: float
     """Passes over the training images."""
@@ -117,12 +117,12 @@ class TrainResult:
     params: int
     """Trainable parameters."""
     seconds: float
-    """Time that the training took."""
+    """Duration of the training."""
     files: tuple[FileCheck, ...]
 
 
 def new_folder(config: TrainConfig, architecture: Architecture) -> TrainFolder:
-    """The folder that a new training is to have; it is not made yet.
+    """The folder for a new training; it is not made yet.
 
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.

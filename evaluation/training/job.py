@@ -24,9 +24,9 @@ from search_space.networks import Network
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
-    """One network that is to be trained."""
+    """One network to train."""
 
     name: str
     """Tells the jobs of a run apart."""
@@ -42,14 +42,14 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class StepDone:
-    """Training moves on."""
+    """A step is done."""
 
     step: int
     """Steps made so far."""
     total_steps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EpochDone:
     """An epoch has ended."""
 
@@ -60,10 +60,10 @@ class EpochDone:
     epochs: float
     """Of the whole training."""
     state: bytes
-    """What `train` needs to go on from here."""
+    """What `train` needs to resume from here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainOutcome:
     """A network that is trained, and its files."""
 
@@ -99,7 +99,7 @@ TrainEvent = StepDone | EpochDone | TrainOutcome
 def train(
     job: TrainJob, splits: Splits, *, state: bytes | None = None, device: torch.device | None = None
 ) -> Iterator[TrainEvent]:
-    """Train, or go on, and export; the test split is read last of all.
+    """Train, or resume, and export; the test split is read last of all.
 
     Args:
         job: what to train.
@@ -122,7 +122,13 @@ def train(
             try:
                 yield StepDone(next(steps), training.total_steps)
             except StopIteration as end:
-                yield EpochDone(end.value, training.step, training.total_steps, training.epochs, training.state())
+                yield EpochDone(
+                    record=end.value,
+                    step=training.step,
+                    total_steps=training.total_steps,
+                    epochs=training.epochs,
+                    state=training.state(),
+                )
                 break
     yield _outcome(job, splits, training)
 
@@ -154,12 +160,12 @@ def _outcome(job: TrainJob, splits: Splits, training: Training) -> TrainOutcome:
     weights = {name: value.cpu().contiguous().numpy() for name, value in training.averaged.state_dict().items()}
     top1, top3 = top_accuracies(training.averaged, ImageBatches(splits.test, splits, device=training.device))
     return TrainOutcome(
-        weights,
-        training.records[-1].accuracy,
-        top1,
-        top3,
-        export(job.graph, weights, splits, threads=torch.get_num_threads()),
-        tuple(training.records),
-        training.epochs,
-        round(training.seconds, 3),
+        weights=weights,
+        selection_accuracy=training.records[-1].accuracy,
+        top1=top1,
+        top3=top3,
+        models=export(job.graph, weights, splits, threads=torch.get_num_threads()),
+        records=tuple(training.records),
+        epochs=training.epochs,
+        seconds=round(training.seconds, 3),
     )

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv
+from dnas.schedule import lr_factor
 from evaluation.accuracy import EVALUATION_BATCH, classification
 from evaluation.splits import ImageBatches
 from evaluation.training.config import TrainSettings
@@ -33,7 +34,7 @@ from search_space.networks import ConvBlock
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
 """What reading a saved state may raise."""
 TRIAL_STEPS = 15
-"""Steps whose median time tells how many fit into a number of minutes."""
+"""Steps whose median time gives how many fit into a number of minutes."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Training:
             The number of steps made so far, after each step.
 
         Returns:
-            What the epoch came to.
+            Figures of the epoch.
 
         Raises:
             ValueError: if the loss is no longer finite.
@@ -134,7 +135,7 @@ class Training:
         return record
 
     def state(self) -> bytes:
-        """All that `load_state` needs to go on after the last finished epoch."""
+        """All that `load_state` needs to continue after the last finished epoch."""
         content = {
             "weights": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -149,7 +150,7 @@ class Training:
         return buffer.getvalue()
 
     def load_state(self, state: bytes) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises:
             ValueError: if it is cut, or is not of this network.
@@ -166,7 +167,7 @@ class Training:
             raise _refused(error) from None
 
     def _seconds_a_step(self) -> float:
-        """Median time of a step, of a copy, so that this training is as if none had been made."""
+        """Median time of a step, of a copy, so that this training stays untouched."""
         shared = {id(images): images for images in (self.images, self.selection)}
         trial = copy.deepcopy(self, shared)
         trial.network.train()
@@ -210,18 +211,6 @@ def records_in(state: bytes) -> tuple[TrainRecord, ...]:
         return tuple(_records(_content_of(state, torch.device("cpu"))))
     except UNREADABLE as error:
         raise _refused(error) from None
-
-
-def lr_factor(step: int, total_steps: int, warmup_fraction: float) -> float:
-    """Share of the peak learning rate at a step, from 0: a linear rise, then half a cosine.
-
-    Source: Loshchilov & Hutter, "SGDR" (ICLR 2017), equation 5, with a single period; Goyal et al., "Accurate, Large
-    Minibatch SGD" (2017), section 2.2.
-    """
-    warmup = round(warmup_fraction * total_steps)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
 
 
 def average_decay(step: int, decay: float) -> float:

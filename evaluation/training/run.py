@@ -1,4 +1,4 @@
-"""A whole training: inputs checked before anything is written, checkpoints, and what is handed over at the end."""
+"""A whole training: inputs checked before anything is written, checkpoints, and the finished files."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from search_space.graphs import Graph, Shape
 from search_space.onnx_files import weight_shapes
 
 OnStep = Callable[[int, int], None]
-"""Called with the number of steps done, and of all steps."""
+"""Called with the number of steps done, and their total."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainPreparation:
     """Checked inputs of a training."""
 
@@ -43,9 +43,16 @@ class TrainPreparation:
 
     @property
     def job(self) -> TrainJob:
-        """What is to be done, wherever it is done."""
+        """The job to run, in this process or on a worker."""
         config = self.config
-        return TrainJob(str(self.network["id"]), self.graph, config, config.flip, config.seed, self.weights)
+        return TrainJob(
+            name=str(self.network["id"]),
+            graph=self.graph,
+            settings=config,
+            flip=config.flip,
+            seed=config.seed,
+            weights=self.weights,
+        )
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -103,7 +110,9 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
-    preparation = TrainPreparation(config, folder, architecture.to_json(), graph, splits, weights)
+    preparation = TrainPreparation(
+        config=config, folder=folder, network=architecture.to_json(), graph=graph, splits=splits, weights=weights
+    )
     if saved_origin is not None:
         _check_same_origin(preparation.origin, saved_origin)
     return preparation
@@ -140,7 +149,7 @@ def run_training(
     on_step: OnStep = lambda done, total: None,
     on_epoch: Callable[[EpochDone], None] = lambda epoch: None,
 ) -> tuple[TrainResult, tuple[TrainRecord, ...]]:
-    """Train, or go on, and write everything but the picture; the test split is read once, at the very end.
+    """Train, or resume, and write everything but the picture; the test split is read once, at the very end.
 
     Raises:
         ValueError: if the checkpoint of a resumed training cannot be read, or the loss is no longer finite.
@@ -170,7 +179,7 @@ def begin(preparation: TrainPreparation) -> None:
 
 
 def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator[TrainEvent]:
-    """The same events; where the first of them cannot be had, the message names the checkpoint.
+    """The same events; where the first of them cannot be produced, the message names the checkpoint.
 
     Raises:
         ValueError: if the checkpoint cannot be read.
@@ -200,7 +209,13 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
         params=origin["params"],
         seconds=outcome.seconds,
         files=tuple(
-            FileCheck(m.precision, folder.model(m.precision).name, m.logits_difference, m.top1, m.error)
+            FileCheck(
+                precision=m.precision,
+                name=folder.model(m.precision).name,
+                logits_difference=m.logits_difference,
+                top1=m.top1,
+                error=m.error,
+            )
             for m in outcome.models
         ),
     )

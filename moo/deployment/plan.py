@@ -91,7 +91,9 @@ def training_of(
         **config.recipe,
     )
     start = None if weights is None else read_weights(weights, graph)
-    return TrainPreparation(settings, folder, network, graph, run.splits, start)
+    return TrainPreparation(
+        config=settings, folder=folder, network=network, graph=graph, splits=run.splits, weights=start
+    )
 
 
 def inherited_weights(run: FinishedRun, entry: Entry, folder: TrainFolder) -> Path:

@@ -50,7 +50,7 @@ class Preparation:
         if epochs is None:
             steps = max(1, len(self.splits.weights) // config.pretrain_batch)
             epochs = min(max(math.ceil(DEFAULT_STEPS / steps), DEFAULT_EPOCHS[0]), DEFAULT_EPOCHS[1])
-        return PretrainSettings(epochs, batch_size=config.pretrain_batch, lr=config.pretrain_lr)
+        return PretrainSettings(epochs=epochs, batch_size=config.pretrain_batch, lr=config.pretrain_lr)
 
     @property
     def setup(self) -> WorkerSetup:

@@ -16,7 +16,9 @@ from search_space.spaces import FBNetSpace, Stage
 
 ROOT = Path(__file__).parents[2]
 
-SPACE = FBNetSpace("tiny", 8, 10, stem_channels=4, stem_stride=1, stages=(Stage(6, 2, 2),), last_channels=8)
+SPACE = FBNetSpace(
+    name="tiny", input_size=8, classes=10, stem_channels=4, stem_stride=1, stages=(Stage(6, 2, 2),), last_channels=8
+)
 CONFIG = supernet_turns.SupernetBenchmarkConfig(batch=8, threads=1, rounds=2, architectures=3)
 
 

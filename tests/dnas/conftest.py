@@ -1,13 +1,17 @@
 """A tiny space with all nine operators, and an easy data set: the class is the brightest colour channel."""
 
 from collections.abc import Iterator
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from dnas.supernet import Supernet
 from search_space.spaces import FBNetSpace, Stage
+
+S = TypeVar("S", bound=Supernet)
 
 
 class ArraySource:
@@ -24,18 +28,30 @@ class ArraySource:
             yield self.x_BCHW[rows_B], self.labels_B[rows_B]
 
 
+class SourceOf(Protocol):
+    """Makes an easy data set of so many images of 8 x 8 pixels."""
+
+    def __call__(self, count: int = 96) -> ArraySource: ...
+
+
+class Randomise(Protocol):
+    """Makes all BatchNorm scales and shifts of a supernet random, scales of both signs among them."""
+
+    def __call__(self, supernet: S) -> S: ...
+
+
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
+def one_thread() -> None:
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def seed():
+def seed() -> None:
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
-def space():
+def space() -> FBNetSpace:
     """A layer that keeps its shape, one that strides, and one that keeps its shape on a map smaller than 5 x 5."""
     return FBNetSpace(
         name="tiny",
@@ -49,9 +65,7 @@ def space():
 
 
 @pytest.fixture(scope="session")
-def easy_source():
-    """Makes an easy data set of so many images of 8 x 8 pixels."""
-
+def easy_source() -> SourceOf:
     def make(count: int = 96) -> ArraySource:
         rng = np.random.default_rng(0)
         labels_B = rng.integers(3, size=count)
@@ -63,10 +77,8 @@ def easy_source():
 
 
 @pytest.fixture(scope="session")
-def randomised():
-    """Makes all BatchNorm scales and shifts of a supernet random, scales of both signs among them."""
-
-    def randomise(supernet: torch.nn.Module) -> torch.nn.Module:
+def randomised() -> Randomise:
+    def randomise(supernet: S) -> S:
         for parameter in supernet.parameters():
             if parameter.ndim == 1:
                 torch.nn.init.normal_(parameter, mean=0.5)

@@ -10,7 +10,7 @@ SIZES = [*((side, side) for side in range(1, 8)), (2, 7), (7, 4), (5, 8), (18, 1
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride"), itertools.product(SIZES, (1, 3, 5), (1, 2)))
-def test_output_and_gradients_equal_pytorchs(size, kernel, stride):
+def test_output_and_gradients_equal_pytorchs(size: tuple[int, int], kernel: int, stride: int) -> None:
     x_BCHW = torch.randn(3, 4, *size, dtype=torch.double, requires_grad=True)
     weight = torch.randn(4, 1, kernel, kernel, dtype=torch.double, requires_grad=True)
     expected = F.conv2d(x_BCHW, weight, stride=stride, padding=kernel // 2, groups=4)
@@ -25,9 +25,9 @@ def test_output_and_gradients_equal_pytorchs(size, kernel, stride):
         torch.testing.assert_close(one, other)
 
 
-def test_a_frozen_input_or_weight_gets_no_gradient():
+def test_a_frozen_input_or_weight_gets_no_gradient() -> None:
     x_BCHW, weight = torch.randn(2, 3, 4, 4), torch.randn(3, 1, 5, 5, requires_grad=True)
-    depthwise_conv(x_BCHW, weight, 1).sum().backward()
+    torch.autograd.backward(depthwise_conv(x_BCHW, weight, 1).sum())
     assert x_BCHW.grad is None
     assert weight.grad is not None
     assert not depthwise_conv(x_BCHW, weight.detach(), 1).requires_grad
@@ -35,7 +35,9 @@ def test_a_frozen_input_or_weight_gets_no_gradient():
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize(("size", "kernel", "stride"), itertools.product([(3, 3), (6, 5), (8, 8)], (3, 5), (1, 2)))
-def test_a_scaled_ring_equals_pytorchs_convolution_with_scaled_kernels(size, kernel, stride, frozen):
+def test_a_scaled_ring_equals_pytorchs_convolution_with_scaled_kernels(
+    size: tuple[int, int], kernel: int, stride: int, *, frozen: bool
+) -> None:
     x_BCHW = torch.randn(3, 4, *size, dtype=torch.double, requires_grad=True)
     weight = torch.randn(4, 1, kernel, kernel, dtype=torch.double, requires_grad=not frozen)
     share = torch.tensor(0.3, dtype=torch.double, requires_grad=True)

@@ -1,23 +1,27 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from devices.cost_tables.analytic import analytic_cost_table
-from dnas.build import build_supernet
+from dnas.batches import BatchSource
+from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
-from dnas.inner_search import ThetaSettings, search_theta
-from dnas.losses import Coefficients, additive_loss
+from dnas.inner_search import ThetaResult, ThetaSettings, search_theta
+from dnas.losses import Coefficients, LossName, additive_loss
 from dnas.pretraining import Pretraining, PretrainSettings
 from dnas.relaxation import TemperatureSchedule
-from search_space.spaces import Stage
+from dnas.supernet import Supernet
+from search_space.spaces import FBNetSpace, Stage
+from tests.dnas.conftest import SourceOf
 
 SETTINGS = ThetaSettings(steps=20, batch_size=16, lr=0.3, entropy_weight=0.0)
 
 
-def costs_of(space):
+def costs_of(space: FBNetSpace) -> tuple[OperatorCosts, OperatorCosts]:
     table = analytic_cost_table(space)
     return (
         OperatorCosts(torch.tensor(table.latency_ms).float(), table.fixed_latency_ms),
@@ -25,14 +29,22 @@ def costs_of(space):
     )
 
 
-def search(supernet, source, *, alpha=0.1, gamma=1e-6, settings=SETTINGS, seed=0):
+def search(
+    supernet: Supernet,
+    source: BatchSource,
+    *,
+    alpha: float = 0.1,
+    gamma: float = 1e-6,
+    settings: ThetaSettings = SETTINGS,
+    seed: int = 0,
+) -> ThetaResult:
     coefficients = Coefficients(alpha=alpha, beta=1.0, gamma=gamma, delta=1.0)
     costs = costs_of(supernet.space)
     return search_theta(supernet, source, *costs, coefficients, settings, np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
-def supernet(space, easy_source):
+def supernet(space: FBNetSpace, easy_source: SourceOf) -> Supernet:
     """Pre-trained a little, so that cross-entropy has a say."""
     torch.manual_seed(0)
     supernet = build_supernet(space, "shared")
@@ -43,7 +55,9 @@ def supernet(space, easy_source):
 
 
 @pytest.mark.parametrize("weight_sharing", ["shared", "separate"])
-def test_the_weights_stay_as_they_are_and_can_be_trained_on(space, easy_source, weight_sharing):
+def test_the_weights_stay_as_they_are_and_can_be_trained_on(
+    space: FBNetSpace, easy_source: SourceOf, weight_sharing: WeightSharing
+) -> None:
     supernet = build_supernet(space, weight_sharing)
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     search(supernet, easy_source(32), settings=replace(SETTINGS, steps=3))
@@ -52,7 +66,7 @@ def test_the_weights_stay_as_they_are_and_can_be_trained_on(space, easy_source, 
     assert all(parameter.requires_grad for parameter in supernet.parameters())
 
 
-def test_weights_that_were_frozen_stay_frozen(space, easy_source):
+def test_weights_that_were_frozen_stay_frozen(space: FBNetSpace, easy_source: SourceOf) -> None:
     supernet = build_supernet(space, "shared")
     supernet.get_submodule("stem").requires_grad_(requires_grad=False)
     search(supernet, easy_source(32), settings=replace(SETTINGS, steps=1))
@@ -60,7 +74,7 @@ def test_weights_that_were_frozen_stay_frozen(space, easy_source):
     assert all(p.requires_grad for p in supernet.get_submodule("blocks").parameters())
 
 
-def test_a_search_is_determined_by_its_rng(supernet, easy_source):
+def test_a_search_is_determined_by_its_rng(supernet: Supernet, easy_source: SourceOf) -> None:
     settings = replace(SETTINGS, steps=5)
     results = [search(supernet, easy_source(40), settings=settings, seed=seed) for seed in (1, 1, 2)]
     for name in ("theta_LO", "probs_TLO"):
@@ -70,7 +84,7 @@ def test_a_search_is_determined_by_its_rng(supernet, easy_source):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_larger_alpha_never_gives_a_slower_network(supernet, easy_source, seed):
+def test_a_larger_alpha_never_gives_a_slower_network(supernet: Supernet, easy_source: SourceOf, seed: int) -> None:
     latency, _ = costs_of(supernet.space)
     expected_ms = [
         float(latency.expected(torch.from_numpy(search(supernet, easy_source(), alpha=alpha, seed=seed).probs_TLO[-1])))
@@ -81,7 +95,9 @@ def test_a_larger_alpha_never_gives_a_slower_network(supernet, easy_source, seed
 
 
 @pytest.mark.parametrize("loss", ["additive", "multiplicative"])
-def test_a_strong_alpha_picks_the_cheapest_operator_of_every_layer(supernet, easy_source, loss):
+def test_a_strong_alpha_picks_the_cheapest_operator_of_every_layer(
+    supernet: Supernet, easy_source: SourceOf, loss: LossName
+) -> None:
     settings = replace(SETTINGS, steps=40, loss=loss)
     coefficients = Coefficients(alpha=1e3, beta=1.0 if loss == "additive" else 8.0, gamma=1e-3, delta=1.0)
     latency, energy = costs_of(supernet.space)
@@ -89,7 +105,7 @@ def test_a_strong_alpha_picks_the_cheapest_operator_of_every_layer(supernet, eas
     assert result.theta_LO.argmax(-1).tolist() == latency.cost_LO.argmin(-1).tolist()
 
 
-def test_a_strong_gamma_picks_the_operators_of_least_energy(supernet, easy_source):
+def test_a_strong_gamma_picks_the_operators_of_least_energy(supernet: Supernet, easy_source: SourceOf) -> None:
     """Here energy is the other way round than latency."""
     latency, _ = costs_of(supernet.space)
     energy = OperatorCosts(latency.cost_LO.max() - latency.cost_LO, 1.0)
@@ -100,7 +116,9 @@ def test_a_strong_gamma_picks_the_operators_of_least_energy(supernet, easy_sourc
 
 
 @pytest.mark.parametrize("name", ["k3_e1_g2", "k3_e3", "k5_e1"])
-def test_a_tiny_alpha_prefers_the_operator_that_accuracy_depends_on(space, easy_source, name):
+def test_a_tiny_alpha_prefers_the_operator_that_accuracy_depends_on(
+    space: FBNetSpace, easy_source: SourceOf, name: str
+) -> None:
     """One layer, of whose candidates a single one was trained together with stem and head."""
     one_layer = replace(space, stages=(Stage(6, 1, 2),))
     index = one_layer.operators.index(name)
@@ -119,7 +137,7 @@ def test_a_tiny_alpha_prefers_the_operator_that_accuracy_depends_on(space, easy_
         assert result.theta_LO.argmax(-1).tolist() == [index]
 
 
-def test_an_entropy_weight_keeps_operators_likely(supernet, easy_source):
+def test_an_entropy_weight_keeps_operators_likely(supernet: Supernet, easy_source: SourceOf) -> None:
     plain, rewarded = (
         search(supernet, easy_source(), alpha=3.0, settings=replace(SETTINGS, entropy_weight=weight)).records[-1]
         for weight in (0.0, 3.0)
@@ -128,7 +146,7 @@ def test_an_entropy_weight_keeps_operators_likely(supernet, easy_source):
     assert rewarded.entropy > 0.9 * math.log(9)
 
 
-def test_records_hold_the_figures_of_each_step(supernet, easy_source):
+def test_records_hold_the_figures_of_each_step(supernet: Supernet, easy_source: SourceOf) -> None:
     settings = replace(SETTINGS, steps=4, temperature=TemperatureSchedule(4.0, 0.5))
     result = search(supernet, easy_source(), alpha=0.7, gamma=0.3, settings=settings)
     latency, energy = costs_of(supernet.space)
@@ -153,7 +171,7 @@ def test_records_hold_the_figures_of_each_step(supernet, easy_source):
         assert record.accuracy * 16 == pytest.approx(round(record.accuracy * 16))
 
 
-def test_the_unit_of_costs_does_not_matter(supernet, easy_source):
+def test_the_unit_of_costs_does_not_matter(supernet: Supernet, easy_source: SourceOf) -> None:
     """Coefficients weigh costs relative to those of uniform theta."""
     latency, energy = costs_of(supernet.space)
     in_us = OperatorCosts(1000 * latency.cost_LO, 1000 * latency.fixed)
@@ -166,7 +184,9 @@ def test_the_unit_of_costs_does_not_matter(supernet, easy_source):
 
 
 @pytest.mark.parametrize("weight_sharing", ["shared", "separate"])
-def test_a_source_of_one_image_more_than_a_batch_works_down_to_maps_of_one_pixel(space, easy_source, weight_sharing):
+def test_a_source_of_one_image_more_than_a_batch_works_down_to_maps_of_one_pixel(
+    space: FBNetSpace, easy_source: SourceOf, weight_sharing: WeightSharing
+) -> None:
     narrow = replace(space, stages=(Stage(4, 1, 2), Stage(6, 1, 2), Stage(6, 1, 2)))
     result = search(build_supernet(narrow, weight_sharing), easy_source(9), settings=replace(SETTINGS, batch_size=8))
     assert np.isfinite(result.theta_LO).all()
@@ -183,6 +203,6 @@ def test_a_source_of_one_image_more_than_a_batch_works_down_to_maps_of_one_pixel
         ({"entropy_weight": math.nan}, "`entropy_weight >= 0` must hold, but got nan"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, rule):
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         ThetaSettings(**settings)

@@ -1,28 +1,44 @@
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from dnas.batches import BatchSource
 from dnas.build import build_supernet
-from dnas.pretraining import Pretraining, PretrainSettings, mixed_paths, sampled_path
+from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
+from dnas.supernet import Supernet
+from search_space.spaces import FBNetSpace
+from tests.dnas.conftest import SourceOf
 
 SETTINGS = PretrainSettings(epochs=3, batch_size=16, label_smoothing=0.1)
 
 
-def pretraining(space, source, *, init, settings=SETTINGS, seed=5, **options):
+def pretraining(
+    space: FBNetSpace,
+    source: BatchSource,
+    *,
+    init: int,
+    settings: PretrainSettings = SETTINGS,
+    seed: int = 5,
+    **options: Any,
+) -> Pretraining:
     torch.manual_seed(init)
     return Pretraining(build_supernet(space, "shared"), source, settings, seed=seed, **options)
 
 
-def equal(one, other):
+def equal(one: Pretraining, other: Pretraining) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.supernet.parameters(), other.supernet.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("forward", [sampled_path, mixed_paths])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(space, easy_source, forward, epoch):
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    space: FBNetSpace, easy_source: SourceOf, forward: Forward, epoch: int
+) -> None:
     source = easy_source(40)
     uninterrupted = pretraining(space, source, init=1, forward=forward)
     records = []
@@ -39,7 +55,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(space, easy_sourc
     assert equal(uninterrupted, resumed)
 
 
-def test_a_state_stays_as_it_was_while_training_goes_on(space, easy_source):
+def test_a_state_stays_as_it_was_while_training_goes_on(space: FBNetSpace, easy_source: SourceOf) -> None:
     """Also while a run that was resumed from it goes on."""
     first = pretraining(space, easy_source(32), init=1)
     first.run_epoch()
@@ -52,7 +68,7 @@ def test_a_state_stays_as_it_was_while_training_goes_on(space, easy_source):
         assert equal(first, resumed)
 
 
-def test_epochs_depend_on_the_seed(space, easy_source):
+def test_epochs_depend_on_the_seed(space: FBNetSpace, easy_source: SourceOf) -> None:
     runs = [pretraining(space, easy_source(32), init=1, seed=seed) for seed in (5, 5, 6)]
     for run in runs:
         run.run_epoch()
@@ -60,10 +76,10 @@ def test_epochs_depend_on_the_seed(space, easy_source):
     assert not equal(runs[0], runs[2])
 
 
-def test_each_epoch_has_an_order_of_its_own(space, easy_source):
+def test_each_epoch_has_an_order_of_its_own(space: FBNetSpace, easy_source: SourceOf) -> None:
     orders = []
 
-    def forward(supernet, x_BCHW, rng):
+    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
         orders.append(x_BCHW.flatten().tolist())
         return sampled_path(supernet, x_BCHW, rng)
 
@@ -74,7 +90,7 @@ def test_each_epoch_has_an_order_of_its_own(space, easy_source):
     assert sorted(orders[0]) == sorted(orders[1])
 
 
-def test_loss_falls_on_an_easy_data_set(space, easy_source):
+def test_loss_falls_on_an_easy_data_set(space: FBNetSpace, easy_source: SourceOf) -> None:
     run = pretraining(space, easy_source(96), init=1, settings=PretrainSettings(epochs=8, batch_size=16))
     records = [run.run_epoch() for _ in range(8)]
     assert [record.epoch for record in records] == list(range(1, 9))
@@ -82,7 +98,7 @@ def test_loss_falls_on_an_easy_data_set(space, easy_source):
     assert records[-1].accuracy > 0.8
 
 
-def test_learning_rate_warms_up_and_decays_to_zero(space, easy_source):
+def test_learning_rate_warms_up_and_decays_to_zero(space: FBNetSpace, easy_source: SourceOf) -> None:
     """In closed form: 20 steps, of which 5 warm up."""
     settings = PretrainSettings(epochs=20, batch_size=16, lr=0.2, warmup_fraction=0.25)
     run = pretraining(space, easy_source(16), init=1, settings=settings)
@@ -92,10 +108,10 @@ def test_learning_rate_warms_up_and_decays_to_zero(space, easy_source):
     assert rates == pytest.approx(warm + cosine)
 
 
-def test_only_whole_batches_are_used_where_there_is_one(space, easy_source):
+def test_only_whole_batches_are_used_where_there_is_one(space: FBNetSpace, easy_source: SourceOf) -> None:
     sizes = []
 
-    def forward(supernet, x_BCHW, rng):
+    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
         sizes.append(len(x_BCHW))
         return sampled_path(supernet, x_BCHW, rng)
 
@@ -104,7 +120,7 @@ def test_only_whole_batches_are_used_where_there_is_one(space, easy_source):
     assert sizes == [16, 16, 9]
 
 
-def test_weight_decay_spares_scales_and_shifts(space, easy_source):
+def test_weight_decay_spares_scales_and_shifts(space: FBNetSpace, easy_source: SourceOf) -> None:
     run = pretraining(space, easy_source(16), init=1)
     decayed, spared = run.optimizer.param_groups
     assert {p.ndim for p in decayed["params"]} == {2, 4}
@@ -112,16 +128,23 @@ def test_weight_decay_spares_scales_and_shifts(space, easy_source):
     assert (decayed["weight_decay"], spared["weight_decay"]) == (SETTINGS.weight_decay, 0)
 
 
-def test_sampled_paths_are_uniform(space):
+def test_sampled_paths_are_uniform(space: FBNetSpace) -> None:
     """Chances of each of nine operators at each of three layers, over 900 draws."""
 
-    class Recorder:
-        def __init__(self):
-            self.space, self.drawn = space, []
+    class Recorder(Supernet):
+        def __init__(self) -> None:
+            super().__init__(space)
+            self.drawn: list[tuple[int, ...]] = []
 
-        def forward_path(self, x_BCHW, indices):
+        def forward_path(self, x_BCHW: Tensor, indices: tuple[int, ...]) -> Tensor:
             self.drawn.append(indices)
             return x_BCHW
+
+        def forward_mixture(self, x_BCHW: Tensor, probs_LO: Tensor) -> Tensor:
+            raise NotImplementedError
+
+        def sub_network_state(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
+            raise NotImplementedError
 
     recorder, rng = Recorder(), np.random.default_rng(0)
     for _ in range(900):
@@ -144,6 +167,6 @@ def test_sampled_paths_are_uniform(space):
         ({"label_smoothing": -0.1}, r"`0 <= label_smoothing < 1` must hold, but got -0.1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, rule):
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         PretrainSettings(**{"epochs": 1, **settings})

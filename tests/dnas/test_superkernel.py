@@ -4,17 +4,18 @@ import torch.nn.functional as F
 
 from dnas.build import build_supernet
 from dnas.superkernel import shuffle_order, unshuffle_order
+from search_space.spaces import FBNetSpace
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(6, 2), (8, 2), (12, 3), (4, 1)])
-def test_shuffle_is_torchs_and_unshuffle_its_inverse(channels, groups):
+def test_shuffle_is_torchs_and_unshuffle_its_inverse(channels: int, groups: int) -> None:
     x_BCHW = torch.randn(2, channels, 3, 3)
     shuffled = x_BCHW[:, shuffle_order(channels, groups)]
     assert torch.equal(shuffled, F.channel_shuffle(x_BCHW, groups))
     assert torch.equal(shuffled[:, unshuffle_order(channels, groups)], x_BCHW)
 
 
-def test_candidates_share_their_weights(space):
+def test_candidates_share_their_weights(space: FBNetSpace) -> None:
     supernet = build_supernet(space, "shared")
     small, large = (supernet.sub_network_state((index,) * 3) for index in (0, 7))
     for layer, channels in enumerate((4, 4, 6)):
@@ -26,7 +27,7 @@ def test_candidates_share_their_weights(space):
         assert torch.equal(small[f"{name}_project.conv.weight"], large[f"{name}_project.conv.weight"][:, :channels])
 
 
-def test_a_mixture_of_kernel_sizes_scales_the_outer_ring(space):
+def test_a_mixture_of_kernel_sizes_scales_the_outer_ring(space: FBNetSpace) -> None:
     """Half `k3_e6`, half `k5_e6` is the block of `k5_e6` with half the weights in its outer ring."""
     supernet = build_supernet(space, "shared").double()
     x_BCHW = torch.randn(4, *space.input_shape).double()

@@ -1,11 +1,13 @@
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from dnas.surrogate import Hyperparameters, ScoreScale, Surrogate, fit_surrogate
 
@@ -13,10 +15,10 @@ LAYERS, OPERATORS = 3, 4
 ALL = np.array(list(product(range(OPERATORS), repeat=LAYERS)))
 
 
-def random_hyperparameters(seed=0, log_noise=-1.0):
+def random_hyperparameters(seed: int = 0, log_noise: float = -1.0) -> Hyperparameters:
     rng = np.random.default_rng(seed)
 
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         return torch.from_numpy(np.asarray(rng.normal(0, 0.7, shape)))
 
     return Hyperparameters(
@@ -24,31 +26,35 @@ def random_hyperparameters(seed=0, log_noise=-1.0):
     )
 
 
-def random_data(count, seed=0, layers=LAYERS, operators=OPERATORS):
+def random_data(
+    count: int, seed: int = 0, layers: int = LAYERS, operators: int = OPERATORS
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.integers(operators, size=(count, layers)), rng.uniform(0.05, 0.6, count)
 
 
-def surrogate_of(count=9, **settings):
+def surrogate_of(count: int = 9, **settings: Any) -> Surrogate:
     indices, error = random_data(count)
     return Surrogate(random_hyperparameters(**settings), ScoreScale.of(error), indices, error)
 
 
-def interacting_error(indices):
+def interacting_error(indices: np.ndarray) -> np.ndarray:
     """Good where the first two layers agree, and where the third is one of two like operators."""
-    return 0.1 + 0.3 * (indices[:, 0] != indices[:, 1]) + 0.1 * (indices[:, 2] >= 2)
+    return np.asarray(0.1 + 0.3 * (indices[:, 0] != indices[:, 1]) + 0.1 * (indices[:, 2] >= 2))
 
 
-def kernel_by_hand(parameters, x, y):
+def kernel_by_hand(parameters: Hyperparameters, x: np.ndarray, y: np.ndarray) -> float:
     z = parameters.embedding_OE.numpy()
     relevance = np.exp(parameters.log_relevance_L.numpy())
     similar = [np.exp(-w * ((z[a] - z[b]) ** 2).sum()) for w, a, b in zip(relevance, x, y, strict=True)]
     product_part = math.exp(2 * float(parameters.log_product)) * np.prod(similar)
-    return product_part + math.exp(2 * float(parameters.log_additive)) * np.mean(similar)
+    return float(product_part + math.exp(2 * float(parameters.log_additive)) * np.mean(similar))
 
 
-def posterior_by_hand(parameters, indices, score, new):
-    def covariance(left, right):
+def posterior_by_hand(
+    parameters: Hyperparameters, indices: np.ndarray, score: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    def covariance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.array([[kernel_by_hand(parameters, x, y) for y in right] for x in left])
 
     noise = math.exp(2 * float(parameters.log_noise)) + 1e-5
@@ -62,7 +68,7 @@ def posterior_by_hand(parameters, indices, score, new):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_posterior_is_that_of_a_second_implementation(seed):
+def test_the_posterior_is_that_of_a_second_implementation(seed: int) -> None:
     parameters = random_hyperparameters(seed)
     indices, error = random_data(11, seed)
     scale = ScoreScale.of(error)
@@ -73,7 +79,7 @@ def test_the_posterior_is_that_of_a_second_implementation(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_expected_score_is_that_of_enumeration(seed):
+def test_the_expected_score_is_that_of_enumeration(seed: int) -> None:
     surrogate = surrogate_of(seed=seed)
     theta = torch.from_numpy(np.random.default_rng(seed).normal(0, 2, (5, LAYERS, OPERATORS)))
     probs = torch.softmax(theta, -1)
@@ -84,13 +90,13 @@ def test_the_expected_score_is_that_of_enumeration(seed):
     torch.testing.assert_close(surrogate.expected_score(probs[0]), weights[0] @ mean)
 
 
-def test_the_gradient_of_the_expected_score_is_right():
+def test_the_gradient_of_the_expected_score_is_right() -> None:
     surrogate = surrogate_of()
     theta = torch.randn(2, LAYERS, OPERATORS, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda theta: surrogate.expected_score(torch.softmax(theta, -1)), (theta,))
 
 
-def test_single_precision_gives_the_same_expectation():
+def test_single_precision_gives_the_same_expectation() -> None:
     surrogate = surrogate_of()
     probs = torch.softmax(torch.randn(20, LAYERS, OPERATORS), -1)
     expected = surrogate.expected_score(probs)
@@ -98,13 +104,13 @@ def test_single_precision_gives_the_same_expectation():
     torch.testing.assert_close(expected.double(), surrogate.expected_score(probs.double()), rtol=1e-4, atol=1e-4)
 
 
-def test_a_certain_architecture_has_its_own_score():
+def test_a_certain_architecture_has_its_own_score() -> None:
     surrogate = surrogate_of()
     certain = torch.nn.functional.one_hot(torch.from_numpy(ALL), OPERATORS).double()
     torch.testing.assert_close(surrogate.expected_score(certain), surrogate.scores(ALL)[0])
 
 
-def test_predictions_are_moments_of_the_errors_that_samples_have():
+def test_predictions_are_moments_of_the_errors_that_samples_have() -> None:
     surrogate = surrogate_of()
     some = ALL[::9]
     samples = surrogate.sample_errors(some, 20_000, np.random.default_rng(0))
@@ -116,7 +122,7 @@ def test_predictions_are_moments_of_the_errors_that_samples_have():
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_samples_are_joint_and_follow_the_rng():
+def test_samples_are_joint_and_follow_the_rng() -> None:
     """Far from the data, architectures that differ little have errors that go together."""
     surrogate = surrogate_of(2)
     twice = surrogate.sample_errors(np.array([[3, 3, 3], [3, 3, 3]]), 50, np.random.default_rng(1))
@@ -125,7 +131,7 @@ def test_samples_are_joint_and_follow_the_rng():
     assert np.array_equal(twice, again)
 
 
-def test_without_noise_it_passes_through_the_data_and_is_certain_there():
+def test_without_noise_it_passes_through_the_data_and_is_certain_there() -> None:
     surrogate = surrogate_of(9, log_noise=-10.0)
     indices, error = random_data(9)
     mean, std = surrogate.predict(indices)
@@ -133,9 +139,9 @@ def test_without_noise_it_passes_through_the_data_and_is_certain_there():
     assert std.max() < 0.01
 
 
-@pytest.mark.parametrize("error", [[0.0, 0.1, 0.1, 1.0], [0.06, 0.08, 0.3, 0.9], [0.5, 0.5], [0.2, 0.2, 0.2, 0.4]])
-def test_the_score_is_monotone_and_goes_back_to_the_error(error):
-    error = np.array(error)
+@pytest.mark.parametrize("errors", [[0.0, 0.1, 0.1, 1.0], [0.06, 0.08, 0.3, 0.9], [0.5, 0.5], [0.2, 0.2, 0.2, 0.4]])
+def test_the_score_is_monotone_and_goes_back_to_the_error(errors: list[float]) -> None:
+    error = np.array(errors)
     scale = ScoreScale.of(error)
     score = scale.scores(error)
     np.testing.assert_allclose(scale.errors(torch.from_numpy(score)).numpy(), error, atol=1e-12)
@@ -148,7 +154,7 @@ def test_the_score_is_monotone_and_goes_back_to_the_error(error):
     assert error.max() <= extreme[1] <= 1
 
 
-def test_a_fit_learns_interactions_from_a_part_of_the_space():
+def test_a_fit_learns_interactions_from_a_part_of_the_space() -> None:
     rng = np.random.default_rng(0)
     places = rng.permutation(len(ALL))
     seen, others = places[:40], places[40:]
@@ -163,7 +169,7 @@ def test_a_fit_learns_interactions_from_a_part_of_the_space():
     assert (std > 0).all()
 
 
-def test_a_fit_raises_the_posterior_of_its_hyperparameters_and_is_the_same_each_time():
+def test_a_fit_raises_the_posterior_of_its_hyperparameters_and_is_the_same_each_time() -> None:
     indices, _ = random_data(30)
     error = interacting_error(indices)
     short, long, again = (
@@ -176,7 +182,7 @@ def test_a_fit_raises_the_posterior_of_its_hyperparameters_and_is_the_same_each_
     assert log_posterior(warm, indices, error) >= log_posterior(long, indices, error) - 1e-6
 
 
-def test_a_fit_ends_where_the_posterior_is_level():
+def test_a_fit_ends_where_the_posterior_is_level() -> None:
     """By finite differences of the second implementation, in a few of the numbers."""
     indices, _ = random_data(15)
     error = interacting_error(indices) + np.random.default_rng(0).normal(0, 0.02, 15)
@@ -192,7 +198,7 @@ def test_a_fit_ends_where_the_posterior_is_level():
             assert abs(log_posterior(found.replaced_by(moved), indices, error) - level) < 1e-6
 
 
-def log_posterior(parameters, indices, error):
+def log_posterior(parameters: Hyperparameters, indices: np.ndarray, error: np.ndarray) -> float:
     """The likelihood by SciPy, and the normal priors."""
     from scipy.stats import multivariate_normal
 
@@ -206,7 +212,7 @@ def log_posterior(parameters, indices, error):
     return float(value)
 
 
-def test_more_architectures_than_hyperparameters_are_fitted_to_all_count():
+def test_more_architectures_than_hyperparameters_are_fitted_to_all_count() -> None:
     indices, _ = random_data(400, layers=5)
     error = np.random.default_rng(0).uniform(0.1, 0.2, 400)
     error[-1] = 0.9
@@ -216,7 +222,7 @@ def test_more_architectures_than_hyperparameters_are_fitted_to_all_count():
 
 
 @pytest.mark.parametrize("error", [np.full(6, 0.3), np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.4])])
-def test_errors_that_hardly_differ_can_be_fitted(error):
+def test_errors_that_hardly_differ_can_be_fitted(error: np.ndarray) -> None:
     indices, _ = random_data(6)
     mean, std = fit_surrogate(indices, error, num_operators=OPERATORS).predict(ALL)
     assert np.isfinite(mean).all()
@@ -234,6 +240,6 @@ def test_errors_that_hardly_differ_can_be_fitted(error):
         ([[0, 1], [1, 1]], [0.5, math.nan], r"errors must lie in \[0, 1\], but got nan to nan"),
     ],
 )
-def test_data_that_make_no_sense_are_refused(indices, error, rule):
+def test_data_that_make_no_sense_are_refused(indices: list[list[int]], error: list[float], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         fit_surrogate(np.array(indices), np.array(error), num_operators=4)

@@ -1,19 +1,21 @@
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from evaluation.image_data import ImageData, LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, split_data
+from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
+from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
 
-def numbers(part):
+def numbers(part: LabelledImages) -> npt.NDArray[np.int64]:
     """The number in each image's first pixel."""
     return part.images_NCHW[:, :, 0, 0].astype(int) @ [65536, 256, 1]
 
 
-def parts(splits):
+def parts(splits: Splits) -> tuple[LabelledImages, ...]:
     return splits.weights, splits.theta, splits.selection, splits.test
 
 
@@ -27,7 +29,9 @@ def parts(splits):
         (40_000, 9, (30_000, 5000, 5000, 9)),
     ],
 )
-def test_splits_are_disjoint_and_hold_all_images(image_data, count, test, sizes):
+def test_splits_are_disjoint_and_hold_all_images(
+    image_data: ImageDataOf, count: int, test: int | None, sizes: tuple[int, ...]
+) -> None:
     data = image_data(count, test=test, size=1)
     splits = split_data(data, seed=3)
     assert tuple(len(part) for part in parts(splits)) == sizes
@@ -35,20 +39,21 @@ def test_splits_are_disjoint_and_hold_all_images(image_data, count, test, sizes)
     np.testing.assert_array_equal(np.sort(found), np.arange(sum(sizes)))
 
 
-def test_images_keep_their_labels(image_data):
+def test_images_keep_their_labels(image_data: ImageDataOf) -> None:
     data = image_data(100, test=20)
+    assert data.test is not None
     labels = np.concatenate([data.train.labels_N, data.test.labels_N])
     for part in parts(split_data(data, seed=0)):
         np.testing.assert_array_equal(part.labels_N, labels[numbers(part)])
 
 
-def test_the_published_test_split_is_the_test_split(image_data):
+def test_the_published_test_split_is_the_test_split(image_data: ImageDataOf) -> None:
     data = image_data(100, test=20)
     for seed in range(3):
         assert split_data(data, seed).test is data.test
 
 
-def test_splits_follow_the_seed(image_data):
+def test_splits_follow_the_seed(image_data: ImageDataOf) -> None:
     one, same, other = (split_data(image_data(), seed) for seed in (1, 1, 2))
     for first, second in zip(parts(one), parts(same), strict=True):
         np.testing.assert_array_equal(numbers(first), numbers(second))
@@ -56,7 +61,7 @@ def test_splits_follow_the_seed(image_data):
         assert set(numbers(first)) != set(numbers(second))
 
 
-def test_the_fingerprint_is_that_of_data_and_seed(image_data):
+def test_the_fingerprint_is_that_of_data_and_seed(image_data: ImageDataOf) -> None:
     fingerprint = split_data(image_data(), 1).fingerprint
     assert split_data(image_data(), 1).fingerprint == fingerprint
     assert split_data(image_data(), 2).fingerprint != fingerprint
@@ -67,14 +72,14 @@ def test_the_fingerprint_is_that_of_data_and_seed(image_data):
         assert split_data(data, 1).fingerprint != fingerprint
 
 
-def test_statistics_are_those_of_the_weights_split(image_data):
+def test_statistics_are_those_of_the_weights_split(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     levels = splits.weights.images_NCHW / 255
     np.testing.assert_allclose(splits.mean_C, levels.mean((0, 2, 3)))
     np.testing.assert_allclose(splits.std_C, levels.std((0, 2, 3)))
 
 
-def test_a_channel_of_one_level_does_not_divide_by_zero(image_data):
+def test_a_channel_of_one_level_does_not_divide_by_zero(image_data: ImageDataOf) -> None:
     data = image_data()
     data.train.images_NCHW[:, 1] = 7
     splits = split_data(data, 0)
@@ -84,17 +89,17 @@ def test_a_channel_of_one_level_does_not_divide_by_zero(image_data):
 
 
 @pytest.mark.parametrize(("count", "test", "classes"), [(0, None, 2), (12, None, 2), (13, 50, 2), (100, None, 30)])
-def test_too_few_images_are_refused(numbered, count, test, classes):
+def test_too_few_images_are_refused(numbered: ImagesOf, count: int, test: int | None, classes: int) -> None:
     published = None if test is None else numbered(test)
     names = tuple(str(number) for number in range(classes))
-    data = ImageData("few", numbered(count), published, names, grey=False)
+    data = ImageData(name="few", train=numbered(count), test=published, class_names=names, grey=False)
     with pytest.raises(
         ValueError, match=f"enough training images for four splits .*{classes} classes.* 'few' has {count}"
     ):
         split_data(data, 0)
 
 
-def test_batches_of_the_weights_split_are_normalised(image_data):
+def test_batches_of_the_weights_split_are_normalised(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     batches = ImageBatches(splits.weights, splits).batches(16, np.random.default_rng(0))
     x_BCHW = torch.cat([x_BCHW for x_BCHW, _ in batches])
@@ -102,12 +107,12 @@ def test_batches_of_the_weights_split_are_normalised(image_data):
     torch.testing.assert_close(x_BCHW.std((0, 2, 3), correction=0), torch.ones(3), rtol=0, atol=1e-4)
 
 
-def normalised(pixels_CHW, splits):
+def normalised(pixels_CHW: npt.NDArray[np.uint8], splits: Splits) -> np.ndarray:
     mean, std = (np.array(values)[:, None, None] for values in (splits.mean_C, splits.std_C))
-    return (pixels_CHW / 255 - mean) / std
+    return np.asarray((pixels_CHW / 255 - mean) / std)
 
 
-def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(image_data):
+def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     source = ImageBatches(splits.weights, splits)
     batches = list(source.batches(32, np.random.default_rng(5)))
@@ -133,7 +138,7 @@ def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(
     ],
     ids=str,
 )
-def test_augmentation_equals_that_of_one_image_at_a_time(image_data, augmentation):
+def test_augmentation_equals_that_of_one_image_at_a_time(image_data: ImageDataOf, augmentation: Augmentation) -> None:
     splits = split_data(image_data(60, size=5), 0)
     images_NCHW, padding = splits.weights.images_NCHW, augmentation.crop_padding
     source = ImageBatches(splits.weights, splits, augmentation=augmentation)
@@ -150,7 +155,7 @@ def test_augmentation_equals_that_of_one_image_at_a_time(image_data, augmentatio
             np.testing.assert_allclose(x_CHW, expected, atol=1e-5)
 
 
-def test_images_that_are_not_square_are_augmented_too(numbered, image_data):
+def test_images_that_are_not_square_are_augmented_too(numbered: ImagesOf, image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     square = numbered(10, size=6)
     images = LabelledImages(np.ascontiguousarray(square.images_NCHW[:, :, :4]), square.labels_N)
@@ -158,7 +163,7 @@ def test_images_that_are_not_square_are_augmented_too(numbered, image_data):
     assert next(source.batches(10, np.random.default_rng(0)))[0].shape == (10, 3, 4, 6)
 
 
-def test_images_in_order_are_as_they_are(image_data):
+def test_images_in_order_are_as_they_are(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     source = ImageBatches(splits.theta, splits, augmentation=Augmentation())
     for limit, sizes in ((None, [8, 8, 8, 6]), (12, [8, 4]), (16, [8, 8]), (99, [8, 8, 8, 6])):
@@ -172,7 +177,7 @@ def test_images_in_order_are_as_they_are(image_data):
         )
 
 
-def test_batches_leave_the_images_as_they_are(image_data):
+def test_batches_leave_the_images_as_they_are(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     before = splits.weights.images_NCHW.copy()
     source = ImageBatches(splits.weights, splits, augmentation=Augmentation())
@@ -181,7 +186,7 @@ def test_batches_leave_the_images_as_they_are(image_data):
     np.testing.assert_array_equal(splits.weights.images_NCHW, before)
 
 
-def test_read_only_arrays_give_no_warnings(image_data):
+def test_read_only_arrays_give_no_warnings(image_data: ImageDataOf) -> None:
     """As they come from an object store."""
     splits = split_data(image_data(), 0)
     splits.weights.images_NCHW.setflags(write=False)
@@ -197,6 +202,6 @@ def test_read_only_arrays_give_no_warnings(image_data):
 
 
 @pytest.mark.parametrize("padding", [-1, 1.5])
-def test_padding_must_make_sense(padding):
+def test_padding_must_make_sense(padding: float) -> None:
     with pytest.raises(ValueError, match=f"`crop_padding` must be a whole number of at least 0, but got {padding}"):
-        Augmentation(crop_padding=padding)
+        Augmentation(crop_padding=padding)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Folders of long work: where they may lie, what is written into them, and with what they are resumed."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from evaluation.work_folder import (
 )
 
 
-def test_a_folder_is_named_after_the_work_and_the_time(tmp_path, monkeypatch):
+def test_a_folder_is_named_after_the_work_and_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = new_work_folder(None, name="digits-tiny", what="a run")
     assert path.parent == Path("runs")
@@ -23,53 +24,53 @@ def test_a_folder_is_named_after_the_work_and_the_time(tmp_path, monkeypatch):
     assert not path.exists()
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     assert new_work_folder(str(tmp_path), name="", what="a run") == tmp_path
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(ValueError, match="must name a folder, but .*out' is a file"):
         new_work_folder(str(tmp_path / "out"), name="", what="a run")
 
 
 @pytest.mark.parametrize(("file", "state"), [("config.json", "already holds a training"), ("notes", "is not empty")])
-def test_what_is_there_stays(tmp_path, file, state):
+def test_what_is_there_stays(tmp_path: Path, file: str, state: str) -> None:
     (tmp_path / file).write_text("")
     with pytest.raises(ValueError, match=f"{state}; choose another, or go on with a training by --resume"):
         new_work_folder(str(tmp_path), name="", what="a training")
 
 
-def test_a_folder_inside_a_file_cannot_be_made(tmp_path):
+def test_a_folder_inside_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="must lie in a folder that can be written to"):
         new_work_folder(str(tmp_path / "file" / "out"), name="", what="a run")
 
 
-def test_work_goes_on_in_its_own_folder():
+def test_work_goes_on_in_its_own_folder() -> None:
     check_out_and_resume(None, "a")
     check_out_and_resume("a", "a")
-    with pytest.raises(ValueError, match="got --out b and --resume a; leave `--out` away"):
+    with pytest.raises(ValueError, match="got --out b and --resume a; omit `--out`"):
         check_out_and_resume("b", "a")
 
 
-def test_the_first_value_that_differs_is_named():
+def test_the_first_value_that_differs_is_named() -> None:
     saved = {"quiet": False, "label_smoothing": 0.1, "seed": 0}
-    check = {"free": {"quiet"}, "rule": "it was made with", "remedy": "start anew"}
-    check_same_values(saved | {"quiet": True}, saved, **check)
+    check = partial(check_same_values, free={"quiet"}, rule="it was made with", remedy="start anew")
+    check(saved | {"quiet": True}, saved)
     with pytest.raises(ValueError) as caught:
-        check_same_values(saved | {"label_smoothing": 0.2, "seed": 1}, saved, **check)
+        check(saved | {"label_smoothing": 0.2, "seed": 1}, saved)
     rule = "it was made with label_smoothing=0.1 and got label_smoothing=0.2"
-    assert str(caught.value) == f"{rule}; leave `--label-smoothing` away, or start anew."
+    assert str(caught.value) == f"{rule}; omit `--label-smoothing`, or start anew."
 
 
-def test_a_folder_is_had_by_one_at_a_time(tmp_path):
+def test_a_folder_is_had_by_one_at_a_time(tmp_path: Path) -> None:
     with lock_folder(tmp_path / "run"), pytest.raises(ValueError, match="another works in '.*run': wait until it has"):
         lock_folder(tmp_path / "run")
     lock_folder(tmp_path / "run").close()
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "content.json"
     write_json(path, {"a": 1})
     assert json.loads(path.read_text()) == {"a": 1}

@@ -28,7 +28,16 @@ from moo.trials import CoefficientTrial, EvaluatedArchitecture, TrialResult, Wor
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 
-TINY = FBNetSpace("tiny", 8, 4, 8, 1, (Stage(8, 1, 1), Stage(16, 2, 2)), 16, ("k3_e1", "k3_e6", "skip"))
+TINY = FBNetSpace(
+    name="tiny",
+    input_size=8,
+    classes=4,
+    stem_channels=8,
+    stem_stride=1,
+    stages=(Stage(8, 1, 1), Stage(16, 2, 2)),
+    last_channels=16,
+    operators=("k3_e1", "k3_e6", "skip"),
+)
 AMPLITUDE = 60
 """Of the stripes that tell the classes apart, of 255; the rest is noise."""
 
@@ -48,7 +57,9 @@ def splits() -> Splits:
     patterns_KHW = np.stack([row_HW % 2, column_HW % 2, (row_HW + column_HW) % 2, (row_HW + column_HW) // 2 % 2])
     images_NCHW = rng.integers(0, 256 - AMPLITUDE, (400, 3, 8, 8)) + AMPLITUDE * patterns_KHW[labels_N][:, None]
     images = LabelledImages(images_NCHW.astype(np.uint8), labels_N.astype(np.int64))
-    return split_data(ImageData("stripes", images, None, ("a", "b", "c", "d"), grey=False), seed=0)
+    return split_data(
+        ImageData(name="stripes", train=images, test=None, class_names=("a", "b", "c", "d"), grey=False), seed=0
+    )
 
 
 @pytest.fixture(scope="session")

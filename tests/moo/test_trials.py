@@ -143,7 +143,7 @@ def test_fresh_weights_hang_on_the_seed_alone(setup: WorkerSetup, weights: Any) 
 
 
 def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(setup: WorkerSetup) -> None:
-    settings = PretrainSettings(3, batch_size=32)
+    settings = PretrainSettings(epochs=3, batch_size=32)
     whole = list(pretraining_epochs(setup, settings, None, CPU))
     assert [record.epoch for record, _ in whole] == [1, 2, 3]
     later = list(pretraining_epochs(setup, settings, whole[0][1], CPU))

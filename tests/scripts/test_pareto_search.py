@@ -183,7 +183,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(refused: Any, earlier_run:
 
 def test_other_settings_are_refused_when_resuming(refused: Any, earlier_run: Any) -> None:
     error = refused("--resume", earlier_run, "--population", "99")
-    assert "it was made with population=5 and got population=99; leave `--population` away" in error
+    assert "it was made with population=5 and got population=99; omit `--population`" in error
     assert "`--resume` goes on in its own folder" in refused("--resume", earlier_run, "--out", "elsewhere")
 
 

@@ -73,7 +73,10 @@ def test_ends_failures_and_measurements_are_lines() -> None:
 
 
 def test_in_a_terminal_each_training_has_a_bar() -> None:
-    text = shown(TrainingProgress("012", 5, 10, EpochDone(RECORD, 5, 10, 2.0, b"")), terminal=True)
+    text = shown(
+        TrainingProgress("012", 5, 10, EpochDone(record=RECORD, step=5, total_steps=10, epochs=2.0, state=b"")),
+        terminal=True,
+    )
     assert "012" in text
     assert "5/10" in text
     assert "epoch 1 of 2, accuracy 70.00%" in text

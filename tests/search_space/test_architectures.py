@@ -20,7 +20,9 @@ MICRO = space_named("fbnet-micro")
 CELLS = NasBench201Space()
 EXAMPLE = read_space(Path(__file__).parents[2] / "docs" / "example_space.yaml")
 SPACES = [space_named("fbnet-cifar"), MICRO, EXAMPLE, CELLS]
-ONE_LAYER = FBNetSpace("one", 8, 2, 4, 1, (Stage(4, 1, 1),), 8)
+ONE_LAYER = FBNetSpace(
+    name="one", input_size=8, classes=2, stem_channels=4, stem_stride=1, stages=(Stage(4, 1, 1),), last_channels=8
+)
 
 
 def random_architecture(space: SearchSpace, rng: np.random.Generator) -> Architecture:

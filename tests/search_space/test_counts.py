@@ -30,7 +30,7 @@ def macs_by_hooks(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
     def add(module: nn.Module, _: object, output: torch.Tensor) -> None:
         nonlocal macs
-        macs += output[0].numel() * module.weight[0].numel()  # type: ignore[operator,index]
+        macs += output[0].numel() * module.weight[0].numel()  # type: ignore[index]
 
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

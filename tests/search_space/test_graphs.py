@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from search_space.graphs import Add, AveragePool, Graph, GraphBuilder, Linear, Shuffle
@@ -33,6 +35,6 @@ def test_shapes_follow_from_the_operations() -> None:
         (lambda b: b.add("a", Add()), "all inputs of an operation must have one shape"),
     ],
 )
-def test_what_does_not_fit_is_refused(build, message: str) -> None:
+def test_what_does_not_fit_is_refused(build: Callable[[GraphBuilder], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(GraphBuilder((6, 8, 8)))

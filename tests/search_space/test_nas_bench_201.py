@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -52,8 +54,9 @@ def test_other_strings_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["classes", "input_size", "channels", "cells_per_stage"])
 def test_sizes_must_be_positive(name: str) -> None:
+    sizes: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f"`{name}` must be at least 1, but got 0"):
-        NasBench201Space(**{name: 0})
+        NasBench201Space(**sizes)
 
 
 def test_input_must_halve_twice() -> None:

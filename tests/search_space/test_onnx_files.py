@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.graphs import Add, AveragePool, BatchNorm, Graph, GraphBuilder, Relu, Shuffle, Zero
+from search_space.graphs import Add, AveragePool, BatchNorm, Graph, GraphBuilder, Operation, Relu, Shuffle, Zero
 from search_space.nas_bench_201 import NasBench201Space
 from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx, weight_shapes
-from search_space.operators import OPERATORS
-from search_space.spaces import Layer, add_block, space_named
+from search_space.operators import OPERATORS, Operator
+from search_space.spaces import Layer, SearchSpace, add_block, space_named
 
 LAYERS = (Layer(8, 8, 1, 7), Layer(8, 12, 1, 6), Layer(8, 12, 2, 8), Layer(8, 8, 2, 7))
 
@@ -23,6 +23,8 @@ def trained_like(graph: Graph) -> Network:
     network = Network(graph).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.3)
             nn.init.normal_(module.running_mean, std=0.3)
@@ -52,7 +54,7 @@ def assert_same_outputs(graph: Graph, *, name: str) -> None:
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
-def test_every_operator_equals_pytorch(layer, operator):
+def test_every_operator_equals_pytorch(layer: Layer, operator: Operator) -> None:
     builder = GraphBuilder(layer.input_shape)
     add_block(builder, Graph.INPUT, layer, operator, prefix="block_")
     graph = builder.build()
@@ -67,32 +69,32 @@ def test_every_operator_equals_pytorch(layer, operator):
     [Relu(), BatchNorm(6), Shuffle(3), Zero(), AveragePool(3, padding=1), AveragePool(2, stride=2), Add()],
     ids=str,
 )
-def test_every_other_operation_equals_pytorch(operation):
+def test_every_other_operation_equals_pytorch(operation: Operation) -> None:
     builder = GraphBuilder((6, 8, 8))
     builder.add("only", operation, Graph.INPUT)
     assert_same_outputs(builder.build(), name="output")
 
 
-def test_sums_of_three_inputs_equal_pytorch():
+def test_sums_of_three_inputs_equal_pytorch() -> None:
     builder = GraphBuilder((4, 5, 5))
     parts = [builder.conv(f"conv{index}", Graph.INPUT, 4, kernel=3) for index in range(3)]
     builder.add("sum", Add(), *parts)
     assert_same_outputs(builder.build(), name="output")
 
 
-def test_a_network_of_the_micro_space_equals_pytorch():
+def test_a_network_of_the_micro_space_equals_pytorch() -> None:
     space = space_named("fbnet-micro")
     operators = ("k3_e1_g2", "k5_e6", "skip", "k3_e3", "k5_e1_g2", "skip", "k5_e3", "k3_e6")
     assert_same_outputs(space.graph(operators), name="logits")
 
 
-def test_a_nas_bench_201_network_equals_pytorch():
+def test_a_nas_bench_201_network_equals_pytorch() -> None:
     space = NasBench201Space(cells_per_stage=1)
     operators = ("nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3", "nor_conv_1x1", "skip_connect")
     assert_same_outputs(space.graph(operators), name="logits")
 
 
-def test_the_file_can_be_read_by_old_runtimes():
+def test_the_file_can_be_read_by_old_runtimes() -> None:
     graph = space_named("fbnet-micro").graph(("k3_e1",) * 8)
     model = onnx.load_from_string(to_onnx(graph, random_weights(graph, np.random.default_rng(0))))
     assert model.ir_version == 8
@@ -103,14 +105,14 @@ def test_the_file_can_be_read_by_old_runtimes():
 
 
 @pytest.mark.parametrize("space", [space_named("fbnet-micro"), NasBench201Space(cells_per_stage=1)])
-def test_weight_shapes_are_those_of_pytorch(space):
+def test_weight_shapes_are_those_of_pytorch(space: SearchSpace) -> None:
     graph = space.graph((space.operators[1],) * space.num_layers)
     state = {name: tuple(value.shape) for name, value in Network(graph).state_dict().items()}
     expected = {name: shape for name, shape in state.items() if not name.endswith("num_batches_tracked")}
     assert weight_shapes(graph) == expected
 
 
-def test_random_weights_keep_activations_in_range():
+def test_random_weights_keep_activations_in_range() -> None:
     graph = space_named("fbnet-imagenet").graph(("k3_e6",) * 22)
     model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
     x = np.random.default_rng(1).standard_normal((1, 3, 224, 224)).astype(np.float32)
@@ -118,25 +120,25 @@ def test_random_weights_keep_activations_in_range():
     assert 1e-3 < magnitude < 1e6
 
 
-def test_random_weights_depend_on_the_generator_alone():
+def test_random_weights_depend_on_the_generator_alone() -> None:
     graph = space_named("fbnet-micro").graph(("k3_e1",) * 8)
     one, two = (to_onnx(graph, random_weights(graph, np.random.default_rng(5))) for _ in range(2))
     assert one == two
 
 
-def test_an_empty_graph_is_refused():
+def test_an_empty_graph_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one node"):
         to_onnx(GraphBuilder((3, 4, 4)).build(), {})
 
 
-def test_a_missing_weight_is_named():
+def test_a_missing_weight_is_named() -> None:
     builder = GraphBuilder((3, 4, 4))
     builder.conv("only", Graph.INPUT, 2)
     with pytest.raises(ValueError, match=r"'only.conv.weight' of shape \(2, 3, 1, 1\), but it is missing"):
         to_onnx(builder.build(), {})
 
 
-def test_a_weight_of_the_wrong_shape_is_named():
+def test_a_weight_of_the_wrong_shape_is_named() -> None:
     builder = GraphBuilder((3, 4, 4))
     builder.conv("only", Graph.INPUT, 2)
     graph = builder.build()

@@ -1,6 +1,6 @@
 import pytest
 
-from search_space.operators import OPERATOR_NAMES, OPERATORS, operator_named
+from search_space.operators import OPERATOR_NAMES, OPERATORS, Operator, operator_named
 
 
 def test_order_is_that_of_the_paper() -> None:
@@ -8,7 +8,7 @@ def test_order_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("operator", OPERATORS[:-1], ids=lambda operator: operator.name)
-def test_names_state_kernel_expansion_and_groups(operator) -> None:
+def test_names_state_kernel_expansion_and_groups(operator: Operator) -> None:
     name = f"k{operator.kernel}_e{operator.expansion}" + ("_g2" if operator.groups == 2 else "")
     assert operator.name == name
     assert not operator.is_skip

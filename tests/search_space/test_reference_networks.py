@@ -1,6 +1,7 @@
 """Counts against published figures, and against hooks on the layers of the PyTorch network while it runs."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_counts_equal_the_network_at_32_pixels(name: str) -> None:
 
     def add(module: nn.Module, _: object, output: torch.Tensor) -> None:
         nonlocal macs
-        macs += output[0].numel() * module.weight[0].numel()  # type: ignore[operator,index]
+        macs += output[0].numel() * module.weight[0].numel()  # type: ignore[index]
 
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -178,7 +179,7 @@ def test_what_cannot_be_built_is_refused(name: str, input_size: int, classes: in
         (lambda b: b.add("a", Scale()), "needs two inputs"),
     ],
 )
-def test_operations_that_do_not_fit_are_refused(build, message: str) -> None:
+def test_operations_that_do_not_fit_are_refused(build: Callable[[GraphBuilder], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(GraphBuilder((6, 8, 8)))
 

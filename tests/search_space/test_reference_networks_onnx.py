@@ -14,6 +14,7 @@ from search_space.graphs import (
     HardSigmoid,
     HardSwish,
     Linear,
+    Operation,
     Relu6,
     Scale,
     Select,
@@ -27,7 +28,7 @@ def outputs(model: bytes, x: np.ndarray) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"images": x})[0]
+    return np.asarray(session.run(None, {"images": x})[0])
 
 
 def assert_same_outputs(graph: Graph) -> None:
@@ -35,6 +36,8 @@ def assert_same_outputs(graph: Graph) -> None:
     network = Network(graph).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.3)
             nn.init.normal_(module.running_mean, std=0.3)
@@ -49,12 +52,12 @@ def assert_same_outputs(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("name", BASELINE_NAMES)
-def test_every_baseline_equals_pytorch(name):
+def test_every_baseline_equals_pytorch(name: str) -> None:
     assert_same_outputs(baseline_graph(name, input_size=32, classes=10))
 
 
 @pytest.mark.parametrize("name", BASELINE_NAMES)
-def test_random_weights_give_finite_outputs(name):
+def test_random_weights_give_finite_outputs(name: str) -> None:
     graph = baseline_graph(name, input_size=32, classes=10)
     model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
     magnitude = np.abs(
@@ -64,7 +67,7 @@ def test_random_weights_give_finite_outputs(name):
 
 
 @pytest.mark.parametrize("operation", [Relu6(), HardSwish(), HardSigmoid(), Select((5, 0, 0, 3)), Concat()], ids=str)
-def test_every_operation_equals_pytorch(operation):
+def test_every_operation_equals_pytorch(operation: Operation) -> None:
     builder = GraphBuilder((6, 8, 8))
     inputs = [Graph.INPUT, builder.conv("conv", Graph.INPUT, 3)] if operation == Concat() else [Graph.INPUT]
     builder.add("last", operation, *inputs)
@@ -72,7 +75,7 @@ def test_every_operation_equals_pytorch(operation):
 
 
 @pytest.mark.parametrize("linear", [False, True])
-def test_a_scale_takes_factors_with_and_without_height_and_width(linear):
+def test_a_scale_takes_factors_with_and_without_height_and_width(*, linear: bool) -> None:
     builder = GraphBuilder((6, 5, 7))
     factors = builder.add("factors", GlobalAveragePool(), Graph.INPUT)
     if linear:

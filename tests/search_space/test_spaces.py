@@ -165,7 +165,7 @@ def test_defaults_of_a_file(tmp_path: Path) -> None:
         ({"operators": []}, "`operators` must be two or more"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_file(tmp_path: Path, change: dict[object, object], message: str) -> None:
+def test_a_wrong_value_is_named_with_its_file(tmp_path: Path, change: dict[Any, object], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         space_named(write(tmp_path, {**VALID, **change}))
     assert "own.yaml" in str(caught.value)

@@ -39,11 +39,12 @@ def kept_pages(*words: str) -> int:
     return int(done.stdout)
 
 
-def test_freed_blocks_stay_with_the_process():
+@pytest.mark.slow
+def test_freed_blocks_stay_with_the_process() -> None:
     assert kept_pages("keep") * 4096 > 0.9 * BLOCKS_BYTES
     assert kept_pages() * 4096 < 0.5 * BLOCKS_BYTES
 
 
-def test_where_there_is_no_mallopt_nothing_happens(monkeypatch):
+def test_where_there_is_no_mallopt_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert not keep_freed_memory()

@@ -1,20 +1,22 @@
-import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from dnas.schedule import lr_factor
 from evaluation.image_data import ImageData, LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, split_data
+from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import (
     Training,
+    TrainRecord,
     average_decay,
     cutout,
-    lr_factor,
     mixed_cross_entropy,
     mixup,
     parameter_groups,
@@ -23,25 +25,36 @@ from evaluation.training.loop import (
     use_quick_depthwise,
 )
 from search_space.networks import Network
+from search_space.spaces import FBNetSpace
 
+TrainingOf = Callable[..., Training]
 OPERATORS = ("k5_e1_g2", "k5_e3", "k3_e3")
 
 
 @pytest.fixture(scope="module")
-def splits():
+def splits() -> Splits:
     """Three classes told apart by the colour of noisy images."""
     rng = np.random.default_rng(0)
     labels_N = rng.integers(3, size=400)
     images_NCHW = rng.integers(0, 120, (400, 3, 8, 8), dtype=np.uint8)
     images_NCHW[np.arange(400), labels_N] += 100
-    return split_data(ImageData("colours", LabelledImages(images_NCHW, labels_N), None, ("r", "g", "b"), grey=False), 0)
+    return split_data(
+        ImageData(
+            name="colours",
+            train=LabelledImages(images_NCHW, labels_N),
+            test=None,
+            class_names=("r", "g", "b"),
+            grey=False,
+        ),
+        0,
+    )
 
 
 @pytest.fixture
-def training(space, splits):
+def training(space: FBNetSpace, splits: Splits) -> TrainingOf:
     """Makes a training of a tiny network."""
 
-    def make(*, seed=0, **settings):
+    def make(*, seed: int = 0, **settings: Any) -> Training:
         torch.manual_seed(0)
         images = ImageBatches(splits.weights, splits, augmentation=Augmentation(crop_padding=1))
         values = {"epochs": 3, "batch_size": 32} | settings
@@ -51,34 +64,23 @@ def training(space, splits):
     return make
 
 
-def assert_equal_states(one, other):
+def assert_equal_states(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_the_rate_rises_linearly_and_falls_by_half_a_cosine():
-    factors = [lr_factor(step, 120, 1 / 6) for step in range(120)]
-    assert factors[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
-    assert factors[20:] == pytest.approx([math.cos(math.pi * step / 200) ** 2 for step in range(100)])
-    assert factors[20] == 1
-    assert factors[70] == pytest.approx(0.5)
-
-
-def run_epoch(training, on_step=lambda done: None):
+def run_epoch(training: Training, on_step: Callable[[int], object] = lambda done: None) -> TrainRecord:
     """One epoch to its end, and what it came to."""
     steps = training.epoch()
     while True:
         try:
             on_step(next(steps))
         except StopIteration as end:
-            return end.value
+            record: TrainRecord = end.value
+            return record
 
 
-def test_without_warmup_the_rate_starts_at_its_peak():
-    assert [lr_factor(step, 2, 0.0) for step in range(2)] == pytest.approx([1, 0.5])
-
-
-def test_the_rates_of_an_epoch_are_those_of_the_schedule(training):
+def test_the_rates_of_an_epoch_are_those_of_the_schedule(training: TrainingOf) -> None:
     run = training(warmup_fraction=0.0)
     records = [run_epoch(run) for _ in range(3)]
     last_steps = [(epoch + 1) * run.steps_an_epoch - 1 for epoch in range(3)]
@@ -86,9 +88,13 @@ def test_the_rates_of_an_epoch_are_those_of_the_schedule(training):
     assert [record.lr for record in records] == pytest.approx(expected)
 
 
-def test_the_average_follows_its_closed_form():
+def test_the_average_follows_its_closed_form() -> None:
     """Of weights 1, 2, 3, ... with decay d, from 0: the sum of (1 - d) d^(n - k) k."""
     averaged, network = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    assert averaged.running_mean is not None
+    assert averaged.num_batches_tracked is not None
+    assert network.running_mean is not None
+    assert network.num_batches_tracked is not None
     for tensor in (averaged.weight, averaged.running_mean):
         tensor.data.zero_()
     for number in range(1, 9):
@@ -102,23 +108,23 @@ def test_the_average_follows_its_closed_form():
     assert int(averaged.num_batches_tracked) == 8
 
 
-def test_the_decay_of_the_average_grows_up_to_its_limit():
+def test_the_decay_of_the_average_grows_up_to_its_limit() -> None:
     assert [average_decay(step, 0.9) for step in (0, 8, 79, 80, 81, 10_000)] == pytest.approx(
         [0.1, 0.5, 80 / 89, 0.9, 0.9, 0.9]
     )
 
 
-def test_without_decay_the_average_is_the_network(training):
+def test_without_decay_the_average_is_the_network(training: TrainingOf) -> None:
     run = training(average_decay=0.0)
     run_epoch(run)
     assert_equal_states(run.averaged.state_dict(), run.network.state_dict())
 
 
-def test_the_average_in_training_is_that_of_every_steps_weights(training):
+def test_the_average_in_training_is_that_of_every_steps_weights(training: TrainingOf) -> None:
     run = training(average_decay=0.5)
     tracked = {name: value.clone() for name, value in run.network.named_parameters()}
 
-    def follow(step):
+    def follow(step: int) -> None:
         decay = min(0.5, step / (9 + step))
         for name, value in run.network.named_parameters():
             tracked[name] = decay * tracked[name] + (1 - decay) * value.detach()
@@ -128,7 +134,7 @@ def test_the_average_in_training_is_that_of_every_steps_weights(training):
         torch.testing.assert_close(value, tracked[name], rtol=1e-4, atol=1e-6)
 
 
-def test_only_weights_of_convolutions_and_the_classifier_decay(space):
+def test_only_weights_of_convolutions_and_the_classifier_decay(space: FBNetSpace) -> None:
     network = Network(space.graph(OPERATORS))
     decayed, others = parameter_groups(network, 0.01)
     names = {parameter: name for name, parameter in network.named_parameters()}
@@ -139,7 +145,7 @@ def test_only_weights_of_convolutions_and_the_classifier_decay(space):
 
 
 @pytest.mark.parametrize("side", [1, 3, 8])
-def test_cutout_zeroes_exactly_one_square(side):
+def test_cutout_zeroes_exactly_one_square(side: int) -> None:
     x_BCHW = torch.rand(200, 3, 8, 10) + 1
     result = cutout(x_BCHW, side, np.random.default_rng(0))
     places = set()
@@ -156,7 +162,7 @@ def test_cutout_zeroes_exactly_one_square(side):
     assert len(places) == most if most < 40 else len(places) > 0.8 * most
 
 
-def test_mixup_mixes_each_image_with_its_partner():
+def test_mixup_mixes_each_image_with_its_partner() -> None:
     x_BCHW = torch.rand(50, 3, 2, 2)
     mixed, partner_B, share = mixup(x_BCHW, 0.4, np.random.default_rng(1))
     assert sorted(partner_B.tolist()) == list(range(50))
@@ -165,7 +171,7 @@ def test_mixup_mixes_each_image_with_its_partner():
         torch.testing.assert_close(mixed[number], share * x_BCHW[number] + (1 - share) * x_BCHW[partner])
 
 
-def test_the_loss_of_mixed_labels_is_that_of_the_mixed_target():
+def test_the_loss_of_mixed_labels_is_that_of_the_mixed_target() -> None:
     logits, labels, partners = torch.randn(20, 5), torch.randint(5, (20,)), torch.randint(5, (20,))
     target = 0.3 * F.one_hot(labels, 5) + 0.7 * F.one_hot(partners, 5)
     smooth = 0.8 * target + 0.2 / 5
@@ -173,18 +179,23 @@ def test_the_loss_of_mixed_labels_is_that_of_the_mixed_target():
     torch.testing.assert_close(mixed_cross_entropy(logits, labels, partners, 0.3, 0.2), expected)
 
 
-def test_the_loss_of_unmixed_labels_is_torchs():
+def test_the_loss_of_unmixed_labels_is_torchs() -> None:
     logits, labels = torch.randn(20, 5), torch.randint(5, (20,))
     expected = F.cross_entropy(logits, labels, label_smoothing=0.1)
     assert torch.equal(mixed_cross_entropy(logits, labels, labels, 1.0, 0.1), expected)
 
 
-def test_quick_depthwise_changes_neither_names_nor_numbers(space):
+def copied(gradient: Tensor | None) -> Tensor:
+    assert gradient is not None
+    return gradient.clone()
+
+
+def test_quick_depthwise_changes_neither_names_nor_numbers(space: FBNetSpace) -> None:
     torch.manual_seed(0)
     network = Network(space.graph(OPERATORS))
     x_BCHW = torch.randn(6, 3, 8, 8)
     network(x_BCHW).square().sum().backward()
-    expected = {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+    expected = {name: copied(parameter.grad) for name, parameter in network.named_parameters()}
     names, logits = list(network.state_dict()), network(x_BCHW)
     use_quick_depthwise(network)
     assert list(network.state_dict()) == names
@@ -196,7 +207,7 @@ def test_quick_depthwise_changes_neither_names_nor_numbers(space):
         torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-4 * max(scale, 1))
 
 
-def test_separable_images_are_learned(training, splits):
+def test_separable_images_are_learned(training: TrainingOf, splits: Splits) -> None:
     run = training(epochs=15)
     records = [run_epoch(run) for _ in range(15)]
     assert records[-1].accuracy > 0.95
@@ -208,7 +219,9 @@ def test_separable_images_are_learned(training, splits):
 
 
 @pytest.mark.parametrize("options", [{}, {"cutout": 3, "mixup": 0.3, "momentum": 0.0}, {"precision": "bf16"}])
-def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(training, options):
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(
+    training: TrainingOf, options: dict[str, Any]
+) -> None:
     whole, first, second = (training(seed=4, **options) for _ in range(3))
     records = [run_epoch(whole) for _ in range(3)]
     run_epoch(first)
@@ -220,11 +233,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(training, opt
     assert_equal_states(second.averaged.state_dict(), whole.averaged.state_dict())
 
 
-def test_another_seed_is_another_training(training):
+def test_another_seed_is_another_training(training: TrainingOf) -> None:
     assert run_epoch(training(seed=1)).loss != run_epoch(training(seed=2)).loss
 
 
-def test_a_state_must_be_whole_and_of_the_network(training):
+def test_a_state_must_be_whole_and_of_the_network(training: TrainingOf) -> None:
     run = training()
     state = run.state()
     for bad in (b"", b"no state", state[: len(state) // 2], state[:-30]):
@@ -236,18 +249,18 @@ def test_a_state_must_be_whole_and_of_the_network(training):
         other.load_state(state)
 
 
-def test_a_loss_that_is_not_finite_is_refused(training):
+def test_a_loss_that_is_not_finite_is_refused(training: TrainingOf) -> None:
     with pytest.raises(ValueError, match=r"the training loss must stay finite, but is \w+ in epoch 1; .* lower --lr"):
         run_epoch(training(lr=1e30))
 
 
-def test_steps_are_told(training):
+def test_steps_are_told(training: TrainingOf) -> None:
     run = training(batch_size=100)
     assert [list(run.epoch()) for _ in range(2)] == [[1, 2], [3, 4]]
     assert not run.done
 
 
-def test_a_part_of_an_epoch_is_the_last(training):
+def test_a_part_of_an_epoch_is_the_last(training: TrainingOf) -> None:
     run = training(batch_size=100, epochs=1.5)
     assert run.total_steps == 3
     assert [list(run.epoch()) for _ in range(2)] == [[1, 2], [3]]
@@ -256,7 +269,7 @@ def test_a_part_of_an_epoch_is_the_last(training):
     assert run.records[-1].lr == pytest.approx(run.settings.lr * lr_factor(2, 3, run.settings.warmup_fraction))
 
 
-def test_minutes_become_as_many_steps_as_fit(training, monkeypatch):
+def test_minutes_become_as_many_steps_as_fit(training: TrainingOf, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(range(0, 1000, 3))
     monkeypatch.setattr(time, "perf_counter", lambda: next(times))
     timed, plain = training(minutes=0.35, epochs=1), training(epochs=7 / training().steps_an_epoch)

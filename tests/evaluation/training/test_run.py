@@ -1,24 +1,29 @@
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from evaluation import export
 from evaluation.accuracy import classification
-from evaluation.splits import ImageBatches
+from evaluation.image_data import LabelledImages
+from evaluation.splits import ImageBatches, Splits
 from evaluation.training import job as train_job
 from evaluation.training.config import TrainConfig, check_same_settings, config_from_json
 from evaluation.training.folder import TrainFolder, read_result
-from evaluation.training.job import new_training, training_images
-from evaluation.training.run import prepare_training, run_training
+from evaluation.training.job import EpochDone, new_training, training_images
+from evaluation.training.run import TrainPreparation, prepare_training, run_training
 from search_space.counts import count
 from search_space.networks import Network
 
+ConfigOf = Callable[..., TrainConfig]
 SPACE = """\
 name: small
 input_size: 8
@@ -34,36 +39,42 @@ FILES = [
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigOf:
     """Makes settings of a quick training, from a folder that holds a tiny space."""
     (tmp_path / "small.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
 
-    def make(**values):
-        usual = {"architecture": "k3_e1,k5_e3", "dataset": "digits", "space": "small.yaml", "epochs": 2, "out": "run"}
+    def make(**values: Any) -> TrainConfig:
+        usual: dict[str, Any] = {
+            "architecture": "k3_e1,k5_e3",
+            "dataset": "digits",
+            "space": "small.yaml",
+            "epochs": 2,
+            "out": "run",
+        }
         return TrainConfig(**usual | values)
 
     return make
 
 
-def prepared(config):
+def prepared(config: TrainConfig) -> TrainPreparation:
     return prepare_training(config, on_loading=lambda done, total: None)
 
 
-def first_weights(config):
+def first_weights(config: TrainConfig) -> dict[str, Tensor]:
     preparation = prepared(config)
-    return new_training(preparation.job, preparation.splits).network.state_dict()
+    return dict(new_training(preparation.job, preparation.splits).network.state_dict())
 
 
 class StoppedError(Exception):
     """Stands for a kill."""
 
 
-def stop(record):
+def stop(_: EpochDone) -> None:
     raise StoppedError
 
 
-def test_a_run_writes_everything(config, tmp_path):
+def test_a_run_writes_everything(config: ConfigOf, tmp_path: Path) -> None:
     preparation = prepared(config())
     assert not (tmp_path / "run").exists()
     result, records = run_training(preparation)
@@ -80,7 +91,7 @@ def test_a_run_writes_everything(config, tmp_path):
     assert len(records) == 2
 
 
-def test_weights_and_onnx_file_are_the_network_that_was_tested(config):
+def test_weights_and_onnx_file_are_the_network_that_was_tested(config: ConfigOf) -> None:
     preparation = prepared(config())
     result, _ = run_training(preparation)
     network, splits = Network(preparation.graph), preparation.splits
@@ -98,21 +109,21 @@ def test_weights_and_onnx_file_are_the_network_that_was_tested(config):
     np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-4)
 
 
-def test_the_test_split_is_read_once_and_last(config, monkeypatch):
+def test_the_test_split_is_read_once_and_last(config: ConfigOf, monkeypatch: pytest.MonkeyPatch) -> None:
     preparation, read = prepared(config()), []
 
     class Watched(ImageBatches):
-        def __init__(self, images, splits, **options):
+        def __init__(self, images: LabelledImages, splits: Splits, **options: Any) -> None:
             super().__init__(images, splits, **options)
             self.name = next(
                 (name for name in ("selection", "test") if getattr(splits, name) is images), "weights and theta"
             )
 
-        def in_order(self, batch_size, limit=None):
+        def in_order(self, batch_size: int, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
             read.append(self.name)
             return super().in_order(batch_size, limit)
 
-        def batches(self, batch_size, rng):
+        def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
             read.append(self.name)
             return super().batches(batch_size, rng)
 
@@ -126,7 +137,7 @@ def test_the_test_split_is_read_once_and_last(config, monkeypatch):
     assert read.count("test") == 3
 
 
-def test_training_images_are_the_weights_and_theta_splits(config):
+def test_training_images_are_the_weights_and_theta_splits(config: ConfigOf) -> None:
     splits = prepared(config()).splits
     images = training_images(splits)
     assert len(images) == len(splits.weights) + len(splits.theta)
@@ -134,7 +145,7 @@ def test_training_images_are_the_weights_and_theta_splits(config):
     np.testing.assert_array_equal(images.labels_N[len(splits.weights) :], splits.theta.labels_N)
 
 
-def test_a_killed_run_resumes_to_the_result_of_an_uninterrupted_one(config):
+def test_a_killed_run_resumes_to_the_result_of_an_uninterrupted_one(config: ConfigOf) -> None:
     whole, records = run_training(prepared(config()))
     with pytest.raises(StoppedError):
         run_training(prepared(config(out="cut")), on_epoch=stop)
@@ -146,8 +157,8 @@ def test_a_killed_run_resumes_to_the_result_of_an_uninterrupted_one(config):
         assert Path("cut", name).read_bytes() == Path("run", name).read_bytes()
 
 
-def test_a_run_killed_before_its_first_epoch_ended_resumes(config):
-    def kill(done, total):
+def test_a_run_killed_before_its_first_epoch_ended_resumes(config: ConfigOf) -> None:
+    def kill(done: int, total: int) -> None:
         raise StoppedError
 
     with pytest.raises(StoppedError):
@@ -156,7 +167,7 @@ def test_a_run_killed_before_its_first_epoch_ended_resumes(config):
     assert len(records) == 2
 
 
-def test_given_weights_are_what_training_starts_from(config, tmp_path):
+def test_given_weights_are_what_training_starts_from(config: ConfigOf, tmp_path: Path) -> None:
     preparation = prepared(config())
     run_training(preparation)
     given = prepared(config(out="other", weights="run/weights.safetensors"))
@@ -165,7 +176,7 @@ def test_given_weights_are_what_training_starts_from(config, tmp_path):
         assert torch.equal(state[name], value)
 
 
-def test_first_weights_come_from_the_seed_alone(config):
+def test_first_weights_come_from_the_seed_alone(config: ConfigOf) -> None:
     torch.manual_seed(1)
     one = first_weights(config())
     torch.manual_seed(2)
@@ -191,14 +202,16 @@ def test_first_weights_come_from_the_seed_alone(config):
         ({"out": None, "resume": "none"}, "`--resume` must name the folder of a training, but 'none' holds no config"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(config, tmp_path, values, message):
+def test_bad_input_is_refused_before_anything_is_written(
+    config: ConfigOf, tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError) as refusal:
         prepared(config(**values))
     assert message in str(refusal.value)
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["small.yaml"]
 
 
-def test_weights_of_another_network_are_refused(config):
+def test_weights_of_another_network_are_refused(config: ConfigOf) -> None:
     run_training(prepared(config(epochs=1)))
     with pytest.raises(ValueError, match=r"must have shape \(8, 8, 1, 1\), and has \(24, 8, 1, 1\)"):
         prepared(config(out="other", architecture="k3_e1,k3_e1", weights="run/weights.safetensors"))
@@ -206,7 +219,7 @@ def test_weights_of_another_network_are_refused(config):
         prepared(config())
 
 
-def test_a_cut_checkpoint_is_refused(config):
+def test_a_cut_checkpoint_is_refused(config: ConfigOf) -> None:
     preparation = prepared(config())
     with pytest.raises(StoppedError):
         run_training(preparation, on_epoch=stop)
@@ -216,10 +229,10 @@ def test_a_cut_checkpoint_is_refused(config):
         run_training(prepared(config(out=None, resume="run")))
 
 
-def test_other_settings_images_or_shapes_are_refused(config, tmp_path):
+def test_other_settings_images_or_shapes_are_refused(config: ConfigOf, tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         run_training(prepared(config()), on_epoch=stop)
-    with pytest.raises(ValueError, match=r"begun with lr=0.2 and got lr=0.1; leave `--lr` away"):
+    with pytest.raises(ValueError, match=r"begun with lr=0.2 and got lr=0.1; omit `--lr`"):
         prepared(config(out=None, resume="run", lr=0.1))
     (tmp_path / "small.yaml").write_text(SPACE.replace("last_channels: 8", "last_channels: 16"))
     with pytest.raises(ValueError, match="resumed with what it was begun with, but its `macs` has changed"):
@@ -234,21 +247,21 @@ def test_other_settings_images_or_shapes_are_refused(config, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": {}, "origin": {}}', '{"settings": 1, "origin": {}}'])
-def test_a_config_that_cannot_be_read_is_refused(tmp_path, text):
+def test_a_config_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match="`--resume` must name the folder of a training, but .* cannot be read"):
         TrainFolder(tmp_path).read_config()
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]"])
-def test_a_result_that_cannot_be_read_is_refused(tmp_path, text):
+def test_a_result_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     assert read_result(TrainFolder(tmp_path)) is None
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(ValueError, match="must be the result of a training, but is not"):
         read_result(TrainFolder(tmp_path))
 
 
-def test_settings_survive_json_and_where_they_lie_may_differ(config):
+def test_settings_survive_json_and_where_they_lie_may_differ(config: ConfigOf) -> None:
     saved = config(mixup=0.2, flip=True, weights="a")
     read = config_from_json(json.loads(json.dumps(saved.to_json())))
     assert read == saved
@@ -265,7 +278,7 @@ def test_settings_survive_json_and_where_they_lie_may_differ(config):
         ({"out": "a", "resume": "b"}, "`--resume` goes on in its own folder, but got --out a and --resume b"),
     ],
 )
-def test_settings_out_of_range_are_refused(config, values, message):
+def test_settings_out_of_range_are_refused(config: ConfigOf, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as refusal:
         config(**values)
     assert str(refusal.value).startswith(message)

@@ -226,9 +226,7 @@ def test_bad_input_is_refused(run: Any, record: Any, values: Any, message: str) 
 
 def test_other_settings_are_refused_unless_trained_anew(run: Any, record: Any) -> None:
     trained(run, record, SerialTrainer(run.splits))
-    with pytest.raises(
-        ValueError, match=r"was begun with epochs=2 and got epochs=1; leave `--epochs` away, or add `--f"
-    ):
+    with pytest.raises(ValueError, match=r"was begun with epochs=2 and got epochs=1; omit `--epochs`, or add `--f"):
         trained(run, record, SerialTrainer(run.splits), epochs=1)
     with pytest.raises(ValueError, match="fine_tune=False and got fine_tune=True"):
         trained(run, record, SerialTrainer(run.splits), fine_tune=True)

@@ -268,7 +268,7 @@ def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
 
 def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup: WorkerSetup) -> None:
     backend = RayBackend(setup, workers=1)
-    settings = PretrainSettings(2, batch_size=32)
+    settings = PretrainSettings(epochs=2, batch_size=32)
     epochs = list(backend.pretrain(settings, None))
     assert [record.epoch for record, _ in epochs] == [1, 2]
     later = list(backend.pretrain(settings, epochs[0][1]))
@@ -279,7 +279,7 @@ def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup: Wor
 
 def train_job(name: Any, space: FBNetSpace, **values: Any) -> Any:
     settings = TrainSettings(**{"epochs": 1, "batch_size": 64} | values)
-    return TrainJob(name, space.graph(("k3_e1", "k3_e1", "k3_e6")), settings, flip=False, seed=0)
+    return TrainJob(name=name, graph=space.graph(("k3_e1", "k3_e1", "k3_e6")), settings=settings, flip=False, seed=0)
 
 
 def test_networks_are_trained_on_workers_as_in_this_process(space: FBNetSpace, splits: Splits) -> None:

@@ -115,7 +115,7 @@ def test_different_settings_are_named_with_both_values(name: str, value: Any) ->
         check_same_settings(SearchConfig(**{name: value}), SearchConfig())
     message = str(error.value)
     assert f"it was made with {name}={getattr(SearchConfig(), name)} and got {name}={value}" in message
-    assert f"leave `--{option}` away" in message
+    assert f"omit `--{option}`" in message
 
 
 def test_of_several_different_settings_the_first_is_named() -> None:

@@ -140,7 +140,14 @@ def test_each_training_is_a_run_of_its_own(tmp_path: Path) -> None:
         writer(TrainingProgress(name, 1, 10))
         for number in (1, 2):
             record = TrainRecord(number, 1.0 / number, accuracy * number, 0.1)
-            writer(TrainingProgress(name, 5 * number, 10, EpochDone(record, 5 * number, 10, 2.0, b"")))
+            writer(
+                TrainingProgress(
+                    name,
+                    5 * number,
+                    10,
+                    EpochDone(record=record, step=5 * number, total_steps=10, epochs=2.0, state=b""),
+                )
+            )
     writer(TrainingFailed("012", "no memory"))
     writer.close()
     assert scalars(tmp_path / "trained_012", "training/accuracy") == [(1, 0.5), (2, 1.0)]
