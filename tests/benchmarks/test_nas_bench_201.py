@@ -30,7 +30,7 @@ def percent_of(indices: Any) -> Any:
 
 def cell(indices: Any) -> Any:
     names = [NAS_BENCH_201_OPERATORS[index] for index in indices]
-    ends = {end: [] for _, end in EDGES}
+    ends = {end: [] for _, end in EDGES}  # type: ignore[var-annotated]
     for name, (start, end) in zip(names, EDGES, strict=True):
         ends[end].append(f"{name}~{start}")
     return "+".join("|" + "|".join(parts) + "|" for parts in ends.values())
@@ -111,7 +111,7 @@ def test_look_ups_count_different_architectures_and_refuse_more_than_the_budget(
 @pytest.mark.parametrize("name", ["steered_tuples", "nsga2_on_architectures", "random_search"])
 def test_methods_use_their_budget_up_and_know_no_other_accuracy(table: Any, name: str) -> None:
     """The same seed makes the same choices, however the accuracies differ that were never looked up."""
-    runs = []
+    runs: list[Any] = []
     for shift in (0.0, 0.05):
         error_N = table.error_N.copy()
         if runs:

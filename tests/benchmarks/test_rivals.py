@@ -11,7 +11,7 @@ REFERENCE = np.array([1.0, 2.0, 4.0])
 
 
 def found(method: Any, seed: Any, *points: Any) -> Any:
-    return rivals.Found(method, seed, 10.0 * np.arange(1, 1 + len(points)), np.array(points))
+    return rivals.Found(method, seed, 10.0 * np.arange(1, 1 + len(points)), np.array(points))  # type: ignore[arg-type]
 
 
 SEARCHES = [

@@ -40,7 +40,7 @@ def test_a_single_evaluation_takes_its_part_of_the_time_of_a_tuple(tmp_path: Pat
     preparation = bench.prepared(settings, tmp_path / "run")
     stand_in = bench.StandIn(preparation.setup, 0.05, "even", tmp_path / "journal")
     job = ArchitectureTrial(7, 1, (0,) * preparation.space.num_layers)
-    result = stand_in.work(job, preparation.cost_table)
+    result = stand_in.work(job, preparation.cost_table)  # type: ignore[arg-type]
     assert [item.indices for item in result.architectures] == [job.indices]
     (worked,) = stand_in.worked()
     assert (worked.job, worked.seconds) == (7, pytest.approx(0.05 / (1 + preparation.config.samples)))
@@ -63,8 +63,8 @@ def test_the_picture_shows_all_rows_of_simulated_workers() -> None:
     )  # fmt: skip
     figure = bench.picture([row, replace(row, workers=4), replace(row, place="ray", workers=16)], config)
     (line, *_) = figure.axes[0].get_lines()
-    assert list(line.get_xdata()) == [1, 4]
-    assert list(line.get_ydata()) == [99, 99]
+    assert list(line.get_xdata()) == [1, 4]  # type: ignore[arg-type]
+    assert list(line.get_ydata()) == [99, 99]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Word:
     """Stands in for a connection to a process that always says to go on."""
 
     def __init__(self) -> None:
-        self.sent = []
+        self.sent: list[Any] = []
 
     def send(self, point: Any) -> None:
         self.sent.append(point)
@@ -72,7 +72,7 @@ def test_a_turn_of_each_form_tells_speed_and_memory(tasks: Any, form: Any, steps
 def test_training_is_evaluated_at_the_end_of_each_turn(tasks: Any, form: Any) -> None:
     drawn = supernet_turns.random_architectures(SPACE, 2, seed=0)
     connection = Word()
-    supernet_turns.train(tasks[form], 0.5, drawn, connection)
+    supernet_turns.train(tasks[form], 0.5, drawn, connection)  # type: ignore[arg-type]
     assert len(connection.sent) == supernet_turns.CHECKPOINTS
     seconds, steps = [point.seconds for point in connection.sent], [point.steps for point in connection.sent]
     assert seconds == sorted(seconds)
@@ -84,7 +84,7 @@ def test_training_is_evaluated_at_the_end_of_each_turn(tasks: Any, form: Any) ->
 
 def test_pauses_do_not_count(monkeypatch: pytest.MonkeyPatch, tasks: Any) -> None:
     """By a clock that a batch moves by 1 s and a pause by 100 s."""
-    now, paused, shares = [0.0], [], []
+    now, paused, shares = [0.0], [], []  # type: ignore[var-annotated]
     monkeypatch.setattr(supernet_turns.time, "monotonic", lambda: now[0])
     task = tasks["shared"]
 
@@ -145,7 +145,7 @@ def test_table_and_rows_tell_the_same(capsys: pytest.CaptureFixture[str]) -> Non
     table = supernet.table(RESULTS)
     assert table["times weight steps"] == {"separate": pytest.approx(12.5), "quick": pytest.approx(6.25)}
     assert table["times accuracy"] == {"separate": pytest.approx(3), "quick": pytest.approx(2)}
-    assert [point["mean"] for point in table["accuracy"]["shared"]] == [0.2, 0.6]
+    assert [point["mean"] for point in table["accuracy"]["shared"]] == [0.2, 0.6]  # type: ignore[index]
     supernet.print_rows(CONFIG, RESULTS)
     rows = {line[:28].strip(): line[28:].split() for line in capsys.readouterr().out.splitlines()}
     assert rows["weight steps, images/s"] == ["200.0", "15.0", "30.0", "12.50", "6.25"]

@@ -206,7 +206,7 @@ def result_of() -> ResultOf:
             for item in indices
         )
         theta_LO = rng.random((3, 3), np.float32)
-        theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)
+        theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)  # type: ignore[arg-type]
         return TrialResult(trial=trial, architectures=architectures, chosen=chosen, theta=theta, seconds=0.25)
 
     return make

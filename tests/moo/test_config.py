@@ -27,9 +27,9 @@ from moo.config import EXECUTION_SETTINGS, SearchConfig, check_effect, config_fr
     ],
 )
 def test_counts_have_a_least_value(name: str, least: int) -> None:
-    assert getattr(SearchConfig(**{name: least}), name) == least
+    assert getattr(SearchConfig(**{name: least}), name) == least  # type: ignore[arg-type]
     with pytest.raises(ValueError) as error:
-        SearchConfig(**{name: least - 1})
+        SearchConfig(**{name: least - 1})  # type: ignore[arg-type]
     assert str(error.value) == f"`--{name.replace('_', '-')} >= {least}` must hold, but got {least - 1}."
 
 

@@ -162,7 +162,7 @@ def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(
         return job
 
     monkeypatch.setattr(Evaluator, "search", search)
-    started = []
+    started: list[Any] = []
     outcomes = list(InProcessBackend(setup).run(JOBS, table, weights, started.append))
     assert started == JOBS
     assert [outcomes[0], outcomes[2]] == [JOBS[0], JOBS[2]]

@@ -40,6 +40,6 @@ def called(folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.setattr(sys, "argv", [script, *options])
         with pytest.raises(SystemExit) as stop:
             run(main)
-        return Outcome(stop.value.code, *capsys.readouterr())
+        return Outcome(stop.value.code, *capsys.readouterr())  # type: ignore[arg-type]
 
     return call

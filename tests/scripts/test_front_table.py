@@ -76,7 +76,7 @@ def trained(name: Any, error: Any, *, baseline: bool = False, measurement: Any =
 
 
 def archive_of(*entries: Any, precision: str = "fp32") -> Any:
-    archive = Archive((1.0, 10.0, 10.0), precision=precision)
+    archive = Archive((1.0, 10.0, 10.0), precision=precision)  # type: ignore[arg-type]
     for entry in entries:
         archive.add(entry)
     return archive

@@ -45,7 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         Path("small.yaml").write_text(SPACE)
-        preparation = prepare(SearchConfig(**SEARCH), on_loading=lambda done, total: None)
+        preparation = prepare(SearchConfig(**SEARCH), on_loading=lambda done, total: None)  # type: ignore[arg-type]
         archive = run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
         write_pictures_and_report(preparation, archive)
     return folder

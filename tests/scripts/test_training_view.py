@@ -22,7 +22,7 @@ from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.training_view import TrainingView
 
 FILES = tuple(
-    DeployedFile(precision=precision, path=path, logits_difference=difference, top1=top1, error=error)
+    DeployedFile(precision=precision, path=path, logits_difference=difference, top1=top1, error=error)  # type: ignore[arg-type]
     for precision, path, difference, top1, error in (
         ("fp32", "model.onnx", 1e-6, 0.8, 0.25),
         ("int8", "model_int8.onnx", 0.1, 0.79, 0.26),

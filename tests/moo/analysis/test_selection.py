@@ -23,7 +23,7 @@ def network(error: Any, latency_ms: Any, energy_mj: Any, name: str = "n") -> Any
 
 def random_front(seed: Any, *, count: int = 30) -> Any:
     rng = np.random.default_rng(seed)
-    return [network(*row, name=str(index)) for index, row in enumerate(rng.uniform(0.1, 1, (count, 3)).round(1))]
+    return [network(*row, name=str(index)) for index, row in enumerate(rng.uniform(0.1, 1, (count, 3)).round(1))]  # type: ignore[misc]
 
 
 def test_what_a_run_writes_is_read_back(
@@ -116,7 +116,7 @@ def test_the_knee_of_an_eighth_of_a_sphere_is_its_middle() -> None:
     middle = np.ones(3) / np.sqrt(3)
     others = np.random.default_rng(0).uniform(0, 1, (50, 3))
     points = 1 - np.vstack([corners, middle, others / np.linalg.norm(others, axis=1, keepdims=True)])
-    front = [network(*(point * (0.5, 20, 300)), name=str(index)) for index, point in enumerate(points)]
+    front = [network(*(point * (0.5, 20, 300)), name=str(index)) for index, point in enumerate(points)]  # type: ignore[misc]
     assert knee(front).id == "3"
 
 
@@ -153,7 +153,7 @@ def test_where_energy_follows_latency_the_extremes_span_a_line() -> None:
     ],
 )
 def test_without_a_bulge_the_most_accurate_is_the_knee(rows: Any) -> None:
-    front = [network(*row, name=str(index)) for index, row in enumerate(rows)]
+    front = [network(*row, name=str(index)) for index, row in enumerate(rows)]  # type: ignore[misc]
     assert knee(front[::-1]).error == 0.1
 
 
@@ -196,7 +196,7 @@ ITEM = {
         ('[{"architecture": 3}]', "network 1 of .* must be an object"),
         (json.dumps([ITEM, {**ITEM, "architecture": {"id": "0"}}]), "network 2 of .* must have the field 'space'"),
         (json.dumps([{key: ITEM[key] for key in ITEM if key != "error"}]), "must have the field 'error'"),
-        (json.dumps([{**ITEM, "architecture": {**ITEM["architecture"], "id": 0}}]), "must have an id"),
+        (json.dumps([{**ITEM, "architecture": {**ITEM["architecture"], "id": 0}}]), "must have an id"),  # type: ignore[dict-item]
         (json.dumps([{**ITEM, "latency_ms": "fast"}]), "a number of at least 0 as 'latency_ms', but has 'fast'"),
         (json.dumps([{**ITEM, "energy_mj": float("nan")}]), "a number of at least 0 as 'energy_mj', but has nan"),
         (json.dumps([{**ITEM, "error": -1}]), "a number of at least 0 as 'error', but has -1"),

@@ -38,7 +38,7 @@ class SerialTrainer:
 
     def __init__(self, splits: Splits, *, stop_after: Any = None, fails: Any = ()) -> None:
         self.splits, self.stop_after, self.fails = splits, stop_after, fails
-        self.jobs = []
+        self.jobs: list[Any] = []
 
     def train(self, jobs: Any) -> Iterator[Any]:
         for job, state in jobs:
@@ -98,7 +98,8 @@ def trained(
 
 
 def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run: Any, record: Any) -> None:
-    before, told = archive_now(run), []
+    before = archive_now(run)
+    told: list[Any] = []
     networks = trained(run, record, SerialTrainer(run.splits), told)
     assert [network.name for network in networks] == [entry.architecture.id for entry in before.inherited_front()]
     archive = archive_now(run)
@@ -160,7 +161,7 @@ def test_fine_tuning_starts_from_the_inherited_weights(run: Any, record: Any) ->
 
 
 def test_every_file_is_measured_once(run: Any, record: Any, replay: Callable[..., ReplayDevice]) -> None:
-    told = []
+    told: list[Any] = []
     networks = trained(run, record, SerialTrainer(run.splits), told, devices=(replay(),))
     measured = [event.network for event in told if isinstance(event, NetworkMeasured)]
     assert measured == [f"{network.name}/{precision}" for network in networks for precision in ("fp32", "int8")]
@@ -188,7 +189,7 @@ def test_what_was_trained_without_a_board_is_measured_later(
 
 def test_a_network_that_fails_leaves_the_others_alone(run: Any, record: Any) -> None:
     first = archive_now(run).inherited_front()[0].architecture.id
-    told = []
+    told: list[Any] = []
     networks = trained(run, record, SerialTrainer(run.splits, fails=(first,)), told)
     assert first not in [network.name for network in networks]
     assert [h for h in told if isinstance(h, TrainingFailed)] == [TrainingFailed(first, "RuntimeError: no memory")]
@@ -298,7 +299,7 @@ def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(
     run: Any, record: Any, replay: Callable[..., ReplayDevice]
 ) -> None:
     impatient = dataclasses.replace(run, config=dataclasses.replace(run.config, board_patience=0.3))
-    told = []
+    told: list[Any] = []
     networks = trained(impatient, record, SerialTrainer(run.splits), told, devices=(AwayDevice(replay()),))
     measured = [file for network in networks for file in network.files if file.measurement is not None]
     assert len(measured) == 1

@@ -62,7 +62,7 @@ class FaultyWorkbench(Evaluator):
 
 
 class DyingWorkbench(Evaluator):
-    def search(self, job: Any, costs: Any) -> None:
+    def search(self, job: Any, costs: Any) -> None:  # type: ignore[override]
         os._exit(1)
 
 
@@ -140,7 +140,7 @@ def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_sear
 ) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = RayBackend(preparation.setup, workers=1, evaluator=FaultyWorkbench)
-    seen = []
+    seen: list[Any] = []
     run_search(preparation, backend, seen.append)
     backend.close()
     failed = {event.trial.id: event.traceback for event in seen if isinstance(event, events.TrialFailed)}
@@ -178,9 +178,9 @@ def test_more_workers_than_cores_share_them(setup: WorkerSetup, table: CostTable
     backend = RayBackend(setup, workers=3, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=3))
     outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
     backend.close()
-    assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]
-    assert len({process for _, process, _ in outcomes}) == 3
-    assert {device for _, _, device in outcomes} == {"cpu"}
+    assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]  # type: ignore[misc]
+    assert len({process for _, process, _ in outcomes}) == 3  # type: ignore[misc]
+    assert {device for _, _, device in outcomes} == {"cpu"}  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("available", range(1, 9))
@@ -194,11 +194,11 @@ def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available: An
 
 def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, table: CostTable) -> None:
     backend = RayBackend(setup, workers=1, evaluator=NoWorkbench)
-    started = []
-    ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)
+    started: list[Any] = []
+    ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)  # type: ignore[misc]
     second, third, failure, fifth = backend.run([*JOBS[1:], JOBS[0]], table, b"", started.append)
     assert started == [JOBS[0], *JOBS[1:], JOBS[0]]
-    assert first == second[1] == third[1] != fifth[1]
+    assert first == second[1] == third[1] != fifth[1]  # type: ignore[index]
     assert isinstance(failure, TrialFailure)
     assert failure.trial == JOBS[3]
     assert failure.traceback.startswith("The worker died.")
@@ -213,10 +213,10 @@ def test_a_job_whose_worker_died_is_tried_once_more(
 ) -> None:
     evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
     backend = RayBackend(setup, workers=1, evaluator=evaluator)
-    started = []
+    started: list[Any] = []
     outcomes = list(backend.run(JOBS[:2], table, b"", started.append))
     backend.close()
-    assert [number for number, _, _ in outcomes] == [0, 1]
+    assert [number for number, _, _ in outcomes] == [0, 1]  # type: ignore[misc]
     assert started == JOBS[:2]
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -227,7 +227,7 @@ def test_a_job_that_two_workers_died_of_fails(
 ) -> None:
     evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
     backend = RayBackend(setup, workers=1, evaluator=evaluator)
-    failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)
+    failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)  # type: ignore[misc]
     backend.close()
     assert isinstance(failure, TrialFailure)
     assert failure.trial == JOBS[0]
@@ -240,22 +240,22 @@ def test_idle_workers_that_died_cost_no_job(setup: WorkerSetup, table: CostTable
     evaluator = partial(MeetingWorkbench, folder=tmp_path, workers=2)
     backend = RayBackend(setup, workers=2, evaluator=evaluator)
     before = list(backend.run(JOBS[:2], table, b"", lambda job: None))
-    for _, process, _ in before:
+    for _, process, _ in before:  # type: ignore[misc]
         os.kill(process, signal.SIGKILL)
-    ((number, process, _),) = backend.run([JOBS[2]], table, b"", lambda job: None)
+    ((number, process, _),) = backend.run([JOBS[2]], table, b"", lambda job: None)  # type: ignore[misc]
     backend.close()
     assert number == 2
-    assert process not in {process for _, process, _ in before}
+    assert process not in {process for _, process, _ in before}  # type: ignore[misc]
 
 
 def test_a_run_that_is_left_leaves_no_worker_at_work(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     backend = RayBackend(setup, workers=2, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=2))
     outcomes = backend.run([*JOBS[:3], JOBS[0]], table, b"", lambda job: None)
     next(outcomes)
-    outcomes.close()
+    outcomes.close()  # type: ignore[attr-defined]
     later = list(backend.run(JOBS[:2], table, b"", lambda job: None))
     backend.close()
-    assert sorted(number for number, _, _ in later) == [0, 1]
+    assert sorted(number for number, _, _ in later) == [0, 1]  # type: ignore[misc]
 
 
 def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:

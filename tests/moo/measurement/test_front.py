@@ -38,8 +38,8 @@ class TableDevice(ReplayDevice):
 
     def __init__(self, space: FBNetSpace, table: CostTable, *, factor: Any = FACTOR, shares_host: bool = True) -> None:
         self.networks = {model_key(model_of(space, indices)): indices for indices in EVERYTHING}
-        self.measured = []
-        self.fails = set()
+        self.measured: list[Any] = []
+        self.fails: set[Any] = set()
         self.away = False
         self._table, self._factor = table, factor
         super().__init__(self._latency, shares_host=shares_host)
@@ -61,7 +61,7 @@ class Setting:
         self.space, self.table = space, table
         self.record = open_record(RunFolder(folder))
         self._load()
-        self.seen = []
+        self.seen: list[Any] = []
         costs = {indices: (table.latency_of(indices), table.energy_of(indices)) for indices in EVERYTHING}
         for number in range(9):
             result = result_of(number, *EVERYTHING[3 * number : 3 * number + 3])

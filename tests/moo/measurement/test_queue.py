@@ -24,7 +24,7 @@ class ScriptedDevice:
 
     def __init__(self, outcomes: Any) -> None:
         self._outcomes = list(outcomes)
-        self.models = []
+        self.models: list[Any] = []
         self.closed = False
 
     def describe(self) -> Any:
@@ -205,7 +205,7 @@ def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang() -> None
         except RuntimeError as error:
             errors.append(str(error))
 
-    measurer.request(Request("a", broken))
+    measurer.request(Request("a", broken))  # type: ignore[arg-type]
     waiter = threading.Thread(target=drain, daemon=True)
     waiter.start()
     waiter.join(PATIENCE)
@@ -250,7 +250,7 @@ class AwayDevice(ReplayDevice):
         super().__init__(lambda model: float(len(model)))
         self.away = away
         self.asked = threading.Semaphore(0)
-        self.models = []
+        self.models: list[Any] = []
         self.closed = False
 
     def measure(self, model: Any) -> Any:

@@ -45,7 +45,7 @@ def baseline() -> Any:
 
 
 def card_of(entry: Any, space: FBNetSpace, precision: str = "fp32") -> Any:
-    archive = Archive((1.0, 10.0, 10.0), precision=precision)
+    archive = Archive((1.0, 10.0, 10.0), precision=precision)  # type: ignore[arg-type]
     archive.add(entry)
     return front_card(entry, archive, space)
 
@@ -194,7 +194,7 @@ def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(
         number = np.flatnonzero(predictions_N == label)[0]
         np.save(tmp_path / "image.npy", splits.test.images_NCHW[number].transpose(1, 2, 0))
         result = run(python, snippet, tmp_path)
-        assert result.stdout == f"{ORIGIN['dataset']['classes'][label]}\n", result.stderr
+        assert result.stdout == f"{ORIGIN['dataset']['classes'][label]}\n", result.stderr  # type: ignore[index]
     assert len(np.unique(predictions_N)) > 1
 
 

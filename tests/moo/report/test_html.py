@@ -31,7 +31,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: Any) -> None:
         super().__init__()
-        self.tags, self.text = [], ""
+        self.tags, self.text = [], ""  # type: ignore[var-annotated]
         self.feed(text)
 
     def handle_starttag(self, tag: Any, attrs: Any) -> None:

@@ -45,7 +45,7 @@ class RecordingBackend(InProcessBackend):
 
     def __init__(self, setup: WorkerSetup) -> None:
         super().__init__(setup)
-        self.jobs = []
+        self.jobs: list[Any] = []
 
     def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Any:
         def noted(job: Any) -> None:
@@ -72,7 +72,7 @@ def summary(archive: Any) -> Any:
 @pytest.fixture
 def finished(prepare_tiny: Prepare) -> Any:
     preparation = prepare_tiny()
-    seen = []
+    seen: list[Any] = []
     archive, backend = run_to_end(preparation, seen.append)
     return preparation, archive, backend, seen
 
@@ -192,7 +192,7 @@ def test_with_a_board_every_cost_of_the_front_comes_from_it(
     prepare_tiny: Prepare, replay: Callable[..., ReplayDevice], shares_host: bool
 ) -> None:
     preparation = prepare_tiny(device=replay(shares_host=shares_host))
-    seen = []
+    seen: list[Any] = []
     archive, _ = run_to_end(preparation, seen.append)
     for entry in archive.front():
         assert entry.measurement is not None
@@ -211,7 +211,7 @@ def test_with_a_board_every_cost_of_the_front_comes_from_it(
 
 def test_without_a_table_the_board_is_profiled_once(prepare_tiny: Prepare, replay: Callable[..., ReplayDevice]) -> None:
     preparation = replace(prepare_tiny(device=replay(), generations=1), cost_table=None)
-    seen = []
+    seen: list[Any] = []
     run_to_end(preparation, seen.append)
     assert "profiling" in {event.stage for event in seen if isinstance(event, events.StageProgress)}
     assert read_cost_table(preparation.folder.cost_table).board == "replay (no board)"
@@ -225,8 +225,8 @@ def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny
     def broken(model: Any) -> None:
         raise KeyError("no such model")
 
-    seen = []
-    archive, _ = run_to_end(prepare_tiny(device=ReplayDevice(broken, shares_host=True), generations=1), seen.append)
+    seen: list[Any] = []
+    archive, _ = run_to_end(prepare_tiny(device=ReplayDevice(broken, shares_host=True), generations=1), seen.append)  # type: ignore[arg-type]
     assert {archive.costs(entry).latency_source for entry in archive.front()} == {"modelled"}
     failed = [event for event in seen if isinstance(event, events.MeasuringFailed)]
     assert {event.network for event in failed} >= {entry.architecture.id for entry in archive.front()}
@@ -254,7 +254,7 @@ class MadeUpBackend:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._space, self._samples = setup.space, setup.samples
-        self.jobs = []
+        self.jobs: list[Any] = []
 
     def pretrain(self, settings: Any, state: Any) -> Iterator[Any]:
         assert settings.epochs == 0
@@ -296,7 +296,7 @@ def digest_of(indices: Any) -> Any:
 
 def check_resumption(prepare: Any, places_of: Any, backend_of: Any) -> None:
     """Interrupt a run at some of its events, and compare each resumed run with the uninterrupted one."""
-    seen = []
+    seen: list[Any] = []
     whole = prepare("whole")
     archive = run_search(whole, backend_of(whole.setup), seen.append)
     for place in places_of(seen):
@@ -406,7 +406,7 @@ class FailingBackend(MadeUpBackend):
 
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
-    seen = []
+    seen: list[Any] = []
     backend = FailingBackend(preparation.setup, lambda job: isinstance(job, CoefficientTrial) and job.id in (1, 6))
     run_search(preparation, backend, seen.append)
     failed = [event for event in seen if isinstance(event, events.TrialFailed)]
@@ -449,7 +449,7 @@ def test_a_store_of_other_generations_is_refused(finished: Any, prepare_tiny: Pr
 
 def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0, generations=1)
-    seen = []
+    seen: list[Any] = []
     run_to_end(preparation, seen.append)
     assert not [event for event in seen if isinstance(event, events.PretrainEpoch)]
     assert preparation.folder.supernet.is_file()

@@ -78,7 +78,7 @@ def test_architectures_come_as_many_as_inner_searches_would_evaluate(space: FBNe
     config = config_of("architectures")
     assert generation_size(config) == 12
     asked = algorithm_of(config, space).ask(12)
-    assert all(len(item) == 3 and set(item) <= {0, 1, 2} for item in asked)
+    assert all(len(item) == 3 and set(item) <= {0, 1, 2} for item in asked)  # type: ignore[arg-type]
     assert generation_size(config_of("dnas")) == 4
 
 
@@ -146,9 +146,9 @@ def test_the_number_of_jobs_is_known_beforehand(method: str, jobs: Any) -> None:
 def test_a_proposer_is_not_told_what_a_surrogate_proposed(space: FBNetSpace) -> None:
     algorithm = algorithm_of(config_of("dnas"), space)
     (asked,) = algorithm.ask(1)
-    tell_algorithm(algorithm, ArchitectureTrial(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))
-    tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))
-    assert len(algorithm.genes) == 1
+    tell_algorithm(algorithm, ArchitectureTrial(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))  # type: ignore[arg-type]
+    tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))  # type: ignore[arg-type]
+    assert len(algorithm.genes) == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"theta_steps": 3}])

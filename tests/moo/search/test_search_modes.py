@@ -26,7 +26,7 @@ STEERED = SHORT | {"supernet_generations": 1}
 
 
 def run_to_end(preparation: Any, backend: Any = None) -> Any:
-    seen = []
+    seen: list[Any] = []
     archive = run_search(preparation, backend or InProcessBackend(preparation.setup), seen.append)
     return archive, seen
 

@@ -49,7 +49,7 @@ class NotingBackend(InProcessBackend):
 
     def __init__(self, setup: WorkerSetup) -> None:
         super().__init__(setup)
-        self.tables = {}
+        self.tables: dict[Any, Any] = {}
 
     def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Any:
         def noted(job: Any) -> None:
@@ -106,7 +106,7 @@ def check_labels(preparation: Any, archive: Any) -> None:
 def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare: Any) -> None:
     device = RemoteDevice(answers=2)
     preparation = prepare(device=device, board_patience=0.0)
-    seen = []
+    seen: list[Any] = []
     archive, _ = run_to_end(preparation, seen.append)
     check_labels(preparation, archive)
     assert device.measured == 2
@@ -135,7 +135,7 @@ def test_a_board_that_was_never_there_while_searching_leaves_all_modelled(prepar
 
 def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare: Any) -> None:
     preparation = prepare(device=RemoteDevice(answers=2, silences=3))
-    seen = []
+    seen: list[Any] = []
     archive, _ = run_to_end(preparation, seen.append)
     check_labels(preparation, archive)
     assert all(entry.measurement is not None for entry in archive.front())
@@ -153,7 +153,7 @@ def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare: Any) ->
     preparation = prepare(device=there, board_patience=0.0)
     config = replace(preparation.config, device=("ssh://pi@gone", "ssh://pi@there"))
     boards = replace(preparation.boards, devices=(gone, there))
-    seen = []
+    seen: list[Any] = []
     archive, _ = run_to_end(replace(preparation, config=config, boards=boards), seen.append)
     assert all(entry.measurement is not None for entry in archive.front())
     assert there.measured > 0

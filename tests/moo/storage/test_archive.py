@@ -158,7 +158,7 @@ def test_of_a_trained_network_the_file_in_the_precision_of_the_run_counts(
     error: float,
     latency_ms: float,
 ) -> None:
-    archive = Archive(REFERENCE, precision=precision)
+    archive = Archive(REFERENCE, precision=precision)  # type: ignore[arg-type]
     archive.add(entry_of((0, 0, 0), 0.5, 1.0, 1.0))
     assert archive.error(archive["000"]) == 0.5
     assert archive.measurement(archive["000"]) is None

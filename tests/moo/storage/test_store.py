@@ -124,7 +124,7 @@ def test_the_archive_is_reproduced(
 
 def test_an_error_in_the_middle_leaves_nothing(store: Any, path: Any, space: FBNetSpace, result_of: ResultOf) -> None:
     good = result_of(0, (0, 1, 2), (1, 1, 1))
-    broken = dataclasses.replace(good.architectures[1], error="nan?", cross_entropy=None)
+    broken = dataclasses.replace(good.architectures[1], error="nan?", cross_entropy=None)  # type: ignore[arg-type]
     with pytest.raises(sqlite3.IntegrityError):
         store.add_result(dataclasses.replace(good, architectures=(good.architectures[0], broken)), space)
     assert store.trials() == {}

@@ -65,7 +65,7 @@ def test_measured_and_modelled_networks_have_different_markers() -> None:
     for collection in markers_of(axes):
         for offset in collection.get_offsets():
             shapes[float(offset[0])] = len(collection.get_paths()[0].vertices)
-    circle, triangle = (len(MarkerStyle(marker).get_path().vertices) for marker in "o^")
+    circle, triangle = (len(MarkerStyle(marker).get_path().vertices) for marker in "o^")  # type: ignore[arg-type]
     assert shapes == {2.0: circle, 1.0: triangle, 20.0: circle}
 
 
@@ -115,7 +115,7 @@ def test_each_group_of_a_trained_front_has_its_own_colour_and_name() -> None:
 def test_errors_with_inherited_weights_say_so() -> None:
     for figure in (latency_error_figure(NETWORKS, space="tiny"), projections_figure(NETWORKS)):
         assert figure.axes[0].get_ylabel() == "error on the selection split (%),\ninherited weights"
-    assert "inherited weights" in space_figure(NETWORKS).axes[0].get_zlabel()
+    assert "inherited weights" in space_figure(NETWORKS).axes[0].get_zlabel()  # type: ignore[attr-defined]
 
 
 def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told() -> None:

@@ -47,7 +47,7 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
 
 
 def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
-    names = [path.stem for path in write_plots(tmp_path / "plots", *run, space)]
+    names = [path.stem for path in write_plots(tmp_path / "plots", *run, space)]  # type: ignore[call-arg]
     assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 

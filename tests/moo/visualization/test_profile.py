@@ -41,8 +41,8 @@ class LongNamedDevice(ReplayDevice):
 def drawn(figure: Any) -> Any:
     """The figure, laid out as in its PNG, with what is needed to ask for sizes."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return canvas.get_renderer()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return canvas.get_renderer()  # type: ignore[no-untyped-call]
 
 
 def texts_of(figure: Any) -> Any:
@@ -78,10 +78,10 @@ def test_the_points_are_the_networks(space: FBNetSpace) -> None:
     left, right = profile_figure(found, space).axes[:2]
     alone, calibrated = (item for item in left.collections if isinstance(item, PathCollection))
     measured = [measurement.latency_ms for measurement in found.measurements]
-    np.testing.assert_allclose(calibrated.get_offsets(), np.column_stack([measured, found.predicted_ms_N]))
+    np.testing.assert_allclose(calibrated.get_offsets(), np.column_stack([measured, found.predicted_ms_N]))  # type: ignore[arg-type]
     summed = [found.operator_wise.latency_of(indices) for indices in found.networks_NL.tolist()]
-    np.testing.assert_allclose(alone.get_offsets(), np.column_stack([measured, summed]))
-    np.testing.assert_allclose(right.images[0].get_array(), found.table.latency_ms)
+    np.testing.assert_allclose(alone.get_offsets(), np.column_stack([measured, summed]))  # type: ignore[arg-type]
+    np.testing.assert_allclose(right.images[0].get_array(), found.table.latency_ms)  # type: ignore[arg-type]
     assert [label.get_text() for label in right.get_xticklabels()] == list(space.operators)
     assert [label.get_text() for label in right.get_yticklabels()] == [
         "8 to 8, 8 px", "8 to 16, 8 px", "16 to 16, 4 px",

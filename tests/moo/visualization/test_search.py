@@ -22,10 +22,10 @@ MINUTES = {number: 2.5 * number + 1 for number in range(50)}
 
 def bubbles_in(axes: Any) -> Any:
     return [
-        (*map(float, offset), float(area))
+        (*map(float, offset), float(area))  # type: ignore[arg-type]
         for collection in axes.collections
         if isinstance(collection, PathCollection)
-        for offset, area in zip(collection.get_offsets(), collection.get_sizes(), strict=True)
+        for offset, area in zip(collection.get_offsets(), collection.get_sizes(), strict=True)  # type: ignore[arg-type]
     ]
 
 
@@ -61,7 +61,7 @@ def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number:
     reference = (1.0, 2.0, 2.0)
     figure = hypervolume_figure(entries, reference, {place: place // 4 for place in range(number)}, MINUTES)
     axes = figure.axes[0]
-    assert list(axes.lines[0].get_ydata()) == hypervolume_history(entries, reference)
+    assert list(axes.lines[0].get_ydata()) == hypervolume_history(entries, reference)  # type: ignore[arg-type]
     assert "modelled" in axes.get_ylabel()
     assert any("reference point (error 100.00 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
 
@@ -70,15 +70,15 @@ def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of: EntryOf)
     entries = [entry_of((place, 0, 0), 0.5 - place / 10, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 0}, {0: 3.0, 1: 1.0, 2: 2.0})
     line = figure.axes[1].lines[0]
-    assert list(line.get_xdata()) == [1.0, 2.0, 3.0]
-    assert list(line.get_ydata()) == hypervolume_history([entries[1], entries[2], entries[0]], (1.0, 2.0, 2.0))
+    assert list(line.get_xdata()) == [1.0, 2.0, 3.0]  # type: ignore[arg-type]
+    assert list(line.get_ydata()) == hypervolume_history([entries[1], entries[2], entries[0]], (1.0, 2.0, 2.0))  # type: ignore[arg-type]
 
 
 def test_hypervolume_marks_where_generations_begin(entry_of: EntryOf) -> None:
     entries = [entry_of((place, 0, 0), 0.5, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 1}, MINUTES)
     assert figure.axes[0].texts[0].get_text() == "2"
-    assert figure.axes[0].lines[1].get_xdata()[0] == 2.5
+    assert figure.axes[0].lines[1].get_xdata()[0] == 2.5  # type: ignore[index]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -94,5 +94,5 @@ def test_theta_is_shown_at_its_start_middle_and_end(steps: int) -> None:
     np.testing.assert_array_equal(middle, probs_TLO[(steps - 1) // 2])
     np.testing.assert_array_equal(end, probs_TLO[-1])
     latency = next(axes for axes in figure.axes if "expected latency" in axes.get_ylabel())
-    assert list(latency.lines[0].get_ydata()) == [3.0 + step for step in range(steps)]
+    assert list(latency.lines[0].get_ydata()) == [3.0 + step for step in range(steps)]  # type: ignore[arg-type]
     assert "modelled" in latency.get_ylabel()

@@ -24,7 +24,7 @@ def entries(entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]) -> Any
 
 def offsets_in(axes: Any) -> Any:
     markers = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
-    return sorted(tuple(float(value) for value in offset) for marker in markers for offset in marker.get_offsets())
+    return sorted(tuple(float(value) for value in offset) for marker in markers for offset in marker.get_offsets())  # type: ignore[arg-type]
 
 
 def test_each_trained_network_is_a_point_below_the_line_of_equal_error(entries: Any, entry_of: EntryOf) -> None:
@@ -72,7 +72,7 @@ def test_measured_files_are_joined_and_the_others_are_bars(
         "fp32, latency measured",
         "int8, latency measured",
     ]
-    assert [bar.get_width() for bar in right.patches] == [pytest.approx(1.0)]
+    assert [bar.get_width() for bar in right.patches] == [pytest.approx(1.0)]  # type: ignore[attr-defined]
     assert [label.get_text() for label in right.get_yticklabels()] == ["b"]
     assert "2 trained networks" in figure.texts[1].get_text()
     assert "1.00 points in the median" in figure.texts[1].get_text()
@@ -97,9 +97,9 @@ def test_both_curves_show_every_epoch(epochs: int) -> None:
     figure = training_curves(records, "some network", "some data")
     loss, accuracy = figure.axes
     for axes in (loss, accuracy):
-        assert list(axes.lines[0].get_xdata()) == list(range(1, epochs + 1))
-    assert list(loss.lines[0].get_ydata()) == [record.loss for record in records]
-    assert list(accuracy.lines[0].get_ydata()) == [100 * record.accuracy for record in records]
+        assert list(axes.lines[0].get_xdata()) == list(range(1, epochs + 1))  # type: ignore[arg-type]
+    assert list(loss.lines[0].get_ydata()) == [record.loss for record in records]  # type: ignore[arg-type]
+    assert list(accuracy.lines[0].get_ydata()) == [100 * record.accuracy for record in records]  # type: ignore[arg-type]
     assert {text.get_text() for text in figure.texts} == {"some network", "some data"}
     assert "nats" in loss.get_ylabel()
     assert "%" in accuracy.get_ylabel()
