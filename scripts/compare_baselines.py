@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from moo.deployment.config import CompareBaselinesConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
@@ -39,5 +40,10 @@ def main() -> int:
     return print_ending(config, done, files=f"Files: {config.run}/baselines")
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The console command of this script."""
     run(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 from rich import box
 from rich.console import Console, JustifyMethod
@@ -75,5 +76,10 @@ def _text(value: object) -> str:
     return str(value)
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The console command of this script."""
     run(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
@@ -77,5 +78,10 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The console command of this script."""
     run(main)
+
+
+if __name__ == "__main__":
+    command()

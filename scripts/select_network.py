@@ -10,6 +10,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tyro.conf import Positional
 
@@ -90,5 +91,10 @@ def _excess_text(excess: Excess) -> str:
     return f"{name} {value} where {limit} is allowed (+{short(100 * excess.ratio)} %)"
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The console command of this script."""
     run(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -10,6 +10,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
@@ -75,5 +76,10 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The console command of this script."""
     run(main)
+
+
+if __name__ == "__main__":
+    command()
