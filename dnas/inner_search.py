@@ -1,4 +1,4 @@
-"""The inner search: theta for one tuple of coefficients, over a pre-trained supernet with frozen weights.
+"""The inner search: theta for one set of coefficients, over a pre-trained supernet with frozen weights.
 
 Shape suffixes: B batch, C channels, H height, W width, K classes, L layers, O operators, T steps.
 """

@@ -20,7 +20,7 @@ from scripts.command_line import parse, run
 
 
 def main() -> int:
-    """Profile all boards, write their tables and pictures, print what came of it."""
+    """Profile all boards, write their tables and pictures, print the results."""
     config = parse(ProfileConfig)
 
     # Late, so that `--help` and mistakes in the options are answered at once.

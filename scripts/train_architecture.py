@@ -27,7 +27,7 @@ def read_command_line(argv: Sequence[str]) -> TrainConfig:
 
 
 def main() -> int:
-    """Train or go on, write everything, print what came of it."""
+    """Train or go on, write everything, print the results."""
     config = read_command_line(sys.argv[1:])
 
     # Late, so that `--help` and mistakes in the options are answered at once.

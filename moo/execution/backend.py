@@ -36,7 +36,7 @@ class Backend(Protocol):
     ) -> Iterator[Outcome]:
         """Run jobs; yields outcomes as they come, in any order.
 
-        A job is taken from `jobs` when a worker is free for it, so these may hang on the outcomes before.
+        A job is taken from `jobs` when a worker is free for it, so these may depend on the outcomes before.
         """
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Does jobs: pre-trains a supernet, searches one tuple, evaluates architectures, delivers one network.
+"""Does jobs: pre-trains a supernet, searches one set of coefficients, evaluates architectures, delivers one network.
 
 A worker is a `Evaluator`: the supernet and the splits, held once. Results depend on the job alone, not on the worker.
 """
@@ -56,7 +56,7 @@ class Evaluator:
     def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
         """Do one job with the supernet's weights given as safetensors.
 
-        A tuple that trains a supernet of its own does not need them.
+        A trial that trains a supernet of its own does not need them.
         """
         if isinstance(job, CoefficientTrial) and self.setup.independent is not None:
             return self._independent_search(job, self.setup.independent, costs)
@@ -96,7 +96,7 @@ class Evaluator:
         )
 
     def _independent_search(self, job: CoefficientTrial, settings: PretrainSettings, costs: CostTable) -> TrialResult:
-        """Pre-train a supernet of the tuple's own from fresh weights, and search theta on it."""
+        """Pre-train a supernet of the trial's own from fresh weights, and search theta on it."""
         start = time.monotonic()
         seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(3, job.id)).generate_state(1)[0])
         pretraining = new_pretraining(replace(self.setup, seed=seed), settings, self.device)
@@ -155,7 +155,7 @@ def _loss(
     latency_reference: float,
     energy_reference: float,
 ) -> float:
-    """The tuple's own loss of one architecture, with its cross-entropy on the selection split."""
+    """The trial's own loss of one architecture, with its cross-entropy on the selection split."""
     return float(
         LOSSES[settings.loss](
             torch.tensor(item.cross_entropy),

@@ -53,7 +53,7 @@ def open_boards(
     tables = [name for name in names if is_table(name)]
     if tables and len(names) > 1:
         raise ValueError(
-            f"`--device` must be several boards or one table of costs, but got {', '.join(names)}: leave others away."
+            f"`--device` must be several boards or one table of costs, but got {', '.join(names)}: omit the others."
         )
     if tables:
         return Boards(table=table_named(tables[0], space))
@@ -152,7 +152,7 @@ def _check_apart(boards: Sequence[Board], devices: Sequence[Device]) -> None:
         if len(devices) > 1 and device.shares_host:
             raise ValueError(
                 f"several `--device` must be boards of their own, but {board.label} shares this machine's cores with "
-                "the search: leave it away."
+                "the search: omit it."
             )
 
 

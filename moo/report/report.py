@@ -56,7 +56,7 @@ def report_markdown(
 
 
 def command_of(config: SearchConfig) -> str:
-    """The command line that gives these settings; what a run finds hangs on nothing else."""
+    """The command line that gives these settings; what a run finds depends on nothing else."""
     words = ["python", "scripts/pareto_search.py"]
     always = ("dataset", "space", "seed")
     for field in fields(SearchConfig):
@@ -126,7 +126,7 @@ def _again(
         after = " `RUN` is the folder of the run; add the other settings of training where they were not the defaults."
     lines = "\n".join(commands)
     return (
-        f"```bash\n{lines}\n```\n\n{versions}{after} What is searched hangs on the seed, the images and the cost "
+        f"```bash\n{lines}\n```\n\n{versions}{after} What is searched depends on the seed, the images and the cost "
         "table; a board that is profiled again gives a slightly different table. To start from this run's table, add "
         "`--cost-table` with the path of its `cost_table.json`."
     )

@@ -75,7 +75,7 @@ def generation_cost_table(folder: RunFolder, generation: int, latest: CostTable)
 
 
 def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:
-    """Weights of the pre-trained supernet, as safetensors; fresh ones where each tuple trains a supernet of its own."""
+    """Weights of the pre-trained supernet, as safetensors; fresh ones where each trial trains a supernet of its own."""
     folder, settings = preparation.folder, preparation.pretraining
     if folder.supernet.exists():
         return folder.supernet.read_bytes()

@@ -59,7 +59,7 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace) -> Iterato
     if not len(archive):
         return
     networks = evaluated(archive, store.trained(baselines=True))
-    front, tuples = archive.front(), store.trials()
+    front, trials = archive.front(), store.trials()
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
     yield "front_3d", space_figure(networks)
@@ -74,17 +74,17 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace) -> Iterato
     yield "architectures", architectures_figure(front, costs, space, trained_errors=errors)
     if tuples_drawn := bubbles(archive, store):
         yield "coefficients", coefficients_figure(tuples_drawn)
-    generations = {number: stored.trial.generation for number, stored in tuples.items()}
+    generations = {number: stored.trial.generation for number, stored in trials.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
-    number = best_searched(front, tuples)
+    number = best_searched(front, trials)
     if number is not None:
-        coefficients = tuples[number].trial.coefficients
+        coefficients = trials[number].trial.coefficients
         assert coefficients is not None
         yield "theta", theta_figure(store.theta(number), space.operators, trial_id=number, coefficients=coefficients)
 
 
 def bubbles(archive: Archive, store: StoreReader) -> list[Bubble]:
-    """One bubble for each tuple that ended well, with the costs that the search had of its architecture."""
+    """One bubble for each trial that ended well, with the costs that the search had of its architecture."""
     drawn = []
     for stored in store.trials().values():
         if stored.architecture_id is not None and stored.trial.coefficients is not None:
@@ -93,8 +93,8 @@ def bubbles(archive: Archive, store: StoreReader) -> list[Bubble]:
     return drawn
 
 
-def best_searched(front: Sequence[Entry], tuples: Mapping[int, StoredTrial]) -> int | None:
-    """The tuple whose inner search on the supernet gave the most accurate network of the front, else the best tuple."""
-    searched = [n for n, stored in tuples.items() if isinstance(stored.trial, CoefficientTrial) and stored.objectives]
+def best_searched(front: Sequence[Entry], trials: Mapping[int, StoredTrial]) -> int | None:
+    """The trial whose inner search on the supernet gave the most accurate network of the front, else the best trial."""
+    searched = [n for n, stored in trials.items() if isinstance(stored.trial, CoefficientTrial) and stored.objectives]
     on_front = [entry.trial_id for entry in front if entry.trial_id in searched]
-    return next(iter(on_front), min(searched, key=lambda number: tuples[number].objectives or (), default=None))
+    return next(iter(on_front), min(searched, key=lambda number: trials[number].objectives or (), default=None))

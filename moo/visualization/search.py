@@ -1,4 +1,4 @@
-"""Pictures of how a front was found: the tuples of coefficients, the hypervolume, and one inner search."""
+"""Pictures of how a front was found: the coefficients, the hypervolume, and one inner search."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from moo.visualization.style import (
 )
 
 SMALLEST_AREA, LARGEST_AREA = 35.0, 420.0
-"""Areas of the bubbles of the least and the most accurate tuple, in square points."""
+"""Areas of the bubbles of the least and the most accurate trial, in square points."""
 
 
 @dataclass(frozen=True)
 class Bubble:
-    """A tuple of coefficients, and the architecture that stands for it."""
+    """Coefficients, and the architecture that stands for it."""
 
     coefficients: Coefficients
     error: float
@@ -54,7 +54,7 @@ def coefficients_figure(bubbles: Sequence[Bubble]) -> Figure:
     Left: alpha and beta, coloured by latency. Middle: gamma and delta, coloured by energy. Right: latency against
     energy. The larger a bubble, the more accurate the architecture.
     """
-    subtitle = "one bubble an architecture that stands for a tuple; larger: lower error with inherited weights"
+    subtitle = "one bubble an architecture that stands for a trial; larger: lower error with inherited weights"
     figure = new_figure(14, 5.6, "Loss coefficients and the networks they give", subtitle)
     left, middle, right = figure.subplots(1, 3)
     latencies = [bubble.costs.latency_ms for bubble in bubbles]
@@ -98,10 +98,10 @@ def hypervolume_figure(
     """Hypervolume against the number of evaluated architectures, and against time.
 
     Args:
-        entries: in the order of their tuples.
+        entries: in the order of their trials.
         reference_point: error, latency in ms and energy in mJ.
-        generations: generation of each tuple id, to mark where generations begin.
-        minutes: when each tuple id ended, from the beginning of the run.
+        generations: generation of each trial id, to mark where generations begin.
+        minutes: when each trial id ended, from the beginning of the run.
     """
     error, latency_ms, energy_mj = reference_point
     subtitle = (
@@ -151,8 +151,8 @@ def theta_figure(theta: ThetaResult, operators: Sequence[str], *, trial_id: int,
     Args:
         theta: the course of the search.
         operators: names of the candidates, in theta's order.
-        trial_id: of the tuple whose search it is.
-        coefficients: of that tuple.
+        trial_id: of the trial whose search it is.
+        coefficients: of that trial.
     """
     c = coefficients
     subtitle = (
@@ -162,7 +162,7 @@ def theta_figure(theta: ThetaResult, operators: Sequence[str], *, trial_id: int,
     steps = len(theta.records)
     layers = theta.probs_TLO.shape[1]
     height = 3.6 + max(2.4, 0.2 * layers + 1.0)
-    figure = new_figure(13, height, f"How theta settled: the inner search of tuple {trial_id}", subtitle)
+    figure = new_figure(13, height, f"How theta settled: the inner search of trial {trial_id}", subtitle)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[height - 3.4, 2.5])[:, 0]
     columns = upper.subplots(1, 3, sharey=True, squeeze=False)[0]
     chosen = (0, (steps - 1) // 2, steps - 1)

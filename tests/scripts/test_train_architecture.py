@@ -128,6 +128,6 @@ def test_other_settings_are_one_line_too(train: Any) -> None:
     result = train("--resume", "run", "--lr", "0.1")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "error: a training must be resumed with its own settings, but it was begun with lr=0.2 and got lr=0.1; leave "
-        "`--lr` away, or begin a new training.\n"
+        "error: a training must be resumed with its own settings, but it was begun with lr=0.2 and got lr=0.1; omit "
+        "`--lr`, or begin a new training.\n"
     )
