@@ -125,7 +125,7 @@ def _draw_plane(
         for name, points, _ in _by_origin(group.networks, origin):
             axes.scatter(
                 points[:, x], points[:, y], s=size * group.share, marker=marker_of(name), color=group.colour,
-                alpha=group.alpha, lw=0, zorder=2,
+                alpha=group.opacity, lw=0, zorder=2,
             )  # fmt: skip
     for name, points, places in _by_origin(front.networks, origin):
         axes.scatter(
@@ -222,7 +222,7 @@ def space_figure(networks: Evaluated) -> Figure:
         for origin in sorted({provenance(network.costs) for network in group.networks}):
             chosen = points[[provenance(network.costs) == origin for network in group.networks]]
             axes.scatter(
-                *chosen.T, s=62 * group.share, color=group.colour, alpha=group.alpha, marker=marker_of(origin),
+                *chosen.T, s=62 * group.share, color=group.colour, alpha=group.opacity, marker=marker_of(origin),
                 depthshade=False, edgecolors="white", lw=0.5,
             )  # fmt: skip
     for x, y, z in _space_points(networks.front, wide):

@@ -27,7 +27,7 @@ class Group:
     colour: str
     share: float
     """Area of a marker, as a share of a front marker's."""
-    alpha: float
+    opacity: float
 
     @property
     def marker_size(self) -> float:
