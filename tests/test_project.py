@@ -70,3 +70,14 @@ def test_no_folder_is_crowded() -> None:
         if (count := len(list((ROOT / package.replace(".", "/")).glob("*.py"))) - 1) > MOST_MODULES
     ]
     assert not crowded
+
+
+def test_one_module_alone_writes_to_store_and_archive() -> None:
+    writing = re.compile(r"\b(open_store|\w*archive\.(add|set_\w+|use_table)\()")
+    writers = [
+        str(path.relative_to(ROOT))
+        for folder in ("moo", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+        if writing.search(path.read_text())
+    ]
+    assert sorted(writers) == ["moo/storage/record.py", "moo/storage/store.py"]
