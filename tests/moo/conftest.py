@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from moo.search.preparation import Preparation
 from moo.storage.archive import Entry
 from moo.storage.run_folder import RunFolder
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-from moo.trials import CoefficientTrial, EvaluatedArchitecture, TrialResult, WorkerSetup
+from moo.trials import CoefficientTrial, EvaluatedArchitecture, Indices, TrialResult, WorkerSetup
 from search_space.architectures import architecture_from_indices
 from search_space.spaces import FBNetSpace, Stage
 
@@ -98,7 +97,12 @@ def setup(splits: Splits) -> WorkerSetup:
     )
 
 
-Prepare = Callable[..., Preparation]
+class Prepare(Protocol):
+    """Makes the inputs of a search; `settings` are fields of `SearchConfig`."""
+
+    def __call__(
+        self, name: str = "run", *, device: Device | None = None, resumed: bool = False, **settings: Any
+    ) -> Preparation: ...
 
 
 @pytest.fixture
@@ -120,8 +124,14 @@ def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
     return prepare
 
 
+class MakeReplay(Protocol):
+    """Makes a board that answers from a formula."""
+
+    def __call__(self, *, shares_host: bool = True) -> ReplayDevice: ...
+
+
 @pytest.fixture
-def replay() -> Callable[..., ReplayDevice]:
+def replay() -> MakeReplay:
     """Makes a board whose latencies depend on the network's form alone, and disagree with the table."""
 
     def make(*, shares_host: bool = True) -> ReplayDevice:
@@ -132,7 +142,20 @@ def replay() -> Callable[..., ReplayDevice]:
     return make
 
 
-EntryOf = Callable[..., Entry]
+class EntryOf(Protocol):
+    """Makes an entry of an archive from three operator indices."""
+
+    def __call__(
+        self,
+        indices: Indices,
+        error: float = 0.5,
+        latency_ms: float = 1.0,
+        energy_mj: float = 1.0,
+        *,
+        trial_id: int = 0,
+        position: int = 0,
+        measurement: Measurement | None = None,
+    ) -> Entry: ...
 
 
 @pytest.fixture
@@ -140,7 +163,7 @@ def entry_of() -> EntryOf:
     """Makes an entry of an archive from three operator indices, error, and predicted costs."""
 
     def make(
-        indices: tuple[int, int, int],
+        indices: Indices,
         error: float = 0.5,
         latency_ms: float = 1.0,
         energy_mj: float = 1.0,
@@ -163,8 +186,14 @@ def entry_of() -> EntryOf:
     return make
 
 
+class MeasurementOf(Protocol):
+    """Makes a measurement of a latency in ms."""
+
+    def __call__(self, latency_ms: float, *, iqr_ms: float = 0.0, reliable: bool = True) -> Measurement: ...
+
+
 @pytest.fixture
-def measurement_of() -> Callable[..., Measurement]:
+def measurement_of() -> MeasurementOf:
     """Makes a measurement of a latency in ms, with twice as much energy in mJ."""
 
     def make(latency_ms: float, *, iqr_ms: float = 0.0, reliable: bool = True) -> Measurement:
@@ -187,14 +216,17 @@ def measurement_of() -> Callable[..., Measurement]:
     return make
 
 
-ResultOf = Callable[..., TrialResult]
+class ResultOf(Protocol):
+    """Makes the result of a trial of coefficients."""
+
+    def __call__(self, trial_id: int, *indices: Indices, chosen: int = 0) -> TrialResult: ...
 
 
 @pytest.fixture
 def result_of() -> ResultOf:
     """Makes the result of a trial that gave these architectures (three operator indices each)."""
 
-    def make(trial_id: int, *indices: tuple[int, ...], chosen: int = 0) -> TrialResult:
+    def make(trial_id: int, *indices: Indices, chosen: int = 0) -> TrialResult:
         rng = np.random.default_rng(trial_id)
         trial = CoefficientTrial(
             trial_id, trial_id // 4, Coefficients(*(float(value) for value in rng.random(4) + 0.1))
@@ -206,14 +238,30 @@ def result_of() -> ResultOf:
             for item in indices
         )
         theta_LO = rng.random((3, 3), np.float32)
-        theta = ThetaResult(theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / 2)  # type: ignore[arg-type]
+        theta = ThetaResult(
+            theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / np.float32(2)
+        )
         return TrialResult(trial=trial, architectures=architectures, chosen=chosen, theta=theta, seconds=0.25)
 
     return make
 
 
+class TrainedOf(Protocol):
+    """Makes a trained network."""
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        error: float = 0.2,
+        baseline: bool = False,
+        measurement: Measurement | None = None,
+        int8_measurement: Measurement | None = None,
+    ) -> TrainedNetwork: ...
+
+
 @pytest.fixture
-def trained_of() -> Callable[..., TrainedNetwork]:
+def trained_of() -> TrainedOf:
     """Makes a trained network: an fp32 and an int8 file, which may be measured; int8 errs a point more."""
 
     def make(

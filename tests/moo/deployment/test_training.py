@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import onnxruntime
 import pytest
 
 from devices.errors import BoardUnreachableError
-from devices.replay import ReplayDevice
 from evaluation.accuracy import classification
 from evaluation.splits import ImageBatches, Splits
 from evaluation.training.folder import read_result
@@ -26,7 +25,7 @@ from moo.events import BoardUnreachable, NetworkMeasured, TrainingFailed, Traini
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.trials import WorkerSetup
-from tests.moo.conftest import Prepare
+from tests.moo.conftest import MakeReplay, Prepare
 
 
 class StoppedError(Exception):
@@ -160,7 +159,7 @@ def test_fine_tuning_starts_from_the_inherited_weights(run: Any, record: Any) ->
     assert network.fine_tuned
 
 
-def test_every_file_is_measured_once(run: Any, record: Any, replay: Callable[..., ReplayDevice]) -> None:
+def test_every_file_is_measured_once(run: Any, record: Any, replay: MakeReplay) -> None:
     told: list[Any] = []
     networks = trained(run, record, SerialTrainer(run.splits), told, devices=(replay(),))
     measured = [event.network for event in told if isinstance(event, NetworkMeasured)]
@@ -177,9 +176,7 @@ def test_every_file_is_measured_once(run: Any, record: Any, replay: Callable[...
     assert not any(isinstance(event, NetworkMeasured) for event in told)
 
 
-def test_what_was_trained_without_a_board_is_measured_later(
-    run: Any, record: Any, replay: Callable[..., ReplayDevice]
-) -> None:
+def test_what_was_trained_without_a_board_is_measured_later(run: Any, record: Any, replay: MakeReplay) -> None:
     trained(run, record, SerialTrainer(run.splits))
     trainer = SerialTrainer(run.splits)
     networks = trained(run, record, trainer, devices=(replay(),))
@@ -198,7 +195,7 @@ def test_a_network_that_fails_leaves_the_others_alone(run: Any, record: Any) -> 
 
 
 @pytest.mark.slow
-def test_baselines_are_trained_alike(run: Any, record: Any, replay: Callable[..., ReplayDevice]) -> None:
+def test_baselines_are_trained_alike(run: Any, record: Any, replay: MakeReplay) -> None:
     config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=("fbnet-a",))
     trainings = baseline_trainings(run, config)
     check_trainings(trainings)
@@ -296,7 +293,7 @@ class AwayDevice:
 
 
 def test_a_board_that_goes_away_is_told_and_the_rest_is_measured_later(
-    run: Any, record: Any, replay: Callable[..., ReplayDevice]
+    run: Any, record: Any, replay: MakeReplay
 ) -> None:
     impatient = dataclasses.replace(run, config=dataclasses.replace(run.config, board_patience=0.3))
     told: list[Any] = []

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from devices.errors import BoardUnreachableError, MeasurementError
-from devices.measurement import Board, Conditions, Measurement
+from devices.measurement import Board, Conditions
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardUnreachable
 from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure
+from tests.moo.conftest import MeasurementOf
 
 PATIENCE = 20
 """Seconds after which a test that waits for a thread is taken to hang."""
@@ -45,14 +46,14 @@ def request_of(name: Any) -> Any:
     return Request(name, name.encode)
 
 
-def test_a_network_is_measured_once_if_that_is_reliable(measurement_of: Callable[..., Measurement]) -> None:
+def test_a_network_is_measured_once_if_that_is_reliable(measurement_of: MeasurementOf) -> None:
     device = ScriptedDevice([measurement_of(2.0)])
     measured = measure(device, request_of("a"))
     assert measured == Measured("a", measurement_of(2.0))
     assert device.models == [b"a"]
 
 
-def test_a_failure_is_tried_again(measurement_of: Callable[..., Measurement]) -> None:
+def test_a_failure_is_tried_again(measurement_of: MeasurementOf) -> None:
     device = ScriptedDevice([MeasurementError("hung"), measurement_of(2.0)])
     measured = measure(device, request_of("a"))
     assert measured == Measured("a", measurement_of(2.0))
@@ -65,7 +66,7 @@ def test_a_board_that_keeps_failing_is_reported_with_the_last_reason() -> None:
     assert len(device.models) == ATTEMPTS
 
 
-def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_of: Callable[..., Measurement]) -> None:
+def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_of: MeasurementOf) -> None:
     spread = [measurement_of(latency_ms, iqr_ms=1.0, reliable=False) for latency_ms in (2.5, 2.0, 2.25)]
     device = ScriptedDevice(spread)
     assert measure(device, request_of("a")).measurement == spread[1]
@@ -75,14 +76,14 @@ def test_an_unreliable_measurement_is_repeated_and_the_fastest_kept(measurement_
     assert measure(ScriptedDevice([spread[1], good]), request_of("a")).measurement == spread[1]
 
 
-def test_a_measurement_counts_though_a_repetition_fails(measurement_of: Callable[..., Measurement]) -> None:
+def test_a_measurement_counts_though_a_repetition_fails(measurement_of: MeasurementOf) -> None:
     wide = measurement_of(2.0, iqr_ms=1.0, reliable=False)
     outcomes = [wide, MeasurementError("hung"), MeasurementError("hung")]
     measured = measure(ScriptedDevice(outcomes), request_of("a"))
     assert measured == Measured("a", wide)
 
 
-def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of: Callable[..., Measurement]) -> None:
+def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of: MeasurementOf) -> None:
     device = ScriptedDevice([measurement_of(1.0), measurement_of(2.0)])
     measurer = Measurer([device])
     threads = threading.active_count()
@@ -218,7 +219,7 @@ def throttled(measurement: Any) -> Any:
 
 
 def test_a_measurement_that_throttled_is_repeated_and_the_fine_one_kept_though_it_is_slower(
-    measurement_of: Callable[..., Measurement],
+    measurement_of: MeasurementOf,
 ) -> None:
     device = ScriptedDevice([throttled(measurement_of(1.0)), measurement_of(2.0)])
     measured = measure(device, request_of("a"))
@@ -226,7 +227,7 @@ def test_a_measurement_that_throttled_is_repeated_and_the_fine_one_kept_though_i
 
 
 def test_measurements_that_all_throttled_are_not_used_and_the_reason_says_so(
-    measurement_of: Callable[..., Measurement],
+    measurement_of: MeasurementOf,
 ) -> None:
     device = ScriptedDevice([throttled(measurement_of(1.0))] * ATTEMPTS)
     measured = measure(device, request_of("a"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from itertools import product
@@ -37,7 +37,7 @@ from moo.trials import (
 )
 from search_space.architectures import architecture_from_indices
 from search_space.onnx_files import random_weights
-from tests.moo.conftest import Prepare
+from tests.moo.conftest import MakeReplay, Prepare
 
 
 class RecordingBackend(InProcessBackend):
@@ -189,7 +189,7 @@ def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(fini
 
 @pytest.mark.parametrize("shares_host", [True, False])
 def test_with_a_board_every_cost_of_the_front_comes_from_it(
-    prepare_tiny: Prepare, replay: Callable[..., ReplayDevice], shares_host: bool
+    prepare_tiny: Prepare, replay: MakeReplay, shares_host: bool
 ) -> None:
     preparation = prepare_tiny(device=replay(shares_host=shares_host))
     seen: list[Any] = []
@@ -209,7 +209,7 @@ def test_with_a_board_every_cost_of_the_front_comes_from_it(
     assert set(measured) == {entry.architecture.id for entry in archive.entries if entry.measurement is not None}
 
 
-def test_without_a_table_the_board_is_profiled_once(prepare_tiny: Prepare, replay: Callable[..., ReplayDevice]) -> None:
+def test_without_a_table_the_board_is_profiled_once(prepare_tiny: Prepare, replay: MakeReplay) -> None:
     preparation = replace(prepare_tiny(device=replay(), generations=1), cost_table=None)
     seen: list[Any] = []
     run_to_end(preparation, seen.append)
@@ -324,7 +324,7 @@ def one_of_each_kind(seen: Any) -> Any:
 
 @pytest.mark.slow
 def test_interrupted_in_any_stage_and_resumed_a_run_ends_as_if_uninterrupted(
-    prepare_tiny: Prepare, replay: Callable[..., ReplayDevice]
+    prepare_tiny: Prepare, replay: MakeReplay
 ) -> None:
     def prepare(name: Any, *, resumed: bool = False) -> Any:
         return prepare_tiny(name, device=replay(), resumed=resumed, generations=3, samples=1, theta_steps=1)

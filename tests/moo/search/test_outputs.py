@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,16 @@ import onnx
 import pytest
 import safetensors.numpy
 
-from devices.measurement import Measurement
 from moo.search.outputs import front_json, write_front, write_pictures_and_report
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import open_store
-from moo.storage.trained_network import TrainedNetwork
 from moo.trials import DeliveryJob, DeliveryResult
 from search_space.architectures import operator_indices
 from search_space.counts import count
 from search_space.onnx_files import random_weights
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, Prepare, ResultOf
+from tests.moo.conftest import EntryOf, MeasurementOf, Prepare, ResultOf, TrainedOf
 
 ORIGIN = {
     "dataset": {
@@ -40,7 +37,7 @@ def folder(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
+def archive(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, trial_id=3))
     archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, trial_id=1))
@@ -74,7 +71,7 @@ def test_the_front_as_json_says_how_each_cost_came_about(archive: Any) -> None:
 
 
 def test_after_training_error_and_costs_are_of_the_same_file(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    entry_of: EntryOf, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive = Archive((1.0, 10.0, 20.0), precision="int8")
     archive.add(entry_of((0, 0, 0), 0.3))

@@ -21,8 +21,8 @@ from moo.trials import ArchitectureTrial, CoefficientTrial, TrialFailure, Worker
 from search_space.architectures import operator_indices
 from tests.moo.conftest import Prepare
 
-SHORT = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
-STEERED = SHORT | {"supernet_generations": 1}
+SHORT: dict[str, Any] = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
+STEERED: dict[str, Any] = SHORT | {"supernet_generations": 1}
 
 
 def run_to_end(preparation: Any, backend: Any = None) -> Any:
