@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -326,7 +327,7 @@ def test_a_training_whose_worker_dies_is_a_failure(space: FBNetSpace, splits: Sp
 
     job = train_job("dead", space)
     deadly = Deadly.__new__(Deadly)
-    for name, value in vars(job).items():
+    for name, value in ((field.name, getattr(job, field.name)) for field in fields(job)):
         if name != "weights":
             object.__setattr__(deadly, name, value)
     ((name, failure),) = RayTrainer(splits, networks=1, threads=1).train([(deadly, None)])
