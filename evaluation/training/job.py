@@ -24,7 +24,7 @@ from search_space.networks import Network
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """One network to train."""
 
