@@ -8,41 +8,43 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
+import torch
 from ray.cluster_utils import Cluster
 
+from devices.cost_tables.cost_table import CostTable
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.execution.ray_backend import RayBackend
 from moo.search.loop import run_search
 from moo.storage.store import open_store
-from moo.trials import WorkerSetup
+from moo.trials import DeliveryJob, Job, Outcome, WorkerSetup
 from tests.moo.conftest import Prepare
 
 pytestmark = pytest.mark.slow
 
 
 class DoomedEvaluator(Evaluator):
-    """The real jobs; but on one node none ends, so that there is one at work there whenever that node dies."""
+    """Does its jobs; but on one node no trial ends, so that there is one at work there whenever that node dies."""
 
-    def __init__(self, setup: WorkerSetup, device: Any, *, doomed_node: Any, folder: Any) -> None:
+    def __init__(self, setup: WorkerSetup, device: torch.device, *, doomed_node: str, folder: Path) -> None:
         super().__init__(setup, device)
         self._is_doomed = ray.get_runtime_context().get_node_id() == doomed_node
         self._folder = folder
 
-    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
         while self._is_doomed:
+            assert not isinstance(job, DeliveryJob)
             (self._folder / str(job.id)).touch()
             time.sleep(0.05)
         return super().run(job, costs, supernet)
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster() -> Iterator[Cluster]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     yield cluster
@@ -51,7 +53,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_a_node_that_dies_in_the_middle_costs_no_evaluation(
-    prepare_tiny: Prepare, cluster: Any, tmp_path: Path
+    prepare_tiny: Prepare, cluster: Cluster, tmp_path: Path
 ) -> None:
     node = cluster.add_node(num_cpus=1)
     at_work = tmp_path / "at-work"
@@ -59,9 +61,9 @@ def test_a_node_that_dies_in_the_middle_costs_no_evaluation(
     preparation = prepare_tiny("cluster", pretrain_epochs=0, workers=2)
     evaluator = partial(DoomedEvaluator, doomed_node=node.node_id, folder=at_work)
     backend = RayBackend(preparation.setup, workers=2, address=cluster.address, evaluator=evaluator)
-    seen = []
+    seen: list[events.Event] = []
 
-    def listen(event: Any) -> None:
+    def listen(event: events.Event) -> None:
         seen.append(event)
         if isinstance(event, events.TrialFinished) and node in cluster.worker_nodes:
             deadline = time.monotonic() + 60

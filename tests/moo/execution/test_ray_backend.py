@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import ray
@@ -18,43 +18,42 @@ import torch
 
 from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
-from dnas.pretraining import PretrainSettings
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
 from moo.execution.evaluator import Evaluator
-from moo.execution.pretraining import pretrained_weights
 from moo.execution.ray_backend import RayBackend
-from moo.execution.ray_pool import share
 from moo.execution.ray_trainer import RayTrainer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
+from moo.storage.archive import Archive
 from moo.storage.store import open_store
-from moo.trials import CoefficientTrial, TrialFailure, WorkerSetup
+from moo.trials import CoefficientTrial, Job, Outcome, TrialFailure, TrialResult, WorkerSetup
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import Prepare
 
 pytestmark = pytest.mark.slow
 
-JOBS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
+TRIALS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(4)]
+
+
+def ignore(job: Job) -> None:
+    """Stands for a listener."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def started_ray() -> Iterator[Any]:
+def started_ray() -> Iterator[None]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
 
-class FaultyWorkbench(Evaluator):
-    """Dies at one job, raises at another."""
+class FaultyEvaluator(Evaluator):
+    """Dies at one trial, raises at another."""
 
-    def __init__(self, setup: WorkerSetup, device: Any) -> None:
-        super().__init__(setup, device)
-
-    def search(self, job: Any, costs: Any) -> Any:
+    def search(self, job: CoefficientTrial, costs: CostTable) -> TrialResult:
         if job.id == 1:
             os._exit(1)
         if job.id == 2:
@@ -62,52 +61,71 @@ class FaultyWorkbench(Evaluator):
         return super().search(job, costs)
 
 
-class DyingWorkbench(Evaluator):
-    def search(self, job: Any, costs: Any) -> None:  # type: ignore[override]
+class DyingEvaluator(Evaluator):
+    def search(self, job: CoefficientTrial, costs: CostTable) -> NoReturn:
         os._exit(1)
 
 
-class UnmakeableWorkbench(Evaluator):
+class UnmakeableEvaluator(Evaluator):
     def __post_init__(self) -> None:
         raise MemoryError("the supernet does not fit")
 
 
-class NoWorkbench(Evaluator):
-    """Says which worker did a job; dies at job 3."""
+@dataclass(frozen=True, kw_only=True)
+class ResultFrom(TrialResult):
+    """Says where its trial ran."""
 
-    def __init__(self, setup: WorkerSetup, device: Any) -> None:
+    process: int
+    device: str
+
+
+class IdleEvaluator(Evaluator):
+    """Evaluates nothing, and says which worker had a trial; dies at trial 3."""
+
+    def __init__(self, setup: WorkerSetup, device: torch.device) -> None:
         self.device = device
 
-    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+        assert isinstance(job, CoefficientTrial)
         if job.id == 3:
             os._exit(1)
-        return job.id, os.getpid(), str(self.device)
+        return ResultFrom(
+            trial=job,
+            architectures=(),
+            chosen=0,
+            theta=None,
+            seconds=0.0,
+            process=os.getpid(),
+            device=str(self.device),
+        )
 
 
-class MeetingWorkbench(NoWorkbench):
-    """Ends no job before as many workers as there are to be have one."""
+class MeetingEvaluator(IdleEvaluator):
+    """Ends no trial before all workers have one."""
 
-    def __init__(self, setup: WorkerSetup, device: Any, *, folder: Any, workers: Any) -> None:
+    def __init__(self, setup: WorkerSetup, device: torch.device, *, folder: Path, workers: int) -> None:
         super().__init__(setup, device)
         self._folder, self._workers = folder, workers
 
-    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
         (self._folder / str(os.getpid())).touch()
         while len(list(self._folder.iterdir())) < self._workers:
             time.sleep(0.01)
         return super().run(job, costs, supernet)
 
 
-class MortalWorkbench(NoWorkbench):
+class MortalEvaluator(IdleEvaluator):
     """Dies, or cannot be set up, the first times; each time leaves a file."""
 
-    def __init__(self, setup: WorkerSetup, device: Any, *, folder: Any, deaths: Any, in_set_up: bool = False) -> None:
+    def __init__(
+        self, setup: WorkerSetup, device: torch.device, *, folder: Path, deaths: int, in_set_up: bool = False
+    ) -> None:
         super().__init__(setup, device)
         self._folder, self._deaths = folder, deaths
         if in_set_up:
             self._maybe_die()
 
-    def run(self, job: Any, costs: Any, supernet: Any) -> Any:
+    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
         self._maybe_die()
         return super().run(job, costs, supernet)
 
@@ -117,7 +135,20 @@ class MortalWorkbench(NoWorkbench):
             os._exit(1)
 
 
-def figures(archive: Any) -> Any:
+def results_of(outcomes: Iterable[Outcome]) -> list[ResultFrom]:
+    """All of them, none of which may be a failure."""
+    results = []
+    for outcome in outcomes:
+        assert isinstance(outcome, ResultFrom)
+        results.append(outcome)
+    return results
+
+
+def ids_of(results: Iterable[TrialResult]) -> list[int]:
+    return [result.trial.id for result in results]
+
+
+def figures(archive: Archive) -> list[tuple[str, float, float, float, int]]:
     return [
         (entry.architecture.id, entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj, entry.trial_id)
         for entry in archive.entries
@@ -136,12 +167,12 @@ def test_one_and_two_workers_give_the_identical_archive(prepare_tiny: Prepare) -
     assert len(archives[0]) >= 4
 
 
-def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_search_goes_on(
+def test_trials_that_raise_or_whose_worker_dies_fail_and_the_search_goes_on(
     prepare_tiny: Prepare,
 ) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = RayBackend(preparation.setup, workers=1, evaluator=FaultyWorkbench)
-    seen: list[Any] = []
+    backend = RayBackend(preparation.setup, workers=1, evaluator=FaultyEvaluator)
+    seen: list[events.Event] = []
     run_search(preparation, backend, seen.append)
     backend.close()
     failed = {event.trial.id: event.traceback for event in seen if isinstance(event, events.TrialFailed)}
@@ -160,103 +191,94 @@ def test_a_worker_that_dies_and_a_job_that_raises_fail_their_trials_and_the_sear
 
 def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = RayBackend(preparation.setup, workers=1, evaluator=DyingWorkbench)
+    backend = RayBackend(preparation.setup, workers=1, evaluator=DyingEvaluator)
     with pytest.raises(SearchFailedError, match="every trial of generation 1 failed; .*(died|dead|exit)"):
         run_search(preparation, backend, lambda event: None)
     backend.close()
 
 
 def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, table: CostTable) -> None:
-    backend = RayBackend(setup, workers=1, evaluator=UnmakeableWorkbench)
-    (outcome,) = backend.run(JOBS[:1], table, b"", lambda job: None)
+    backend = RayBackend(setup, workers=1, evaluator=UnmakeableEvaluator)
+    (outcome,) = backend.run(TRIALS[:1], table, b"", ignore)
     backend.close()
     assert isinstance(outcome, TrialFailure)
     assert "MemoryError: the supernet does not fit" in outcome.traceback
 
 
 def test_more_workers_than_cores_share_them(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
-    """With a whole core each, the third worker would never start and no job end."""
-    backend = RayBackend(setup, workers=3, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=3))
-    outcomes = list(backend.run(JOBS[:3], table, b"", lambda job: None))
+    """With a whole core each, the third worker would never start and no trial end."""
+    backend = RayBackend(setup, workers=3, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=3))
+    results = results_of(backend.run(TRIALS[:3], table, b"", ignore))
     backend.close()
-    assert sorted(number for number, _, _ in outcomes) == [0, 1, 2]  # type: ignore[misc]
-    assert len({process for _, process, _ in outcomes}) == 3  # type: ignore[misc]
-    assert {device for _, _, device in outcomes} == {"cpu"}  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("available", range(1, 9))
-@pytest.mark.parametrize("workers", range(1, 33))
-def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available: Any, workers: Any) -> None:
-    part = share(available, workers)
-    assert 0 < part <= 1
-    assert int(1 / part + 1e-9) * available >= workers
-    assert share(0, workers) == 0
+    assert sorted(ids_of(results)) == [0, 1, 2]
+    assert len({result.process for result in results}) == 3
+    assert {result.device for result in results} == {"cpu"}
 
 
 def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, table: CostTable) -> None:
-    backend = RayBackend(setup, workers=1, evaluator=NoWorkbench)
-    started: list[Any] = []
-    ((_, first, _),) = backend.run(JOBS[:1], table, b"", started.append)  # type: ignore[misc]
-    second, third, failure, fifth = backend.run([*JOBS[1:], JOBS[0]], table, b"", started.append)
-    assert started == [JOBS[0], *JOBS[1:], JOBS[0]]
-    assert first == second[1] == third[1] != fifth[1]  # type: ignore[index]
+    backend = RayBackend(setup, workers=1, evaluator=IdleEvaluator)
+    started: list[Job] = []
+    (first,) = results_of(backend.run(TRIALS[:1], table, b"", started.append))
+    *others, failure, last = backend.run([*TRIALS[1:], TRIALS[0]], table, b"", started.append)
+    backend.close()
+    assert started == [TRIALS[0], *TRIALS[1:], TRIALS[0]]
+    second, third, fifth = results_of([*others, last])
+    assert first.process == second.process == third.process != fifth.process
     assert isinstance(failure, TrialFailure)
-    assert failure.trial == JOBS[3]
+    assert failure.trial == TRIALS[3]
     assert failure.traceback.startswith("The worker died.")
-    assert list(backend.run([], table, b"", started.append)) == []
-    backend.close()
-    backend.close()
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_job_whose_worker_died_is_tried_once_more(
+def test_a_trial_whose_worker_died_is_tried_once_more(
     setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
 ) -> None:
-    evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=1, in_set_up=in_set_up)
+    evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=1, in_set_up=in_set_up)
     backend = RayBackend(setup, workers=1, evaluator=evaluator)
-    started: list[Any] = []
-    outcomes = list(backend.run(JOBS[:2], table, b"", started.append))
+    started: list[Job] = []
+    results = results_of(backend.run(TRIALS[:2], table, b"", started.append))
     backend.close()
-    assert [number for number, _, _ in outcomes] == [0, 1]  # type: ignore[misc]
-    assert started == JOBS[:2]
+    assert ids_of(results) == [0, 1]
+    assert started == TRIALS[:2]
     assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_job_that_two_workers_died_of_fails(
+def test_a_trial_that_two_workers_died_of_fails(
     setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
 ) -> None:
-    evaluator = partial(MortalWorkbench, folder=tmp_path, deaths=2, in_set_up=in_set_up)
+    evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=2, in_set_up=in_set_up)
     backend = RayBackend(setup, workers=1, evaluator=evaluator)
-    failure, (number, _, _) = backend.run(JOBS[:2], table, b"", lambda job: None)  # type: ignore[misc]
+    failure, *others = backend.run(TRIALS[:2], table, b"", ignore)
     backend.close()
     assert isinstance(failure, TrialFailure)
-    assert failure.trial == JOBS[0]
+    assert failure.trial == TRIALS[0]
     assert failure.traceback.startswith("The worker died.")
-    assert number == 1
+    assert ids_of(results_of(others)) == [1]
 
 
-def test_idle_workers_that_died_cost_no_job(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
+def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     """As when a machine goes away between two generations."""
-    evaluator = partial(MeetingWorkbench, folder=tmp_path, workers=2)
+    evaluator = partial(MeetingEvaluator, folder=tmp_path, workers=2)
     backend = RayBackend(setup, workers=2, evaluator=evaluator)
-    before = list(backend.run(JOBS[:2], table, b"", lambda job: None))
-    for _, process, _ in before:  # type: ignore[misc]
-        os.kill(process, signal.SIGKILL)
-    ((number, process, _),) = backend.run([JOBS[2]], table, b"", lambda job: None)  # type: ignore[misc]
+    before = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    for result in before:
+        os.kill(result.process, signal.SIGKILL)
+    (after,) = results_of(backend.run([TRIALS[2]], table, b"", ignore))
     backend.close()
-    assert number == 2
-    assert process not in {process for _, process, _ in before}  # type: ignore[misc]
+    assert after.trial == TRIALS[2]
+    assert after.process not in {result.process for result in before}
 
 
-def test_a_run_that_is_left_leaves_no_worker_at_work(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
-    backend = RayBackend(setup, workers=2, evaluator=partial(MeetingWorkbench, folder=tmp_path, workers=2))
-    outcomes = backend.run([*JOBS[:3], JOBS[0]], table, b"", lambda job: None)
+def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
+    backend = RayBackend(setup, workers=2, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=2))
+    outcomes = backend.run([*TRIALS[:3], TRIALS[0]], table, b"", ignore)
     next(outcomes)
-    outcomes.close()  # type: ignore[attr-defined]
-    later = list(backend.run(JOBS[:2], table, b"", lambda job: None))
+    assert isinstance(outcomes, Generator)
+    outcomes.close()
+    later = results_of(backend.run(TRIALS[:2], table, b"", ignore))
     backend.close()
-    assert sorted(number for number, _, _ in later) == [0, 1]  # type: ignore[misc]
+    assert sorted(ids_of(later)) == [0, 1]
 
 
 def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
@@ -267,19 +289,8 @@ def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
     assert ray.is_initialized()
 
 
-def test_pretraining_under_ray_streams_and_goes_on_from_a_saved_state(setup: WorkerSetup) -> None:
-    backend = RayBackend(setup, workers=1)
-    settings = PretrainSettings(epochs=2, batch_size=32)
-    epochs = list(backend.pretrain(settings, None))
-    assert [record.epoch for record, _ in epochs] == [1, 2]
-    later = list(backend.pretrain(settings, epochs[0][1]))
-    backend.close()
-    assert [record for record, _ in later] == [epochs[1][0]]
-    assert pretrained_weights(later[0][1]) == pretrained_weights(epochs[1][1])
-
-
-def train_job(name: Any, space: FBNetSpace, **values: Any) -> Any:
-    settings = TrainSettings(**{"epochs": 1, "batch_size": 64} | values)
+def train_job(name: str, space: FBNetSpace, *, epochs: int = 1) -> TrainJob:
+    settings = TrainSettings(epochs=epochs, batch_size=64)
     return TrainJob(name=name, graph=space.graph(("k3_e1", "k3_e1", "k3_e6")), settings=settings, flip=False, seed=0)
 
 
@@ -317,19 +328,14 @@ def test_a_training_that_fails_says_why_and_leaves_others_alone(space: FBNetSpac
 
 
 def test_a_training_whose_worker_dies_is_a_failure(space: FBNetSpace, splits: Splits) -> None:
-    class Deadly(TrainJob):
-        """Kills the process that asks for its weights."""
+    class Deadly(dict[str, Any]):
+        """Kills the process that unpickles it."""
 
-        @property
-        def weights(self) -> None:
-            if ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
-                os._exit(1)
+        def __reduce__(self) -> tuple[Callable[[int], NoReturn], tuple[int]]:
+            return os._exit, (1,)
 
-    job = train_job("dead", space)
-    deadly = Deadly.__new__(Deadly)
-    for name, value in ((field.name, getattr(job, field.name)) for field in fields(job)):
-        if name != "weights":
-            object.__setattr__(deadly, name, value)
-    ((name, failure),) = RayTrainer(splits, networks=1, threads=1).train([(deadly, None)])
+    job = replace(train_job("dead", space), weights=Deadly())
+    ((name, failure),) = RayTrainer(splits, networks=1, threads=1).train([(job, None)])
     assert name == "dead"
+    assert isinstance(failure, TrainFailure)
     assert failure.traceback.startswith("The worker died.")
