@@ -123,7 +123,7 @@ def device(space: FBNetSpace, table: CostTable) -> Any:
     return TableDevice(space, table)
 
 
-def test_networks_that_are_told_apart_have_different_models(device: Any) -> None:
+def test_different_networks_have_different_models(device: Any) -> None:
     assert len(device.networks) == len(EVERYTHING)
 
 
@@ -308,7 +308,7 @@ def test_a_board_of_its_own_measures_beside_the_search(setting: Any, space: FBNe
     assert measuring.collect() is False
 
 
-def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(
+def test_a_board_that_goes_away_and_returns_is_announced_and_recorded(
     setting: Any, space: FBNetSpace, table: CostTable
 ) -> None:
     device = TableDevice(space, table, shares_host=False)
@@ -333,9 +333,7 @@ def test_a_board_that_goes_away_and_returns_is_told_of_and_recorded(
     assert all(setting.archive[identifier].measurement is not None for identifier in front)
 
 
-def test_what_a_board_measured_before_an_error_of_ours_is_kept(
-    setting: Any, space: FBNetSpace, table: CostTable
-) -> None:
+def test_what_a_board_measured_before_a_bug_raised_is_kept(setting: Any, space: FBNetSpace, table: CostTable) -> None:
     device = TableDevice(space, table, shares_host=False)
     measuring = setting.open(device)
     first = setting.front[0]

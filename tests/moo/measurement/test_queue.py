@@ -193,7 +193,7 @@ def test_closing_an_idle_measurer_ends_its_thread() -> None:
     assert "measurer" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_an_error_of_ours_beside_the_search_comes_up_instead_of_a_hang() -> None:
+def test_a_bug_in_a_measuring_thread_raises_instead_of_hanging() -> None:
     def broken() -> None:
         raise RuntimeError("no such weight")
 

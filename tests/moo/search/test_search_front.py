@@ -17,7 +17,7 @@ from tests.moo.conftest import Prepare
 
 
 class BackwardsBackend(InProcessBackend):
-    """The last job of a generation ends first, so that architectures go over to earlier trials."""
+    """The last trial of a generation ends first, so that architectures pass to earlier trials."""
 
     def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
         yield from reversed(list(super().run(jobs, costs, supernet, on_start)))

@@ -1,4 +1,4 @@
-"""Searches by other methods, without generations, for a time, and with a supernet for each tuple."""
+"""Searches by other methods, without generations, for a time, and with a supernet for each trial."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class StoppedBackend(InProcessBackend):
 def test_rivals_fill_archive_and_front(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, **SHORT)
     archive, seen = run_to_end(preparation)
-    jobs = [item.trial for item in stored(preparation)]
-    assert len(jobs) == (16 if method == "architectures" else 8)
-    assert {type(job) for job in jobs} == {ArchitectureTrial if method == "architectures" else CoefficientTrial}
+    trials = [item.trial for item in stored(preparation)]
+    assert len(trials) == (16 if method == "architectures" else 8)
+    assert {type(trial) for trial in trials} == {ArchitectureTrial if method == "architectures" else CoefficientTrial}
     assert len(archive.front()) > 0
     started = next(event for event in seen if isinstance(event, events.RunStarted))
-    assert started.trials == len(jobs)
+    assert started.trials == len(trials)
     items = json.loads(preparation.folder.front.read_text())
     assert all((item["coefficients"] is None) == (method == "architectures") for item in items)
 
@@ -91,7 +91,7 @@ def test_architectures_have_the_weights_of_the_supernet(prepare_tiny: Prepare, t
 
 
 @pytest.mark.parametrize("method", ["dnas", "random", "architectures"])
-def test_without_generations_all_jobs_are_done_once(prepare_tiny: Prepare, method: str) -> None:
+def test_without_generations_every_trial_runs_once(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, asynchronous=True, **SHORT)
     archive, _ = run_to_end(preparation)
     ended = stored(preparation)
@@ -111,7 +111,7 @@ def test_an_interrupted_run_without_generations_goes_on(prepare_tiny: Prepare, m
     after = {item.trial for item in stored(preparation)}
     assert before < after
     assert len(after) == 8
-    assert len({job.coefficients for job in after}) == 8
+    assert len({trial.coefficients for trial in after}) == 8
 
 
 def test_without_generations_a_search_that_only_fails_ends(prepare_tiny: Prepare) -> None:
@@ -160,7 +160,7 @@ def test_time_that_was_used_before_an_interruption_counts(
     assert stored(preparation) == known
 
 
-def test_independent_tuples_have_supernets_of_their_own(prepare_tiny: Prepare, table: CostTable) -> None:
+def test_independent_trials_have_supernets_of_their_own(prepare_tiny: Prepare, table: CostTable) -> None:
     settings = SHORT | {"independent": True, "pretrain_epochs": 1, "generations": 1}
     preparation = prepare_tiny(**settings)
     archive, seen = run_to_end(preparation)
@@ -181,7 +181,7 @@ def test_independent_tuples_have_supernets_of_their_own(prepare_tiny: Prepare, t
 
 
 @pytest.mark.slow
-def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_tiny: Prepare) -> None:
+def test_of_independent_trials_the_earlier_counts_whichever_ends_first(prepare_tiny: Prepare) -> None:
     class Backwards(InProcessBackend):
         def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
             yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
@@ -198,14 +198,14 @@ def test_of_independent_tuples_the_earlier_counts_whichever_ends_first(prepare_t
 def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(generations=3, **STEERED)
     archive, seen = run_to_end(preparation)
-    jobs = [item.trial for item in stored(preparation)]
-    assert [type(job) for job in jobs[:4]] == [CoefficientTrial] * 4
-    later = jobs[4:]
-    assert {type(job) for job in later} == {ArchitectureTrial}
-    assert all(job.coefficients is not None for job in later)
+    trials = [item.trial for item in stored(preparation)]
+    assert [type(trial) for trial in trials[:4]] == [CoefficientTrial] * 4
+    later = trials[4:]
+    assert {type(trial) for trial in later} == {ArchitectureTrial}
+    assert all(trial.coefficients is not None for trial in later)
     known = {operator_indices(preparation.space, e.architecture) for e in archive.entries if e.trial_id < 4}
-    assert not known & {job.indices for job in later}
-    assert len({job.indices for job in later}) == len(later) >= 4
+    assert not known & {trial.indices for trial in later}
+    assert len({trial.indices for trial in later}) == len(later) >= 4
     assert next(event for event in seen if isinstance(event, events.RunStarted)).trials == 4 + 2 * 8
 
 

@@ -45,7 +45,7 @@ class RemoteDevice(ReplayDevice):
 
 
 class NotingBackend(InProcessBackend):
-    """Notes its tuples with the cost table that they were searched with."""
+    """Notes trials with the cost table that they were searched with."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         super().__init__(setup)
@@ -162,13 +162,13 @@ def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare: Any) ->
 
 
 class StopAt:
-    """A listener that interrupts, as Ctrl-C would, when a tuple has ended."""
+    """A listener that interrupts, as Ctrl-C would, when a trial has ended."""
 
     def __init__(self, trial_id: Any) -> None:
-        self._tuple_id = trial_id
+        self._trial_id = trial_id
 
     def __call__(self, event: Any) -> None:
-        if isinstance(event, events.TrialFinished) and event.result.trial.id == self._tuple_id:
+        if isinstance(event, events.TrialFinished) and event.result.trial.id == self._trial_id:
             raise KeyboardInterrupt
 
 
@@ -203,7 +203,9 @@ def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_i
     assert (archive.table.latency_ms != kept.latency_ms).any()
 
 
-def test_the_first_generation_is_searched_with_the_own_table_though_the_run_was_resumed_in_it(prepare: Any) -> None:
+def test_the_first_generation_is_searched_with_the_uncorrected_table_though_the_run_was_resumed_in_it(
+    prepare: Any,
+) -> None:
     first = prepare(device=RemoteDevice())
     with pytest.raises(KeyboardInterrupt):
         run_search(first, NotingBackend(first.setup), StopAt(1))
