@@ -2,7 +2,7 @@
 
 Claim: with calibration on whole networks, the mean error of 50 random networks is at most 5 %, 95 % of them are
 predicted within 10 %, and their ranks correlate with 0.97 (`fbnet-micro`) or 0.98 (`fbnet-cifar`). A profile takes at
-most 3 and 8 minutes. Hardware: any machine, one thread. Trials: 50 networks, each the quickest of four
+most 3 and 8 minutes. Hardware: any machine, one thread. Trials: 50 networks, each the fastest of four
 measurements with all others in between, as in the profile.
 
     python benchmarks/cost_table.py --spaces fbnet-micro fbnet-cifar
@@ -10,24 +10,31 @@ measurements with all others in between, as in the profile.
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.options import BenchmarkConfig, check_at_least, read_config
+from benchmarks.results import Column, TextTable, print_results
+from devices.cost_tables.cost_table import TableError
 from devices.factory import open_device
 from devices.measurement import MeasureSettings
 from devices.profiling.calibration import table_error
 from devices.profiling.profile import measured_network, profile
-from scripts.command_line import parse, run
+from scripts.command_line import run
 from search_space.spaces import space_named
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-@dataclass(frozen=True)
-class CostTableConfig:
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostTableConfig(BenchmarkConfig):
     """Profile a board, then predict networks that calibration never saw."""
 
     device: str = "host"
@@ -42,51 +49,77 @@ class CostTableConfig:
     """Chooses these networks."""
     quick: bool = False
     """A few networks of `fbnet-micro` only."""
-    json: bool = False
-    """Print JSON."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, networks=1, passes=1, seed=0)
+
+    def quickened(self) -> Self:
+        """Eight networks of the smallest space."""
+        return dataclasses.replace(self, spaces=("fbnet-micro",), networks=8)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """Errors of one table."""
+
+    space: str
+    table: str
+    """`operator-wise` or `calibrated`."""
+    seconds: float
+    """How long the profile took."""
+    board: str
+    error: TableError
+
+
+TABLE = TextTable(
+    Column("space", 12, left=True),
+    Column("table", 14, left=True),
+    Column("mean error", 10, ".1%"),
+    Column("within 10 %", 12, ".0%"),
+    Column("Spearman", 9, ".3f"),
+    Column("profiling", 10, ".1f", unit=" min"),
+)
 
 
 def main() -> None:
     """Print one row a space and table."""
-    config = parse(CostTableConfig)
-    rows = []
-    for name in ("fbnet-micro",) if config.quick else config.spaces:
-        rows += measured_rows(config, name, 8 if config.quick else config.networks)
-    if config.json:
-        print(json.dumps(rows, indent=1))
-        return
-    print(f"{'space':<12} {'table':<14} {'mean error':>10} {'within 10 %':>12} {'Spearman':>9} {'profiling':>10}")
-    for row in rows:
-        print(
-            f"{row['space']:<12} {row['table']:<14} {row['mean_relative']:>10.1%} {row['within_10_percent']:>12.0%} "
-            f"{row['spearman']:>9.3f} {row['seconds'] / 60:>6.1f} min"
-        )
+    config = read_config(CostTableConfig)
+    rows = [row for name in config.spaces for row in measured_rows(config, name)]
+    content = [{**asdict(row), **asdict(row.error)} for row in rows]
+    for entry in content:
+        del entry["error"]
+    print_results(content, [TABLE.head, *map(row_text, rows)], as_json=config.json)
 
 
-def measured_rows(config: CostTableConfig, name: str, count: int) -> list[dict[str, Any]]:
+def measured_rows(config: CostTableConfig, name: str) -> list[Row]:
     """Errors of the table before and after calibration."""
     space = space_named(name)
-    device = open_device(config.device, MeasureSettings())
-    try:
+    with closing(open_device(config.device, MeasureSettings())) as device:
         start = time.perf_counter()
         found = profile(
-            device, space, passes=config.passes, on_progress=lambda done, total, what: _progress(name, done, total)
+            device, space, passes=config.passes, on_progress=lambda done, total, _what: _progress(name, done, total)
         )
         seconds = time.perf_counter() - start
         rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(99,)))
-        networks = rng.integers(len(space.operators), size=(count, space.num_layers)).tolist()
+        networks = rng.integers(len(space.operators), size=(config.networks, space.num_layers)).tolist()
         passes = [
             [measured_network(device, space, indices).latency_ms for indices in networks] for _ in range(config.passes)
         ]
-        measured = np.min(passes, axis=0)
-    finally:
-        device.close()
-    rows: list[dict[str, object]] = []
+    measured = np.min(passes, axis=0)
+    rows = []
     for kind, table in (("operator-wise", found.operator_wise), ("calibrated", found.table)):
         predicted = np.array([table.latency_of(indices) for indices in networks])
         error = table_error(predicted, measured)
-        rows.append({"space": name, "table": kind, "seconds": seconds, "board": table.board, **asdict(error)})
+        rows.append(Row(space=name, table=kind, seconds=seconds, board=table.board, error=error))
     return rows
+
+
+def row_text(row: Row) -> str:
+    """A line of the table."""
+    error = row.error
+    return TABLE.row(
+        row.space, row.table, error.mean_relative, error.within_10_percent, error.spearman, row.seconds / 60
+    )
 
 
 def _progress(name: str, done: int, total: int) -> None:

@@ -10,10 +10,10 @@ TABLE.json is a cost table as `devices/cost_tables/cost_table.py` writes it, or 
                 "delta_vs_skip": {"layer0": {"k3_e1": ms beyond `skip` in its place, ...}, ...}}, ...}
 
 `--table pi4` is the built-in Raspberry Pi 4. LATENCIES.csv has a column `arch`, operator indices joined by `_`, and a
-column `<device>_ms` for each device; `--source-name` is left out of the targets.
+column `<device>_ms` for each device; `--source-name` is not among the targets.
 
 Each draw is a pool of networks that could be measured. Two methods get the networks that `choose_networks` takes from
-it, and as many taken blindly: the few-shot predictor, and scikit-learn's Bayesian ridge regression on the same eight
+it, and as many taken at random: the few-shot predictor, and scikit-learn's Bayesian ridge regression on the same eight
 counts (`kinds_of_work`), summed over each network. Figures are of all networks that were not measured. No target's
 latencies but the measured ones are used anywhere. It takes half a minute on one core; results do not depend on the
 machine beyond rounding.
@@ -21,28 +21,67 @@ machine beyond rounding.
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 from sklearn.linear_model import BayesianRidge
 
+from benchmarks.options import BenchmarkConfig, check_at_least, read_config
+from benchmarks.results import print_results
 from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.cost_tables.pi4 import pi4_cost_table
 from devices.profiling.few_shot import FewShotPredictor, choose_networks
 from devices.profiling.network_features import kinds_of_work
+from scripts.command_line import run
 from search_space.spaces import FBNetSpace, space_named
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 Predict = Callable[[Indices, Array, np.random.Generator], Array]
 
 METHODS = ("few-shot", "few-shot, blind", "ridge", "ridge, blind")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FewShotConfig(BenchmarkConfig):
+    """Predict latencies of boards from ten measured networks and another board's cost table."""
+
+    table: str
+    """Cost table of the source board (the header of this script has its form), or `pi4`."""
+    targets: str
+    """CSV file of networks' latencies on other boards."""
+    source_name: str | None = None
+    """Device whose table is taken, omitted from the targets."""
+    devices: tuple[str, ...] | None = None
+    """Targets; all by default."""
+    space: str = "fbnet-cifar"
+    """Search space of the networks."""
+    count: int = 10
+    """Networks measured on the new board."""
+    draws: int = 5
+    """Pools that figures are means of."""
+    pool: int = 1000
+    """Networks that could be measured, in each draw."""
+    seed: int = 0
+    """Of the draws."""
+    quick: bool = False
+    """One draw from a pool of 200."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, count=1, draws=1, pool=self.count, seed=0)
+
+    def quickened(self) -> Self:
+        """One draw from a small pool."""
+        return replace(self, draws=1, pool=200)
 
 
 @dataclass(frozen=True)
@@ -57,40 +96,22 @@ class Figures:
 
 
 def main() -> None:
-    """Parse, compute, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", required=True, help="cost table of the source board, or `pi4`")
-    parser.add_argument("--targets", type=Path, required=True, help="latencies of networks on other boards")
-    parser.add_argument("--source-name", help="device whose table is taken, left out of the targets")
-    parser.add_argument("--devices", nargs="+", help="targets; all by default")
-    parser.add_argument("--space", default="fbnet-cifar")
-    parser.add_argument("--count", type=int, default=10, help="networks measured on the new board")
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--pool", type=int, default=1000, help="networks that could be measured, in each draw")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one draw from a pool of 200")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    if options.quick:
-        options.draws, options.pool = 1, 200
-
-    space = space_named(options.space)
-    source = read_source(options.table, options.source_name, space)
-    networks_NL, latencies = read_targets(options.targets)
-    latencies.pop(options.source_name or "", None)
-    if unknown := sorted(set(options.devices or ()) - latencies.keys()):
-        parser.error(f"`--devices` must be of {', '.join(latencies)}, but got {', '.join(unknown)}")
-    if options.devices:
-        latencies = {name: latencies[name] for name in options.devices}
-    seeds = np.random.SeedSequence(options.seed).spawn(options.draws)
-    results = compare(source, space, networks_NL, latencies, seeds, count=options.count, pool=options.pool)
-    if options.json:
-        means = {method: float(np.mean([row[method].spearman for row in results.values()])) for method in METHODS}
-        devices = {name: {method: vars(figures) for method, figures in row.items()} for name, row in results.items()}
-        print(json.dumps({"mean_spearman": means, "devices": devices}))
-        return
-    print(f"{options.count} of {options.pool} networks measured, {options.draws} draws, source: {source.board}")
-    print_table(results)
+    """Read, compute, print."""
+    config = read_config(FewShotConfig)
+    space = space_named(config.space)
+    source = read_source(config.table, config.source_name, space)
+    networks_NL, latencies = read_targets(Path(config.targets))
+    latencies.pop(config.source_name or "", None)
+    if unknown := sorted(set(config.devices or ()) - latencies.keys()):
+        raise ValueError(f"`--devices` must be of {', '.join(latencies)}, but got {', '.join(unknown)}.")
+    if config.devices:
+        latencies = {name: latencies[name] for name in config.devices}
+    seeds = np.random.SeedSequence(config.seed).spawn(config.draws)
+    results = compare(source, space, networks_NL, latencies, seeds, count=config.count, pool=config.pool)
+    means = {method: float(np.mean([row[method].spearman for row in results.values()])) for method in METHODS}
+    devices = {name: {method: asdict(figures) for method, figures in row.items()} for name, row in results.items()}
+    head = f"{config.count} of {config.pool} networks measured, {config.draws} draws, source: {source.board}"
+    print_results({"mean_spearman": means, "devices": devices}, [head, *table_lines(results)], as_json=config.json)
 
 
 def compare(
@@ -156,7 +177,7 @@ def read_source(table: str, name: str | None, space: FBNetSpace) -> CostTable:
     if "latency_ms" in content:
         return read_cost_table(Path(table))
     if name is None or name not in content:
-        raise ValueError(f"`--source-name` must be one of {', '.join(content)}, but got {name!r}.")
+        raise ValueError(f"`--source-name` must be one of {', '.join(content)}, but got {name or 'none'}.")
     rows = content[name]["delta_vs_skip"]
     latency_ms = [
         [0.0 if operator == "skip" else rows[f"layer{layer}"][operator] for operator in space.operators]
@@ -183,10 +204,10 @@ def read_targets(path: Path) -> tuple[Indices, dict[str, Array]]:
     }
 
 
-def print_table(results: dict[str, dict[str, Figures]]) -> None:
-    """One line a device, and the mean."""
-    print(f"{'':<16}" + "".join(f"{method:^32}" for method in METHODS))
-    print(f"{'device':<16}" + f"{'Spearman':>14}{'error':>9}{'in 10 %':>9}" * len(METHODS))
+def table_lines(results: dict[str, dict[str, Figures]]) -> Iterator[str]:
+    """A head of two lines, one line a device, and the mean."""
+    yield f"{'':<16}" + "".join(f"{method:^32}" for method in METHODS)
+    yield f"{'device':<16}" + f"{'Spearman':>14}{'error':>9}{'in 10 %':>9}" * len(METHODS)
     everything = {
         method: Figures(*np.mean([list(vars(row[method]).values()) for row in results.values()], axis=0))
         for method in METHODS
@@ -197,8 +218,8 @@ def print_table(results: dict[str, dict[str, Figures]]) -> None:
             f"{100 * figures.within_10_percent:>7.0f} %"
             for figures in (row[method] for method in METHODS)
         )
-        print(f"{name:<16}{cells}")
+        yield f"{name:<16}{cells}"
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

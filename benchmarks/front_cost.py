@@ -1,134 +1,129 @@
-"""What a front costs: tuples that share one pre-trained supernet, against tuples that each train their own.
+"""What a front costs: trials that share one pre-trained supernet, against trials that each train their own.
 
     python benchmarks/front_cost.py --dataset cifar10 --pretrain-epochs 2 --out runs/front-cost
 
-Both searches have the same tuples in a generation, schedule of pre-training, theta steps, samples, workers and cost
+Both searches have the same trials in a generation, schedule of pre-training, theta steps, samples, workers and cost
 table; the second is `--independent`, as FBNet and HANNA search. Shared pre-training has all cores, independent ones a
-core each, so that both keep the machine busy. Nothing is measured on a board. An interrupted benchmark goes on with the
-same command.
+core each, so that both keep the machine busy. Nothing is measured on a board. After an interruption the same command
+resumes.
 
-Goal, 24 tuples: the shared way takes an eighth of the time at most, with hypervolume no lower.
+Goal, 24 trials: the shared way takes an eighth of the time at most, with hypervolume no lower.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
+from benchmarks.options import check_at_least, read_config
+from benchmarks.results import Column, TextTable, print_results
+from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
 from evaluation.work_folder import write_json
 from moo import events
 from moo.config import SearchConfig
-from moo.execution.ray_backend import RayBackend
-from moo.search.loop import find_front
-from moo.search.preparation import Preparation, prepare
-from moo.storage.run_folder import RunFolder
-from scripts.command_line import parse, run
+from moo.search.preparation import Preparation
+from scripts.command_line import run
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Supernets = Literal["shared", "independent"]
 
 
-@dataclass(frozen=True)
-class FrontCostConfig:
-    """Search one front twice: with a shared supernet, and with one for each tuple."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontCostConfig(SearchBenchmarkConfig):
+    """Search one front twice: with a shared supernet, and with one for each trial."""
 
-    dataset: str = "digits"
-    """As in pareto_search.py."""
-    space: str = "fbnet-micro"
-    """Search space."""
-    device: str = "pi4"
-    """Cost table: a built-in board, or a table file."""
     population: int = 8
-    """Tuples in a generation."""
+    """Trials in a generation."""
     generations: int = 3
     """Generations, all searched on supernets."""
-    pretrain_epochs: int | None = None
-    """Passes of pre-training, of the shared supernet and of each independent one."""
-    workers: int = 2
-    """Inner searches at the same time, one thread each."""
     out: str = "runs/front-cost"
-    """Folder to write into, or to go on in."""
+    """Folder to write into, or to resume in."""
     quick: bool = False
-    """Four tuples, eight epochs."""
-    json: bool = False
-    """Print JSON."""
+    """Four trials, eight epochs."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, population=4, generations=1, workers=1)
+
+    def quickened(self) -> Self:
+        """One small generation after a short pre-training."""
+        return replace(self, population=4, generations=1, pretrain_epochs=self.pretrain_epochs or 8)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One search, from nothing to its front."""
+
+    supernets: Supernets
+    trials: int
+    seconds: float
+    hypervolume: float
+    architectures: int
+
+
+TABLE = TextTable(
+    Column("supernets", 12, left=True),
+    Column("trials", 6),
+    Column("seconds", 9, ".0f"),
+    Column("hypervolume", 12, ".4f"),
+    Column("architectures", 14),
+)
 
 
 def main() -> None:
     """Print the time and the hypervolume of both, and their ratio."""
-    config = parse(FrontCostConfig)
-    if config.quick:
-        config = replace(config, population=4, generations=1, pretrain_epochs=config.pretrain_epochs or 8)
-    base = prepare(settings_of(config, "not made", independent=False), on_loading=lambda done, total: None)
-    rows = [front(config, base, name) for name in ("shared", "independent")]
-    shared, independent = rows
-    ratio = independent["seconds"] / shared["seconds"]
-    if config.json:
-        print(json.dumps({"rows": rows, "ratio": ratio}, indent=1))
-        return
-    print(f"{'supernets':<12} {'tuples':>6} {'seconds':>9} {'hypervolume':>12} {'architectures':>14}")
-    for row in rows:
-        print(
-            f"{row['supernets']:<12} {row['tuples']:>6} {row['seconds']:>9.0f} {row['hypervolume']:>12.4f} "
-            f"{row['architectures']:>14}"
-        )
-    print(f"the shared way takes 1 / {ratio:.1f} of the time (measured)")
-    print(f"hypervolume: errors with inherited weights, costs as the table of {config.device} predicts them")
+    config = read_config(FrontCostConfig)
+    base = loaded(settings_of(config, "shared"))
+    shared, independent = front(config, base, "shared"), front(config, base, "independent")
+    ratio = independent.seconds / shared.seconds
+    lines = [
+        TABLE.head,
+        *(TABLE.row(*asdict(row).values()) for row in (shared, independent)),
+        f"the shared way takes 1 / {ratio:.1f} of the time (measured)",
+        f"hypervolume: errors with inherited weights, costs as the table of {config.device} predicts them",
+    ]
+    print_results({"rows": [asdict(shared), asdict(independent)], "ratio": ratio}, lines, as_json=config.json)
 
 
-def settings_of(config: FrontCostConfig, name: str, *, independent: bool) -> SearchConfig:
+def settings_of(config: FrontCostConfig, supernets: Supernets) -> SearchConfig:
     """Settings of one of the two searches."""
-    return SearchConfig(
-        dataset=config.dataset,
-        space=config.space,
-        device=(config.device,),
-        measure=False,
+    return replace(
+        config.search_config(supernets),
         population=config.population,
         generations=config.generations,
         supernet_generations=config.generations,
-        pretrain_epochs=config.pretrain_epochs,
-        workers=config.workers,
-        independent=independent,
-        dashboard=False,
-        out=str(Path(config.out) / name),
+        independent=supernets == "independent",
     )
 
 
-def front(config: FrontCostConfig, base: Preparation, name: str) -> dict[str, Any]:
-    """One search from nothing to its front, or what it came to when it was done before."""
-    done = Path(config.out) / f"{name}.json"
+def front(config: FrontCostConfig, base: Preparation, supernets: Supernets) -> Row:
+    """One search from nothing to its front, or what it found when it was done before."""
+    done = config.folder / f"{supernets}.json"
     if done.exists():
-        return dict(json.loads(done.read_text()))
-    settings = settings_of(config, name, independent=name == "independent")
-    folder = RunFolder(Path(config.out) / name)
-    shutil.rmtree(folder.path, ignore_errors=True)
-    folder.path.mkdir(parents=True)
-    preparation = replace(base, config=settings, folder=folder)
+        return Row(**json.loads(done.read_text()))
     start = time.monotonic()
-    backend = RayBackend(preparation.setup, workers=config.workers, dashboard=False)
-    try:
-        archive = find_front(preparation, backend, _told(name))
-    finally:
-        backend.close()
-    row = {
-        "supernets": name,
-        "tuples": config.population * config.generations,
-        "seconds": time.monotonic() - start,
-        "hypervolume": archive.hypervolume(),
-        "architectures": len(archive),
-    }
-    write_json(done, row)
+    archive = search_front(base, settings_of(config, supernets), listener=_print_trials(supernets))
+    row = Row(
+        supernets=supernets,
+        trials=config.population * config.generations,
+        seconds=time.monotonic() - start,
+        hypervolume=archive.hypervolume(),
+        architectures=len(archive),
+    )
+    write_json(done, asdict(row))
     return row
 
 
-def _told(name: str) -> events.Listener:
-    def tell(event: events.Event) -> None:
+def _print_trials(supernets: Supernets) -> events.Listener:
+    def listen(event: events.Event) -> None:
         if isinstance(event, events.TrialFinished):
-            sys.stderr.write(f"{name}: tuple {event.result.trial.id}, {event.result.seconds:.0f} s\n")
+            sys.stderr.write(f"{supernets}: trial {event.result.trial.id}, {event.result.seconds:.0f} s\n")
 
-    return tell
+    return listen
 
 
 if __name__ == "__main__":

@@ -8,88 +8,119 @@ times as fast as in the contiguous one; a 5x5 depthwise convolution on 4x4 maps,
 
 from __future__ import annotations
 
-import argparse
-import json
+import dataclasses
 import statistics
-import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from benchmarks.options import BenchmarkConfig, check_at_least, read_config
+from benchmarks.results import print_results
+from benchmarks.turns import median_ratio, rounds_of_turns, seconds_of
 from dnas.build import build_supernet
 from dnas.depthwise import depthwise_conv
 from dnas.pretraining import sampled_path
+from scripts.command_line import run
 from search_space.spaces import space_named
 
-
-def ratio(slow: Callable[[], None], fast: Callable[[], None], rounds: int) -> dict[str, float]:
-    """Median times in ms of both, run in turns, and the median ratio of pairs."""
-    slow()
-    fast()
-    pairs = [(_seconds(slow), _seconds(fast)) for _ in range(rounds)]
-    return {
-        "slow_ms": 1e3 * statistics.median(a for a, _ in pairs),
-        "fast_ms": 1e3 * statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(a / b for a, b in pairs),
-    }
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-def layout(rounds: int) -> dict[str, float]:
-    """Weight steps of `fbnet-micro`, batch 64: contiguous images against channels-last ones, the same paths."""
-    space = space_named("fbnet-micro")
-    supernet = build_supernet(space, "shared")
-    contiguous = torch.randn(64, *space.input_shape)
-    channels_last = contiguous.contiguous(memory_format=torch.channels_last)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelsConfig(BenchmarkConfig):
+    """Time image layouts and depthwise gradients in pairs."""
 
-    def steps(images: torch.Tensor) -> None:
-        rng = np.random.default_rng(0)
-        for _ in range(4):
-            supernet.zero_grad()
-            torch.autograd.backward(sampled_path(supernet, images, rng).square().mean())
+    threads: int = 1
+    """CPU threads of torch."""
+    rounds: int = 15
+    """Turns of each side."""
+    quick: bool = False
+    """Three rounds."""
 
-    return ratio(lambda: steps(contiguous), lambda: steps(channels_last), rounds)
+    def __post_init__(self) -> None:
+        check_at_least(self, threads=1, rounds=1)
 
-
-def depthwise(rounds: int) -> dict[str, float]:
-    """Forward and backward of a 5x5 depthwise convolution, 384 channels, 4x4 maps, batch 64: PyTorch's and ours."""
-    x = torch.randn(64, 384, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
-    weight = torch.randn(384, 1, 5, 5, requires_grad=True)
-    gradient = torch.randn(64, 384, 4, 4).contiguous(memory_format=torch.channels_last)
-
-    def run(conv: Callable[[], torch.Tensor]) -> None:
-        torch.autograd.grad(conv(), (x, weight), gradient)
-
-    return ratio(
-        lambda: run(lambda: F.conv2d(x, weight, padding=2, groups=384)),
-        lambda: run(lambda: depthwise_conv(x, weight, 1)),
-        rounds,
-    )
+    def quickened(self) -> Self:
+        """Three rounds."""
+        return dataclasses.replace(self, rounds=3)
 
 
-def _seconds(function: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Pair:
+    """Medians of two sides."""
+
+    slow_ms: float
+    fast_ms: float
+    ratio: float
+    """Median over the rounds."""
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rounds = 3 if options.quick else 15
-    results = {"channels-last layout": layout(rounds), "quick depthwise gradient": depthwise(rounds)}
-    if options.json:
-        print(json.dumps({"threads": options.threads, "torch": torch.__version__, "results": results}))
-        return
-    for name, figures in results.items():
-        print(f"{name}: {figures['ratio']:.2f} times ({figures['slow_ms']:.2f} ms against {figures['fast_ms']:.2f} ms)")
+    config = read_config(KernelsConfig)
+    torch.set_num_threads(config.threads)
+    pairs = {"channels-last layout": layout(config.rounds), "quick depthwise gradient": depthwise(config.rounds)}
+    results = {name: asdict(pair) for name, pair in pairs.items()}
+    print_results(
+        {"threads": config.threads, "torch": torch.__version__, "results": results},
+        [
+            f"{name}: {pair.ratio:.2f} times ({pair.slow_ms:.2f} ms against {pair.fast_ms:.2f} ms)"
+            for name, pair in pairs.items()
+        ],
+        as_json=config.json,
+    )
+
+
+def timed_pair(slow: Callable[[], None], fast: Callable[[], None], rounds: int) -> Pair:
+    """Time both in turns, after a call of each to warm up."""
+    slow()
+    fast()
+    seconds = rounds_of_turns({"slow": partial(seconds_of, slow), "fast": partial(seconds_of, fast)}, rounds)
+    return Pair(
+        1e3 * statistics.median(seconds["slow"]),
+        1e3 * statistics.median(seconds["fast"]),
+        median_ratio(seconds["slow"], seconds["fast"]),
+    )
+
+
+def layout(rounds: int) -> Pair:
+    """Weight steps of `fbnet-micro`, batch 64: contiguous images against channels-last ones, the same paths."""
+    space = space_named("fbnet-micro")
+    supernet = build_supernet(space, "shared")
+    contiguous_BCHW = torch.randn(64, *space.input_shape)
+    channels_last_BCHW = contiguous_BCHW.contiguous(memory_format=torch.channels_last)
+
+    def steps(x_BCHW: Tensor) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(4):
+            supernet.zero_grad()
+            torch.autograd.backward(sampled_path(supernet, x_BCHW, rng).square().mean())
+
+    return timed_pair(partial(steps, contiguous_BCHW), partial(steps, channels_last_BCHW), rounds)
+
+
+def depthwise(rounds: int) -> Pair:
+    """Forward and backward of a 5x5 depthwise convolution, 384 channels, 4x4 maps, batch 64: PyTorch's and ours."""
+    x_BCHW = torch.randn(64, 384, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(384, 1, 5, 5, requires_grad=True)
+    gradient_BCHW = torch.randn(64, 384, 4, 4).contiguous(memory_format=torch.channels_last)
+
+    def step(conv: Callable[[], Tensor]) -> None:
+        torch.autograd.grad(conv(), (x_BCHW, weight), gradient_BCHW)
+
+    return timed_pair(
+        lambda: step(lambda: F.conv2d(x_BCHW, weight, padding=2, groups=384)),
+        lambda: step(lambda: depthwise_conv(x_BCHW, weight, 1)),
+        rounds,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,30 +9,68 @@ mean relative error, whole networks 1.0 % with one stage predicted and 3.8 % wit
 
 from __future__ import annotations
 
-import argparse
-import json
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.options import BenchmarkConfig, check_at_least, read_config
+from benchmarks.results import print_results
 from devices.cost_tables.pi4 import fitted_model, held_out_ms, published_latencies
+from scripts.command_line import run
 from search_space.operators import OPERATOR_NAMES
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Array = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pi4ModelConfig(BenchmarkConfig):
+    """Predict stages of the published table that the operator model did not see."""
+
+    networks: int = 5000
+    """Random networks."""
+    quick: bool = False
+    """200 networks."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, networks=1)
+
+    def quickened(self) -> Self:
+        """200 networks."""
+        return dataclasses.replace(self, networks=200)
+
+
+def main() -> None:
+    """Compute and print."""
+    config = read_config(Pi4ModelConfig)
+    results = errors(config.networks)
+    print_results(
+        {"networks": config.networks, "mean_relative_error": results},
+        [
+            f"mean relative error, {config.networks} random networks",
+            *(f"{name + ':':<52}{_percentages(value)} %" for name, value in results.items()),
+        ],
+        as_json=config.json,
+    )
+
+
 def errors(networks: int) -> dict[str, float | list[float]]:
-    """Mean relative errors of operators and of random networks."""
+    """Mean relative errors of operators and of random networks, by what was predicted."""
     published = published_latencies()
     truth_LO, predicted_LO = published.above_skip_ms_LO, held_out_ms(published)
     stage_L = published.stage_of_layer
     operator_errors = np.abs(predicted_LO[:, :-1] / truth_LO[:, :-1] - 1)
     rng = np.random.default_rng(0)
-    chosen = rng.integers(len(OPERATOR_NAMES), size=(networks, len(truth_LO)))
+    chosen_NL = rng.integers(len(OPERATOR_NAMES), size=(networks, len(truth_LO)))
 
     def network_error(table_LO: Array, all_skip_ms: float) -> float:
-        true_ms = published.all_skip_ms + _sums(truth_LO, chosen)
-        return float(np.abs((all_skip_ms + _sums(table_LO, chosen)) / true_ms - 1).mean())
+        true_ms = published.all_skip_ms + _sums(truth_LO, chosen_NL)
+        return float(np.abs((all_skip_ms + _sums(table_LO, chosen_NL)) / true_ms - 1).mean())
 
     stages = range(len(published.space.stages))
     one_stage = [
@@ -55,29 +93,14 @@ def errors(networks: int) -> dict[str, float | list[float]]:
     }
 
 
-def _sums(table_LO: Array, chosen: npt.NDArray[np.int64]) -> Array:
-    sums: Array = table_LO[np.arange(len(table_LO)), chosen].sum(axis=1)
+def _sums(table_LO: Array, chosen_NL: npt.NDArray[np.int64]) -> Array:
+    sums: Array = table_LO[np.arange(len(table_LO)), chosen_NL].sum(axis=1)
     return sums
 
 
-def main() -> None:
-    """Compute and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", type=int, default=5000, help="random networks")
-    parser.add_argument("--quick", action="store_true", help="200 networks")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    if options.quick:
-        options.networks = 200
-    results = errors(options.networks)
-    if options.json:
-        print(json.dumps({"networks": options.networks, "mean_relative_error": results}))
-        return
-    print(f"mean relative error, {options.networks} random networks")
-    for name, value in results.items():
-        values = value if isinstance(value, list) else [value]
-        print(f"{name + ':':<52}{', '.join(f'{100 * entry:.1f}' for entry in values)} %")
+def _percentages(value: float | list[float]) -> str:
+    return ", ".join(f"{100 * entry:.1f}" for entry in (value if isinstance(value, list) else [value]))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,66 +9,54 @@ tau between inherited and trained accuracy (selection split) says how well each 
 interval: twelve architectures leave it wide. `rank of its best`: place by trained accuracy of the architecture that
 the supernet puts first, 1 at best. Claim: the shared supernet ranks better. Any machine; one seed a run.
 
-`--run` takes the trained networks of a run of pareto_search.py instead, with its data set, space and seed. All that
-has been trained is kept in `--out`: the same command goes on after an interruption.
+`--run` takes the trained networks of a run of pareto_search.py instead, with its data set, space and seed. What has
+been trained is kept in `--out`: after an interruption the same command resumes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-import signal
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from multiprocessing.sharedctypes import Synchronized
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.progress import Progress
 
-from benchmarks.timed_batches import TimedBatches
-from devices.profiling.profile import random_networks
-from dnas.build import WeightSharing, build_supernet
-from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
-from dnas.supernet import Supernet
-from evaluation.accuracy import classification, inherited_network
+from benchmarks.options import BenchmarkConfig, check_at_least, check_positive, read_config
+from benchmarks.progress import Show, progress_bars
+from benchmarks.results import Column, TextTable, print_results, write_results
+from benchmarks.supernets.forms import FORMS, Form
+from benchmarks.supernets.inherited import Inherited, inherited_accuracies
+from benchmarks.supernets.ranked_networks import RankedNetworks, networks_at_random, networks_of_run
+from benchmarks.supernets.trained_alone import trained_accuracies
 from evaluation.image_data import load_images
-from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
+from evaluation.splits import split_data
 from evaluation.training.allocator import keep_freed_memory
-from evaluation.training.config import TrainSettings
-from evaluation.training.job import TrainJob, new_training
-from evaluation.training.loop import use_quick_depthwise
 from evaluation.work_folder import check_same_values, write_json
 from moo.analysis.rank_correlation import LEAST_PAIRS, RankCorrelation, kendall_tau
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import open_store
-from moo.visualization.style import BLUE, INK, VERMILION, dress, new_figure
-from scripts.command_line import parse, run
-from search_space.architectures import Architecture, architecture_from_indices, operator_indices, parse_architecture
-from search_space.counts import count
-from search_space.spaces import FBNetSpace, space_named
+from moo.visualization.style import INK, VERMILION, dress, new_figure
+from scripts.command_line import run
+from search_space.spaces import space_named
 
-CANDIDATES = 64
-"""Random networks of which one is chosen."""
-SUPERNETS: dict[WeightSharing, tuple[str, Forward, str]] = {
-    "shared": ("shared superkernel, sampled paths", sampled_path, BLUE),
-    "separate": ("separate weights, mixed paths", mixed_paths, VERMILION),
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+RANKED_FORMS: dict[str, Form] = {
+    "shared": replace(FORMS["shared"], label="shared superkernel, sampled paths"),
+    "separate": replace(FORMS["quick"], label="separate weights, mixed paths", colour=VERMILION),
 }
-"""Name, what a step trains, and colour."""
 FREE_SETTINGS = frozenset({"threads", "out", "quick", "json"})
-"""Settings that may differ when a benchmark goes on."""
-Show = Callable[[str, float, float], None]
-"""Called with what is done, how much of it, and all of it."""
+"""Settings that may differ when a benchmark resumes."""
 
 
-@dataclass(frozen=True)
-class SupernetRankConfig:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupernetRankConfig(BenchmarkConfig):
     """Compare how two supernets rank architectures."""
 
     dataset: str | None = None
@@ -92,46 +80,30 @@ class SupernetRankConfig:
     threads: int = 2
     """CPU threads; so many architectures are trained at once, one thread each."""
     out: str = "runs/supernet-rank"
-    """Folder to write into, or to go on in."""
+    """Folder to write into, or to resume in."""
     quick: bool = False
     """Six architectures, five epochs, 20 s for each supernet."""
-    json: bool = False
-    """Print JSON."""
 
     def __post_init__(self) -> None:
-        for name, least in (("architectures", LEAST_PAIRS), ("seed", 0), ("threads", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`--{name.replace('_', '-')} >= {least}` must hold, but got {getattr(self, name)}.")
-        for name in ("supernet_seconds", "epochs"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"`--{name.replace('_', '-')} > 0` must hold, but got {getattr(self, name)}.")
+        check_at_least(self, architectures=LEAST_PAIRS, seed=0, threads=1)
+        check_positive(self, "supernet_seconds", "epochs")
+
+    def quickened(self) -> Self:
+        """Few architectures, and a short pre-training."""
+        return dataclasses.replace(self, architectures=6, supernet_seconds=20.0, epochs=5)
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is kept."""
+        return Path(self.out).expanduser()
+
+    @property
+    def run_folder(self) -> Path | None:
+        """The run whose networks are ranked."""
+        return None if self.run is None else Path(self.run).expanduser()
 
 
-@dataclass(frozen=True)
-class Networks:
-    """What is ranked."""
-
-    space: FBNetSpace
-    splits: Splits
-    architectures: tuple[Architecture, ...]
-    macs: tuple[int, ...]
-    known: dict[str, float]
-    """Trained accuracies that a run holds already, by id."""
-
-
-@dataclass(frozen=True)
-class Inherited:
-    """What a supernet says of the networks."""
-
-    steps: int
-    """Steps of its pre-training."""
-    seconds: float
-    """Time that these took."""
-    accuracies: list[float]
-    """With inherited weights, on the selection split, in [0, 1]."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """How well a supernet ranks."""
 
@@ -146,41 +118,51 @@ class Row:
     """Place by trained accuracy of the architecture that it puts first; 1 is the best."""
 
 
+TABLE = TextTable(
+    Column("supernet", 34, left=True),
+    Column("seconds", 8, ".0f"),
+    Column("steps", 7),
+    Column("inherited", 10, ".1%"),
+    Column("tau", 6),
+    Column("95 %", 14),
+    Column("rank of its best", 17),
+)
+
+
 def main() -> None:
     """Train what is not trained yet, compare, draw, print."""
-    config = parse(SupernetRankConfig)
-    if config.quick:
-        config = dataclasses.replace(config, architectures=6, supernet_seconds=20.0, epochs=5)
-    config = settings_of_run(config)
-    folder = Path(config.out).expanduser()
+    config = settings_of_run(read_config(SupernetRankConfig))
     torch.set_num_threads(config.threads)
     keep_freed_memory()
-    with Progress(transient=True) as progress:
-        bars = {}
-
-        def show(what: str, done: float, total: float) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what)
-            progress.update(bars[what], completed=done, total=total)
-
+    with progress_bars() as show:
         networks = load_networks(config, show)
-        begin(folder, config, networks)
-        trained = trained_accuracies(folder, networks, config, show)
-        inherited = {kind: inherited_accuracies(folder, kind, networks, config, show) for kind in SUPERNETS}
-    rows = {kind: row_of(SUPERNETS[kind][0], found, trained) for kind, found in inherited.items()}
-    table = [
-        {"id": item.id, "macs": networks.macs[number], "trained": trained[number]}
-        | {f"inherited, {kind}": found.accuracies[number] for kind, found in inherited.items()}
-        for number, item in enumerate(networks.architectures)
-    ]
-    content = {"settings": asdict(config), "supernets": [asdict(row) for row in rows.values()], "architectures": table}
-    write_json(folder / "results.json", content)
-    picture(config, rows, trained, inherited).savefig(folder / "supernet_rank.png")
-    if config.json:
-        print(json.dumps(content, indent=1))
-    else:
-        print_rows(list(rows.values()))
-        print(f"Everything: {folder}")
+        begin(config, networks)
+        trained = trained_accuracies(
+            config.folder, networks, epochs=config.epochs, seed=config.seed, processes=config.threads, show=show
+        )
+        inherited = {
+            name: inherited_accuracies(
+                config.folder / f"inherited-{name}.json",
+                form,
+                networks,
+                seconds=config.supernet_seconds,
+                seed=config.seed,
+                on_share=partial(_show_share, show, form.label),
+            )
+            for name, form in RANKED_FORMS.items()
+        }
+    rows = {name: row_of(RANKED_FORMS[name].label, found, trained) for name, found in inherited.items()}
+    content = {
+        "settings": asdict(config),
+        "supernets": [asdict(row) for row in rows.values()],
+        "architectures": accuracy_table(networks, trained, inherited),
+    }
+    write_results(config.out, content, {"supernet_rank.png": lambda: picture(config, rows, trained, inherited)})
+    print_results(content, lines_of(config, list(rows.values())), as_json=config.json)
+
+
+def _show_share(show: Show, what: str, share: float) -> None:
+    show(what, 100 * share, 100)
 
 
 def settings_of_run(config: SupernetRankConfig) -> SupernetRankConfig:
@@ -189,9 +171,9 @@ def settings_of_run(config: SupernetRankConfig) -> SupernetRankConfig:
     Raises:
         ValueError: if there is no run.
     """
-    if config.run is None:
+    if config.run_folder is None:
         return dataclasses.replace(config, dataset=config.dataset or "digits")
-    searched, _ = RunFolder(Path(config.run).expanduser()).read_config()
+    searched, _ = RunFolder(config.run_folder).read_config()
     return dataclasses.replace(
         config,
         dataset=config.dataset or searched.dataset,
@@ -202,7 +184,7 @@ def settings_of_run(config: SupernetRankConfig) -> SupernetRankConfig:
     )
 
 
-def load_networks(config: SupernetRankConfig, show: Show) -> Networks:
+def load_networks(config: SupernetRankConfig, show: Show) -> RankedNetworks:
     """Images and architectures.
 
     Raises:
@@ -215,62 +197,27 @@ def load_networks(config: SupernetRankConfig, show: Show) -> Networks:
         size=space.input_size,
         image_column=config.image_column,
         label_column=config.label_column,
-        on_progress=lambda done, total: show("images", done, total),
+        on_progress=partial(show, "images"),
     )
     splits = split_data(data, config.seed)
     space = space.with_classes(len(splits.class_names))
-    known: dict[str, float] = {}
-    if config.run is None:
-        architectures = spread_architectures(space, config.architectures, config.seed)
-    else:
-        known = trained_in_run(RunFolder(Path(config.run).expanduser()), splits)
-        architectures = tuple(parse_architecture(space, name) for name in known)
-    macs = tuple(count(space.graph(item.operators)).macs for item in architectures)
-    return Networks(space, splits, architectures, macs, known)
+    if config.run_folder is None:
+        return networks_at_random(space, splits, config.architectures, config.seed)
+    return networks_of_run(space, splits, config.run_folder)
 
 
-def spread_architectures(space: FBNetSpace, number: int, seed: int) -> tuple[Architecture, ...]:
-    """Different random architectures, one of each stretch of the order by MACs, fewest first."""
-    rows_NL = np.unique(random_networks(space, number * CANDIDATES, seed), axis=0)
-    drawn = [architecture_from_indices(space, tuple(map(int, row_L))) for row_L in rows_NL]
-    drawn.sort(key=lambda item: (count(space.graph(item.operators)).macs, item.id))
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(17,)))
-    return tuple(drawn[int(rng.choice(part))] for part in np.array_split(np.arange(len(drawn)), number))
-
-
-def trained_in_run(folder: RunFolder, splits: Splits) -> dict[str, float]:
-    """Trained accuracies on the selection split of a run's networks, by id.
-
-    Raises:
-        ValueError: if the run was made with other images, or has too few trained networks.
-    """
-    _, origin = folder.read_config()
-    if origin["dataset"]["fingerprint"] != splits.fingerprint:
-        raise ValueError(f"the images must be those of the run, but {str(folder.path)!r} was made with others.")
-    store = open_store(folder.store)
-    try:
-        known = {network.name: 1 - network.error for network in store.trained(baselines=False)}
-    finally:
-        store.close()
-    if len(known) < LEAST_PAIRS:
-        raise ValueError(
-            f"a run must have at least {LEAST_PAIRS} trained networks to be ranked by, but {str(folder.path)!r} has "
-            f"{len(known)}."
-        )
-    return known
-
-
-def begin(folder: Path, config: SupernetRankConfig, networks: Networks) -> None:
+def begin(config: SupernetRankConfig, networks: RankedNetworks) -> None:
     """Write the settings, or check that the benchmark that is there has the same.
 
     Raises:
         ValueError: naming the setting that differs, or if something else is there.
     """
+    folder = config.folder
     path = folder / "config.json"
     given = asdict(config) | {"images": networks.splits.fingerprint}
     if path.exists():
         saved = json.loads(path.read_text())
-        rule = f"{str(folder)!r} must be gone on with as it was begun, with"
+        rule = f"{str(folder)!r} must be resumed as it was begun, with"
         check_same_values(given, saved, free=FREE_SETTINGS, rule=rule, remedy="choose another --out")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"`--out` must be a new folder or one of this benchmark, but {str(folder)!r} is not.")
@@ -278,120 +225,47 @@ def begin(folder: Path, config: SupernetRankConfig, networks: Networks) -> None:
         write_json(path, given)
 
 
-def trained_accuracies(folder: Path, networks: Networks, config: SupernetRankConfig, show: Show) -> list[float]:
-    """Accuracy of each architecture trained alone, those that are not known yet in processes of their own."""
-    paths = {item.id: folder / "trained" / f"{item.id}.json" for item in networks.architectures}
-    missing = [item for item in networks.architectures if item.id not in networks.known and not paths[item.id].exists()]
-    context = multiprocessing.get_context("spawn")
-    steps = context.Value("q", 0)
-    images = len(networks.splits.weights) + len(networks.splits.theta)
-    total = len(missing) * config.epochs * (images // TrainSettings().batch_size)
-    waiting, running = missing[::-1], list[SpawnProcess]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < config.threads:
-                item = waiting.pop()
-                graph, settings = networks.space.graph(item.operators), TrainSettings(epochs=config.epochs)
-                job = TrainJob(name=item.id, graph=graph, settings=settings, flip=None, seed=config.seed)
-                receiver, sender = context.Pipe(duplex=False)
-                running.append(context.Process(target=train_alone, args=(job, receiver, paths[item.id], steps)))
-                _start_without_interrupts(running[-1])
-                receiver.close()
-                sender.send(networks.splits)
-            wait([process.sentinel for process in running], timeout=0.5)
-            show("training alone", steps.value, total)
-            ended = [process for process in running if process.exitcode is not None]
-            if any(process.exitcode for process in ended):
-                raise RuntimeError("training an architecture failed; what it printed says why.")
-            running = [process for process in running if process not in ended]
-    finally:
-        for process in running:
-            process.terminate()
-            process.join()
-    kept = {name: json.loads(path.read_text())["accuracy"] for name, path in paths.items() if path.exists()}
-    return [(networks.known | kept)[item.id] for item in networks.architectures]
-
-
-def train_alone(job: TrainJob, receiver: Connection, path: Path, steps: Synchronized[int]) -> None:
-    """Train one architecture from random weights in this process, with splits that are sent; write its accuracy."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    training = new_training(job, receiver.recv())
-    while not training.done:
-        for _ in training.epoch():
-            with steps.get_lock():
-                steps.value += 1
-    write_json(path, {"accuracy": training.records[-1].accuracy, "seconds": training.seconds})
-
-
-def inherited_accuracies(
-    folder: Path, kind: WeightSharing, networks: Networks, config: SupernetRankConfig, show: Show
-) -> Inherited:
-    """Accuracies with weights of a supernet, pre-trained now or before."""
-    path = folder / f"inherited-{kind}.json"
-    if not path.exists():
-        supernet, steps, seconds = pretrained(kind, networks, config, show)
-        splits = networks.splits
-        recalibration, selection = ImageBatches(splits.weights, splits), ImageBatches(splits.selection, splits)
-        accuracies = []
-        for item in networks.architectures:
-            state = supernet.sub_network_state(operator_indices(networks.space, item))
-            network = inherited_network(networks.space.graph(item.operators), state, recalibration)
-            accuracies.append(1 - classification(network, selection)[0])
-        write_json(path, asdict(Inherited(steps, seconds, accuracies)))
-    return Inherited(**json.loads(path.read_text()))
-
-
-def pretrained(
-    kind: WeightSharing, networks: Networks, config: SupernetRankConfig, show: Show
-) -> tuple[Supernet, int, float]:
-    """A supernet after so many seconds of pre-training, the number of its steps, and the very seconds."""
-    name, forward, _ = SUPERNETS[kind]
-    splits, space = networks.splits, networks.space
-    torch.manual_seed(config.seed)
-    supernet = build_supernet(space, kind)
-    use_quick_depthwise(supernet)
-    augmentation = Augmentation(crop_padding=space.input_size // 16, flip=not splits.grey)
-
-    def keep_pace(share: float) -> None:
-        show(name, 100 * share, 100)
-        if pretraining.step:
-            pretraining.total_steps = max(pretraining.step + 1, round(pretraining.step / share))
-
-    images = ImageBatches(splits.weights, splits, augmentation=augmentation)
-    source = TimedBatches(images, [config.supernet_seconds], keep_pace, lambda over: None)
-    pretraining = Pretraining(supernet, source, PretrainSettings(epochs=1), seed=config.seed, forward=forward)
-    start = time.monotonic()
-    pretraining.run_epoch()
-    return supernet, pretraining.step, round(time.monotonic() - start, 1)
-
-
-def row_of(name: str, found: Inherited, trained: Sequence[float]) -> Row:
+def row_of(label: str, found: Inherited, trained: Sequence[float]) -> Row:
     """How well a supernet ranks."""
     accuracies = found.accuracies
-    tau = kendall_tau(accuracies, trained) if len(set(accuracies)) > 1 else None
     best = trained[int(np.argmax(accuracies))]
-    rank = 1 + sum(accuracy > best for accuracy in trained)
-    return Row(name, found.steps, found.seconds, float(np.mean(accuracies)), tau, rank)
+    return Row(
+        supernet=label,
+        steps=found.steps,
+        seconds=found.seconds,
+        mean_inherited=float(np.mean(accuracies)),
+        tau=kendall_tau(accuracies, trained) if len(set(accuracies)) > 1 else None,
+        rank_of_best=1 + sum(accuracy > best for accuracy in trained),
+    )
 
 
-def print_rows(rows: Sequence[Row]) -> None:
+def accuracy_table(
+    networks: RankedNetworks, trained: Sequence[float], inherited: Mapping[str, Inherited]
+) -> list[dict[str, object]]:
+    """What is known of each architecture, for programs."""
+    return [
+        {"id": item.id, "macs": networks.macs[number], "trained": trained[number]}
+        | {f"inherited, {name}": found.accuracies[number] for name, found in inherited.items()}
+        for number, item in enumerate(networks.architectures)
+    ]
+
+
+def lines_of(config: SupernetRankConfig, rows: Sequence[Row]) -> Iterator[str]:
     """One line a supernet."""
-    head = f"{'supernet':<34} {'seconds':>8} {'steps':>7} {'inherited':>10} {'tau':>6} {'95 %':>14}"
-    print(f"{head} {'rank of its best':>17}")
+    yield TABLE.head
     for row in rows:
         tau = "none" if row.tau is None else f"{row.tau.tau:.2f}"
-        print(
-            f"{row.supernet:<34} {row.seconds:>8.0f} {row.steps:>7} {row.mean_inherited:>10.1%} {tau:>6} "
-            f"{_interval(row.tau):>14} {row.rank_of_best:>17}"
+        yield TABLE.row(
+            row.supernet, row.seconds, row.steps, row.mean_inherited, tau, _interval(row.tau), row.rank_of_best
         )
+    yield f"Everything: {config.folder}"
 
 
 def picture(
     config: SupernetRankConfig,
-    rows: dict[WeightSharing, Row],
+    rows: Mapping[str, Row],
     trained: Sequence[float],
-    inherited: dict[WeightSharing, Inherited],
+    inherited: Mapping[str, Inherited],
 ) -> Figure:
     """Trained against inherited accuracy, a panel for each supernet."""
     how = f"{config.epochs:g} epochs each" if config.run is None else f"as in {config.run}"
@@ -401,22 +275,15 @@ def picture(
     )
     figure = new_figure(10, 4.6, "Accuracy inherited from a supernet, and trained alone", subtitle)
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, (kind, row) in zip(panels, rows.items(), strict=True):
-        x = [100 * accuracy for accuracy in inherited[kind].accuracies]
-        axes.scatter(x, [100 * accuracy for accuracy in trained], s=42, color=SUPERNETS[kind][2], edgecolor="white")
+    for axes, (name, row) in zip(panels, rows.items(), strict=True):
+        x = [100 * accuracy for accuracy in inherited[name].accuracies]
+        axes.scatter(
+            x, [100 * accuracy for accuracy in trained], s=42, color=RANKED_FORMS[name].colour, edgecolor="white"
+        )
         tau = "no ranking" if row.tau is None else f"tau {row.tau.tau:.2f}, 95 %: {_interval(row.tau)}"
         axes.set_title(f"{row.supernet}\n{tau}; {row.steps} steps", fontsize=10, color=INK, loc="left")
         dress(axes, "inherited accuracy (%)", "trained accuracy (%)")
     return figure
-
-
-def _start_without_interrupts(process: SpawnProcess) -> None:
-    """Start a process that Ctrl-C leaves alone, even while it imports: its parent ends it."""
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process.start()
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _interval(tau: RankCorrelation | None) -> str:

@@ -7,47 +7,53 @@ contiguous, SGD with momentum; the same network from the same graph, batch, augm
 more at each step: it also averages the weights. Goal: at least 1.5 times the images a second, on two cores.
 Rows `without` take one thing away. `at once`: a network a thread, all of them together, as a front is trained.
 Each side is timed in turns, in a process of its own for each turn (kept memory is a setting of the process); warm-up
-is left out. Figures are medians of turns, ratios medians over the rounds of turns. About ten minutes.
+is not timed. Figures are medians of turns, ratios medians over the rounds of turns. About ten minutes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from evaluation.image_data import ImageData, LabelledImages, load_images
+from benchmarks.noise import random_images
+from benchmarks.options import BenchmarkConfig, check_at_least, read_config
+from benchmarks.progress import progress_bars
+from benchmarks.results import Column, TextTable, print_results
+from benchmarks.turns import in_new_processes, median_ratio, rounds_of_turns
+from evaluation.image_data import LabelledImages, load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training
-from scripts.command_line import parse, run
+from scripts.command_line import run
 from search_space.architectures import parse_architecture
 from search_space.counts import count
 from search_space.graphs import Graph
 from search_space.networks import Network
 from search_space.spaces import space_named
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 WARM_UP_STEPS = 5
+RANDOM_IMAGES = 10_000
 
 
-@dataclass(frozen=True)
-class TrainingBenchmarkConfig:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingBenchmarkConfig(BenchmarkConfig):
     """Time the training of one network."""
 
     space: str = "fbnet-micro"
@@ -66,13 +72,13 @@ class TrainingBenchmarkConfig:
     """Turns of each side."""
     quick: bool = False
     """Two rounds of few steps."""
-    json: bool = False
-    """Print JSON."""
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 2), ("threads", 1), ("steps", 1), ("rounds", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`--{name.replace('_', '-')} >= {least}` must hold, but got {getattr(self, name)}.")
+        check_at_least(self, batch_size=2, threads=1, steps=1, rounds=1)
+
+    def quickened(self) -> Self:
+        """Two rounds of six steps at most."""
+        return dataclasses.replace(self, steps=min(self.steps, 6), rounds=2)
 
 
 @dataclass(frozen=True)
@@ -177,61 +183,91 @@ class SingleImageBatches(ImageBatches):
             yield x_BCHW.contiguous(memory_format=torch.channels_last), labels_B
 
 
-SIDES: dict[str, tuple[Side, bool]] = {
-    "plain loop": (partial(plain_loop, loader_processes=0), False),
-    "plain loop, 2 loader processes": (partial(plain_loop, loader_processes=2), False),
-    "Training": (project_loop, False),
-    "  without kept memory": (partial(project_loop, keep_memory=False), False),
-    "  without channels-last": (
+@dataclass(frozen=True)
+class Way:
+    """A way to train that is timed."""
+
+    side: Side
+    at_once: bool = False
+    """Whether networks are trained at once, one a thread."""
+
+
+WAYS = {
+    "plain loop": Way(partial(plain_loop, loader_processes=0)),
+    "plain loop, 2 loader processes": Way(partial(plain_loop, loader_processes=2)),
+    "Training": Way(project_loop),
+    "  without kept memory": Way(partial(project_loop, keep_memory=False)),
+    "  without channels-last": Way(
         partial(project_loop, layout=torch.contiguous_format, batches=ContiguousBatches),
-        False,
     ),
-    "  without quick depthwise": (partial(project_loop, quick_depthwise=False), False),
-    "  without batched augmentation": (partial(project_loop, batches=SingleImageBatches), False),
-    "plain loop, at once": (partial(plain_loop, loader_processes=0), True),
-    "Training, at once": (project_loop, True),
+    "  without quick depthwise": Way(partial(project_loop, quick_depthwise=False)),
+    "  without batched augmentation": Way(partial(project_loop, batches=SingleImageBatches)),
+    "plain loop, at once": Way(partial(plain_loop, loader_processes=0), at_once=True),
+    "Training, at once": Way(project_loop, at_once=True),
 }
-"""What is timed, by name, and whether networks are trained at once, one a thread."""
 BASELINES = ("plain loop", "plain loop, 2 loader processes")
 
 
+@dataclass(frozen=True)
+class Row:
+    """What was found of one way to train."""
+
+    images_per_second: float
+    """Median of the turns."""
+    ratios: dict[str, float]
+    """Median over the rounds of the ratio to each baseline, by its name."""
+
+
+TABLE = TextTable(
+    Column("", 32, left=True),
+    Column("images/s", 9, ".0f"),
+    Column("times plain", 12, ".2f"),
+    Column("times plain, 2 loader processes", 32, ".2f"),
+)
+
+
 def main() -> None:
-    """Time all sides in turns, and print one row each."""
-    config = parse(TrainingBenchmarkConfig)
-    if config.quick:
-        config = dataclasses.replace(config, steps=min(config.steps, 6), rounds=2)
+    """Time all ways in turns, and print one row each."""
+    config = read_config(TrainingBenchmarkConfig)
     task = new_task(config)
-    turns: dict[str, list[float]] = {name: [] for name in SIDES}
-    with Progress(transient=True) as progress:
-        bar = progress.add_task("turns", total=config.rounds * len(SIDES))
-        for _ in range(config.rounds):
-            for name, (side, at_once) in SIDES.items():
-                progress.update(bar, description=name.strip())
-                turns[name].append(images_a_second(side, task, config.threads, at_once=at_once))
-                progress.advance(bar)
-    rows = {name.strip(): row(images, turns) for name, images in turns.items()}
-    if config.json:
-        settings = dataclasses.asdict(config)
-        print(json.dumps({"torch": torch.__version__, "settings": settings, "rows": rows}, indent=1))
-        return
+    sides = {name: partial(images_a_second, way, task, config.threads) for name, way in WAYS.items()}
+    with progress_bars() as show:
+        turns = rounds_of_turns(sides, config.rounds, on_turn=partial(show, "turns"))
+    rows = rows_of(turns)
+    content = {
+        "torch": torch.__version__,
+        "settings": asdict(config),
+        "rows": {
+            name.strip(): {
+                "images_per_second": row.images_per_second,
+                **{f"times {baseline}": ratio for baseline, ratio in row.ratios.items()},
+            }
+            for name, row in rows.items()
+        },
+    }
+    print_results(content, lines_of(config, task, rows), as_json=config.json)
+
+
+def rows_of(turns: Mapping[str, Sequence[float]]) -> dict[str, Row]:
+    """Rows by the name of the way, from images a second in each round."""
+    return {
+        name: Row(
+            statistics.median(speeds), {baseline: median_ratio(speeds, turns[baseline]) for baseline in BASELINES}
+        )
+        for name, speeds in turns.items()
+    }
+
+
+def lines_of(config: TrainingBenchmarkConfig, task: Task, rows: Mapping[str, Row]) -> Iterator[str]:
+    """The table, with what was trained and how above it."""
     macs = count(task.graph).macs / 1e6
-    print(
+    yield (
         f"{config.space} {config.architecture}, {macs:.1f} million MACs, batch {config.batch_size}, {config.threads} "
         f"thread(s), torch {torch.__version__}; medians of {config.rounds} turns of {config.steps} steps"
     )
-    print(f"{'':<32} {'images/s':>9} {'times plain':>12} {'times plain, 2 loader processes':>32}")
-    for name, figures in zip(turns, rows.values(), strict=True):
-        ratios = f"{figures[f'times {BASELINES[0]}']:>12.2f} {figures[f'times {BASELINES[1]}']:>32.2f}"
-        print(f"{name:<32} {figures['images_per_second']:>9.0f} {ratios}")
-
-
-def row(images_per_second: Sequence[float], turns: dict[str, list[float]]) -> dict[str, float]:
-    """Median of a side, and the median of its ratios to each plain loop in the same round."""
-    figures = {"images_per_second": statistics.median(images_per_second)}
-    for name in BASELINES:
-        ratios = [own / plain for own, plain in zip(images_per_second, turns[name], strict=True)]
-        figures[f"times {name}"] = statistics.median(ratios)
-    return figures
+    yield TABLE.head
+    for name, row in rows.items():
+        yield TABLE.row(name, row.images_per_second, *row.ratios.values())
 
 
 def new_task(config: TrainingBenchmarkConfig) -> Task:
@@ -243,12 +279,7 @@ def new_task(config: TrainingBenchmarkConfig) -> Task:
     space = space_named(config.space, published=config.architecture)
     size = space.input_size
     if config.dataset is None:
-        rng = np.random.default_rng(0)
-        pixels_NCHW = rng.integers(0, 256, size=(10_000, *space.input_shape), dtype=np.uint8)
-        images = LabelledImages(pixels_NCHW, rng.integers(0, space.classes, size=10_000))
-        data = ImageData(
-            name="random", train=images, test=None, class_names=tuple(map(str, range(space.classes))), grey=False
-        )
+        data = random_images(space, RANDOM_IMAGES, seed=0)
     else:
         data = load_images(config.dataset, size=size)
     splits = split_data(data, 0)
@@ -261,12 +292,11 @@ def new_task(config: TrainingBenchmarkConfig) -> Task:
     return Task(graph, splits, config.batch_size, Augmentation(crop_padding=size // 8, flip=not splits.grey))
 
 
-def images_a_second(side: Side, task: Task, threads: int, *, at_once: bool) -> float:
+def images_a_second(way: Way, task: Task, threads: int) -> float:
     """Throughput of one turn, in one new process or, at once, in one for each thread; that of all together."""
-    processes = threads if at_once else 1
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as executor:
-        futures = [executor.submit(step_times, side, task, threads // processes) for _ in range(processes)]
-        times = [future.result()[WARM_UP_STEPS - 1 :] for future in futures]
+    processes = threads if way.at_once else 1
+    calls = [partial(step_times, way.side, task, threads // processes)] * processes
+    times = [moments[WARM_UP_STEPS - 1 :] for moments in in_new_processes(calls)]
     begin, end = max(moments[0] for moments in times), min(moments[-1] for moments in times)
     if end <= begin:
         raise ValueError("networks trained at once must overlap in time, but did not; choose more `--steps`.")

@@ -34,7 +34,7 @@ class BudgetSpentError(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """Error and costs of every architecture, in the order of `places_of`."""
+    """Error and costs of every architecture, in the order of `all_architectures`."""
 
     error_N: Floats
     cost_NC: Floats
@@ -85,7 +85,9 @@ class LookUps:
         """
         place = int(np.ravel_multi_index(tuple(indices), SHAPE))
         if place not in self._places and not self.left:
-            raise BudgetSpentError(f"at most {self._budget} architectures may be looked up")
+            raise BudgetSpentError(
+                f"at most {self._budget} architectures may be looked up, but another was asked for; see `left`."
+            )
         self._places[place] = None
         return float(self._error_N[place])
 

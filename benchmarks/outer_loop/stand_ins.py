@@ -1,4 +1,4 @@
-"""Workers that take a known time for each job and do nothing else: threads of one process, or Ray actors."""
+"""Workers that take a known time for each trial and do nothing else: threads of one process, or Ray actors."""
 
 from __future__ import annotations
 
@@ -43,24 +43,25 @@ Durations = Literal["even", "uneven"]
 
 @dataclass(frozen=True)
 class Worked:
-    """One job at its worker."""
+    """One trial at its worker."""
 
-    job: int
+    id: int
+    """That of the trial."""
     start: float
     """By the machine's monotonic clock, in seconds."""
     seconds: float
-    """How long it was to take."""
+    """How long it should take."""
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """Takes the place of a worker's jobs."""
+    """Does a worker's jobs in its place: it sleeps."""
 
     setup: WorkerSetup
     mean_seconds: float
     durations: Durations
     journal: Path
-    """Gets a line for each search job; lines of several processes do not mix, as each is one short write."""
+    """Gets a line for each trial; lines of several processes do not mix, as each is one short write."""
 
     def work(self, job: Job, costs: CostTable) -> Outcome:
         """Sleep, and give a made-up outcome, the making of which counts as sleep."""
@@ -82,11 +83,11 @@ class StandIn:
         """What was written down."""
         return [Worked(**json.loads(line)) for line in self.journal.read_text().splitlines()]
 
-    def _result(self, job: Trial, costs: CostTable, rng: np.random.Generator, seconds: float) -> TrialResult:
+    def _result(self, trial: Trial, costs: CostTable, rng: np.random.Generator, seconds: float) -> TrialResult:
         """The architecture that was proposed; of coefficients, random ones and a usual course of theta."""
-        if isinstance(job, ArchitectureTrial):
+        if isinstance(trial, ArchitectureTrial):
             return TrialResult(
-                trial=job, architectures=(_evaluated(job.indices, costs),), chosen=0, theta=None, seconds=seconds
+                trial=trial, architectures=(_evaluated(trial.indices, costs),), chosen=0, theta=None, seconds=seconds
             )
         space, steps = self.setup.space, self.setup.theta.steps
         layers, operators = space.num_layers, len(space.operators)
@@ -99,7 +100,7 @@ class StandIn:
             rng.random((steps, layers, operators), np.float32),
         )
         architectures = tuple(_evaluated(indices, costs) for indices in sorted(drawn))
-        return TrialResult(trial=job, architectures=architectures, chosen=0, theta=theta, seconds=seconds)
+        return TrialResult(trial=trial, architectures=architectures, chosen=0, theta=theta, seconds=seconds)
 
 
 def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
@@ -149,8 +150,8 @@ class SimulatedWorkers:
         self._threads.shutdown()
 
 
-class SleepingWorkbench(Evaluator):
-    """What a Ray worker has instead of supernet and images; leaves a file that tells that it is there."""
+class SleepingEvaluator(Evaluator):
+    """What a Ray worker has instead of supernet and images; it writes a file to say that it has started."""
 
     def __init__(self, setup: WorkerSetup, device: torch.device, *, stand_in: StandIn) -> None:
         self._stand_in = stand_in
@@ -162,8 +163,8 @@ class SleepingWorkbench(Evaluator):
 
 
 def started_ray(stand_in: StandIn, workers: int, costs: CostTable) -> RayBackend:
-    """Ray workers that are all there: they get trifling jobs until each has come up."""
-    evaluator = partial(SleepingWorkbench, stand_in=stand_in)
+    """Ray workers that have all started: they get trifling jobs until each has."""
+    evaluator = partial(SleepingEvaluator, stand_in=stand_in)
     backend = RayBackend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
     trifle = DeliveryJob((0,) * stand_in.setup.space.num_layers)
     while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:

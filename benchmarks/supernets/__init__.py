@@ -1,0 +1,11 @@
+"""Supernets of different forms, compared in one run.
+
+forms              the project's default, and FBNet's as published
+timed_pretraining  pre-training for so much time instead of so many passes
+steps              weight and theta steps, timed
+equal_time         supernets trained for equal time, by turns
+comparison         figures of the default compared with those of its references
+ranked_networks    networks that a supernet ranks: random ones, or those of a run
+trained_alone      their accuracies when each is trained from random weights
+inherited          their accuracies with weights of a pre-trained supernet
+"""

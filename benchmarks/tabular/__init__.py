@@ -1,0 +1,5 @@
+"""A search space whose architectures are all known, searched by methods that pay for each look-up.
+
+table    accuracies that are counted, costs that are free, hypervolume
+methods  the project's search, its rivals and an oracle
+"""
