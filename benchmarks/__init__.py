@@ -22,6 +22,7 @@ results        text, JSON and files of results
 pictures       curves with bands
 progress       progress bars
 noise          random images, for timing
+training_ways  ways to train a network that `training` times
 searches       whole searches with the same inputs
 outer_loop     the outer loop with workers that only take time
 supernets      supernets of different forms

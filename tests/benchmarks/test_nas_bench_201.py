@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import nas_bench_201 as bench
+from scripts import command_line
 
 
 def run(
@@ -83,6 +84,6 @@ def test_a_missing_file_is_one_line_and_exit_code_2(
         run(monkeypatch, capsys, files, "--cost", "missing.csv")
 
     with pytest.raises(SystemExit) as stop:
-        bench.run(main)
+        command_line.run(main)
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import scaling as bench
 from benchmarks.outer_loop.efficiency import Efficiency
+from scripts.command_line import run
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -51,6 +52,6 @@ def test_wrong_options_are_told_in_one_line(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["scaling.py", *options])
     with pytest.raises(SystemExit) as stop:
-        bench.run(bench.main)
+        run(bench.main)
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")

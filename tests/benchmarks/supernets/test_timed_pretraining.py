@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from torch import Tensor
 
-from benchmarks.supernets import timed_pretraining
 from benchmarks.supernets.forms import FORMS, new_supernet
 from benchmarks.supernets.timed_pretraining import TimedBatches, TimedPretraining
 from dnas.pretraining import PretrainSettings, sampled_path
@@ -18,7 +19,7 @@ def test_pauses_do_not_count(monkeypatch: pytest.MonkeyPatch, splits: Splits) ->
     now = [0.0]
     paused: list[float] = []
     shares: list[float] = []
-    monkeypatch.setattr(timed_pretraining.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     def pause(over: float) -> None:
         paused.append(over)
@@ -41,7 +42,7 @@ def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, splits
         now[0] += 1.0
         return sampled_path(supernet, x_BCHW, rng)
 
-    monkeypatch.setattr(timed_pretraining.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     pretraining = TimedPretraining(
         new_supernet(FORMS["shared"], SPACE, seed=0),
         ImageBatches(splits.weights, splits),
