@@ -8,7 +8,7 @@ front_cost     a front from one shared supernet against one supernet for each tr
 supernet       speed, memory and use of the default supernet against FBNet's as published
 supernet_rank  how far a supernet's ranking can be trusted
 scaling        how well the outer loop keeps its workers busy
-training       training throughput against the loop that one writes first
+training       training throughput against the loop one would write first
 kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 few_shot       how well ten measured networks adapt another board's table

@@ -60,7 +60,7 @@ class FewShotConfig(BenchmarkConfig):
     targets: str
     """CSV file of networks' latencies on other boards."""
     source_name: str | None = None
-    """Device whose table is taken, omitted from the targets."""
+    """Device whose table is used; it is not among the targets."""
     devices: tuple[str, ...] | None = None
     """Targets; all by default."""
     space: str = "fbnet-cifar"

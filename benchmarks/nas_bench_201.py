@@ -97,7 +97,7 @@ class NasBench201Config(BenchmarkConfig):
 
 @dataclass(frozen=True)
 class Row:
-    """A method after so many evaluations: mean and standard deviation of hypervolume over the seeds."""
+    """A method after a number of evaluations: mean and standard deviation of hypervolume over the seeds."""
 
     method: str
     evaluations: int

@@ -6,7 +6,7 @@ Both supernets are pre-trained for equal wall time: the default one, a shared su
 sampled path, and FBNet's as published, separate weights and all paths mixed. The same random architectures, spread
 over MACs, are evaluated with the weights inherited from each, and once trained alone from random weights. Kendall's
 tau between inherited and trained accuracy (selection split) says how well each supernet ranks them, with its 95 %
-interval: twelve architectures leave it wide. `rank of its best`: place by trained accuracy of the architecture that
+interval, which is wide for twelve architectures. `rank of its best`: place by trained accuracy of the architecture that
 the supernet puts first, 1 at best. Claim: the shared supernet ranks better. Any machine; one seed a run.
 
 `--run` takes the trained networks of a run of pareto_search.py instead, with its data set, space and seed. What has
@@ -78,7 +78,7 @@ class SupernetRankConfig(BenchmarkConfig):
     seed: int = 0
     """Of splits, weights, and the choice of architectures."""
     threads: int = 2
-    """CPU threads; so many architectures are trained at once, one thread each."""
+    """CPU threads; as many architectures are trained at once, one thread each."""
     out: str = "runs/supernet-rank"
     """Folder to write into, or to resume in."""
     quick: bool = False

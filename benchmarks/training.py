@@ -1,4 +1,4 @@
-"""Training throughput of one network: this project's `Training` against the loop that one writes first.
+"""Training throughput of one network: this project's `Training` against the loop one would write first.
 
     python benchmarks/training.py [--quick] [--json] [--threads N] [--dataset DATASET] [--architecture ARCHITECTURE]
 

@@ -1,4 +1,4 @@
-"""Ways to train a network that are timed: the loop that one writes first, the project's, and it without one thing."""
+"""Ways to train a network: the loop one would write first, the project's, and the project's without one thing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PlainImages(Dataset[tuple[Tensor, int]]):
 
 
 def plain_loop(task: Task, on_step: OnStep, *, loader_processes: int) -> None:
-    """The loop that one writes first."""
+    """The loop one would write first."""
     network = Network(task.graph).train()
     images = PlainImages(task.splits, task.augmentation)
     loader = DataLoader(images, task.batch_size, shuffle=True, num_workers=loader_processes, drop_last=True)

@@ -1,7 +1,7 @@
 """Fair timing: sides of a comparison take turns, in rounds and in processes of their own.
 
 What else the machine does then touches all sides alike, and a ratio is the median over the rounds. Start with
-`rounds_of_turns`. `alternate` is for sides that go on with their work at each turn.
+`rounds_of_turns`. `alternate` is for sides that continue their work at each turn.
 """
 
 from __future__ import annotations

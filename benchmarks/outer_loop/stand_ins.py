@@ -37,7 +37,7 @@ from moo.trials import (
 )
 
 SHAPE = 4.0
-"""Of the gamma distribution of uneven durations: the standard deviation is the mean by the root of this."""
+"""Of the gamma distribution of uneven durations, whose standard deviation is `mean / sqrt(SHAPE)`."""
 Durations = Literal["even", "uneven"]
 
 
@@ -55,7 +55,7 @@ class Worked:
 
 @dataclass(frozen=True)
 class StandIn:
-    """Does a worker's jobs in its place: it sleeps."""
+    """Does a worker's jobs by sleeping."""
 
     setup: WorkerSetup
     mean_seconds: float
@@ -64,7 +64,7 @@ class StandIn:
     """Gets a line for each trial; lines of several processes do not mix, as each is one short write."""
 
     def work(self, job: Job, costs: CostTable) -> Outcome:
-        """Sleep, and give a made-up outcome, the making of which counts as sleep."""
+        """Sleep, and return a made-up outcome; the time to make it up is part of the sleep."""
         start = time.monotonic()
         if isinstance(job, DeliveryJob):
             return DeliveryResult(job, {}, 0.5)
@@ -163,12 +163,12 @@ class SleepingEvaluator(Evaluator):
 
 
 def started_ray(stand_in: StandIn, workers: int, costs: CostTable) -> RayBackend:
-    """Ray workers that have all started: they get trifling jobs until each has."""
+    """Ray workers that have all started: they get trivial jobs until each has."""
     evaluator = partial(SleepingEvaluator, stand_in=stand_in)
     backend = RayBackend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
-    trifle = DeliveryJob((0,) * stand_in.setup.space.num_layers)
+    trivial = DeliveryJob((0,) * stand_in.setup.space.num_layers)
     while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:
-        for _ in backend.run([trifle] * workers, costs, b"", lambda job: None):
+        for _ in backend.run([trivial] * workers, costs, b"", lambda job: None):
             pass
         time.sleep(0.1)
     return backend

@@ -1,7 +1,7 @@
 """Supernets of different forms, compared in one run.
 
 forms              the project's default, and FBNet's as published
-timed_pretraining  pre-training for so much time instead of so many passes
+timed_pretraining  pre-training for a given time instead of a number of passes
 steps              weight and theta steps, timed
 equal_time         supernets trained for equal time, by turns
 comparison         figures of the default compared with those of its references

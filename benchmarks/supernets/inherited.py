@@ -1,4 +1,4 @@
-"""Accuracies of networks with weights that they inherit from a supernet, pre-trained for so much time."""
+"""Accuracies of networks with weights that they inherit from a supernet, pre-trained for a given time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks whose order by accuracy a supernet should tell: random ones spread over MACs, or those of a run."""
+"""Networks that a supernet should rank by accuracy: random ones spread over MACs, or those of a run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _networks(
 
 
 def spread_architectures(space: FBNetSpace, number: int, seed: int) -> tuple[Architecture, ...]:
-    """Different random architectures, one of each stretch of the order by MACs, fewest first."""
+    """Different random architectures, one from each stretch of the order by MACs, fewest first."""
     rows_NL = np.unique(random_networks(space, number * CANDIDATES, seed), axis=0)
     drawn = [architecture_from_indices(space, tuple(map(int, row_L))) for row_L in rows_NL]
     drawn.sort(key=lambda architecture: (count(space.graph(architecture.operators)).macs, architecture.id))

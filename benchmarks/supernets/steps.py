@@ -71,7 +71,7 @@ def supernet_on_device(task: Task) -> Supernet:
 
 
 class SomeBatches:
-    """So many images of a source, in as many passes as that takes; implements `dnas.batches.BatchSource`."""
+    """A number of images of a source, in as many passes as that takes; implements `dnas.batches.BatchSource`."""
 
     def __init__(self, source: BatchSource, count: int) -> None:
         self.source = source
@@ -86,7 +86,7 @@ class SomeBatches:
 
 
 def weight_steps(task: Task, seconds: float) -> Turn:
-    """Weight steps as in pre-training, for so many seconds."""
+    """Weight steps as in pre-training, for about that many seconds."""
     supernet = supernet_on_device(task)
     images = ImageBatches(task.splits.weights, task.splits, augmentation=task.augmentation, device=device())
 
@@ -99,7 +99,7 @@ def weight_steps(task: Task, seconds: float) -> Turn:
 
 
 def theta_steps(task: Task, seconds: float) -> Turn:
-    """Theta steps as in an inner search, for so many seconds; the weights are frozen."""
+    """Theta steps as in an inner search, for about that many seconds; the weights are frozen."""
     supernet = supernet_on_device(task)
     images = ImageBatches(task.splits.theta, task.splits, augmentation=task.augmentation, device=device())
     costs = OperatorCosts(torch.rand(task.space.num_layers, len(task.space.operators)), 1.0)

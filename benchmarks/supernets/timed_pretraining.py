@@ -1,4 +1,4 @@
-"""Pre-training for so much time instead of so many passes: for supernets that are compared after equal time."""
+"""Pre-training for a given time instead of a number of passes: for supernets that are compared after equal time."""
 
 from __future__ import annotations
 

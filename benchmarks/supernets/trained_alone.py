@@ -62,7 +62,7 @@ def train_all(
     Args:
         jobs: by the file that gets the accuracy.
         splits: sent to each process.
-        processes: at most so many at the same time.
+        processes: the most that run at the same time.
         on_steps: called with the steps of all trainings so far, a few times a second.
 
     Raises:
@@ -105,7 +105,7 @@ def train_alone(job: TrainJob, receiver: Connection, path: Path, steps: Synchron
 
 
 def _start_without_interrupts(process: SpawnProcess) -> None:
-    """Start a process that Ctrl-C leaves alone, even while it imports: its parent ends it."""
+    """Start a process that ignores Ctrl-C, even while it imports: its parent ends it."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.start()

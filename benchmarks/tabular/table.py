@@ -130,7 +130,7 @@ def read_table(accuracy: tuple[Path, str], costs: Sequence[tuple[Path, str]]) ->
     places = np.ravel_multi_index(tuple(cells.T), SHAPE)
     if len(set(places.tolist())) != NUMBER_OF_ARCHITECTURES:
         raise ValueError(
-            f"`arch_str` must have each architecture once, but some repeat in {accuracy[0]}; mend the file."
+            f"`arch_str` must have each architecture once, but some repeat in {accuracy[0]}; correct the file."
         )
     percent_N = _numbers(rows, accuracy)
     if not ((percent_N >= 0) & (percent_N <= 100)).all():
@@ -142,10 +142,14 @@ def read_table(accuracy: tuple[Path, str], costs: Sequence[tuple[Path, str]]) ->
     for path, column in costs:
         others = _read_rows(path, ("index", column))
         if others.keys() != rows.keys():
-            raise ValueError(f"`index` must have the same values in {path} and {accuracy[0]}, but differs; mend one.")
+            raise ValueError(
+                f"`index` must have the same values in {path} and {accuracy[0]}, but differs; correct one."
+            )
         cost_N = _numbers({index: others[index] for index in rows}, (path, column))
         if not (cost_N > 0).all():
-            raise ValueError(f"`{column}` must be positive, but goes down to {cost_N.min()} in {path}; mend the file.")
+            raise ValueError(
+                f"`{column}` must be positive, but goes down to {cost_N.min()} in {path}; correct the file."
+            )
         values.append(cost_N)
     ordered_NM = np.column_stack(values)[np.argsort(places)]
     return Table(ordered_NM[:, 0], ordered_NM[:, 1:])
@@ -181,5 +185,5 @@ def _numbers(rows: dict[str, dict[str, str]], source: tuple[Path, str]) -> Float
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{column}` must be numbers, but {path} has others: {error}.") from error
     if not np.isfinite(numbers_N).all():
-        raise ValueError(f"`{column}` must be finite numbers, but {path} has others; mend the file.")
+        raise ValueError(f"`{column}` must be finite numbers, but {path} has others; correct the file.")
     return numbers_N
