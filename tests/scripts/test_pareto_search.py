@@ -68,13 +68,17 @@ def test_as_a_script_bad_input_is_one_line_too(tmp_path: Path, options: Any) -> 
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a search in an empty folder that must end with one line; returns that line."""
+    """Runs a search in an empty folder that must end with one line; returns that line.
+
+    What the test itself wrote before, such as a progress bar of `datasets`, does not count.
+    """
     workplace = tmp_path / "workplace"
     workplace.mkdir()
     monkeypatch.chdir(workplace)
 
     def call(*options: Any) -> Any:
         monkeypatch.setattr(sys, "argv", ["pareto_search.py", "--no-measure", "--quiet", *map(str, options)])
+        capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             run(pareto_search.main)
         output = capsys.readouterr()
@@ -229,6 +233,7 @@ def on_tiny_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     def call(*options: Any) -> Any:
         argv = ["pareto_search.py", *(options or [*begin, "--no-measure"])]
         monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
+        capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             run(pareto_search.main)
         output = capsys.readouterr()
