@@ -15,7 +15,7 @@ from moo.trials import Objectives
 
 
 class RandomCoefficients:
-    """Tuples drawn uniformly from the box of the genome; learns nothing."""
+    """Coefficients drawn uniformly from the box of the genome; learns nothing."""
 
     def __init__(self, bounds: CoefficientBounds, *, seed: int) -> None:
         self._bounds = bounds

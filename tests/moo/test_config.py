@@ -77,7 +77,7 @@ def test_settings_read_from_json_are_checked() -> None:
         config_from_json(SearchConfig().to_json() | {"population": 3})
 
 
-def test_every_setting_is_explained_and_can_be_left_away() -> None:
+def test_every_setting_is_explained_and_can_be_omitted() -> None:
     lines = (SearchConfig.__doc__ or "").splitlines()
     assert lines
     assert set(asdict(SearchConfig())) == {entry.name for entry in fields(SearchConfig)}

@@ -48,7 +48,7 @@ def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(
     assert forwards[0][1:] != forwards[1][1:]
 
 
-def test_a_tuple_gives_its_mode_and_samples_each_once(evaluator: Any, table: CostTable, weights: Any) -> None:
+def test_a_trial_gives_its_mode_and_samples_each_once(evaluator: Any, table: CostTable, weights: Any) -> None:
     result = evaluator.run(JOBS[1], table, weights)
     assert isinstance(result, TrialResult)
     indices = [item.indices for item in result.architectures]
@@ -71,7 +71,7 @@ def test_an_architecture_is_worth_what_its_stand_alone_network_does(
         assert (item.latency_ms, item.energy_mj) == (table.latency_of(item.indices), table.energy_of(item.indices))
 
 
-def test_the_architecture_of_least_loss_stands_for_the_tuple(evaluator: Any, table: CostTable, weights: Any) -> None:
+def test_the_architecture_of_least_loss_stands_for_the_trial(evaluator: Any, table: CostTable, weights: Any) -> None:
     job = CoefficientTrial(7, 1, Coefficients(3.0, 0.7, 0.4, 1.3))
     result = evaluator.run(job, table, weights)
     latency_reference = table.latency_ms.mean(1).sum() + table.fixed_latency_ms
@@ -85,7 +85,7 @@ def test_the_architecture_of_least_loss_stands_for_the_tuple(evaluator: Any, tab
     assert result.chosen == int(np.argmin(losses))
 
 
-def test_other_weights_are_taken_up(evaluator: Any, setup: WorkerSetup, table: CostTable, weights: Any) -> None:
+def test_other_weights_are_used(evaluator: Any, setup: WorkerSetup, table: CostTable, weights: Any) -> None:
     from dataclasses import replace
 
     before = evaluator.run(JOBS[0], table, weights)
@@ -135,7 +135,7 @@ def test_test_images_are_not_read_before_a_delivery(
     assert any(images is setup.splits.test for images in read)
 
 
-def test_fresh_weights_hang_on_the_seed_alone(setup: WorkerSetup, weights: Any) -> None:
+def test_fresh_weights_depend_on_the_seed_alone(setup: WorkerSetup, weights: Any) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     assert untrained_weights(setup) == weights

@@ -196,7 +196,7 @@ def test_a_broken_run_is_refused_when_resuming(refused: Any, earlier_run: Any) -
     assert "config.json' cannot be read" in refused("--resume", earlier_run)
 
 
-def test_a_resumed_run_takes_its_settings_over(earlier_run: Any) -> None:
+def test_a_resumed_run_keeps_its_settings(earlier_run: Any) -> None:
     saved = SearchConfig(population=5, measure=False, resume=str(earlier_run))
     assert read_command_line(["--resume", str(earlier_run)]) == saved
     assert read_command_line([f"--resume={earlier_run}"]) == saved

@@ -53,7 +53,7 @@ def test_help_names_all_options_and_imports_nothing_heavy() -> None:
         assert f"--{field.name.replace('_', '-')}" in result.stdout
 
 
-def test_a_training_writes_its_folder_and_says_what_came_of_it(train: Any, folder: Any) -> None:
+def test_a_training_writes_its_folder_and_reports_the_result(train: Any, folder: Any) -> None:
     result = train(*OPTIONS, "--out", "run")
     assert result.returncode == 0, result.stderr
     assert files(folder) == FILES

@@ -121,7 +121,7 @@ def test_the_front_is_trained_then_baselines_beside_it(script: Any, finished: An
     assert (finished / "run/report.html").stat().st_size > 10_000
 
 
-def test_settings_of_training_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_training_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run/trained/012"
     folder.mkdir(parents=True)

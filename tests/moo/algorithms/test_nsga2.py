@@ -69,7 +69,7 @@ def test_replaying_stored_objectives_gives_the_same_coefficients() -> None:
         resumed.tell(list(zip(asked, told, strict=True)))
 
 
-def test_failed_tuples_are_left_out() -> None:
+def test_failed_trials_take_no_part() -> None:
     evolution, history = evolved(1, failing=lambda place: place in (0, 5))
     (asked, _) = history[0]
     alive = {round(float(np.log10(item.alpha)), 9) for place, item in enumerate(asked) if place not in (0, 5)}
@@ -107,7 +107,7 @@ def test_one_at_a_time_it_learns_from_each() -> None:
     assert hypervolume(np.array(points[100:]), reference) > hypervolume(np.array(points[:100]), reference)
 
 
-def test_what_an_earlier_process_found_is_taken_up() -> None:
+def test_it_goes_on_from_the_results_of_an_earlier_process() -> None:
     first, history = evolved(5)
     later = Evolution(BOUNDS, population=8, seed=4)
     later.tell([outcome for asked, told in history for outcome in zip(asked, told, strict=True)])

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from devices.measurement import Measurement
 from moo.analysis.comparison import compared
 from moo.storage.archive import Archive
-from moo.storage.trained_network import TrainedNetwork
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
 @pytest.fixture
-def archive_in(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
-) -> Any:
+def archive_in(entry_of: EntryOf, trained_of: TrainedOf, measurement_of: MeasurementOf) -> Any:
     """Makes a front of three trained networks, whose int8 files are measured at half the latency of the fp32 files."""
 
     def make(precision: Any) -> Any:
@@ -26,11 +21,12 @@ def archive_in(
         for place, (error, latency_ms) in enumerate(((0.4, 1.0), (0.3, 2.0), (0.2, 3.0))):
             entry = entry_of((0, 0, place), error, latency_ms, latency_ms, position=place)
             archive.add(entry)
-            measured = {
-                "measurement": measurement_of(latency_ms),
-                "int8_measurement": replace(measurement_of(latency_ms / 2), precision="int8"),
-            }
-            trained = trained_of(entry.architecture.id, error=error / 2, **measured)
+            trained = trained_of(
+                entry.architecture.id,
+                error=error / 2,
+                measurement=measurement_of(latency_ms),
+                int8_measurement=replace(measurement_of(latency_ms / 2), precision="int8"),
+            )
             archive.set_trained(entry.architecture.id, trained)
         return archive
 
@@ -40,8 +36,8 @@ def archive_in(
 @pytest.mark.parametrize(("limit", "error"), [(1.0, 0.2), (2.5, 0.15), (9.0, 0.1)])
 def test_the_rival_is_the_best_network_that_is_no_slower(
     archive_in: Any,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
     limit: float,
     error: float,
 ) -> None:
@@ -55,7 +51,7 @@ def test_the_rival_is_the_best_network_that_is_no_slower(
 
 
 def test_a_modelled_rival_is_none_of_a_measured_baseline(
-    archive_in: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    archive_in: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive = archive_in("fp32")
     for entry in archive.entries:
@@ -66,7 +62,7 @@ def test_a_modelled_rival_is_none_of_a_measured_baseline(
 
 
 def test_files_of_the_precision_of_the_run_are_compared(
-    archive_in: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    archive_in: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive, measured = archive_in("int8"), replace(measurement_of(1.2), precision="int8")
     (comparison,) = compared(archive, [trained_of("a", baseline=True, error=0.3, int8_measurement=measured)])
@@ -77,7 +73,7 @@ def test_files_of_the_precision_of_the_run_are_compared(
 
 
 def test_choosing_is_by_selection_and_the_gain_by_test_images(
-    archive_in: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    archive_in: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive = archive_in("fp32")
     best = archive.front()[0]
@@ -91,8 +87,8 @@ def test_choosing_is_by_selection_and_the_gain_by_test_images(
 
 def test_without_a_measurement_or_a_trained_front_there_is_no_rival(
     archive_in: Any,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
     entry_of: EntryOf,
 ) -> None:
     archive = archive_in("fp32")
@@ -106,6 +102,6 @@ def test_without_a_measurement_or_a_trained_front_there_is_no_rival(
     assert compared(archive, [slow])[0].rival is None
 
 
-def test_a_baseline_without_the_file_is_refused(archive_in: Any, trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_a_baseline_without_the_file_is_refused(archive_in: Any, trained_of: TrainedOf) -> None:
     with pytest.raises(ValueError, match="must have a file in int8, but 'a' has none"):
         compared(archive_in("int8"), [replace(trained_of("a", baseline=True), files=())])

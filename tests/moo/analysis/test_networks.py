@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from devices.measurement import Measurement
 from moo.analysis.networks import evaluated, measured_costs
 from moo.storage.archive import Archive
-from moo.storage.trained_network import TrainedNetwork
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
 @pytest.fixture
-def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
+def archive(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
     archive = Archive((1.0, 10.0, 10.0))
     archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
     archive.add(entry_of((1, 1, 1), 0.3, 3.0, 3.0, position=1))
@@ -34,9 +31,7 @@ def test_an_archive_is_parted_into_front_and_rest(archive: Any) -> None:
     assert "inherited weights" in networks.error_label
 
 
-def test_after_training_each_network_says_which_error_it_has(
-    archive: Any, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_after_training_each_network_says_which_error_it_has(archive: Any, trained_of: TrainedOf) -> None:
     archive.set_trained("000", trained_of("000", error=0.1))
     archive.set_trained("333", trained_of("333", error=0.15))
     networks = evaluated(archive)
@@ -47,9 +42,7 @@ def test_after_training_each_network_says_which_error_it_has(
     assert "3 networks evaluated, 2 trained; 1 on the front (trained errors)" in networks.summary
 
 
-def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(
-    archive: Any, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(archive: Any, trained_of: TrainedOf) -> None:
     archive.set_trained("333", trained_of("333", error=0.05))
     networks = evaluated(archive, [trained_of("mobile", baseline=True)])
     assert not networks.retrained
@@ -59,7 +52,7 @@ def test_a_front_that_is_not_all_trained_keeps_its_inherited_errors(
 
 
 def test_measured_baselines_stand_beside_a_trained_front(
-    archive: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    archive: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive.set_trained("000", trained_of("000", error=0.1))
     baselines = [
@@ -73,9 +66,7 @@ def test_measured_baselines_stand_beside_a_trained_front(
     assert networks.summary_with_baselines.split("\n")[1] == expected
 
 
-def test_costs_of_a_file_are_those_measured(
-    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
-) -> None:
+def test_costs_of_a_file_are_those_measured(trained_of: TrainedOf, measurement_of: MeasurementOf) -> None:
     network = trained_of("000", measurement=measurement_of(0.5))
     costs = measured_costs(network, "fp32")
     assert (costs.latency_ms, costs.energy_mj, costs.energy_source) == (0.5, 1.0, "modelled")
@@ -83,13 +74,14 @@ def test_costs_of_a_file_are_those_measured(
 
 
 def test_a_run_in_int8_shows_int8_files(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    entry_of: EntryOf, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     """Also where nothing was measured in the search."""
     archive = Archive((1.0, 10.0, 10.0), precision="int8")
     archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
-    files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(1.0), precision="int8")}
-    archive.set_trained("000", trained_of("000", error=0.1, **files))
-    networks = evaluated(archive, [trained_of("mobile", baseline=True, error=0.3, **files)])
+    fp32, int8 = measurement_of(4.0), replace(measurement_of(1.0), precision="int8")
+    archive.set_trained("000", trained_of("000", error=0.1, measurement=fp32, int8_measurement=int8))
+    mobile = trained_of("mobile", baseline=True, error=0.3, measurement=fp32, int8_measurement=int8)
+    networks = evaluated(archive, [mobile])
     shown = [(network.error, network.costs.latency_ms) for network in networks.drawn]
     assert shown == [(pytest.approx(0.11), 1.0), (pytest.approx(0.31), 1.0)]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +10,7 @@ from scipy import stats
 
 from moo.analysis.rank_correlation import kendall_tau, trust_in_supernet
 from moo.storage.archive import Archive
-from moo.storage.trained_network import TrainedNetwork
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, TrainedOf
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -85,9 +83,7 @@ def test_what_cannot_be_ranked_is_refused(x: Any, y: Any, message: str) -> None:
     assert message in str(raised.value)
 
 
-def test_trust_needs_three_trained_networks_that_differ(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_trust_needs_three_trained_networks_that_differ(entry_of: EntryOf, trained_of: TrainedOf) -> None:
     archive = Archive((1.0, 10.0, 10.0))
     for place in range(3):
         archive.add(entry_of((place, 0, 0), 0.5 + place / 10, position=place))
@@ -102,7 +98,7 @@ def test_trust_needs_three_trained_networks_that_differ(
     assert trust_in_supernet(archive) is None
 
 
-def test_trust_is_that_of_networks_trained_alike(entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_trust_is_that_of_networks_trained_alike(entry_of: EntryOf, trained_of: TrainedOf) -> None:
     """Networks trained for longer have smaller errors whatever the supernet said of them."""
     archive = Archive((1.0, 10.0, 10.0))
     for place in range(6):

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from moo.analysis.recipes import alike, many_epochs, mixture
-from moo.storage.trained_network import TrainedNetwork
+from tests.moo.conftest import TrainedOf
 
 
 @pytest.fixture
-def network_of(trained_of: Callable[..., TrainedNetwork]) -> Any:
+def network_of(trained_of: TrainedOf) -> Any:
     def make(name: Any, epochs: Any, *, fine_tuned: bool = False) -> Any:
         return replace(trained_of(name), epochs=epochs, fine_tuned=fine_tuned)
 

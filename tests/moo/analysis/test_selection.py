@@ -2,19 +2,16 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from devices.measurement import Measurement
 from moo.analysis.selection import FrontNetwork, Limits, best_within, bulge, excesses, knee, nearest_to, read_front
 from moo.search.outputs import front_json
 from moo.storage.archive import Archive
-from moo.storage.trained_network import TrainedNetwork
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
 def network(error: Any, latency_ms: Any, energy_mj: Any, name: str = "n") -> Any:
@@ -26,9 +23,7 @@ def random_front(seed: Any, *, count: int = 30) -> Any:
     return [network(*row, name=str(index)) for index, row in enumerate(rng.uniform(0.1, 1, (count, 3)).round(1))]  # type: ignore[misc]
 
 
-def test_what_a_run_writes_is_read_back(
-    tmp_path: Path, entry_of: EntryOf, measurement_of: Callable[..., Measurement]
-) -> None:
+def test_what_a_run_writes_is_read_back(tmp_path: Path, entry_of: EntryOf, measurement_of: MeasurementOf) -> None:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0, trial_id=3))
     archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0, trial_id=1))
@@ -41,7 +36,7 @@ def test_what_a_run_writes_is_read_back(
 
 
 def test_trained_networks_are_chosen_by_their_trained_error(
-    tmp_path: Path, entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
+    tmp_path: Path, entry_of: EntryOf, trained_of: TrainedOf
 ) -> None:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0))

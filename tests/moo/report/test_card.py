@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,17 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from devices.measurement import Measurement
 from evaluation.splits import ImageBatches, Splits
 from moo.report.card import baseline_card, card_markdown, front_card
 from moo.storage.archive import Archive
-from moo.storage.trained_network import TrainedNetwork
 from search_space.counts import count
 from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.reference_networks import baseline_graph
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 ORIGIN = {
     "dataset": {
@@ -81,7 +78,7 @@ def test_without_training_accuracy_is_that_of_inherited_weights(entry_of: EntryO
     [(False, "trained from scratch"), (True, "fine-tuned from weights inherited from the supernet")],
 )
 def test_after_training_both_accuracies_are_there(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], space: FBNetSpace, fine_tuned: bool, start: str
+    entry_of: EntryOf, trained_of: TrainedOf, space: FBNetSpace, fine_tuned: bool, start: str
 ) -> None:
     trained = replace(trained_of("368", error=0.125), fine_tuned=fine_tuned)
     text = text_of(card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space))
@@ -98,8 +95,8 @@ def test_after_training_both_accuracies_are_there(
 
 def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
     entry_of: EntryOf,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
     space: FBNetSpace,
     baseline: Any,
 ) -> None:
@@ -115,10 +112,10 @@ def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
             assert line in text
 
 
-def test_files_are_told_with_what_was_checked_and_measured(
+def test_files_are_listed_with_what_was_checked_and_measured(
     entry_of: EntryOf,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
     space: FBNetSpace,
 ) -> None:
     measurement = replace(measurement_of(4.0, reliable=False), frequency_mhz=1500)
@@ -132,7 +129,7 @@ def test_files_are_told_with_what_was_checked_and_measured(
 
 
 def test_a_modelled_cost_is_not_shown_as_measured(
-    entry_of: EntryOf, measurement_of: Callable[..., Measurement], space: FBNetSpace
+    entry_of: EntryOf, measurement_of: MeasurementOf, space: FBNetSpace
 ) -> None:
     text = text_of(card_of(entry_of((0, 1, 2), latency_ms=1.5), space))
     assert "| latency | 1.5000 ms (modelled; " in text
@@ -146,7 +143,7 @@ def test_a_modelled_cost_is_not_shown_as_measured(
 
 
 def test_a_baseline_has_a_card_without_a_search(
-    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement], baseline: Any
+    trained_of: TrainedOf, measurement_of: MeasurementOf, baseline: Any
 ) -> None:
     name = "mobilenet-v2-0.35"
     network = trained_of(name, error=0.125, baseline=True, measurement=measurement_of(4.0))
@@ -170,7 +167,7 @@ def test_a_baseline_has_a_card_without_a_search(
     assert "supernet" not in text
 
 
-def test_a_baseline_that_was_not_measured_says_so(trained_of: Callable[..., TrainedNetwork], baseline: Any) -> None:
+def test_a_baseline_that_was_not_measured_says_so(trained_of: TrainedOf, baseline: Any) -> None:
     text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline, "fp32"))
     assert "| latency | not measured |" in text
     assert "| energy | not measured |" in text

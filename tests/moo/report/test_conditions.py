@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.config import SearchConfig
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.storage.archive import Archive
 from moo.storage.store import open_store
-from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, ResultOf
+from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf, TrainedOf
 
 IMAGES = {"dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 3000}}}
 
@@ -32,14 +29,14 @@ def test_conditions_of_unmeasured_networks_are_modelled(archive: Any) -> None:
     assert conditions(archive).startswith("Nothing was measured.")
 
 
-def test_conditions_span_the_dates_and_runs(archive: Any, measurement_of: Callable[..., Measurement]) -> None:
+def test_conditions_span_the_dates_and_runs(archive: Any, measurement_of: MeasurementOf) -> None:
     archive.set_measurement("000", measurement_of(1.0))
     assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 |" in conditions(archive)
     assert "| precision | fp32 |" in conditions(archive)
 
 
 def test_conditions_of_trained_files_have_a_column(
-    archive: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    archive: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     later = replace(measurement_of(1.0), date="2001-01-01T00:00:00+00:00", board="another")
     archive.set_trained("000", trained_of("000", measurement=later))
@@ -55,7 +52,7 @@ def test_conditions_of_trained_files_have_a_column(
     assert "A trained network has the costs of its fp32 file" in text
 
 
-def test_hypervolume_says_which_errors_it_has(archive: Any, trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_hypervolume_says_which_errors_it_has(archive: Any, trained_of: TrainedOf) -> None:
     inherited = hypervolume(archive)
     archive.set_trained("000", trained_of("000", error=0.15))
     trained = hypervolume(archive)

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from devices.measurement import Measurement
 from moo.report.networks import baselines_section, files_table, front_table, trust_section
 from moo.storage.archive import Archive
-from moo.storage.trained_network import TrainedNetwork
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
 @pytest.fixture
-def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
+def archive(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
     archive = Archive((1.0, 10.0, 10.0))
     for place in range(3):
         archive.add(entry_of((place, 0, 0), 0.4 - place / 10, 1.0 + place, 1.0 + place, position=place))
@@ -25,7 +22,7 @@ def archive(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> An
 
 
 @pytest.fixture
-def retrained(archive: Any, trained_of: Callable[..., TrainedNetwork]) -> Any:
+def retrained(archive: Any, trained_of: TrainedOf) -> Any:
     for place, entry in enumerate(archive.entries):
         archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=0.3 - place / 10))
     return archive
@@ -47,7 +44,7 @@ def test_a_trained_front_has_both_errors_and_both_accuracies(retrained: Any, spa
 
 
 def test_a_front_trained_in_part_says_that_its_errors_are_inherited(
-    archive: Any, space: FBNetSpace, trained_of: Callable[..., TrainedNetwork]
+    archive: Any, space: FBNetSpace, trained_of: TrainedOf
 ) -> None:
     identifier = archive.front()[0].architecture.id
     archive.set_trained(identifier, replace(trained_of(identifier), fine_tuned=True, epochs=7.5))
@@ -58,9 +55,7 @@ def test_a_front_trained_in_part_says_that_its_errors_are_inherited(
     assert all(cells[2:5] == ["–", "–", "–"] for cells in others)
 
 
-def test_files_have_their_own_accuracy_and_latency(
-    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
-) -> None:
+def test_files_have_their_own_accuracy_and_latency(trained_of: TrainedOf, measurement_of: MeasurementOf) -> None:
     networks = [trained_of("a", measurement=measurement_of(0.5)), trained_of("b", error=0.4)]
     rows = rows_of(text := files_table(networks))
     assert rows["a"][1:] == [
@@ -72,13 +67,13 @@ def test_files_have_their_own_accuracy_and_latency(
     assert files_table([replace(networks[0], files=())]) == ""
 
 
-def test_a_file_that_is_missing_is_a_dash(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_a_file_that_is_missing_is_a_dash(trained_of: TrainedOf) -> None:
     network = trained_of("a")
     assert rows_of(files_table([replace(network, files=network.files[:1])]))["a"][2:6] == ["–", "80.00 %", "–", "–"]
 
 
 def test_each_baseline_meets_the_best_network_that_is_no_slower(
-    retrained: Any, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    retrained: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     baselines = [
         trained_of("fast", baseline=True, error=0.6, measurement=measurement_of(0.5)),
@@ -97,9 +92,7 @@ def test_each_baseline_meets_the_best_network_that_is_no_slower(
     assert "it is more accurate than 1 and less accurate than 1 of them" in text
 
 
-def test_baselines_are_not_compared_with_inherited_errors(
-    archive: Any, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_baselines_are_not_compared_with_inherited_errors(archive: Any, trained_of: TrainedOf) -> None:
     text = baselines_section(archive, [trained_of("mobile", baseline=True)])
     assert len(rows_of(text)["mobile"]) == 7
     assert "They are not compared with the front before all of its networks are trained" in text
@@ -109,8 +102,8 @@ def test_baselines_are_not_compared_with_inherited_errors(
 def test_a_modelled_latency_is_not_compared_with_a_measured_one(
     retrained: Any,
     entry_of: EntryOf,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
 ) -> None:
     for entry in retrained.entries:
         retrained.set_measurement(entry.architecture.id, replace(measurement_of(1.0), latency_source="modelled"))
@@ -127,19 +120,20 @@ def test_trust_is_told_with_interval_and_number_of_networks(retrained: Any, entr
 
 def test_a_run_in_int8_tells_of_int8_files(
     entry_of: EntryOf,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
     space: FBNetSpace,
 ) -> None:
     archive = Archive((1.0, 10.0, 10.0), precision="int8")
     archive.add(entry_of((0, 0, 0), 0.4))
-    files = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(2.0), precision="int8")}
-    archive.set_trained("000", trained_of("000", error=0.1, **files))
+    fp32, int8 = measurement_of(4.0), replace(measurement_of(2.0), precision="int8")
+    archive.set_trained("000", trained_of("000", error=0.1, measurement=fp32, int8_measurement=int8))
     text = front_table(archive, space)
     assert rows_of(text)["000"][1:5] == ["40.00 %", "11.00 %", "89.00 %", "2.00 ms (measured)"]
     assert "those of the very int8 files" in text
     assert "top-3" not in text
-    text = baselines_section(archive, [trained_of("mobile", baseline=True, error=0.3, **files)])
+    mobile = trained_of("mobile", baseline=True, error=0.3, measurement=fp32, int8_measurement=int8)
+    text = baselines_section(archive, [mobile])
     assert rows_of(text)["mobile"][3:] == [
         "31.00 %", "69.00 %", "2.00 ms (measured)", "`000`, 2.00 ms", "+20.00 points",
     ]  # fmt: skip
@@ -155,9 +149,7 @@ def test_recipes_that_differ_are_told(retrained: Any, space: FBNetSpace) -> None
     assert trust_section(retrained) == "", "two networks have no ranking worth a number"
 
 
-def test_tau_says_which_networks_it_is_of(
-    retrained: Any, entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_tau_says_which_networks_it_is_of(retrained: Any, entry_of: EntryOf, trained_of: TrainedOf) -> None:
     retrained.add(entry_of((2, 2, 2), 0.9, 9.0, 9.0, position=3))
     retrained.set_trained("888", replace(trained_of("888"), fine_tuned=True))
     text = trust_section(retrained)

@@ -2,22 +2,20 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devices.measurement import Measurement
 from moo.config import SearchConfig
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
-from moo.storage.trained_network import TrainedNetwork
 from scripts.command_line import parse
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import ResultOf
+from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
 ORIGIN = {
     "dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 30}},
@@ -39,7 +37,7 @@ def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]
 
 
 def test_the_front_is_a_table_with_sources_and_exact_counts(
-    run: Any, space: FBNetSpace, measurement_of: Callable[..., Measurement]
+    run: Any, space: FBNetSpace, measurement_of: MeasurementOf
 ) -> None:
     archive, store = run
     identifier = archive.front()[0].architecture.id
@@ -60,9 +58,7 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(
     assert len(cells) == 11
 
 
-def test_conditions_are_those_of_the_measurements(
-    run: Any, space: FBNetSpace, measurement_of: Callable[..., Measurement]
-) -> None:
+def test_conditions_are_those_of_the_measurements(run: Any, space: FBNetSpace, measurement_of: MeasurementOf) -> None:
     archive, store = run
     for entry, reliable in zip(archive.entries, (True, False), strict=True):
         archive.set_measurement(entry.architecture.id, measurement_of(0.5, reliable=reliable))
@@ -127,13 +123,13 @@ def test_the_command_gives_the_same_settings(settings: Any) -> None:
     assert parse(SearchConfig, words[2:]) == config
 
 
-def test_the_command_leaves_out_what_changes_nothing() -> None:
+def test_the_command_omits_what_changes_nothing() -> None:
     config = dataclasses.replace(SearchConfig(), workers=3, out="somewhere", quiet=True)
     assert command_of(config) == command_of(SearchConfig())
 
 
 def test_a_report_of_trained_networks_has_their_sections_and_commands(
-    run: Any, space: FBNetSpace, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    run: Any, space: FBNetSpace, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive, store = run
     for entry in archive.entries:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -9,11 +8,9 @@ import numpy as np
 import pytest
 
 from devices.cost_tables.cost_table import CostTable
-from devices.measurement import Measurement
 from moo.storage.archive import Archive, Costs, hypervolume_history
 from moo.storage.pareto import hypervolume
-from moo.storage.trained_network import TrainedNetwork
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 REFERENCE = (1.0, 10.0, 20.0)
 
@@ -35,7 +32,7 @@ def test_architectures_are_kept_once_by_id(archive: Any, entry_of: EntryOf) -> N
 
 
 def test_order_and_ownership_do_not_depend_on_the_order_of_arrival(
-    entry_of: EntryOf, measurement_of: Callable[..., Measurement]
+    entry_of: EntryOf, measurement_of: MeasurementOf
 ) -> None:
     arrivals = [
         entry_of((0, 0, 0), 0.3, trial_id=2, position=0),
@@ -59,8 +56,8 @@ def test_order_and_ownership_do_not_depend_on_the_order_of_arrival(
     assert entries[2].coefficients.alpha == 2.0
 
 
-def test_an_earlier_tuple_takes_over_but_measurement_and_test_error_stay(
-    archive: Any, entry_of: EntryOf, measurement_of: Callable[..., Measurement]
+def test_an_earlier_trial_takes_over_but_measurement_and_test_error_stay(
+    archive: Any, entry_of: EntryOf, measurement_of: MeasurementOf
 ) -> None:
     archive.add(entry_of((0, 0, 0), trial_id=5))
     archive.set_measurement("000", measurement_of(3.0))
@@ -79,7 +76,7 @@ def test_costs_are_predictions_until_something_is_measured(archive: Any, entry_o
 
 
 def test_measured_costs_come_before_predictions_with_their_own_sources(
-    archive: Any, entry_of: EntryOf, measurement_of: Callable[..., Measurement]
+    archive: Any, entry_of: EntryOf, measurement_of: MeasurementOf
 ) -> None:
     archive.add(entry_of((0, 0, 0), 0.5, 3.0, 7.0))
     archive.set_measurement("000", measurement_of(8.0))
@@ -90,7 +87,7 @@ def test_measured_costs_come_before_predictions_with_their_own_sources(
 
 
 def test_what_is_not_measured_is_predicted_by_the_table(
-    archive: Any, entry_of: EntryOf, measurement_of: Callable[..., Measurement], table: CostTable
+    archive: Any, entry_of: EntryOf, measurement_of: MeasurementOf, table: CostTable
 ) -> None:
     archive.add(entry_of((0, 0, 0), 0.5, 1.0, 2.0))
     archive.add(entry_of((1, 1, 1), 0.5, 3.0, 5.0))
@@ -114,9 +111,7 @@ def test_the_front_is_what_no_other_dominates_best_accuracy_first(archive: Any, 
     assert archive.objectives().shape == (5, 3)
 
 
-def test_a_measurement_can_change_the_front(
-    archive: Any, entry_of: EntryOf, measurement_of: Callable[..., Measurement]
-) -> None:
+def test_a_measurement_can_change_the_front(archive: Any, entry_of: EntryOf, measurement_of: MeasurementOf) -> None:
     archive.add(entry_of((0, 0, 0), 0.3, 1.0, 1.0))
     archive.add(entry_of((1, 1, 1), 0.3, 2.0, 2.0))
     archive.add(entry_of((2, 2, 2), 0.9, 0.5, 0.5))
@@ -152,8 +147,8 @@ def test_the_history_of_hypervolume_is_that_of_each_prefix(entry_of: EntryOf) ->
 @pytest.mark.parametrize(("precision", "error", "latency_ms"), [("fp32", 0.2, 4.0), ("int8", 0.21, 2.0)])
 def test_of_a_trained_network_the_file_in_the_precision_of_the_run_counts(
     entry_of: EntryOf,
-    trained_of: Callable[..., TrainedNetwork],
-    measurement_of: Callable[..., Measurement],
+    trained_of: TrainedOf,
+    measurement_of: MeasurementOf,
     precision: str,
     error: float,
     latency_ms: float,
@@ -162,15 +157,15 @@ def test_of_a_trained_network_the_file_in_the_precision_of_the_run_counts(
     archive.add(entry_of((0, 0, 0), 0.5, 1.0, 1.0))
     assert archive.error(archive["000"]) == 0.5
     assert archive.measurement(archive["000"]) is None
-    measured = {"measurement": measurement_of(4.0), "int8_measurement": replace(measurement_of(2.0), precision="int8")}
-    archive.set_trained("000", trained_of("000", error=0.2, **measured))
+    int8 = replace(measurement_of(2.0), precision="int8")
+    archive.set_trained("000", trained_of("000", error=0.2, measurement=measurement_of(4.0), int8_measurement=int8))
     assert archive.error(archive["000"]) == pytest.approx(error)
     assert archive.costs(archive["000"]).latency_ms == latency_ms
     assert archive.hypervolume() == pytest.approx((1 - error) * (1 - latency_ms / 10) * (1 - 2 * latency_ms / 20))
 
 
 def test_a_network_whose_file_was_not_measured_keeps_the_costs_of_the_search(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    entry_of: EntryOf, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive = Archive(REFERENCE, precision="int8")
     archive.add(entry_of((0, 0, 0), 0.5, 1.0, 1.0))
@@ -180,9 +175,7 @@ def test_a_network_whose_file_was_not_measured_keeps_the_costs_of_the_search(
     assert archive.costs(archive["000"]).latency_ms == 3.0
 
 
-def test_a_trained_network_without_the_file_that_counts_has_no_error(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_a_trained_network_without_the_file_that_counts_has_no_error(entry_of: EntryOf, trained_of: TrainedOf) -> None:
     archive = Archive(REFERENCE, precision="int8")
     archive.add(entry_of((0, 0, 0)))
     archive.set_trained("000", replace(trained_of("000"), files=()))

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devices.replay import ReplayDevice
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.search.outputs import write_pictures_and_report
-from moo.search.preparation import Preparation
 from moo.storage.migrations import STEPS, statements_from
 from moo.storage.record import open_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.schema import SCHEMA_VERSION
 from moo.storage.store import open_store, read_store
+from tests.moo.conftest import MakeReplay, Prepare
 
 VERSION_2 = Path(__file__).with_name("run_of_version_2")
 COLUMNS = (
@@ -85,9 +83,7 @@ def test_a_new_store_has_the_tables_and_indices_of_a_migrated_one(folder: RunFol
 
 
 @pytest.mark.slow
-def test_it_is_resumed_and_reported(
-    folder: RunFolder, prepare_tiny: Callable[..., Preparation], replay: Callable[..., ReplayDevice]
-) -> None:
+def test_it_is_resumed_and_reported(folder: RunFolder, prepare_tiny: Prepare, replay: MakeReplay) -> None:
     before = rows(folder.store, f"SELECT {COLUMNS} FROM tuples ORDER BY id")
     config, _ = folder.read_config()
     preparation = prepare_tiny("run", device=replay(), generations=3, supernet_generations=1, resumed=True)

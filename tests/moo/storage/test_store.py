@@ -6,20 +6,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
 from moo.trials import CoefficientTrial
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import ResultOf
+from tests.moo.conftest import MeasurementOf, ResultOf
 
 REFERENCE = (1.0, 10.0, 20.0)
 ROOT = Path(__file__).parents[3]
@@ -98,7 +97,7 @@ def test_networks_to_measure_come_back_by_stage(store: Any, path: Any) -> None:
 
 
 def test_the_archive_is_reproduced(
-    store: Any, path: Any, space: FBNetSpace, result_of: ResultOf, measurement_of: Callable[..., Measurement]
+    store: Any, path: Any, space: FBNetSpace, result_of: ResultOf, measurement_of: MeasurementOf
 ) -> None:
     archive = Archive(REFERENCE)
     for result in (result_of(2, (0, 1, 2), (2, 2, 2)), result_of(0, (0, 0, 0)), result_of(1, (1, 1, 1), (0, 1, 2))):
@@ -136,7 +135,7 @@ def test_an_error_in_the_middle_leaves_nothing(store: Any, path: Any, space: FBN
 
 
 def test_a_trial_is_kept_once_and_measurements_need_their_architecture(
-    store: Any, space: FBNetSpace, result_of: ResultOf, measurement_of: Callable[..., Measurement]
+    store: Any, space: FBNetSpace, result_of: ResultOf, measurement_of: MeasurementOf
 ) -> None:
     store.add_result(result_of(0, (0, 1, 2)), space)
     with pytest.raises(sqlite3.IntegrityError):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from devices.measurement import Measurement
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
 from moo.storage.trained_network import TrainedNetwork
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, ResultOf
+from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf, TrainedOf
 
 
 def test_a_trained_network_comes_back_from_the_store(
-    tmp_path: Path, trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    tmp_path: Path, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     network = trained_of("012", error=0.25, measurement=measurement_of(2.0))
     baseline = trained_of("mobilenet", baseline=True)
@@ -31,37 +29,35 @@ def test_a_trained_network_comes_back_from_the_store(
     store.close()
 
 
-def test_files_are_found_by_precision(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_files_are_found_by_precision(trained_of: TrainedOf) -> None:
     network = trained_of("012")
     assert network.file("fp32") is network.files[0]
     assert network.file("int8") is network.files[1]
     assert dataclasses.replace(network, files=()).file("int8") is None
 
 
-def test_a_network_with_other_keys_is_refused(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_a_network_with_other_keys_is_refused(trained_of: TrainedOf) -> None:
     content = trained_of("012").to_json()
     del content["top3"]
     with pytest.raises(ValueError, match="a trained network must have exactly .*top3"):
         TrainedNetwork.from_json(content)
 
 
-def test_a_file_that_is_missing_is_named(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_a_file_that_is_missing_is_named(trained_of: TrainedOf) -> None:
     network = trained_of("012")
     assert network.file_in("int8") is network.files[1]
     with pytest.raises(ValueError, match="must have a file in int8, but '012' has none; train it anew with `--fresh`"):
         dataclasses.replace(network, files=network.files[:1]).file_in("int8")
 
 
-def test_a_file_with_other_keys_is_refused(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_a_file_with_other_keys_is_refused(trained_of: TrainedOf) -> None:
     content = trained_of("012").to_json()
     del content["files"][1]["error"]
     with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got log"):
         TrainedNetwork.from_json(content)
 
 
-def test_the_front_is_that_of_trained_networks_once_all_are_trained(
-    entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]
-) -> None:
+def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of: EntryOf, trained_of: TrainedOf) -> None:
     archive = Archive((1.0, 10.0, 10.0))
     fast, middle, slow, dominated = (
         entry_of((0, 0, 0), 0.4, 1.0, 1.0),
@@ -83,7 +79,7 @@ def test_the_front_is_that_of_trained_networks_once_all_are_trained(
 
 
 def test_the_store_fills_an_archive_with_trainings(
-    tmp_path: Path, space: FBNetSpace, result_of: ResultOf, trained_of: Callable[..., TrainedNetwork]
+    tmp_path: Path, space: FBNetSpace, result_of: ResultOf, trained_of: TrainedOf
 ) -> None:
     store = open_store(tmp_path / "search.sqlite")
     result = result_of(0, (0, 0, 0), (1, 2, 0))

@@ -118,7 +118,7 @@ def test_errors_with_inherited_weights_say_so() -> None:
     assert "inherited weights" in space_figure(NETWORKS).axes[0].get_zlabel()  # type: ignore[attr-defined]
 
 
-def test_baselines_are_drawn_with_their_names_and_left_out_ones_are_told() -> None:
+def test_baselines_are_drawn_with_their_names_and_omitted_ones_are_named() -> None:
     figure = latency_error_figure(TRAINED, space="tiny")
     assert "mobile\n30.00 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
     assert "1 baseline; 2 baselines not measured" in figure.texts[1].get_text()

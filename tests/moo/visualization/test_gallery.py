@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,11 @@ import matplotlib
 import pytest
 from PIL import Image
 
-from devices.measurement import Measurement
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
-from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS, bubbles, write_plots
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import ResultOf
+from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]
 
 
 def test_all_pictures_are_written_in_the_order_of_their_captions(
-    tmp_path: Path, run: Any, space: FBNetSpace, trained_of: Callable[..., TrainedNetwork]
+    tmp_path: Path, run: Any, space: FBNetSpace, trained_of: TrainedOf
 ) -> None:
     archive, store = run
     identifier = archive.front()[0].architecture.id
@@ -52,7 +50,7 @@ def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, s
 
 
 def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(
-    run: Any, measurement_of: Callable[..., Measurement], trained_of: Callable[..., TrainedNetwork]
+    run: Any, measurement_of: MeasurementOf, trained_of: TrainedOf
 ) -> None:
     archive, store = run
     chosen = store.trials()[0].architecture_id

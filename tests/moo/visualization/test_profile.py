@@ -21,7 +21,7 @@ from search_space.spaces import FBNetSpace, space_named
 
 
 class LongNamedDevice(ReplayDevice):
-    """A board with a long name; latencies hang on the model's size alone."""
+    """A board with a long name; latencies depend on the model's size alone."""
 
     def __init__(self, factor: float = 1.0, *, offset_ms: float = 0.1) -> None:
         super().__init__(lambda model: factor * (offset_ms + len(model) / 1e4))
@@ -111,7 +111,7 @@ def test_axes_have_several_ticks_however_narrow_the_range(space: FBNetSpace, off
         assert len(inside) >= 2
 
 
-def test_a_png_comes_of_it(space: FBNetSpace) -> None:
+def test_it_is_written_as_a_png(space: FBNetSpace) -> None:
     figure, content = profile_figure(profile(LongNamedDevice(), space, networks=3), space), io.BytesIO()
     figure.savefig(content, format="png")
     with Image.open(content) as picture:

@@ -29,7 +29,7 @@ def bubbles_in(axes: Any) -> Any:
     ]
 
 
-def test_each_tuple_has_a_bubble_at_its_coefficients_larger_if_more_accurate() -> None:
+def test_each_trial_has_a_bubble_at_its_coefficients_larger_if_more_accurate() -> None:
     figure = coefficients_figure(BUBBLES)
     left, middle, right = figure.axes[:3]
     assert [(x, y) for x, y, _ in bubbles_in(left)] == [(0.1, 1.0), (1.0, 0.5)]
@@ -49,7 +49,7 @@ def test_coefficients_name_sources_and_sizes() -> None:
     assert {"measured", "modelled", "latency measured, energy modelled"} <= set(legend)
 
 
-def test_one_tuple_can_be_drawn() -> None:
+def test_one_trial_can_be_drawn() -> None:
     figure = coefficients_figure(BUBBLES[:1])
     figure.draw_without_rendering()
     assert figure.legends[0].get_texts()[0].get_text() == "accuracy 90.00 %"
@@ -66,7 +66,7 @@ def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number:
     assert any("reference point (error 100.00 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
 
 
-def test_hypervolume_grows_in_the_order_in_which_tuples_ended(entry_of: EntryOf) -> None:
+def test_hypervolume_grows_in_the_order_in_which_trials_ended(entry_of: EntryOf) -> None:
     entries = [entry_of((place, 0, 0), 0.5 - place / 10, trial_id=place) for place in range(3)]
     figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), {0: 0, 1: 0, 2: 0}, {0: 3.0, 1: 1.0, 2: 2.0})
     line = figure.axes[1].lines[0]

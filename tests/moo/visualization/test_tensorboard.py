@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
@@ -16,7 +14,7 @@ from moo import events
 from moo.events import TrainingFailed, TrainingProgress
 from moo.storage.archive import Costs
 from moo.visualization.tensorboard import TensorBoardWriter
-from tests.moo.conftest import EntryOf, ResultOf
+from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf
 
 
 def read(folder: Any) -> Any:
@@ -34,7 +32,7 @@ def epoch(number: Any, loss: float = 1.0) -> Any:
 
 
 @pytest.fixture
-def front_of(entry_of: EntryOf, measurement_of: Callable[..., Measurement]) -> Any:
+def front_of(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
     def make(evaluations: Any, hypervolume: float = 0.5) -> Any:
         entries = (entry_of((0, 0, 0), 0.1, measurement=measurement_of(3.0)), entry_of((1, 1, 1), 0.3))
         costs = (Costs(3.0, 6.0, "measured", "modelled"), Costs(1.0, 2.0, "modelled", "modelled"))
@@ -90,7 +88,7 @@ def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_pat
     assert set(start.hparams) == {"alpha", "beta", "gamma", "delta", "generation"}
 
 
-def test_a_tuple_done_again_is_written_once(tmp_path: Path, result_of: ResultOf) -> None:
+def test_a_trial_done_again_is_written_once(tmp_path: Path, result_of: ResultOf) -> None:
     for seed in (0, 1):
         writer = TensorBoardWriter(tmp_path)
         writer(events.TrialFinished(result_of(3, (seed, 0, 0)), 1))

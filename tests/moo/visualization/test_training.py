@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,16 +7,14 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from devices.measurement import Measurement
 from evaluation.training.loop import TrainRecord
 from moo.analysis.rank_correlation import RankCorrelation
-from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost, precision_figure, ranking_figure, training_curves
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
 @pytest.fixture
-def entries(entry_of: EntryOf, trained_of: Callable[..., TrainedNetwork]) -> Any:
+def entries(entry_of: EntryOf, trained_of: TrainedOf) -> Any:
     made = [entry_of((place, 0, 0), 0.4 + place / 10, position=place) for place in range(3)]
     return [replace(entry, trained=trained_of("x", error=0.1 + i / 50)) for i, entry in enumerate(made)]
 
@@ -60,7 +57,7 @@ def test_fine_tuned_networks_have_a_marker_of_their_own(entries: Any) -> None:
 
 
 def test_measured_files_are_joined_and_the_others_are_bars(
-    trained_of: Callable[..., TrainedNetwork], measurement_of: Callable[..., Measurement]
+    trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     floats, integers = trained_of("a", error=0.2, measurement=measurement_of(2.0)).files
     measured = replace(trained_of("a"), files=(floats, replace(integers, measurement=measurement_of(1.0))))
@@ -79,13 +76,13 @@ def test_measured_files_are_joined_and_the_others_are_bars(
     assert len(precision_figure([measured]).axes) == 1
 
 
-def test_points_lost_are_those_between_the_two_files(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_points_lost_are_those_between_the_two_files(trained_of: TrainedOf) -> None:
     network = trained_of("a")
     assert points_lost(network) == pytest.approx(1.0)
     assert points_lost(replace(network, files=network.files[:1])) is None
 
 
-def test_networks_without_both_files_cannot_be_compared(trained_of: Callable[..., TrainedNetwork]) -> None:
+def test_networks_without_both_files_cannot_be_compared(trained_of: TrainedOf) -> None:
     network = trained_of("a")
     with pytest.raises(ValueError, match="must have an fp32 and an int8 file to be drawn, but none of 1 has"):
         precision_figure([replace(network, files=())])
