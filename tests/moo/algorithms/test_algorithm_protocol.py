@@ -5,92 +5,134 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dnas.losses import Coefficients
-from moo.algorithms.base import Algorithm
+from moo.algorithms.base import Algorithm, Proposal
 from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
 from moo.algorithms.nsga2 import Evolution, categorical_variation
 from moo.algorithms.random_and_grid import CoefficientGrid, RandomCoefficients
+from moo.trials import Objectives
 
+POPULATION = 6
 BOUNDS = CoefficientBounds((0.01, 3.0), (0.3, 2.0), (0.001, 1.0), (0.3, 2.0))
 GENOME = ArchitectureGenome(6, 5)
+MakeAlgorithm = Callable[[int], Algorithm]
 
 
 def evolution(genome: Any, seed: int, **options: Any) -> Algorithm:
-    found: Evolution[Any] = Evolution(genome, population=6, seed=seed, **options)
+    found: Evolution[Any] = Evolution(genome, population=POPULATION, seed=seed, **options)
     return found
 
 
-ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
+ALGORITHMS: dict[str, MakeAlgorithm] = {
     "NSGA-II on coefficients": lambda seed: evolution(BOUNDS, seed),
     "NSGA-II on architectures": lambda seed: evolution(GENOME, seed, variation=categorical_variation()),
     "random": lambda seed: RandomCoefficients(BOUNDS, seed=seed),
-    "grid": lambda seed: CoefficientGrid(BOUNDS, points=49, seed=seed),
+    "grid": lambda seed: CoefficientGrid(BOUNDS, points=64, seed=seed),
 }
+"""Each makes an algorithm from a seed, and has at least ten generations to propose."""
 
 
-def objectives_of(proposal: Any) -> tuple[float, float, float]:
+@pytest.fixture(params=ALGORITHMS)
+def make(request: pytest.FixtureRequest) -> MakeAlgorithm:
+    """Makes one of the algorithms from a seed."""
+    return ALGORITHMS[request.param]
+
+
+def objectives_of(proposal: Any) -> Objectives:
     """Any objectives that disagree."""
     genes = BOUNDS.encode(proposal) if isinstance(proposal, Coefficients) else GENOME.encode(proposal)
     return (float(sum(genes)), float(-genes[0]), float(genes[-1] ** 2))
 
 
-def course(
-    algorithm: Algorithm, *, generations: int = 4, fails: Callable[[int], bool] = lambda place: False
-) -> list[Any]:
-    """All proposals of some generations."""
-    asked: list[Any] = []
-    for _ in range(generations):
-        new = list(algorithm.ask(6))
-        outcomes: list[Any] = [
-            (item, None if fails(place) else objectives_of(item)) for place, item in enumerate(new, start=len(asked))
-        ]
-        asked += new
-        algorithm.tell(outcomes)
-    return asked
+def generations_of(
+    algorithm: Algorithm, count: int, *, fails: Callable[[int], bool] = lambda place: False, disturb: bool = False
+) -> list[list[Proposal]]:
+    """The proposals of some generations, each told as a whole; `fails` says at which places trials fail."""
+    generations: list[list[Proposal]] = []
+    for number in range(count):
+        if disturb:
+            np.random.seed(number)  # noqa: NPY002
+        asked = list(algorithm.ask(POPULATION))
+        algorithm.tell([(item, None if fails(place) else objectives_of(item)) for place, item in enumerate(asked)])
+        generations.append(asked)
+    return generations
 
 
-@pytest.fixture(params=ALGORITHMS)
-def make(request: pytest.FixtureRequest) -> Callable[[int], Algorithm]:
-    """Makes one of the algorithms from a seed."""
-    return ALGORITHMS[request.param]
+def assert_new_and_whole(generations: list[list[Proposal]]) -> None:
+    """Every generation has its size, and no proposal comes twice."""
+    assert [len(asked) for asked in generations] == [POPULATION] * len(generations)
+    assert len({item for asked in generations for item in asked}) == POPULATION * len(generations)
 
 
-def test_it_never_proposes_more_than_was_asked_for(make: Callable[[int], Algorithm]) -> None:
+def test_it_never_proposes_more_than_was_asked_for(make: MakeAlgorithm) -> None:
     algorithm = make(0)
-    for count in (1, 4, 6):
-        assert len(algorithm.ask(count)) <= count
+    for count in (0, 1, 4, POPULATION, 1):
+        asked = algorithm.ask(count)
+        assert len(asked) <= count
+        algorithm.tell([(item, objectives_of(item)) for item in asked])
 
 
-def test_no_proposal_comes_twice(make: Callable[[int], Algorithm]) -> None:
-    asked = course(make(0))
-    assert len(asked) == len(set(asked)) == 24
+def test_no_proposal_comes_twice(make: MakeAlgorithm) -> None:
+    assert_new_and_whole(generations_of(make(0), 10))
 
 
-def test_one_seed_gives_one_course_and_another_seed_another(make: Callable[[int], Algorithm]) -> None:
-    assert course(make(1)) == course(make(1))
-    assert course(make(1)) != course(make(2))
+def test_no_proposal_comes_twice_while_results_are_awaited(make: MakeAlgorithm) -> None:
+    algorithm = make(0)
+    assert_new_and_whole([list(algorithm.ask(POPULATION)) for _ in range(4)])
 
 
-def test_failures_do_no_harm(make: Callable[[int], Algorithm]) -> None:
-    asked = course(make(0), fails=lambda place: place % 3 == 0)
-    assert len(set(asked)) == len(asked) > 6
+def test_proposals_lie_within_bounds(make: MakeAlgorithm) -> None:
+    for proposal in (item for asked in generations_of(make(3), 10) for item in asked):
+        if isinstance(proposal, Coefficients):
+            for name in ("alpha", "beta", "gamma", "delta"):
+                low, high = getattr(BOUNDS, name)
+                assert low * (1 - 1e-9) <= getattr(proposal, name) <= high * (1 + 1e-9)
+        else:
+            assert isinstance(proposal, tuple)
+            assert len(proposal) == GENOME.num_layers
+            assert all(type(index) is int and 0 <= index < GENOME.num_operators for index in proposal)
 
 
-def test_it_may_be_told_one_by_one_in_any_order_and_of_what_it_never_asked_for(
-    make: Callable[[int], Algorithm],
-) -> None:
-    algorithm, other = make(0), make(9)
-    for proposal in reversed(list(algorithm.ask(6))):
-        algorithm.tell([(proposal, objectives_of(proposal))])
-    algorithm.tell([(proposal, objectives_of(proposal)) for proposal in other.ask(3)])
-    assert len(algorithm.ask(6)) > 0
+def test_the_same_seed_gives_the_same_proposals_whatever_else_draws_random_numbers(make: MakeAlgorithm) -> None:
+    first = generations_of(make(1), 6)
+    assert generations_of(make(1), 6, disturb=True) == first
+    assert all(asked != others for asked, others in zip(first, generations_of(make(2), 6), strict=True))
 
 
-def test_proposals_lie_within_bounds(make: Callable[[int], Algorithm]) -> None:
-    for proposal in course(make(3)):
-        space: Any = BOUNDS if isinstance(proposal, Coefficients) else GENOME
-        genes = space.encode(proposal)
-        limits = zip(space.lower, genes, space.upper, strict=True)
-        assert all(low - 1e-9 <= gene <= high + 1e-9 for low, gene, high in limits)
+@pytest.mark.parametrize("failing", [(0,), (0, 2, 4), (1, 2, 3, 4, 5), (0, 1, 2, 3, 4, 5)])
+def test_failures_do_no_harm(make: MakeAlgorithm, failing: tuple[int, ...]) -> None:
+    assert_new_and_whole(generations_of(make(0), 5, fails=lambda place: place in failing))
+
+
+def test_results_may_come_one_by_one_in_any_order(make: MakeAlgorithm) -> None:
+    algorithm = make(0)
+    under_way = list(algorithm.ask(POPULATION))
+    generations = [list(under_way)]
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        generations.append([])
+        for _ in range(POPULATION):
+            proposal = under_way.pop(int(rng.integers(len(under_way))))
+            algorithm.tell([(proposal, None if rng.random() < 0.2 else objectives_of(proposal))])
+            generations[-1] += algorithm.ask(1)
+            under_way.append(generations[-1][-1])
+    assert_new_and_whole(generations)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_results_of_what_it_never_proposed_do_no_harm(make: MakeAlgorithm, begun: bool) -> None:
+    algorithm = make(0)
+    generations = generations_of(algorithm, 2) if begun else []
+    foreign = [item for asked in generations_of(make(9), 2) for item in asked]
+    algorithm.tell([(item, objectives_of(item)) for item in foreign[1:]])
+    algorithm.tell([(foreign[0], None)])
+    assert_new_and_whole(generations + generations_of(algorithm, 3))
+
+
+def test_being_told_nothing_does_no_harm(make: MakeAlgorithm) -> None:
+    algorithm = make(0)
+    algorithm.tell([])
+    assert_new_and_whole(generations_of(algorithm, 2))

@@ -26,39 +26,15 @@ def objectives_of(coefficients: Any) -> Any:
     return tuple(float(value) for value in ((genes - CORNERS) ** 2).sum(1))
 
 
-def evolved(
-    generations: Any, *, population: int = 8, seed: int = 3, failing: Any = lambda place: False, disturb: bool = False
-) -> Any:
+def evolved(generations: Any, *, population: int = 8, seed: int = 3, failing: Any = lambda place: False) -> Any:
     evolution = Evolution(BOUNDS, population=population, seed=seed)
     history = []
-    for number in range(generations):
-        if disturb:
-            np.random.seed(number)  # noqa: NPY002
+    for _ in range(generations):
         asked = evolution.ask(population)
         told = [None if failing(place) else objectives_of(item) for place, item in enumerate(asked)]
         history.append((asked, told))
         evolution.tell(list(zip(asked, told, strict=True)))
     return evolution, history
-
-
-def test_the_same_seed_gives_the_same_generations_whatever_else_draws_random_numbers() -> None:
-    _, first = evolved(6)
-    _, again = evolved(6, disturb=True)
-    _, other = evolved(6, seed=4)
-    assert first == again
-    assert all(a != b for (a, _), (b, _) in zip(first, other, strict=True))
-
-
-def test_every_generation_has_the_size_of_the_population_and_keeps_within_bounds() -> None:
-    _, history = evolved(10)
-    for asked, _ in history:
-        assert len(asked) == 8
-        assert len(set(asked)) == 8
-        for item in asked:
-            assert 0.00999 <= item.alpha <= 100.01
-            assert 0.00999 <= item.gamma <= 100.01
-            assert 0.5 <= item.beta <= 2.5
-            assert 0.5 <= item.delta <= 2.5
 
 
 def test_replaying_stored_objectives_gives_the_same_coefficients() -> None:
