@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from scripts.command_line import run
@@ -44,9 +43,3 @@ def called(folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Outcome(stop.value.code, *capsys.readouterr())  # type: ignore[arg-type]
 
     return call
-
-
-@pytest.fixture(autouse=True)
-def _quiet_data_sets() -> None:
-    """Files that tests write show no progress, whichever test runs first."""
-    datasets.disable_progress_bars()
