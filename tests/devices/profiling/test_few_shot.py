@@ -259,7 +259,9 @@ def test_the_benchmark_on_a_made_up_board(
     (tmp_path / "targets.csv").write_text("\n".join(lines) + "\n")
     arguments = ["--table", tmp_path / "table.json", "--targets", tmp_path / "targets.csv", "--space", SPACE.name]
     monkeypatch.setattr("sys.argv", ["few_shot.py", *map(str, arguments), "--quick"])
-    runpy.run_path(str(BENCHMARK), run_name="__main__")
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(BENCHMARK), run_name="__main__")
+    assert end.value.code == 0
     mean = capsys.readouterr().out.splitlines()[-1].split()
     assert mean[0] == "mean"
     assert float(mean[1]) > 0.98
