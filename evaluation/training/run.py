@@ -241,7 +241,7 @@ def read_weights(path: Path, graph: Graph) -> Arrays:
     except OSError as error:
         raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error.strerror}.") from None
     except (safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{rule}, but {str(path)!r} is none: {error}.") from None
+        raise ValueError(f"{rule}, but {str(path)!r} is not: {error}.") from None
     for name, shape in weight_shapes(graph).items():
         got = tuple(weights[name].shape) if name in weights else None
         if got != shape:
