@@ -1,4 +1,4 @@
-"""The inner loop: differentiable search over a supernet.
+"""The inner loop: differentiable search over a supernet. Start with `inner_search`.
 
 batches           what the search needs of data
 build             builds a supernet in either form
@@ -6,6 +6,7 @@ costs             expected latency and energy as plain tensors
 depthwise         depthwise convolutions with quick gradients
 inner_search      searches theta for one set of coefficients, on the supernet
 losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
+optimizer         which parameters decay, for an optimiser of weights
 pointwise         a 1x1 convolution of which a part is trained
 pretraining       trains a supernet's weights with sampled paths or mixed paths
 relaxation        theta, Gumbel-softmax, temperature schedule, sampling of architectures

@@ -19,7 +19,7 @@ from dnas.relaxation import TemperatureSchedule, entropy, gumbel_noise, gumbel_s
 from dnas.supernet import Supernet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ThetaSettings:
     """How theta is searched."""
 

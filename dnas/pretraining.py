@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnas.batches import BatchSource
+from dnas.optimizer import parameter_groups
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
@@ -108,10 +109,8 @@ class Pretraining:
         steps_an_epoch = max(1, len(source) // settings.batch_size)
         self.total_steps = max(1, steps_an_epoch * settings.epochs)
         self.step = 0
-        weights = [p for p in supernet.parameters() if p.ndim > 1]
-        others = [p for p in supernet.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.SGD(
-            [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            parameter_groups(supernet, settings.weight_decay),
             lr=settings.lr,
             momentum=0.9,
             nesterov=True,

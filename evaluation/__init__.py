@@ -1,4 +1,4 @@
-"""What a network is worth: data and accuracy.
+"""What a network is worth: data and accuracy. Start with `splits`.
 
 accuracy     accuracy of sub-networks with recalibrated BatchNorm
 export       a trained network as checked ONNX files, fp32 and int8

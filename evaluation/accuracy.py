@@ -29,7 +29,7 @@ def inherited_network(
         graph: the network.
         state: its weights, from `Supernet.sub_network_state`.
         recalibration: the first 1,024 of these images, unaugmented, give the statistics.
-        device: where the network is to run.
+        device: where the network runs.
 
     Source: Yu et al., "Universally Slimmable Networks" (ICCV 2019), section 4.2: statistics after training.
     """

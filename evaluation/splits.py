@@ -1,7 +1,7 @@
 """Four disjoint seeded splits, and batches of them: one uint8 tensor, augmented a batch at a time.
 
 Weights are trained on the first, theta on the second, networks selected on the third; the test split is read once,
-for the final report. Shape suffixes: N images, B batch, C channels, H height, W width.
+for the final report. Start with `load_splits`. Shape suffixes: N images, B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from evaluation.image_data import ImageData, LabelledImages
+from evaluation.image_data import ImageData, LabelledImages, Progress, load_images
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000
@@ -42,6 +42,34 @@ class Splits:
     grey: bool
     fingerprint: str
     """Hash of all images and labels in the order of the splits."""
+
+
+def load_splits(
+    name_or_path: str,
+    *,
+    size: int,
+    seed: int,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> Splits:
+    """Load a data set and split it.
+
+    Args:
+        name_or_path: as for `load_images`, and so are the columns and `on_progress`.
+        size: height and width of the images in pixels.
+        seed: of the permutation.
+        image_column: column of images, where a data set has several.
+        label_column: column of labels, where a data set has several.
+        on_progress: called now and then while images are decoded.
+
+    Raises:
+        ValueError: if the data set cannot be read, or has too few images for four splits.
+    """
+    data = load_images(
+        name_or_path, size=size, image_column=image_column, label_column=label_column, on_progress=on_progress
+    )
+    return split_data(data, seed)
 
 
 def split_data(data: ImageData, seed: int) -> Splits:

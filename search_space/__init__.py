@@ -1,4 +1,4 @@
-"""What can be built: operators, layers, architectures and networks, with exact counts.
+"""What can be built: operators, layers, architectures and networks, with exact counts. Start with `spaces`.
 
 architectures       one operator for each layer: ids, JSON, parsing
 block_graph         a candidate block of a layer as a graph of its own

@@ -120,7 +120,7 @@ def mobilenet_v3_small(input_size: int, classes: int) -> Graph:
 
     Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), Table 2, https://arxiv.org/abs/1905.02244, with
     torchvision's reading of it (squeezed channels are a quarter of the expanded ones, rounded). Departures: dropout is
-    left out, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which are the
+    omitted, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which are the
     same as 1x1 convolutions there.
     """
     builder = GraphBuilder((3, input_size, input_size))

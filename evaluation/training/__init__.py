@@ -1,4 +1,4 @@
-"""Training of one network for deployment, and the files it gives.
+"""Training of one network for deployment, and the files it gives. Start with `run`.
 
 allocator  keeps freed memory in the process, for the next training step to reuse
 config     what the training of one network is made of

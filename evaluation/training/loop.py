@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv
+from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
 from evaluation.accuracy import EVALUATION_BATCH, classification
 from evaluation.splits import ImageBatches
@@ -229,13 +230,6 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> Non
             old.lerp_(new, 1 - decay)
         else:
             old.copy_(new)
-
-
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters for an optimiser: weight decay for those with more than one dimension, none for the others."""
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def cutout(x_BCHW: Tensor, side: int, rng: np.random.Generator) -> Tensor:

@@ -11,8 +11,7 @@ from typing import Any
 import safetensors.numpy
 import torch
 
-from evaluation.image_data import load_images
-from evaluation.splits import Splits, split_data
+from evaluation.splits import Splits, load_splits
 from evaluation.training.config import TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
 from evaluation.training.job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
@@ -98,14 +97,14 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = new_folder(config, architecture)
     size = space.input_shape[1]
     check_cutout(config, size)
-    data = load_images(
+    splits = load_splits(
         config.dataset,
         size=size,
+        seed=config.seed,
         image_column=config.image_column,
         label_column=config.label_column,
         on_progress=on_loading,
     )
-    splits = split_data(data, config.seed)
     classes = len(splits.class_names)
     graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
@@ -242,7 +241,7 @@ def read_weights(path: Path, graph: Graph) -> Arrays:
     except OSError as error:
         raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error.strerror}.") from None
     except (safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{rule}, but {str(path)!r} is none: {error}.") from None
+        raise ValueError(f"{rule}, but {str(path)!r} is not: {error}.") from None
     for name, shape in weight_shapes(graph).items():
         got = tuple(weights[name].shape) if name in weights else None
         if got != shape:

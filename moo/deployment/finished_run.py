@@ -12,7 +12,7 @@ from devices.measurement import MeasureSettings
 from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement.front import corrected_table
-from moo.search.preparation import check_same_inputs, load_splits
+from moo.search.preparation import check_same_inputs, run_splits
 from moo.storage.archive import reference_point_of
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
@@ -57,7 +57,7 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
         )
     config = replace(config, dataset=dataset or config.dataset)
     space = _space_of(origin, path)
-    splits = load_splits(config, space.input_size, on_loading)
+    splits = run_splits(config, space.input_size, on_loading)
     check_same_inputs(origin, space, splits, config.dataset)
     return FinishedRun(folder, config, origin, space, splits)
 

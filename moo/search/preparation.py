@@ -16,8 +16,7 @@ from devices.cost_tables.cost_table import CostTable
 from devices.measurement import MeasureSettings
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
-from evaluation.image_data import load_images
-from evaluation.splits import Augmentation, Splits, split_data
+from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, check_configuration, is_table, open_boards, table_named
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
@@ -58,7 +57,10 @@ class Preparation:
         config = self.config
         flip = not self.splits.grey if config.flip is None else config.flip
         theta = ThetaSettings(
-            config.theta_steps, config.theta_batch, entropy_weight=config.entropy_weight, loss=config.loss
+            steps=config.theta_steps,
+            batch_size=config.theta_batch,
+            entropy_weight=config.entropy_weight,
+            loss=config.loss,
         )
         return WorkerSetup(
             space=self.space,
@@ -127,7 +129,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     if table is None:
         table = boards.table
     try:
-        splits = load_splits(config, space.input_size, on_loading)
+        splits = run_splits(config, space.input_size, on_loading)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
             check_same_inputs(saved_origin, space, splits, config.dataset)
@@ -158,7 +160,7 @@ def _space(config: SearchConfig) -> FBNetSpace:
     return space_named(config.space)
 
 
-def load_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
     """The images of a run, split by its seed.
 
     Args:
@@ -169,14 +171,14 @@ def load_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int]
     Raises:
         ValueError: if the data set cannot be read, or a split is smaller than a batch.
     """
-    data = load_images(
+    splits = load_splits(
         config.dataset,
         size=size,
+        seed=config.seed,
         image_column=config.image_column,
         label_column=config.label_column,
         on_progress=on_loading,
     )
-    splits = split_data(data, config.seed)
     if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
         raise ValueError(
             f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "

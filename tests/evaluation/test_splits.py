@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from evaluation.image_data import ImageData, LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
+from evaluation.image_data import ImageData, LabelledImages, load_images
+from evaluation.splits import Augmentation, ImageBatches, Splits, load_splits, split_data
 from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
 
@@ -51,6 +51,13 @@ def test_the_published_test_split_is_the_test_split(image_data: ImageDataOf) -> 
     data = image_data(100, test=20)
     for seed in range(3):
         assert split_data(data, seed).test is data.test
+
+
+def test_loaded_images_are_split_by_the_seed() -> None:
+    splits = load_splits("digits", size=8, seed=3)
+    expected = split_data(load_images("digits", size=8), seed=3)
+    assert splits.fingerprint == expected.fingerprint
+    assert splits.fingerprint != load_splits("digits", size=8, seed=4).fingerprint
 
 
 def test_splits_follow_the_seed(image_data: ImageDataOf) -> None:

@@ -90,7 +90,7 @@ def setup(splits: Splits) -> WorkerSetup:
         splits=splits,
         weight_sharing="shared",
         augmentation=Augmentation(1, flip=False),
-        theta=ThetaSettings(3, 16),
+        theta=ThetaSettings(steps=3, batch_size=16),
         samples=3,
         seed=0,
         threads=1,

@@ -19,7 +19,6 @@ from evaluation.training.loop import (
     cutout,
     mixed_cross_entropy,
     mixup,
-    parameter_groups,
     top_accuracies,
     update_average,
     use_quick_depthwise,
@@ -132,16 +131,6 @@ def test_the_average_in_training_is_that_of_every_steps_weights(training: Traini
     run_epoch(run, follow)
     for name, value in run.averaged.named_parameters():
         torch.testing.assert_close(value, tracked[name], rtol=1e-4, atol=1e-6)
-
-
-def test_only_weights_of_convolutions_and_the_classifier_decay(space: FBNetSpace) -> None:
-    network = Network(space.graph(OPERATORS))
-    decayed, others = parameter_groups(network, 0.01)
-    names = {parameter: name for name, parameter in network.named_parameters()}
-    assert (decayed["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
-    assert all(names[p].endswith(".conv.weight") or names[p] == "classifier.weight" for p in decayed["params"])
-    assert all(".norm." in names[p] or names[p] == "classifier.bias" for p in others["params"])
-    assert len(decayed["params"]) + len(others["params"]) == len(names)
 
 
 @pytest.mark.parametrize("side", [1, 3, 8])
