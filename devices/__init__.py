@@ -10,6 +10,7 @@ energy        energy of an inference, metered or modelled
 meters        power meters; the folder is copied to boards
 cost_tables   latency and energy of every operator at every layer
 profiling     makes the cost table of a board by measuring on it
+configuration how a network is run on a board: threads, clock, precision
 measurement   what a board reports: latency, energy, and how each came about
 quantization  networks in int8
 channel       requests to a running process and its replies

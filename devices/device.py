@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Board, Measurement
 
 
@@ -21,11 +22,12 @@ class Device(Protocol):
             MeasurementError: if the board does not answer.
         """
 
-    def measure(self, model: bytes) -> Measurement:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """Cost of one inference, batch size 1.
 
         Args:
             model: a serialised ONNX model.
+            configuration: how it is run; the board keeps its clock until another is asked for.
 
         Raises:
             MeasurementError: if the board could not measure it; the next call starts afresh.

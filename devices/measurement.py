@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
+from devices.configuration import Precision, RuntimeConfiguration
+
 Source = Literal["measured", "modelled", "published"]
 SOURCES: tuple[Source, ...] = get_args(Source)
-Precision = Literal["fp32", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,12 +24,12 @@ class Board:
     os: str
     runtime: str
     """Inference runtime and version."""
-    threads: int
     clock_mhz: float | None
     """Clock of the first core at the time of asking; None if the system does not report it."""
-    frequency_mhz: int | None = None
-    """Clock that is set for measurements; None if the board's governor decides."""
-    precision: Precision = "fp32"
+    cores: int | None = None
+    """Cores that a network may use; None if the system does not report them."""
+    frequencies_mhz: tuple[int, ...] = ()
+    """Clocks that can be set, ascending; empty if none can, or the system does not list them."""
 
     @property
     def label(self) -> str:
@@ -49,6 +49,8 @@ class Conditions:
     throttled: int | None = None
     """A Raspberry Pi's flags: bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit now; from bit
     16 on the same at any time since it was booted."""
+    volts: float | None = None
+    """Voltage of the cores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,17 +88,22 @@ class Measurement:
     before: Conditions = Conditions()
     after: Conditions = Conditions()
     gross_energy_mj: float | None = None
-    """Energy of one inference including the board's idle power; None without a meter."""
+    """Energy of one inference including the board's idle power; None if that is not known."""
     energy_interval_mj: float | None = None
     """Half the width of the 95 % confidence interval of `energy_mj`; None without a meter."""
     idle_w: float | None = None
-    """Idle power that was subtracted; None without a meter."""
+    """Idle power that was subtracted, or the model's without a meter; None if it is not known."""
     meter: str | None = None
 
     def __post_init__(self) -> None:
         for source in (self.latency_source, self.energy_source):
             if source not in SOURCES:
                 raise ValueError(f"a source must be one of {', '.join(SOURCES)}, but got {source!r}.")
+
+    @property
+    def configuration(self) -> RuntimeConfiguration:
+        """How the network was run."""
+        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
 
     @property
     def throttled(self) -> bool:
@@ -115,31 +122,26 @@ class Measurement:
         """The measurement that `to_json` gave.
 
         Raises:
-            ValueError: if a key is missing or unknown, or a source is not one of the three.
+            ValueError: if a key is unknown, one without a default is missing, or a source is not one of the three.
         """
         content = dict(content)
         for name in ("before", "after"):
             value = content.get(name)
             content[name] = Conditions(**value) if isinstance(value, dict) else value
         names = {entry.name for entry in fields(cls)}
-        if content.keys() != names:
+        needed = {entry.name for entry in fields(cls) if entry.default is MISSING}
+        if not needed <= content.keys() <= names:
             raise ValueError(
-                f"a measurement must have exactly {', '.join(sorted(names))}, but lacks "
-                f"{sorted(names - content.keys())} and has {sorted(content.keys() - names)} besides."
+                f"a measurement must have {', '.join(sorted(needed))}, but lacks "
+                f"{sorted(needed - content.keys())} and has {sorted(content.keys() - names)} besides."
             )
         return cls(**cast(dict[str, Any], dict(content)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasureSettings:
-    """How a board measures one network."""
+    """How a board measures one network, whatever its configuration."""
 
-    threads: int = 1
-    """Threads of the runtime."""
-    frequency_mhz: int | None = None
-    """Clock to set on the board's cores, in MHz; None leaves it to the board's governor."""
-    precision: Precision = "fp32"
-    """Numbers that the network computes with; `int8` is static quantisation."""
     warmup_runs: int = 10
     """Inferences before timing starts."""
     min_runs: int = 50
@@ -158,7 +160,7 @@ class MeasureSettings:
     """Time after which a board is considered hung; cooling down does not count."""
 
     def __post_init__(self) -> None:
-        for name, least in (("threads", 1), ("warmup_runs", 0), ("min_runs", 1)):
+        for name, least in (("warmup_runs", 0), ("min_runs", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"`{name}` must be a whole number of at least {least}, but got {value!r}: raise it.")
@@ -181,10 +183,6 @@ class MeasureSettings:
                 "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold, but got "
                 f"{self.max_temperature_c} and {self.cooldown_seconds}: use 0 seconds for no cool-down."
             )
-        if self.frequency_mhz is not None and self.frequency_mhz < 1:
-            raise ValueError(f"`frequency_mhz` must be above 0 MHz, but got {self.frequency_mhz}: use 1500, say.")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
 
 
 def model_key(model: bytes) -> str:

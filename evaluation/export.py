@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from devices.measurement import Precision
+from devices.configuration import Precision
 from devices.quantization import quantized
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.image_data import LabelledImages

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction
 
-from devices.measurement import MeasureSettings, Precision
+from devices.configuration import Precision, RuntimeConfiguration
 from evaluation.work_folder import check_out_and_resume
 
 Bounds = tuple[float, float]
@@ -165,9 +165,9 @@ class SearchConfig:
         return self.device or ("host",)
 
     @property
-    def measure_settings(self) -> MeasureSettings:
-        """How boards measure."""
-        return MeasureSettings(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+    def configuration(self) -> RuntimeConfiguration:
+        """How networks are run."""
+        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain values."""

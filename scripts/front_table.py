@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from devices.measurement import Precision, Source
+from devices.configuration import Precision
+from devices.measurement import Source
 from moo.analysis.comparison import compared
 from moo.analysis.recipes import mixture
 from moo.formatting import percent, short

@@ -27,6 +27,7 @@ def main() -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from devices.errors import MeasurementError
+    from devices.measurement import MeasureSettings
     from devices.profiling.profile import few_shot_profile, profile
     from moo.measurement.boards import open_for_profile, table_named
     from search_space.spaces import space_named
@@ -39,7 +40,7 @@ def main() -> int:
     source = None if config.like is None else table_named(config.like, space)
     columns = (TextColumn("{task.fields[board]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ExitStack() as stack:
-        devices = open_for_profile(config.device or ("host",), config.measure_settings, meter=config.meter)
+        devices = open_for_profile(config.device or ("host",), MeasureSettings(), meter=config.meter)
         for _, device in devices:
             stack.callback(device.close)
         from moo.profiling.boards import profile_boards
@@ -51,7 +52,8 @@ def main() -> int:
             profiles = profile_boards(
                 devices,
                 space,
-                config.measure_settings,
+                MeasureSettings(),
+                configuration=config.configuration,
                 method=profile if source is None else partial(few_shot_profile, source=source),
                 out=None if config.out is None else Path(config.out).expanduser(),
                 networks=config.networks,

@@ -47,13 +47,14 @@ class Agent:
     def __init__(self, root: Path, clocks: Clocks, stopped: Callable[[], bool] = lambda: False) -> None:
         self._root = root
         self._stopped = stopped
+        self._clocks = clocks
         self._commands: dict[object, Callable[[Reply], Reply]] = {
             "describe": self.describe,
             "clock": lambda request: {"time_s": time.monotonic()},
             "cool": self.cool,
             "measure": self.measure,
             "run": self.run,
-            "set_frequency": lambda request: clocks.fix(int(_setting(request, "frequency_mhz", 1))),
+            "set_frequency": lambda request: clocks.follow(request.get("frequency_mhz")),
         }
 
     def answer(self, line: str) -> Reply | None:
@@ -81,6 +82,8 @@ class Agent:
             "os": platform.platform(),
             "runtime": f"onnxruntime {onnxruntime.__version__}",
             "clock_mhz": conditions(self._root)["clock_mhz"],
+            "cores": len(os.sched_getaffinity(0)),
+            "frequencies_mhz": self._clocks.available_mhz,
         }
 
     def cool(self, request: Reply) -> Reply:
@@ -153,6 +156,21 @@ class Clocks:
         self._state = state
         self._lock = threading.Lock()
         self._former: dict[str, list[int]] = json.loads((_text(state) if state else "") or "{}")
+
+    @property
+    def available_mhz(self) -> list[int]:
+        """Clocks that the system lists, ascending."""
+        if not self._policies:
+            return []
+        listed = _text(self._policies[0] / "scaling_available_frequencies").split()
+        return sorted(int(part) // 1000 for part in listed)
+
+    def follow(self, frequency_mhz: object) -> Reply:
+        """Fix the clock, or with None leave it to the governor again."""
+        if frequency_mhz is None:
+            self.restore()
+            return {"frequency_mhz": None}
+        return self.fix(int(_setting({"frequency_mhz": frequency_mhz}, "frequency_mhz", 1)))
 
     def fix(self, frequency_mhz: int) -> Reply:
         """Let no core run slower or faster than this, or raise `ValueError` if the board cannot or may not do that."""

@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
 from devices.channel import Channel, DeclinedError, Peer, Reply
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.energy.meter import EnergyMeter, MeteredEnergy
-from devices.energy.power_model import PowerModel
+from devices.energy.power_model import PowerModel, power_model_of
 from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
 from devices.quantization import is_quantized, quantized
@@ -63,7 +64,7 @@ class AgentDevice:
         *,
         name: str,
         shares_host: bool,
-        power_model: PowerModel,
+        power_model: PowerModel | None = None,
     ) -> None:
         self._link = link
         self._settings = settings
@@ -73,6 +74,7 @@ class AgentDevice:
         self._meter: EnergyMeter | None = None
         self._lock = threading.RLock()
         self._channel: Channel | None = None
+        self._clock_mhz: int | None = None
         self._closed = False
 
     @property
@@ -91,32 +93,38 @@ class AgentDevice:
             MeasurementError: if the agent does not answer.
         """
         reply = self._request("describe")
-        return board_from_reply(reply, name=self._name, settings=self._settings)
+        return board_from_reply(reply, name=self._name)
 
-    def measure(self, model: bytes) -> Measurement:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
 
-        With int8 settings a model is quantised, unless it already is. The measurement's precision is that of the model
-        that ran, whatever the settings say.
+        In int8 a model is quantised, unless it already is. The measurement's precision is that of the model that ran,
+        whatever was asked for.
+
+        Args:
+            model: a serialised ONNX model.
+            configuration: how it is run; the clock is set where it is another one than before.
 
         Raises:
             MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
                 reached.
+            BoardRefusedError: if the board cannot or may not set the clock.
         """
-        settings = self._settings
-        if settings.precision == "int8":
+        if configuration.precision == "int8":
             try:
                 model = quantized(model)
             except ValueError as error:
                 raise MeasurementError(str(error)) from None
         elif is_quantized(model):
-            settings = replace(settings, precision="int8")
+            configuration = replace(configuration, precision="int8")
         with self._lock:
             board = self.describe()
             with self._afresh_after_errors(), self._link.placed(model) as path:
+                self._set_clock(configuration.frequency_mhz)
                 self._cool_down()
-                reply, metered = self._measured(path)
-        return measurement_from_reply(reply, board, settings, self._power_model, metered)
+                reply, metered = self._measured(path, configuration.threads)
+        power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
+        return measurement_from_reply(reply, board, configuration, power_model, metered)
 
     def clock_seconds(self) -> float:
         """The board's monotonic clock now, in s, by which the times of a meter that is read elsewhere are aligned.
@@ -162,7 +170,7 @@ class AgentDevice:
                 cooldown_seconds=settings.cooldown_seconds,
             )
 
-    def _measured(self, path: str) -> tuple[Reply, MeteredEnergy | None]:
+    def _measured(self, path: str, threads: int) -> tuple[Reply, MeteredEnergy | None]:
         settings, meter = self._settings, self._meter
         max_runs, min_seconds = settings.max_runs, settings.min_seconds
         if meter is not None:
@@ -173,7 +181,7 @@ class AgentDevice:
             "measure",
             0.0 if meter is None else min_seconds,
             model=path,
-            threads=settings.threads,
+            threads=threads,
             warmup_runs=settings.warmup_runs,
             min_runs=settings.min_runs,
             max_runs=max_runs,
@@ -192,14 +200,18 @@ class AgentDevice:
             self._drop_channel()
         if self._channel is None:
             self._channel = self._link.start()
-            if self._settings.frequency_mhz is not None:
-                try:
-                    self._channel.request(
-                        "set_frequency", self._settings.timeout_seconds, frequency_mhz=self._settings.frequency_mhz
-                    )
-                except DeclinedError as error:
-                    raise BoardRefusedError(str(error)) from None
+            self._clock_mhz = None
         return self._channel
+
+    def _set_clock(self, frequency_mhz: int | None) -> None:
+        self._open_channel()
+        if frequency_mhz == self._clock_mhz:
+            return
+        try:
+            self._request("set_frequency", frequency_mhz=frequency_mhz)
+        except DeclinedError as error:
+            raise BoardRefusedError(str(error)) from None
+        self._clock_mhz = frequency_mhz
 
     @contextlib.contextmanager
     def _afresh_after_errors(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
 from devices.channel import Channel, ProcessChannel
-from devices.energy.power_model import HOST_POWER_MODEL, PowerModel
+from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings, model_key
 
@@ -24,7 +24,7 @@ class HostDevice(AgentDevice):
         *,
         python: str = sys.executable,
         agent: Path = AGENT_PATH,
-        power_model: PowerModel = HOST_POWER_MODEL,
+        power_model: PowerModel | None = None,
     ) -> None:
         link = HostLink([python, str(agent)])
         super().__init__(link, settings, name="host", shares_host=True, power_model=power_model)

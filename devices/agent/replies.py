@@ -6,37 +6,39 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from devices.channel import Reply
+from devices.configuration import RuntimeConfiguration
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
-from devices.measurement import Board, Conditions, Measurement, MeasureSettings
+from devices.measurement import Board, Conditions, Measurement
 
 MAX_RELATIVE_IQR = 0.25
 """Interquartile range, as a fraction of the median, above which a measurement is not reliable."""
 
 
-def board_from_reply(reply: Reply, *, name: str, settings: MeasureSettings) -> Board:
+def board_from_reply(reply: Reply, *, name: str) -> Board:
     """The board that answered `describe`.
 
     Raises:
         MeasurementError: if the reply lacks a field.
     """
+    cores = reply.optional_number("cores")
+    frequencies = reply.numbers("frequencies_mhz") if "frequencies_mhz" in reply.fields else []
     return Board(
         name=name,
         model=reply.text("model"),
         os=reply.text("os"),
         runtime=reply.text("runtime"),
-        threads=settings.threads,
         clock_mhz=reply.optional_number("clock_mhz"),
-        frequency_mhz=settings.frequency_mhz,
-        precision=settings.precision,
+        cores=None if cores is None else int(cores),
+        frequencies_mhz=tuple(int(mhz) for mhz in frequencies),
     )
 
 
 def measurement_from_reply(
     reply: Reply,
     board: Board,
-    settings: MeasureSettings,
+    configuration: RuntimeConfiguration,
     power_model: PowerModel,
     metered: MeteredEnergy | None = None,
 ) -> Measurement:
@@ -48,7 +50,9 @@ def measurement_from_reply(
     latency_ms, median_ms, iqr_ms = (reply.number(key) for key in ("p5_ms", "median_ms", "iqr_ms"))
     if not latency_ms > 0:
         raise MeasurementError(f"a latency must be above 0 ms, but the agent sent {latency_ms}.")
-    modelled_mj = power_model.energy_mj(latency_ms, settings.threads)
+    after = _conditions(reply.part("after"))
+    modelled_mj = power_model.energy_mj(latency_ms, configuration, volts=after.volts)
+    idle_w = power_model.idle_w if metered is None else metered.idle_w
     measurement = Measurement(
         latency_ms=latency_ms,
         median_ms=median_ms,
@@ -60,14 +64,14 @@ def measurement_from_reply(
         board=board.label,
         os=board.os,
         runtime=board.runtime,
-        threads=settings.threads,
-        frequency_mhz=settings.frequency_mhz,
-        precision=settings.precision,
+        threads=configuration.threads,
+        frequency_mhz=configuration.frequency_mhz,
+        precision=configuration.precision,
         before=_conditions(reply.part("before")),
-        after=_conditions(reply.part("after")),
-        gross_energy_mj=None if metered is None else metered.gross_mj,
+        after=after,
+        gross_energy_mj=modelled_mj + idle_w * latency_ms if metered is None else metered.gross_mj,
         energy_interval_mj=None if metered is None else metered.interval_mj,
-        idle_w=None if metered is None else metered.idle_w,
+        idle_w=idle_w,
         meter=None if metered is None else metered.meter,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,
@@ -101,4 +105,5 @@ def _conditions(part: Reply) -> Conditions:
         temperature_c=part.optional_number("temperature_c"),
         governor=governor if isinstance(governor, str) else None,
         throttled=None if throttled is None else int(throttled),
+        volts=part.optional_number("volts"),
     )

@@ -15,7 +15,7 @@ from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
 from devices.channel import END_SECONDS, Channel, Peer
 from devices.energy.meter_process import ROOT, peer_of, server_arguments, server_files
-from devices.energy.power_model import RASPBERRY_PI_POWER_MODEL, PowerModel
+from devices.energy.power_model import PowerModel
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings, model_key
 from devices.meters.spec import MeterSpec
@@ -38,7 +38,7 @@ class SshDevice(AgentDevice):
         options: SshOptions,
         *,
         agent: Path = AGENT_PATH,
-        power_model: PowerModel = RASPBERRY_PI_POWER_MODEL,
+        power_model: PowerModel | None = None,
     ) -> None:
         self._ssh = SshLink(address, options, agent=agent)
         super().__init__(self._ssh, settings, name=str(address), shares_host=False, power_model=power_model)

@@ -1,6 +1,7 @@
 """Cost tables: latency and energy of every operator at every layer, with where they come from.
 
 cost_table      the `CostTable` and its JSON file: start here
+family          the tables of a board, one for each runtime configuration
 pi4             the built-in board `pi4`: published latencies of a Raspberry Pi 4
 operator_model  latency of any graph, from a price of each of its counts
 analytic        a table from nominal figures, for when there is no board

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from devices.configuration import BASE
 from devices.cost_tables.cost_table import CostTable
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.block_graph import block_graph
@@ -34,11 +35,12 @@ def analytic_cost_table(space: FBNetSpace) -> CostTable:
         space=space.name,
         operators=space.operators,
         latency_ms=latency_ms,
-        energy_mj=HOST_POWER_MODEL.energy_mj(1.0, 1) * latency_ms,
+        energy_mj=HOST_POWER_MODEL.energy_mj(1.0, BASE) * latency_ms,
         fixed_latency_ms=fixed_ms,
-        fixed_energy_mj=HOST_POWER_MODEL.energy_mj(fixed_ms, 1),
+        fixed_energy_mj=HOST_POWER_MODEL.energy_mj(fixed_ms, BASE),
         latency_source="modelled",
         energy_source="modelled",
+        idle_w=HOST_POWER_MODEL.idle_w,
         board="nominal",
         runtime="none",
         threads=1,

@@ -15,7 +15,8 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from devices.measurement import Precision, Source
+from devices.configuration import Precision, RuntimeConfiguration
+from devices.measurement import Source
 from search_space.spaces import SearchSpace
 
 SCHEMA_PATH = Path(__file__).with_name("cost_table_schema.json")
@@ -67,6 +68,8 @@ class CostTable:
     frequency_mhz: int | None = None
     """Clock that was set; None if the board's governor decided."""
     precision: Precision = "fp32"
+    idle_w: float | None = None
+    """Idle power of the board, in W: what gross energy adds; None if it is not known."""
     error: TableError | None = None
     """None if no network was measured whole."""
 
@@ -85,6 +88,11 @@ class CostTable:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"`{name}` must be finite and at least 0, but got {value}.")
+
+    @property
+    def configuration(self) -> RuntimeConfiguration:
+        """How networks are run that cost this."""
+        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
 
     @property
     def num_layers(self) -> int:
@@ -158,12 +166,33 @@ def read_cost_table(path: Path) -> CostTable:
         ValueError: naming the file, the rule that it breaks, and what it holds; for a missing entry also layer,
             operator and board.
     """
+    return cost_table_from(read_json(path), path)
+
+
+def read_json(path: Path) -> Any:
+    """What a cost table file holds.
+
+    Raises:
+        ValueError: if it is missing, or not JSON.
+    """
     try:
-        content = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"a cost table file must exist, but got {str(path)!r}.") from None
     except (ValueError, OSError) as error:
         raise ValueError(f"a cost table file must be JSON, but {str(path)!r} is not: {error}") from None
+
+
+def cost_table_from(content: Any, path: Path) -> CostTable:
+    """The table that `CostTable.to_json` gave.
+
+    Args:
+        content: as read from the file.
+        path: of the file, for messages.
+
+    Raises:
+        ValueError: as `read_cost_table`.
+    """
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
     broken = jsonschema.exceptions.best_match(validator.iter_errors(content))
     if broken is not None:

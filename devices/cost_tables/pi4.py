@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from devices.configuration import BASE
 from devices.cost_tables.cost_table import CostTable, check_fits
 from devices.cost_tables.operator_model import OperatorLatency, OperatorModel, fit_operator_model
-from devices.energy.power_model import PowerModel
-from devices.measurement import Precision, Source
+from devices.energy.power_model import RASPBERRY_PI_4
+from devices.measurement import Source
 from search_space.block_graph import block_graph
 from search_space.operators import OPERATOR_NAMES, OPERATORS
 from search_space.spaces import FBNetSpace, Layer, space_named
@@ -27,11 +28,6 @@ SPACE = "fbnet-cifar"
 """Preset with the shapes of the published table."""
 
 Array = npt.NDArray[np.float64]
-
-IDLE_W = 3.85
-"""Whole board with its fan, idle: median over the lows before and after each run of `_LOAD_W`."""
-_CORES = 4
-_LOAD_W: dict[Precision, float] = {"fp32": 6.81, "int8": 7.26}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +58,7 @@ def pi4_cost_table(space: FBNetSpace) -> CostTable:
     For other shapes an operator model fitted to the published table predicts `skip`, stem and head, and those layers
     whose shape is not in the published table. Such a table is `modelled`; so is one with another classifier.
 
-    Energy is that of `pi4_power_model` with one thread, so it is proportional to latency.
+    Energy is that of the power model of a Raspberry Pi 4 with one thread, so it is proportional to latency.
 
     Args:
         space: any space of the FBNet family; its operators may be some of the nine.
@@ -85,25 +81,6 @@ def pi4_cost_table(space: FBNetSpace) -> CostTable:
         _modelled_fixed_ms(space, model),
         source="modelled",
         method=method,
-    )
-
-
-def pi4_power_model(precision: Precision = "fp32") -> PowerModel:
-    """Power of a Raspberry Pi 4: the published idle power, and a straight line to the load of all four cores.
-
-    The load is the median whole-board power under TensorFlow Lite 2.4.1 over 27 (fp32) and 24 (int8) valid runs of
-    image classifiers, and a quarter of what it adds to idle power is taken for each thread. Nothing was published for
-    fewer than four threads: in reality a single thread takes somewhat more than a quarter, as it wakes the memory too.
-
-    Source: MLPerf Inference v1.0, open division, system `rpi4coral-fan.on` (Raspberry Pi 4 at 1.5 GHz with its fan
-    on, wall meter at 1 Hz), submitted by Krai, Apache-2.0.
-    """
-    load_w = _LOAD_W[precision]
-    return PowerModel(
-        idle_w=IDLE_W,
-        active_w_per_thread=(load_w - IDLE_W) / _CORES,
-        description=f"MLPerf Inference v1.0, Raspberry Pi 4: idle {IDLE_W} W, {precision} load {load_w} W on four "
-        "cores; of the difference a quarter for each thread",
     )
 
 
@@ -161,17 +138,18 @@ def _table_of_published_shapes(space: FBNetSpace, published: PublishedLatencies)
 
 
 def _table(space: FBNetSpace, latency_ms_LO: Array, fixed_ms: float, *, source: Source, method: str) -> CostTable:
-    power = pi4_power_model()
+    power = RASPBERRY_PI_4
     latency_ms = latency_ms_LO[:, [OPERATOR_NAMES.index(name) for name in space.operators]]
     table = CostTable(
         space=space.name,
         operators=space.operators,
         latency_ms=latency_ms,
-        energy_mj=power.energy_mj(1.0, 1) * latency_ms,
+        energy_mj=power.energy_mj(1.0, BASE) * latency_ms,
         fixed_latency_ms=fixed_ms,
-        fixed_energy_mj=power.energy_mj(fixed_ms, 1),
+        fixed_energy_mj=power.energy_mj(fixed_ms, BASE),
         latency_source=source,
         energy_source="modelled",
+        idle_w=power.idle_w,
         board="pi4 (Raspberry Pi 4, published figures)",
         runtime="not stated by the source",
         threads=1,

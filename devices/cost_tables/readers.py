@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from devices.configuration import BASE
 from devices.cost_tables.cost_table import CostTable, check_fits, read_cost_table
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.operators import OPERATOR_NAMES
@@ -123,7 +124,7 @@ def _read_text(text: str, path: Path, space: SearchSpace) -> _TextTable:
 
 def _energy_mj(latency_ms: Array, energy_path: Path | None, space: SearchSpace) -> Array:
     if energy_path is None:
-        return np.asarray(HOST_POWER_MODEL.energy_mj(1.0, 1) * latency_ms)
+        return np.asarray(HOST_POWER_MODEL.energy_mj(1.0, BASE) * latency_ms)
     lines = _lines(_text_of(energy_path))
     return _numbers(lines, energy_path, space, columns=OPERATOR_NAMES, unit="joules", per_unit=1e3)
 

@@ -4,5 +4,5 @@ meter          the `EnergyMeter` protocol, and the `MeteredEnergy` of one run
 sampled_meter  an `EnergyMeter` from power samples; start with `open_meter`
 meter_process  a meter's server as a process of this machine
 mean_power     mean power from samples, with its standard error
-power_model    a constant power of each busy core, always labelled `modelled`
+power_model    power of a board by clock and busy threads, always labelled `modelled`
 """

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.profiling.network_features import NetworkFeatures, Networks
 from search_space.spaces import FBNetSpace
@@ -183,7 +184,9 @@ class FewShotPredictor:
         variance_N = np.einsum("nj,jk,nk->n", x_NJ, self._covariance_JJ, x_NJ)
         return self.scale_ms * (x_NJ @ self._mean_J), self.scale_ms * np.sqrt(np.maximum(variance_N, 0.0))
 
-    def adapted_table(self, *, board: str, runtime: str, threads: int, power_w: float) -> CostTable:
+    def adapted_table(
+        self, *, board: str, runtime: str, configuration: RuntimeConfiguration, power_w: float
+    ) -> CostTable:
         """The posterior mean as a table for the new board, labelled `modelled`.
 
         Its sums are the means of `predict`, unless the quickest network of the space comes out below 0. The networks
@@ -192,7 +195,7 @@ class FewShotPredictor:
         Args:
             board: name of the new board.
             runtime: what ran the measured networks.
-            threads: its number of threads.
+            configuration: how they were run.
             power_w: mean power above idle on the new board; energy is latency times this.
 
         Raises:
@@ -215,7 +218,9 @@ class FewShotPredictor:
             energy_source="modelled",
             board=board,
             runtime=runtime,
-            threads=threads,
+            threads=configuration.threads,
+            frequency_mhz=configuration.frequency_mhz,
+            precision=configuration.precision,
             clock_mhz=None,
             date=None,
             method=f"adapted from the table of {self.source.board} by {self.measured} networks measured on this board; "

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import Board, Measurement, MeasureSettings, model_key
 from search_space.spaces import SearchSpace
@@ -38,7 +39,7 @@ class JournaledDevice:
         self._known: dict[str, list[Measurement]] = defaultdict(list)
         self._asked: Counter[str] = Counter()
         for key, measurement in known:
-            self._known[key].append(measurement)
+            self._known[_key_of(key, measurement.configuration)].append(measurement)
 
     @classmethod
     def open(cls, device: Device, path: Path) -> JournaledDevice:
@@ -54,21 +55,21 @@ class JournaledDevice:
         """As the board says; `MeasurementError` if it does not answer."""
         return self._device.describe()
 
-    def measure(self, model: bytes) -> Measurement:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """What the file has for this model, or else a new measurement, which the file then has too.
 
         Raises:
             MeasurementError: if the board could not measure it.
         """
-        key = model_key(model)
+        key = _key(model, configuration)
         place = self._asked[key]
         if place == len(self._known[key]):
-            measurement = self._device.measure(model)
+            measurement = self._device.measure(model, configuration)
             self._known[key].append(measurement)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
                 # A line that a crash has cut has no newline: begin with one.
-                file.write("\n" + json.dumps({"model": key, "measurement": measurement.to_json()}))
+                file.write("\n" + json.dumps({"model": model_key(model), "measurement": measurement.to_json()}))
         self._asked[key] += 1
         return self._known[key][place]
 
@@ -78,7 +79,7 @@ class JournaledDevice:
 
 
 def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) -> Path:
-    """Where the measurements of a profile are kept: one file for each board, runtime configuration and space.
+    """Where the measurements of a profile are kept: one file for each board, runtime and space.
 
     The folder is `$PI_PARETO_NAS_CACHE`, else `pi-pareto-nas` in `$XDG_CACHE_HOME`, else in `~/.cache`.
     """
@@ -90,6 +91,14 @@ def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) ->
     return base / "profiles" / f"{name}-{digest}.jsonl"
 
 
+def _key(model: bytes, configuration: RuntimeConfiguration) -> str:
+    return _key_of(model_key(model), configuration)
+
+
+def _key_of(key: str, configuration: RuntimeConfiguration) -> str:
+    return f"{key} {configuration.label}"
+
+
 def _lines_of(path: Path) -> list[tuple[str, Measurement]]:
     found: list[tuple[str, Measurement]] = []
     if not path.exists():
@@ -97,7 +106,8 @@ def _lines_of(path: Path) -> list[tuple[str, Measurement]]:
     for line in path.read_text().splitlines():
         try:
             content = json.loads(line)
-            found.append((str(content["model"]), Measurement.from_json(content["measurement"])))
+            measurement = Measurement.from_json(content["measurement"])
+            found.append((str(content["model"]), measurement))
         except (ValueError, KeyError, TypeError):
             continue
     return found

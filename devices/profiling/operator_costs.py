@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.device import Device
 from devices.errors import MeasurementError
@@ -36,6 +37,7 @@ def operator_wise_table(
     device: Device,
     space: FBNetSpace,
     *,
+    configuration: RuntimeConfiguration = BASE,
     passes: int = PASSES,
     on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> CostTable:
@@ -47,6 +49,7 @@ def operator_wise_table(
     Args:
         device: the board.
         space: the search space.
+        configuration: how graphs are run.
         passes: how often each graph is measured at least.
         on_progress: called after each measurement with the number done, the number of all, and the graph's name.
 
@@ -57,7 +60,7 @@ def operator_wise_table(
         MeasurementError: if the board fails, or throttled at every measurement of a graph.
     """
     graphs = _graphs_to_measure(space)
-    best = _measure_all(device, graphs, passes, on_progress)
+    best = _measure_all(device, graphs, configuration, passes, on_progress)
     entries = {
         (layer, operator.name): _entry(best, layer, operator)
         for layer in set(space.layers)
@@ -77,10 +80,11 @@ def operator_wise_table(
         energy_source=_weakest(tuple(cost.energy_source for cost in best.values())),
         board=board.label,
         runtime=board.runtime,
-        threads=board.threads,
+        threads=configuration.threads,
         clock_mhz=board.clock_mhz,
-        frequency_mhz=board.frequency_mhz,
-        precision=board.precision,
+        frequency_mhz=configuration.frequency_mhz,
+        precision=configuration.precision,
+        idle_w=next(iter(best.values())).idle_w,
         date=sample.date,
         method="operator-wise: each block between a fixed convolution and pooling, whose own cost is subtracted; "
         f"5th percentile of single runs, the lowest of {passes} passes",
@@ -96,6 +100,7 @@ class _Cost:
     latency_source: Source
     energy_source: Source
     date: str
+    idle_w: float | None
 
     def __add__(self, other: _Cost) -> _Cost:
         return self._with(self.latency_ms + other.latency_ms, self.energy_mj + other.energy_mj)
@@ -137,7 +142,11 @@ def _add_entry(builder: GraphBuilder) -> str:
 
 
 def _measure_all(
-    device: Device, graphs: dict[str, Graph], passes: int, on_progress: Callable[[int, int, str], None]
+    device: Device,
+    graphs: dict[str, Graph],
+    configuration: RuntimeConfiguration,
+    passes: int,
+    on_progress: Callable[[int, int, str], None],
 ) -> dict[str, _Cost]:
     """The quickest measurement of each graph, in passes over all of them.
 
@@ -152,7 +161,7 @@ def _measure_all(
         again = [name for name in models if index < passes or not best[name].reliable]
         total = max(total, done + len(again))
         for name in again:
-            measurement = device.measure(models[name])
+            measurement = device.measure(models[name], configuration)
             if name not in best or _rank(measurement) < _rank(best[name]):
                 best[name] = measurement
             done += 1
@@ -172,6 +181,7 @@ def _measure_all(
             latency_source=cost.latency_source,
             energy_source=cost.energy_source,
             date=cost.date,
+            idle_w=cost.idle_w,
         )
         for name, cost in best.items()
     }

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.device import Device
 from devices.errors import MeasurementError
@@ -55,7 +56,15 @@ class Profiler(Protocol):
     """A way to profile a board."""
 
     def __call__(
-        self, device: Device, space: FBNetSpace, *, networks: int | None, seed: int, passes: int, on_progress: Progress
+        self,
+        device: Device,
+        space: FBNetSpace,
+        *,
+        configuration: RuntimeConfiguration,
+        networks: int | None,
+        seed: int,
+        passes: int,
+        on_progress: Progress,
     ) -> Profile:
         """See `profile`."""
 
@@ -64,6 +73,7 @@ def profile(
     device: Device,
     space: FBNetSpace,
     *,
+    configuration: RuntimeConfiguration = BASE,
     networks: int | None = None,
     seed: int = 0,
     passes: int = PASSES,
@@ -74,6 +84,7 @@ def profile(
     Args:
         device: the board.
         space: the search space.
+        configuration: how networks are run.
         networks: number of whole networks; by default six for each layer.
         seed: chooses the networks.
         passes: how often everything is measured, with all else in between; the quickest counts.
@@ -93,10 +104,15 @@ def profile(
         blocks = total
         on_progress(done, total + passes * count, name)
 
-    table = operator_wise_table(device, space, passes=passes, on_progress=on_block)
+    table = operator_wise_table(device, space, configuration=configuration, passes=passes, on_progress=on_block)
     networks_NL = random_networks(space, count, seed)
     measured = _measured_networks(
-        device, space, networks_NL, passes, lambda done, total, name: on_progress(blocks + done, blocks + total, name)
+        device,
+        space,
+        networks_NL,
+        configuration,
+        passes,
+        lambda done, total, name: on_progress(blocks + done, blocks + total, name),
     )
     latency_ms = [measurement.latency_ms for measurement in measured]
     energy_mj = [measurement.energy_mj for measurement in measured]
@@ -115,6 +131,7 @@ def few_shot_profile(
     space: FBNetSpace,
     *,
     source: CostTable,
+    configuration: RuntimeConfiguration = BASE,
     networks: int | None = None,
     seed: int = 0,
     passes: int = PASSES,
@@ -126,6 +143,7 @@ def few_shot_profile(
         device: the board.
         space: the search space.
         source: the other board's table.
+        configuration: how networks are run.
         networks: number of whole networks, by default 10; they are chosen without looking at any latency.
         seed: draws the 1,000 networks that they are chosen from.
         passes: as for `profile`.
@@ -143,7 +161,7 @@ def few_shot_profile(
         raise ValueError(f"`networks >= 3` must hold, but got {networks}.")
     pool_NL = random_networks(space, CANDIDATES, seed)
     networks_NL = pool_NL[choose_networks(source, space, pool_NL.tolist(), count)]
-    measured = _measured_networks(device, space, networks_NL, passes, on_progress)
+    measured = _measured_networks(device, space, networks_NL, configuration, passes, on_progress)
     latency_ms = np.array([measurement.latency_ms for measurement in measured])
 
     def fitted(kept: list[int]) -> FewShotPredictor:
@@ -158,14 +176,13 @@ def few_shot_profile(
     board, sample = device.describe(), measured[0]
     power_w = float(np.mean([measurement.energy_mj / measurement.latency_ms for measurement in measured]))
     table = fitted(everything).adapted_table(
-        board=board.label, runtime=board.runtime, threads=board.threads, power_w=power_w
+        board=board.label, runtime=board.runtime, configuration=configuration, power_w=power_w
     )
     table = replace(
         table,
         error=table_error(predicted_N, latency_ms),
         date=sample.date,
-        frequency_mhz=board.frequency_mhz,
-        precision=board.precision,
+        idle_w=sample.idle_w,
     )
     return Profile(
         table=table,
@@ -182,6 +199,7 @@ def remembered_profile(
     settings: MeasureSettings,
     *,
     method: Profiler = profile,
+    configuration: RuntimeConfiguration = BASE,
     fresh: bool = False,
     networks: int | None = None,
     seed: int = 0,
@@ -194,6 +212,7 @@ def remembered_profile(
         device: the board.
         space: the search space.
         settings: those of the device.
+        configuration: how networks are run.
         method: `profile`, or `few_shot_profile` with its source.
         fresh: whether to forget what was measured before.
         networks: as for `profile`.
@@ -209,7 +228,15 @@ def remembered_profile(
     if fresh:
         path.unlink(missing_ok=True)
     journal = JournaledDevice.open(device, path)
-    return method(journal, space, networks=networks, seed=seed, passes=passes, on_progress=on_progress)
+    return method(
+        journal,
+        space,
+        configuration=configuration,
+        networks=networks,
+        seed=seed,
+        passes=passes,
+        on_progress=on_progress,
+    )
 
 
 def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.intp]:
@@ -228,21 +255,28 @@ def random_networks(space: FBNetSpace, count: int, seed: int) -> npt.NDArray[np.
 
 
 def _measured_networks(
-    device: Device, space: FBNetSpace, networks_NL: npt.NDArray[np.intp], passes: int, on_progress: Progress
+    device: Device,
+    space: FBNetSpace,
+    networks_NL: npt.NDArray[np.intp],
+    configuration: RuntimeConfiguration,
+    passes: int,
+    on_progress: Progress,
 ) -> list[Measurement]:
     """The quickest measurement of each network, in passes over all of them."""
     best: dict[int, Measurement] = {}
     count = len(networks_NL)
     for done in range(passes * count):
         number = done % count
-        measurement = measured_network(device, space, networks_NL[number].tolist())
+        measurement = measured_network(device, space, networks_NL[number].tolist(), configuration)
         if number not in best or measurement.latency_ms < best[number].latency_ms:
             best[number] = measurement
         on_progress(done + 1, passes * count, f"network {number + 1}")
     return [best[number] for number in range(count)]
 
 
-def measured_network(device: Device, space: FBNetSpace, indices: list[int]) -> Measurement:
+def measured_network(
+    device: Device, space: FBNetSpace, indices: list[int], configuration: RuntimeConfiguration = BASE
+) -> Measurement:
     """Cost of a whole network with random weights, measured again if it was not reliable; the quickest counts.
 
     Raises:
@@ -252,7 +286,7 @@ def measured_network(device: Device, space: FBNetSpace, indices: list[int]) -> M
     model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
     best: Measurement | None = None
     for _ in range(ATTEMPTS):
-        measurement = device.measure(model)
+        measurement = device.measure(model, configuration)
         if not measurement.throttled and (best is None or measurement.latency_ms < best.latency_ms):
             best = measurement
         if measurement.reliable:

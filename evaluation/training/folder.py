@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devices.measurement import Precision
+from devices.configuration import Precision
 from evaluation.training.config import TrainConfig, config_from_json
 from evaluation.work_folder import new_work_folder
 from search_space.architectures import Architecture

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devices.measurement import Precision
+from devices.configuration import Precision
 from moo.analysis.recipes import many_epochs
 from moo.storage.archive import Archive, Costs
 from moo.storage.trained_network import TrainedNetwork

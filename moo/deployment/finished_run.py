@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import read_cost_table
-from devices.measurement import MeasureSettings
 from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement.front import corrected_table
@@ -30,9 +30,9 @@ class FinishedRun:
     splits: Splits
 
     @property
-    def file_settings(self) -> MeasureSettings:
+    def file_configuration(self) -> RuntimeConfiguration:
         """How its board measures files as they are, fp32 and int8 alike."""
-        return replace(self.config.measure_settings, precision="fp32")
+        return replace(self.config.configuration, precision="fp32")
 
 
 def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int], None]) -> FinishedRun:

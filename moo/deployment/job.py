@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devices.measurement import MeasureSettings
 from evaluation.training.loop import TrainRecord
 from evaluation.work_folder import lock_folder
 from moo import events
@@ -123,7 +124,7 @@ def _boards_of(run: FinishedRun, config: RunTrainingConfig) -> Boards:
     if not (config.measure and run.config.measure) or any(is_table(name) for name in names):
         return Boards()
     try:
-        return open_boards(names, run.space, run.file_settings, meter=run.config.meter, measure=True)
+        return open_boards(names, run.space, MeasureSettings(), meter=run.config.meter, measure=True)
     except ValueError as error:
         raise ValueError(
             f"{error} Or train without measuring: `--no-measure`; the same command measures later."

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from devices.configuration import PRECISIONS
 from devices.device import Device
-from devices.measurement import PRECISIONS
 from evaluation.training.folder import TrainFolder, TrainResult, read_result
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure
 from evaluation.training.loop import TrainRecord, records_in
@@ -138,7 +138,7 @@ class _Keeper:
         for file in network.files:
             if file.measurement is None:
                 model = training.folder.model(file.precision).read_bytes
-                self._measurer.request(Request(f"{name}/{file.precision}", model))
+                self._measurer.request(Request(f"{name}/{file.precision}", model, self._run.file_configuration))
 
     def _report(self, report: MeasurerReport) -> None:
         match report:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.pi4 import pi4_cost_table
 from devices.cost_tables.readers import read_any_cost_table, split_table_paths
@@ -120,7 +121,7 @@ def table_named(name: str, space: FBNetSpace) -> CostTable:
     return read_any_cost_table(latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser())
 
 
-def check_configuration(table: CostTable, settings: MeasureSettings) -> None:
+def check_configuration(table: CostTable, configuration: RuntimeConfiguration) -> None:
     """Check that a table was measured in the way in which the run measures.
 
     Raises:
@@ -129,9 +130,9 @@ def check_configuration(table: CostTable, settings: MeasureSettings) -> None:
     if table.latency_source != "measured":
         return
     for option, got, expected in (
-        ("threads", table.threads, settings.threads),
-        ("frequency-mhz", table.frequency_mhz, settings.frequency_mhz),
-        ("precision", table.precision, settings.precision),
+        ("threads", table.threads, configuration.threads),
+        ("frequency-mhz", table.frequency_mhz, configuration.frequency_mhz),
+        ("precision", table.precision, configuration.precision),
     ):
         if got != expected:
             raise ValueError(

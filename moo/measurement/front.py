@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.profiling.calibration import calibrated
 from moo import events
@@ -51,6 +52,7 @@ class FrontMeasuring:
         tell: events.Listener,
         *,
         patience_seconds: float,
+        configuration: RuntimeConfiguration = BASE,
     ) -> None:
         """Measure for a run whose archive predicts with `corrected_table` already.
 
@@ -60,6 +62,7 @@ class FrontMeasuring:
             space: the search space.
             table: the run's own cost table, which the measured networks correct.
             tell: is told of measurements.
+            configuration: how networks are run.
             patience_seconds: how long to wait for boards at the end of a run while none answers.
         """
         self._measurer = measurer
@@ -68,6 +71,7 @@ class FrontMeasuring:
         self._table = table
         self._tell = tell
         self._patience_seconds = patience_seconds
+        self._configuration = configuration
         self._requested: set[str] = set()
         self._measured_at = record.store.networks_to_measure()
 
@@ -104,7 +108,7 @@ class FrontMeasuring:
         if self._measurer is None:
             return
         for identifier, model in files:
-            self._measurer.request(Request(identifier, model))
+            self._measurer.request(Request(identifier, model, self._configuration))
         self.drain()
 
     def drain(self) -> bool:
@@ -145,7 +149,7 @@ class FrontMeasuring:
             entry = self._record.archive[identifier]
             if entry.measurement is None and identifier not in self._requested:
                 self._requested.add(identifier)
-                self._measurer.request(Request(identifier, partial(self._unweighted_model, entry)))
+                self._measurer.request(Request(identifier, partial(self._unweighted_model, entry), self._configuration))
 
     def _unweighted_model(self, entry: Entry) -> bytes:
         graph = self._space.graph(entry.architecture.operators)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Measurement
@@ -32,6 +33,7 @@ class Request:
     """Architecture id; of a trained network's file, `<id>/<precision>`."""
     model: Callable[[], bytes]
     """Makes the ONNX model when its turn comes."""
+    configuration: RuntimeConfiguration = BASE
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ def measure(device: Device, request: Request) -> Measured | NotMeasured:
     reason = ""
     for _ in range(ATTEMPTS):
         try:
-            measurement = device.measure(request.model())
+            measurement = device.measure(request.model(), request.configuration)
         except BoardUnreachableError:
             raise
         except MeasurementError as error:

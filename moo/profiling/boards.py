@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import MeasureSettings
 from devices.profiling.operator_costs import PASSES
@@ -46,6 +47,7 @@ def profile_boards(
     space: FBNetSpace,
     settings: MeasureSettings,
     *,
+    configuration: RuntimeConfiguration = BASE,
     method: Profiler = profile,
     out: Path | None = None,
     networks: int | None = None,
@@ -60,6 +62,7 @@ def profile_boards(
         devices: names and boards.
         space: the search space.
         settings: those that the boards measure with.
+        configuration: how networks are run.
         method: as for `devices.profiling.profile.remembered_profile`.
         out: a .json file for one board, a folder for several; by default `profiles/`.
         networks: whole networks measured on each board.
@@ -84,6 +87,7 @@ def profile_boards(
             device,
             space,
             settings,
+            configuration=configuration,
             method=method,
             fresh=fresh,
             networks=networks,

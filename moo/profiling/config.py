@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import UseAppendAction
 
-from devices.measurement import MeasureSettings, Precision
+from devices.configuration import Precision, RuntimeConfiguration
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class ProfileConfig:
     """Print only the result."""
 
     @property
-    def measure_settings(self) -> MeasureSettings:
-        """How boards measure."""
-        return MeasureSettings(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+    def configuration(self) -> RuntimeConfiguration:
+        """How networks are run."""
+        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
 
     @property
     def runtime_options(self) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from devices.measurement import Measurement, Precision
+from devices.configuration import Precision
+from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.networks import measured_costs
 from moo.formatting import short, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from devices.measurement import Precision
+from devices.configuration import Precision
 from dnas.losses import Coefficients
 from moo.analysis.comparison import compared
 from moo.analysis.networks import measured_costs

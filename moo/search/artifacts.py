@@ -5,6 +5,7 @@ from __future__ import annotations
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.errors import MeasurementError
+from devices.measurement import MeasureSettings
 from devices.profiling.profile import remembered_profile
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
@@ -104,7 +105,8 @@ def _profiled(preparation: Preparation, tell: events.Listener) -> CostTable:
         return remembered_profile(
             preparation.boards.devices[0],
             preparation.space,
-            preparation.config.measure_settings,
+            MeasureSettings(),
+            configuration=preparation.config.configuration,
             on_progress=lambda done, total, name: tell(events.StageProgress("profiling", done, total, name)),
         ).table
     except MeasurementError as error:

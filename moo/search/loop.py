@@ -88,7 +88,13 @@ class _Search:
         archive = record.load_archive(space, reference_point, precision=config.precision)
         record.use_table(corrected_table(self._costs, archive.entries, space))
         self._measuring = FrontMeasuring(
-            self._measurer, record, space, self._costs, self._tell, patience_seconds=config.board_patience
+            self._measurer,
+            record,
+            space,
+            self._costs,
+            self._tell,
+            configuration=config.configuration,
+            patience_seconds=config.board_patience,
         )
         supernet = supernet_weights(self._preparation, self._backend, self._tell)
         self._runner = TrialRunner(

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from devices.configuration import BASE
 from devices.cost_tables.cost_table import CostTable
 from devices.measurement import MeasureSettings
 from dnas.inner_search import ThetaSettings
@@ -114,7 +115,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         check_effect(config)
         folder = new_folder(config)
     space = _space(config)
-    settings = config.measure_settings
+    settings = MeasureSettings()
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
         raise ValueError(
             f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
@@ -124,7 +125,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     table = None
     if config.cost_table is not None:
         table = table_named(config.cost_table, space)
-        check_configuration(table, settings)
+        check_configuration(table, config.configuration)
     boards = open_boards(config.boards, space, settings, meter=config.meter, measure=config.measure)
     if table is None:
         table = boards.table
@@ -141,10 +142,9 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
 
 def _check_effect_of_runtime(config: SearchConfig) -> None:
     """Check that no runtime configuration is asked for where a table of costs stands for the board."""
-    usual = MeasureSettings()
-    settings = config.measure_settings
+    usual, given = BASE, config.configuration
     for name in ("threads", "frequency_mhz", "precision"):
-        if any(is_table(board) for board in config.boards) and getattr(settings, name) != getattr(usual, name):
+        if any(is_table(board) for board in config.boards) and getattr(given, name) != getattr(usual, name):
             raise ValueError(
                 f"`--{name.replace('_', '-')}` must go with a board that measures, but --device {config.boards[0]} is "
                 "a table of costs, which it does not change: omit one of the two."

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from devices.configuration import Precision
 from devices.cost_tables.cost_table import CostTable
-from devices.measurement import Measurement, Precision, Source
+from devices.measurement import Measurement, Source
 from dnas.losses import Coefficients
 from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.storage.trained_network import TrainedNetwork

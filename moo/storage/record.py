@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from devices.configuration import Precision
 from devices.cost_tables.cost_table import CostTable
-from devices.measurement import Measurement, Precision
+from devices.measurement import Measurement
 from moo.storage.archive import Archive, Entry
 from moo.storage.migrations import rename_files
 from moo.storage.run_folder import RunFolder

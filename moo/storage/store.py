@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from devices.measurement import Measurement, Precision
+from devices.configuration import Precision
+from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from devices.measurement import Measurement, Precision
+from devices.configuration import Precision
+from devices.measurement import Measurement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from devices.measurement import Precision
+from devices.configuration import Precision
 from moo.analysis.networks import measured_costs
 from moo.analysis.rank_correlation import RankCorrelation
 from moo.analysis.recipes import mixture

@@ -9,10 +9,11 @@ import pytest
 
 from devices.agent.device import METERED_RUNS, AgentDevice
 from devices.channel import Reply
+from devices.configuration import Precision
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
-from devices.measurement import MeasureSettings, Precision
+from devices.measurement import MeasureSettings
 from devices.quantization import is_quantized, quantized
 from search_space.graphs import Graph, GraphBuilder
 from search_space.onnx_files import random_weights, to_onnx

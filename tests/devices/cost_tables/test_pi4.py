@@ -8,6 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from devices.configuration import PRECISIONS, Precision
 from devices.cost_tables.cost_table import SCHEMA_PATH, check_fits
 from devices.cost_tables.pi4 import (
     TABLE_PATH,
@@ -17,7 +18,6 @@ from devices.cost_tables.pi4 import (
     pi4_power_model,
     published_latencies,
 )
-from devices.measurement import PRECISIONS, Precision
 from search_space.spaces import Stage, space_named
 
 CIFAR = space_named("fbnet-cifar")

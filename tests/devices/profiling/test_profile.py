@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable, TableError
 from devices.errors import MeasurementError
 from devices.measurement import Conditions, Measurement, MeasureSettings
@@ -104,10 +105,10 @@ class Throttling(ReplayDevice):
         super().__init__(lambda model: 1.0)
         self.throttled = iter(throttled)
 
-    def measure(self, model: bytes) -> Measurement:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         from dataclasses import replace
 
-        measurement = super().measure(model)
+        measurement = super().measure(model, configuration)
         if next(self.throttled):
             hot = Conditions(throttled=4)
             return replace(measurement, latency_ms=0.5, after=hot, reliable=False)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.configuration import BASE
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.pi4 import pi4_cost_table
 from devices.errors import BoardUnreachableError
@@ -35,7 +36,7 @@ class NamedDevice(ReplayDevice):
             raise BoardUnreachableError(f"{self.name} could not be reached: no route to host.")
         model = "Pi 5" if "five" in self.name else "Pi 4"
         runtime = "ONNX Runtime 1.2" if "old" in self.name else "ONNX Runtime 1.3"
-        return Board(name=self.name, model=model, os="Linux", runtime=runtime, threads=1, clock_mhz=None)
+        return Board(name=self.name, model=model, os="Linux", runtime=runtime, clock_mhz=None)
 
     def close(self) -> None:
         self.closed = True
@@ -209,9 +210,9 @@ def measured_table(**changes: Any) -> Any:
     ],
 )
 def test_a_measured_table_must_be_measured_as_the_run_measures(changes: Any, rule: str) -> None:
-    assert_refused(rule, lambda: check_configuration(measured_table(**changes), SETTINGS))
-    check_configuration(measured_table(**changes), replace(SETTINGS, **changes))
-    check_configuration(replace(measured_table(**changes), latency_source="published"), SETTINGS)
+    assert_refused(rule, lambda: check_configuration(measured_table(**changes), BASE))
+    check_configuration(measured_table(**changes), replace(BASE, **changes))
+    check_configuration(replace(measured_table(**changes), latency_source="published"), BASE)
 
 
 def test_boards_that_are_profiled_may_differ(opened: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Conditions
 from devices.replay import ReplayDevice
@@ -24,14 +25,14 @@ class ScriptedDevice:
     shares_host = True
 
     def __init__(self, outcomes: Any) -> None:
-        self._outcomes = list(outcomes)
+        self._outcomes: list[Measurement | Exception] = list(outcomes)
         self.models: list[Any] = []
         self.closed = False
 
     def describe(self) -> Any:
-        return Board(name="scripted", model="none", os="none", runtime="none", threads=1, clock_mhz=None)
+        return Board(name="scripted", model="none", os="none", runtime="none", clock_mhz=None)
 
-    def measure(self, model: Any) -> Any:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         self.models.append(model)
         outcome = self._outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -254,7 +255,7 @@ class AwayDevice(ReplayDevice):
         self.models: list[Any] = []
         self.closed = False
 
-    def measure(self, model: Any) -> Any:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         self.asked.release()
         if self.away:
             raise BoardUnreachableError("no route to host")

@@ -36,7 +36,7 @@ class NamedDevice(ReplayDevice):
         return self.factor * (0.1 + len(model) / 1e4)
 
     def describe(self) -> Any:
-        return Board(name=self.name, model="made up", os="none", runtime="none", threads=1, clock_mhz=None)
+        return Board(name=self.name, model="made up", os="none", runtime="none", clock_mhz=None)
 
 
 @pytest.fixture(autouse=True)

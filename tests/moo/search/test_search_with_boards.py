@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import read_cost_table
 from devices.errors import BoardUnreachableError
+from devices.measurement import Measurement
 from devices.replay import ReplayDevice
 from moo import events
 from moo.execution.backend import InProcessBackend
@@ -36,12 +38,12 @@ class RemoteDevice(ReplayDevice):
         self.answers, self.silences = answers, silences
         self.measured = 0
 
-    def measure(self, model: Any) -> Any:
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         if self.measured >= self.answers and self.silences > 0:
             self.silences -= 1
             raise BoardUnreachableError("no route to host")
         self.measured += 1
-        return replace(super().measure(model), latency_source="measured")
+        return replace(super().measure(model, configuration), latency_source="measured")
 
 
 class NotingBackend(InProcessBackend):

@@ -33,7 +33,6 @@ class LongNamedDevice(ReplayDevice):
             model=model,
             os="Linux",
             runtime="ONNX Runtime 1.23.2",
-            threads=4,
             clock_mhz=None,
         )
 

@@ -1,0 +1,101 @@
+"""How a network is run on a board: runtime, threads, clock and precision. Start with `RuntimeConfiguration`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import total_ordering
+from typing import Literal, get_args
+
+Precision = Literal["fp32", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Runtime = Literal["ort"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+
+_LABEL = re.compile(r"(?P<runtime>[a-z]+) (?P<threads>\d+)t(?: (?P<mhz>\d+)MHz)? (?P<precision>[a-z0-9]+)")
+
+
+@total_ordering
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeConfiguration:
+    """How a network is run; an operating point is a network in a configuration.
+
+    They are ordered by runtime, threads, clock (the highest first, the governor's before all) and precision, so that
+    the least of several is their base: one thread, at the top clock, in fp32.
+    """
+
+    runtime: Runtime = "ort"
+    """`ort` is ONNX Runtime."""
+    threads: int = 1
+    frequency_mhz: int | None = None
+    """Clock that is set on the board; None leaves it to the board's governor."""
+    precision: Precision = "fp32"
+    """Numbers that the network computes with; `int8` is static quantisation."""
+
+    def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise ValueError(f"`runtime` must be one of {', '.join(RUNTIMES)}, but got {self.runtime!r}.")
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise ValueError(f"`threads` must be a whole number of at least 1, but got {self.threads!r}: raise it.")
+        if self.frequency_mhz is not None and self.frequency_mhz < 1:
+            raise ValueError(f"`frequency_mhz` must be above 0 MHz, but got {self.frequency_mhz}: use 1500, say.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+
+    def __lt__(self, other: RuntimeConfiguration) -> bool:
+        return self._rank() < other._rank()
+
+    @property
+    def label(self) -> str:
+        """Short text for people and files: `ort 4t 1500MHz int8`; without the clock where the governor has it."""
+        clock = "" if self.frequency_mhz is None else f" {self.frequency_mhz}MHz"
+        return f"{self.runtime} {self.threads}t{clock} {self.precision}"
+
+    @classmethod
+    def parse(cls, label: str) -> RuntimeConfiguration:
+        """The configuration of a label.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        found = _LABEL.fullmatch(label)
+        if found is None:
+            raise ValueError(f"a configuration must read like `ort 4t 1500MHz int8`, but got {label!r}.")
+        return cls(
+            runtime=found["runtime"],  # type: ignore[arg-type]
+            threads=int(found["threads"]),
+            frequency_mhz=None if found["mhz"] is None else int(found["mhz"]),
+            precision=found["precision"],  # type: ignore[arg-type]
+        )
+
+    def _rank(self) -> tuple[str, int, float, int]:
+        clock = -math.inf if self.frequency_mhz is None else -self.frequency_mhz
+        return self.runtime, self.threads, clock, PRECISIONS.index(self.precision)
+
+
+BASE = RuntimeConfiguration()
+"""One thread of ONNX Runtime in fp32, at the clock that the board's governor sets."""
+
+
+def configurations_of(
+    threads: Sequence[int] = (1,),
+    frequencies_mhz: Sequence[int | None] = (None,),
+    precisions: Sequence[Precision] = ("fp32",),
+) -> tuple[RuntimeConfiguration, ...]:
+    """All combinations, the base first.
+
+    Raises:
+        ValueError: if a value is given twice, or out of range.
+    """
+    for name, values in (("threads", threads), ("frequency-mhz", frequencies_mhz), ("precision", precisions)):
+        if len(set(values)) < len(values):
+            raise ValueError(f"each value of `--{name}` must be given once, but got {' '.join(map(str, values))}.")
+    return tuple(
+        sorted(
+            RuntimeConfiguration(threads=number, frequency_mhz=mhz, precision=precision)
+            for number, mhz, precision in itertools.product(threads, frequencies_mhz, precisions)
+        )
+    )
