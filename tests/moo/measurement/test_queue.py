@@ -9,7 +9,7 @@ import pytest
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.errors import BoardUnreachableError, MeasurementError
-from devices.measurement import Board, Conditions
+from devices.measurement import Board, Conditions, Measurement
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardUnreachable
 from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure
