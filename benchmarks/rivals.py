@@ -29,11 +29,11 @@ from benchmarks.options import check_at_least, check_positive, read_config
 from benchmarks.pictures import LINE_WIDTH, draw_curve
 from benchmarks.results import Column, TextTable, print_results, write_results
 from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from moo.config import Method
 from moo.events import Event
 from moo.execution.ray_backend import RayBackend
-from moo.search.artifacts import run_cost_table, supernet_weights
+from moo.search.artifacts import run_cost_tables, supernet_weights
 from moo.search.preparation import Preparation
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
@@ -167,9 +167,9 @@ def main() -> None:
     print_results(methods, table_lines(rows, config), as_json=config.json)
 
 
-def shared_start(base: Preparation) -> tuple[CostTable, bytes]:
+def shared_start(base: Preparation) -> tuple[CostTables, bytes]:
     """The cost table, and the supernet, which is pre-trained once."""
-    table = run_cost_table(base, lambda _event: None)
+    table = run_cost_tables(base, lambda _event: None)
     if base.folder.supernet.exists():
         return table, base.folder.supernet.read_bytes()
     with closing(RayBackend(base.setup, workers=base.config.workers, dashboard=False)) as backend:

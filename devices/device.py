@@ -15,6 +15,10 @@ class Device(Protocol):
     def shares_host(self) -> bool:
         """Whether measuring competes with the search for this machine's cores, so that they must take turns."""
 
+    @property
+    def metered(self) -> bool:
+        """Whether a meter reads its energy, which is modelled else."""
+
     def describe(self) -> Board:
         """The board and its runtime: the same at every call, but for the clock at the time of asking.
 

@@ -47,6 +47,11 @@ class ReplayDevice:
         """As given: whether this board is to be treated as if it used this machine's cores."""
         return self._shares_host
 
+    @property
+    def metered(self) -> bool:
+        """Nothing is metered."""
+        return False
+
     def describe(self) -> Board:
         """A board that says that it is a replay."""
         return Board(

@@ -22,7 +22,7 @@ LossName = Literal["additive", "multiplicative"]
 class Coefficients:
     """The loss coefficients that the outer loop evolves.
 
-    Negative exponents would reward slower networks, so all four must be positive.
+    Negative exponents would reward slower networks, so none may be negative. A weight of 0 switches its term off.
     """
 
     alpha: float
@@ -36,9 +36,10 @@ class Coefficients:
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "gamma", "delta"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"`{name} > 0` must hold for the coefficients, but got {name}={value}.")
+            value, weight = getattr(self, name), name in ("alpha", "gamma")
+            if not (math.isfinite(value) and (value > 0 or (weight and value == 0))):
+                relation = ">=" if weight else ">"
+                raise ValueError(f"`{name} {relation} 0` must hold for the coefficients, but got {name}={value}.")
 
 
 class LossCoefficients(Protocol):
@@ -100,15 +101,19 @@ def multiplicative_loss(
     """CE * alpha * log(LAT)^beta * gamma * log(ENER)^delta.
 
     Source: FBNet, Eq. 2 (`CE * alpha * log(LAT)^beta`), with the energy factor in the same form. FBNet's LAT is in
-    microseconds, which keeps the logarithm positive; here it is 1 + 1000 times the relative cost.
+    microseconds, which keeps the logarithm positive; here it is 1 + 1000 times the relative cost. A factor whose weight
+    is 0 is switched off, that is 1: with gamma 0 this is FBNet's own loss.
     """
-    log_latency = torch.log(1 + 1000 * relative_latency)
-    log_energy = torch.log(1 + 1000 * relative_energy)
     return (
         cross_entropy
-        * (coefficients.alpha * log_latency**coefficients.beta)
-        * (coefficients.gamma * log_energy**coefficients.delta)
+        * _factor(relative_latency, coefficients.alpha, coefficients.beta)
+        * _factor(relative_energy, coefficients.gamma, coefficients.delta)
     )
+
+
+def _factor(relative_cost: Tensor, weight: float | Tensor, exponent: float | Tensor) -> Tensor:
+    factor = weight * torch.log(1 + 1000 * relative_cost) ** exponent
+    return torch.where(torch.as_tensor(weight) == 0, torch.ones_like(factor), factor)
 
 
 LOSSES: dict[LossName, Loss] = {"additive": additive_loss, "multiplicative": multiplicative_loss}

@@ -23,6 +23,21 @@ LEAST_NATS, MOST_NATS = 1e-3, 10.0
 """Bounds of the cross-entropy that an error stands for."""
 
 
+def chosen_costs(costs: Sequence[ExpectedCost], choice_T: Sequence[int]) -> ExpectedCost:
+    """An expected cost that is another one for each of T inner searches.
+
+    Args:
+        costs: to choose from.
+        choice_T: index of the one that each search has.
+    """
+    if len(costs) == 1:
+        return costs[0]
+    index_T = torch.tensor(choice_T)
+    return lambda probs: torch.stack([cost(probs).expand(len(index_T)) for cost in costs])[
+        index_T, torch.arange(len(index_T))
+    ]
+
+
 class ScoreModel(Protocol):
     """What the search needs from a surrogate."""
 
@@ -133,7 +148,8 @@ def search_thetas(
     theta_TLO = torch.from_numpy(rng.normal(0.0, settings.initial_scale, (len(coefficients), *shape))).float()
     theta_TLO.requires_grad_()
     uniform_LO = torch.full(shape, 1 / shape[1])
-    references = [float(cost(uniform_LO)) for cost in costs]
+    # One number, or one for each search where these are for different runtime configurations.
+    references = [cost(uniform_LO) for cost in costs]
     optimizer = torch.optim.Adam([theta_TLO], lr=settings.lr, betas=(0.9, 0.99))
     no_cost_T = torch.zeros(len(coefficients))
     for _ in range(settings.steps):

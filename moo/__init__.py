@@ -1,6 +1,7 @@
 """The outer loop: from a data set and a board to a measured Pareto front. Start at `moo.search.loop`.
 
 config         settings of a search
+limits         what a network may cost at most
 trials         what the outer loop tries, and the results
 events         what happens in a run, for whoever watches
 formatting     numbers with unit and source, Markdown tables

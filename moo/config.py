@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction
 
-from devices.configuration import Precision, RuntimeConfiguration
+from devices.configuration import Precision, RuntimeConfiguration, configurations_of
+from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from evaluation.work_folder import check_out_and_resume
+from moo.limits import CostLimits
 
 Bounds = tuple[float, float]
+ConfigurationSet = Literal["default", "base"]
 Method = Literal["dnas", "random", "grid", "architectures"]
 
 
@@ -81,7 +84,7 @@ class SearchConfig:
     weight_sharing: Literal["shared", "separate"] = "shared"
     """One masked superkernel a layer, or separate weights for each candidate as FBNet has."""
     alpha: Bounds = (0.01, 3.0)
-    """Lowest and highest alpha, the weight of latency."""
+    """Lowest and highest alpha, the weight of latency; two equal values fix it, and `0 0` switches the term off."""
     beta: Bounds = (0.3, 2.0)
     """Lowest and highest beta, the exponent of latency."""
     gamma: Bounds = (0.001, 1.0)
@@ -94,12 +97,28 @@ class SearchConfig:
     """Whether networks are measured on the board; without, all costs are modelled and labelled so."""
     cost_table: str | None = None
     """Cost table to start from instead of profiling: one by profile_device.py, or one of docs/published_tables.md."""
-    threads: int = 1
-    """Threads of the runtime on the board."""
-    frequency_mhz: int | None = None
-    """Clock to set on the board; by default its governor decides."""
-    precision: Precision = "fp32"
+    configurations: ConfigurationSet = "default"
+    """Ways in which the board may run a network, which are searched together: `default` is one thread and more, fp32
+    and int8, and a Raspberry Pi's clocks; `base` is one thread in fp32. The next three options name others."""
+    threads: tuple[int, ...] = ()
+    """Threads of the runtime on the board; one or several values."""
+    frequency_mhz: tuple[int, ...] = ()
+    """Clocks to set on the board; one or several values. Its governor decides where none is given."""
+    precision: tuple[Precision, ...] = ()
     """Numbers that networks compute with on the board; `int8` is static quantisation."""
+    energy: EnergyKind = "net"
+    """Which energy is minimised: `net` is that above idle, `gross` includes the board's idle power, `period` is that
+    of work that comes once in every `--period-ms`."""
+    period_ms: float | None = None
+    """Length of the period of `--energy period`, in ms."""
+    max_latency_ms: float | None = None
+    """Latency in ms that a network may have at most."""
+    max_energy_mj: float | None = None
+    """Energy in mJ that a network may need at most, of the kind that `--energy` names."""
+    max_params: int | None = None
+    """Parameters that a network may have at most."""
+    front_size: int = 24
+    """Operating points of the front that tables and pictures show; `front.json` has all."""
     seed: int = 0
     """Seed of everything random."""
     workers: int | None = None
@@ -119,8 +138,8 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         for name, least in (
-            ("population", 4), ("generations", 1), ("samples", 0), ("theta_steps", 1), ("theta_batch", 2),
-            ("pretrain_batch", 2), ("threads", 1), ("threads_per_worker", 1), ("seed", 0),
+            ("population", 1), ("front_size", 1), ("generations", 1), ("samples", 0), ("theta_steps", 1),
+            ("theta_batch", 2), ("pretrain_batch", 2), ("threads_per_worker", 1), ("seed", 0),
             ("supernet_generations", 1),
         ):  # fmt: skip
             _check_least(name, getattr(self, name), least)
@@ -143,8 +162,26 @@ class SearchConfig:
             raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")
         for name in ("alpha", "beta", "gamma", "delta"):
             low, high = getattr(self, name)
-            if not (0 < low < high < math.inf):
-                raise ValueError(f"`0 < lowest < highest` must hold for `--{name}`, but got {low:g} {high:g}.")
+            off = name in ("alpha", "gamma") and low == high == 0
+            if not (off or 0 < low <= high < math.inf):
+                raise ValueError(
+                    f"`0 < lowest <= highest` must hold for `--{name}`, but got {low:g} {high:g}: two equal values fix "
+                    "it, and `--alpha 0 0` or `--gamma 0 0` switches a term off."
+                )
+        searched = any(getattr(self, name)[0] < getattr(self, name)[1] for name in ("alpha", "beta", "gamma", "delta"))
+        if self.method == "dnas" and self.population < 4 and self.generations > 1 and searched:
+            raise ValueError(
+                f"`--population >= 4` must hold for coefficients to be evolved, but got {self.population} with "
+                f"{self.generations} generations: raise it, or add `--generations 1`."
+            )
+        if self.configurations == "base" and (self.threads or self.frequency_mhz or self.precision):
+            raise ValueError(
+                "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
+                "besides: omit one of the two."
+            )
+        configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
+        # These check themselves.
+        _ = self.energy_objective, self.limits
         check_out_and_resume(self.out, self.resume)
 
     @property
@@ -165,9 +202,21 @@ class SearchConfig:
         return self.device or ("host",)
 
     @property
-    def configuration(self) -> RuntimeConfiguration:
-        """How networks are run."""
-        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+    def given_configurations(self) -> tuple[RuntimeConfiguration, ...] | None:
+        """Those that the user names, the base first; None for the board's default ones."""
+        if self.configurations == "default" and not (self.threads or self.frequency_mhz or self.precision):
+            return None
+        return configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
+
+    @property
+    def energy_objective(self) -> EnergyObjective:
+        """The energy that is minimised."""
+        return EnergyObjective(self.energy, self.period_ms)
+
+    @property
+    def limits(self) -> CostLimits:
+        """What a network may cost at most."""
+        return CostLimits(self.max_latency_ms, self.max_energy_mj, self.max_params)
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain values."""
@@ -188,6 +237,13 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
     if unknown := set(content) - known:
         raise ValueError(f"settings must be among {', '.join(sorted(known))}, but got {', '.join(sorted(unknown))}.")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    if "configurations" not in values:
+        # A run of an earlier version had one configuration.
+        values["configurations"] = "default"
+        values["threads"] = (values.get("threads", 1),)
+        values["precision"] = (values.get("precision", "fp32"),)
+        clock = values.get("frequency_mhz")
+        values["frequency_mhz"] = () if clock is None else (clock,)
     return SearchConfig(**values)
 
 

@@ -9,7 +9,7 @@ from devices.measurement import Measurement
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
-from moo.storage.archive import Costs, Entry
+from moo.storage.archive import OperatingPoint
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
 
@@ -122,9 +122,7 @@ class BoardBack:
 class FrontChanged:
     """State of the archive after new results."""
 
-    front: tuple[Entry, ...]
-    costs: tuple[Costs, ...]
-    """Of each entry of the front."""
+    front: tuple[OperatingPoint, ...]
     hypervolume: float
     evaluations: int
     """Architectures in the archive."""

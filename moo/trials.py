@@ -6,16 +6,18 @@ A `Trial` gives evaluated architectures; a `DeliveryJob` hands out one network o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 
+from devices.configuration import RuntimeConfiguration
 from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits
+from moo.limits import CostLimits
 from search_space.spaces import FBNetSpace
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -41,6 +43,8 @@ class WorkerSetup:
     """CPU threads of torch."""
     independent: PretrainSettings | None = None
     """How each trial trains a supernet of its own; None if all start from one pre-trained supernet."""
+    limits: CostLimits = field(default_factory=CostLimits)
+    """What the architecture that stands for a trial should keep."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class CoefficientTrial:
     id: int
     generation: int
     coefficients: Coefficients
+    configuration: RuntimeConfiguration | None = None
+    """What it is searched for, where the run has several; None is the run's only one."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class ArchitectureTrial:
     indices: Indices
     coefficients: Coefficients | None = None
     """Those whose search on a surrogate gave it, if one did."""
+    configuration: RuntimeConfiguration | None = None
+    """As in `CoefficientTrial`."""
 
 
 Trial = CoefficientTrial | ArchitectureTrial
@@ -76,9 +84,18 @@ class EvaluatedArchitecture:
     cross_entropy: float
     """Cross-entropy on the selection split, in nats."""
     latency_ms: float
-    """Predicted by the cost table."""
+    """Predicted by the cost table of the trial's configuration."""
     energy_mj: float
-    """Predicted by the cost table."""
+    """Predicted by the same; the energy that the run minimises."""
+    quantized_error: float | None = None
+    """Error in int8, of those that stand for a trial in int8."""
+    params: int
+    """Trainable parameters."""
+
+    @property
+    def searched_error(self) -> float:
+        """In the precision of the trial's configuration, where that was evaluated."""
+        return self.error if self.quantized_error is None else self.quantized_error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +118,7 @@ class TrialResult:
     def objectives(self) -> Objectives:
         """Of the architecture that stands for the trial, with predicted costs."""
         chosen = self.architectures[self.chosen]
-        return (chosen.error, chosen.latency_ms, chosen.energy_mj)
+        return (chosen.searched_error, chosen.latency_ms, chosen.energy_mj)
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,8 @@ class DeliveryJob:
     """Hand out one network: weights with recalibrated statistics, and its error on the test split."""
 
     indices: Indices
+    quantized: bool = False
+    """Whether its int8 file is handed out, too."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,10 @@ class DeliveryResult:
     """State of the stand-alone network, by name."""
     test_error: float
     """Error on the test split, in [0, 1]."""
+    quantized: bytes | None = None
+    """Its int8 file, as a serialised ONNX model."""
+    quantized_test_error: float | None = None
+    """Error of that file on the test split."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +161,39 @@ class DeliveryFailure:
     traceback: str
 
 
-Job = Trial | DeliveryJob
-Outcome = TrialResult | TrialFailure | DeliveryResult | DeliveryFailure
+@dataclass(frozen=True)
+class QuantizationJob:
+    """Evaluate one network in int8, with inherited weights."""
+
+    indices: Indices
 
 
-def failure_of(job: Job, traceback: str) -> TrialFailure | DeliveryFailure:
+@dataclass(frozen=True)
+class QuantizationResult:
+    """What a network is worth in int8."""
+
+    job: QuantizationJob
+    error: float
+    """On the selection split, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class QuantizationFailure:
+    """A quantisation that raised, or whose worker died."""
+
+    job: QuantizationJob
+    traceback: str
+
+
+Job = Trial | DeliveryJob | QuantizationJob
+Failure = TrialFailure | DeliveryFailure | QuantizationFailure
+Outcome = TrialResult | DeliveryResult | QuantizationResult | Failure
+
+
+def failure_of(job: Job, traceback: str) -> Failure:
     """The outcome of a job that raised, or whose worker died."""
+    if isinstance(job, QuantizationJob):
+        return QuantizationFailure(job, traceback)
     return DeliveryFailure(job, traceback) if isinstance(job, DeliveryJob) else TrialFailure(job, traceback)
 
 

@@ -7,48 +7,61 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from devices.configuration import Precision
 from devices.measurement import Source
 from moo.analysis.comparison import compared
+from moo.analysis.networks import grouped, shown_points
 from moo.analysis.recipes import mixture
 from moo.formatting import percent, short
-from moo.storage.archive import Archive, Entry
+from moo.storage.archive import Archive, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
 
 _STYLES = {"measured": "green", "modelled": "yellow", "published": "cyan"}
 
 
-def front_table(archive: Archive) -> Table:
-    """One row a network of the front, best accuracy first, with the source beside each cost.
+def front_table(archive: Archive, *, front_size: int = 24) -> Table:
+    """One row an operating point of the front, with the source beside each cost.
 
     Args:
-        archive: whose front it is. Errors after training are those of the files in its precision.
+        archive: whose front it is. Errors after training are those of the files in the precision of each point.
+        front_size: points that are shown at most, those of one network together.
     """
     front = archive.front()
-    trained = [entry.trained for entry in front if entry.trained is not None]
-    tested = any(entry.test_error is not None for entry in front)
+    shown = grouped(shown_points(front, front_size))
+    networks = networks_of(front)
+    trained = [entry.trained for entry in networks if entry.trained is not None]
+    tested = any(point.test_error is not None for point in shown)
+    several = len(archive.configurations) > 1
     errors: tuple[str, ...] = ("error", "test error") if tested else ("error",)
-    title = f"Pareto front: {len(front)} network{'s' * (len(front) != 1)}"
+    title = f"Pareto front: {len(networks)} network{'s' * (len(networks) != 1)}"
+    if several:
+        title += f" in {len(front)} operating points"
+    if len(shown) < len(front):
+        title += f", of which {len(shown)} are shown"
     if trained:
         errors = ("inherited", "trained", "test")
-        title += f"\nerrors with inherited weights, after training ({archive.precision} file), on the test split"
+        title += "\nerrors with inherited weights, after training (of the very file), on the test split"
     table = Table(box=box.SIMPLE_HEAD, title=title, caption=mixture(trained) or None)
-    longest = max((len(entry.architecture.id) for entry in front), default=0)
+    longest = max((len(point.id) for point in shown), default=0)
     table.add_column("network", no_wrap=True, min_width=longest)
+    if several:
+        table.add_column("configuration")
     for name in errors:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     # Where the terminal is narrow, a cost's source goes below it.
-    for name in ("latency", "energy"):
+    for name in ("latency", "energy" if archive.energy.kind == "net" else archive.energy.label):
         table.add_column(name, justify="right")
-    for entry in front:
-        costs = archive.costs(entry)
-        untrained = (_percent(entry.error), _percent(entry.test_error))
+    before = None
+    for point in shown:
+        costs = point.costs
+        untrained = (_percent(point.error), _percent(point.test_error))
         table.add_row(
-            entry.architecture.id,
-            *(_errors(entry, archive.precision) if trained else untrained)[: len(errors)],
+            "" if point.id == before else point.id,
+            *([point.configuration.label] if several else []),
+            *(_errors(archive, point) if trained else untrained)[: len(errors)],
             _with_source(costs.latency_ms, "ms", costs.latency_source),
             _with_source(costs.energy_mj, "mJ", costs.energy_source),
         )
+        before = point.id
     return table
 
 
@@ -61,7 +74,7 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
     """
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"Baselines, and the front at no more than their latency ({archive.precision} files)\n"
+        title=f"Baselines, and the front at no more than their latency ({archive.base.label})\n"
         "error on the selection split, top-1 and its gain in points on the test split",
     )
     if not archive.is_retrained:
@@ -75,17 +88,19 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
             percent(c.file.error),
             percent(c.file.top1),
             "–" if c.costs is None else _with_source(c.costs.latency_ms, "ms", c.costs.latency_source),
-            "–" if c.rival is None else c.rival.architecture.id,
+            "–" if c.rival is None else c.rival.id,
             "–" if c.gain is None else f"{c.gain:+.2f}",
         )
     return table
 
 
-def _errors(entry: Entry, precision: Precision) -> tuple[str, ...]:
+def _errors(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
     """Inherited and trained error on the selection split, and error on the test split after training."""
-    file = None if entry.trained is None else entry.trained.file_in(precision)
+    trained = point.entry.trained
+    file = None if trained is None else trained.file_in(point.configuration.precision)
     after = (None, None) if file is None else (file.error, 1 - file.top1)
-    return tuple(_percent(error) for error in (entry.error, *after))
+    inherited = archive.searched_error(point.entry, point.configuration)
+    return tuple(_percent(error) for error in (inherited, *after))
 
 
 def _percent(error: float | None) -> str:

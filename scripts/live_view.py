@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from moo import events
+from moo.analysis.networks import shown_points
 from moo.trials import named
 
 FRONT_ROWS = 14
@@ -186,18 +187,20 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
 
 def _front_table(state: events.FrontChanged) -> Table:
     table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2))
-    for column in ("architecture", "error", "latency ms", "", "energy mJ", ""):
-        table.add_column(column, justify="left" if column in ("architecture", "") else "right")
-    rows = list(zip(state.front, state.costs, strict=True))
-    for entry, costs in rows[:FRONT_ROWS]:
+    for column in ("architecture", "configuration", "error", "latency ms", "", "energy mJ", ""):
+        table.add_column(column, justify="left" if column in ("architecture", "configuration", "") else "right")
+    rows = state.front
+    for point in shown_points(rows, FRONT_ROWS):
+        costs = point.costs
         table.add_row(
-            entry.architecture.id,
-            f"{entry.error:.4f}",
+            point.id,
+            point.configuration.label,
+            f"{point.error:.4f}",
             f"{costs.latency_ms:.3f}",
             costs.latency_source,
             f"{costs.energy_mj:.3f}",
             costs.energy_source,
         )
     if len(rows) > FRONT_ROWS:
-        table.add_row(f"... and {len(rows) - FRONT_ROWS} more", "", "", "", "", "")
+        table.add_row(f"... and {len(rows) - FRONT_ROWS} more", "", "", "", "", "", "")
     return table

@@ -67,7 +67,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     result = Console()
-    result.print(front_table(archive))
+    result.print(front_table(archive, front_size=config.front_size))
     result.print(
         f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
         f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"

@@ -29,7 +29,7 @@ def main() -> int:
     from devices.errors import MeasurementError
     from devices.measurement import MeasureSettings
     from devices.profiling.profile import few_shot_profile, profile
-    from moo.measurement.boards import open_for_profile, table_named
+    from moo.measurement.boards import open_for_profile, tables_named
     from search_space.spaces import space_named
 
     console = Console()
@@ -37,7 +37,7 @@ def main() -> int:
         _print_meters(console)
         return 0
     space = space_named(config.space)
-    source = None if config.like is None else table_named(config.like, space)
+    source = None if config.like is None else tables_named(config.like, space).base
     columns = (TextColumn("{task.fields[board]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ExitStack() as stack:
         devices = open_for_profile(config.device or ("host",), MeasureSettings(), meter=config.meter)

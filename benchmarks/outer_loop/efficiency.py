@@ -12,7 +12,9 @@ from typing import Literal
 
 from benchmarks.noise import random_images
 from benchmarks.outer_loop.stand_ins import Durations, SimulatedWorkers, StandIn, Worked, started_ray
+from devices.configuration import BASE
 from devices.cost_tables.analytic import analytic_cost_table
+from devices.cost_tables.family import CostTables
 from evaluation.splits import split_data
 from evaluation.work_folder import write_atomically
 from moo import events
@@ -59,13 +61,14 @@ def prepared(config: SearchConfig, folder: Path) -> Preparation:
     """Inputs of a search on noise, with a modelled cost table."""
     space = space_named(config.space)
     return Preparation(
-        config,
-        RunFolder(folder),
+        config=config,
+        folder=RunFolder(folder),
         resumed=False,
         space=space,
         splits=split_data(random_images(space, IMAGES, config.seed), config.seed),
         boards=Boards(),
-        cost_table=analytic_cost_table(space),
+        cost_tables=CostTables([analytic_cost_table(space)]),
+        configurations=(BASE,),
     )
 
 
@@ -98,7 +101,7 @@ def searched(settings: SearchConfig, *, place: Place, workers: int, seconds: flo
         stand_in = StandIn(preparation.setup, seconds, durations, folder / "journal")
         backend: Backend
         if place == "ray":
-            backend = started_ray(stand_in, workers, analytic_cost_table(preparation.space))
+            backend = started_ray(stand_in, workers, CostTables([analytic_cost_table(preparation.space)]))
         else:
             backend = SimulatedWorkers(stand_in, workers)
         with closing(backend):

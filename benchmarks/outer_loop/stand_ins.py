@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.execution.evaluator import Evaluator
@@ -31,6 +32,8 @@ from moo.trials import (
     Indices,
     Job,
     Outcome,
+    QuantizationJob,
+    QuantizationResult,
     Trial,
     TrialResult,
     WorkerSetup,
@@ -63,11 +66,13 @@ class StandIn:
     journal: Path
     """Gets a line for each trial; lines of several processes do not mix, as each is one short write."""
 
-    def work(self, job: Job, costs: CostTable) -> Outcome:
+    def work(self, job: Job, costs: CostTables) -> Outcome:
         """Sleep, and return a made-up outcome; the time to make it up is part of the sleep."""
         start = time.monotonic()
         if isinstance(job, DeliveryJob):
             return DeliveryResult(job, {}, 0.5)
+        if isinstance(job, QuantizationJob):
+            return QuantizationResult(job, 0.5)
         mean = self.mean_seconds
         if isinstance(job, ArchitectureTrial):
             mean /= 1 + self.setup.samples
@@ -83,12 +88,11 @@ class StandIn:
         """What was written down."""
         return [Worked(**json.loads(line)) for line in self.journal.read_text().splitlines()]
 
-    def _result(self, trial: Trial, costs: CostTable, rng: np.random.Generator, seconds: float) -> TrialResult:
+    def _result(self, trial: Trial, costs: CostTables, rng: np.random.Generator, seconds: float) -> TrialResult:
         """The architecture that was proposed; of coefficients, random ones and a usual course of theta."""
         if isinstance(trial, ArchitectureTrial):
-            return TrialResult(
-                trial=trial, architectures=(_evaluated(trial.indices, costs),), chosen=0, theta=None, seconds=seconds
-            )
+            known = _evaluated(trial.indices, costs.base)
+            return TrialResult(trial=trial, architectures=(known,), chosen=0, theta=None, seconds=seconds)
         space, steps = self.setup.space, self.setup.theta.steps
         layers, operators = space.num_layers, len(space.operators)
         drawn = {
@@ -99,7 +103,7 @@ class StandIn:
             tuple(StepRecord(*rng.random(7).tolist()) for _ in range(steps)),
             rng.random((steps, layers, operators), np.float32),
         )
-        architectures = tuple(_evaluated(indices, costs) for indices in sorted(drawn))
+        architectures = tuple(_evaluated(indices, costs.base) for indices in sorted(drawn))
         return TrialResult(trial=trial, architectures=architectures, chosen=0, theta=theta, seconds=seconds)
 
 
@@ -109,7 +113,7 @@ def _evaluated(indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
     luck = np.random.default_rng(indices).normal(0.0, 0.02)
     error = float(np.clip(0.1 + 0.8 * math.exp(-3 * latency_ms / costs.slowest_ms()) + luck, 0.0, 1.0))
     return EvaluatedArchitecture(
-        indices=indices, error=error, cross_entropy=3 * error, latency_ms=latency_ms, energy_mj=energy_mj
+        indices=indices, error=error, cross_entropy=3 * error, latency_ms=latency_ms, energy_mj=energy_mj, params=1
     )
 
 
@@ -127,7 +131,7 @@ class SimulatedWorkers:
         yield from ()
 
     def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+        self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
         """See `moo.execution.backend.Backend.run`; all free workers get a job before any outcome is yielded."""
         waiting = iter(jobs)
@@ -157,12 +161,12 @@ class SleepingEvaluator(Evaluator):
         self._stand_in = stand_in
         stand_in.journal.with_suffix(f".{os.getpid()}").touch()
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         """See `StandIn.work`."""
         return self._stand_in.work(job, costs)
 
 
-def started_ray(stand_in: StandIn, workers: int, costs: CostTable) -> RayBackend:
+def started_ray(stand_in: StandIn, workers: int, costs: CostTables) -> RayBackend:
     """Ray workers that have all started: they get trivial jobs until each has."""
     evaluator = partial(SleepingEvaluator, stand_in=stand_in)
     backend = RayBackend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)

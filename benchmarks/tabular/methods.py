@@ -23,6 +23,7 @@ from benchmarks.tabular.table import (
 from dnas.surrogate import Hyperparameters, ScoreScale, fit_surrogate
 from dnas.surrogate_search import AS_THEY_ARE, ExpectedCost, SurrogateSearchSettings, search_thetas
 from moo.algorithms.acquisition import EvaluatedArchitectures
+from moo.algorithms.base import SurrogateProposal
 from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
 from moo.algorithms.nsga2 import Evolution, categorical_variation
 from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, candidates_of, propose
@@ -81,7 +82,7 @@ def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -
         choices = propose(
             surrogate,
             AS_THEY_ARE,
-            task.costs,
+            [task.costs],
             evaluated,
             BOUNDS,
             reference_M=np.array([1.05 * counted_N.max(initial=0.1), *task.cost_NC.max(0)]),
@@ -90,7 +91,9 @@ def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -
             settings=SurrogateAssistedSettings(search=SEARCH),
             rng=rng,
         )
-        chosen = [choice.indices for choice in choices] or [tuple(rng.choice(everything_NL).tolist())]
+        chosen = [choice.indices for choice in choices if isinstance(choice, SurrogateProposal)] or [
+            tuple(rng.choice(everything_NL).tolist())
+        ]
         error_of |= {indices: lookups.error_of(indices) for indices in chosen}
 
 

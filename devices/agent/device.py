@@ -82,6 +82,11 @@ class AgentDevice:
         """Whether the agent runs on the cores that the search uses."""
         return self._shares_host
 
+    @property
+    def metered(self) -> bool:
+        """Whether a meter is attached."""
+        return self._meter is not None
+
     def attach_meter(self, meter: EnergyMeter | None) -> None:
         """Measure energy with a meter, which is closed with the device; with None, energy is modelled."""
         self._meter = meter

@@ -2,6 +2,7 @@
 
 cost_table      the `CostTable` and its JSON file: start here
 family          the tables of a board, one for each runtime configuration
+energy_objective  which energy is minimised: net, gross, or over a period
 pi4             the built-in board `pi4`: published latencies of a Raspberry Pi 4
 operator_model  latency of any graph, from a price of each of its counts
 analytic        a table from nominal figures, for when there is no board

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from devices.configuration import BASE
 from devices.cost_tables.cost_table import CostTable, check_fits, read_cost_table
+from devices.cost_tables.family import KEY, CostTables, read_cost_tables
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import SearchSpace
@@ -34,6 +35,17 @@ REPRODUCTION_NAMES = {
 """Operators as the PyTorch reproduction of FBNet names them; its `s2` are two groups with a shuffle, not a stride."""
 
 Array = npt.NDArray[np.float64]
+
+
+def read_any_cost_tables(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTables:
+    """The same for a file that may hold a family of tables; arguments and errors as for `read_any_cost_table`."""
+    text = _text_of(path)
+    if energy_path is None and text.lstrip().startswith("{") and f'"{KEY}"' in text:
+        tables = read_cost_tables(path)
+        for table in tables:
+            check_fits(table, space)
+        return tables
+    return CostTables([read_any_cost_table(path, space, energy_path=energy_path)])
 
 
 def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTable:

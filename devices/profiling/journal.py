@@ -51,6 +51,11 @@ class JournaledDevice:
         """As the board says."""
         return self._device.shares_host
 
+    @property
+    def metered(self) -> bool:
+        """As the board says."""
+        return self._device.metered
+
     def describe(self) -> Board:
         """As the board says; `MeasurementError` if it does not answer."""
         return self._device.describe()

@@ -1,6 +1,7 @@
 """Which candidates are worth paying for: those expected to add most hypervolume. Start at `most_promising`.
 
-Shape suffixes: C candidates, D directions, L layers, M objectives, N architectures, O operators, S samples, T trials.
+Shape suffixes: C candidates, D directions, K configurations, L layers, M objectives, N architectures, O operators,
+S samples, T trials.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class EvaluatedArchitectures:
 
 def most_promising(
     model: AccuracyModel,
-    costs: Sequence[ExpectedCost],
+    costs: Sequence[Sequence[ExpectedCost]],
     evaluated: EvaluatedArchitectures,
     candidates_CL: Integers,
     *,
@@ -69,24 +70,38 @@ def most_promising(
 ) -> list[int]:
     """Places of the candidates whose evaluation is expected to add most hypervolume together, chosen one by one.
 
+    An evaluated architecture is a point in each runtime configuration, all with one error, so what counts is the best
+    of them in each direction.
+
     Hypervolume is an average over directions from the reference point of the best scalarised objective to the power of
     the number of objectives, which makes it quick to tell what each candidate adds to many samples of errors.
 
     Source: Zhang and Golovin, "Random Hypervolume Scalarizations" (ICML 2020), Lemma 5; greedy joint choice as in
     Daulton et al., "Differentiable Expected Hypervolume Improvement" (NeurIPS 2020), section 3.3.
+
+    Args:
+        model: fitted to what was evaluated.
+        costs: for each runtime configuration one or two, as latency and energy.
+        evaluated: what is known.
+        candidates_CL: to choose from.
+        reference_M: reference point of the hypervolume: error, then each cost.
+        num_operators: operators that a layer can have.
+        count: candidates to choose.
+        settings: how candidates are judged.
+        rng: of everything random.
     """
-    seen_NM = np.column_stack([evaluated.error_N, costs_of(costs, evaluated.indices_NL, num_operators)])
-    cost_CM = costs_of(costs, candidates_CL, num_operators)
-    lowest_M = np.append(seen_NM[:, 0].min(), np.minimum(seen_NM[:, 1:].min(0), cost_CM.min(0)))
+    seen_KNM = np.stack([costs_of(own, evaluated.indices_NL, num_operators) for own in costs])
+    cost_KCM = np.stack([costs_of(own, candidates_CL, num_operators) for own in costs])
+    lowest_M = np.append(evaluated.error_N.min(), np.minimum(seen_KNM.min((0, 1)), cost_KCM.min((0, 1))))
     frame = _Frame(reference_M, lowest_M, _directions(settings.directions, len(reference_M), rng))
-    best_D = frame.volumes(seen_NM[:, 0], seen_NM[:, 1:]).max(0)
+    best_D = frame.best_volumes(evaluated.error_N, seen_KNM).max(0)
     mean_C, std_C = model.predict(candidates_CL)
     gain_C = np.zeros(len(mean_C))
     for deviations in norm.ppf((np.arange(5) + 0.5) / 5):
-        gain_C += (frame.volumes(mean_C + deviations * std_C, cost_CM) - best_D).clip(0).mean(-1)
+        gain_C += (frame.best_volumes(mean_C + deviations * std_C, cost_KCM) - best_D).clip(0).mean(-1)
     short_C = np.argsort(-gain_C, kind="stable")[: settings.shortlist]
     error_SC = model.sample_errors(candidates_CL[short_C], settings.draws, rng)
-    volume_SCD = np.stack([frame.volumes(error_C, cost_CM[short_C]) for error_C in error_SC])
+    volume_SCD = np.stack([frame.best_volumes(error_C, cost_KCM[:, short_C]) for error_C in error_SC])
     best_SD = np.repeat(best_D[None], settings.draws, 0)
     chosen: list[int] = []
     for _ in range(min(count, len(short_C))):
@@ -111,6 +126,13 @@ class _Frame:
     reference_M: Floats
     lowest_M: Floats
     directions_DM: npt.NDArray[np.float32]
+
+    def best_volumes(self, error_C: Floats, cost_KCM: Floats) -> npt.NDArray[np.float32]:
+        """What the best of each candidate's K points dominates along each direction, shape (C, D)."""
+        best_CD = self.volumes(error_C, cost_KCM[0])
+        for cost_CM in cost_KCM[1:]:
+            np.maximum(best_CD, self.volumes(error_C, cost_CM), out=best_CD)
+        return best_CD
 
     def volumes(self, error_C: Floats, cost_CM: Floats) -> npt.NDArray[np.float32]:
         """What each point dominates along each direction, shape (C, D)."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from devices.configuration import RuntimeConfiguration
 from dnas.losses import Coefficients
 from moo.trials import Indices, Objectives
 
@@ -19,8 +20,19 @@ class SurrogateProposal:
     """The first whose theta gave it."""
 
 
-Proposal = Coefficients | Indices | SurrogateProposal
+PlainProposal = Coefficients | Indices | SurrogateProposal
 """Coefficients for an inner search, an architecture to evaluate as it is, or one that a search on a surrogate gave."""
+
+
+@dataclass(frozen=True)
+class ConfiguredProposal:
+    """A proposal of a run with several runtime configurations: with the one that it is tried for."""
+
+    proposal: PlainProposal
+    configuration: RuntimeConfiguration
+
+
+Proposal = PlainProposal | ConfiguredProposal
 
 
 class Algorithm(Protocol):
@@ -29,5 +41,12 @@ class Algorithm(Protocol):
     def ask(self, count: int) -> Sequence[Proposal]:
         """New proposals; fewer than asked for, or none, where it has no more."""
 
-    def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
-        """What proposals came to; `None` for one that failed."""
+    def tell(
+        self, outcomes: Sequence[tuple[Proposal, Objectives | None]], violations: Sequence[float] | None = None
+    ) -> None:
+        """What proposals came to.
+
+        Args:
+            outcomes: each with its objectives; `None` for one that failed.
+            violations: by how much each exceeds the limits of the run, 0 within them; None where it has none.
+        """

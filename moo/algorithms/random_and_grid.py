@@ -7,11 +7,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from devices.configuration import RuntimeConfiguration
 from dnas.losses import Coefficients
-from moo.algorithms.base import Proposal
-from moo.algorithms.genomes import CoefficientBounds
+from moo.algorithms.base import Algorithm, ConfiguredProposal, Proposal
+from moo.algorithms.genomes import Bounds, CoefficientBounds
 from moo.trials import Objectives
+
+Floats = npt.NDArray[np.float64]
 
 
 class RandomCoefficients:
@@ -23,10 +27,13 @@ class RandomCoefficients:
 
     def ask(self, count: int) -> list[Coefficients]:
         """See `Algorithm.ask`."""
-        genes = self._rng.uniform(self._bounds.lower, self._bounds.upper, (count, len(self._bounds.lower)))
+        shape = (count, len(self._bounds.lower))
+        genes = self._rng.uniform(self._bounds.lower, self._bounds.upper, shape)
         return [self._bounds.decode(row) for row in genes]
 
-    def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
+    def tell(
+        self, outcomes: Sequence[tuple[Proposal, Objectives | None]], violations: Sequence[float] | None = None
+    ) -> None:
         """See `Algorithm.tell`."""
 
 
@@ -46,7 +53,7 @@ class CoefficientGrid:
             seed: of the order.
         """
         side = math.ceil(math.sqrt(points))
-        alphas, gammas = (np.geomspace(*bound, side) for bound in (bounds.alpha, bounds.gamma))
+        alphas, gammas = (_spaced(bound, side) for bound in (bounds.alpha, bounds.gamma))
         grid = [Coefficients(float(alpha), 1.0, float(gamma), 1.0) for alpha in alphas for gamma in gammas]
         order = np.random.default_rng(seed).permutation(len(grid))
         self._left = iter([grid[place] for place in order])
@@ -55,5 +62,49 @@ class CoefficientGrid:
         """See `Algorithm.ask`."""
         return list(itertools.islice(self._left, count))
 
-    def tell(self, outcomes: Sequence[tuple[Proposal, Objectives | None]]) -> None:
+    def tell(
+        self, outcomes: Sequence[tuple[Proposal, Objectives | None]], violations: Sequence[float] | None = None
+    ) -> None:
         """See `Algorithm.tell`."""
+
+
+def _spaced(bound: Bounds, count: int) -> Floats:
+    low, high = bound
+    return np.array([low]) if low == high else np.geomspace(low, high, count)
+
+
+class AssignedConfigurations:
+    """Gives each proposal of an algorithm that knows no configurations one of them, all equally often."""
+
+    def __init__(self, algorithm: Algorithm, configurations: Sequence[RuntimeConfiguration], *, seed: int) -> None:
+        """An algorithm, with configurations.
+
+        Args:
+            algorithm: whose proposals are plain.
+            configurations: at least two.
+            seed: of the order.
+        """
+        self._algorithm = algorithm
+        self._configurations = tuple(configurations)
+        self._rng = np.random.default_rng(seed)
+        self._waiting: list[RuntimeConfiguration] = []
+
+    def ask(self, count: int) -> list[Proposal]:
+        """See `Algorithm.ask`."""
+        return [self._with_configuration(proposal) for proposal in self._algorithm.ask(count)]
+
+    def tell(
+        self, outcomes: Sequence[tuple[Proposal, Objectives | None]], violations: Sequence[float] | None = None
+    ) -> None:
+        """See `Algorithm.tell`."""
+        plain = [
+            (proposal.proposal if isinstance(proposal, ConfiguredProposal) else proposal, objectives)
+            for proposal, objectives in outcomes
+        ]
+        self._algorithm.tell(plain, violations)
+
+    def _with_configuration(self, proposal: Proposal) -> ConfiguredProposal:
+        assert not isinstance(proposal, ConfiguredProposal), "the algorithm must know no configurations"
+        if not self._waiting:
+            self._waiting = [self._configurations[place] for place in self._rng.permutation(len(self._configurations))]
+        return ConfiguredProposal(proposal, self._waiting.pop())

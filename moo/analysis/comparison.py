@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moo.analysis.networks import measured_costs
-from moo.storage.archive import Archive, Costs, Entry
+from moo.analysis.networks import file_costs
+from moo.storage.archive import Archive, Costs, OperatingPoint
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 
 
@@ -16,40 +16,48 @@ class Comparison:
 
     baseline: TrainedNetwork
     file: DeployedFile
-    """Of the baseline, in the precision of the run."""
+    """Of the baseline, in the precision of the run's base configuration."""
     costs: Costs | None
     """Of this file; None if it was not measured."""
-    rival: Entry | None
+    rival: OperatingPoint | None
     """None if the front has none, or if the two cannot be compared."""
     gain: float | None
     """Percentage points of top-1 on the test split by which the rival's file is better; None without a rival."""
 
 
 def compared(archive: Archive, baselines: Sequence[TrainedNetwork]) -> list[Comparison]:
-    """Each baseline with the network of least error on the selection split, of those on the front that are no slower.
+    """Each baseline with the trained network of least error on the selection split that is no slower.
 
-    Only a front of trained networks is compared, file against file in the precision of the run, and latencies only
-    where they came about alike: a modelled one says nothing against a measured one.
+    Only where the front is one of trained networks; file against file in the base configuration of the run, in which
+    baselines are measured, and latencies only where they came about alike: a modelled one says nothing against a
+    measured one.
 
     Raises:
-        ValueError: if a network has no file in the precision of the run.
+        ValueError: if a network has no file in the precision of the base configuration.
     """
     comparisons = []
+    precision = archive.base.precision
     for baseline in baselines:
-        file, costs = baseline.file_in(archive.precision), measured_costs(baseline, archive.precision)
+        file, costs = baseline.file_in(precision), file_costs(baseline, precision, archive.energy)
         rival = None if costs is None else _best_within(archive, costs)
         gain = None
-        if rival is not None and rival.trained is not None:
-            gain = 100 * (rival.trained.file_in(archive.precision).top1 - file.top1)
+        if rival is not None and rival.entry.trained is not None:
+            gain = 100 * (rival.entry.trained.file_in(precision).top1 - file.top1)
         comparisons.append(Comparison(baseline, file, costs, rival, gain))
     return comparisons
 
 
-def _best_within(archive: Archive, limit: Costs) -> Entry | None:
+def _best_within(archive: Archive, limit: Costs) -> OperatingPoint | None:
     if not archive.is_retrained:
         return None
-    for entry in archive.front():
-        costs = archive.costs(entry)
-        if costs.latency_source == limit.latency_source and costs.latency_ms <= limit.latency_ms:
-            return entry
-    return None
+    return min(
+        (
+            point
+            for point in archive.trained_points()
+            if point.configuration == archive.base
+            and point.costs.latency_source == limit.latency_source
+            and point.costs.latency_ms <= limit.latency_ms
+        ),
+        key=lambda point: point.objectives,
+        default=None,
+    )

@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devices.configuration import Precision
+from devices.configuration import Precision, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
 from moo.analysis.recipes import many_epochs
-from moo.storage.archive import Archive, Costs
+from moo.storage.archive import (
+    Archive,
+    Costs,
+    Entry,
+    OperatingPoint,
+    measured_costs,
+    networks_of,
+    objectives_of,
+)
+from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
 
 
@@ -23,6 +33,8 @@ class Network:
     error: float
     """On the selection split, in [0, 1]."""
     costs: Costs
+    configuration: RuntimeConfiguration | None = None
+    """How it is run; None where that makes no difference to what is shown."""
     trained: bool = False
     """Whether `error` is that after training, instead of with inherited weights."""
 
@@ -45,6 +57,8 @@ class Evaluated:
     """Which baselines are not drawn, and why."""
     trained_for: str = ""
     """Epochs of the baselines and of the front, where baselines are drawn."""
+    front_points: int | None = None
+    """Operating points on the front, of which `front` has those that are shown; None if it has all."""
 
     @property
     def all(self) -> tuple[Network, ...]:
@@ -83,13 +97,18 @@ class Evaluated:
     def summary(self) -> str:
         """Number of networks, which errors they have, and which of them are measured."""
         measured = sum(network.costs.latency_source == "measured" for network in self.front)
+        evaluated_ids = {network.id for network in self.all}
         number, front = (
-            f"{len(self.all)} network{'s' * (len(self.all) != 1)} evaluated",
+            f"{len(evaluated_ids)} network{'s' * (len(evaluated_ids) != 1)} evaluated",
             f"{len(self.front)} on the front",
         )
+        if any(network.configuration is not None for network in self.front):
+            front = f"{len(self.front)} operating points on the front"
+        if self.front_points is not None and self.front_points > len(self.front):
+            front = f"{self.front_points} operating points on the front, {len(self.front)} shown"
         if not self.retrained:
             return f"{number} with inherited weights; {front}, of which {measured} measured for latency"
-        trained = len(self.all) - len(self.untrained)
+        trained = len({network.id for network in self.all if network.trained})
         return f"{number}, {trained} trained; {front} (trained errors), {measured} of them measured for latency"
 
     @property
@@ -101,27 +120,29 @@ class Evaluated:
         return f"{self.summary}\n{second}" if second else self.summary
 
 
-def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = ()) -> Evaluated:
+def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, front_size: int = 24) -> Evaluated:
     """The networks of an archive.
 
     Args:
         archive: of a run.
         baselines: trained ones. Those that were measured stand beside a front of trained networks; beside one with
             inherited weights none does, as their errors cannot be compared.
+        front_size: operating points of the front that are shown at most.
     """
-    retrained = archive.is_retrained
-    front_ids = {entry.architecture.id for entry in archive.front()}
-    front = [entry.trained for entry in archive.front() if entry.trained is not None]
-    networks = [
-        Network(
-            entry.architecture.id,
-            archive.error(entry) if retrained else entry.error,
-            archive.costs(entry),
-            trained=retrained and entry.trained is not None,
-        )
+    retrained, front = archive.is_retrained, archive.front()
+    shown = shown_points(front, front_size)
+    several = len(archive.configurations) > 1
+    front_ids = {point.id for point in front}
+    trained = [entry.trained for entry in networks_of(front) if entry.trained is not None]
+    others = [
+        _other(archive, entry, retrained=retrained)
         for entry in archive.entries
+        if entry.architecture.id not in front_ids
     ]
-    costs = [(network.file(archive.precision), measured_costs(network, archive.precision)) for network in baselines]
+    costs = [
+        (network.file(archive.base.precision), file_costs(network, archive.base.precision, archive.energy))
+        for network in baselines
+    ]
     measured = [
         Network(network.name, file.error, cost, trained=True)
         for network, (file, cost) in zip(baselines, costs, strict=True)
@@ -133,18 +154,52 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = ()) -> Eva
     else:
         left_out = f"{missing} baseline{'s' * (missing != 1)} not measured and left out" if missing else ""
     return Evaluated(
-        tuple(network for network in networks if network.id in front_ids),
-        tuple(network for network in networks if network.id not in front_ids),
+        tuple(shown_network(point, several=several) for point in shown),
+        tuple(others),
         tuple(measured),
         left_out,
-        f", trained for {many_epochs(baselines)}; the front for {many_epochs(front)}" if measured and front else "",
+        f", trained for {many_epochs(baselines)}; the front for {many_epochs(trained)}" if measured and trained else "",
+        len(front),
     )
 
 
-def measured_costs(network: TrainedNetwork, precision: Precision) -> Costs | None:
+def shown_points(front: Sequence[OperatingPoint], size: int) -> tuple[OperatingPoint, ...]:
+    """At most `size` points that stand for a front, best accuracy first."""
+    return tuple(front[place] for place in epsilon_front(objectives_of(front), size))
+
+
+def grouped(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """The same points, those of one network together, the fastest first; networks in the order of their first point."""
+    order = {identifier: place for place, identifier in enumerate(dict.fromkeys(point.id for point in points))}
+    return tuple(sorted(points, key=lambda point: (order[point.id], point.costs.latency_ms)))
+
+
+def best_of_each(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """Of each network the first of its points."""
+    return tuple({point.id: point for point in reversed(points)}.values())[::-1]
+
+
+def shown_network(point: OperatingPoint, *, several: bool) -> Network:
+    """A point as pictures show it.
+
+    Args:
+        point: of a front.
+        several: whether configurations are told apart.
+    """
+    configuration = point.configuration if several else None
+    return Network(point.id, point.error, point.costs, configuration, trained=point.trained)
+
+
+def _other(archive: Archive, entry: Entry, *, retrained: bool) -> Network:
+    """A network that is not on the front, in the configuration of its trial."""
+    configuration = entry.configuration or archive.base
+    trained = retrained and entry.trained is not None
+    file = entry.trained.file(configuration.precision) if entry.trained is not None and trained else None
+    error = entry.error if file is None else file.error
+    return Network(entry.architecture.id, error, archive.searched_costs(entry), trained=trained and file is not None)
+
+
+def file_costs(network: TrainedNetwork, precision: Precision, energy: EnergyObjective) -> Costs | None:
     """Costs of a trained network's file of a precision; None if there is no such file, or it was not measured."""
     file = network.file(precision)
-    if file is None or file.measurement is None:
-        return None
-    m = file.measurement
-    return Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source)
+    return None if file is None or file.measurement is None else measured_costs(file.measurement, energy)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.cost_table import read_cost_table
+from devices.cost_tables.family import read_cost_tables
 from evaluation.splits import Splits
 from moo.config import SearchConfig
-from moo.measurement.front import corrected_table
-from moo.search.preparation import check_same_inputs, run_splits
-from moo.storage.archive import reference_point_of
+from moo.measurement.front import corrected_tables
+from moo.search.preparation import archive_for, check_same_inputs, run_splits
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
 from search_space.spaces import FBNetSpace, Stage
@@ -31,8 +30,9 @@ class FinishedRun:
 
     @property
     def file_configuration(self) -> RuntimeConfiguration:
-        """How its board measures files as they are, fp32 and int8 alike."""
-        return replace(self.config.configuration, precision="fp32")
+        """How its board measures files as they are, fp32 and int8 alike: in the base of the search."""
+        base = read_cost_tables(self.folder.cost_table).base.configuration
+        return replace(base, precision="fp32")
 
 
 def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int], None]) -> FinishedRun:
@@ -80,10 +80,8 @@ def record_of(run: FinishedRun) -> RunRecord:
     Raises:
         ValueError: as `moo.storage.record.open_record`.
     """
-    table = read_cost_table(run.folder.cost_table)
+    tables = read_cost_tables(run.folder.cost_table)
     record = open_record(run.folder)
-    archive = record.load_archive(
-        run.space, reference_point_of(table, len(run.splits.class_names)), precision=run.config.precision
-    )
-    record.use_table(corrected_table(table, archive.entries, run.space))
+    archive = record.load_archive(archive_for(run.config, tables, len(run.splits.class_names)), run.space)
+    record.use_tables(corrected_tables(tables, archive.entries, run.space))
     return record

@@ -13,7 +13,7 @@ from moo.deployment.baselines import graph_of
 from moo.deployment.finished_run import FinishedRun
 from moo.report.card import Card, baseline_card, card_markdown, front_card
 from moo.search.outputs import write_front
-from moo.storage.archive import Archive
+from moo.storage.archive import Archive, networks_of
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import training_curves
@@ -45,8 +45,9 @@ def write_retrained(
         card = _card(run, archive, network)
         if card is not None:
             write_atomically(training.card, card_markdown(card, run.origin, dataset=dataset).encode())
-    write_front(folder, archive, run.space, {}, run.origin, dataset=dataset)
-    for entry in archive.front():
+    front_size = run.config.front_size
+    write_front(folder, archive, run.space, {}, run.origin, dataset=dataset, front_size=front_size)
+    for entry in networks_of(archive.front()):
         if entry.trained is not None:
             _hand_over(folder.training(entry.architecture.id), folder.networks / entry.architecture.id)
 
@@ -55,7 +56,7 @@ def _card(run: FinishedRun, archive: Archive, network: TrainedNetwork) -> Card |
     """The card of a trained network; None where the run does not know it."""
     if network.baseline:
         graph = graph_of(network.name, input_size=run.space.input_size, classes=run.space.classes)
-        return baseline_card(network, graph, archive.precision)
+        return baseline_card(network, graph, archive)
     if network.name not in archive:
         return None
     entry = archive[network.name]

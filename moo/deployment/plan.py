@@ -23,7 +23,7 @@ from evaluation.training.run import TrainPreparation, check_fits, read_weights
 from evaluation.work_folder import check_same_values, write_atomically
 from moo.deployment.config import SETTINGS, RunTrainingConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun
-from moo.storage.archive import Archive, Entry
+from moo.storage.archive import Archive, Entry, networks_of
 from search_space.architectures import operator_indices
 from search_space.graphs import Graph
 
@@ -52,7 +52,7 @@ def front_trainings(run: FinishedRun, archive: Archive, config: TrainFrontConfig
     Raises:
         ValueError: if `--only` names a network that is not on the front, or weights to start from cannot be had.
     """
-    front = {entry.architecture.id: entry for entry in archive.inherited_front()}
+    front = {entry.architecture.id: entry for entry in networks_of(archive.inherited_front())}
     entries = [front[name] for name in chosen(config.only, tuple(front), what="networks of the front")]
     trainings = []
     for entry in entries:

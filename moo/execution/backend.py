@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.job import TrainEvent, TrainFailure, TrainJob
 from moo.execution.evaluator import Evaluator
@@ -32,7 +32,7 @@ class Backend(Protocol):
         """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
 
     def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+        self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
         """Run jobs; yields outcomes as they come, in any order.
 
@@ -66,7 +66,7 @@ class InProcessBackend:
         return pretraining_epochs(self._bench, settings, state, torch.device("cpu"))
 
     def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+        self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
         """See `moo.execution.backend.Backend.run`."""
         for job in jobs:

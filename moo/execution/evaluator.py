@@ -13,16 +13,19 @@ import safetensors.torch
 import torch
 
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
 from evaluation.accuracy import classification, inherited_network
+from evaluation.export import file_error, quantized_file
 from evaluation.splits import ImageBatches
 from moo.execution.pretraining import new_pretraining, new_supernet, supernet_bytes
 from moo.trials import (
     ArchitectureTrial,
+    Arrays,
     CoefficientTrial,
     DeliveryJob,
     DeliveryResult,
@@ -30,10 +33,15 @@ from moo.trials import (
     Indices,
     Job,
     Outcome,
+    QuantizationJob,
+    QuantizationResult,
+    Trial,
     TrialResult,
     WorkerSetup,
 )
 from search_space.architectures import architecture_from_indices
+from search_space.counts import count
+from search_space.graphs import Graph
 
 
 @dataclass
@@ -49,14 +57,18 @@ class Evaluator:
         self.supernet = new_supernet(self.setup).to(self.device)
         self._loaded: bytes | None = None
         self._known: dict[Indices, tuple[float, float]] = {}
+        self._quantized: dict[Indices, float] = {}
         self.theta_batches = self._batches("theta", augmented=True)
         self.selection = self._batches("selection")
         self.recalibration = ImageBatches(splits.weights, splits, device=self.device)
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
-        """Do one job with the supernet's weights given as safetensors.
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
+        """Do one job.
 
-        A trial that trains a supernet of its own does not need them.
+        Args:
+            job: what to do.
+            costs: with the energy that the run minimises.
+            supernet: its weights as safetensors; a trial that trains a supernet of its own does not need them.
         """
         if isinstance(job, CoefficientTrial) and self.setup.independent is not None:
             return self._independent_search(job, self.setup.independent, costs)
@@ -65,15 +77,18 @@ class Evaluator:
             return self.search(job, costs)
         if isinstance(job, ArchitectureTrial):
             start = time.monotonic()
-            evaluated = self._evaluate(job.indices, costs)
+            evaluated = self._quantized_for(job, self._evaluate(job.indices, _table_for(job, costs)))
             return TrialResult(
                 trial=job, architectures=(evaluated,), chosen=0, theta=None, seconds=time.monotonic() - start
             )
+        if isinstance(job, QuantizationJob):
+            return QuantizationResult(job, self._quantized_error(job.indices))
         return self.deliver(job)
 
-    def search(self, job: CoefficientTrial, costs: CostTable) -> TrialResult:
-        """Search theta for the job's coefficients, and evaluate its mode and samples."""
+    def search(self, job: CoefficientTrial, tables: CostTables) -> TrialResult:
+        """Search theta for the job's coefficients and configuration, and evaluate its mode and samples."""
         start = time.monotonic()
+        costs = _table_for(job, tables)
         rng = np.random.default_rng(np.random.SeedSequence(self.setup.seed, spawn_key=(1, job.id)))
         latency = OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms)
         energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
@@ -87,15 +102,20 @@ class Evaluator:
             _loss(self.setup.theta, item, job.coefficients, latency.reference(), energy.reference())
             for item in evaluated
         ]
+        limits = self.setup.limits
+        violations = [limits.violation(item.latency_ms, item.energy_mj, item.params) for item in evaluated]
+        chosen = min(range(len(evaluated)), key=lambda place: (violations[place], losses[place]))
         return TrialResult(
             trial=job,
-            architectures=evaluated,
-            chosen=int(np.argmin(losses)),
+            architectures=tuple(
+                self._quantized_for(job, item) if place == chosen else item for place, item in enumerate(evaluated)
+            ),
+            chosen=chosen,
             theta=theta,
             seconds=time.monotonic() - start,
         )
 
-    def _independent_search(self, job: CoefficientTrial, settings: PretrainSettings, costs: CostTable) -> TrialResult:
+    def _independent_search(self, job: CoefficientTrial, settings: PretrainSettings, costs: CostTables) -> TrialResult:
         """Pre-train a supernet of the trial's own from fresh weights, and search theta on it."""
         start = time.monotonic()
         seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(3, job.id)).generate_state(1)[0])
@@ -112,13 +132,32 @@ class Evaluator:
             self.supernet.load_state_dict(safetensors.torch.load(supernet))
             self._loaded = supernet
             self._known.clear()
+            self._quantized.clear()
 
     def deliver(self, job: DeliveryJob) -> DeliveryResult:
         """Weights of one network, and its error on the test split."""
         network = self._network(job.indices)
         test_error, _ = classification(network, self._batches("test"))
-        weights = {name: value.cpu().contiguous().numpy() for name, value in network.state_dict().items()}
-        return DeliveryResult(job, weights, test_error)
+        weights = _arrays(network)
+        if not job.quantized:
+            return DeliveryResult(job, weights, test_error)
+        splits = self.setup.splits
+        file = quantized_file(self._graph(job.indices), weights, splits)
+        quantized_error = file_error(file, splits.test, splits, threads=self.setup.threads)
+        return DeliveryResult(job, weights, test_error, file, quantized_error)
+
+    def _quantized_for(self, job: Trial, item: EvaluatedArchitecture) -> EvaluatedArchitecture:
+        """What stands for a trial, evaluated in the precision of the trial's configuration too."""
+        if job.configuration is None or job.configuration.precision != "int8":
+            return item
+        return replace(item, quantized_error=self._quantized_error(item.indices))
+
+    def _quantized_error(self, indices: Indices) -> float:
+        if indices not in self._quantized:
+            splits, graph = self.setup.splits, self._graph(indices)
+            file = quantized_file(graph, _arrays(self._network(indices)), splits)
+            self._quantized[indices] = file_error(file, splits.selection, splits, threads=self.setup.threads)
+        return self._quantized[indices]
 
     def _evaluate(self, indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
         if indices not in self._known:
@@ -130,13 +169,16 @@ class Evaluator:
             cross_entropy=cross_entropy,
             latency_ms=costs.latency_of(indices),
             energy_mj=costs.energy_of(indices),
+            params=count(self._graph(indices)).params,
         )
 
-    def _network(self, indices: Indices) -> torch.nn.Module:
+    def _graph(self, indices: Indices) -> Graph:
         space = self.setup.space
-        graph = space.graph(architecture_from_indices(space, indices).operators)
+        return space.graph(architecture_from_indices(space, indices).operators)
+
+    def _network(self, indices: Indices) -> torch.nn.Module:
         state = self.supernet.sub_network_state(indices)
-        return inherited_network(graph, state, self.recalibration, device=self.device)
+        return inherited_network(self._graph(indices), state, self.recalibration, device=self.device)
 
     def _batches(self, name: str, *, augmented: bool = False) -> ImageBatches:
         splits = self.setup.splits
@@ -146,6 +188,14 @@ class Evaluator:
             augmentation=self.setup.augmentation if augmented else None,
             device=self.device,
         )
+
+
+def _table_for(job: Trial, costs: CostTables) -> CostTable:
+    return costs.base if job.configuration is None else costs[job.configuration]
+
+
+def _arrays(network: torch.nn.Module) -> Arrays:
+    return {name: value.cpu().contiguous().numpy() for name, value in network.state_dict().items()}
 
 
 def _loss(

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 import torch
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
@@ -59,7 +59,7 @@ class RayBackend:
             yield ray.get(reference)
 
     def run(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes, on_start: Callable[[Job], None]
+        self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
         """See `moo.execution.backend.Backend.run`; a worker that dies is replaced, and its job tried once more.
 
@@ -82,7 +82,7 @@ class _WorkerActor:
         keep_freed_memory()
         self._workbench = evaluator(setup, worker_device())
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         """Do one job; whatever it raises comes back as a failure."""
         try:
             return self._workbench.run(job, costs, supernet)

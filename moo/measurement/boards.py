@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.cost_table import CostTable
-from devices.cost_tables.pi4 import pi4_cost_table
-from devices.cost_tables.readers import read_any_cost_table, split_table_paths
+from devices.cost_tables.family import CostTables
+from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS, built_in_tables
+from devices.cost_tables.readers import read_any_cost_tables, split_table_paths
 from devices.device import Device
 from devices.errors import MeasurementError
 from devices.factory import open_device
 from devices.measurement import Board, MeasureSettings
 from search_space.spaces import FBNetSpace
 
-BUILT_IN = "pi4"
+BUILT_IN = BUILT_IN_BOARDS
 TABLE_SUFFIXES = (".json", ".txt")
 
 
@@ -27,8 +27,8 @@ class Boards:
     devices: tuple[Device, ...] = ()
     board: Board | None = None
     """What the boards are; None if nothing is measured."""
-    table: CostTable | None = None
-    """Costs, where `--device` names a table instead of boards."""
+    tables: CostTables | None = None
+    """Costs, where `--device` names tables instead of boards."""
 
     def close(self) -> None:
         """Free all boards."""
@@ -42,7 +42,7 @@ def open_boards(
     """The boards or the table that the user names.
 
     Args:
-        names: `host`, `ssh://...`, `pi4`, or a table file.
+        names: `host`, `ssh://...`, `pi4`, `pi5`, or a table file.
         space: the search space, which a table must be for.
         settings: how boards measure.
         meter: what reads their energy.
@@ -57,7 +57,7 @@ def open_boards(
             f"`--device` must be several boards or one table of costs, but got {', '.join(names)}: omit the others."
         )
     if tables:
-        return Boards(table=table_named(tables[0], space))
+        return Boards(tables=tables_named(tables[0], space))
     if len(set(names)) < len(names):
         raise ValueError(f"each `--device` must be given once, but got {', '.join(names)}.")
     devices: list[Device] = []
@@ -106,39 +106,43 @@ def open_for_profile(
 
 def is_table(name: str) -> bool:
     """Whether a `--device` names a table of costs instead of a board."""
-    return name == BUILT_IN or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES
+    return name in BUILT_IN or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES
 
 
-def table_named(name: str, space: FBNetSpace) -> CostTable:
-    """The built-in table `pi4`, or that of a file (or of a pair LATENCY_FILE,ENERGY_FILE).
+def tables_named(name: str, space: FBNetSpace) -> CostTables:
+    """The tables of a built-in board, or those of a file (or of a pair LATENCY_FILE,ENERGY_FILE).
 
     Raises:
         ValueError: if a file cannot be read or is for another space.
     """
-    if name == BUILT_IN:
-        return pi4_cost_table(space)
+    if name in BUILT_IN:
+        return built_in_tables(name, space)
     latency, energy = split_table_paths(name)
-    return read_any_cost_table(latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser())
+    return read_any_cost_tables(
+        latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser()
+    )
 
 
-def check_configuration(table: CostTable, configuration: RuntimeConfiguration) -> None:
-    """Check that a table was measured in the way in which the run measures.
+def configurations_in(tables: CostTables, given: Sequence[RuntimeConfiguration] | None, *, boards: bool) -> CostTables:
+    """The tables of the configurations that a run searches.
+
+    Args:
+        tables: that the user names.
+        given: configurations that the user names; None for all that there are tables for.
+        boards: whether there are boards that measure. Then a single table that was not measured itself may start any
+            single configuration: what is measured corrects it.
 
     Raises:
-        ValueError: if threads, clock or precision differ.
+        ValueError: if there is no table for one of the configurations.
     """
-    if table.latency_source != "measured":
-        return
-    for option, got, expected in (
-        ("threads", table.threads, configuration.threads),
-        ("frequency-mhz", table.frequency_mhz, configuration.frequency_mhz),
-        ("precision", table.precision, configuration.precision),
-    ):
-        if got != expected:
-            raise ValueError(
-                f"the cost table must be measured as the run measures, but has --{option} {got} and the run "
-                f"{expected}: profile the board in the run's way, or give --{option} {got}."
-            )
+    if given is None:
+        return tables
+    if boards and len(tables) == len(given) == 1 and tables.base.latency_source != "measured":
+        only = given[0]
+        return CostTables(
+            [replace(tables.base, threads=only.threads, frequency_mhz=only.frequency_mhz, precision=only.precision)]
+        )
+    return tables.only(given)
 
 
 def _described(name: str, device: Device) -> Board:

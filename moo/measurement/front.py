@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
-from devices.configuration import BASE, RuntimeConfiguration
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from devices.profiling.calibration import calibrated
 from moo import events
 from moo.measurement.queue import Measured, Measurer, MeasurerReport, NotMeasured, Request, keep_board_event
-from moo.storage.archive import Entry
+from moo.storage.archive import Entry, OperatingPoint, objectives_of
+from moo.storage.pareto import epsilon_front
 from moo.storage.record import RunRecord
+from moo.storage.store import PointToMeasure
 from search_space.architectures import operator_indices
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import FBNetSpace
 
+Corrections = dict[tuple[RuntimeConfiguration, tuple[tuple[tuple[int, ...], float, float], ...]], CostTable]
+"""Tables by configuration and the networks that corrected them: indices, latency in ms, energy in mJ."""
 
-def corrected_table(table: CostTable, entries: Iterable[Entry], space: FBNetSpace) -> CostTable:
-    """A run's cost table as the networks measured so far correct it.
+
+def corrected_tables(
+    tables: CostTables, entries: Iterable[Entry], space: FBNetSpace, known: Corrections | None = None
+) -> CostTables:
+    """A run's cost tables as the networks measured so far correct them, each by those measured in its configuration.
 
     Args:
-        table: the run's own, which knows nothing of these networks.
+        tables: the run's own, which know nothing of these networks.
         entries: of the archive; those that were measured count.
         space: that is searched.
+        known: corrections made before, which are made once and kept here.
     """
+    known = {} if known is None else known
+    entries = list(entries)
+    return tables.mapped(lambda table: _corrected(table, entries, space, known))
+
+
+def _corrected(table: CostTable, entries: Sequence[Entry], space: FBNetSpace, known: Corrections) -> CostTable:
     measured = [
-        (operator_indices(space, entry.architecture), entry.measurement)
+        (operator_indices(space, entry.architecture), measurement.latency_ms, measurement.energy_mj)
         for entry in entries
-        if entry.measurement is not None and entry.measurement.energy_mj > 0
+        if (measurement := entry.measured_in(table.configuration)) is not None and measurement.energy_mj > 0
     ]
     if not measured:
         return table
-    networks = [indices for indices, _ in measured]
-    latency_ms = [measurement.latency_ms for _, measurement in measured]
-    energy_mj = [measurement.energy_mj for _, measurement in measured]
-    return calibrated(table, space, networks, latency_ms, energy_mj).table
+    key = (table.configuration, tuple(measured))
+    if key not in known:
+        for earlier in [key for key in known if key[0] == table.configuration]:
+            del known[earlier]
+        known[key] = calibrated(
+            table,
+            space,
+            [indices for indices, _, _ in measured],
+            [latency_ms for _, latency_ms, _ in measured],
+            [energy_mj for _, _, energy_mj in measured],
+        ).table
+    return known[key]
 
 
 class FrontMeasuring:
@@ -48,68 +71,63 @@ class FrontMeasuring:
         measurer: Measurer | None,
         record: RunRecord,
         space: FBNetSpace,
-        table: CostTable,
+        tables: CostTables,
         tell: events.Listener,
         *,
         patience_seconds: float,
-        configuration: RuntimeConfiguration = BASE,
+        most_between: int = 24,
     ) -> None:
-        """Measure for a run whose archive predicts with `corrected_table` already.
+        """Measure for a run whose archive predicts with `corrected_tables` already.
 
         Args:
             measurer: the boards; None if nothing is to be measured.
-            record: of the run; gets measurements, and the corrected table to predict with.
+            record: of the run; gets measurements, and the corrected tables to predict with.
             space: the search space.
-            table: the run's own cost table, which the measured networks correct.
+            tables: the run's own cost tables, which the measured networks correct.
             tell: is told of measurements.
-            configuration: how networks are run.
             patience_seconds: how long to wait for boards at the end of a run while none answers.
+            most_between: points of the front that are measured while the search goes on; at its end all are.
         """
         self._measurer = measurer
         self._record = record
         self._space = space
-        self._table = table
+        self._tables = tables
         self._tell = tell
         self._patience_seconds = patience_seconds
-        self._configuration = configuration
-        self._requested: set[str] = set()
-        self._measured_at = record.store.networks_to_measure()
+        self._most_between = most_between
+        self._corrections: Corrections = {}
+        self._requested: set[PointToMeasure] = set()
+        self._measured_at = record.store.points_to_measure()
 
     def front_changed(self) -> None:
-        """New networks are on the front: boards of their own measure them beside the search."""
+        """New points are on the front: boards of their own measure them beside the search."""
         if self._measurer is not None and not self._measurer.shares_host:
             self._request(self._unmeasured_front())
 
     def between_generations(self, stage: str) -> None:
         """This machine measures now, as no inner search runs; boards of their own go on beside the search."""
         if self._measurer is not None and self._measurer.shares_host:
-            self.request_front_at(stage)
+            self._request_front_at(stage)
             self.drain()
         else:
             self.front_changed()
             self.collect()
 
-    def request_front_at(self, stage: str) -> bool:
-        """Queue the front, noted in the store: a run that is killed meanwhile goes on with the very same networks.
+    def measure_files(self, points: Iterable[OperatingPoint], file_of: Callable[[OperatingPoint], bytes]) -> bool:
+        """Measure the very ONNX files that are handed out, each in its point's configuration.
+
+        Args:
+            points: of the front.
+            file_of: the file of a point.
 
         Returns:
-            Whether there were any.
+            Whether anything was measured, or could not be.
         """
         if self._measurer is None:
             return False
-        if stage not in self._measured_at:
-            self._measured_at[stage] = self._unmeasured_front()
-            self._record.add_networks_to_measure(stage, self._measured_at[stage])
-        self._request(self._measured_at[stage])
-        return len(self._measured_at[stage]) > 0
-
-    def measure_files(self, files: Iterable[tuple[str, Callable[[], bytes]]]) -> None:
-        """Measure the very ONNX files that are handed out: architecture ids, and what makes the files."""
-        if self._measurer is None:
-            return
-        for identifier, model in files:
-            self._measurer.request(Request(identifier, model, self._configuration))
-        self.drain()
+        for point in points:
+            self._measurer.request(Request(point.id, partial(file_of, point), point.configuration))
+        return self.drain()
 
     def drain(self) -> bool:
         """Measure all that is queued; returns whether anything was measured, or could not be."""
@@ -137,19 +155,28 @@ class FrontMeasuring:
             self._correct()
         return done > 0
 
-    def _unmeasured_front(self) -> list[str]:
-        """Networks of the front that were neither measured nor requested."""
-        front = (entry for entry in self._record.archive.inherited_front() if entry.measurement is None)
-        return [entry.architecture.id for entry in front if entry.architecture.id not in self._requested]
+    def _request_front_at(self, stage: str) -> None:
+        """Queue the front, noted in the store: a run that is killed meanwhile goes on with the very same points."""
+        if stage not in self._measured_at:
+            self._measured_at[stage] = self._unmeasured_front()
+            self._record.add_points_to_measure(stage, self._measured_at[stage])
+        self._request(self._measured_at[stage])
 
-    def _request(self, identifiers: list[str]) -> None:
+    def _unmeasured_front(self) -> list[PointToMeasure]:
+        """Points of the front that were neither measured nor requested, of the few that stand for it."""
+        front = self._record.archive.inherited_front()
+        few = (front[place] for place in epsilon_front(objectives_of(front), self._most_between))
+        points = ((point.id, point.configuration) for point in few if point.measurement is None)
+        return [point for point in points if point not in self._requested]
+
+    def _request(self, points: list[PointToMeasure]) -> None:
         if self._measurer is None:
             return
-        for identifier in identifiers:
+        for identifier, configuration in points:
             entry = self._record.archive[identifier]
-            if entry.measurement is None and identifier not in self._requested:
-                self._requested.add(identifier)
-                self._measurer.request(Request(identifier, partial(self._unweighted_model, entry), self._configuration))
+            if entry.measured_in(configuration) is None and (identifier, configuration) not in self._requested:
+                self._requested.add((identifier, configuration))
+                self._measurer.request(Request(identifier, partial(self._unweighted_model, entry), configuration))
 
     def _unweighted_model(self, entry: Entry) -> bytes:
         graph = self._space.graph(entry.architecture.operators)
@@ -161,12 +188,15 @@ class FrontMeasuring:
                 self._record.add_measurement(network, measurement)
                 waiting = 0 if self._measurer is None else self._measurer.waiting
                 self._tell(events.NetworkMeasured(network, measurement, waiting))
-            case NotMeasured(network, reason):
-                self._record.add_event("measuring failed", architecture=network, reason=reason)
+            case NotMeasured(network, reason, configuration):
+                self._record.add_event(
+                    "measuring failed", architecture=network, configuration=configuration.label, reason=reason
+                )
                 self._tell(events.MeasuringFailed(network, reason))
             case events.BoardUnreachable() | events.BoardBack():
                 keep_board_event(self._record, report)
                 self._tell(report)
 
     def _correct(self) -> None:
-        self._record.use_table(corrected_table(self._table, self._record.archive.entries, self._space))
+        entries = self._record.archive.entries
+        self._record.use_tables(corrected_tables(self._tables, entries, self._space, self._corrections))

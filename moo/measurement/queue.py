@@ -50,6 +50,7 @@ class NotMeasured:
 
     network: str
     reason: str
+    configuration: RuntimeConfiguration = BASE
 
 
 MeasurerReport = Measured | NotMeasured | BoardEvent
@@ -239,4 +240,6 @@ def measure(device: Device, request: Request) -> Measured | NotMeasured:
             best = measurement
         if measurement.reliable:
             break
-    return NotMeasured(request.network, reason) if best is None else Measured(request.network, best)
+    return (
+        NotMeasured(request.network, reason, request.configuration) if best is None else Measured(request.network, best)
+    )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from devices.configuration import Precision
+from devices.configuration import BASE, Precision, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
-from moo.analysis.networks import measured_costs
+from moo.analysis.networks import file_costs
 from moo.formatting import short, table
-from moo.storage.archive import Archive, Costs, Entry
+from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
@@ -51,6 +52,12 @@ class Card:
     """What it is deployed in: costs, and accuracy after training, are those of the file in it."""
     inherited: Inherited | None = None
     trained: TrainedNetwork | None = None
+    configuration: RuntimeConfiguration = BASE
+    """That the costs are of, and that the snippet runs it in."""
+    points: tuple[OperatingPoint, ...] = ()
+    """Its operating points on the front, the fastest first; none of a network that is on no front."""
+    energy: EnergyObjective = field(default_factory=EnergyObjective)
+    """The energy that the run minimised."""
 
 
 def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
@@ -61,37 +68,49 @@ def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
         archive: of the run; says what the network costs, and in which precision.
         space: that was searched.
     """
+    own = sorted(
+        (point for point in archive.front() if point.id == entry.architecture.id),
+        key=lambda point: point.costs.latency_ms,
+    )
+    main = min(own, key=lambda point: point.objectives, default=None)
+    configuration = archive.base if main is None else main.configuration
     return Card(
         name=entry.architecture.id,
         kind=f"of the space `{space.name}`, found by a Pareto search",
         graph=space.graph(entry.architecture.operators),
         layers=tuple(f"`{name}`" for name in entry.architecture.operators),
-        costs=archive.costs(entry),
-        measurement=archive.measurement(entry),
-        precision=archive.precision,
+        costs=archive.searched_costs(entry, configuration) if main is None else main.costs,
+        measurement=entry.measured_in(configuration) if main is None else main.measurement,
+        precision=configuration.precision,
         inherited=Inherited(entry.error, entry.test_error, entry.coefficients),
         trained=entry.trained,
+        configuration=configuration,
+        points=tuple(own),
+        energy=archive.energy,
     )
 
 
-def baseline_card(network: TrainedNetwork, graph: Graph, precision: Precision) -> Card:
+def baseline_card(network: TrainedNetwork, graph: Graph, archive: Archive) -> Card:
     """The card of a published network that was trained for comparison.
 
     Args:
         network: as it was trained.
         graph: of this network.
-        precision: of the file whose costs are told.
+        archive: of the run; says in which configuration it was measured.
     """
+    precision = archive.base.precision
     file = network.file(precision)
     return Card(
         name=network.name,
         kind=f"of a published architecture, `{network.name}`, to compare a front with",
         graph=graph,
         layers=tuple(_layer(node) for node in graph.nodes if isinstance(node.operation, (Conv, Linear))),
-        costs=measured_costs(network, precision),
+        costs=file_costs(network, precision, archive.energy),
         measurement=None if file is None else file.measurement,
         precision=precision,
         trained=network,
+        configuration=archive.base,
+        energy=archive.energy,
     )
 
 
@@ -123,12 +142,12 @@ This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an 
 ({size}, {size}, 3).
 
 ```python
-{snippet(data["classes"], data["mean"], data["std"])}
+{snippet(data["classes"], data["mean"], data["std"], configuration=card.configuration)}
 ```
-
+{_points(card)}
 ## Files
 
-{_files(card.trained)}
+{_files(card.trained, card.points)}
 
 ## Layers
 
@@ -136,8 +155,24 @@ This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an 
 """
 
 
-def snippet(classes: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> str:
-    """Python that prints the class of `image.npy`, by `model.onnx` in the same folder."""
+def snippet(
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    configuration: RuntimeConfiguration = BASE,
+) -> str:
+    """Python that prints the class of `image.npy`, by the file in the same folder, with the threads that were measured.
+
+    Args:
+        classes: names, in the order of the scores.
+        mean: of each channel.
+        std: of each channel.
+        configuration: gives file and threads.
+    """
+    clock = ""
+    if configuration.frequency_mhz is not None:
+        clock = f"\n# Measured with the cores at {configuration.frequency_mhz} MHz."
     return f"""import numpy as np
 import onnxruntime
 
@@ -145,9 +180,49 @@ classes = {json.dumps(list(classes), ensure_ascii=False)}
 mean, std = np.float32({list(mean)}), np.float32({list(std)})
 pixels = np.load("image.npy").astype(np.float32) / 255
 images = ((pixels - mean) / std).transpose(2, 0, 1)[None]
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = {configuration.threads}{clock}
+file = "{file_name(configuration.precision)}"
+session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 (logits,) = session.run(None, {{"{INPUT_NAME}": images}})
 print(classes[logits[0].argmax()])"""
+
+
+def file_name(precision: Precision) -> str:
+    """The file of a network in its folder."""
+    return "model.onnx" if precision == "fp32" else "model_int8.onnx"
+
+
+def _points(card: Card) -> str:
+    """The network's operating points on the front, as a section; nothing where there is one at most."""
+    if len(card.points) < 2:
+        return ""
+    other = "energy with idle power" if card.energy.kind == "net" else "energy above idle"
+    head = ("configuration", "file", "error, selection split", "latency", card.energy.label, other)
+    rows = [
+        (
+            point.configuration.label,
+            f"`{file_name(point.configuration.precision)}`",
+            f"{point.error:.4f}",
+            f"{short(point.costs.latency_ms)} ms ({point.costs.latency_source})",
+            f"{short(point.costs.energy_mj)} mJ ({point.costs.energy_source})",
+            _other_energy(card, point.costs),
+        )
+        for point in card.points
+    ]
+    return f"""
+## Operating points
+
+{table(head, rows)}
+
+Set the threads of a point where the code above sets `intra_op_num_threads`, and take its file; the facts above are
+those of `{card.configuration.label}`.
+"""
+
+
+def _other_energy(card: Card, costs: Costs) -> str:
+    other = costs.gross_mj if card.energy.kind == "net" else costs.net_mj
+    return "not known" if other is None else f"{short(other)} mJ ({costs.energy_source})"
 
 
 def _weights(trained: TrainedNetwork | None) -> str:
@@ -199,7 +274,7 @@ def _costs(card: Card) -> list[tuple[str, str]]:
         return [("latency", "not measured"), ("energy", "not measured")]
     rows = [
         ("latency", f"{costs.latency_ms:.4f} ms ({costs.latency_source}; 5th percentile of single inferences)"),
-        ("energy", f"{costs.energy_mj:.4f} mJ above idle ({costs.energy_source})"),
+        (card.energy.label, f"{costs.energy_mj:.4f} mJ ({costs.energy_source})"),
         ("conditions", "not measured" if m is None else _conditions(m)),
     ]
     if m is not None:
@@ -215,10 +290,16 @@ def _coefficients(inherited: Inherited | None) -> list[tuple[str, str]]:
     return [("found with", ", ".join(f"{name} {short(value)}" for name, value in values))]
 
 
-def _files(trained: TrainedNetwork | None) -> str:
+def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint]) -> str:
     names = ("precision", "file", "largest difference of logits", "top-1, test split", "latency", "energy above idle")
     if trained is None:
-        return "`model.onnx` computes in fp32. It was not checked against PyTorch by itself."
+        files = "`model.onnx` computes in fp32. It was not checked against PyTorch by itself."
+        if any(point.configuration.precision == "int8" for point in points):
+            files += (
+                " `model_int8.onnx` computes in int8; it is the file whose error in int8 was evaluated, calibrated "
+                "with images of the selection split."
+            )
+        return files
     rows = [_file_row(file) for file in trained.files]
     notes = [f"- {file.precision}: {_file_conditions(m)}" for file in trained.files if (m := file.measurement)]
     note = (

@@ -16,11 +16,15 @@ from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
 
 def conditions(archive: Archive) -> str:
     """Board, runtime, clock and dates of all measurements, of the search and of trained files; what a latency is."""
-    searched = [entry.measurement for entry in archive.entries if entry.measurement is not None]
+    searched = [measurement for entry in archive.entries for measurement in entry.measurements]
+    networks = sum(len(entry.measurements) > 0 for entry in archive.entries)
     trained = [entry.trained for entry in archive.entries if entry.trained is not None]
     files = [file.measurement for network in trained for file in network.files if file.measurement is not None]
     columns = {
-        "networks of the search": (searched, f"{len(searched)} of {len(archive)} evaluated"),
+        "networks of the search": (
+            searched,
+            f"{many(len(searched), 'operating point', 'operating points')} of {many(networks, 'network', 'networks')}",
+        ),
         "trained files": (
             files,
             f"{many(len(files), 'file', 'files')} of {many(len(trained), 'trained network', 'trained networks')}",
@@ -35,7 +39,7 @@ def conditions(archive: Archive) -> str:
     told = [_told(measurements, number) for measurements, number in measured.values()]
     rows = [(name, *(column[name] for column in told)) for name in told[0]]
     counting = (
-        f" A trained network has the costs of its {archive.precision} file, where that was measured." if files else ""
+        " A trained network has the costs of its file in the configuration in which that was measured." if files else ""
     )
     return (
         table(("", *measured), rows)
@@ -81,7 +85,7 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: M
         ("coefficients searched on the supernet", _counted(trials.values(), CoefficientTrial)),
         *_directly_evaluated(trials.values()),
         ("architectures evaluated", f"{len(archive)}"),
-        ("networks measured", f"{sum(archive.measurement(entry) is not None for entry in archive.entries)}"),
+        ("networks measured", f"{sum(len(entry.measurements) > 0 for entry in archive.entries)}"),
         (
             "inner searches and evaluations",
             f"{seconds:.0f} s in all workers: {_worker_hours(seconds, config.threads_per_worker, origin)}",

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from devices.configuration import Precision
 from dnas.losses import Coefficients
 from moo.analysis.comparison import compared
-from moo.analysis.networks import measured_costs
+from moo.analysis.networks import grouped, shown_points
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
 from moo.formatting import distinct, many, percent, short, span, table
-from moo.storage.archive import Archive, Entry
+from moo.storage.archive import Archive, Costs, Entry, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost
 from search_space.counts import count
@@ -23,40 +23,92 @@ WANTED_PAIRS = 12
 NOTHING = "–"
 
 
-def front_table(archive: Archive, space: FBNetSpace) -> str:
-    """The front, best accuracy first, with sources of costs, exact counts, and a note on what the columns are."""
+def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) -> str:
+    """The front, best accuracy first, with sources of costs, exact counts, and a note on what the columns are.
+
+    Args:
+        archive: of a run.
+        space: that was searched.
+        front_size: operating points that are shown at most, those of one network together.
+    """
     front = archive.front()
-    any_trained = any(entry.trained is not None for entry in front)
+    shown = grouped(shown_points(front, front_size))
+    any_trained = any(point.entry.trained is not None for point in shown)
     if any_trained:
         errors: tuple[str, ...] = ("error, inherited", "error, trained", "top-1, test", *_top3_head(archive))
     else:
         errors = ("error, selection", "error, test")
-    greek = ("α", "β", "γ", "δ") if any(entry.coefficients is not None for entry in front) else ()
+    several = len(archive.configurations) > 1
     rows = []
-    for entry in front:
-        costs, counts = archive.costs(entry), count(space.graph(entry.architecture.operators))
+    for point in shown:
+        entry, costs = point.entry, point.costs
+        counts = count(space.graph(entry.architecture.operators))
         rows.append(
             (
-                f"`{entry.architecture.id}`",
-                *(_trained_cells(archive, entry) if any_trained else (percent(entry.error), _share(entry.test_error))),
+                f"`{point.id}`",
+                *([point.configuration.label] if several else []),
+                *(_trained_cells(archive, point) if any_trained else (percent(point.error), _share(point.test_error))),
                 f"{short(costs.latency_ms)} ms ({costs.latency_source})",
                 f"{short(costs.energy_mj)} mJ ({costs.energy_source})",
+                *_other_energy(archive, costs),
                 f"{counts.macs:,}",
                 f"{counts.params:,}",
-                *_coefficients(entry.coefficients, len(greek)),
             )
         )
-    head = ("network", *errors, "latency", "energy per image", "MACs", "parameters", *greek)
-    note = (
-        f"Best accuracy first. {_weights_note(archive)} A digit of a network's name is the index of a layer's "
-        "operator: " + ", ".join(f"{index} `{name}`" for index, name in enumerate(space.vocabulary)) + "."
+    head = (
+        "network",
+        *(["configuration"] if several else []),
+        *errors,
+        "latency",
+        f"{archive.energy.label}, per image",
+        _other_energy_head(archive),
+        "MACs",
+        "parameters",
     )
-    if greek:
+    left_out = ""
+    if len(front) > len(shown):
+        left_out = f" Of {len(front)} operating points these {len(shown)} stand for the front; `front.json` has all."
+    note = (
+        f"Best accuracy first, the points of one network together.{left_out} {_weights_note(archive)} A digit of a "
+        "network's name is the index of a layer's operator: "
+        + ", ".join(f"{index} `{name}`" for index, name in enumerate(space.vocabulary))
+        + "."
+    )
+    if several:
         note += (
-            " Greek letters are the loss coefficients whose inner search gave the network: weight and exponent of "
-            "latency (α, β) and of energy (γ, δ)."
+            " A configuration is runtime (`ort` is ONNX Runtime), threads, clock where one is set, and precision; "
+            "errors in int8 are those of the quantised network."
         )
+    if any(entry.coefficients is not None for entry in networks_of(shown)):
+        note += f"\n\n{_coefficients_table(networks_of(shown))}"
     return table(head, rows) + "\n\n" + note
+
+
+def _coefficients_table(entries: Sequence[Entry]) -> str:
+    found = [(entry, entry.coefficients) for entry in entries if entry.coefficients is not None]
+    head = ("network", "searched for", "α", "β", "γ", "δ")
+    rows = (
+        (
+            f"`{entry.architecture.id}`",
+            NOTHING if entry.configuration is None else entry.configuration.label,
+            *_coefficients(coefficients, 4),
+        )
+        for entry, coefficients in found
+    )
+    return (
+        "Loss coefficients whose inner search gave each network: weight and exponent of latency (α, β) and of energy "
+        "(γ, δ).\n\n" + table(head, rows)
+    )
+
+
+def _other_energy_head(archive: Archive) -> str:
+    return "energy with idle power" if archive.energy.kind == "net" else "energy above idle"
+
+
+def _other_energy(archive: Archive, costs: Costs) -> tuple[str]:
+    """The kind of energy that was not minimised: with idle power, or above it."""
+    other = costs.gross_mj if archive.energy.kind == "net" else costs.net_mj
+    return (NOTHING if other is None else f"{short(other)} mJ ({costs.energy_source})",)
 
 
 def _coefficients(coefficients: Coefficients | None, columns: int) -> tuple[str, ...]:
@@ -103,7 +155,7 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     if not baselines:
         return ""
     head = ["baseline", "MACs", "parameters", "error, selection", "top-1, test", *_top3_head(archive)]
-    head.append(f"latency, {archive.precision}")
+    head.append(f"latency, {archive.base.precision}")
     comparisons = compared(archive, baselines)
     rows = [
         [
@@ -113,7 +165,7 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
             percent(c.file.error),
             percent(c.file.top1),
             *_top3_cells(archive, c.baseline),
-            _latency(c.baseline, archive.precision),
+            _latency(c.baseline, archive.base.precision),
         ]
         for c in comparisons
     ]
@@ -130,10 +182,9 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
         elif c.rival is None or c.gain is None:
             row += ["none is as fast", NOTHING]
         else:
-            latency = archive.costs(c.rival).latency_ms
             differences.append(c.gain)
-            row += [f"`{c.rival.architecture.id}`, {short(latency)} ms", f"{c.gain:+.2f} points"]
-    front = [entry.trained for entry in archive.front() if entry.trained is not None]
+            row += [f"`{c.rival.id}`, {short(c.rival.costs.latency_ms)} ms", f"{c.gain:+.2f} points"]
+    front = [entry.trained for entry in networks_of(archive.front()) if entry.trained is not None]
     better, worse = (sum(sign * difference > 0 for difference in differences) for sign in (1, -1))
     verdict = (
         f"Within the latency of {many(len(differences), 'baseline', 'baselines')} the front has a network; it is more "
@@ -167,16 +218,19 @@ def trust_section(archive: Archive) -> str:
     return text
 
 
-def _trained_cells(archive: Archive, entry: Entry) -> tuple[str, ...]:
+def _trained_cells(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
+    entry, precision = point.entry, point.configuration.precision
+    inherited = archive.searched_error(entry, point.configuration)
     if entry.trained is None:
-        return percent(entry.error), NOTHING, NOTHING, *(NOTHING for _ in _top3_head(archive))
-    file = entry.trained.file_in(archive.precision)
-    return percent(entry.error), percent(file.error), percent(file.top1), *_top3_cells(archive, entry.trained)
+        return _share(inherited), NOTHING, NOTHING, *(NOTHING for _ in _top3_head(archive))
+    file = entry.trained.file_in(precision)
+    return _share(inherited), percent(file.error), percent(file.top1), *_top3_cells(archive, entry.trained)
 
 
 def _top3_head(archive: Archive) -> tuple[str, ...]:
     """Top-3 is PyTorch's, in fp32; beside figures of int8 files it has no place."""
-    return ("top-3, test (PyTorch)",) if archive.precision == "fp32" else ()
+    in_fp32 = all(configuration.precision == "fp32" for configuration in archive.configurations)
+    return ("top-3, test (PyTorch)",) if in_fp32 else ()
 
 
 def _top3_cells(archive: Archive, network: TrainedNetwork) -> tuple[str, ...]:
@@ -184,11 +238,12 @@ def _top3_cells(archive: Archive, network: TrainedNetwork) -> tuple[str, ...]:
 
 
 def _files_note(archive: Archive) -> str:
-    return f"Errors after training and top-1 are those of the very {archive.precision} files."
+    precisions = " and ".join(dict.fromkeys(one.precision for one in archive.configurations))
+    return f"Errors after training and top-1 are those of the very {precisions} files."
 
 
 def _weights_note(archive: Archive) -> str:
-    trained = [entry.trained for entry in archive.front() if entry.trained is not None]
+    trained = [entry.trained for entry in networks_of(archive.front()) if entry.trained is not None]
     if not trained:
         return "Errors are those of networks with weights inherited from the supernet, not retrained."
     note = (
@@ -225,7 +280,8 @@ def _measured_on(networks: Sequence[TrainedNetwork]) -> str:
 
 
 def _latency(network: TrainedNetwork, precision: Precision) -> str:
-    costs = measured_costs(network, precision)
+    file = network.file(precision)
+    costs = None if file is None else file.measurement
     return "not measured" if costs is None else f"{short(costs.latency_ms)} ms ({costs.latency_source})"
 
 

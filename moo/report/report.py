@@ -12,7 +12,7 @@ from moo.config import EXECUTION_SETTINGS, SearchConfig
 from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, trust_section
-from moo.storage.archive import Archive
+from moo.storage.archive import Archive, networks_of
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS
@@ -41,7 +41,7 @@ def report_markdown(
     trained.sort(key=lambda network: network.error)
     sections = {
         "Board and conditions": conditions(archive),
-        "The front": front_table(archive, space),
+        "The front": front_table(archive, space, front_size=config.front_size),
         "The trained files": files_table(trained + baselines),
         "Baselines": baselines_section(archive, baselines),
         "Trust in the supernet": trust_section(archive),
@@ -87,13 +87,21 @@ def _question(archive: Archive, config: SearchConfig, origin: Mapping[str, Any],
 
 
 def _answer(archive: Archive) -> str:
-    number = len(archive.front())
+    front = archive.front()
+    points, number = len(front), len(networks_of(front))
+    has = f"{many(number, 'is', 'are')} dominated by none"
+    if len(archive.configurations) > 1:
+        in_points = many(points, "operating point", "operating points")
+        has = f"{number} in {in_points} {'is' if points == 1 else 'are'} dominated by none"
+    nearest = ""
+    if points and not all(archive.within_limits(point) for point in front):
+        nearest = " None keeps the limits that were given; this is the nearest."
     if not archive.is_retrained:
-        return f"Of {len(archive)} evaluated architectures, {many(number, 'is', 'are')} dominated by none."
+        return f"Of {len(archive)} evaluated architectures, {has}.{nearest}"
     trained = sum(entry.trained is not None for entry in archive.entries)
     return (
         f"Of {len(archive)} evaluated architectures, {many(trained, 'was', 'were')} trained for deployment; of these, "
-        f"{many(number, 'is', 'are')} dominated by none."
+        f"{has}.{nearest}"
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from devices.cost_tables.analytic import analytic_cost_table
-from devices.cost_tables.cost_table import CostTable, read_cost_table
+from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
-from devices.profiling.profile import remembered_profile
+from devices.profiling.family import remembered_family_profile
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.execution.backend import Backend
@@ -14,6 +14,11 @@ from moo.execution.pretraining import pretrained_weights, untrained_weights
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
 from moo.storage.run_folder import RunFolder
+
+TWO_OBJECTIVES = (
+    "two: in one configuration and without a meter, energy is latency times a constant; search several "
+    "configurations, or give a meter"
+)
 
 
 class SearchFailedError(RuntimeError):
@@ -27,6 +32,8 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         ("data set", f"{config.dataset} ({classes} classes)"),
         ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
         ("board", _board_text(preparation)),
+        ("configurations", ", ".join(one.label for one in preparation.configurations)),
+        *([("objectives", TWO_OBJECTIVES)] if preparation.has_two_objectives else []),
     )
     return events.RunStarted(
         folder=str(preparation.folder.path),
@@ -39,40 +46,40 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
     )
 
 
-def run_cost_table(preparation: Preparation, tell: events.Listener) -> CostTable:
-    """The run's own table, else the user's, else a profile of the board, else a model.
+def run_cost_tables(preparation: Preparation, tell: events.Listener) -> CostTables:
+    """The run's own tables, else the user's, else profiles of the board, else a model.
 
     Raises:
         SearchFailedError: if the board failed while it was profiled.
     """
     path = preparation.folder.cost_table
     if path.exists():
-        return read_cost_table(path)
-    table = preparation.cost_table
-    if table is None and preparation.boards.devices:
-        table = _profiled(preparation, tell)
-    if table is None:
-        table = analytic_cost_table(preparation.space)
-    write_json(path, table.to_json())
-    # Not the table itself: a resumed run reads the file, and the order of its numbers in memory decides the last bit.
-    return read_cost_table(path)
+        return read_cost_tables(path)
+    tables = preparation.cost_tables
+    if tables is None and preparation.boards.devices:
+        tables = _profiled(preparation, tell)
+    if tables is None:
+        tables = CostTables([analytic_cost_table(preparation.space)])
+    write_json(path, tables.to_json())
+    # Not the tables themselves: a resumed run reads the file, and the order of numbers in memory decides the last bit.
+    return read_cost_tables(path)
 
 
-def generation_cost_table(folder: RunFolder, generation: int, latest: CostTable) -> CostTable:
-    """What a later generation is searched with: the run's table, corrected by the networks measured before it.
+def generation_cost_tables(folder: RunFolder, generation: int, latest: CostTables) -> CostTables:
+    """What a later generation is searched with: the run's tables, corrected by the networks measured before it.
 
     It is kept, so that a resumed run goes on with the same.
 
     Args:
         folder: of the run.
-        generation: from 1; the first one, 0, has the run's table as it is.
-        latest: the table as it is corrected now.
+        generation: from 1; the first one, 0, has the run's tables as they are.
+        latest: the tables as they are corrected now.
     """
     path = folder.generation_cost_table(generation)
     if path.exists():
-        return read_cost_table(path)
+        return read_cost_tables(path)
     write_json(path, latest.to_json())
-    return read_cost_table(path)
+    return read_cost_tables(path)
 
 
 def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:
@@ -93,22 +100,22 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
 
 
 def _board_text(preparation: Preparation) -> str:
-    boards, table = preparation.boards, preparation.cost_table
+    boards, tables = preparation.boards, preparation.cost_tables
     if boards.board is not None:
         several = f"{len(boards.devices)} boards: " if len(boards.devices) > 1 else ""
         return f"{several}{boards.board.label}, {boards.board.runtime}"
-    return f"none, all costs are modelled{'' if table is None else f' by a table of {table.board}'}"
+    return f"none, all costs are modelled{'' if tables is None else f' by a table of {tables.base.board}'}"
 
 
-def _profiled(preparation: Preparation, tell: events.Listener) -> CostTable:
+def _profiled(preparation: Preparation, tell: events.Listener) -> CostTables:
     try:
-        return remembered_profile(
+        return remembered_family_profile(
             preparation.boards.devices[0],
             preparation.space,
             MeasureSettings(),
-            configuration=preparation.config.configuration,
+            preparation.configurations,
             on_progress=lambda done, total, name: tell(events.StageProgress("profiling", done, total, name)),
-        ).table
+        ).tables
     except MeasurementError as error:
         raise SearchFailedError(
             f"the board could not be profiled: {error} What was measured is kept: go on with --resume "

@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from moo import events
 from moo.algorithms.base import Proposal
 from moo.config import SearchConfig
@@ -20,6 +20,7 @@ from moo.search.proposals import (
     supernet_generations,
     tell_algorithm,
     trial_of,
+    violation_of,
 )
 from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord
@@ -37,7 +38,7 @@ def search_asynchronously(
     clock: Clock,
     tell: events.Listener,
     *,
-    costs: CostTable,
+    costs: CostTables,
 ) -> None:
     """Run trials until enough were tried or the time is over; this machine's own board measures at the end.
 
@@ -58,9 +59,9 @@ def search_asynchronously(
     total = None if config.minutes else expected_trials(config)
     stored = record.store.trials_as_they_ended()
     start = 1 + max((item.trial.id for item in stored), default=-1)
-    algorithm = algorithm_of(config, space, start=start)
+    algorithm = algorithm_of(config, space, costs.configurations, start=start)
     for item in stored:
-        tell_algorithm(algorithm, item.trial, item.objectives)
+        tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive))
     failures = 0
     chosen: deque[Proposal] = deque()
 
@@ -81,10 +82,10 @@ def search_asynchronously(
                 return
             yield trial_of(proposal, number=number, generation=0)
 
-    def learn(trial: Trial, objectives: Objectives | None) -> None:
+    def learn(trial: Trial, objectives: Objectives | None, violation: float) -> None:
         nonlocal failures
         failures = 0 if objectives is not None else failures + 1
-        tell_algorithm(algorithm, trial, objectives)
+        tell_algorithm(algorithm, trial, objectives, violation)
 
     tell(events.GenerationStarted(1, total or 0, len(stored)))
     runner.front_changed()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from moo import events
 from moo.config import SearchConfig
 from moo.measurement.front import FrontMeasuring
-from moo.search.artifacts import SearchFailedError, generation_cost_table
+from moo.search.artifacts import SearchFailedError, generation_cost_tables
 from moo.search.clock import Clock
 from moo.search.proposals import (
     ProposalSource,
@@ -17,10 +17,14 @@ from moo.search.proposals import (
     proposal_of,
     supernet_generations,
     trial_of,
+    violation_of,
 )
 from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord
 from search_space.spaces import FBNetSpace
+
+IN_INT8_EACH = 16
+"""Networks that are evaluated in int8 after a generation; the rest follows at the end of a run."""
 
 
 def search_in_generations(
@@ -33,7 +37,7 @@ def search_in_generations(
     clock: Clock,
     tell: events.Listener,
     *,
-    costs: CostTable,
+    costs: CostTables,
 ) -> None:
     """Run all generations, or without their number, until the time is over; trials in the store are not run again.
 
@@ -53,10 +57,10 @@ def search_in_generations(
     """
     folder, first = record.folder, 0
     size = generation_size(config)
-    algorithm = algorithm_of(config, space)
+    algorithm = algorithm_of(config, space, costs.configurations)
     for generation in itertools.count() if config.minutes else range(config.generations):
         if generation:
-            costs = generation_cost_table(folder, generation, record.archive.table or costs)
+            costs = generation_cost_tables(folder, generation, record.archive.tables or costs)
         on_surrogate = generation >= supernet_generations(config)
         proposals = surrogate_proposals(first, costs) if on_surrogate else algorithm.ask(size)
         if not proposals:
@@ -78,14 +82,16 @@ def search_in_generations(
         runner.front_changed()
         runner.run(itertools.takewhile(lambda _: not clock.is_over, waiting), costs)
         stored = record.store.trials()
-        outcomes = [(proposal_of(trial), stored[trial.id].objectives) for trial in trials if trial.id in stored]
+        ended = [stored[trial.id] for trial in trials if trial.id in stored]
+        outcomes = [(proposal_of(item.trial), item.objectives) for item in ended]
         runner.check_not_all_failed(
             generation,
             which=f"every trial of generation {generation + 1}",
             failed=len(outcomes) > 0 and all(objectives is None for _, objectives in outcomes),
         )
         if len(outcomes) == len(trials) and not on_surrogate:
-            algorithm.tell(outcomes)
+            algorithm.tell(outcomes, [violation_of(item, record.archive) for item in ended])
+        runner.evaluate_in_int8(costs, most=IN_INT8_EACH)
         measuring.between_generations(f"generation {generation + 1}")
         runner.front_changed()
         if clock.is_over:

@@ -5,29 +5,27 @@ The order of things, and what is in the store when, is such that a run killed at
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from evaluation.work_folder import lock_folder
 from moo import events
 from moo.algorithms.base import Proposal
 from moo.execution.backend import Backend
-from moo.measurement.front import FrontMeasuring, corrected_table
+from moo.measurement.front import FrontMeasuring, corrected_tables
 from moo.measurement.queue import Measurer
-from moo.search.artifacts import run_cost_table, started, supernet_weights
+from moo.search.artifacts import run_cost_tables, started, supernet_weights
 from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
 from moo.search.generational import search_in_generations
 from moo.search.outputs import onnx_model, write_front
-from moo.search.preparation import Preparation
+from moo.search.preparation import Preparation, archive_for
 from moo.search.proposals import kept_proposals
 from moo.search.trial_runner import TrialRunner
-from moo.storage.archive import Archive, Entry, reference_point_of
+from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.record import open_record
-from moo.trials import DeliveryJob, DeliveryResult
+from moo.trials import DeliveryJob, DeliveryResult, Indices
 from search_space.architectures import operator_indices
 
 
@@ -83,17 +81,17 @@ class _Search:
         record, config, space = self._record, self._config, self._space
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
-        self._costs = run_cost_table(self._preparation, self._tell)
-        reference_point = reference_point_of(self._costs, len(self._preparation.splits.class_names))
-        archive = record.load_archive(space, reference_point, precision=config.precision)
-        record.use_table(corrected_table(self._costs, archive.entries, space))
+        self._costs = run_cost_tables(self._preparation, self._tell)
+        classes = len(self._preparation.splits.class_names)
+        archive = record.load_archive(archive_for(config, self._costs, classes), space)
+        record.use_tables(corrected_tables(self._costs, archive.entries, space))
         self._measuring = FrontMeasuring(
             self._measurer,
             record,
             space,
             self._costs,
             self._tell,
-            configuration=config.configuration,
+            most_between=config.front_size,
             patience_seconds=config.board_patience,
         )
         supernet = supernet_weights(self._preparation, self._backend, self._tell)
@@ -106,7 +104,15 @@ class _Search:
     def hand_over(self) -> Archive:
         archive, origin = self._record.archive, self._preparation.origin
         self._measure_final_front()
-        write_front(self._folder, archive, self._space, self._delivered, origin, dataset=self._config.dataset)
+        write_front(
+            self._folder,
+            archive,
+            self._space,
+            self._delivered,
+            origin,
+            dataset=self._config.dataset,
+            front_size=self._config.front_size,
+        )
         seconds = time.monotonic() - self._start
         self._record.add_event("finished", seconds=seconds)
         self._tell(events.RunFinished(str(self._folder.path), seconds))
@@ -140,43 +146,57 @@ class _Search:
         finally:
             record.add_event("searched", seconds=clock.seconds)
 
-    def _surrogate_proposals(self, first: int, costs: CostTable) -> Sequence[Proposal]:
+    def _surrogate_proposals(self, first: int, costs: CostTables) -> Sequence[Proposal]:
         return kept_proposals(self._folder, self._config, self._space, self._record.archive, costs, first=first)
 
     def _measure_final_front(self) -> None:
-        """Until nothing changes: measure the front, hand out its networks, and measure the very files handed out."""
-        for number in itertools.count(1):
-            requested = self._measuring.request_front_at(f"end {number}")
-            if self._measuring.drain() or requested:
-                continue
-            front = self._record.archive.inherited_front()
-            entries = [entry for entry in front if entry.architecture.id not in self._delivered]
-            if not entries:
+        """Until nothing changes: hand out the networks of the front, and measure each point's very file."""
+        archive, measured = self._record.archive, set[tuple[str, str]]()
+        while True:
+            in_int8 = self._runner.evaluate_in_int8(self._costs)
+            front = archive.inherited_front()
+            entries = [entry for entry in networks_of(front) if self._is_missing(entry, front)]
+            if entries:
+                self._tell(events.StageProgress("delivering", 0, len(entries)))
+                self._deliver(entries, front)
+                self._tell(events.StageProgress("delivering", len(entries), len(entries)))
+            points = [point for point in front if (point.id, point.configuration.label) not in measured]
+            measured |= {(point.id, point.configuration.label) for point in points}
+            if self._measuring.measure_files(points, self._file_of):
+                self._runner.front_changed()
+            elif not (in_int8 or entries):
                 return
-            self._tell(events.StageProgress("delivering", 0, len(entries)))
-            self._deliver(entries)
-            self._tell(events.StageProgress("delivering", len(entries), len(entries)))
-            self._measuring.measure_files(
-                (
-                    entry.architecture.id,
-                    partial(onnx_model, self._space, entry, self._delivered[entry.architecture.id].weights),
-                )
-                for entry in entries
-            )
-            self._runner.front_changed()
 
-    def _deliver(self, entries: Sequence[Entry]) -> None:
+    def _is_missing(self, entry: Entry, front: Sequence[OperatingPoint]) -> bool:
+        """Whether a network's files, or the one in int8 that the front asks for, were not handed out yet."""
+        known = self._delivered.get(entry.architecture.id)
+        return known is None or (known.quantized is None and _in_int8(entry, front))
+
+    def _file_of(self, point: OperatingPoint) -> bytes:
+        delivered = self._delivered[point.id]
+        if point.configuration.precision == "int8" and delivered.quantized is not None:
+            return delivered.quantized
+        return onnx_model(self._space, point.entry, delivered.weights)
+
+    def _deliver(self, entries: Sequence[Entry], front: Sequence[OperatingPoint]) -> None:
         """Have networks handed out, each with the weights that it was evaluated with."""
         by_indices = {operator_indices(self._space, entry.architecture): entry for entry in entries}
-        for result in self._deliveries(by_indices):
+        jobs = {indices: DeliveryJob(indices, _in_int8(entry, front)) for indices, entry in by_indices.items()}
+        for result in self._deliveries(by_indices, jobs):
             identifier = by_indices[result.job.indices].architecture.id
             self._delivered[identifier] = result
-            self._record.set_test_error(identifier, result.test_error)
+            self._record.set_test_error(identifier, result.test_error, quantized=result.quantized_test_error)
 
-    def _deliveries(self, by_indices: dict[tuple[int, ...], Entry]) -> Iterator[DeliveryResult]:
+    def _deliveries(
+        self, by_indices: dict[Indices, Entry], jobs: dict[Indices, DeliveryJob]
+    ) -> Iterator[DeliveryResult]:
         if not self._config.independent:
-            yield from self._runner.deliver([DeliveryJob(indices) for indices in by_indices], self._costs)
+            yield from self._runner.deliver(list(jobs.values()), self._costs)
             return
         for indices, entry in by_indices.items():
             own = self._folder.supernet_of(entry.trial_id).read_bytes()
-            yield from self._runner.deliver([DeliveryJob(indices)], self._costs, own)
+            yield from self._runner.deliver([jobs[indices]], self._costs, own)
+
+
+def _in_int8(entry: Entry, front: Sequence[OperatingPoint]) -> bool:
+    return any(point.id == entry.architecture.id and point.configuration.precision == "int8" for point in front)

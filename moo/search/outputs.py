@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 import safetensors.numpy
 
+from devices.cost_tables.energy_objective import EnergyObjective
 from evaluation.work_folder import write_atomically
 from moo.config import SearchConfig
 from moo.report.card import card_markdown, front_card
 from moo.report.html import report_html
 from moo.report.report import report_markdown
-from moo.storage.archive import Archive, Entry
+from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of, objectives_of
+from moo.storage.pareto import epsilon_front
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import Arrays, DeliveryResult
@@ -25,36 +27,46 @@ from search_space.onnx_files import to_onnx
 from search_space.spaces import FBNetSpace
 
 
-def front_json(archive: Archive) -> list[dict[str, Any]]:
-    """The front as plain values, best accuracy first.
+def front_json(archive: Archive, *, front_size: int = 24) -> list[dict[str, Any]]:
+    """All operating points of the front as plain values, best accuracy first.
 
-    `error` is that on the selection split which the front was made by: after training (`error_source` is `trained`) if
-    all networks of the search's front were trained, else with inherited weights. After training it is that of the file
-    in `precision`, which the costs are of, too.
-    `test_error` is always that of inherited weights; `trained` has all that came of training.
+    `error` is that on the selection split which the front was made by, in the precision of the configuration: after
+    training (`error_source` is `trained`) if all networks of the search's front were trained, else with inherited
+    weights. `inherited_error` and `test_error` are always those of inherited weights, in fp32 and in the precision of
+    the configuration; `trained` has all that came of training. `shown` says which points tables and pictures show.
+
+    Args:
+        archive: of a run.
+        front_size: points that tables and pictures show at most.
     """
-    items, retrained = [], archive.is_retrained
-    for entry in archive.front():
-        costs = archive.costs(entry)
-        items.append(
-            {
-                "architecture": entry.architecture.to_json(),
-                "error": archive.error(entry) if retrained else entry.error,
-                "error_source": "trained" if retrained else "inherited",
-                "inherited_error": entry.error,
-                "precision": archive.precision,
-                "latency_ms": costs.latency_ms,
-                "energy_mj": costs.energy_mj,
-                "latency_source": costs.latency_source,
-                "energy_source": costs.energy_source,
-                "coefficients": None if entry.coefficients is None else dataclasses.asdict(entry.coefficients),
-                "test_error": entry.test_error,
-                "trained": None if entry.trained is None else entry.trained.to_json(),
-                "trial": entry.trial_id,
-                "measurement": None if entry.measurement is None else entry.measurement.to_json(),
-            }
-        )
-    return items
+    front = archive.front()
+    shown = set(epsilon_front(objectives_of(front), front_size))
+    return [_point_json(point, archive.energy, shown=place in shown) for place, point in enumerate(front)]
+
+
+def _point_json(point: OperatingPoint, energy: EnergyObjective, *, shown: bool) -> dict[str, Any]:
+    entry, costs, configuration = point.entry, point.costs, point.configuration
+    return {
+        "architecture": entry.architecture.to_json(),
+        "configuration": dataclasses.asdict(configuration) | {"label": configuration.label},
+        "error": point.error,
+        "error_source": "trained" if point.trained else "inherited",
+        "inherited_error": entry.error,
+        "precision": configuration.precision,
+        "latency_ms": costs.latency_ms,
+        "energy_mj": costs.energy_mj,
+        "latency_source": costs.latency_source,
+        "energy_source": costs.energy_source,
+        "energy_kind": energy.kind,
+        "net_energy_mj": costs.net_mj,
+        "gross_energy_mj": costs.gross_mj,
+        "coefficients": None if entry.coefficients is None else dataclasses.asdict(entry.coefficients),
+        "test_error": point.test_error,
+        "trained": None if entry.trained is None else entry.trained.to_json(),
+        "trial": entry.trial_id,
+        "measurement": None if point.measurement is None else point.measurement.to_json(),
+        "shown": shown,
+    }
 
 
 def onnx_model(space: FBNetSpace, entry: Entry, weights: Arrays) -> bytes:
@@ -70,6 +82,7 @@ def write_front(
     origin: Mapping[str, Any],
     *,
     dataset: str | None = None,
+    front_size: int = 24,
 ) -> None:
     """Write front.json and front/<architecture id>/ for every network of the front; other folders there go.
 
@@ -80,19 +93,21 @@ def write_front(
         delivered: weights of networks, by architecture id.
         origin: what the run was made from, as in config.json.
         dataset: how the user named the data set, for the cards.
+        front_size: points that tables and pictures show at most.
     """
     front = archive.front()
-    kept = {entry.architecture.id for entry in front}
+    kept = {point.id for point in front}
     if folder.networks.is_dir():
         for path in folder.networks.iterdir():
             if path.is_dir() and path.name not in kept:
                 shutil.rmtree(path)
-    for entry in front:
+    for entry in networks_of(front):
         result = delivered.get(entry.architecture.id)
         if result is not None and entry.trained is None:
             card = card_markdown(front_card(entry, archive, space), origin, dataset=dataset)
-            _write_network(folder.networks / entry.architecture.id, entry, card, space, result.weights)
-    write_atomically(folder.front, (json.dumps(front_json(archive), indent=1) + "\n").encode())
+            _write_network(folder.networks / entry.architecture.id, entry, card, space, result)
+    items = front_json(archive, front_size=front_size)
+    write_atomically(folder.front, (json.dumps(items, indent=1) + "\n").encode())
 
 
 class RunInputs(Protocol):
@@ -120,7 +135,7 @@ def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
     folder = run.folder
     store = read_store(folder.store)
     try:
-        pictures = write_plots(folder.plots, archive, store, run.space)
+        pictures = write_plots(folder.plots, archive, store, run.space, front_size=run.config.front_size)
         names = [str(path.relative_to(folder.path)) for path in pictures]
         report = report_markdown(archive, store, run.config, run.origin, run.space, names)
     finally:
@@ -129,8 +144,10 @@ def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
     write_atomically(folder.report.with_suffix(".html"), report_html(report, folder.path).encode())
 
 
-def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, weights: Arrays) -> None:
+def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, result: DeliveryResult) -> None:
     write_atomically(path / "architecture.json", (json.dumps(entry.architecture.to_json(), indent=1) + "\n").encode())
-    write_atomically(path / "weights.safetensors", safetensors.numpy.save(weights))
-    write_atomically(path / "model.onnx", onnx_model(space, entry, weights))
+    write_atomically(path / "weights.safetensors", safetensors.numpy.save(result.weights))
+    write_atomically(path / "model.onnx", onnx_model(space, entry, result.weights))
+    if result.quantized is not None:
+        write_atomically(path / "model_int8.onnx", result.quantized)
     write_atomically(path / "card.md", card.encode())

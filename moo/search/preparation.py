@@ -12,14 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from devices.configuration import BASE
-from devices.cost_tables.cost_table import CostTable
-from devices.measurement import MeasureSettings
+from devices.configuration import BASE, RuntimeConfiguration
+from devices.cost_tables.family import CostTables, read_cost_tables
+from devices.measurement import Board, MeasureSettings
+from devices.profiling.family import default_configurations
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
-from moo.measurement.boards import Boards, check_configuration, is_table, open_boards, table_named
+from moo.measurement.boards import Boards, configurations_in, is_table, open_boards, tables_named
+from moo.storage.archive import Archive, reference_point_of
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
 from search_space.spaces import FBNetSpace, space_named
@@ -39,8 +41,15 @@ class Preparation:
     space: FBNetSpace
     splits: Splits
     boards: Boards
-    cost_table: CostTable | None
-    """The table that the user gave."""
+    cost_tables: CostTables | None
+    """The tables that the user gave, or that the run had before; for all of the configurations."""
+    configurations: tuple[RuntimeConfiguration, ...]
+    """Those that are searched, the base first."""
+
+    @property
+    def has_two_objectives(self) -> bool:
+        """Whether energy follows from latency, so that there is nothing to trade between the two."""
+        return len(self.configurations) == 1 and not any(device.metered for device in self.boards.devices)
 
     @property
     def pretraining(self) -> PretrainSettings:
@@ -73,6 +82,7 @@ class Preparation:
             seed=config.seed,
             threads=config.threads_per_worker,
             independent=self.pretraining if config.independent else None,
+            limits=config.limits,
         )
 
     @property
@@ -121,15 +131,12 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
             f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
             f"{config.cost_table}: omit one of the two."
         )
-    _check_effect_of_runtime(config)
-    table = None
-    if config.cost_table is not None:
-        table = table_named(config.cost_table, space)
-        check_configuration(table, config.configuration)
+    tables = None if config.cost_table is None else tables_named(config.cost_table, space)
+    if saved_origin is not None and folder.cost_table.exists():
+        tables = read_cost_tables(folder.cost_table)
     boards = open_boards(config.boards, space, settings, meter=config.meter, measure=config.measure)
-    if table is None:
-        table = boards.table
     try:
+        tables, configurations = _configured(config, tables or boards.tables, boards)
         splits = run_splits(config, space.input_size, on_loading)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
@@ -137,18 +144,56 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     except BaseException:
         boards.close()
         raise
-    return Preparation(config, folder, saved_origin is not None, space, splits, boards, table)
+    return Preparation(
+        config=config,
+        folder=folder,
+        resumed=saved_origin is not None,
+        space=space,
+        splits=splits,
+        boards=boards,
+        cost_tables=tables,
+        configurations=configurations,
+    )
 
 
-def _check_effect_of_runtime(config: SearchConfig) -> None:
-    """Check that no runtime configuration is asked for where a table of costs stands for the board."""
-    usual, given = BASE, config.configuration
-    for name in ("threads", "frequency_mhz", "precision"):
-        if any(is_table(board) for board in config.boards) and getattr(given, name) != getattr(usual, name):
+def _configured(
+    config: SearchConfig, tables: CostTables | None, boards: Boards
+) -> tuple[CostTables | None, tuple[RuntimeConfiguration, ...]]:
+    """The configurations that are searched, and the tables for them where there are any.
+
+    Raises:
+        ValueError: if there is no table for a configuration, no board to tell them apart, or no idle power where the
+            energy that is minimised needs it.
+    """
+    given = config.given_configurations
+    if tables is not None:
+        tables = configurations_in(tables, given, boards=boards.board is not None)
+        energy = config.energy_objective
+        for table in tables:
+            energy.table(table)
+        return tables, tables.configurations
+    if boards.board is not None:
+        _check_possible(given or (), boards.board)
+        return None, given or default_configurations(boards.board, shares_host=boards.devices[0].shares_host)
+    if given is not None and given != (BASE,):
+        raise ValueError(
+            f"configurations must be told apart by a board or by cost tables, but got {given[-1].label} and nothing "
+            "that measures: give `--device`, `--cost-table`, or omit `--threads`, `--frequency-mhz` and `--precision`."
+        )
+    return None, (BASE,)
+
+
+def _check_possible(configurations: Sequence[RuntimeConfiguration], board: Board) -> None:
+    for configuration in configurations:
+        if board.cores is not None and configuration.threads > board.cores:
             raise ValueError(
-                f"`--{name.replace('_', '-')}` must go with a board that measures, but --device {config.boards[0]} is "
-                "a table of costs, which it does not change: omit one of the two."
+                f"`--threads` must be at most the {board.cores} cores of {board.label}, but got "
+                f"{configuration.threads}: with more, a network takes ten times as long."
             )
+        mhz, listed = configuration.frequency_mhz, board.frequencies_mhz
+        if mhz is not None and listed and mhz not in listed:
+            known = ", ".join(map(str, listed))
+            raise ValueError(f"`--frequency-mhz` must be one of {known} on {board.label}, but got {mhz}.")
 
 
 def _space(config: SearchConfig) -> FBNetSpace:
@@ -185,6 +230,23 @@ def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int],
             f"{len(splits.theta)} images and --pretrain-batch {config.pretrain_batch} for {len(splits.weights)}."
         )
     return splits
+
+
+def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archive:
+    """An empty archive that compares as a run does.
+
+    Args:
+        config: of the run.
+        tables: its own cost tables.
+        classes: of its data set.
+    """
+    energy = config.energy_objective
+    return Archive(
+        reference_point_of(tables, classes, energy),
+        configurations=tables.configurations,
+        energy=energy,
+        limits=config.limits,
+    )
 
 
 def check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:

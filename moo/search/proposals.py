@@ -12,26 +12,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from devices.cost_tables.cost_table import CostTable
+from devices.configuration import BASE, RuntimeConfiguration
+from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.surrogate import fit_surrogate
 from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings
 from evaluation.work_folder import write_json
 from moo.algorithms.acquisition import EvaluatedArchitectures
-from moo.algorithms.base import Algorithm, Proposal, SurrogateProposal
-from moo.algorithms.genomes import CoefficientBounds, genome_of
-from moo.algorithms.nsga2 import Evolution, categorical_variation
-from moo.algorithms.random_and_grid import CoefficientGrid, RandomCoefficients
-from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, propose
+from moo.algorithms.base import Algorithm, ConfiguredProposal, PlainProposal, Proposal, SurrogateProposal
+from moo.algorithms.genomes import CoefficientBounds, ConfiguredGenome, Genome, genome_of
+from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
+from moo.algorithms.random_and_grid import AssignedConfigurations, CoefficientGrid, RandomCoefficients
+from moo.algorithms.surrogate_assisted import CostLimit, SurrogateAssistedSettings, propose
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
+from moo.storage.store import StoredTrial
 from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial
 from search_space.architectures import operator_indices
+from search_space.block_graph import block_graph
+from search_space.counts import count, node_params
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
-ProposalSource = Callable[[int, CostTable], Sequence[Proposal]]
+ProposalSource = Callable[[int, CostTables], Sequence[Proposal]]
 """The first trial's number and the costs to search with, to what a search on a surrogate proposes."""
 
 
@@ -40,33 +44,64 @@ def bounds_of(config: SearchConfig) -> CoefficientBounds:
     return CoefficientBounds(config.alpha, config.beta, config.gamma, config.delta)
 
 
-def algorithm_of(config: SearchConfig, space: FBNetSpace, *, start: int = 0) -> Algorithm:
+def algorithm_of(
+    config: SearchConfig,
+    space: FBNetSpace,
+    configurations: Sequence[RuntimeConfiguration] = (BASE,),
+    *,
+    start: int = 0,
+) -> Algorithm:
     """The algorithm of a run's method.
 
     Args:
         config: names the method, its bounds and seed.
         space: of the architectures.
+        configurations: of the run; where there are several, the configuration is one more gene.
         start: how many proposals were made before, where an asynchronous run goes on.
     """
     seed = int(np.random.SeedSequence(config.seed, spawn_key=(2,)).generate_state(1)[0])
-    bounds = bounds_of(config)
+    bounds, several = bounds_of(config), len(configurations) > 1
     algorithm: Algorithm
-    size = generation_size(config)
+    size, constrained = generation_size(config), not config.limits.is_empty
     match config.method:
         case "dnas":
-            coefficients: Evolution[Any] = Evolution(bounds, population=size, seed=seed + start)
+            genome = coefficient_genome(config, configurations)
+            if not len(genome.lower):
+                fixed: FixedProposal[Any] = FixedProposal(genome)
+                fixed.ask(start)
+                return fixed
+            coefficients: Evolution[Any] = Evolution(
+                genome,
+                population=size,
+                seed=seed + start,
+                variation=configured_variation() if several else None,
+                constrained=constrained,
+            )
             return coefficients
         case "architectures":
+            own = genome_of(space)
             architectures: Evolution[Any] = Evolution(
-                genome_of(space), population=size, seed=seed + start, variation=categorical_variation()
+                ConfiguredGenome(own, tuple(configurations), real=False) if several else own,
+                population=size,
+                seed=seed + start,
+                variation=categorical_variation(),
+                constrained=constrained,
             )
             return architectures
         case "random":
             algorithm = RandomCoefficients(bounds, seed=seed)
         case "grid":
             algorithm = CoefficientGrid(bounds, points=config.population * config.generations, seed=seed)
+    if several:
+        algorithm = AssignedConfigurations(algorithm, configurations, seed=seed)
     algorithm.ask(start)
     return algorithm
+
+
+def coefficient_genome(config: SearchConfig, configurations: Sequence[RuntimeConfiguration]) -> Genome[Any]:
+    """The genome of coefficients, with a gene for the configuration where there are several."""
+    bounds = bounds_of(config)
+    return ConfiguredGenome(bounds, tuple(configurations)) if len(configurations) > 1 else bounds
 
 
 def evaluations_of_generation(config: SearchConfig) -> int:
@@ -97,30 +132,43 @@ def expected_trials(config: SearchConfig) -> int:
 
 def trial_of(proposal: Proposal, *, number: int, generation: int) -> Trial:
     """The trial of a proposal."""
+    configuration = None
+    if isinstance(proposal, ConfiguredProposal):
+        configuration, proposal = proposal.configuration, proposal.proposal
     if isinstance(proposal, Coefficients):
-        return CoefficientTrial(number, generation, proposal)
+        return CoefficientTrial(number, generation, proposal, configuration)
     if isinstance(proposal, SurrogateProposal):
-        return ArchitectureTrial(number, generation, proposal.indices, proposal.coefficients)
-    return ArchitectureTrial(number, generation, proposal)
+        return ArchitectureTrial(number, generation, proposal.indices, proposal.coefficients, configuration)
+    return ArchitectureTrial(number, generation, proposal, None, configuration)
 
 
 def proposal_of(trial: Trial) -> Proposal:
     """What a trial tries."""
+    plain: PlainProposal
     if isinstance(trial, CoefficientTrial):
-        return trial.coefficients
-    return trial.indices if trial.coefficients is None else SurrogateProposal(trial.indices, trial.coefficients)
+        plain = trial.coefficients
+    else:
+        plain = trial.indices if trial.coefficients is None else SurrogateProposal(trial.indices, trial.coefficients)
+    return plain if trial.configuration is None else ConfiguredProposal(plain, trial.configuration)
 
 
-def tell_algorithm(algorithm: Algorithm, trial: Trial, objectives: Objectives | None) -> None:
+def tell_algorithm(algorithm: Algorithm, trial: Trial, objectives: Objectives | None, violation: float = 0.0) -> None:
     """Tell an algorithm the objectives of a trial; what a surrogate proposed it did not ask for."""
-    proposal = proposal_of(trial)
-    if not isinstance(proposal, SurrogateProposal):
-        algorithm.tell([(proposal, objectives)])
+    if isinstance(trial, CoefficientTrial) or trial.coefficients is None:
+        algorithm.tell([(proposal_of(trial), objectives)], [violation])
+
+
+def violation_of(stored: StoredTrial, archive: Archive) -> float:
+    """By how much a trial exceeds the limits of its run, each as a share of itself; 0 where it failed."""
+    if stored.objectives is None or stored.architecture_id is None or archive.limits.is_empty:
+        return 0.0
+    _, latency_ms, energy_mj = stored.objectives
+    return archive.limits.violation(latency_ms, energy_mj, archive[stored.architecture_id].params or 0)
 
 
 def kept_proposals(
-    folder: RunFolder, config: SearchConfig, space: FBNetSpace, archive: Archive, table: CostTable, *, first: int
-) -> list[SurrogateProposal]:
+    folder: RunFolder, config: SearchConfig, space: FBNetSpace, archive: Archive, tables: CostTables, *, first: int
+) -> list[Proposal]:
     """What the search on a surrogate proposes; it is kept, so that a resumed run goes on with the same.
 
     Args:
@@ -128,27 +176,40 @@ def kept_proposals(
         config: bounds and seed.
         space: of the architectures.
         archive: of the run.
-        table: what the trials are searched with.
+        tables: what the trials are searched with.
         first: number of the first trial that these proposals become.
     """
     path = folder.surrogate_proposals(first)
     if not path.exists():
-        proposals = surrogate_proposals(config, space, archive, table, before=first)
-        write_json(path, {"choices": [dataclasses.asdict(proposal) for proposal in proposals]})
-    items = json.loads(path.read_text())["choices"]
-    return [SurrogateProposal(tuple(item["indices"]), Coefficients(**item["coefficients"])) for item in items]
+        proposals = surrogate_proposals(config, space, archive, tables, before=first)
+        write_json(path, {"choices": [_proposal_to_json(proposal) for proposal in proposals]})
+    return [_proposal_from_json(item) for item in json.loads(path.read_text())["choices"]]
+
+
+def _proposal_to_json(proposal: SurrogateProposal | ConfiguredProposal) -> dict[str, Any]:
+    if isinstance(proposal, SurrogateProposal):
+        return dataclasses.asdict(proposal)
+    plain = proposal.proposal
+    assert isinstance(plain, SurrogateProposal), "a search on a surrogate proposes nothing else"
+    return dataclasses.asdict(plain) | {"configuration": proposal.configuration.label}
+
+
+def _proposal_from_json(item: dict[str, Any]) -> Proposal:
+    proposal = SurrogateProposal(tuple(item["indices"]), Coefficients(**item["coefficients"]))
+    label = item.get("configuration")
+    return proposal if label is None else ConfiguredProposal(proposal, RuntimeConfiguration.parse(label))
 
 
 def surrogate_proposals(
-    config: SearchConfig, space: FBNetSpace, archive: Archive, table: CostTable, *, before: int
-) -> list[SurrogateProposal]:
+    config: SearchConfig, space: FBNetSpace, archive: Archive, tables: CostTables, *, before: int
+) -> list[SurrogateProposal | ConfiguredProposal]:
     """The architectures most worth evaluating, by searching many coefficients on a surrogate of what was evaluated.
 
     Args:
         config: bounds and seed; its loss, theta steps, entropy weight and samples hold as on the supernet.
         space: of the architectures.
         archive: of the run.
-        table: what a generation is searched with.
+        tables: what a generation is searched with, with energy above idle.
         before: only results of trials with lower numbers are looked at, so that a resumed run proposes the same.
 
     Returns:
@@ -160,15 +221,17 @@ def surrogate_proposals(
     indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
     evaluated = EvaluatedArchitectures(indices_NL, np.array([entry.error for entry in entries]))
     surrogate = fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators))
+    searched = [config.energy_objective.table(table) for table in tables]
+    latencies = [_expected_cost(table.latency_ms, table.fixed_latency_ms) for table in searched]
+    energies = [_expected_cost(table.energy_mj, table.fixed_energy_mj) for table in searched]
     return propose(
         surrogate,
         CrossEntropyScale.of(evaluated.error_N),
-        [
-            _expected_cost(table.latency_ms, table.fixed_latency_ms),
-            _expected_cost(table.energy_mj, table.fixed_energy_mj),
-        ],
+        [[latency, energy] for latency, energy in zip(latencies, energies, strict=True)],
         evaluated,
-        bounds_of(config),
+        coefficient_genome(config, tables.configurations),
+        configurations=tables.configurations if len(tables) > 1 else (),
+        limits=_limits_of(config, space, latencies, energies),
         reference_M=np.array(archive.reference_point),
         num_operators=len(space.operators),
         count=surrogate_generation_size(config),
@@ -180,6 +243,33 @@ def surrogate_proposals(
         ),
         rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
     )
+
+
+def _limits_of(
+    config: SearchConfig, space: FBNetSpace, latencies: Sequence[ExpectedCost], energies: Sequence[ExpectedCost]
+) -> list[CostLimit]:
+    limits = config.limits
+    found: list[CostLimit] = []
+    if limits.max_latency_ms is not None:
+        found.append(CostLimit(latencies, limits.max_latency_ms))
+    if limits.max_energy_mj is not None:
+        found.append(CostLimit(energies, limits.max_energy_mj))
+    if limits.max_params is not None:
+        found.append(CostLimit([_expected_cost(*parameter_table(space))] * len(latencies), limits.max_params))
+    return found
+
+
+def parameter_table(space: FBNetSpace) -> tuple[Floats, float]:
+    """Trainable parameters of each operator at each layer, shape (L, O), and of stem and head."""
+    params_LO = np.array(
+        [
+            [sum(node_params(node) for node in block_graph(layer, operator).nodes) for operator in space.candidates]
+            for layer in space.layers
+        ],
+        np.float64,
+    )
+    first = tuple(space.operators[:1]) * space.num_layers
+    return params_LO, float(count(space.graph(first)).params - params_LO[:, 0].sum())
 
 
 def _expected_cost(cost_LO: Floats, fixed: float) -> ExpectedCost:

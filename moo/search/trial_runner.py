@@ -6,29 +6,37 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from evaluation.work_folder import write_atomically
 from moo import events
 from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
-from moo.storage.archive import Entry
+from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.pareto import hypervolume
 from moo.storage.record import RunRecord
 from moo.trials import (
+    ArchitectureTrial,
+    CoefficientTrial,
     DeliveryFailure,
     DeliveryJob,
     DeliveryResult,
+    Indices,
     Job,
     Objectives,
+    Outcome,
+    QuantizationFailure,
+    QuantizationJob,
+    QuantizationResult,
     Trial,
     TrialFailure,
     TrialResult,
 )
+from search_space.architectures import operator_indices
 from search_space.spaces import FBNetSpace
 
-Learn = Callable[[Trial, Objectives | None], None]
-"""Is told of the objectives of each trial, or None if it failed."""
+Learn = Callable[[Trial, Objectives | None, float], None]
+"""Is told of the objectives of each trial, or None if it failed, and by how much it exceeds the limits of the run."""
 
 
 class TrialRunner:
@@ -63,30 +71,36 @@ class TrialRunner:
         self._supernet = supernet
         self._tell = tell
         self._independent = independent
-        self._front: tuple[Entry, ...] = ()
+        self._front: tuple[OperatingPoint, ...] = ()
+        self._not_quantized: set[str] = set()
 
-    def run(self, trials: Iterable[Trial], costs: CostTable, learn: Learn = lambda trial, objectives: None) -> None:
+    def run(
+        self, trials: Iterable[Trial], costs: CostTables, learn: Learn = lambda trial, objectives, violation: None
+    ) -> None:
         """Run trials, and keep their results.
 
         Args:
             trials: taken one by one as workers are free.
-            costs: what they are searched with.
+            costs: what they are searched with, with energy above idle.
             learn: is told of each before it is kept.
         """
         for outcome in self._outcomes(trials, costs, self._supernet):
             match outcome:
                 case TrialResult():
-                    learn(outcome.trial, outcome.objectives)
+                    chosen = outcome.architectures[outcome.chosen]
+                    limits = self._record.archive.limits
+                    violation = limits.violation(chosen.latency_ms, chosen.energy_mj, chosen.params)
+                    learn(outcome.trial, outcome.objectives, violation)
                     self._keep(outcome)
                 case TrialFailure(trial, traceback):
-                    learn(trial, None)
+                    learn(trial, None, 0.0)
                     self._record.add_failure(trial, traceback)
                     self._tell(events.TrialFailed(trial, traceback))
             if self._measuring.collect():
                 self.front_changed()
 
     def deliver(
-        self, jobs: Iterable[DeliveryJob], costs: CostTable, supernet: bytes | None = None
+        self, jobs: Iterable[DeliveryJob], costs: CostTables, supernet: bytes | None = None
     ) -> Iterator[DeliveryResult]:
         """Have networks handed out, with weights of the run's supernet unless others are given.
 
@@ -101,6 +115,53 @@ class TrialRunner:
                     raise SearchFailedError(f"a network of the front could not be handed out.\n{traceback}")
             if self._measuring.collect():
                 self.front_changed()
+
+    def evaluate_in_int8(self, costs: CostTables, *, most: int | None = None) -> bool:
+        """Evaluate networks in int8 that would be on the front if it cost them no accuracy.
+
+        Args:
+            costs: as for `run`.
+            most: how many at most; by default all, until there are no more.
+
+        Returns:
+            Whether there were any.
+        """
+        any_done = False
+        while entries := self._record.archive.unquantized()[:most]:
+            known = [entry for entry in entries if entry.architecture.id not in self._not_quantized]
+            if not known:
+                break
+            self._quantize(known, costs)
+            any_done = True
+            if most is not None:
+                break
+        if any_done:
+            self.front_changed()
+        return any_done
+
+    def _quantize(self, entries: Sequence[Entry], costs: CostTables) -> None:
+        by_indices = {operator_indices(self._space, entry.architecture): entry for entry in entries}
+        done = 0
+        for group, supernet in self._by_supernet(by_indices):
+            for outcome in self._outcomes([QuantizationJob(indices) for indices in group], costs, supernet):
+                done += 1
+                match outcome:
+                    case QuantizationResult(job, error):
+                        identifier = by_indices[job.indices].architecture.id
+                        self._record.set_quantized_error(identifier, error)
+                    case QuantizationFailure(job, traceback):
+                        identifier = by_indices[job.indices].architecture.id
+                        self._not_quantized.add(identifier)
+                        self._record.add_event("quantisation failed", architecture=identifier, traceback=traceback)
+                self._tell(events.StageProgress("evaluating in int8", done, len(entries)))
+
+    def _by_supernet(self, by_indices: dict[Indices, Entry]) -> Iterator[tuple[list[Indices], bytes]]:
+        """Architectures with the supernet that each was evaluated with."""
+        if not self._independent:
+            yield list(by_indices), self._supernet
+            return
+        for indices, entry in by_indices.items():
+            yield [indices], self._record.folder.supernet_of(entry.trial_id).read_bytes()
 
     def check_not_all_failed(self, generation: int, *, which: str, failed: bool) -> None:
         """End a search of which a whole generation failed; a resumed run tries its trials again.
@@ -121,28 +182,23 @@ class TrialRunner:
         archive = self._record.archive
         among = None
         if added is not None and not self._independent:
-            among = {entry.architecture.id for entry in (*self._front, *added)}
+            among = {point.id for point in self._front} | {entry.architecture.id for entry in added}
         self._front = archive.inherited_front(among)
-        costs = tuple(archive.costs(entry) for entry in self._front)
-        points = [(entry.error, c.latency_ms, c.energy_mj) for entry, c in zip(self._front, costs, strict=True)]
         self._tell(
             events.FrontChanged(
                 front=self._front,
-                costs=costs,
-                hypervolume=hypervolume(np.array(points).reshape(-1, 3), np.array(archive.reference_point)),
+                hypervolume=hypervolume(objectives_of(self._front), np.array(archive.reference_point)),
                 evaluations=len(archive),
                 trials=self._record.store.num_trials(),
             )
         )
 
-    def _outcomes(
-        self, jobs: Iterable[Job], costs: CostTable, supernet: bytes
-    ) -> Iterator[TrialResult | TrialFailure | DeliveryResult | DeliveryFailure]:
+    def _outcomes(self, jobs: Iterable[Job], costs: CostTables, supernet: bytes) -> Iterator[Outcome]:
         def on_start(job: Job) -> None:
-            if not isinstance(job, DeliveryJob):
+            if isinstance(job, CoefficientTrial | ArchitectureTrial):
                 self._tell(events.TrialStarted(job))
 
-        return self._backend.run(jobs, costs, supernet, on_start)
+        return self._backend.run(jobs, costs.mapped(self._record.archive.energy.table), supernet, on_start)
 
     def _keep(self, result: TrialResult) -> None:
         if result.supernet is not None:

@@ -1,22 +1,28 @@
-"""All evaluated architectures of a run, keyed by architecture id, with their costs; its non-dominated set is the front.
+"""All evaluated architectures of a run, keyed by architecture id, with their costs in every runtime configuration.
 
-Costs of a network are measured ones where it has been measured, else predictions. So that both can stand side by side,
-predictions come from the cost table as the networks measured so far have corrected it (`Archive.use_table`).
+An architecture in a configuration is an operating point; the front is made of those. Costs are measured ones where a
+point has been measured, else predictions. So that both can stand side by side, predictions come from the cost tables as
+the networks measured so far have corrected them (`Archive.use_tables`). The error of a point in int8 is that of the
+quantised network; as long as that was not evaluated, the point is on no front.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from devices.configuration import Precision
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.energy_objective import EnergyObjective
+from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement, Source
 from dnas.losses import Coefficients
+from moo.limits import CostLimits
 from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.storage.trained_network import TrainedNetwork
+from moo.trials import Objectives
 from search_space.architectures import Architecture
 
 
@@ -26,7 +32,7 @@ class Entry:
 
     architecture: Architecture
     error: float
-    """Error with inherited weights on the selection split, in [0, 1]."""
+    """Error with inherited weights on the selection split, in fp32, in [0, 1]."""
     predicted_latency_ms: float
     """Sum of the entries of the cost table that its trial was searched with; so is the next."""
     predicted_energy_mj: float
@@ -36,36 +42,112 @@ class Entry:
     """Its place among that trial's architectures; 0 is the mode of theta."""
     coefficients: Coefficients | None
     """The coefficients of that trial; None where architectures themselves were proposed."""
-    measurement: Measurement | None = None
+    configuration: RuntimeConfiguration | None = None
+    """That its trial was searched for; None is the run's only one."""
+    params: int | None = None
+    """Trainable parameters; None in runs of earlier versions."""
+    quantized_error: float | None = None
+    """The same as `error` in int8; None where it was not evaluated."""
+    measurements: tuple[Measurement, ...] = ()
+    """The latest in each configuration."""
     test_error: float | None = None
     """Error with inherited weights on the test split; read once, for networks of the final front."""
+    quantized_test_error: float | None = None
+    """The same in int8, where the front has it in int8."""
     trained: TrainedNetwork | None = None
     """What training for deployment made of it."""
 
+    def measured_in(self, configuration: RuntimeConfiguration) -> Measurement | None:
+        """Its measurement in a configuration."""
+        return next((m for m in self.measurements if m.configuration == configuration), None)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """Costs of one entry as the archive compares them, with where they come from."""
+    """Costs of one operating point as the archive compares them, with where they come from."""
 
     latency_ms: float
     energy_mj: float
+    """The energy that the run minimises."""
     latency_source: Source
     energy_source: Source
+    net_mj: float
+    """Energy above idle."""
+    idle_w: float | None = None
+    """Power of the idle board; None if it is not known."""
+
+    @property
+    def gross_mj(self) -> float | None:
+        """Energy with the board's idle power while the inference lasts; None if that is not known."""
+        return None if self.idle_w is None else self.net_mj + self.idle_w * self.latency_ms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPoint:
+    """An architecture in a runtime configuration."""
+
+    entry: Entry
+    configuration: RuntimeConfiguration
+    error: float
+    """On the selection split, in [0, 1], in the precision of the configuration: with inherited weights, or of the
+    trained file."""
+    costs: Costs
+    measurement: Measurement | None
+    """Where the costs come from; None if they are predicted."""
+    trained: bool = False
+    """Whether the error is that after training."""
+
+    @property
+    def id(self) -> str:
+        """Of its architecture."""
+        return self.entry.architecture.id
+
+    @property
+    def objectives(self) -> Objectives:
+        """Error, latency in ms, energy in mJ."""
+        return (self.error, self.costs.latency_ms, self.costs.energy_mj)
+
+    @property
+    def test_error(self) -> float | None:
+        """With inherited weights on the test split, in its precision; None where it was not read."""
+        if self.configuration.precision == "int8":
+            return self.entry.quantized_test_error
+        return self.entry.test_error
 
 
 class Archive:
     """Evaluated architectures by id, in the order of trials, whatever the order in which these ended."""
 
-    def __init__(self, reference_point: tuple[float, float, float], *, precision: Precision = "fp32") -> None:
+    def __init__(
+        self,
+        reference_point: Objectives,
+        *,
+        configurations: Sequence[RuntimeConfiguration] = (BASE,),
+        energy: EnergyObjective | None = None,
+        limits: CostLimits | None = None,
+    ) -> None:
+        """An empty archive.
+
+        Args:
+            reference_point: of hypervolume: error, latency in ms, energy in mJ.
+            configurations: of the run, the base first.
+            energy: that the run minimises; by default that above idle.
+            limits: of the run; what exceeds them is on the front only where nothing keeps them.
+        """
         self.reference_point = reference_point
-        """Error, latency in ms and energy in mJ that hypervolume is relative to."""
-        self.precision = precision
-        """What the run deploys its networks in: of a trained one the file in it counts, with its error and costs."""
+        self.configurations = tuple(configurations)
+        self.energy = energy or EnergyObjective()
+        self.limits = limits or CostLimits()
         self._entries: dict[str, Entry] = {}
-        self.table: CostTable | None = None
-        """What predicts; without one, predictions are those that entries came with."""
-        self._predicted: dict[str, Costs] = {}
-        """By id, with the table."""
+        self.tables: CostTables | None = None
+        """What predicts, with energy above idle; without any, predictions are those that entries came with."""
+        self._predicted: dict[tuple[str, RuntimeConfiguration], Costs] = {}
+        """With the tables."""
+
+    @property
+    def base(self) -> RuntimeConfiguration:
+        """The configuration that baselines are measured in, and compared in with the front."""
+        return self.configurations[0]
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -86,121 +168,221 @@ class Archive:
         known = self._entries.get(entry.architecture.id)
         if known is None:
             self._entries[entry.architecture.id] = entry
-        elif (entry.trial_id, entry.position) < (known.trial_id, known.position):
-            self._entries[entry.architecture.id] = replace(
-                entry, measurement=known.measurement, test_error=known.test_error, trained=known.trained
+            return True
+        quantized = entry.quantized_error if known.quantized_error is None else known.quantized_error
+        if (entry.trial_id, entry.position) < (known.trial_id, known.position):
+            quantized = known.quantized_error if entry.quantized_error is None else entry.quantized_error
+            known = replace(
+                entry,
+                measurements=known.measurements,
+                test_error=known.test_error,
+                quantized_test_error=known.quantized_test_error,
+                trained=known.trained,
             )
-        return known is None
+        self._entries[entry.architecture.id] = replace(known, quantized_error=quantized)
+        return False
 
     def set_measurement(self, architecture_id: str, measurement: Measurement) -> None:
-        """Keep what a board measured; a later measurement takes the place of an earlier one."""
-        self._entries[architecture_id] = replace(self._entries[architecture_id], measurement=measurement)
+        """Keep what a board measured; a later measurement takes the place of an earlier one in its configuration."""
+        entry = self._entries[architecture_id]
+        others = tuple(m for m in entry.measurements if m.configuration != measurement.configuration)
+        self._entries[architecture_id] = replace(entry, measurements=(*others, measurement))
 
     def set_trained(self, architecture_id: str, trained: TrainedNetwork) -> None:
         """Keep what training for deployment made of it; a later training takes the place of an earlier one."""
         self._entries[architecture_id] = replace(self._entries[architecture_id], trained=trained)
 
-    def use_table(self, table: CostTable) -> None:
-        """Predict the costs of all networks that are not measured with this table from now on."""
-        self.table = table
+    def set_quantized_error(self, architecture_id: str, error: float) -> None:
+        """Keep the error of the quantised network on the selection split."""
+        self._entries[architecture_id] = replace(self._entries[architecture_id], quantized_error=error)
+
+    def use_tables(self, tables: CostTables) -> None:
+        """Predict the costs of all points that are not measured with these tables from now on."""
+        self.tables = tables
         self._predicted.clear()
 
-    def set_test_error(self, architecture_id: str, test_error: float) -> None:
-        """Keep the error on the test split."""
-        self._entries[architecture_id] = replace(self._entries[architecture_id], test_error=test_error)
+    def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
+        """Keep the error on the test split, and that of the int8 file where it was read."""
+        entry = self._entries[architecture_id]
+        quantized = entry.quantized_test_error if quantized is None else quantized
+        self._entries[architecture_id] = replace(entry, test_error=test_error, quantized_test_error=quantized)
 
-    def error(self, entry: Entry) -> float:
-        """Error on the selection split: of the trained file that is deployed, or with inherited weights without one.
+    def searched_error(self, entry: Entry, configuration: RuntimeConfiguration) -> float | None:
+        """Error with inherited weights on the selection split in a configuration; None where it was not evaluated."""
+        return entry.quantized_error if configuration.precision == "int8" else entry.error
 
-        Raises:
-            ValueError: if it was trained, and has no file in the precision of the run.
-        """
-        return entry.error if entry.trained is None else entry.trained.file_in(self.precision).error
-
-    def measurement(self, entry: Entry) -> Measurement | None:
-        """Of the trained file that is deployed where that was measured, else of the network as the search has it."""
-        file = None if entry.trained is None else entry.trained.file(self.precision)
-        return entry.measurement if file is None or file.measurement is None else file.measurement
-
-    def costs(self, entry: Entry) -> Costs:
-        """Costs of the file that is deployed where it was measured, else those that the search had."""
-        measurement = self.measurement(entry)
-        return self.searched_costs(entry) if measurement is None else _measured(measurement)
-
-    def searched_costs(self, entry: Entry) -> Costs:
-        """Measured costs of a network as the search has them, or predictions, which are `modelled`."""
-        if entry.measurement is not None:
-            return _measured(entry.measurement)
-        if self.table is None:
-            return Costs(entry.predicted_latency_ms, entry.predicted_energy_mj, "modelled", "modelled")
-        identifier = entry.architecture.id
-        if identifier not in self._predicted:
-            indices = [self.table.operators.index(name) for name in entry.architecture.operators]
-            latency_ms, energy_mj = self.table.latency_of(indices), self.table.energy_of(indices)
-            self._predicted[identifier] = Costs(latency_ms, energy_mj, "modelled", "modelled")
-        return self._predicted[identifier]
-
-    def objectives(self, entries: Iterable[Entry] | None = None) -> Floats:
-        """Error with inherited weights, latency in ms and energy in mJ of entries (by default all), shape (N, 3)."""
-        chosen = self.entries if entries is None else tuple(entries)
-        rows = [
-            (entry.error, costs.latency_ms, costs.energy_mj)
-            for entry in chosen
-            for costs in [self.searched_costs(entry)]
-        ]
-        return np.array(rows, np.float64).reshape(-1, 3)
-
-    def inherited_front(self, among: Collection[str] | None = None) -> tuple[Entry, ...]:
-        """The entries that are not dominated with inherited weights, best accuracy first: what a search finds.
+    def searched_costs(self, entry: Entry, configuration: RuntimeConfiguration | None = None) -> Costs:
+        """Measured costs of a network as the search has them, or predictions, which are `modelled`.
 
         Args:
-            among: ids of the entries that are looked at; by default all.
+            entry: of this archive.
+            configuration: by default that of its trial.
         """
-        entries = self.entries if among is None else _in_order(self._entries[identifier] for identifier in among)
-        chosen = [entries[index] for index in non_dominated(self.objectives(entries))]
-        return tuple(sorted(chosen, key=lambda entry: (entry.error, self.searched_costs(entry).latency_ms)))
+        configuration = configuration or entry.configuration or self.configurations[0]
+        measurement = entry.measured_in(configuration)
+        if measurement is not None:
+            return self._measured(measurement)
+        if self.tables is None:
+            return Costs(
+                latency_ms=entry.predicted_latency_ms,
+                energy_mj=entry.predicted_energy_mj,
+                latency_source="modelled",
+                energy_source="modelled",
+                net_mj=entry.predicted_energy_mj,
+            )
+        key = (entry.architecture.id, configuration)
+        if key not in self._predicted:
+            self._predicted[key] = self._predicted_by(self.tables[configuration], entry.architecture.operators)
+        return self._predicted[key]
+
+    def points(self, entries: Iterable[Entry] | None = None) -> tuple[OperatingPoint, ...]:
+        """Operating points with inherited weights whose error is known, of entries (by default all)."""
+        return tuple(
+            point
+            for entry in (self.entries if entries is None else entries)
+            for configuration in self.configurations
+            for point in self._point(entry, configuration, self.searched_error(entry, configuration))
+        )
+
+    def inherited_front(self, among: Collection[str] | None = None) -> tuple[OperatingPoint, ...]:
+        """The operating points that are not dominated with inherited weights, best accuracy first.
+
+        Args:
+            among: ids of the architectures that are looked at; by default all.
+        """
+        entries = None if among is None else _in_order(self._entries[identifier] for identifier in among)
+        return self._front_of(self.points(entries))
+
+    def unquantized(self) -> tuple[Entry, ...]:
+        """Entries that would be on the front in int8 if it cost them nothing, but were not evaluated in it.
+
+        The most accurate comes first.
+        """
+        points = list(self.points())
+        for entry in self.entries:
+            for configuration in self.configurations:
+                if self.searched_error(entry, configuration) is None:
+                    points += self._point(entry, configuration, entry.error)
+        front = self._front_of(points)
+        wanted = {
+            point.id: point.entry for point in front if self.searched_error(point.entry, point.configuration) is None
+        }
+        return tuple(wanted.values())
 
     @property
     def is_retrained(self) -> bool:
         """Whether every network of the inherited front was trained, so that the front is that of trained networks."""
         front = self.inherited_front()
-        return len(front) > 0 and all(entry.trained is not None for entry in front)
+        return len(front) > 0 and all(point.entry.trained is not None for point in front)
 
-    def front(self) -> tuple[Entry, ...]:
+    def front(self) -> tuple[OperatingPoint, ...]:
         """The front, best accuracy first.
 
         Errors after training and with inherited weights cannot be compared. So this is the inherited front until all
         networks on it were trained; then it is the non-dominated ones of the trained networks.
         """
-        if not self.is_retrained:
-            return self.inherited_front()
-        trained = [entry for entry in self.entries if entry.trained is not None]
-        chosen = [trained[index] for index in non_dominated(self._trained_objectives(trained))]
-        return tuple(sorted(chosen, key=lambda entry: (self.error(entry), self.costs(entry).latency_ms)))
+        return self._front_of(self.trained_points()) if self.is_retrained else self.inherited_front()
+
+    def trained_points(self) -> tuple[OperatingPoint, ...]:
+        """Operating points of the trained networks, with the errors of their files."""
+        return tuple(
+            point
+            for entry in self.entries
+            if entry.trained is not None
+            for configuration in self.configurations
+            for file in [entry.trained.file(configuration.precision)]
+            if file is not None
+            for point in self._point(entry, configuration, file.error, trained=True)
+        )
 
     def hypervolume(self) -> float:
         """Share of the box up to the reference point that the front dominates, in [0, 1]."""
-        points = self._trained_objectives(self.front()) if self.is_retrained else self.objectives()
-        return hypervolume(points, np.array(self.reference_point))
+        return hypervolume(objectives_of(self.front()), np.array(self.reference_point))
 
-    def _trained_objectives(self, entries: Iterable[Entry]) -> Floats:
-        """Error of the trained file, latency in ms and energy in mJ, shape (N, 3)."""
-        rows = [(self.error(e), costs.latency_ms, costs.energy_mj) for e in entries for costs in [self.costs(e)]]
-        return np.array(rows, np.float64).reshape(-1, 3)
+    def within_limits(self, point: OperatingPoint) -> bool:
+        """Whether a point keeps the limits of the run."""
+        return self._violation(point) == 0
+
+    def _violation(self, point: OperatingPoint) -> float:
+        params = point.entry.params or 0
+        return self.limits.violation(point.costs.latency_ms, point.costs.energy_mj, params)
+
+    def _front_of(self, points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+        if not self.limits.is_empty and points:
+            violations = [self._violation(point) for point in points]
+            least = min(violations)
+            points = [point for point, violation in zip(points, violations, strict=True) if violation == least]
+        chosen = [points[index] for index in non_dominated(objectives_of(points))]
+        return tuple(sorted(chosen, key=lambda point: point.objectives))
+
+    def _point(
+        self, entry: Entry, configuration: RuntimeConfiguration, error: float | None, *, trained: bool = False
+    ) -> Iterator[OperatingPoint]:
+        if error is None:
+            return
+        measurement, costs = entry.measured_in(configuration), self.searched_costs(entry, configuration)
+        file = entry.trained.file(configuration.precision) if trained and entry.trained is not None else None
+        if file is not None and file.measurement is not None and file.measurement.configuration == configuration:
+            measurement = file.measurement
+            costs = self._measured(measurement)
+        yield OperatingPoint(
+            entry=entry,
+            configuration=configuration,
+            error=error,
+            costs=costs,
+            measurement=measurement,
+            trained=trained,
+        )
+
+    def _predicted_by(self, table: CostTable, operators: Sequence[str]) -> Costs:
+        indices = [table.operators.index(name) for name in operators]
+        latency_ms, net_mj = table.latency_of(indices), table.energy_of(indices)
+        return Costs(
+            latency_ms=latency_ms,
+            energy_mj=self.energy.energy_mj(net_mj, latency_ms, table.idle_w),
+            latency_source="modelled",
+            energy_source="modelled",
+            net_mj=net_mj,
+            idle_w=table.idle_w,
+        )
+
+    def _measured(self, measurement: Measurement) -> Costs:
+        return measured_costs(measurement, self.energy)
+
+
+def measured_costs(measurement: Measurement, energy: EnergyObjective) -> Costs:
+    """Costs of what was measured, with the energy that a run minimises."""
+    m = measurement
+    return Costs(
+        latency_ms=m.latency_ms,
+        energy_mj=energy.energy_mj(m.energy_mj, m.latency_ms, m.idle_w),
+        latency_source=m.latency_source,
+        energy_source=m.energy_source,
+        net_mj=m.energy_mj,
+        idle_w=m.idle_w,
+    )
+
+
+def objectives_of(points: Sequence[OperatingPoint]) -> Floats:
+    """Error, latency in ms and energy in mJ of points, shape (N, 3)."""
+    return np.array([point.objectives for point in points], np.float64).reshape(-1, 3)
+
+
+def networks_of(points: Iterable[OperatingPoint]) -> tuple[Entry, ...]:
+    """The architectures of points, each once, in their order."""
+    return tuple({point.id: point.entry for point in points}.values())
 
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: (entry.trial_id, entry.position)))
 
 
-def _measured(measurement: Measurement) -> Costs:
-    m = measurement
-    return Costs(m.latency_ms, m.energy_mj, m.latency_source, m.energy_source)
+def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -> list[float]:
+    """Hypervolume after each evaluated architecture, in the order given.
 
-
-def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, float, float]) -> list[float]:
-    """Hypervolume after each evaluated architecture, all with the cost table's predictions, in the order given."""
-    points: list[tuple[float, float, float]] = []
+    Each counts with the predictions of the cost table of its trial's configuration.
+    """
+    points: list[Objectives] = []
     history = []
     for entry in entries:
         points.append((entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj))
@@ -210,11 +392,17 @@ def hypervolume_history(entries: Iterable[Entry], reference_point: tuple[float, 
     return history
 
 
-def reference_point_of(costs: CostTable, classes: int) -> tuple[float, float, float]:
-    """The reference point of hypervolume: the error of guessing, and the slowest and most costly architecture's costs.
+def reference_point_of(costs: CostTables, classes: int, energy: EnergyObjective | None = None) -> Objectives:
+    """The reference point of hypervolume: the error of guessing, and the highest costs of any architecture.
 
     Args:
-        costs: the run's cost table; its largest sums give latency in ms and energy in mJ.
+        costs: the run's cost tables; the largest sums of any give latency in ms and energy in mJ.
         classes: number of classes, K; guessing errs in 1 - 1 / K.
+        energy: that the run minimises; by default that above idle.
     """
-    return (1 - 1 / classes, costs.slowest_ms(), costs.highest_mj())
+    tables = list(costs.mapped((energy or EnergyObjective()).table))
+    return (
+        1 - 1 / classes,
+        max(table.slowest_ms() for table in tables),
+        max(table.highest_mj() for table in tables),
+    )

@@ -19,6 +19,12 @@ UPDATE events SET content =
     json_set(json_remove(content, '$.job'), '$.trial', json_extract(content, '$.job'))
     WHERE kind = 'converged' AND json_extract(content, '$.job') IS NOT NULL;
 """,
+    3: """
+ALTER TABLE trials ADD COLUMN configuration TEXT;
+ALTER TABLE architectures ADD COLUMN params INTEGER;
+ALTER TABLE architectures ADD COLUMN quantized_error REAL;
+ALTER TABLE architectures ADD COLUMN quantized_test_error REAL;
+""",
 }
 """SQL that brings a store from a version, the key, to the next one."""
 RENAMED = (("checkpoints", "steered_*.json", "steered_", "surrogate_"), ("tensorboard", "tuple_*", "tuple_", "trial_"))

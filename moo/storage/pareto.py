@@ -35,3 +35,50 @@ def hypervolume(points_NM: Floats, reference_M: Floats) -> float:
     scaled = points_NM / reference_M
     scaled = scaled[(scaled < 1).all(-1)]
     return float(HV(ref_point=np.ones(len(reference_M)))(scaled)) if len(scaled) else 0.0
+
+
+def epsilon_front(points_NM: Floats, size: int) -> list[int]:
+    """Indices of at most `size` points that stand for a front, in their order.
+
+    Points within a box of an even grid over the range of the front, of which the one nearest to the box's best corner
+    stands for the others; the grid is as fine as `size` allows. The best point in each objective is always among them,
+    where `size` allows it.
+
+    Source: Laumanns et al., "Combining convergence and diversity in evolutionary multiobjective optimization" (2002),
+    the epsilon-approximate Pareto set. Departure: costs are compared by their logarithms, and epsilon follows from the
+    number of points.
+
+    Args:
+        points_NM: a non-dominated set, shape (N, M): error, then costs above 0.
+        size: at least 1.
+
+    Raises:
+        ValueError: if `size` is below 1.
+    """
+    if size < 1:
+        raise ValueError(f"`size >= 1` must hold for a front, but got {size}.")
+    if len(points_NM) <= size:
+        return list(range(len(points_NM)))
+    scaled_NM = np.column_stack([points_NM[:, :1], np.log(np.maximum(points_NM[:, 1:], 1e-12))])
+    low_M, range_M = scaled_NM.min(0), np.ptp(scaled_NM, axis=0)
+    unit_NM = (scaled_NM - low_M) / np.where(range_M > 0, range_M, 1.0)
+    best = list(dict.fromkeys(int(np.lexsort((unit_NM.sum(1), column))[0]) for column in unit_NM.T))[:size]
+    coarse, fine = 1.0, 0.0
+    chosen = best
+    for _ in range(24):
+        epsilon = (coarse + fine) / 2
+        found = sorted({*best, *_one_a_box(unit_NM, epsilon)})
+        if len(found) > size:
+            fine = epsilon
+        else:
+            chosen, coarse = found, epsilon
+    return sorted(chosen)
+
+
+def _one_a_box(unit_NM: Floats, epsilon: float) -> list[int]:
+    boxes_NM = np.floor(unit_NM / epsilon)
+    away_N = np.linalg.norm(unit_NM - boxes_NM * epsilon, axis=1)
+    nearest: dict[tuple[float, ...], int] = {}
+    for place in np.argsort(away_N, kind="stable"):
+        nearest.setdefault(tuple(boxes_NM[place]), int(place))
+    return list(nearest.values())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from devices.configuration import Precision
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement
 from moo.storage.archive import Archive, Entry
 from moo.storage.migrations import rename_files
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store, StoreReader, entries_of, open_store
+from moo.storage.store import PointToMeasure, Store, StoreReader, entries_of, open_store
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
 from search_space.spaces import FBNetSpace
@@ -35,17 +34,14 @@ class RunRecord:
         """What the store holds."""
         return self._store
 
-    def load_archive(
-        self, space: FBNetSpace, reference_point: tuple[float, float, float], *, precision: Precision
-    ) -> Archive:
-        """Fill the archive from the store.
+    def load_archive(self, archive: Archive, space: FBNetSpace) -> Archive:
+        """Fill an empty archive from the store, which is the run's from now on.
 
         Args:
+            archive: with what the run is compared by.
             space: that is searched.
-            reference_point: of hypervolume: error, latency in ms, energy in mJ.
-            precision: in which the run deploys its networks.
         """
-        self._archive = self._store.archive(space, reference_point, precision=precision)
+        self._archive = self._store.fill(archive, space)
         return self._archive
 
     def add_result(self, result: TrialResult, space: FBNetSpace) -> tuple[list[Entry], int]:
@@ -67,10 +63,15 @@ class RunRecord:
         self._store.add_measurement(architecture_id, measurement)
         self.archive.set_measurement(architecture_id, measurement)
 
-    def set_test_error(self, architecture_id: str, test_error: float) -> None:
-        """Keep a network's error on the test split."""
-        self._store.set_test_error(architecture_id, test_error)
-        self.archive.set_test_error(architecture_id, test_error)
+    def set_quantized_error(self, architecture_id: str, error: float) -> None:
+        """Keep a network's error in int8 on the selection split."""
+        self._store.set_quantized_error(architecture_id, error)
+        self.archive.set_quantized_error(architecture_id, error)
+
+    def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
+        """Keep a network's error on the test split, and that of its int8 file where it was read."""
+        self._store.set_test_error(architecture_id, test_error, quantized=quantized)
+        self.archive.set_test_error(architecture_id, test_error, quantized=quantized)
 
     def set_trained(self, network: TrainedNetwork) -> None:
         """Keep what training made of a network; a later training takes the place of an earlier one."""
@@ -78,13 +79,18 @@ class RunRecord:
         if not network.baseline and network.name in self.archive:
             self.archive.set_trained(network.name, network)
 
-    def use_table(self, table: CostTable) -> None:
-        """Predict the costs of networks that are not measured with this table from now on."""
-        self.archive.use_table(table)
+    def use_tables(self, tables: CostTables) -> None:
+        """Predict the costs of points that are not measured with these tables from now on."""
+        self.archive.use_tables(tables)
 
-    def add_networks_to_measure(self, stage: str, architecture_ids: Sequence[str]) -> None:
-        """Keep which networks were chosen to be measured at a stage of the run, before the first of them is."""
-        self.add_event("measuring", stage=stage, networks=list(architecture_ids))
+    def add_points_to_measure(self, stage: str, points: Sequence[PointToMeasure]) -> None:
+        """Keep which points were chosen to be measured at a stage of the run, before the first of them is."""
+        self.add_event(
+            "measuring",
+            stage=stage,
+            networks=[identifier for identifier, _ in points],
+            configurations=[configuration.label for _, configuration in points],
+        )
 
     def add_event(self, kind: str, **content: object) -> None:
         """Keep something that happened, with its time."""

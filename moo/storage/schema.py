@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE trials (
     id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
-    alpha REAL, beta REAL, gamma REAL, delta REAL, proposed TEXT,
+    alpha REAL, beta REAL, gamma REAL, delta REAL, proposed TEXT, configuration TEXT,
     status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
     architecture_id TEXT, error REAL, latency_ms REAL, energy_mj REAL,
     seconds REAL, traceback TEXT, records TEXT, theta BLOB, date TEXT NOT NULL);
 CREATE TABLE architectures (
     id TEXT PRIMARY KEY, operators TEXT NOT NULL, error REAL NOT NULL, cross_entropy REAL NOT NULL,
-    latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, test_error REAL);
+    latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, params INTEGER,
+    quantized_error REAL, test_error REAL, quantized_test_error REAL);
 CREATE TABLE evaluations (
     trial_id INTEGER NOT NULL REFERENCES trials (id), position INTEGER NOT NULL,
     architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (trial_id, position));
@@ -29,6 +30,6 @@ CREATE TABLE events (
 """
 TAKE_OVER = (
     "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, latency_ms = excluded.latency_ms, "
-    "energy_mj = excluded.energy_mj"
+    "energy_mj = excluded.energy_mj, quantized_error = coalesce(excluded.quantized_error, quantized_error)"
 )
 """For an architecture that a trial gave, when an earlier one gives it, too: what the earlier one found counts."""

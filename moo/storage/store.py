@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from devices.configuration import Precision
+from devices.configuration import RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
@@ -34,6 +34,9 @@ from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial, TrialResult
 from search_space.architectures import architecture_from_indices, architecture_of
 from search_space.spaces import FBNetSpace
+
+PointToMeasure = tuple[str, RuntimeConfiguration]
+"""An architecture's id, and how it is run."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +74,23 @@ class StoreReader:
         rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
 
-    def networks_to_measure(self) -> dict[str, list[str]]:
-        """Ids of the networks that were chosen at each stage."""
-        chosen: dict[str, list[str]] = {}
+    def points_to_measure(self) -> dict[str, list[PointToMeasure]]:
+        """The points that were chosen at each stage; those of earlier versions are chosen anew."""
+        chosen: dict[str, list[PointToMeasure]] = {}
         for _, kind, content in self.events():
             match kind, content:
-                case "measuring", {"stage": str(stage), "networks": list(networks)}:
-                    chosen[stage] = [str(identifier) for identifier in networks]
+                case "measuring", {"stage": str(stage), "networks": list(networks), "configurations": list(labels)}:
+                    chosen[stage] = [
+                        (str(identifier), RuntimeConfiguration.parse(str(label)))
+                        for identifier, label in zip(networks, labels, strict=True)
+                    ]
         return chosen
 
     def trials(self) -> dict[int, StoredTrial]:
         """All trials that have ended, by id."""
         rows = self._connection.execute(
-            "SELECT id, generation, alpha, beta, gamma, delta, proposed, status, error, latency_ms, energy_mj, "
-            "architecture_id, seconds, traceback FROM trials ORDER BY id"
+            "SELECT id, generation, alpha, beta, gamma, delta, proposed, configuration, status, error, latency_ms, "
+            "energy_mj, architecture_id, seconds, traceback FROM trials ORDER BY id"
         )
         stored = {}
         for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows:
@@ -138,33 +144,34 @@ class StoreReader:
             records = tuple(StepRecord(*figures) for figures in json.loads(row[0]))
             return ThetaResult(arrays["theta_LO"], records, arrays["probs_TLO"])
 
-    def archive(
-        self, space: FBNetSpace, reference_point: tuple[float, float, float], *, precision: Precision = "fp32"
-    ) -> Archive:
-        """All architectures with their measurements, test errors and trainings.
+    def fill(self, archive: Archive, space: FBNetSpace) -> Archive:
+        """Put all architectures into an empty archive, with their measurements, test errors and trainings.
 
         Args:
+            archive: to fill; it is returned.
             space: that was searched.
-            reference_point: of hypervolume: error, latency in ms, energy in mJ.
-            precision: in which the run deploys its networks.
         """
-        archive = Archive(reference_point, precision=precision)
         rows = self._connection.execute(
-            "SELECT a.id, a.operators, a.error, a.latency_ms, a.energy_mj, a.test_error, e.trial_id, e.position, "
-            "t.alpha, t.beta, t.gamma, t.delta FROM evaluations e JOIN architectures a ON a.id = e.architecture_id "
+            "SELECT a.operators, a.error, a.latency_ms, a.energy_mj, a.params, a.quantized_error, a.test_error, "
+            "a.quantized_test_error, e.trial_id, e.position, t.configuration, t.alpha, t.beta, t.gamma, t.delta "
+            "FROM evaluations e JOIN architectures a ON a.id = e.architecture_id "
             "JOIN trials t ON t.id = e.trial_id ORDER BY e.trial_id, e.position"
         )
-        for _, operators, error, latency, energy, test_error, trial_id, position, *coefficients in rows:
+        for operators, error, latency, energy, params, quantized, test, quantized_test, trial, place, label, *c in rows:
             archive.add(
                 Entry(
                     architecture=architecture_of(space, tuple(json.loads(operators))),
                     error=error,
                     predicted_latency_ms=latency,
                     predicted_energy_mj=energy,
-                    trial_id=trial_id,
-                    position=position,
-                    coefficients=_coefficients(coefficients),
-                    test_error=test_error,
+                    trial_id=trial,
+                    position=place,
+                    coefficients=_coefficients(c),
+                    configuration=_configuration(label),
+                    params=params,
+                    quantized_error=quantized,
+                    test_error=test,
+                    quantized_test_error=quantized_test,
                 )
             )
         for architecture_id, content in self._connection.execute(
@@ -209,6 +216,8 @@ class Store(StoreReader):
                     "cross_entropy": item.cross_entropy,
                     "latency_ms": item.latency_ms,
                     "energy_mj": item.energy_mj,
+                    "params": item.params,
+                    "quantized_error": item.quantized_error,
                 }
                 # With supernets of their own, trials differ in what they find: the earliest counts.
                 self._insert("architectures", found, f"ON CONFLICT (id) DO {'NOTHING' if earlier else TAKE_OVER}")
@@ -245,11 +254,20 @@ class Store(StoreReader):
         with _transaction(self._connection, self._path):
             self._insert("measurements", values)
 
-    def set_test_error(self, architecture_id: str, test_error: float) -> None:
-        """Keep a network's error on the test split."""
+    def set_quantized_error(self, architecture_id: str, error: float) -> None:
+        """Keep a network's error in int8 on the selection split."""
         with _transaction(self._connection, self._path):
             self._connection.execute(
-                "UPDATE architectures SET test_error = ? WHERE id = ?", (test_error, architecture_id)
+                "UPDATE architectures SET quantized_error = ? WHERE id = ?", (error, architecture_id)
+            )
+
+    def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
+        """Keep a network's error on the test split, and that of its int8 file where it was read."""
+        with _transaction(self._connection, self._path):
+            self._connection.execute(
+                "UPDATE architectures SET test_error = ?, quantized_test_error = coalesce(?, quantized_test_error) "
+                "WHERE id = ?",
+                (test_error, quantized, architecture_id),
             )
 
     def set_trained(self, network: TrainedNetwork) -> None:
@@ -346,6 +364,9 @@ def entries_of(result: TrialResult, space: FBNetSpace) -> list[Entry]:
             trial_id=result.trial.id,
             position=position,
             coefficients=result.trial.coefficients,
+            configuration=result.trial.configuration,
+            params=item.params,
+            quantized_error=item.quantized_error,
         )
         for position, item in enumerate(result.architectures)
     ]
@@ -355,14 +376,21 @@ def _proposal(trial: Trial) -> dict[str, object]:
     """Columns of a trial that are known before it runs, and the present date."""
     genes = {} if trial.coefficients is None else dataclasses.asdict(trial.coefficients)
     proposed = json.dumps(trial.indices) if isinstance(trial, ArchitectureTrial) else None
-    return {"id": trial.id, "generation": trial.generation, **genes, "proposed": proposed, "date": _now()}
+    label = None if trial.configuration is None else trial.configuration.label
+    own = {"id": trial.id, "generation": trial.generation, "proposed": proposed, "configuration": label}
+    return own | genes | {"date": _now()}
 
 
 def _trial(number: int, generation: int, *proposal: Any) -> Trial:
-    *genes, indices = proposal
+    *genes, indices, label = proposal
+    configuration = _configuration(label)
     if indices is not None:
-        return ArchitectureTrial(number, generation, tuple(json.loads(indices)), _coefficients(genes))
-    return CoefficientTrial(number, generation, Coefficients(*genes))
+        return ArchitectureTrial(number, generation, tuple(json.loads(indices)), _coefficients(genes), configuration)
+    return CoefficientTrial(number, generation, Coefficients(*genes), configuration)
+
+
+def _configuration(label: str | None) -> RuntimeConfiguration | None:
+    return None if label is None else RuntimeConfiguration.parse(label)
 
 
 def _coefficients(values: Sequence[float | None]) -> Coefficients | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from moo.analysis.networks import evaluated
+from moo.analysis.networks import best_of_each, evaluated, shown_points
 from moo.analysis.rank_correlation import trust_in_supernet
-from moo.storage.archive import Archive, Entry
+from moo.storage.archive import Archive, Entry, networks_of
 from moo.storage.store import StoredTrial, StoreReader
 from moo.trials import CoefficientTrial
 from moo.visualization.architectures import architectures_figure
@@ -35,7 +35,9 @@ CAPTIONS = {
 """Caption of each picture by the name of its file; also the order in which they are shown."""
 
 
-def write_plots(folder: Path, archive: Archive, store: StoreReader, space: FBNetSpace) -> list[Path]:
+def write_plots(
+    folder: Path, archive: Archive, store: StoreReader, space: FBNetSpace, *, front_size: int = 24
+) -> list[Path]:
     """Write all pictures as PNG files.
 
     Args:
@@ -43,23 +45,25 @@ def write_plots(folder: Path, archive: Archive, store: StoreReader, space: FBNet
         archive: all evaluated architectures.
         store: of the same run.
         space: that was searched.
+        front_size: operating points of the front that are shown at most.
 
     Returns:
         The files, in the order of `CAPTIONS`; none if nothing was evaluated.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, figure in _figures(archive, store, space):
+    for name, figure in _figures(archive, store, space, front_size):
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1])
     return paths
 
 
-def _figures(archive: Archive, store: StoreReader, space: FBNetSpace) -> Iterator[tuple[str, Figure]]:
+def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size: int) -> Iterator[tuple[str, Figure]]:
     if not len(archive):
         return
-    networks = evaluated(archive, store.trained(baselines=True))
+    networks = evaluated(archive, store.trained(baselines=True), front_size=front_size)
     front, trials = archive.front(), store.trials()
+    shown = best_of_each(shown_points(front, front_size))
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
     yield "front_3d", space_figure(networks)
@@ -69,14 +73,14 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace) -> Iterato
     deployed = [network for network in store.trained(baselines=False) if points_lost(network) is not None]
     if deployed:
         yield "precisions", precision_figure(deployed)
-    costs = [archive.costs(entry) for entry in front]
-    errors = [archive.error(entry) for entry in front] if archive.is_retrained else None
-    yield "architectures", architectures_figure(front, costs, space, trained_errors=errors)
+    errors = [point.error for point in shown] if archive.is_retrained else None
+    entries, costs = [point.entry for point in shown], [point.costs for point in shown]
+    yield "architectures", architectures_figure(entries, costs, space, trained_errors=errors)
     if tuples_drawn := bubbles(archive, store):
         yield "coefficients", coefficients_figure(tuples_drawn)
     generations = {number: stored.trial.generation for number, stored in trials.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
-    number = best_searched(front, trials)
+    number = best_searched(networks_of(front), trials)
     if number is not None:
         coefficients = trials[number].trial.coefficients
         assert coefficients is not None

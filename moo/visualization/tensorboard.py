@@ -18,7 +18,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from evaluation.training.loop import TrainRecord
 from moo import events
-from moo.analysis.networks import Evaluated, Network
+from moo.analysis.networks import Evaluated, shown_network
 from moo.trials import CoefficientTrial, TrialResult
 from moo.visualization.front import projections_figure
 
@@ -117,10 +117,7 @@ class TensorBoardWriter:
     def _draw_front(self) -> None:
         if self._search is None or self._front is None or self._front_is_drawn or not self._front.front:
             return
-        networks = tuple(
-            Network(entry.architecture.id, entry.error, costs)
-            for entry, costs in zip(self._front.front, self._front.costs, strict=True)
-        )
+        networks = tuple(shown_network(point, several=False) for point in self._front.front)
         png = io.BytesIO()
         projections_figure(Evaluated(networks, ())).savefig(png, format="png")
         pixels_HWC = np.asarray(Image.open(png).convert("RGB"))

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from devices.configuration import Precision
-from moo.analysis.networks import measured_costs
+from devices.cost_tables.energy_objective import EnergyObjective
+from moo.analysis.networks import file_costs
 from moo.analysis.rank_correlation import RankCorrelation
 from moo.analysis.recipes import mixture
 from moo.formatting import cost_label
@@ -151,7 +152,7 @@ def points_lost(network: TrainedNetwork) -> float | None:
 
 
 def _point(network: TrainedNetwork, precision: Precision) -> _Point | None:
-    file, costs = network.file(precision), measured_costs(network, precision)
+    file, costs = network.file(precision), file_costs(network, precision, EnergyObjective())
     return None if file is None or costs is None else _Point(100 * (1 - file.top1), costs)
 
 
