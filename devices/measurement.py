@@ -26,6 +26,8 @@ class Board:
     """Inference runtime and version."""
     clock_mhz: float | None
     """Clock of the first core at the time of asking; None if the system does not report it."""
+    machine: str | None = None
+    """Kind of processor: `aarch64`, `x86_64`; None if it is not known."""
     cores: int | None = None
     """Cores that a network may use; None if the system does not report them."""
     frequencies_mhz: tuple[int, ...] = ()

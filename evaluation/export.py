@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 
 from devices.configuration import Precision
-from devices.quantization import quantized
+from devices.quantization import Activations, quantized
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.image_data import LabelledImages
 from evaluation.splits import ImageBatches, Splits
@@ -51,7 +51,12 @@ class ExportedModel:
 
 
 def export(
-    graph: Graph, weights: Mapping[str, Array], splits: Splits, *, threads: int = 1
+    graph: Graph,
+    weights: Mapping[str, Array],
+    splits: Splits,
+    *,
+    threads: int = 1,
+    activations: Activations = "int8",
 ) -> tuple[ExportedModel, ...]:
     """The fp32 and the int8 file of a network, both checked; the selection and the test split are read once for each.
 
@@ -62,6 +67,7 @@ def export(
         weights: arrays named as in the PyTorch network's `state_dict()`.
         splits: the data that the network was trained on.
         threads: of ONNX Runtime, at least 1.
+        activations: their type in the int8 file; see `devices.quantization.activations_for`.
 
     Raises:
         ValueError: if an array is missing or has the wrong shape, if the network gives logits that are not finite, or
@@ -73,7 +79,8 @@ def export(
     expected_NK = _pytorch_logits(graph, weights, compared_NCHW)
     if not np.isfinite(expected_NK).all():
         raise ValueError("a network must give finite logits to be exported, but with these weights some are not.")
-    models: dict[Precision, bytes] = {"fp32": model, "int8": quantized(model, images_NCHW[:CALIBRATION_IMAGES])}
+    in_int8 = quantized(model, images_NCHW[:CALIBRATION_IMAGES], activations=activations)
+    models: dict[Precision, bytes] = {"fp32": model, "int8": in_int8}
     exported = []
     for precision, content in models.items():
         session = _session(content, threads)
@@ -93,18 +100,22 @@ def export(
     return tuple(exported)
 
 
-def quantized_file(graph: Graph, weights: Mapping[str, Array], splits: Splits) -> bytes:
+def quantized_file(
+    graph: Graph, weights: Mapping[str, Array], splits: Splits, *, activations: Activations = "int8"
+) -> bytes:
     """The int8 file of a network, calibrated with the first 256 selection images, as `export` makes it.
 
     Args:
         graph: the network, which ends in a classifier.
         weights: arrays named as in the PyTorch network's `state_dict()`.
         splits: the data that the network was trained on.
+        activations: their type in the int8 file; see `devices.quantization.activations_for`.
 
     Raises:
         ValueError: if an array is missing or has the wrong shape.
     """
-    return quantized(to_onnx(graph, weights), _prepared(splits.selection, splits, CALIBRATION_IMAGES))
+    images_NCHW = _prepared(splits.selection, splits, CALIBRATION_IMAGES)
+    return quantized(to_onnx(graph, weights), images_NCHW, activations=activations)
 
 
 def file_error(model: bytes, images: LabelledImages, splits: Splits, *, threads: int = 1) -> float:

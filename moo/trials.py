@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from devices.configuration import RuntimeConfiguration
+from devices.quantization import Activations
 from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
@@ -43,6 +44,8 @@ class WorkerSetup:
     """CPU threads of torch."""
     independent: PretrainSettings | None = None
     """How each trial trains a supernet of its own; None if all start from one pre-trained supernet."""
+    activations: Activations = "int8"
+    """Type of activations of networks in int8: what the board computes with quickest."""
     limits: CostLimits = field(default_factory=CostLimits)
     """What the architecture that stands for a trial should keep."""
 

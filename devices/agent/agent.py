@@ -80,6 +80,7 @@ class Agent:
         return {
             "model": board or (found.group(1).strip() if found else "") or platform.machine(),
             "os": platform.platform(),
+            "machine": platform.machine(),
             "runtime": f"onnxruntime {onnxruntime.__version__}",
             "clock_mhz": conditions(self._root)["clock_mhz"],
             "cores": len(os.sched_getaffinity(0)),

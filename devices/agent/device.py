@@ -18,7 +18,7 @@ from devices.energy.meter import EnergyMeter, MeteredEnergy
 from devices.energy.power_model import PowerModel, power_model_of
 from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
-from devices.quantization import is_quantized, quantized
+from devices.quantization import activations_for, is_quantized, quantized
 
 Opened = TypeVar("Opened", bound="AgentDevice")
 
@@ -115,15 +115,16 @@ class AgentDevice:
                 reached.
             BoardRefusedError: if the board cannot or may not set the clock.
         """
+        board = self.describe()
         if configuration.precision == "int8":
             try:
-                model = quantized(model)
+                model = quantized(model, activations=activations_for(board.machine))
             except ValueError as error:
                 raise MeasurementError(str(error)) from None
         elif is_quantized(model):
             configuration = replace(configuration, precision="int8")
         with self._lock:
-            board = self.describe()
+            self._open_channel()
             with self._afresh_after_errors(), self._link.placed(model) as path:
                 self._set_clock(configuration.frequency_mhz)
                 self._cool_down()

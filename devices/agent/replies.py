@@ -22,6 +22,7 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
     Raises:
         MeasurementError: if the reply lacks a field.
     """
+    machine = reply.fields.get("machine")
     cores = reply.optional_number("cores")
     frequencies = reply.numbers("frequencies_mhz") if "frequencies_mhz" in reply.fields else []
     return Board(
@@ -29,6 +30,7 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
         model=reply.text("model"),
         os=reply.text("os"),
         runtime=reply.text("runtime"),
+        machine=machine if isinstance(machine, str) else None,
         clock_mhz=reply.optional_number("clock_mhz"),
         cores=None if cores is None else int(cores),
         frequencies_mhz=tuple(int(mhz) for mhz in frequencies),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from devices.quantization import Activations
 from evaluation.export import ExportedModel, export
 from evaluation.image_data import LabelledImages
 from evaluation.splits import Augmentation, ImageBatches, Splits
@@ -38,6 +39,8 @@ class TrainJob:
     """Of the first weights, and the order and augmentation of the images."""
     weights: Arrays | None = None
     """What training starts from; None for random weights."""
+    activations: Activations = "int8"
+    """Type of activations in the int8 file: what its board computes with quickest."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _outcome(job: TrainJob, splits: Splits, training: Training) -> TrainOutcome:
         selection_accuracy=training.records[-1].accuracy,
         top1=top1,
         top3=top3,
-        models=export(job.graph, weights, splits, threads=torch.get_num_threads()),
+        models=export(job.graph, weights, splits, threads=torch.get_num_threads(), activations=job.activations),
         records=tuple(training.records),
         epochs=training.epochs,
         seconds=round(training.seconds, 3),

@@ -11,6 +11,7 @@ from typing import Any
 import safetensors.numpy
 import torch
 
+from devices.quantization import Activations
 from evaluation.splits import Splits, load_splits
 from evaluation.training.config import TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
@@ -39,6 +40,8 @@ class TrainPreparation:
     splits: Splits
     weights: Arrays | None
     """What the training starts from; None for random weights."""
+    activations: Activations = "int8"
+    """Type of activations in the int8 file."""
 
     @property
     def job(self) -> TrainJob:
@@ -51,6 +54,7 @@ class TrainPreparation:
             flip=config.flip,
             seed=config.seed,
             weights=self.weights,
+            activations=self.activations,
         )
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.family import read_cost_tables
+from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement.front import corrected_tables
@@ -27,6 +28,12 @@ class FinishedRun:
     origin: dict[str, Any]
     space: FBNetSpace
     splits: Splits
+
+    @property
+    def activations(self) -> Activations:
+        """Type of activations of networks in int8, for its board."""
+        board = self.origin.get("board") or {}
+        return activations_for(board.get("machine"))
 
     @property
     def file_configuration(self) -> RuntimeConfiguration:

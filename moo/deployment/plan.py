@@ -92,7 +92,13 @@ def training_of(
     )
     start = None if weights is None else read_weights(weights, graph)
     return TrainPreparation(
-        config=settings, folder=folder, network=network, graph=graph, splits=run.splits, weights=start
+        config=settings,
+        folder=folder,
+        network=network,
+        graph=graph,
+        splits=run.splits,
+        weights=start,
+        activations=run.activations,
     )
 
 

@@ -142,7 +142,7 @@ class Evaluator:
         if not job.quantized:
             return DeliveryResult(job, weights, test_error)
         splits = self.setup.splits
-        file = quantized_file(self._graph(job.indices), weights, splits)
+        file = quantized_file(self._graph(job.indices), weights, splits, activations=self.setup.activations)
         quantized_error = file_error(file, splits.test, splits, threads=self.setup.threads)
         return DeliveryResult(job, weights, test_error, file, quantized_error)
 
@@ -155,7 +155,7 @@ class Evaluator:
     def _quantized_error(self, indices: Indices) -> float:
         if indices not in self._quantized:
             splits, graph = self.setup.splits, self._graph(indices)
-            file = quantized_file(graph, _arrays(self._network(indices)), splits)
+            file = quantized_file(graph, _arrays(self._network(indices)), splits, activations=self.setup.activations)
             self._quantized[indices] = file_error(file, splits.selection, splits, threads=self.setup.threads)
         return self._quantized[indices]
 

@@ -16,6 +16,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.measurement import Board, MeasureSettings
 from devices.profiling.family import default_configurations
+from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
@@ -82,6 +83,7 @@ class Preparation:
             seed=config.seed,
             threads=config.threads_per_worker,
             independent=self.pretraining if config.independent else None,
+            activations=activations_for(None if self.boards.board is None else self.boards.board.machine),
             limits=config.limits,
         )
 
