@@ -173,7 +173,7 @@ def settings_of_run(config: SupernetRankConfig) -> SupernetRankConfig:
     """
     if config.run_folder is None:
         return dataclasses.replace(config, dataset=config.dataset or "digits")
-    searched, _ = RunFolder(config.run_folder).read_config()
+    searched = RunFolder(config.run_folder).read_settings()
     return dataclasses.replace(
         config,
         dataset=config.dataset or searched.dataset,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+Part = TypeVar("Part")
 
 
 def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
@@ -92,6 +94,29 @@ def lock_folder(path: Path) -> IO[bytes]:
             "has ended, or stop it."
         ) from None
     return lock
+
+
+def read_part(path: Path, part: str, parse: Callable[[Any], Part], *, rule: str) -> Part:
+    """One of the two parts, `settings` and `origin`, of the config.json of a work folder.
+
+    Args:
+        path: of config.json.
+        part: its name.
+        parse: makes it of plain values; raises ValueError for bad ones.
+        rule: beginning of the message.
+
+    Raises:
+        ValueError: if there is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"{rule}, but {str(path.parent)!r} holds no config.json.")
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or part not in content:
+            raise ValueError(f"it must hold an object with `{part}`, but does not.")
+        return parse(content[part])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error}") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ def read_command_line(argv: Sequence[str]) -> SearchConfig:
     folder = folder_to_resume(argv)
     if folder is None:
         return parse(SearchConfig, argv)
-    saved, _ = RunFolder(folder).read_config()
+    saved = RunFolder(folder).read_settings()
     # Without its boards, as those that are given are added to the default's.
     default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
     config = parse(SearchConfig, argv, default=default)

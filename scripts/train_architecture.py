@@ -22,7 +22,7 @@ def read_command_line(argv: Sequence[str]) -> TrainConfig:
     folder = folder_to_resume(argv)
     if folder is None:
         return parse(TrainConfig, argv)
-    saved, _ = TrainFolder(folder).read_config()
+    saved = TrainFolder(folder).read_settings()
     return parse(TrainConfig, argv, default=dataclasses.replace(saved, out=None, resume=None, quiet=False))
 
 
@@ -68,7 +68,7 @@ def main() -> int:
         sys.stderr.write(f"\nStopped; no finished epoch is lost. {remedy}\n")
         return 130
     test = f"test split: top-1 {result.top1:.2%}, top-3 {result.top3:.2%}"
-    name = config.architecture if len(config.architecture) <= 40 else preparation.network["id"]
+    name = config.architecture if len(config.architecture) <= 40 else preparation.network.id
     title, subtitle = f"{name} in {config.space}", f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
     training_curves(records, title, subtitle).savefig(preparation.folder.curves)
     text = f"{test}\n{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"

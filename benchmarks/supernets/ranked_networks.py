@@ -71,7 +71,7 @@ def trained_in_run(folder: RunFolder, splits: Splits) -> dict[str, float]:
         ValueError: if the run was made with other images, or has too few trained networks.
     """
     _, origin = folder.read_config()
-    if origin["dataset"]["fingerprint"] != splits.fingerprint:
+    if origin.dataset.fingerprint != splits.fingerprint:
         raise ValueError(
             f"the images must be those of the run, but {str(folder.path)!r} was made with others; omit `--dataset`."
         )

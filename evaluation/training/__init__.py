@@ -5,5 +5,6 @@ config     what the training of one network is made of
 folder     paths of a training's folder; making one, and reading its content
 job        what training one network needs and gives, free of folders: runs here or on any worker
 loop       trains one network, epoch by epoch
+origin     what a training was made from
 run        a whole training: inputs checked first, then checkpoints, then the finished files
 """

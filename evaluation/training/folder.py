@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from devices.configuration import Precision
 from evaluation.training.config import TrainConfig, config_from_json
-from evaluation.work_folder import new_work_folder
+from evaluation.training.origin import TrainOrigin, train_origin_from_json
+from evaluation.work_folder import new_work_folder, read_part, write_json
 from search_space.architectures import Architecture
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -69,20 +73,28 @@ class TrainFolder:
         """Results of the training."""
         return self.path / "result.json"
 
-    def read_config(self) -> tuple[TrainConfig, dict[str, Any]]:
+    def write_config(self, config: TrainConfig, origin: TrainOrigin) -> None:
+        """Write the settings and what the training was made from."""
+        write_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
+
+    def read_config(self) -> tuple[TrainConfig, TrainOrigin]:
         """Settings and origin of the training.
+
+        Raises:
+            ValueError: if the folder holds no training, or its settings or origin cannot be read.
+        """
+        return self.read_settings(), self._read("origin", train_origin_from_json)
+
+    def read_settings(self) -> TrainConfig:
+        """Settings of the training.
 
         Raises:
             ValueError: if the folder holds no training, or its settings cannot be read.
         """
-        rule = "`--resume` must name the folder of a training"
-        if not self.config.is_file():
-            raise ValueError(f"{rule}, but {str(self.path)!r} holds no config.json.")
-        try:
-            content = json.loads(self.config.read_text())
-            return config_from_json(content["settings"]), dict(content["origin"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
+        return self._read("settings", config_from_json)
+
+    def _read(self, part: str, parse: Callable[[Any], Part]) -> Part:
+        return read_part(self.config, part, parse, rule="`--resume` must name the folder of a training")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.numpy
 import torch
@@ -17,8 +16,9 @@ from evaluation.training.config import TrainConfig, TrainSettings, check_same_se
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
 from evaluation.training.job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
 from evaluation.training.loop import TrainRecord, records_in
+from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImages, TrainOrigin
 from evaluation.work_folder import write_atomically, write_json
-from search_space.architectures import parse_architecture
+from search_space.architectures import Architecture, parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.counts import count
 from search_space.graphs import Graph, Shape
@@ -34,8 +34,8 @@ class TrainPreparation:
 
     config: TrainConfig
     folder: TrainFolder
-    network: dict[str, Any]
-    """What the network is, as `architecture.json` has it; `id` names it."""
+    network: Architecture | BaselineNetwork
+    """As `architecture.json` has it."""
     graph: Graph
     splits: Splits
     weights: Arrays | None
@@ -48,7 +48,7 @@ class TrainPreparation:
         """The job to run, in this process or on a worker."""
         config = self.config
         return TrainJob(
-            name=str(self.network["id"]),
+            name=self.network.id,
             graph=self.graph,
             settings=config,
             flip=config.flip,
@@ -58,26 +58,29 @@ class TrainPreparation:
         )
 
     @property
-    def origin(self) -> dict[str, Any]:
-        """What the training is made from, as JSON has it; a resumed one must be made from the same."""
-        splits = self.splits
-        return {
-            "architecture": self.network,
-            "input_shape": list(self.graph.input_shape),
-            "macs": count(self.graph).macs,
-            "params": count(self.graph).params,
-            "dataset": {
-                "fingerprint": splits.fingerprint,
-                "classes": list(splits.class_names),
-                "mean": list(splits.mean_C),
-                "std": list(splits.std_C),
-                "images": {
-                    "training": len(splits.weights) + len(splits.theta),
-                    "selection": len(splits.selection),
-                    "test": len(splits.test),
-                },
-            },
-        }
+    def origin(self) -> TrainOrigin:
+        """What the training is made from; a resumed one must be made from the same."""
+        counts = count(self.graph)
+        return TrainOrigin(
+            architecture=self.network,
+            input_shape=self.graph.input_shape,
+            macs=counts.macs,
+            params=counts.params,
+            dataset=train_dataset(self.splits),
+        )
+
+
+def train_dataset(splits: Splits) -> TrainDataset:
+    """The images of a training, which trains on two of the four splits."""
+    return TrainDataset(
+        fingerprint=splits.fingerprint,
+        classes=splits.class_names,
+        mean=splits.mean_C,
+        std=splits.std_C,
+        images=TrainImages(
+            training=len(splits.weights) + len(splits.theta), selection=len(splits.selection), test=len(splits.test)
+        ),
+    )
 
 
 def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], None]) -> TrainPreparation:
@@ -114,7 +117,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     check_fits(config, graph.input_shape, splits)
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
     preparation = TrainPreparation(
-        config=config, folder=folder, network=architecture.to_json(), graph=graph, splits=splits, weights=weights
+        config=config, folder=folder, network=architecture, graph=graph, splits=splits, weights=weights
     )
     if saved_origin is not None:
         _check_same_origin(preparation.origin, saved_origin)
@@ -178,7 +181,7 @@ def begin(preparation: TrainPreparation) -> None:
     """Write what a training is made from, so that it can be resumed from now on."""
     folder = preparation.folder
     if not folder.config.exists():
-        write_json(folder.config, {"settings": preparation.config.to_json(), "origin": preparation.origin})
+        folder.write_config(preparation.config, preparation.origin)
 
 
 def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator[TrainEvent]:
@@ -199,7 +202,7 @@ def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator
 def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> TrainResult:
     """Write the files of a trained network, last of all its result."""
     folder, origin = preparation.folder, preparation.origin
-    write_json(folder.architecture, preparation.network)
+    write_json(folder.architecture, preparation.network.to_json())
     write_atomically(folder.weights, safetensors.numpy.save(outcome.weights))
     for model in outcome.models:
         write_atomically(folder.model(model.precision), model.model)
@@ -208,8 +211,8 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
         top1=outcome.top1,
         top3=outcome.top3,
         selection_accuracy=outcome.selection_accuracy,
-        macs=origin["macs"],
-        params=origin["params"],
+        macs=origin.macs,
+        params=origin.params,
         seconds=outcome.seconds,
         files=tuple(
             FileCheck(
@@ -222,11 +225,11 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
             for m in outcome.models
         ),
     )
-    data = origin["dataset"]
+    data = origin.dataset
     content = dataclasses.asdict(result) | {
-        "images": data["images"],
-        "input": {"shape": origin["input_shape"], "scale": 255, "mean": data["mean"], "std": data["std"]},
-        "classes": data["classes"],
+        "images": dataclasses.asdict(data.images),
+        "input": {"shape": origin.input_shape, "scale": 255, "mean": data.mean, "std": data.std},
+        "classes": data.classes,
         "settings": preparation.config.to_json(),
     }
     write_json(folder.result, content)
@@ -253,7 +256,9 @@ def read_weights(path: Path, graph: Graph) -> Arrays:
     return weights
 
 
-def _check_same_origin(now: dict[str, Any], saved: dict[str, Any]) -> None:
-    for name, value in now.items():
-        if saved.get(name) != value:
-            raise ValueError(f"a training must be resumed with what it was begun with, but its `{name}` has changed.")
+def _check_same_origin(now: TrainOrigin, saved: TrainOrigin) -> None:
+    for field in dataclasses.fields(TrainOrigin):
+        if getattr(saved, field.name) != getattr(now, field.name):
+            raise ValueError(
+                f"a training must be resumed with what it was begun with, but its `{field.name}` has changed."
+            )

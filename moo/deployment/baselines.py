@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evaluation.training.origin import BaselineNetwork
 from moo.deployment.config import CompareBaselinesConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining, chosen, training_of
@@ -27,7 +28,7 @@ def baseline_trainings(run: FinishedRun, config: CompareBaselinesConfig) -> list
     trainings = []
     for name in chosen(config.only, NAMES, what="baselines"):
         graph = graph_of(name, input_size=run.space.input_size, classes=run.space.classes)
-        network: dict[str, object] = {"id": name, "input_size": run.space.input_size}
+        network = BaselineNetwork(id=name, input_size=run.space.input_size)
         preparation = training_of(run, config, network, graph, run.folder.baseline(name), None)
         trainings.append(NetworkTraining(preparation, baseline=True))
     return trainings

@@ -87,6 +87,6 @@ def saved_recipe(folder: RunFolder, only: Sequence[str] = ()) -> dict[str, Any]:
     for name in names:
         training = folder.training(name)
         if training.config.exists():
-            saved = training.read_config()[0].to_json()
+            saved = training.read_settings().to_json()
             return {name: saved[name] for name in SETTINGS} | {"fine_tune": saved["weights"] is not None}
     return {}

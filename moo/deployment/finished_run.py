@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.family import read_cost_tables
@@ -14,9 +13,10 @@ from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement.front import corrected_tables
 from moo.search.preparation import archive_for, check_same_inputs, run_splits
+from moo.storage.origin import RunOrigin
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
-from search_space.spaces import FBNetSpace, Stage
+from search_space.spaces import FBNetSpace
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class FinishedRun:
 
     folder: RunFolder
     config: SearchConfig
-    origin: dict[str, Any]
+    origin: RunOrigin
     space: FBNetSpace
     splits: Splits
 
     @property
     def activations(self) -> Activations:
         """Type of activations of networks in int8, for its board."""
-        board = self.origin.get("board") or {}
-        return activations_for(board.get("machine"))
+        board = self.origin.board
+        return activations_for(None if board is None else board.machine)
 
     @property
     def file_configuration(self) -> RuntimeConfiguration:
@@ -63,22 +63,11 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
             f"python scripts/pareto_search.py --resume {path}"
         )
     config = replace(config, dataset=dataset or config.dataset)
-    space = _space_of(origin, path)
+    # A user's own space file may have changed since.
+    space = origin.space
     splits = run_splits(config, space.input_size, on_loading)
     check_same_inputs(origin, space, splits, config.dataset)
     return FinishedRun(folder, config, origin, space, splits)
-
-
-def _space_of(origin: Mapping[str, Any], path: Path) -> FBNetSpace:
-    """The space as it was searched, which a user's own file may no longer be."""
-    try:
-        values = dict(origin["space"])
-        stages = tuple(Stage(**stage) for stage in values["stages"])
-        return FBNetSpace(**values | {"stages": stages, "operators": tuple(values["operators"])})
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"a run's config.json must tell its search space, but that of {str(path)!r} does not."
-        ) from None
 
 
 def record_of(run: FinishedRun) -> RunRecord:

@@ -44,9 +44,9 @@ def write_retrained(
             write_atomically(training.curves, picture.getvalue())
         card = _card(run, archive, network)
         if card is not None:
-            write_atomically(training.card, card_markdown(card, run.origin, dataset=dataset).encode())
+            write_atomically(training.card, card_markdown(card, run.origin.dataset, dataset=dataset).encode())
     front_size = run.config.front_size
-    write_front(folder, archive, run.space, {}, run.origin, dataset=dataset, front_size=front_size)
+    write_front(folder, archive, run.space, {}, run.origin.dataset, dataset=dataset, front_size=front_size)
     for entry in networks_of(archive.front()):
         if entry.trained is not None:
             _hand_over(folder.training(entry.architecture.id), folder.networks / entry.architecture.id)

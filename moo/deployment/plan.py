@@ -19,12 +19,13 @@ from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from evaluation.training.job import Arrays
 from evaluation.training.loop import records_in
+from evaluation.training.origin import BaselineNetwork
 from evaluation.training.run import TrainPreparation, check_fits, read_weights
 from evaluation.work_folder import check_same_values, write_atomically
 from moo.deployment.config import SETTINGS, RunTrainingConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry, networks_of
-from search_space.architectures import operator_indices
+from search_space.architectures import Architecture, operator_indices
 from search_space.graphs import Graph
 
 
@@ -59,7 +60,7 @@ def front_trainings(run: FinishedRun, archive: Archive, config: TrainFrontConfig
         graph = run.space.graph(entry.architecture.operators)
         folder = run.folder.training(entry.architecture.id)
         weights = inherited_weights(run, entry, folder) if config.fine_tune else None
-        preparation = training_of(run, config, entry.architecture.to_json(), graph, folder, weights)
+        preparation = training_of(run, config, entry.architecture, graph, folder, weights)
         trainings.append(NetworkTraining(preparation, baseline=False))
     return trainings
 
@@ -67,7 +68,7 @@ def front_trainings(run: FinishedRun, archive: Archive, config: TrainFrontConfig
 def training_of(
     run: FinishedRun,
     config: RunTrainingConfig,
-    network: dict[str, object],
+    network: Architecture | BaselineNetwork,
     graph: Graph,
     folder: TrainFolder,
     weights: Path | None,
@@ -80,7 +81,7 @@ def training_of(
     check_fits(config, graph.input_shape, run.splits)
     search = run.config
     settings = TrainConfig(
-        architecture=str(network["id"]),
+        architecture=network.id,
         dataset=search.dataset,
         image_column=search.image_column,
         label_column=search.label_column,
@@ -162,7 +163,7 @@ def check_trainings(trainings: Sequence[NetworkTraining]) -> None:
             rule=f"{training.name} must go on with its own settings, but it was begun with",
             remedy="add `--fresh` to train it anew",
         )
-        if origin.get("dataset") != training.preparation.origin["dataset"]:
+        if origin.dataset != training.preparation.origin.dataset:
             raise ValueError(f"{training.name} must go on with its own images, but they have changed.")
         if folder.checkpoint.exists():
             try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
 from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
@@ -15,6 +14,7 @@ from dnas.losses import Coefficients
 from moo.analysis.networks import file_costs
 from moo.formatting import short, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
+from moo.storage.origin import SearchDataset, SplitSizes
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
@@ -114,15 +114,14 @@ def baseline_card(network: TrainedNetwork, graph: Graph, archive: Archive) -> Ca
     )
 
 
-def card_markdown(card: Card, origin: Mapping[str, Any], *, dataset: str | None = None) -> str:
+def card_markdown(card: Card, data: SearchDataset, *, dataset: str | None = None) -> str:
     """The text of card.md.
 
     Args:
         card: what it says of the network.
-        origin: what the run was made from, as in config.json; of it, `dataset` is read.
+        data: the images of the run.
         dataset: how the user named the data set; None where that is not known.
     """
-    data = origin["dataset"]
     size = card.graph.input_shape[1]
     layers = "\n".join(f"{number}. {line}" for number, line in enumerate(card.layers, start=1))
     return f"""# {card.name}
@@ -135,14 +134,14 @@ An image classifier {card.kind}, {_weights(card.trained)}.
 
 The central square of an image, resized to {size} x {size} pixels (bicubic).
 Input `{INPUT_NAME}`: float32, shape (batch, {", ".join(str(side) for side in card.graph.input_shape)}), RGB, pixels in
-[0, 1], then minus {_figures(data["mean"])} and divided by {_figures(data["std"])} for each channel.
-Output `logits`: one score a class, in this order: {", ".join(data["classes"])}.
+[0, 1], then minus {_figures(data.mean)} and divided by {_figures(data.std)} for each channel.
+Output `logits`: one score a class, in this order: {", ".join(data.classes)}.
 
 This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an image: RGB, uint8, shape
 ({size}, {size}, 3).
 
 ```python
-{snippet(data["classes"], data["mean"], data["std"], configuration=card.configuration)}
+{snippet(data.classes, data.mean, data.std, configuration=card.configuration)}
 ```
 {_points(card)}
 ## Files
@@ -232,14 +231,13 @@ def _weights(trained: TrainedNetwork | None) -> str:
     return f"{start} for {trained.epochs:.3g} epochs ({trained.seconds:.0f} s)"
 
 
-def _facts(card: Card, data: Mapping[str, Any], dataset: str | None) -> list[tuple[str, str]]:
-    fingerprint = data.get("fingerprint")
+def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[str, str]]:
     named = [f"`{dataset}`"] if dataset else []
-    named += [f"{len(data['classes'])} classes", *([f"fingerprint {fingerprint}"] if fingerprint else [])]
+    named += [f"{len(data.classes)} classes", f"fingerprint {data.fingerprint}"]
     counts = count(card.graph)
     return [
         ("data set", ", ".join(named)),
-        *_accuracy(card, data["images"]),
+        *_accuracy(card, data.images),
         *_costs(card),
         ("multiply-accumulates", f"{counts.macs:,}"),
         ("parameters", f"{counts.params:,}"),
@@ -247,9 +245,9 @@ def _facts(card: Card, data: Mapping[str, Any], dataset: str | None) -> list[tup
     ]
 
 
-def _accuracy(card: Card, images: Mapping[str, int]) -> list[tuple[str, str]]:
+def _accuracy(card: Card, images: SplitSizes) -> list[tuple[str, str]]:
     rows, suffix = [], ""
-    selection, test = f"{images['selection']} images", f"{images['test']} images"
+    selection, test = f"{images.selection} images", f"{images.test} images"
     if card.trained is not None:
         file = card.trained.file_in(card.precision)
         rows += [

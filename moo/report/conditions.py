@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 from devices.measurement import Measurement
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
+from moo.storage.origin import RunOrigin, SplitSizes
 from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
@@ -73,7 +73,7 @@ def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
     }
 
 
-def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: Mapping[str, Any]) -> str:
+def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: RunOrigin) -> str:
     """What the search, and training after it, took; and what failed."""
     trials = store.trials()
     failed = [stored for stored in trials.values() if stored.objectives is None]
@@ -132,29 +132,31 @@ def hypervolume(archive: Archive) -> str:
     )
 
 
-def splits(origin: Mapping[str, Any], *, trained: bool) -> str:
+def splits(images: SplitSizes, *, trained: bool) -> str:
     """How many images each split has, and what they were used for.
 
     Args:
-        origin: of the run.
+        images: of each split.
         trained: whether networks were trained after the search.
     """
-    images = origin["dataset"]["images"]
     also = "; train networks for deployment" if trained else ""
-    uses = {
-        "weights": f"train the supernet, and recalibrate BatchNorm before each evaluation{also}",
-        "theta": f"search theta for each trial's coefficients{also}",
-        "selection": "compare architectures: all errors above that are not test errors",
-        "test": "read once, for the networks of the final front"
-        + ("; and once for each trained file" if trained else ""),
-    }
-    rows = [(name, f"{images[name]:,}", use) for name, use in uses.items()]
+    once = "read once, for the networks of the final front" + ("; and once for each trained file" if trained else "")
+    rows = [
+        (
+            "weights",
+            f"{images.weights:,}",
+            f"train the supernet, and recalibrate BatchNorm before each evaluation{also}",
+        ),
+        ("theta", f"{images.theta:,}", f"search theta for each trial's coefficients{also}"),
+        ("selection", f"{images.selection:,}", "compare architectures: all errors above that are not test errors"),
+        ("test", f"{images.test:,}", once),
+    ]
     return "No image is in two splits.\n\n" + table(("split", "images", "use"), rows)
 
 
-def _worker_hours(seconds: float, threads: int, origin: Mapping[str, Any]) -> str:
+def _worker_hours(seconds: float, threads: int, origin: RunOrigin) -> str:
     hours = seconds * threads / 3600
-    if str(origin.get("packages", {}).get("torch", "")).endswith("+cpu"):
+    if origin.packages.get("torch", "").endswith("+cpu"):
         return f"{short(hours)} CPU-hours"
     return f"{short(hours)} hours of CPU threads, with a GPU to each worker where the machine had one"
 

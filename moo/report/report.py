@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
-from typing import Any
 
 from moo.config import EXECUTION_SETTINGS, SearchConfig
 from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, trust_section
 from moo.storage.archive import Archive, networks_of
+from moo.storage.origin import RunOrigin
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS
@@ -23,7 +23,7 @@ def report_markdown(
     archive: Archive,
     store: StoreReader,
     config: SearchConfig,
-    origin: Mapping[str, Any],
+    origin: RunOrigin,
     space: FBNetSpace,
     plots: Sequence[str],
 ) -> str:
@@ -33,7 +33,7 @@ def report_markdown(
         archive: all evaluated architectures.
         store: of the same run.
         config: settings of the run.
-        origin: what the run was made from, as in config.json.
+        origin: what the run was made from.
         space: that was searched.
         plots: paths of the pictures, relative to the report.
     """
@@ -48,7 +48,7 @@ def report_markdown(
         "Pictures": _pictures(plots),
         "Hypervolume": hypervolume(archive),
         "What it cost to find": effort(archive, store, config, origin),
-        "What the splits are for": splits(origin, trained=bool(trained or baselines)),
+        "What the splits are for": splits(origin.dataset.images, trained=bool(trained or baselines)),
         "How to do it again": _again(config, origin, trained, baselines),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
@@ -73,11 +73,9 @@ def command_of(config: SearchConfig) -> str:
     return shlex.join(words)
 
 
-def _question(archive: Archive, config: SearchConfig, origin: Mapping[str, Any], space: FBNetSpace) -> str:
-    board = origin.get("board")
-    where = (
-        f"on {board['name']} ({board['model']})" if board else "by the figures of a cost table (nothing was measured)"
-    )
+def _question(archive: Archive, config: SearchConfig, origin: RunOrigin, space: FBNetSpace) -> str:
+    board = origin.board
+    where = "by the figures of a cost table (nothing was measured)" if board is None else f"on {board.label}"
     return (
         f"# Pareto front of {space.name} on {config.dataset}\n\n"
         f"Which networks of the search space `{space.name}` ({space.num_architectures:,} architectures) classify "
@@ -117,13 +115,15 @@ def _pictures(plots: Sequence[str]) -> str:
 
 def _again(
     config: SearchConfig,
-    origin: Mapping[str, Any],
+    origin: RunOrigin,
     trained: Sequence[TrainedNetwork],
     baselines: Sequence[TrainedNetwork],
 ) -> str:
-    packages = ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items())
-    machine = ", ".join(f"{name} {value}" for name, value in origin.get("machine", {}).items())
-    versions = f"It was run with {packages or 'unknown packages'} on {machine or 'an unknown machine'}."
+    packages = ", ".join(f"{name} {version}" for name, version in origin.packages.items())
+    machine = "an unknown machine"
+    if origin.machine is not None:
+        machine = f"system {origin.machine.system}, python {origin.machine.python}"
+    versions = f"It was run with {packages or 'unknown packages'} on {machine}."
     commands = [command_of(config)]
     if trained:
         commands.append(" ".join(["python scripts/train_front.py RUN", *_training_options(trained)]))

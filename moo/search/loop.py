@@ -20,7 +20,7 @@ from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
 from moo.search.generational import search_in_generations
 from moo.search.outputs import onnx_model, write_front
-from moo.search.preparation import Preparation, archive_for
+from moo.search.preparation import Preparation, archive_for, search_dataset
 from moo.search.proposals import kept_proposals
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
@@ -102,14 +102,14 @@ class _Search:
         return archive
 
     def hand_over(self) -> Archive:
-        archive, origin = self._record.archive, self._preparation.origin
+        archive, data = self._record.archive, search_dataset(self._preparation.splits)
         self._measure_final_front()
         write_front(
             self._folder,
             archive,
             self._space,
             self._delivered,
-            origin,
+            data,
             dataset=self._config.dataset,
             front_size=self._config.front_size,
         )

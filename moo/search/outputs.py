@@ -18,6 +18,7 @@ from moo.report.card import card_markdown, front_card
 from moo.report.html import report_html
 from moo.report.report import report_markdown
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of, objectives_of
+from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.pareto import epsilon_front
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
@@ -79,7 +80,7 @@ def write_front(
     archive: Archive,
     space: FBNetSpace,
     delivered: Mapping[str, DeliveryResult],
-    origin: Mapping[str, Any],
+    data: SearchDataset,
     *,
     dataset: str | None = None,
     front_size: int = 24,
@@ -91,7 +92,7 @@ def write_front(
         archive: all evaluated architectures.
         space: that was searched.
         delivered: weights of networks, by architecture id.
-        origin: what the run was made from, as in config.json.
+        data: the images of the run, for the cards.
         dataset: how the user named the data set, for the cards.
         front_size: points that tables and pictures show at most.
     """
@@ -104,7 +105,7 @@ def write_front(
     for entry in networks_of(front):
         result = delivered.get(entry.architecture.id)
         if result is not None and entry.trained is None:
-            card = card_markdown(front_card(entry, archive, space), origin, dataset=dataset)
+            card = card_markdown(front_card(entry, archive, space), data, dataset=dataset)
             _write_network(folder.networks / entry.architecture.id, entry, card, space, result)
     items = front_json(archive, front_size=front_size)
     write_atomically(folder.front, (json.dumps(items, indent=1) + "\n").encode())
@@ -122,7 +123,7 @@ class RunInputs(Protocol):
         """Its settings."""
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> RunOrigin:
         """As in config.json."""
 
     @property

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables, read_cost_tables
@@ -23,6 +22,7 @@ from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, configurations_in, is_table, open_boards, tables_named
 from moo.storage.archive import Archive, reference_point_of
+from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
 from search_space.spaces import FBNetSpace, space_named
@@ -88,24 +88,33 @@ class Preparation:
         )
 
     @property
-    def origin(self) -> dict[str, Any]:
-        """What the run is made from, for `config.json`."""
-        splits = self.splits
-        return {
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "space": dataclasses.asdict(self.space),
-            "dataset": {
-                "fingerprint": splits.fingerprint,
-                "classes": list(splits.class_names),
-                "mean": list(splits.mean_C),
-                "std": list(splits.std_C),
-                "images": {name: len(getattr(splits, name)) for name in ("weights", "theta", "selection", "test")},
-            },
-            "pretraining": dataclasses.asdict(self.pretraining),
-            "board": None if self.boards.board is None else dataclasses.asdict(self.boards.board),
-            "machine": {"system": platform.platform(), "python": platform.python_version()},
-            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        }
+    def origin(self) -> RunOrigin:
+        """What the run is made from, as of now."""
+        return RunOrigin(
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            space=self.space,
+            dataset=search_dataset(self.splits),
+            pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
+            board=self.boards.board,
+            machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
+            packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        )
+
+
+def search_dataset(splits: Splits) -> SearchDataset:
+    """The images of a search."""
+    return SearchDataset(
+        fingerprint=splits.fingerprint,
+        classes=splits.class_names,
+        mean=splits.mean_C,
+        std=splits.std_C,
+        images=SplitSizes(
+            weights=len(splits.weights),
+            theta=len(splits.theta),
+            selection=len(splits.selection),
+            test=len(splits.test),
+        ),
+    )
 
 
 def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> Preparation:
@@ -118,7 +127,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     Raises:
         ValueError: for every kind of bad input.
     """
-    saved_origin: dict[str, Any] | None = None
+    saved_origin: RunOrigin | None = None
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
@@ -251,27 +260,23 @@ def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archi
     )
 
 
-def check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits, dataset: str) -> None:
+def check_same_inputs(origin: RunOrigin, space: FBNetSpace, splits: Splits, dataset: str) -> None:
     """Check that images and search space are those that a run was made from.
 
     Raises:
-        ValueError: if they are not, or the run's config.json does not tell.
+        ValueError: if they are not.
     """
-    try:
-        fingerprint, saved = origin["dataset"]["fingerprint"], _plain(origin["space"])
-        classes = tuple(origin["dataset"]["classes"])
-    except (KeyError, TypeError):
-        raise ValueError("the run's config.json must tell data set and space, but it was changed.") from None
+    classes = origin.dataset.classes
     if classes != splits.class_names:
         raise ValueError(
             f"a run's images must have its {len(classes)} classes ({_few(classes)}), but {dataset!r} has "
             f"{len(splits.class_names)} ({_few(splits.class_names)})."
         )
-    if fingerprint != splits.fingerprint:
+    if origin.dataset.fingerprint != splits.fingerprint:
         raise ValueError(
             f"a run must be resumed with its own images, but those of {dataset!r} are not the ones it was made with."
         )
-    if saved != _plain(dataclasses.asdict(space)):
+    if origin.space != space:
         raise ValueError(
             f"a run must be resumed with its own search space, but that of {space.name!r} was changed since."
         )
@@ -279,10 +284,3 @@ def check_same_inputs(origin: dict[str, Any], space: FBNetSpace, splits: Splits,
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _plain(value: Any) -> Any:
-    """The same with tuples as lists, as JSON has them."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -7,5 +7,6 @@ store            the SQLite database that resume, pictures and report read
 schema           its tables
 migrations       run folders of earlier versions, brought to the present one
 trained_network  what training for deployment made of a network
+origin           what a run was made from
 run_folder       where everything of a run lies
 """

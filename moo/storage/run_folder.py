@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evaluation.training.folder import TrainFolder
-from evaluation.work_folder import check_same_values, new_work_folder, write_json
+from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
 from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+from moo.storage.origin import RunOrigin, origin_from_json
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -93,27 +96,31 @@ class RunFolder:
         """Folder of the training of a baseline."""
         return TrainFolder(self.path / "baselines" / name)
 
-    def write_config(self, config: SearchConfig, origin: dict[str, Any]) -> None:
-        """Write the settings and what the run was made from (`origin`: resolved values, versions, fingerprints)."""
-        content = {"settings": config.to_json(), "origin": origin}
-        write_json(self.config, content)
+    def write_config(self, config: SearchConfig, origin: RunOrigin) -> None:
+        """Write the settings and what the run was made from."""
+        write_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
 
-    def read_config(self) -> tuple[SearchConfig, dict[str, Any]]:
+    def read_config(self) -> tuple[SearchConfig, RunOrigin]:
         """Settings and origin of the run.
+
+        Raises:
+            ValueError: if the folder is no run, or its settings or origin cannot be read.
+        """
+        return self.read_settings(), self._read("origin", origin_from_json)
+
+    def read_settings(self) -> SearchConfig:
+        """Settings of the run.
 
         Raises:
             ValueError: if the folder is no run, or its settings cannot be read.
         """
+        return self._read("settings", config_from_json)
+
+    def _read(self, part: str, parse: Callable[[Any], Part]) -> Part:
         rule = "`--resume` must name the folder of a run"
         if not self.path.is_dir():
             raise ValueError(f"{rule}, but {str(self.path)!r} is no folder.")
-        if not self.config.is_file():
-            raise ValueError(f"{rule}, but {str(self.path)!r} holds no config.json.")
-        try:
-            content = json.loads(self.config.read_text())
-            return config_from_json(content["settings"]), dict(content["origin"])
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{rule}, but {str(self.config)!r} cannot be read: {error}") from None
+        return read_part(self.config, part, parse, rule=rule)
 
 
 def new_folder(config: SearchConfig) -> RunFolder:

@@ -21,6 +21,7 @@ from moo.config import SearchConfig
 from moo.measurement.boards import Boards
 from moo.search.preparation import Preparation
 from moo.storage.archive import Entry
+from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from moo.trials import CoefficientTrial, EvaluatedArchitecture, Indices, TrialResult, WorkerSetup
@@ -37,6 +38,14 @@ TINY = FBNetSpace(
     last_channels=16,
     operators=("k3_e1", "k3_e6", "skip"),
 )
+DATASET = SearchDataset(
+    fingerprint="0123456789abcdef",
+    classes=("cat", "dog", "fox", "owl"),
+    mean=(0.5, 0.25, 0.125),
+    std=(0.1, 0.2, 0.3),
+    images=SplitSizes(weights=100, theta=20, selection=30, test=40),
+)
+ORIGIN = RunOrigin(space=TINY, dataset=DATASET)
 AMPLITUDE = 60
 """Of the stripes that tell the classes apart, of 255; the rest is noise."""
 

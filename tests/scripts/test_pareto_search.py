@@ -23,6 +23,7 @@ from scripts import pareto_search
 from scripts.command_line import run
 from scripts.pareto_search import read_command_line
 from search_space.spaces import space_named
+from tests.moo.conftest import ORIGIN
 
 ROOT = Path(__file__).parents[2]
 IMAGES = datasets.Features({"picture": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}})
@@ -176,7 +177,7 @@ def test_a_cost_table_of_another_space_is_refused(refused: Any, tmp_path: Path) 
 def earlier_run(tmp_path: Path) -> Any:
     """Folder of a run that was begun, with a population of 5."""
     folder = RunFolder(tmp_path / "earlier")
-    folder.write_config(SearchConfig(population=5, measure=False), {})
+    folder.write_config(SearchConfig(population=5, measure=False), ORIGIN)
     return folder.path
 
 

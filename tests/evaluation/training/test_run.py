@@ -80,7 +80,7 @@ def test_a_run_writes_everything(config: ConfigOf, tmp_path: Path) -> None:
     result, records = run_training(preparation)
     folder = preparation.folder
     assert sorted(path.name for path in folder.path.iterdir()) == FILES
-    assert json.loads(folder.architecture.read_text()) == preparation.network
+    assert json.loads(folder.architecture.read_text()) == preparation.network.to_json()
     content = json.loads(folder.result.read_text())
     assert read_result(folder) == result
     counts = count(preparation.graph)

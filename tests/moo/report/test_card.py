@@ -21,17 +21,8 @@ from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.reference_networks import baseline_graph
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
+from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, TrainedOf
 
-ORIGIN = {
-    "dataset": {
-        "fingerprint": "0123456789abcdef",
-        "classes": ["cat", "dog", "fox", "owl"],
-        "mean": [0.5, 0.25, 0.125],
-        "std": [0.1, 0.2, 0.3],
-        "images": {"weights": 100, "theta": 20, "selection": 30, "test": 40},
-    }
-}
 RUNTIME = ("numpy", "onnxruntime", "flatbuffers", "packaging", "google.protobuf", "google._upb")
 """ONNX Runtime and all that it needs."""
 
@@ -48,7 +39,7 @@ def card_of(entry: Any, space: FBNetSpace, precision: str = "fp32") -> Any:
 
 
 def text_of(card: Any, **options: Any) -> Any:
-    return card_markdown(card, ORIGIN, **options)
+    return card_markdown(card, DATASET, **options)
 
 
 def snippet_of(text: Any) -> Any:
@@ -177,9 +168,9 @@ def test_a_baseline_that_was_not_measured_says_so(trained_of: TrainedOf, baselin
 def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(
     entry_of: EntryOf, space: FBNetSpace, splits: Splits, tmp_path: Path
 ) -> None:
-    origin = {"dataset": ORIGIN["dataset"] | {"mean": list(splits.mean_C), "std": list(splits.std_C)}}
+    data = replace(DATASET, mean=splits.mean_C, std=splits.std_C)
     entry = entry_of((1, 1, 2))
-    snippet = snippet_of(card_markdown(card_of(entry, space), origin))
+    snippet = snippet_of(card_markdown(card_of(entry, space), data))
     assert len(snippet.splitlines()) <= 10
     graph = space.graph(entry.architecture.operators)
     weights = random_weights(graph, np.random.default_rng(0))
@@ -191,7 +182,7 @@ def test_the_code_of_a_card_runs_where_only_onnx_runtime_is(
         number = np.flatnonzero(predictions_N == label)[0]
         np.save(tmp_path / "image.npy", splits.test.images_NCHW[number].transpose(1, 2, 0))
         result = run(python, snippet, tmp_path)
-        assert result.stdout == f"{ORIGIN['dataset']['classes'][label]}\n", result.stderr  # type: ignore[index]
+        assert result.stdout == f"{DATASET.classes[label]}\n", result.stderr
     assert len(np.unique(predictions_N)) > 1
 
 

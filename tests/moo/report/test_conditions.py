@@ -10,12 +10,13 @@ from dnas.losses import Coefficients
 from moo.config import SearchConfig
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.storage.archive import Archive
+from moo.storage.origin import SplitSizes
 from moo.storage.store import open_store
 from moo.trials import ArchitectureTrial
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf, TrainedOf
+from tests.moo.conftest import ORIGIN, EntryOf, MeasurementOf, ResultOf, TrainedOf
 
-IMAGES = {"dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 3000}}}
+IMAGES = SplitSizes(weights=100, theta=50, selection=40, test=3000)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_splits_say_where_images_trained_networks(trained: bool, times: int) -> 
 def test_hours_are_those_of_all_threads(tmp_path: Path, archive: Any, space: FBNetSpace, result_of: ResultOf) -> None:
     store = open_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
-    text = effort(archive, store, SearchConfig(threads_per_worker=2), {"packages": {"torch": "2.4+cpu"}})
+    text = effort(archive, store, SearchConfig(threads_per_worker=2), replace(ORIGIN, packages={"torch": "2.4+cpu"}))
     assert "0 s in all workers: 0.000139 CPU-hours" in text
     store.close()
 
@@ -87,7 +88,7 @@ def test_coefficients_and_proposed_architectures_are_counted_apart(
     store.add_result(result_of(0, (0, 0, 0)), space)
     store.add_failure(result_of(1, (0, 0, 0)).trial, "RuntimeError: no memory")
     store.add_failure(ArchitectureTrial(2, 1, (0, 0, 1), coefficients), "RuntimeError: no memory")
-    text = effort(archive, store, SearchConfig(), {})
+    text = effort(archive, store, SearchConfig(), ORIGIN)
     assert "| coefficients searched on the supernet | 2, of which 1 failed |" in text
     assert f"| architectures proposed by {algorithm} | 1, of which 1 failed |" in text
     assert "- trial 1 failed: `RuntimeError: no memory`" in text

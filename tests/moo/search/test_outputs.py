@@ -19,16 +19,7 @@ from search_space.architectures import operator_indices
 from search_space.counts import count
 from search_space.onnx_files import random_weights
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, MeasurementOf, Prepare, ResultOf, TrainedOf
-
-ORIGIN = {
-    "dataset": {
-        "classes": ["cat", "dog", "fox", "owl"],
-        "mean": [0.5, 0.25, 0.125],
-        "std": [0.1, 0.2, 0.3],
-        "images": {"weights": 100, "theta": 20, "selection": 30, "test": 40},
-    }
-}
+from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, Prepare, ResultOf, TrainedOf
 
 
 @pytest.fixture
@@ -83,7 +74,7 @@ def test_after_training_error_and_costs_are_of_the_same_file(
 
 
 def test_each_network_of_the_front_has_a_folder(folder: Any, archive: Any, space: FBNetSpace, delivered: Any) -> None:
-    write_front(folder, archive, space, delivered, ORIGIN)
+    write_front(folder, archive, space, delivered, DATASET)
     assert json.loads(folder.front.read_text()) == front_json(archive)
     assert {path.name for path in folder.networks.iterdir()} == {"000", "333"}
     path = folder.networks / "333"
@@ -97,7 +88,7 @@ def test_each_network_of_the_front_has_a_folder(folder: Any, archive: Any, space
 def test_a_card_says_what_the_network_is_and_how_to_use_it(
     folder: Any, archive: Any, space: FBNetSpace, delivered: Any
 ) -> None:
-    write_front(folder, archive, space, delivered, ORIGIN)
+    write_front(folder, archive, space, delivered, DATASET)
     card = (folder.networks / "333" / "card.md").read_text()
     counts = count(space.graph(("k3_e6",) * 3))
     for line in (
@@ -125,7 +116,7 @@ def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(
     (folder.networks / "888").mkdir(parents=True)
     (folder.networks / "888" / "model.onnx").touch()
     (folder.networks / ".DS_Store").touch()
-    write_front(folder, archive, space, delivered, ORIGIN)
+    write_front(folder, archive, space, delivered, DATASET)
     assert {path.name for path in folder.networks.iterdir()} == {"000", "333", ".DS_Store"}
 
 

@@ -62,7 +62,7 @@ def test_digits_are_prepared_and_nothing_is_written(config: Any, device: Any, tm
     assert ready.boards.board == device.describe()
     assert not device.closed
     assert ready.cost_table is None
-    assert json.loads(json.dumps(ready.origin))["dataset"]["classes"] == list("0123456789")
+    assert json.loads(json.dumps(ready.origin.to_json()))["dataset"]["classes"] == list("0123456789")
 
 
 def test_without_measuring_there_is_no_board(config: Any, device: Any) -> None:
@@ -70,7 +70,7 @@ def test_without_measuring_there_is_no_board(config: Any, device: Any) -> None:
     assert ready.boards.devices == ()
     assert ready.boards.board is None
     assert device.closed
-    assert ready.origin["board"] is None
+    assert ready.origin.board is None
 
 
 def test_a_board_that_does_not_answer_is_refused(config: Any, device: Any, tmp_path: Path) -> None:

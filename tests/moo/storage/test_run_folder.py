@@ -11,13 +11,15 @@ import pytest
 from evaluation.work_folder import write_atomically
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
+from tests.moo.conftest import ORIGIN
 
 
 def test_settings_and_origin_come_back_as_they_were(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     config = SearchConfig(alpha=(0.5, 1.5), population=7)
-    folder.write_config(config, {"dataset": {"fingerprint": "abc"}})
-    assert folder.read_config() == (config, {"dataset": {"fingerprint": "abc"}})
+    folder.write_config(config, ORIGIN)
+    assert folder.read_config() == (config, ORIGIN)
+    assert folder.read_settings() == config
 
 
 def test_everything_lies_in_the_run_folder() -> None:

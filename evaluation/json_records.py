@@ -1,0 +1,103 @@
+"""Frozen records read back from JSON, each value checked against its annotation. Importing this is quick.
+
+Start with `record_from_json`; `dataclasses.asdict` is the way there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import reprlib
+import types
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Record = TypeVar("Record")
+
+_SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
+    str: ("a text", (str,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+}
+
+
+def record_from_json(kind: type[Record], content: object, *, where: str) -> Record:
+    """A record from its JSON object.
+
+    Keys that the record does not have are passed over, and one that is absent has its default, or None where that may
+    stand there: earlier versions wrote other keys.
+
+    Args:
+        kind: dataclass of the record; its fields are texts, numbers, tuples, mappings by name, records, or None.
+        content: as `json.loads` gives it.
+        where: name of the object, for messages.
+
+    Raises:
+        ValueError: naming the first value that is absent or not of its type, or the rule that the record states.
+    """
+    if not isinstance(content, dict):
+        raise _wrong(where, "an object", content)
+    hints = get_type_hints(kind)
+    values = {}
+    for field in _fields(kind):
+        name = field.name
+        if name in content:
+            values[name] = _value(hints[name], content[name], f"{where}.{name}")
+        elif _is_needed(field):
+            if type(None) not in get_args(hints[name]):
+                raise ValueError(f"`{where}.{name}` must be there, but is missing")
+            values[name] = None
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"`{where}` breaks a rule: {str(error).rstrip('.')}") from None
+
+
+def _value(hint: Any, value: object, where: str) -> object:
+    outer, inner = get_origin(hint), get_args(hint)
+    if outer in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        return _value(_alternative([part for part in inner if part is not type(None)], value), value, where)
+    if outer is tuple:
+        return _tuple(inner, value, where)
+    if outer is Mapping:
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        return {name: _value(inner[1], item, f"{where}.{name}") for name, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return record_from_json(hint, value, where=where)  # type: ignore[arg-type]
+    what, kinds = _SCALARS[hint]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise _wrong(where, what, value)
+    return value
+
+
+def _tuple(inner: tuple[Any, ...], value: object, where: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise _wrong(where, "a list", value)
+    hints = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+    if len(hints) != len(value):
+        raise _wrong(where, f"a list of {len(hints)}", value)
+    return tuple(
+        _value(hint, item, f"{where}[{place}]") for place, (hint, item) in enumerate(zip(hints, value, strict=True))
+    )
+
+
+def _alternative(kinds: list[Any], value: object) -> Any:
+    """The first of several records that the value has all needed keys of; else the last, to name what is absent."""
+    for kind in kinds[:-1]:
+        if isinstance(value, dict) and {field.name for field in _fields(kind) if _is_needed(field)} <= value.keys():
+            return kind
+    return kinds[-1]
+
+
+def _fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _wrong(where: str, what: str, value: object) -> ValueError:
+    return ValueError(f"`{where}` must be {what}, but got {reprlib.repr(value)}")

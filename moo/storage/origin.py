@@ -1,0 +1,90 @@
+"""What a run was made from, as its config.json has it: resolved values, versions, fingerprints.
+
+`moo.search.preparation` makes the record, `RunFolder` writes it and reads it back. Importing this is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devices.measurement import Board
+from evaluation.dataset_origin import DatasetOrigin
+from evaluation.json_records import record_from_json
+from search_space.spaces import FBNetSpace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitSizes:
+    """Number of images of each split."""
+
+    weights: int
+    theta: int
+    selection: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchDataset(DatasetOrigin):
+    """The images of a search."""
+
+    images: SplitSizes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainingOrigin:
+    """How the supernet was trained: the fields of `dnas.pretraining.PretrainSettings`, which needs PyTorch."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    warmup_fraction: float
+    label_smoothing: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineOrigin:
+    """The machine that a run was started on."""
+
+    system: str
+    """Operating system and its version, as Python gives them."""
+    python: str
+    """Version of Python."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOrigin:
+    """What a run was made from; a resumed one must have the same space and images."""
+
+    date: str | None = None
+    """When, in UTC; None where it is not known."""
+    space: FBNetSpace
+    """That was searched, with the classes of the data set."""
+    dataset: SearchDataset
+    pretraining: PretrainingOrigin | None = None
+    """None where it is not known."""
+    board: Board | None = None
+    """What measured; None if nothing did."""
+    machine: MachineOrigin | None = None
+    """None where it is not known."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Versions by package."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The form used in `config.json`."""
+        return dataclasses.asdict(self)
+
+
+def origin_from_json(content: object) -> RunOrigin:
+    """The origin that `RunOrigin.to_json` gave, in this version or an earlier one.
+
+    Raises:
+        ValueError: naming the first value that is absent or wrong; space and images must be there.
+    """
+    try:
+        return record_from_json(RunOrigin, content, where="origin")
+    except ValueError as error:
+        raise ValueError(f"{error}; restore the file from a copy, or start a new run.") from None
