@@ -9,7 +9,7 @@ import pytest
 
 from devices.agent.device import METERED_RUNS, AgentDevice
 from devices.channel import Reply
-from devices.configuration import Precision
+from devices.configuration import Precision, RuntimeConfiguration
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
@@ -128,21 +128,20 @@ def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer() -> None:
 
 def test_a_clock_is_set_once_for_each_agent() -> None:
     link = FakeLink()
-    with device_over(link, frequency_mhz=1500) as device:
-        device.measure(b"")
-        measurement = device.measure(b"")
+    with device_over(link) as device:
+        device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
+        measurement = device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500]
     assert measurement.frequency_mhz == 1500
-    assert device_over(FakeLink(), frequency_mhz=1500).describe().frequency_mhz == 1500
 
 
 def test_a_clock_that_cannot_be_set_is_the_boards_fault() -> None:
     link = FakeLink(declined=["set_frequency"])
     with (
-        device_over(link, frequency_mhz=1500) as device,
+        device_over(link) as device,
         pytest.raises(BoardRefusedError, match="not set_frequency: no"),
     ):
-        device.describe()
+        device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert link.events.count("end") == 1
 
 
@@ -167,23 +166,23 @@ def test_the_boards_clock_is_told() -> None:
 
 
 def test_what_cannot_be_quantised_is_a_failed_measurement() -> None:
-    with device_over(FakeLink(), precision="int8") as device, pytest.raises(MeasurementError, match="must be ONNX"):
-        device.measure(b"no model")
+    with device_over(FakeLink()) as device, pytest.raises(MeasurementError, match="must be ONNX"):
+        device.measure(b"no model", RuntimeConfiguration(precision="int8"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model: bytes, precision: Precision) -> None:
     small = quantized(model)
-    with device_over(link := FakeLink(), precision=precision) as device:
-        measurement = device.measure(small)
+    with device_over(link := FakeLink()) as device:
+        measurement = device.measure(small, RuntimeConfiguration(precision=precision))
     assert link.model == small
     assert measurement.precision == "int8"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_another_model_runs_in_the_precision_of_the_settings(model: bytes, precision: Precision) -> None:
-    with device_over(link := FakeLink(), precision=precision) as device:
-        measurement = device.measure(model)
+def test_another_model_runs_in_the_precision_that_is_asked_for(model: bytes, precision: Precision) -> None:
+    with device_over(link := FakeLink()) as device:
+        measurement = device.measure(model, RuntimeConfiguration(precision=precision))
     assert link.model is not None
     assert is_quantized(link.model) == (precision == "int8")
     assert measurement.precision == precision
