@@ -38,6 +38,24 @@ class Board:
         """Name and model, as written into measurements and tables."""
         return f"{self.name} ({self.model})"
 
+    def check(self, configuration: RuntimeConfiguration) -> None:
+        """Check what can be known before anything runs: that the board has the cores and the clock.
+
+        Raises:
+            ValueError: if it lacks them.
+        """
+        if self.cores is not None and configuration.threads > self.cores:
+            raise ValueError(
+                f"`threads` must be at most {self.cores}, the cores of {self.label}, but got {configuration.threads}: "
+                "more threads than cores take 13 to 27 times as long."
+            )
+        mhz = configuration.frequency_mhz
+        if mhz is not None and self.frequencies_mhz and mhz not in self.frequencies_mhz:
+            raise ValueError(
+                f"`frequency_mhz` must be one of {', '.join(map(str, self.frequencies_mhz))} on {self.label}, but got "
+                f"{mhz}: choose one of these, or omit it."
+            )
+
 
 @dataclass(frozen=True)
 class Conditions:

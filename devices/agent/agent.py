@@ -83,7 +83,7 @@ class Agent:
             "machine": platform.machine(),
             "runtime": f"onnxruntime {onnxruntime.__version__}",
             "clock_mhz": conditions(self._root)["clock_mhz"],
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": _cores(),
             "frequencies_mhz": self._clocks.available_mhz,
         }
 
@@ -113,7 +113,7 @@ class Agent:
         """
         warmup_runs, min_runs = int(_setting(request, "warmup_runs", 0)), int(_setting(request, "min_runs", 1))
         max_runs, min_seconds = int(_setting(request, "max_runs", min_runs)), _setting(request, "min_seconds", 0)
-        run = _inference(str(request["model"]), int(_setting(request, "threads", 1)))
+        run = _inference(str(request["model"]), _threads(request))
         for _ in range(warmup_runs):
             run()
         before = conditions(self._root)
@@ -141,7 +141,7 @@ class Agent:
 
     def run(self, request: Reply) -> Reply:
         """Outputs of the file `model`, each as a flat list, for the random input of `seed`, with `threads`."""
-        run = _inference(str(request["model"]), int(_setting(request, "threads", 1)), int(_setting(request, "seed", 0)))
+        run = _inference(str(request["model"]), _threads(request), int(_setting(request, "seed", 0)))
         return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in run()]}
 
     def _go_on(self) -> None:
@@ -325,6 +325,17 @@ def _setting(request: Reply, name: str, least: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
         raise ValueError(f"`{name}` must be a number of at least {least}, but got {value!r}")
     return value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _threads(request: Reply) -> int:
+    threads, cores = int(_setting(request, "threads", 1)), _cores()
+    if threads > cores:
+        raise ValueError(f"`threads` must be at most {cores}, the cores of this board, but got {threads}")
+    return threads
 
 
 def _check_available(policy: Path, mhz: int) -> None:

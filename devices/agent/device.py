@@ -113,9 +113,13 @@ class AgentDevice:
         Raises:
             MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
                 reached.
-            BoardRefusedError: if the board cannot or may not set the clock.
+            BoardRefusedError: if the board lacks the cores, or cannot or may not set the clock.
         """
         board = self.describe()
+        try:
+            board.check(configuration)
+        except ValueError as error:
+            raise BoardRefusedError(str(error)) from None
         if configuration.precision == "int8":
             try:
                 model = quantized(model, activations=activations_for(board.machine))

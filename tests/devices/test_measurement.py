@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from devices.measurement import Conditions, Measurement, MeasureSettings
+from devices.configuration import BASE, RuntimeConfiguration
+from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 
 MEASUREMENT = Measurement(
     latency_ms=1.5,
@@ -38,6 +39,40 @@ def test_a_run_is_throttled_if_a_flag_is_up_or_went_up_meanwhile(
 ) -> None:
     measurement = replace(MEASUREMENT, before=Conditions(throttled=before), after=Conditions(throttled=after))
     assert measurement.throttled is throttled
+
+
+BOARD = Board(
+    name="pi",
+    model="a board",
+    os="Linux",
+    runtime="onnxruntime 1.20.0",
+    clock_mhz=None,
+    cores=4,
+    frequencies_mhz=(600, 1500),
+)
+
+
+def test_a_board_runs_what_it_has_the_cores_and_the_clock_for() -> None:
+    BOARD.check(BASE)
+    BOARD.check(RuntimeConfiguration(threads=4, frequency_mhz=600))
+    unknown = replace(BOARD, cores=None, frequencies_mhz=())
+    unknown.check(RuntimeConfiguration(threads=64, frequency_mhz=1234))
+
+
+@pytest.mark.parametrize(
+    ("configuration", "rule"),
+    [
+        (
+            RuntimeConfiguration(threads=8),
+            r"`threads` must be at most 4, the cores of pi \(a board\), but got 8: .* 13",
+        ),
+        (RuntimeConfiguration(frequency_mhz=1000), r"`frequency_mhz` must be one of 600, 1500 on pi .*, but got 1000"),
+    ],
+)
+def test_a_board_refuses_what_it_cannot_run_in_one_line(configuration: RuntimeConfiguration, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule) as error:
+        BOARD.check(configuration)
+    assert "\n" not in str(error.value)
 
 
 def test_missing_and_unknown_keys_are_named() -> None:

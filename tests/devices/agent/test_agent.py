@@ -1,5 +1,6 @@
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -97,6 +98,15 @@ def test_it_describes_and_measures_and_survives_bad_requests(model: Path) -> Non
     assert "`threads` must be a number of at least 1, but got 0" in replies[5]["error"]
     assert replies[7]["runs"] == 5
     assert 0 < replies[7]["p5_ms"] <= replies[7]["median_ms"]
+
+
+def test_more_threads_than_cores_are_refused(model: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    request = {"command": "measure", "model": str(model), **SETTINGS, "threads": cores + 1}
+    (reply,) = replies_to({"id": 1, **request})
+    assert reply["error"] == (
+        f"ValueError: `threads` must be at most {cores}, the cores of this board, but got {cores + 1}"
+    )
 
 
 def test_it_quits_when_told_to() -> None:

@@ -26,7 +26,8 @@ RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7
 class FakeLink:
     """A way to an agent that writes down what it is asked and told."""
 
-    def __init__(self, declined: Sequence[str] = ()) -> None:
+    def __init__(self, declined: Sequence[str] = (), *, cores: int | None = None) -> None:
+        self.cores = cores
         self.events: list[object] = []
         self.model: bytes | None = None
         self.declined = declined
@@ -61,7 +62,7 @@ class FakeAgent(FakeChannel):
     def answer(self, request: Request) -> list[bytes]:
         if request["command"] in self._link.declined:
             return [reply_to(request, ok=False, error="no")]
-        return [reply_to(request, time_s=4.5, **TEXTS, **RUN)]
+        return [reply_to(request, time_s=4.5, cores=self._link.cores, **TEXTS, **RUN)]
 
     def end(self) -> None:
         self._link.events.append("end")
@@ -133,6 +134,51 @@ def test_a_clock_is_set_once_for_each_agent() -> None:
         measurement = device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500]
     assert measurement.frequency_mhz == 1500
+
+
+def test_one_agent_serves_several_configurations(model: bytes) -> None:
+    link = FakeLink()
+    points: list[tuple[int, int | None, Precision]] = [
+        (1, 600, "fp32"),
+        (2, 600, "int8"),
+        (1, 1500, "fp32"),
+        (4, None, "int8"),
+        (1, None, "fp32"),
+        (1, 600, "int8"),
+    ]
+    asked = [
+        RuntimeConfiguration(threads=threads, frequency_mhz=mhz, precision=precision)
+        for threads, mhz, precision in points
+    ]
+    with device_over(link) as device:
+        assert [device.measure(model, configuration).configuration for configuration in asked] == asked
+    assert link.events.count("start") == 1
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [600, 1500, None, 600]
+    assert [request["threads"] for request in link.requests("measure")] == [1, 2, 1, 4, 1, 1]
+
+
+def test_a_new_agent_is_told_the_clock_again() -> None:
+    link = FakeLink()
+    slow = RuntimeConfiguration(frequency_mhz=600)
+    with device_over(link) as device:
+        device.measure(b"", slow)
+        device.attach_meter(BrokenMeter(link))
+        with pytest.raises(ZeroDivisionError):
+            device.measure(b"", slow)
+        device.attach_meter(None)
+        device.measure(b"", slow)
+        device.measure(b"")
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [600, 600, None]
+
+
+def test_more_threads_than_cores_are_refused_before_anything_is_sent() -> None:
+    link = FakeLink(cores=4)
+    with (
+        device_over(link) as device,
+        pytest.raises(BoardRefusedError, match=r"at most 4, the cores of fake \(fake\), but got 8"),
+    ):
+        device.measure(b"", RuntimeConfiguration(threads=8))
+    assert "put" not in link.events
 
 
 def test_a_clock_that_cannot_be_set_is_the_boards_fault() -> None:
