@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -24,6 +25,8 @@ Opened = TypeVar("Opened", bound="AgentDevice")
 
 AGENT_PATH = Path(__file__).with_name("agent.py")
 AGENT = Peer("the agent", remedy="raise `timeout_seconds`, or take a smaller network")
+
+logger = logging.getLogger(__name__)
 
 METERED_RUNS = 10**6
 """Most timed inferences of a metered run."""
@@ -75,6 +78,7 @@ class AgentDevice:
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._clock_mhz: int | None = None
+        self._noted = False
         self._closed = False
 
     @property
@@ -97,8 +101,11 @@ class AgentDevice:
         Raises:
             MeasurementError: if the agent does not answer.
         """
-        reply = self._request("describe")
-        return board_from_reply(reply, name=self._name)
+        board = board_from_reply(self._request("describe"), name=self._name)
+        for note in board.notes if not self._noted else ():
+            logger.warning(note)
+        self._noted = True
+        return board
 
     def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
@@ -130,8 +137,9 @@ class AgentDevice:
         with self._lock:
             self._open_channel()
             with self._afresh_after_errors(), self._link.placed(model) as path:
+                # A hot board may not keep a clock that it keeps when it is cool.
+                self._cool_down(board)
                 self._set_clock(configuration.frequency_mhz)
-                self._cool_down()
                 reply, metered = self._measured(path, configuration.threads)
         power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
         return measurement_from_reply(reply, board, configuration, power_model, metered)
@@ -170,13 +178,14 @@ class AgentDevice:
     ) -> None:
         self.close()
 
-    def _cool_down(self) -> None:
+    def _cool_down(self, board: Board) -> None:
         settings = self._settings
         if settings.cooldown_seconds:
+            limit_c = settings.max_temperature_c
             self._request(
                 "cool",
                 settings.cooldown_seconds,
-                max_temperature_c=settings.max_temperature_c,
+                max_temperature_c=board.max_temperature_c if limit_c is None else limit_c,
                 cooldown_seconds=settings.cooldown_seconds,
             )
 
@@ -220,6 +229,8 @@ class AgentDevice:
         try:
             self._request("set_frequency", frequency_mhz=frequency_mhz)
         except DeclinedError as error:
+            # The agent has left the clock to the governor again.
+            self._clock_mhz = None
             raise BoardRefusedError(str(error)) from None
         self._clock_mhz = frequency_mhz
 

@@ -90,7 +90,7 @@ def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) ->
     """
     cache = os.environ.get("PI_PARETO_NAS_CACHE")
     base = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pi-pareto-nas"
-    identity = {**asdict(board), "clock_mhz": None, "space": repr(space), "settings": asdict(settings)}
+    identity = {**asdict(board), "clock_mhz": None, "throttling_visible": True, "space": repr(space), "settings": asdict(settings)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     name = "".join(letter if letter.isalnum() else "-" for letter in f"{board.name}-{space.name}")
     return base / "profiles" / f"{name}-{digest}.jsonl"

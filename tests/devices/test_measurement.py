@@ -75,6 +75,17 @@ def test_a_board_refuses_what_it_cannot_run_in_one_line(configuration: RuntimeCo
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("frequency_mhz", "clock_mhz", "throttled"),
+    [(1500, 1500, False), (1500, 1456, False), (1500, 1400, True), (1500, None, False), (None, 600, False)],
+)
+def test_a_clock_that_fell_below_the_one_that_was_set_is_throttling(
+    frequency_mhz: int | None, clock_mhz: float | None, *, throttled: bool
+) -> None:
+    after = Conditions(clock_mhz=clock_mhz)
+    assert replace(MEASUREMENT, frequency_mhz=frequency_mhz, after=after).throttled is throttled
+
+
 def test_missing_and_unknown_keys_are_named() -> None:
     content = MEASUREMENT.to_json()
     del content["runs"]

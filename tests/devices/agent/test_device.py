@@ -26,8 +26,8 @@ RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7
 class FakeLink:
     """A way to an agent that writes down what it is asked and told."""
 
-    def __init__(self, declined: Sequence[str] = (), *, cores: int | None = None) -> None:
-        self.cores = cores
+    def __init__(self, declined: Sequence[str] = (), **described: object) -> None:
+        self.described = described
         self.events: list[object] = []
         self.model: bytes | None = None
         self.declined = declined
@@ -62,7 +62,7 @@ class FakeAgent(FakeChannel):
     def answer(self, request: Request) -> list[bytes]:
         if request["command"] in self._link.declined:
             return [reply_to(request, ok=False, error="no")]
-        return [reply_to(request, time_s=4.5, cores=self._link.cores, **TEXTS, **RUN)]
+        return [reply_to(request, time_s=4.5, **{**TEXTS, **RUN, **self._link.described})]
 
     def end(self) -> None:
         self._link.events.append("end")
@@ -113,6 +113,40 @@ def test_a_board_is_cooled_before_each_run() -> None:
     assert told(link) == ["start", "describe", "put", "cool", "measure", "remove", "end", "close"]
     (cool,) = link.requests("cool")
     assert (cool["max_temperature_c"], cool["cooldown_seconds"], cool["timeout_seconds"]) == (65.0, 30.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "limit_c"), [("Raspberry Pi 3 Model B Plus Rev 1.3", 55.0), ("Raspberry Pi 4 Model B Rev 1.4", 70.0)]
+)
+def test_a_board_is_cooled_to_what_suits_its_model(model: str, limit_c: float) -> None:
+    link = FakeLink(model=model)
+    with device_over(link) as device:
+        device.measure(b"")
+    assert [request["max_temperature_c"] for request in link.requests("cool")] == [limit_c]
+
+
+def test_a_board_whose_throttling_cannot_be_seen_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    with device_over(FakeLink(throttling_visible=False)) as device:
+        (note,) = device.describe().notes
+        device.measure(b"")
+    assert [record.getMessage() for record in caplog.records] == [note]
+    assert "throttling of fake (fake) cannot be seen" in note
+    assert "sudo usermod -aG video $USER" in note
+    with device_over(FakeLink()) as device:
+        assert device.describe().notes == ()
+
+
+def test_a_refused_clock_leaves_it_to_the_governor() -> None:
+    link = FakeLink()
+    kept, refused = (RuntimeConfiguration(frequency_mhz=mhz) for mhz in (1500, 1000))
+    with device_over(link) as device:
+        device.measure(b"", kept)
+        link.declined = ["set_frequency"]
+        with pytest.raises(BoardRefusedError):
+            device.measure(b"", refused)
+        link.declined = ()
+        device.measure(b"", kept)
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500, 1000, 1500]
 
 
 def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer() -> None:
