@@ -10,6 +10,8 @@ import pytest
 from devices.agent.device import METERED_RUNS, AgentDevice
 from devices.channel import Reply
 from devices.configuration import Precision, RuntimeConfiguration
+from devices.energy.idle_baseline import IdlePower
+from devices.energy.mean_power import MeanPower
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
@@ -73,12 +75,14 @@ class FakeMeter:
 
     def __init__(self, link: FakeLink) -> None:
         self.link = link
+        self.idle_w = 3.0
 
-    def begin(self) -> None:
-        self.link.events.append("begin")
+    def idle(self) -> IdlePower:
+        self.link.events.append("idle")
+        return IdlePower(power=MeanPower(self.idle_w, 0.01, 9, 50), meter="fake")
 
-    def end(self, *span: float) -> MeteredEnergy:
-        self.link.events.append(span)
+    def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
+        self.link.events.append((start_s, end_s, runs, idle.power.mean_w))
         return MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="fake", samples=60)
 
     def close(self) -> None:
@@ -86,8 +90,13 @@ class FakeMeter:
 
 
 class BrokenMeter(FakeMeter):
-    def end(self, *span: float) -> MeteredEnergy:
+    def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
         raise ZeroDivisionError
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.agent.device.SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +164,7 @@ def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer() -> None:
         device.attach_meter(FakeMeter(link))
         measurement = device.measure(b"")
     assert (measurement.energy_mj, measurement.energy_source, measurement.meter) == (3.5, "measured", "fake")
-    expected = ["start", "describe", "put", "begin", "measure", (7.0, 10.0, 1500), "remove"]
+    expected = ["start", "describe", "idle", "put", "measure", (7.0, 10.0, 1500, 3.0), "remove"]
     assert told(link) == [*expected, "end", "close meter", "close"]
     (measure,) = link.requests("measure")
     assert (measure["min_seconds"], measure["max_runs"], measure["timeout_seconds"]) == (3.0, METERED_RUNS, 63.0)
@@ -168,6 +177,51 @@ def test_a_clock_is_set_once_for_each_agent() -> None:
         measurement = device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500]
     assert measurement.frequency_mhz == 1500
+
+
+def test_idle_power_is_measured_once_at_the_lowest_clock_for_all_configurations() -> None:
+    link = FakeLink(frequencies_mhz=[600, 1000, 1500])
+    with device_over(link, cooldown_seconds=0.0) as device:
+        device.attach_meter(FakeMeter(link))
+        for mhz in (1500, 600, None):
+            device.measure(b"", RuntimeConfiguration(frequency_mhz=mhz))
+    clocks = [request["frequency_mhz"] for request in link.requests("set_frequency")]
+    assert clocks == [600, 1500, 600, None]
+    assert link.events.count("idle") == 1
+    assert told(link).index("set_frequency") < link.events.index("idle") < told(link).index("measure")
+    assert [event[3] for event in link.events if isinstance(event, tuple)] == [3.0] * 3
+
+
+def test_where_no_clock_can_be_set_idle_power_is_the_governors() -> None:
+    link = FakeLink(declined=["set_frequency"], frequencies_mhz=[600, 1500])
+    with device_over(link) as device:
+        device.attach_meter(FakeMeter(link))
+        assert device.measure(b"").energy_source == "measured"
+
+
+def test_idle_power_outlives_the_agent_and_the_process() -> None:
+    idle_w = []
+    for measured_w in (3.0, 3.05, 4.0):
+        link = FakeLink()
+        with device_over(link) as device:
+            device.attach_meter(meter := FakeMeter(link))
+            meter.idle_w = measured_w
+            device.measure(b"")
+            device._drop_channel()
+            device.measure(b"")
+        assert (link.events.count("start"), link.events.count("idle")) == (2, 1)
+        idle_w += [event[3] for event in link.events if isinstance(event, tuple)]
+    assert idle_w == [3.0, 3.0, 3.0, 3.0, 4.0, 4.0]
+
+
+def test_a_board_rests_before_its_idle_power_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.agent.device.SETTLE_SECONDS", 6.0)
+    link = FakeLink()
+    with device_over(link) as device:
+        monkeypatch.setattr(device._closed, "wait", lambda seconds: link.events.append(f"rest for {seconds:g} s"))
+        device.attach_meter(FakeMeter(link))
+        device.measure(b"")
+    assert link.events.index("rest for 6 s") == link.events.index("idle") - 1
 
 
 def test_one_agent_serves_several_configurations(model: bytes) -> None:
@@ -202,7 +256,7 @@ def test_a_new_agent_is_told_the_clock_again() -> None:
         device.attach_meter(None)
         device.measure(b"", slow)
         device.measure(b"")
-    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [600, 600, None]
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [600, None, 600, 600, None]
 
 
 def test_more_threads_than_cores_are_refused_before_anything_is_sent() -> None:
