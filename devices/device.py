@@ -35,6 +35,7 @@ class Device(Protocol):
 
         Raises:
             MeasurementError: if the board could not measure it; the next call starts afresh.
+            BoardRefusedError: if the board cannot run this configuration.
         """
 
     def close(self) -> None:

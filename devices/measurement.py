@@ -10,6 +10,10 @@ from typing import Any, Literal, cast, get_args
 from devices.configuration import Precision, RuntimeConfiguration
 
 Source = Literal["measured", "modelled", "published"]
+SOFTLY_LIMITED = ("Raspberry Pi 3 Model B Plus", "Raspberry Pi 3 Model A Plus")
+"""Models whose clock falls at 60 degrees already."""
+SLOWED = 0.97
+"""Share of the clock that was set below which a board has slowed down."""
 SOURCES: tuple[Source, ...] = get_args(Source)
 
 
@@ -32,11 +36,49 @@ class Board:
     """Cores that a network may use; None if the system does not report them."""
     frequencies_mhz: tuple[int, ...] = ()
     """Clocks that can be set, ascending; empty if none can, or the system does not list them."""
+    throttling_visible: bool = True
+    """False for a Raspberry Pi whose firmware may not be asked, so that throttling goes unnoticed."""
 
     @property
     def label(self) -> str:
         """Name and model, as written into measurements and tables."""
         return f"{self.name} ({self.model})"
+
+    @property
+    def max_temperature_c(self) -> float:
+        """Temperature above which it is left to cool down before a measurement.
+
+        A Pi 3A+ and 3B+ lower their clock from 60 degrees on (raspberrypi.com, config.txt, `temp_soft_limit`), the
+        other models from 80 on (`temp_limit`).
+        """
+        return 55.0 if self.model.startswith(SOFTLY_LIMITED) else 70.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about measurements of this board."""
+        blind = (
+            f"throttling of {self.label} cannot be seen, as its firmware may not be asked: on the board, join the "
+            "group `video` by `sudo usermod -aG video $USER` and log in anew."
+        )
+        return () if self.throttling_visible else (blind,)
+
+    def check(self, configuration: RuntimeConfiguration) -> None:
+        """Check what can be known before anything runs: that the board has the cores and the clock.
+
+        Raises:
+            ValueError: if it lacks them.
+        """
+        if self.cores is not None and configuration.threads > self.cores:
+            raise ValueError(
+                f"`threads` must be at most {self.cores}, the cores of {self.label}, but got {configuration.threads}: "
+                "more threads than cores take 13 to 27 times as long."
+            )
+        mhz = configuration.frequency_mhz
+        if mhz is not None and self.frequencies_mhz and mhz not in self.frequencies_mhz:
+            raise ValueError(
+                f"`frequency_mhz` must be one of {', '.join(map(str, self.frequencies_mhz))} on {self.label}, but got "
+                f"{mhz}: choose one of these, or omit it."
+            )
 
 
 @dataclass(frozen=True)
@@ -44,7 +86,7 @@ class Conditions:
     """State of a board at one instant; None for what its system does not report."""
 
     clock_mhz: float | None = None
-    """Clock of the first core."""
+    """Clock that was measured under load: by a Raspberry Pi's firmware, a loop, or an x86 processor's counters."""
     temperature_c: float | None = None
     governor: str | None = None
     """What sets the clock: `ondemand`, `performance`."""
@@ -109,7 +151,14 @@ class Measurement:
 
     @property
     def throttled(self) -> bool:
-        """Whether the board slowed down during the measurement, for lack of power or because of heat."""
+        """Whether the board slowed down during the measurement, for lack of power or because of heat.
+
+        It is seen by the firmware's flags, and by a measured clock below the one that was set. Where neither is there,
+        False means nothing: see `Board.throttling_visible`.
+        """
+        clock_mhz = self.after.clock_mhz
+        if self.frequency_mhz is not None and clock_mhz is not None and clock_mhz < SLOWED * self.frequency_mhz:
+            return True
         if self.after.throttled is None:
             return False
         since_start = (self.after.throttled >> 16) & ~((self.before.throttled or 0) >> 16)
@@ -154,8 +203,8 @@ class MeasureSettings:
     """Least duration of the timed inferences, unless `max_runs` is reached."""
     metered_seconds: float = 2.0
     """Least duration of the timed inferences of a metered run; `max_runs` does not bound it."""
-    max_temperature_c: float = 70.0
-    """A board that is hotter is left to cool down before a measurement."""
+    max_temperature_c: float | None = None
+    """A board that is hotter is left to cool down before a measurement; None: at what suits its model."""
     cooldown_seconds: float = 60.0
     """Longest time that it is left to cool down."""
     timeout_seconds: float = 60.0
@@ -180,10 +229,11 @@ class MeasureSettings:
             )
         if not self.metered_seconds > 0:
             raise ValueError(f"`metered_seconds > 0` must hold, but got {self.metered_seconds}: use about 2.")
-        if not (self.max_temperature_c > 0 and self.cooldown_seconds >= 0):
+        hottest_c = self.max_temperature_c
+        if not ((hottest_c is None or hottest_c > 0) and self.cooldown_seconds >= 0):
             raise ValueError(
                 "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold, but got "
-                f"{self.max_temperature_c} and {self.cooldown_seconds}: use 0 seconds for no cool-down."
+                f"{hottest_c} and {self.cooldown_seconds}: use 0 seconds for no cool-down."
             )
 
 

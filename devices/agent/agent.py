@@ -18,6 +18,7 @@ import platform
 import queue
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,12 @@ GRACE_SECONDS = 1.0  # that a running request gets after the end of stdin
 BUSY_SECONDS = 6.0  # to wait for another agent on this board: longer than one outlives its client
 BUSY_CODE = 75  # exit code if another agent keeps measuring
 STALLED_SECONDS = 10.0  # without a drop in temperature, after which a board is assumed to cool no further
+CLOCK_TOLERANCE = 0.03  # by which a clock that is asked for may differ from the one that runs
+LOOP_STEPS, LOOP_TIMES = 100_000, 15  # of the loop that clocks are compared by: some ms each
+SETTLE_SECONDS = 0.02  # that a clock has to change
+VOLTS = r"(?:VDD_CORE_V\s+)?volt(?:\(\d+\))?=(\d{1,2}(?:\.\d{1,12})?)V"  # as the firmware writes them
+CORE_RAIL, CORE_VOLTS = ("pmic_read_adc", "VDD_CORE_V"), ("measure_volts", "core")  # of a Pi 5, of the others
+JOIN_VIDEO = "join the group `video` by `sudo usermod -aG video $USER` and log in anew"
 PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 
@@ -77,12 +84,14 @@ class Agent:
         """What this board is."""
         board = _text(self._root / "proc/device-tree/model").strip("\0\n ")
         found = re.search(r"^model name\s*:\s*(.+)$", _text(self._root / "proc/cpuinfo"), re.MULTILINE)
+        state = conditions(self._root, self._clocks)
         return {
             "model": board or (found.group(1).strip() if found else "") or platform.machine(),
             "os": platform.platform(),
             "machine": platform.machine(),
             "runtime": f"onnxruntime {onnxruntime.__version__}",
-            "clock_mhz": conditions(self._root)["clock_mhz"],
+            "clock_mhz": state["clock_mhz"],
+            "throttling_visible": not board.startswith("Raspberry Pi") or state["throttled"] is not None,
             "cores": len(os.sched_getaffinity(0)),
             "frequencies_mhz": self._clocks.available_mhz,
         }
@@ -113,10 +122,10 @@ class Agent:
         """
         warmup_runs, min_runs = int(_setting(request, "warmup_runs", 0)), int(_setting(request, "min_runs", 1))
         max_runs, min_seconds = int(_setting(request, "max_runs", min_runs)), _setting(request, "min_seconds", 0)
-        run = _inference(str(request["model"]), int(_setting(request, "threads", 1)))
+        run = _inference(str(request["model"]), _threads(request))
         for _ in range(warmup_runs):
             run()
-        before = conditions(self._root)
+        before = conditions(self._root, self._clocks)
         start_s, start_ns = time.monotonic(), time.perf_counter_ns()
         times_ns: list[int] = []
         last_ns, least_ns = start_ns, min_seconds * 1e9
@@ -136,12 +145,12 @@ class Agent:
             "start_s": start_s,
             "end_s": end_s,
             "before": before,
-            "after": conditions(self._root),
+            "after": conditions(self._root, self._clocks),
         }
 
     def run(self, request: Reply) -> Reply:
         """Outputs of the file `model`, each as a flat list, for the random input of `seed`, with `threads`."""
-        run = _inference(str(request["model"]), int(_setting(request, "threads", 1)), int(_setting(request, "seed", 0)))
+        run = _inference(str(request["model"]), _threads(request), int(_setting(request, "seed", 0)))
         return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in run()]}
 
     def _go_on(self) -> None:
@@ -150,45 +159,47 @@ class Agent:
 
 
 class Clocks:
-    """Limits of the cores' clocks in cpufreq; a file of the former ones lets the next agent restore them, too."""
+    """Limits of the cores' clocks in cpufreq; a file of the former ones lets the next agent restore them, too.
+
+    cpufreq tells what was asked for, not what runs: a Pi 5 takes 1000 MHz, and runs 1500. A clock is therefore believed
+    when it was measured under load: by a Raspberry Pi's firmware, else by a loop whose time must go with 1 / f.
+    """
 
     def __init__(self, root: Path, state: Path | None = None) -> None:
         self._policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
         self._state = state
         self._lock = threading.Lock()
-        self._former: dict[str, list[int]] = json.loads((_text(state) if state else "") or "{}")
+        self._former = _former_limits(state, self._policies)
+        self._over = False
+        self._loop_cycles: float | None = None
 
     @property
     def available_mhz(self) -> list[int]:
         """Clocks that the system lists, ascending."""
-        if not self._policies:
-            return []
-        listed = _text(self._policies[0] / "scaling_available_frequencies").split()
-        return sorted(int(part) // 1000 for part in listed)
+        return _listed_mhz(self._policies[0]) if self._policies else []
 
     def follow(self, frequency_mhz: object) -> Reply:
         """Fix the clock, or with None leave it to the governor again."""
         if frequency_mhz is None:
             self.restore()
-            return {"frequency_mhz": None}
+            return {"frequency_mhz": None, "clock_mhz": None}
         return self.fix(int(_setting({"frequency_mhz": frequency_mhz}, "frequency_mhz", 1)))
 
     def fix(self, frequency_mhz: int) -> Reply:
-        """Let no core run slower or faster than this, or raise `ValueError` if the board cannot or may not do that."""
+        """Let no core run slower or faster than this, or raise `ValueError` if the board does not do that."""
         if not self._policies:
             raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: omit it")
-        khz = frequency_mhz * 1000
         try:
-            with self._lock:
-                for policy in self._policies:
-                    _check_available(policy, frequency_mhz)
-                    self._former.setdefault(str(policy), [_limit(policy, "min"), _limit(policy, "max")])
-                if self._state:
-                    self._state.write_text(json.dumps(self._former))
-                for policy in self._policies:
-                    _write_limits(policy, khz, khz)
-            if not all(_limit(policy, edge) == khz for policy in self._policies for edge in ("min", "max")):
-                raise ValueError(f"`frequency_mhz` was {frequency_mhz}, but the system keeps another clock")
+            self._limit_to(frequency_mhz)
+            runs_mhz = _firmware_mhz()
+            if runs_mhz is None:
+                runs_mhz = self._compared_mhz(frequency_mhz)
+            if not _agree(runs_mhz, frequency_mhz):
+                slower = "cool the board and give it a stronger supply, " if runs_mhz < frequency_mhz else ""
+                raise ValueError(
+                    f"`frequency_mhz` must be a clock that the board keeps, but {frequency_mhz} MHz was asked for and "
+                    f"{runs_mhz:.0f} MHz runs under load: {slower}ask for another clock, or omit `frequency_mhz`"
+                )
         except (OSError, ValueError) as error:
             self.restore()
             if not isinstance(error, PermissionError):
@@ -196,32 +207,91 @@ class Clocks:
             raise ValueError(
                 f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or omit `frequency_mhz`"
             ) from None
-        return {"frequency_mhz": frequency_mhz}
+        return {"frequency_mhz": frequency_mhz, "clock_mhz": runs_mhz}
 
-    def restore(self) -> None:
-        """Restore the former limits, as far as that is possible."""
+    def restore(self, *, over: bool = False) -> None:
+        """Restore the former limits, as far as that is possible; once it is over, none are set any more."""
         with self._lock:
+            self._over = self._over or over
             for policy, (low, high) in self._former.items():
                 try:
                     _write_limits(Path(policy), low, high)
                 except (OSError, ValueError) as error:
                     print(f"the clock of {policy} could not be restored: {error}", file=sys.stderr)
             self._former = {}
-            if self._state and self._state.exists():
-                self._state.unlink()
+            if self._state:
+                self._state.unlink(missing_ok=True)
+
+    def measured_mhz(self) -> float | None:
+        """The clock that runs under load; None if neither the firmware nor a loop can tell it."""
+        runs_mhz = _firmware_mhz()
+        if runs_mhz is None and self._loop_cycles is not None:
+            runs_mhz = self._loop_cycles / _loop_seconds()
+        return runs_mhz
+
+    def _limit_to(self, frequency_mhz: int) -> None:
+        khz = frequency_mhz * 1000
+        with self._lock:
+            if self._over:
+                raise ValueError("the agent ends")
+            for policy in self._policies:
+                _check_available(policy, frequency_mhz)
+                self._former.setdefault(str(policy), [_limit(policy, "min"), _limit(policy, "max")])
+            if self._state:
+                part = self._state.with_name(f"{self._state.name}.part")
+                part.write_text(json.dumps(self._former))
+                part.replace(self._state)
+            for policy in self._policies:
+                _write_limits(policy, khz, khz)
+        if not all(_limit(policy, edge) == khz for policy in self._policies for edge in ("min", "max")):
+            raise ValueError(f"`frequency_mhz` was {frequency_mhz}, but the system keeps another clock")
+        time.sleep(SETTLE_SECONDS)
+
+    def _compared_mhz(self, frequency_mhz: int) -> float:
+        """The clock that runs, from a loop's times at this clock and at others.
+
+        One other clock that agrees suffices, as others may be those that the firmware does not keep.
+        """
+        seconds, estimates = _loop_seconds(), []
+        for other_mhz in self._others(frequency_mhz):
+            self._limit_to(other_mhz)
+            estimates.append(other_mhz * _loop_seconds() / seconds)
+            if _agree(estimates[-1], frequency_mhz):
+                break
+        if not estimates:
+            raise ValueError(
+                "`frequency_mhz` needs a clock that can be measured, but `vcgencmd` does not answer here and there is "
+                f"no second clock to compare with: {JOIN_VIDEO}, or omit `frequency_mhz`"
+            )
+        self._limit_to(frequency_mhz)
+        runs_mhz = estimates[-1] if _agree(estimates[-1], frequency_mhz) else float(np.median(estimates))
+        self._loop_cycles = runs_mhz * seconds
+        return runs_mhz
+
+    def _others(self, frequency_mhz: int) -> list[int]:
+        """Clocks to compare with, the top one first: far enough away to be told apart."""
+        low, high = (_thousandth(self._policies[0] / f"cpuinfo_{edge}_freq") or 0.0 for edge in ("min", "max"))
+        choices = self.available_mhz or [int(low), int((low + high) / 2), int(high)]
+        return [mhz for mhz in reversed(choices) if mhz and abs(mhz / frequency_mhz - 1) > 2 * CLOCK_TOLERANCE]
 
 
-def conditions(root: Path) -> Reply:
-    """Clock, temperature, governor and a Raspberry Pi's throttling flags now; None for what is not reported."""
-    cpufreq = root / "sys/devices/system/cpu/cpu0/cpufreq"
+def conditions(root: Path, clocks: Clocks | None = None) -> Reply:
+    """Clock, temperature, governor, a Raspberry Pi's throttling flags and its cores' voltage now, under load.
+
+    What is not reported, or may not be read, is None. cpufreq's own word for the clock is not among the sources.
+    """
     mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", _text(root / "proc/cpuinfo"), re.MULTILINE)
     flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled").strip() or _vcgencmd("get_throttled")
     throttled = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]+)", flags)
+    by_chip = re.match("Raspberry Pi (5|Compute Module 5)", _text(root / "proc/device-tree/model"))
+    # The clock of x86 processors comes from their own counters.
+    clock_mhz = _firmware_mhz() if clocks is None else clocks.measured_mhz()
     return {
-        "clock_mhz": _thousandth(cpufreq / "scaling_cur_freq") or (float(mhz.group(1)) if mhz else None),
+        "clock_mhz": clock_mhz or (float(mhz.group(1)) if mhz else None),
         "temperature_c": _thousandth(root / TEMPERATURE),
-        "governor": _text(cpufreq / "scaling_governor").strip() or None,
+        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
         "throttled": int(throttled.group(1), 16) if throttled else None,
+        "volts": _told_under_load(VOLTS, *(CORE_RAIL if by_chip else CORE_VOLTS)),
     }
 
 
@@ -253,12 +323,12 @@ def main() -> None:
             if reply is None:
                 break
             print(json.dumps(reply), file=replies, flush=True)
-    clocks.restore()
+    clocks.restore(over=True)
 
 
 def _take_turn(path: Path) -> TextIO:
     """A lock that ends with this process; waits for the agent before it."""
-    lock = path.open("w")
+    lock = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w")
     for _ in range(int(BUSY_SECONDS * 10)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -298,7 +368,7 @@ def _read_lines(lines: Lines, ended: threading.Event, clocks: Clocks, heartbeat_
 
 def _end_now(clocks: Clocks) -> NoReturn:
     """End with the whole process group, whatever the runtime is doing."""
-    clocks.restore()
+    clocks.restore(over=True)
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -327,8 +397,23 @@ def _setting(request: Reply, name: str, least: float) -> float:
     return value
 
 
+def _threads(request: Reply) -> int:
+    threads, cores = int(_setting(request, "threads", 1)), len(os.sched_getaffinity(0))
+    if threads > cores:
+        raise ValueError(f"`threads` must be at most {cores}, the cores of this board, but got {threads}")
+    return threads
+
+
+def _agree(runs_mhz: float, asked_mhz: float) -> bool:
+    return abs(runs_mhz / asked_mhz - 1) <= CLOCK_TOLERANCE
+
+
+def _listed_mhz(policy: Path) -> list[int]:
+    return sorted(int(part) // 1000 for part in _text(policy / "scaling_available_frequencies").split())
+
+
 def _check_available(policy: Path, mhz: int) -> None:
-    available = sorted(int(part) // 1000 for part in _text(policy / "scaling_available_frequencies").split())
+    available = _listed_mhz(policy)
     low, high = _thousandth(policy / "cpuinfo_min_freq") or 0.0, _thousandth(policy / "cpuinfo_max_freq") or math.inf
     if mhz not in available if available else not low <= mhz <= high:
         choice = f"one of {', '.join(map(str, available))}" if available else f"from {low:g} to {high:g}"
@@ -346,10 +431,53 @@ def _write_limits(policy: Path, low: int, high: int) -> None:
         (policy / f"scaling_{edge}_freq").write_text(str(khz))
 
 
-def _vcgencmd(question: str) -> str:
-    """What a Raspberry Pi's firmware answers; nothing on other boards."""
+def _former_limits(state: Path | None, policies: list[Path]) -> dict[str, list[int]]:
+    """What an agent that was killed left to restore; nothing if its file is damaged."""
+    try:
+        content = json.loads((_text(state) if state else "") or "{}")
+        former = {str(policy): content[str(policy)] for policy in policies if str(policy) in content}
+        return {policy: [int(low), int(high)] for policy, (low, high) in former.items()}
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return {}
+
+
+def _firmware_mhz() -> float | None:
+    """The clock that a Raspberry Pi's firmware measures; None on other boards, and where it is denied."""
+    hertz = _told_under_load(r"frequency\(\d+\)=(\d{1,12})", "measure_clock", "arm")
+    return None if hertz is None else hertz / 1e6
+
+
+def _loop_seconds() -> float:
+    """Time of a loop that lives in the processor's inner caches, so that it goes with 1 / f: the quickest of some."""
+    times_ns = []
+    for _ in range(LOOP_TIMES):
+        start_ns = time.perf_counter_ns()
+        sum(range(LOOP_STEPS))
+        times_ns.append(time.perf_counter_ns() - start_ns)
+    return min(times_ns) / 1e9
+
+
+def _told_under_load(pattern: str, *question: str) -> float | None:
+    """A number above 0 that the firmware tells while one core is busy."""
+    if not shutil.which("vcgencmd"):
+        return None
+    over = threading.Event()
+
+    def load() -> None:
+        while not over.is_set():
+            sum(range(10_000))
+
+    threading.Thread(target=load, daemon=True).start()
+    found = re.fullmatch(pattern, _vcgencmd(*question))
+    over.set()
+    return float(found.group(1)) or None if found else None
+
+
+def _vcgencmd(*question: str) -> str:
+    """What a Raspberry Pi's firmware answers; nothing on other boards, and where this user may not ask it."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(["vcgencmd", question], capture_output=True, text=True, timeout=2).stdout.strip()
+        done = subprocess.run(["vcgencmd", *question], capture_output=True, text=True, errors="replace", timeout=2)
+        return "" if done.returncode else done.stdout.strip()
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,13 +25,15 @@ STEPS = ("connecting", "checking the board", "making a virtual environment", "in
 LAST_STEP = "starting the agent"
 
 PROBE = """
-echo bits=$(getconf LONG_BIT)
+echo bits=$(getconf LONG_BIT 2>/dev/null || python3 -c 'import struct; print(8 * struct.calcsize("P"))')
 echo machine=$(uname -m)
 echo python=$(python3 -c 'import sys; print("%d %d" % sys.version_info[:2])' 2>/dev/null)
 python3 -c 'import venv, ensurepip' 2>/dev/null && echo venv=yes
 echo free_kb=$(df -Pk . | awk 'NR == 2 {print $4}')
 test -e /dev/i2c-1 && echo i2c=yes
-echo throttled=$(vcgencmd get_throttled 2>/dev/null)
+command -v vcgencmd >/dev/null && echo firmware=yes
+flags=$(cat /sys/devices/platform/soc/soc:firmware/get_throttled 2>/dev/null || vcgencmd get_throttled 2>/dev/null)
+echo throttled=$flags
 """
 
 
@@ -46,11 +49,14 @@ class BoardFacts:
     """Version of its `python3`; None if it has none."""
     venv: bool
     """Whether it can make virtual environments."""
-    free_mb: int
+    free_mb: int | None
+    """None if the board does not tell."""
     i2c: bool
     """Whether its I2C bus, for meters, is switched on."""
-    under_voltage: bool
-    """Whether its power supply has been too weak at any time since it was booted."""
+    firmware: bool
+    """Whether it has the firmware of a Raspberry Pi."""
+    throttled: int | None
+    """The firmware's flags (`Conditions.throttled`); None if it has none, or this user may not ask it."""
 
     @classmethod
     def parse(cls, text: str) -> BoardFacts:
@@ -62,15 +68,17 @@ class BoardFacts:
         found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         try:
             version = tuple(int(part) for part in found["python"].split())
-            flags = found["throttled"].removeprefix("throttled=") or "0"
+            flags = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]{1,8})", found.get("throttled", "").strip())
+            free_kb = found.get("free_kb", "").strip()
             return cls(
                 bits=int(found["bits"]),
                 machine=found["machine"],
                 python=(version[0], version[1]) if version else None,
                 venv="venv" in found,
-                free_mb=int(found["free_kb"]) // 1024,
+                free_mb=int(free_kb) // 1024 if free_kb.isdecimal() else None,
                 i2c="i2c" in found,
-                under_voltage=bool(int(flags, 16) & 0x10001),
+                firmware="firmware" in found,
+                throttled=int(flags.group(1), 16) if flags else None,
             )
         except (KeyError, ValueError, IndexError):
             raise BoardRefusedError(
@@ -100,7 +108,7 @@ class BoardFacts:
                 f"a board needs Python {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]}, but this one has {self.python[0]}."
                 f"{self.python[1]}: write a newer Raspberry Pi OS to its card (docs/boards.md)."
             )
-        if self.free_mb < LEAST_FREE_MB:
+        if self.free_mb is not None and self.free_mb < LEAST_FREE_MB:
             raise BoardRefusedError(
                 f"a board needs {LEAST_FREE_MB} MB of free space, but this one has {self.free_mb}: make room, for "
                 "example with `sudo apt-get clean`."
@@ -111,7 +119,17 @@ class BoardFacts:
         """What does not prevent measuring, but should be known to the user."""
         weak = "The supply has been too weak since the board was booted: use the one made for it (docs/boards.md)."
         bus = "I2C is off: for an INA219 or INA226, run `sudo raspi-config nonint do_i2c 0` on the board."
-        return (*([weak] if self.under_voltage else []), *([] if self.i2c else [bus]))
+        blind = (
+            "Throttling and a weak supply cannot be seen, as this user may not ask the firmware: run `sudo usermod -aG "
+            "video $USER` on the board, and log in anew."
+        )
+        found = ((self.under_voltage, weak), (self.firmware and self.throttled is None, blind), (not self.i2c, bus))
+        return tuple(warning for holds, warning in found if holds)
+
+    @property
+    def under_voltage(self) -> bool:
+        """Whether its power supply is known to have been too weak at any time since it was booted."""
+        return bool((self.throttled or 0) & 0x10001)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from typing import Protocol, TypeVar
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
 from devices.channel import Channel, DeclinedError, Peer, Reply
 from devices.configuration import BASE, RuntimeConfiguration
+from devices.energy.idle_baseline import IdlePower, kept_idle
 from devices.energy.meter import EnergyMeter, MeteredEnergy
 from devices.energy.power_model import PowerModel, power_model_of
 from devices.errors import BoardRefusedError, MeasurementError
@@ -25,8 +27,13 @@ Opened = TypeVar("Opened", bound="AgentDevice")
 AGENT_PATH = Path(__file__).with_name("agent.py")
 AGENT = Peer("the agent", remedy="raise `timeout_seconds`, or take a smaller network")
 
+logger = logging.getLogger(__name__)
+
 METERED_RUNS = 10**6
 """Most timed inferences of a metered run."""
+
+SETTLE_SECONDS = 6.0
+"""Time without load before idle power is measured: Raspberry Pi OS holds the top clock for up to 5 s."""
 
 
 class Link(Protocol):
@@ -75,7 +82,9 @@ class AgentDevice:
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._clock_mhz: int | None = None
-        self._closed = False
+        self._noted = False
+        self._idle: IdlePower | None = None
+        self._closed = threading.Event()
 
     @property
     def shares_host(self) -> bool:
@@ -90,6 +99,7 @@ class AgentDevice:
     def attach_meter(self, meter: EnergyMeter | None) -> None:
         """Measure energy with a meter, which is closed with the device; with None, energy is modelled."""
         self._meter = meter
+        self._idle = None
 
     def describe(self) -> Board:
         """The board and its runtime.
@@ -97,8 +107,11 @@ class AgentDevice:
         Raises:
             MeasurementError: if the agent does not answer.
         """
-        reply = self._request("describe")
-        return board_from_reply(reply, name=self._name)
+        board = board_from_reply(self._request("describe"), name=self._name)
+        for note in board.notes if not self._noted else ():
+            logger.warning(note)
+        self._noted = True
+        return board
 
     def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
@@ -113,9 +126,13 @@ class AgentDevice:
         Raises:
             MeasurementError: if the agent crashes, hangs, or cannot run the model; if the board or the meter cannot be
                 reached.
-            BoardRefusedError: if the board cannot or may not set the clock.
+            BoardRefusedError: if the board lacks the cores, or cannot or may not set the clock.
         """
         board = self.describe()
+        try:
+            board.check(configuration)
+        except ValueError as error:
+            raise BoardRefusedError(str(error)) from None
         if configuration.precision == "int8":
             try:
                 model = quantized(model, activations=activations_for(board.machine))
@@ -125,10 +142,13 @@ class AgentDevice:
             configuration = replace(configuration, precision="int8")
         with self._lock:
             self._open_channel()
+            with self._afresh_after_errors():
+                idle = None if self._meter is None else self._idle_power(board, self._meter)
             with self._afresh_after_errors(), self._link.placed(model) as path:
+                # A hot board may not keep a clock that it keeps when it is cool.
+                self._cool_down(board)
                 self._set_clock(configuration.frequency_mhz)
-                self._cool_down()
-                reply, metered = self._measured(path, configuration.threads)
+                reply, metered = self._measured(path, configuration.threads, idle)
         power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
         return measurement_from_reply(reply, board, configuration, power_model, metered)
 
@@ -145,9 +165,9 @@ class AgentDevice:
 
         A measurement in another thread fails.
         """
-        if self._closed:
+        if self._closed.is_set():
             return
-        self._closed = True
+        self._closed.set()
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.end()
@@ -166,23 +186,37 @@ class AgentDevice:
     ) -> None:
         self.close()
 
-    def _cool_down(self) -> None:
+    def _cool_down(self, board: Board) -> None:
         settings = self._settings
         if settings.cooldown_seconds:
+            limit_c = settings.max_temperature_c
             self._request(
                 "cool",
                 settings.cooldown_seconds,
-                max_temperature_c=settings.max_temperature_c,
+                max_temperature_c=board.max_temperature_c if limit_c is None else limit_c,
                 cooldown_seconds=settings.cooldown_seconds,
             )
 
-    def _measured(self, path: str, threads: int) -> tuple[Reply, MeteredEnergy | None]:
+    def _idle_power(self, board: Board, meter: EnergyMeter) -> IdlePower:
+        """Idle power at the board's lowest clock, measured once for all configurations."""
+        if self._idle is None:
+            for mhz in board.frequencies_mhz:
+                with contextlib.suppress(BoardRefusedError):
+                    self._set_clock(mhz)
+                    break
+            else:
+                # An idle board's governor goes to the lowest clock by itself.
+                self._set_clock(None)
+            self._closed.wait(SETTLE_SECONDS)
+            self._idle = kept_idle(board.label, meter.idle())
+        return self._idle
+
+    def _measured(self, path: str, threads: int, idle: IdlePower | None) -> tuple[Reply, MeteredEnergy | None]:
         settings, meter = self._settings, self._meter
         max_runs, min_seconds = settings.max_runs, settings.min_seconds
         if meter is not None:
             max_runs = max(max_runs, METERED_RUNS)
             min_seconds = max(min_seconds, settings.metered_seconds, meter.seconds_needed)
-            meter.begin()
         reply = self._request(
             "measure",
             0.0 if meter is None else min_seconds,
@@ -193,14 +227,16 @@ class AgentDevice:
             max_runs=max_runs,
             min_seconds=min_seconds,
         )
-        return reply, None if meter is None else meter.end(*span_from_reply(reply))
+        if meter is None or idle is None:
+            return reply, None
+        return reply, meter.energy(*span_from_reply(reply), idle=idle)
 
     def _request(self, command: str, more_seconds: float = 0.0, **settings: object) -> Reply:
         with self._lock, self._afresh_after_errors():
             return self._open_channel().request(command, self._settings.timeout_seconds + more_seconds, **settings)
 
     def _open_channel(self) -> Channel:
-        if self._closed:
+        if self._closed.is_set():
             raise MeasurementError("a closed device cannot measure: open a new one.")
         if self._channel is not None and not self._channel.alive:
             self._drop_channel()
@@ -216,6 +252,8 @@ class AgentDevice:
         try:
             self._request("set_frequency", frequency_mhz=frequency_mhz)
         except DeclinedError as error:
+            # The agent has left the clock to the governor again.
+            self._clock_mhz = None
             raise BoardRefusedError(str(error)) from None
         self._clock_mhz = frequency_mhz
 

@@ -34,6 +34,7 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
         clock_mhz=reply.optional_number("clock_mhz"),
         cores=None if cores is None else int(cores),
         frequencies_mhz=tuple(int(mhz) for mhz in frequencies),
+        throttling_visible=reply.fields.get("throttling_visible") is not False,
     )
 
 

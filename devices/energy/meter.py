@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from devices.energy.idle_baseline import IdlePower
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeteredEnergy:
@@ -34,15 +36,21 @@ class EnergyMeter(Protocol):
             MeasurementError: if the meter does not answer.
         """
 
-    def begin(self) -> None:
-        """Measure idle power; called just before a run, while the board is idle.
+    def idle(self) -> IdlePower:
+        """Power from now on for some time, in which the board is left idle.
 
         Raises:
-            MeasurementError: if the meter does not answer.
+            MeasurementError: if the meter does not answer, or gives too few samples.
         """
 
-    def end(self, start_s: float, end_s: float, runs: int) -> MeteredEnergy:
+    def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
         """Energy of one of `runs` inferences between two times of the board's monotonic clock, in s.
+
+        Args:
+            start_s: when the first inference began.
+            end_s: when the last one ended.
+            runs: their number.
+            idle: power of the idle board, which the net energy is above.
 
         Raises:
             MeasurementError: if the meter does not answer, or gave too few samples in that time.

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from devices.channel import Channel, Reply
-from devices.energy.mean_power import MeanPower, difference_w, mean_power
+from devices.energy.idle_baseline import IdlePower
+from devices.energy.mean_power import difference_w, mean_power
 from devices.energy.meter import MeteredEnergy
 from devices.energy.meter_process import start_meter_process
 from devices.errors import MeasurementError
@@ -22,6 +23,8 @@ MIN_SAMPLES = 50
 """Fewest samples of a run."""
 MIN_IDLE_SAMPLES = 20
 """Fewest samples that idle power is a mean of."""
+IDLE_SECONDS = 5.0
+"""Time that idle power is a mean of, unless that is too short for the meter."""
 SPARE = 1.3
 """Margin on the time in which samples should come: meters are slower than their period at times."""
 ROUND_TRIPS = 8
@@ -45,7 +48,7 @@ class SampledMeter:
         Args:
             start: starts `devices.meters.server`, wherever it runs.
             agent_clock: the monotonic clock that runs are timed with, in s; by default that of this machine.
-            idle_seconds: time that the board idles before each run, by default the time of 20 samples.
+            idle_seconds: time that idle power is a mean of, by default 5 s, or the time of 20 samples if longer.
 
         Raises:
             ValueError: if `idle_seconds` is not above 0.
@@ -56,7 +59,6 @@ class SampledMeter:
         self._agent_clock = agent_clock
         self._idle_seconds = idle_seconds
         self._server: Channel | None = None
-        self._idle: MeanPower | None = None
         self._closed = False
 
     @property
@@ -69,15 +71,14 @@ class SampledMeter:
         _, period_s = self._describe()
         return SPARE * MIN_SAMPLES * period_s
 
-    def begin(self) -> None:
-        """Measure idle power; called just before a run, while the board is idle.
+    def idle(self) -> IdlePower:
+        """Power from now on for some time, in which the board is left idle.
 
         Raises:
             MeasurementError: if the meter does not answer, or gives too few samples.
         """
-        self._idle = None
         _, period_s = self._describe()
-        seconds = self._idle_seconds or SPARE * MIN_IDLE_SAMPLES * period_s
+        seconds = self._idle_seconds or max(IDLE_SECONDS, SPARE * MIN_IDLE_SAMPLES * period_s)
         # A sample is a mean over a time that began before it.
         since_s = self._meter_clock() + period_s
         name, times_s, powers_w = self._samples(since_s, since_s + seconds)
@@ -86,21 +87,23 @@ class SampledMeter:
                 f"idle power needs {MIN_IDLE_SAMPLES} samples, but {name} gave {len(times_s)} in {seconds:.1f} s: "
                 f"let the board idle for {SPARE * MIN_IDLE_SAMPLES * period_s:.1f} s."
             )
-        self._idle = mean_power(times_s, powers_w)
+        return IdlePower(power=mean_power(times_s, powers_w), meter=name)
 
-    def end(self, start_s: float, end_s: float, runs: int) -> MeteredEnergy:
+    def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
         """Energy of one of `runs` inferences between two times of the agent's clock, in s.
 
+        Args:
+            start_s: when the first inference began.
+            end_s: when the last one ended.
+            runs: their number.
+            idle: power of the idle board, which the net energy is above.
+
         Raises:
-            MeasurementError: if the meter does not answer, gave too few samples in that time, or `begin` was not
-                called.
+            MeasurementError: if the meter does not answer, or gave too few samples in that time.
             ValueError: if the run lasted no time or had no inference.
         """
         if not (end_s > start_s and runs >= 1):
             raise ValueError(f"`start_s < end_s` and `runs >= 1` must hold, but got {start_s=}, {end_s=}, {runs=}.")
-        if self._idle is None:
-            raise MeasurementError("idle power must be known before a run is metered, but is not: call `begin` first.")
-        idle, self._idle = self._idle, None
         offset_s, uncertainty_s = self.clock_offset()
         _, period_s = self._describe()
         # Samples this close to either end of the run may belong to what came before or after it.
@@ -114,13 +117,13 @@ class SampledMeter:
                 f"run last {needed_s:.1f} s."
             )
         busy = mean_power(times_s, powers_w)
-        net_w, interval_w = difference_w(busy, idle)
+        net_w, interval_w = difference_w(busy, idle.power)
         mj_per_w = 1000 * (end_s - start_s) / runs
         return MeteredEnergy(
             net_mj=net_w * mj_per_w,
             gross_mj=busy.mean_w * mj_per_w,
             interval_mj=interval_w * mj_per_w,
-            idle_w=idle.mean_w,
+            idle_w=idle.power.mean_w,
             meter=name,
             samples=busy.samples,
         )
@@ -209,7 +212,7 @@ def open_meter(
         text: `none`, `auto`, or `NAME[:ADDRESS][@board|@here]`.
         agent_clock: the board's monotonic clock, in s.
         start_on_board: starts a meter's server on the board; None if the board is this machine.
-        idle_seconds: time that the board idles before each run, by default the time of 20 samples.
+        idle_seconds: as for `SampledMeter`.
 
     Raises:
         ValueError: if there is no such meter.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from devices.cache import cache_folder
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import Board, Measurement, MeasureSettings, model_key
@@ -86,14 +86,18 @@ class JournaledDevice:
 def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) -> Path:
     """Where the measurements of a profile are kept: one file for each board, runtime and space.
 
-    The folder is `$PI_PARETO_NAS_CACHE`, else `pi-pareto-nas` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+    It is in `profiles` in `devices.cache.cache_folder()`.
     """
-    cache = os.environ.get("PI_PARETO_NAS_CACHE")
-    base = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pi-pareto-nas"
-    identity = {**asdict(board), "clock_mhz": None, "space": repr(space), "settings": asdict(settings)}
+    identity = {
+        **asdict(board),
+        "clock_mhz": None,
+        "throttling_visible": True,
+        "space": repr(space),
+        "settings": asdict(settings),
+    }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     name = "".join(letter if letter.isalnum() else "-" for letter in f"{board.name}-{space.name}")
-    return base / "profiles" / f"{name}-{digest}.jsonl"
+    return cache_folder() / "profiles" / f"{name}-{digest}.jsonl"
 
 
 def _key(model: bytes, configuration: RuntimeConfiguration) -> str:

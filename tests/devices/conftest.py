@@ -182,8 +182,8 @@ class LoopbackBoard:
         public = " ".join((self.folder / "host_key.pub").read_text().split()[:2])
         self.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {public}\n" for port in ports))
 
-    def start(self) -> None:
-        """Start sshd and wait until it answers."""
+    def start(self, *more: str) -> None:
+        """Start sshd, perhaps with more options, and wait until it answers."""
         assert SSHD is not None
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
@@ -198,6 +198,8 @@ class LoopbackBoard:
         command = [SSHD, "-D", "-e", "-f", "/dev/null", "-h", str(self.host_key), "-p", str(self.port)]
         for name, value in options.items():
             command += ["-o", f"{name}={value}"]
+        for option in more:
+            command += ["-o", option]
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + PATIENCE

@@ -11,6 +11,7 @@ import pytest
 
 from devices.agent.host import HostDevice
 from devices.agent.ssh import SshDevice
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import SOURCES, Measurement, MeasureSettings
@@ -60,7 +61,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
 def test_a_description_is_complete_and_stable(device: Device) -> None:
     board, again = device.describe(), device.describe()
     assert all((board.name, board.model, board.os, board.runtime))
-    assert board.threads >= 1
+    assert board.cores is None or board.cores >= 1
     assert board.clock_mhz is None or board.clock_mhz > 0
     assert replace(again, clock_mhz=board.clock_mhz) == board
     assert device.shares_host is device.shares_host
@@ -74,15 +75,19 @@ def test_a_measurement_is_complete(device: Device) -> None:
     assert 0 < measurement.energy_mj < math.inf
     assert {measurement.latency_source, measurement.energy_source} <= set(SOURCES)
     assert datetime.fromisoformat(measurement.date).utcoffset() == timedelta(0)
-    expected = (board.label, board.os, board.runtime, board.threads, board.frequency_mhz, board.precision)
+    expected = (board.label, board.os, board.runtime)
     assert expected == (
         measurement.board,
         measurement.os,
         measurement.runtime,
-        measurement.threads,
-        measurement.frequency_mhz,
-        measurement.precision,
     )
+    assert measurement.configuration == BASE
+
+
+def test_a_measurement_says_how_the_network_was_run(device: Device) -> None:
+    small = RuntimeConfiguration(precision="int8")
+    assert device.measure(micro_model("skip"), small).configuration == small
+    assert device.measure(micro_model("skip")).configuration == BASE
 
 
 def test_a_measurement_survives_a_file(device: Device) -> None:

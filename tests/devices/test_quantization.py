@@ -4,6 +4,7 @@ import onnxruntime
 import pytest
 
 from devices.agent.host import HostDevice
+from devices.configuration import RuntimeConfiguration
 from devices.measurement import MeasureSettings
 from devices.quantization import Images, is_quantized, quantized
 from search_space.onnx_files import random_weights, to_onnx
@@ -65,9 +66,9 @@ def test_given_images_set_the_ranges(model: bytes, small: bytes) -> None:
 
 
 def test_a_device_measures_the_int8_model(model: bytes) -> None:
-    settings = MeasureSettings(precision="int8", warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
+    settings = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
     with HostDevice(settings) as device:
-        measurement = device.measure(model)
+        measurement = device.measure(model, RuntimeConfiguration(precision="int8"))
     assert measurement.precision == "int8"
     assert measurement.latency_ms > 0
 

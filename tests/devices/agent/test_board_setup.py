@@ -12,8 +12,11 @@ from devices.agent.ssh_address import SshOptions
 from devices.errors import BoardRefusedError, BoardUnreachableError
 from devices.measurement import MeasureSettings
 from tests.devices.conftest import LoopbackBoard
+from tests.devices.meters.conftest import make_command
 
-GOOD = BoardFacts(bits=64, machine="aarch64", python=(3, 11), venv=True, free_mb=20_000, i2c=True, under_voltage=False)
+GOOD = BoardFacts(
+    bits=64, machine="aarch64", python=(3, 11), venv=True, free_mb=20_000, i2c=True, firmware=True, throttled=0
+)
 PROBED = """Welcome to this board = good
 bits=64
 machine=aarch64
@@ -21,6 +24,7 @@ python=3 11
 venv=yes
 free_kb=20480000
 i2c=yes
+firmware=yes
 throttled=throttled=0x0
 """
 
@@ -29,7 +33,7 @@ def test_facts_are_read_from_the_probe() -> None:
     assert BoardFacts.parse(PROBED) == GOOD
     bare = BoardFacts.parse("bits=32\nmachine=armv7l\npython=\nfree_kb=1024\nthrottled=\n")
     assert bare == BoardFacts(
-        bits=32, machine="armv7l", python=None, venv=False, free_mb=1, i2c=False, under_voltage=False
+        bits=32, machine="armv7l", python=None, venv=False, free_mb=1, i2c=False, firmware=False, throttled=None
     )
     assert BoardFacts.parse(PROBED.replace("0x0", "0x50000")).under_voltage
 
@@ -59,9 +63,41 @@ def test_a_board_that_cannot_be_set_up_is_refused_in_one_line(changes: dict[str,
 
 def test_warnings_do_not_prevent_it() -> None:
     assert GOOD.warnings == ()
-    weak, bus = replace(GOOD, i2c=False, under_voltage=True).warnings
+    weak, bus = replace(GOOD, i2c=False, throttled=0x50000).warnings
     assert "supply" in weak
     assert "do_i2c 0" in bus
+
+
+DENIED = "Can't open device file: /dev/vcio Try creating a device file with: sudo mknod /dev/vcio c 100 0"
+
+
+@pytest.mark.parametrize(
+    "said", [DENIED, "", "error=1 error_msg='Command not registered'", "VCHI initialization failed"]
+)
+def test_a_firmware_that_may_not_be_asked_is_a_warning(said: str) -> None:
+    facts = BoardFacts.parse(PROBED.replace("throttled=0x0", said))
+    assert facts == replace(GOOD, throttled=None)
+    facts.check()
+    (blind,) = facts.warnings
+    assert "cannot be seen" in blind
+    assert "sudo usermod -aG video $USER" in blind
+
+
+def test_free_space_that_is_not_told_is_no_obstacle() -> None:
+    for free in ("free_kb=", "free_kb=?"):
+        facts = BoardFacts.parse(PROBED.replace("free_kb=20480000", free))
+        assert facts.free_mb is None
+        facts.check()
+
+
+def test_a_board_whose_firmware_denies_everything_is_set_up(board: LoopbackBoard, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    command = make_command(programs, f'echo "{DENIED}"; exit 255')
+    board.stop()
+    board.start(f"SetEnv=PATH={Path(command).parent}:/usr/local/bin:/usr/bin:/bin")
+    report = set_up_board(board.address, options_of(board), python=sys.executable)
+    assert any("cannot be seen" in warning for warning in report.warnings)
 
 
 def options_of(board: LoopbackBoard) -> SshOptions:

@@ -9,7 +9,9 @@ import pytest
 
 from devices.agent.device import METERED_RUNS, AgentDevice
 from devices.channel import Reply
-from devices.configuration import Precision
+from devices.configuration import Precision, RuntimeConfiguration
+from devices.energy.idle_baseline import IdlePower
+from devices.energy.mean_power import MeanPower
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
@@ -26,7 +28,8 @@ RUN = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 1500, "start_s": 7
 class FakeLink:
     """A way to an agent that writes down what it is asked and told."""
 
-    def __init__(self, declined: Sequence[str] = ()) -> None:
+    def __init__(self, declined: Sequence[str] = (), **described: object) -> None:
+        self.described = described
         self.events: list[object] = []
         self.model: bytes | None = None
         self.declined = declined
@@ -61,7 +64,7 @@ class FakeAgent(FakeChannel):
     def answer(self, request: Request) -> list[bytes]:
         if request["command"] in self._link.declined:
             return [reply_to(request, ok=False, error="no")]
-        return [reply_to(request, time_s=4.5, **TEXTS, **RUN)]
+        return [reply_to(request, time_s=4.5, **{**TEXTS, **RUN, **self._link.described})]
 
     def end(self) -> None:
         self._link.events.append("end")
@@ -72,12 +75,14 @@ class FakeMeter:
 
     def __init__(self, link: FakeLink) -> None:
         self.link = link
+        self.idle_w = 3.0
 
-    def begin(self) -> None:
-        self.link.events.append("begin")
+    def idle(self) -> IdlePower:
+        self.link.events.append("idle")
+        return IdlePower(power=MeanPower(self.idle_w, 0.01, 9, 50), meter="fake")
 
-    def end(self, *span: float) -> MeteredEnergy:
-        self.link.events.append(span)
+    def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
+        self.link.events.append((start_s, end_s, runs, idle.power.mean_w))
         return MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="fake", samples=60)
 
     def close(self) -> None:
@@ -85,8 +90,13 @@ class FakeMeter:
 
 
 class BrokenMeter(FakeMeter):
-    def end(self, *span: float) -> MeteredEnergy:
+    def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
         raise ZeroDivisionError
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.agent.device.SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +124,47 @@ def test_a_board_is_cooled_before_each_run() -> None:
     assert (cool["max_temperature_c"], cool["cooldown_seconds"], cool["timeout_seconds"]) == (65.0, 30.0, 90.0)
 
 
+@pytest.mark.parametrize(
+    ("model", "limit_c"), [("Raspberry Pi 3 Model B Plus Rev 1.3", 55.0), ("Raspberry Pi 4 Model B Rev 1.4", 70.0)]
+)
+def test_a_board_is_cooled_to_what_suits_its_model(model: str, limit_c: float) -> None:
+    link = FakeLink(model=model)
+    with device_over(link) as device:
+        device.measure(b"")
+    assert [request["max_temperature_c"] for request in link.requests("cool")] == [limit_c]
+
+
+def test_a_board_whose_throttling_cannot_be_seen_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    with device_over(FakeLink(throttling_visible=False)) as device:
+        (note,) = device.describe().notes
+        device.measure(b"")
+    assert [record.getMessage() for record in caplog.records] == [note]
+    assert "throttling of fake (fake) cannot be seen" in note
+    assert "sudo usermod -aG video $USER" in note
+    with device_over(FakeLink()) as device:
+        assert device.describe().notes == ()
+
+
+def test_a_refused_clock_leaves_it_to_the_governor() -> None:
+    link = FakeLink()
+    kept, refused = (RuntimeConfiguration(frequency_mhz=mhz) for mhz in (1500, 1000))
+    with device_over(link) as device:
+        device.measure(b"", kept)
+        link.declined = ["set_frequency"]
+        with pytest.raises(BoardRefusedError):
+            device.measure(b"", refused)
+        link.declined = ()
+        device.measure(b"", kept)
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500, 1000, 1500]
+
+
 def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer() -> None:
     link = FakeLink()
     with device_over(link, cooldown_seconds=0.0, metered_seconds=2.0) as device:
         device.attach_meter(FakeMeter(link))
         measurement = device.measure(b"")
     assert (measurement.energy_mj, measurement.energy_source, measurement.meter) == (3.5, "measured", "fake")
-    expected = ["start", "describe", "put", "begin", "measure", (7.0, 10.0, 1500), "remove"]
+    expected = ["start", "describe", "idle", "put", "measure", (7.0, 10.0, 1500, 3.0), "remove"]
     assert told(link) == [*expected, "end", "close meter", "close"]
     (measure,) = link.requests("measure")
     assert (measure["min_seconds"], measure["max_runs"], measure["timeout_seconds"]) == (3.0, METERED_RUNS, 63.0)
@@ -128,21 +172,110 @@ def test_a_meter_reads_along_from_after_cooling_and_runs_are_longer() -> None:
 
 def test_a_clock_is_set_once_for_each_agent() -> None:
     link = FakeLink()
-    with device_over(link, frequency_mhz=1500) as device:
-        device.measure(b"")
-        measurement = device.measure(b"")
+    with device_over(link) as device:
+        device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
+        measurement = device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500]
     assert measurement.frequency_mhz == 1500
-    assert device_over(FakeLink(), frequency_mhz=1500).describe().frequency_mhz == 1500
+
+
+def test_idle_power_is_measured_once_at_the_lowest_clock_for_all_configurations() -> None:
+    link = FakeLink(frequencies_mhz=[600, 1000, 1500])
+    with device_over(link, cooldown_seconds=0.0) as device:
+        device.attach_meter(FakeMeter(link))
+        for mhz in (1500, 600, None):
+            device.measure(b"", RuntimeConfiguration(frequency_mhz=mhz))
+    clocks = [request["frequency_mhz"] for request in link.requests("set_frequency")]
+    assert clocks == [600, 1500, 600, None]
+    assert link.events.count("idle") == 1
+    assert told(link).index("set_frequency") < link.events.index("idle") < told(link).index("measure")
+    assert [event[3] for event in link.events if isinstance(event, tuple)] == [3.0] * 3
+
+
+def test_where_no_clock_can_be_set_idle_power_is_the_governors() -> None:
+    link = FakeLink(declined=["set_frequency"], frequencies_mhz=[600, 1500])
+    with device_over(link) as device:
+        device.attach_meter(FakeMeter(link))
+        assert device.measure(b"").energy_source == "measured"
+
+
+def test_idle_power_outlives_the_agent_and_the_process() -> None:
+    idle_w = []
+    for measured_w in (3.0, 3.05, 4.0):
+        link = FakeLink()
+        with device_over(link) as device:
+            device.attach_meter(meter := FakeMeter(link))
+            meter.idle_w = measured_w
+            device.measure(b"")
+            device._drop_channel()
+            device.measure(b"")
+        assert (link.events.count("start"), link.events.count("idle")) == (2, 1)
+        idle_w += [event[3] for event in link.events if isinstance(event, tuple)]
+    assert idle_w == [3.0, 3.0, 3.0, 3.0, 4.0, 4.0]
+
+
+def test_a_board_rests_before_its_idle_power_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.agent.device.SETTLE_SECONDS", 6.0)
+    link = FakeLink()
+    with device_over(link) as device:
+        monkeypatch.setattr(device._closed, "wait", lambda seconds: link.events.append(f"rest for {seconds:g} s"))
+        device.attach_meter(FakeMeter(link))
+        device.measure(b"")
+    assert link.events.index("rest for 6 s") == link.events.index("idle") - 1
+
+
+def test_one_agent_serves_several_configurations(model: bytes) -> None:
+    link = FakeLink()
+    points: list[tuple[int, int | None, Precision]] = [
+        (1, 600, "fp32"),
+        (2, 600, "int8"),
+        (1, 1500, "fp32"),
+        (4, None, "int8"),
+        (1, None, "fp32"),
+        (1, 600, "int8"),
+    ]
+    asked = [
+        RuntimeConfiguration(threads=threads, frequency_mhz=mhz, precision=precision)
+        for threads, mhz, precision in points
+    ]
+    with device_over(link) as device:
+        assert [device.measure(model, configuration).configuration for configuration in asked] == asked
+    assert link.events.count("start") == 1
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [600, 1500, None, 600]
+    assert [request["threads"] for request in link.requests("measure")] == [1, 2, 1, 4, 1, 1]
+
+
+def test_a_new_agent_is_told_the_clock_again() -> None:
+    link = FakeLink()
+    slow = RuntimeConfiguration(frequency_mhz=600)
+    with device_over(link) as device:
+        device.measure(b"", slow)
+        device.attach_meter(BrokenMeter(link))
+        with pytest.raises(ZeroDivisionError):
+            device.measure(b"", slow)
+        device.attach_meter(None)
+        device.measure(b"", slow)
+        device.measure(b"")
+    assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [600, None, 600, 600, None]
+
+
+def test_more_threads_than_cores_are_refused_before_anything_is_sent() -> None:
+    link = FakeLink(cores=4)
+    with (
+        device_over(link) as device,
+        pytest.raises(BoardRefusedError, match=r"at most 4, the cores of fake \(fake\), but got 8"),
+    ):
+        device.measure(b"", RuntimeConfiguration(threads=8))
+    assert "put" not in link.events
 
 
 def test_a_clock_that_cannot_be_set_is_the_boards_fault() -> None:
     link = FakeLink(declined=["set_frequency"])
     with (
-        device_over(link, frequency_mhz=1500) as device,
+        device_over(link) as device,
         pytest.raises(BoardRefusedError, match="not set_frequency: no"),
     ):
-        device.describe()
+        device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert link.events.count("end") == 1
 
 
@@ -167,23 +300,23 @@ def test_the_boards_clock_is_told() -> None:
 
 
 def test_what_cannot_be_quantised_is_a_failed_measurement() -> None:
-    with device_over(FakeLink(), precision="int8") as device, pytest.raises(MeasurementError, match="must be ONNX"):
-        device.measure(b"no model")
+    with device_over(FakeLink()) as device, pytest.raises(MeasurementError, match="must be ONNX"):
+        device.measure(b"no model", RuntimeConfiguration(precision="int8"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_quantised_model_runs_as_it_is_and_the_measurement_says_so(model: bytes, precision: Precision) -> None:
     small = quantized(model)
-    with device_over(link := FakeLink(), precision=precision) as device:
-        measurement = device.measure(small)
+    with device_over(link := FakeLink()) as device:
+        measurement = device.measure(small, RuntimeConfiguration(precision=precision))
     assert link.model == small
     assert measurement.precision == "int8"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_another_model_runs_in_the_precision_of_the_settings(model: bytes, precision: Precision) -> None:
-    with device_over(link := FakeLink(), precision=precision) as device:
-        measurement = device.measure(model)
+def test_another_model_runs_in_the_precision_that_is_asked_for(model: bytes, precision: Precision) -> None:
+    with device_over(link := FakeLink()) as device:
+        measurement = device.measure(model, RuntimeConfiguration(precision=precision))
     assert link.model is not None
     assert is_quantized(link.model) == (precision == "int8")
     assert measurement.precision == precision

@@ -4,14 +4,16 @@ import pytest
 
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
 from devices.channel import Reply
+from devices.configuration import RuntimeConfiguration
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
-from devices.measurement import Board, Conditions, Measurement, MeasureSettings
+from devices.measurement import Board, Conditions, Measurement
 
-BOARD = Board(name="host", model="a processor", os="Linux", runtime="onnxruntime 1.20.0", threads=2, clock_mhz=None)
+BOARD = Board(name="host", model="a processor", os="Linux", runtime="onnxruntime 1.20.0", clock_mhz=None)
 METERED = MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="ina219", samples=60)
-POWER = PowerModel(idle_w=0.0, active_w_per_thread=4.0, description="a test")
+POWER = PowerModel(idle_w=1.5, shared_w=1.0, thread_w=3.5, description="a test")
+TWO_THREADS = RuntimeConfiguration(threads=2)
 REPLY = {"p5_ms": 2.0, "median_ms": 2.1, "iqr_ms": 0.1, "runs": 60, "after": {"clock_mhz": 1500.0}}
 
 
@@ -20,7 +22,7 @@ def reply(fields: dict[str, object]) -> Reply:
 
 
 def measurement(metered: MeteredEnergy | None = None, **changes: object) -> Measurement:
-    return measurement_from_reply(reply(REPLY | changes), BOARD, MeasureSettings(threads=2), POWER, metered)
+    return measurement_from_reply(reply(REPLY | changes), BOARD, TWO_THREADS, POWER, metered)
 
 
 def test_the_latency_is_the_low_quantile() -> None:
@@ -29,13 +31,19 @@ def test_the_latency_is_the_low_quantile() -> None:
 
 
 def test_without_a_meter_the_energy_is_modelled() -> None:
-    assert (measurement().energy_mj, measurement().energy_source) == (4.0 * 2.0 * 2, "modelled")
+    assert (measurement().energy_mj, measurement().energy_source) == ((1.0 + 3.5 * 2) * 2.0, "modelled")
+    assert (measurement().gross_energy_mj, measurement().idle_w) == ((1.0 + 3.5 * 2 + 1.5) * 2.0, 1.5)
 
 
 def test_with_a_meter_the_energy_is_measured() -> None:
     metered = measurement(METERED)
     assert (metered.energy_mj, metered.gross_energy_mj, metered.energy_interval_mj) == (3.5, 9.5, 0.1)
     assert (metered.energy_source, metered.idle_w, metered.meter) == ("measured", 3.0, "ina219")
+
+
+def test_the_measurement_says_how_the_network_was_run() -> None:
+    ran = RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="int8")
+    assert measurement_from_reply(reply(REPLY), BOARD, ran, POWER).configuration == ran
 
 
 def test_conditions_are_kept_as_far_as_they_are_told() -> None:
@@ -62,8 +70,14 @@ def test_span_and_time_are_checked() -> None:
 
 def test_the_board_is_described() -> None:
     described = reply({"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None})
-    assert board_from_reply(described, name="host", settings=MeasureSettings(threads=2)) == BOARD
+    assert board_from_reply(described, name="host") == BOARD
     assert BOARD.label == "host (a processor)"
+
+
+def test_cores_and_clocks_are_told_where_the_board_knows_them() -> None:
+    texts = {"model": "a processor", "os": "Linux", "runtime": "onnxruntime 1.20.0", "clock_mhz": None}
+    described = board_from_reply(reply({**texts, "cores": 4, "frequencies_mhz": [600, 1500]}), name="host")
+    assert (described.cores, described.frequencies_mhz) == (4, (600, 1500))
 
 
 @pytest.mark.parametrize("changes", [{"p5_ms": None}, {"p5_ms": "2"}, {"runs": True}, {"iqr_ms": float("nan")}])
@@ -79,4 +93,4 @@ def test_a_latency_of_zero_is_refused() -> None:
 
 def test_a_description_without_a_text_is_refused() -> None:
     with pytest.raises(MeasurementError, match="text `model`"):
-        board_from_reply(reply({}), name="host", settings=MeasureSettings())
+        board_from_reply(reply({}), name="host")

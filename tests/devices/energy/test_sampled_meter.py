@@ -1,3 +1,4 @@
+import functools
 import sys
 import time
 from contextlib import closing
@@ -51,8 +52,7 @@ def metered(
     meter = SampledMeter(lambda: server, idle_seconds=idle_seconds)
     start_s = time.monotonic() + 100
     server.run_s = (start_s, start_s + seconds)
-    meter.begin()
-    return meter.end(start_s, start_s + seconds, runs)
+    return meter.energy(start_s, start_s + seconds, runs, idle=meter.idle())
 
 
 def test_energy_of_a_constant_load() -> None:
@@ -106,14 +106,17 @@ def test_idle_time_that_is_too_short() -> None:
         SampledMeter(FakeServer, idle_seconds=0)
 
 
-def test_begin_comes_before_end_each_time() -> None:
+def test_a_run_lasts_some_time_and_one_idle_power_serves_several() -> None:
     server = FakeServer()
     meter = SampledMeter(lambda: server)
-    with pytest.raises(MeasurementError, match="call `begin` first"):
-        meter.end(0.0, 1.0, 1)
-    meter.begin()
+    idle = meter.idle()
+    assert (idle.power.mean_w, idle.meter) == (pytest.approx(IDLE_W), "fake")
+    assert idle.power.samples >= 490
+    for start_s in (1000.0, 2000.0):
+        server.run_s = (start_s, start_s + 2)
+        assert meter.energy(start_s, start_s + 2, 10, idle=idle).net_mj == pytest.approx(600)
     with pytest.raises(ValueError, match="`start_s < end_s` and `runs >= 1` must hold"):
-        meter.end(1.0, 1.0, 1)
+        meter.energy(1.0, 1.0, 1, idle=idle)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_bad_replies(command: str, reply: Request | None, message: str) -> None:
     server = FakeServer()
     server.replies[command] = reply
     with pytest.raises(MeasurementError, match=message):
-        SampledMeter(lambda: server).begin()
+        SampledMeter(lambda: server).idle()
 
 
 def test_an_error_ends_the_server_and_the_next_call_has_a_new_one() -> None:
@@ -141,14 +144,14 @@ def test_an_error_ends_the_server_and_the_next_call_has_a_new_one() -> None:
     starting = iter(servers)
     meter = SampledMeter(lambda: next(starting))
     with pytest.raises(MeasurementError, match="unplugged"):
-        meter.begin()
+        meter.idle()
     assert servers[0].times_ended == 1
-    meter.begin()
+    meter.idle()
     meter.close()
     meter.close()
     assert servers[1].times_ended == 1
     with pytest.raises(MeasurementError, match="a closed meter cannot measure"):
-        meter.begin()
+        meter.idle()
 
 
 def test_meters_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +168,7 @@ def test_meters_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = open_meter("ina219", start_on_board=start_on_board)
     assert meter is not None
     assert started == []
-    meter.begin()
+    meter.idle()
     assert started == [MeterSpec("ina219")]
     with pytest.raises(ValueError, match="must be one of"):
         open_meter("wattmeter")
@@ -181,7 +184,7 @@ def test_a_meter_that_is_not_there() -> None:
     with pytest.raises(
         MeasurementError, match="/dev/no-such-port could not describe: the serial port /dev/no-such-port must be there"
     ):
-        meter.begin()
+        meter.idle()
 
 
 def test_a_known_load_through_a_server_process(um25c: EmulatedUm25c) -> None:
@@ -189,15 +192,16 @@ def test_a_known_load_through_a_server_process(um25c: EmulatedUm25c) -> None:
     quick = "from devices.meters import server, um25c; um25c.Um25c.period_s = 0.01; server.main()"
     command = [sys.executable, "-c", quick, spec.text]
     um25c.power_w = IDLE_W
-    with closing(SampledMeter(lambda: start_meter_process(spec, command=command))) as meter:
+    start = functools.partial(start_meter_process, spec, command=command)
+    with closing(SampledMeter(start, idle_seconds=0.5)) as meter:
         needed_s = meter.seconds_needed
-        meter.begin()
+        idle = meter.idle()
         um25c.power_w = BUSY_W
         start_s = time.monotonic()
         time.sleep(1.2 * needed_s)
         end_s = time.monotonic()
         um25c.power_w = IDLE_W
-        energy = meter.end(start_s, end_s, 40)
+        energy = meter.energy(start_s, end_s, 40, idle=idle)
     assert energy.gross_mj == pytest.approx(1000 * BUSY_W * (end_s - start_s) / 40, rel=0.01)
     assert energy.net_mj == pytest.approx(1000 * (BUSY_W - IDLE_W) * (end_s - start_s) / 40, rel=0.01)
     assert energy.idle_w == pytest.approx(IDLE_W, rel=0.01)
