@@ -13,6 +13,7 @@ kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 few_shot       how well ten measured networks adapt another board's table
 pi4_model      the built-in Pi 4's operator model on shapes that it never saw
+power_models   the power model of a Raspberry Pi 4 against published power and energy
 
 What they share:
 
