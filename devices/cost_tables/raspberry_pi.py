@@ -28,9 +28,9 @@ SERIAL_DENSE = 0.30
 """Share of a dense operation's arithmetic that further threads do not make quicker (Amdahl's law)."""
 SERIAL_OTHER = 0.53
 """The same of all else that grows with the operation: depthwise arithmetic, and numbers that are moved."""
-INT8_DEPTHWISE = 0.56
+INT8_DEPTHWISE = 0.55
 """Time in int8 over time in fp32, under TensorFlow Lite on a Raspberry Pi 4: depthwise arithmetic and weights."""
-INT8_OTHER = 0.38
+INT8_OTHER = 0.37
 """The same of all else but the cost of an operation as such, which stays."""
 
 Array = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ BUILT_IN_BOARDS = {
         highest_mhz=1800,
         time=1.0,
         clock_share=0.76,
-        int8_scale=1.26,
+        int8_scale=1.28,
         power=RASPBERRY_PI_4,
         sources="clock: a = 0.76 (9 networks on two boards, each left out in turn 3.4 %)",
     ),
@@ -71,11 +71,11 @@ BUILT_IN_BOARDS = {
         model="Raspberry Pi 5",
         clocks_mhz=(2400, 2000, 1500),
         highest_mhz=2400,
-        time=0.287,
+        time=0.288,
         clock_share=0.73,
-        int8_scale=0.87,
+        int8_scale=0.89,
         power=RASPBERRY_PI_5,
-        sources="0.287 of a Pi 4's time (ncnn, 10 networks, each left out in turn 6.1 %, corrected for fp16 and the "
+        sources="0.288 of a Pi 4's time (ncnn, 10 networks, each left out in turn 6.1 %, corrected for fp16 and the "
         "Pi 4's clock); clock: a = 0.73",
     ),
 }
@@ -225,7 +225,7 @@ def _method(board: BuiltInBoard, base: CostTable, configuration: RuntimeConfigur
         )
     if configuration.precision == "int8":
         laws.append(
-            "int8: factors by kind of operator (MLPerf, 24 networks, each left out in turn 9 %; runtimes differ by "
+            "int8: factors by kind of operator (MLPerf, 21 networks, each left out in turn 8 %; runtimes differ by "
             "a quarter and more)"
         )
     return f"{latency}; {'; '.join(laws)}; energy: {board.power.description}"
