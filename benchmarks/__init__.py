@@ -13,7 +13,7 @@ kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 few_shot       how well ten measured networks adapt another board's table
 pi4_model      the built-in Pi 4's operator model on shapes that it never saw
-raspberry_pi_laws
+built_in_boards
                the laws of the built-in boards `pi4` and `pi5`, fitted anew
 power_models   the power model of a Raspberry Pi 4 against published power and energy
 
@@ -25,8 +25,6 @@ results        text, JSON and files of results
 pictures       curves with bands
 progress       progress bars
 noise          random images, for timing
-published_networks
-               graphs of networks whose latencies others published
 training_ways  ways to train a network that `training` times
 searches       whole searches with the same inputs
 outer_loop     the outer loop with workers that only take time

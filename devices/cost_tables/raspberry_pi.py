@@ -1,8 +1,8 @@
 """The built-in boards `pi4` and `pi5` over clocks, threads and precisions. Start with `built_in_tables`.
 
 The base of `pi4` is published (`pi4.py`); all else follows from it by laws that are fitted to published figures
-(`benchmarks/raspberry_pi_laws.py` fits them anew and states their errors), so it is labelled `modelled`. Array shapes:
-L layers, O operators, F counts of the operator model.
+(`benchmarks/built_in_boards/laws.py` fits them anew and states their errors), so it is labelled `modelled`.
+Array shapes: L layers, O operators, F counts of the operator model.
 """
 
 from __future__ import annotations

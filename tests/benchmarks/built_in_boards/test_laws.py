@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import raspberry_pi_laws as bench
-from benchmarks.published_networks import published_graph
+from benchmarks.built_in_boards import laws as bench
+from benchmarks.built_in_boards.published_networks import published_graph
 from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS
 from search_space.counts import count
 
@@ -115,7 +115,7 @@ def test_restated_figures_are_the_published_ones(reference: Path) -> None:
 def test_the_script_prints_laws_and_checks(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["raspberry_pi_laws.py", *options])
+    monkeypatch.setattr("sys.argv", ["laws.py", *options])
     bench.main()
     printed = capsys.readouterr().out
     if "--json" in options:

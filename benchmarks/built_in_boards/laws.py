@@ -1,6 +1,6 @@
 """The laws behind the built-in boards `pi4` and `pi5`, fitted to published latencies, with their errors.
 
-    python benchmarks/raspberry_pi_laws.py [--quick] [--json]
+    python benchmarks/built_in_boards/laws.py [--quick] [--json]
 
 Published latencies are restated below; how much of each kind of work a network has is the answer of the operator model
 that is fitted to the published table of a Raspberry Pi 4. Each law is fitted to all networks but one and judged by that
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import lsq_linear
 
+from benchmarks.built_in_boards.published_networks import published_graph
 from benchmarks.options import BenchmarkConfig, read_config
-from benchmarks.published_networks import published_graph
 from benchmarks.results import Column, TextTable, print_results
 from devices.cost_tables.operator_model import COUNTS, graph_counts
 from devices.cost_tables.pi4 import fitted_model, published_latencies
