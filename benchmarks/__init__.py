@@ -13,6 +13,9 @@ kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 few_shot       how well ten measured networks adapt another board's table
 pi4_model      the built-in Pi 4's operator model on shapes that it never saw
+built_in_boards
+               the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
+power_models   the power model of a Raspberry Pi 4 against published power and energy
 
 What they share:
 

@@ -1,12 +1,13 @@
 """Cost tables: latency and energy of every operator at every layer, with where they come from.
 
-cost_table      the `CostTable` and its JSON file: start here
-family          the tables of a board, one for each runtime configuration
+cost_table        the `CostTable` and its JSON file: start here
+family            the tables of a board, one for each runtime configuration
 energy_objective  which energy is minimised: net, gross, or over a period
-pi4             the built-in board `pi4`: published latencies of a Raspberry Pi 4
-operator_model  latency of any graph, from a price of each of its counts
-analytic        a table from nominal figures, for when there is no board
-readers         cost tables of other systems, recognised by their content
-hw_nas_bench    the tables of HW-NAS-Bench, behind the interface of its own API
-plain_pickle    reads pickles of plain data without running anything in them
+pi4               published latencies of a Raspberry Pi 4
+raspberry_pi      the built-in boards `pi4` and `pi5` over clocks, threads and precisions
+operator_model    latency of any graph, from a price of each of its counts
+analytic          a table from nominal figures, for when there is no board
+readers           cost tables of other systems, recognised by their content
+hw_nas_bench      the tables of HW-NAS-Bench, behind the interface of its own API
+plain_pickle      reads pickles of plain data without running anything in them
 """

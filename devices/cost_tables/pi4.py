@@ -1,4 +1,4 @@
-"""The built-in board `pi4`: published latencies of a Raspberry Pi 4. Start with `pi4_cost_table`.
+"""Published latencies of a Raspberry Pi 4, the base of the built-in boards. Start with `pi4_cost_table`.
 
 Errors of the operator model for shapes that are not in the table, each stage predicted by a model that never saw it
 (`benchmarks/pi4_model.py`): operators 12.4 % on average, whole networks 1.0 % with one stage predicted and 3.8 % with
@@ -67,7 +67,7 @@ def pi4_cost_table(space: FBNetSpace) -> CostTable:
     the figures; from the speed, one thread is assumed.
     """
     published = published_latencies()
-    if space.layers == published.space.layers and _frame(space) == _frame(published.space):
+    if has_published_shapes(space, published):
         return _table_of_published_shapes(space, published)
     model = fitted_model(published)
     known = dict(zip(published.space.layers, published.above_skip_ms_LO, strict=True))
@@ -93,6 +93,11 @@ def published_latencies() -> PublishedLatencies:
     for shape in content["shapes"]:
         above_skip_ms_LO[np.ix_(shape["layers"], columns)] = shape["latency_ms"]
     return PublishedLatencies(space, above_skip_ms_LO, content["all_skip_latency_ms"], content["source"])
+
+
+def has_published_shapes(space: FBNetSpace, published: PublishedLatencies) -> bool:
+    """Whether a space has the table's layers, stem and head; its operators and number of classes may differ."""
+    return space.layers == published.space.layers and _frame(space) == _frame(published.space)
 
 
 def fitted_model(published: PublishedLatencies, *, without_stage: int | None = None) -> OperatorModel:

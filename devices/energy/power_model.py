@@ -121,6 +121,8 @@ _BY_MODEL = (
     ("raspberry pi compute module 4", RASPBERRY_PI_4),
     ("raspberry pi 3", RASPBERRY_PI_3B_PLUS),
     ("raspberry pi compute module 3", RASPBERRY_PI_3B_PLUS),
+    # The processor of a Pi 3.
+    ("raspberry pi zero 2", RASPBERRY_PI_3B_PLUS),
 )
 
 

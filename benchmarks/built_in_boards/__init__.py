@@ -1,0 +1,6 @@
+"""What the built-in boards `pi4` and `pi5` rest on and lead to; `laws` and `configurations` are scripts.
+
+laws                the laws that scale the published table, fitted anew, with their errors
+configurations      how a board's runtime configurations trade energy for latency, for one network
+published_networks  graphs of networks whose latencies others published
+"""
