@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from devices.configuration import BASE
 from devices.cost_tables.analytic import MS_PER_KERNEL, analytic_cost_table
 from devices.cost_tables.cost_table import check_fits
 from devices.energy.power_model import HOST_POWER_MODEL
@@ -41,4 +42,6 @@ def test_larger_blocks_cost_more_and_identities_nothing() -> None:
 
 def test_energy_is_that_of_the_power_model() -> None:
     table = analytic_cost_table(space_named("fbnet-micro"))
-    np.testing.assert_allclose(table.energy_mj, HOST_POWER_MODEL.active_w_per_thread * table.latency_ms)
+    np.testing.assert_allclose(table.energy_mj, HOST_POWER_MODEL.net_w(BASE) * table.latency_ms)
+    assert table.fixed_energy_mj == pytest.approx(HOST_POWER_MODEL.net_w(BASE) * table.fixed_latency_ms)
+    assert table.idle_w == HOST_POWER_MODEL.idle_w

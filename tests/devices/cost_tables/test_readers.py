@@ -54,7 +54,7 @@ def test_this_projects_json_is_read_as_it_is(tmp_path: Path) -> None:
 def test_hannas_latencies_are_seconds_and_energy_is_modelled(hanna: Path) -> None:
     table = read_any_cost_table(hanna, SPACE)
     np.testing.assert_allclose(table.latency_ms, 1000 * SECONDS)
-    np.testing.assert_allclose(table.energy_mj, 5 * table.latency_ms)
+    np.testing.assert_allclose(table.energy_mj, 10 * table.latency_ms)
     assert (table.fixed_latency_ms, table.fixed_energy_mj) == (0, 0)
     assert (table.latency_source, table.energy_source) == ("published", "modelled")
     assert "HANNA; it has no stem and head, so the fixed cost is 0" in table.method
