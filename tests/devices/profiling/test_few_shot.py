@@ -126,6 +126,13 @@ def test_more_networks_leave_less_doubt() -> None:
     assert stds == sorted(stds, reverse=True)
 
 
+def test_networks_that_are_measured_in_any_case_are_not_chosen_again() -> None:
+    candidates = random_networks(200)
+    alone = choose_networks(SOURCE, SPACE, candidates, 6)
+    besides = choose_networks(SOURCE, SPACE, candidates, 3, besides=candidates[alone[:3]])
+    np.testing.assert_array_equal(besides, alone[3:])
+
+
 def test_the_table_adds_up_to_the_predictions() -> None:
     measured, others = random_networks(8), random_networks(50, seed=1)
     latency_ms = 5 + latencies(SOURCE, measured) * np.random.default_rng(0).uniform(0.7, 1.3, 8)
