@@ -66,7 +66,13 @@ DEFAULT_PRIOR = FewShotPrior()
 
 
 def choose_networks(
-    source: CostTable, space: FBNetSpace, candidates: Networks, count: int, *, prior: FewShotPrior = DEFAULT_PRIOR
+    source: CostTable,
+    space: FBNetSpace,
+    candidates: Networks,
+    count: int,
+    *,
+    besides: Networks = (),
+    prior: FewShotPrior = DEFAULT_PRIOR,
 ) -> npt.NDArray[np.intp]:
     """The networks to measure on a new board: greedily, each the one whose latency is the least certain so far.
 
@@ -77,6 +83,7 @@ def choose_networks(
         space: the space of the table.
         candidates: operator indices of the networks that could be measured, shape (N, L).
         count: how many to choose, at most N.
+        besides: networks that are measured in any case.
         prior: what is known of the new board.
 
     Returns:
@@ -91,13 +98,19 @@ def choose_networks(
         raise ValueError(f"`count` must be in [1, {len(x_NJ)}], the number of candidates, but got {count}.")
     covariance_JJ = np.diag(_usual_scales(features, prior) ** 2)
     chosen: list[int] = []
+
+    def learn(x_J: Array) -> None:
+        nonlocal covariance_JJ
+        gain_J = covariance_JJ @ x_J
+        covariance_JJ = covariance_JJ - np.outer(gain_J, gain_J) / (x_J @ gain_J + prior.choice_noise**2)
+
+    for x_J in features.rows(besides) if len(besides) else ():
+        learn(x_J)
     for _ in range(count):
-        projected_NJ = x_NJ @ covariance_JJ
-        variance_N = (projected_NJ * x_NJ).sum(axis=1)
+        variance_N = ((x_NJ @ covariance_JJ) * x_NJ).sum(axis=1)
         variance_N[chosen] = -1.0
         chosen.append(int(np.argmax(variance_N)))
-        gain_J = projected_NJ[chosen[-1]]
-        covariance_JJ -= np.outer(gain_J, gain_J) / (variance_N[chosen[-1]] + prior.choice_noise**2)
+        learn(x_NJ[chosen[-1]])
     return np.array(chosen, np.intp)
 
 

@@ -91,6 +91,11 @@ def operator_wise_table(
     )
 
 
+def number_of_graphs(space: FBNetSpace) -> int:
+    """How many graphs each pass of `operator_wise_table` measures."""
+    return len(_graphs_to_measure(space))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Cost:
     """Cost of one graph, or a sum or difference of such costs."""

@@ -6,7 +6,7 @@ Every operator is measured on its own (`operator_costs`), then random networks a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.device import Device
 from devices.errors import MeasurementError
-from devices.measurement import Measurement, MeasureSettings
+from devices.measurement import Board, Measurement, MeasureSettings
 from devices.profiling.calibration import calibrated, table_error
 from devices.profiling.few_shot import FewShotPredictor, choose_networks
 from devices.profiling.journal import JournaledDevice, profile_path
@@ -27,6 +27,8 @@ from search_space.spaces import FBNetSpace
 
 Progress = Callable[[int, int, str], None]
 
+NETWORKS_A_LAYER = 6
+"""Networks that calibrate a table, for each layer of its space."""
 FEW = 10
 """Networks that the table of another board is adapted with."""
 CANDIDATES = 1000
@@ -94,7 +96,7 @@ def profile(
         ValueError: if `networks` is below 1.
         MeasurementError: if the board fails, or throttled at every measurement of something.
     """
-    count = 6 * space.num_layers if networks is None else networks
+    count = NETWORKS_A_LAYER * space.num_layers if networks is None else networks
     if count < 1:
         raise ValueError(f"`networks >= 1` must hold, but got {networks}.")
     blocks = 0
@@ -159,9 +161,51 @@ def few_shot_profile(
     count = FEW if networks is None else networks
     if count < 3:
         raise ValueError(f"`networks >= 3` must hold, but got {networks}.")
-    pool_NL = random_networks(space, CANDIDATES, seed)
-    networks_NL = pool_NL[choose_networks(source, space, pool_NL.tolist(), count)]
+    networks_NL = networks_to_adapt_with(source, space, count, seed)
     measured = _measured_networks(device, space, networks_NL, configuration, passes, on_progress)
+    return adapted_profile(
+        source, space, networks_NL, measured, board=device.describe(), configuration=configuration, seed=seed
+    )
+
+
+def networks_to_adapt_with(
+    source: CostTable, space: FBNetSpace, count: int, seed: int, *, besides: Sequence[Sequence[int]] = ()
+) -> npt.NDArray[np.intp]:
+    """Operator indices of the networks to measure where a table is to be adapted, shape (count, L).
+
+    Args:
+        source: the table.
+        space: its search space.
+        count: how many.
+        seed: draws the 1,000 networks that they are chosen from.
+        besides: networks that are measured in any case.
+    """
+    pool_NL = random_networks(space, CANDIDATES, seed)
+    return pool_NL[choose_networks(source, space, pool_NL.tolist(), count, besides=besides)]
+
+
+def adapted_profile(
+    source: CostTable,
+    space: FBNetSpace,
+    networks_NL: npt.NDArray[np.intp],
+    measured: Sequence[Measurement],
+    *,
+    board: Board,
+    configuration: RuntimeConfiguration,
+    seed: int,
+) -> Profile:
+    """A table adapted by networks that were measured whole.
+
+    Args:
+        source: the table to adapt.
+        space: its search space.
+        networks_NL: operator indices of the networks, at least two.
+        measured: of these networks.
+        board: where they were measured.
+        configuration: how they were run.
+        seed: of the predictor's samples.
+    """
+    count = len(measured)
     latency_ms = np.array([measurement.latency_ms for measurement in measured])
 
     def fitted(kept: list[int]) -> FewShotPredictor:
@@ -173,24 +217,22 @@ def few_shot_profile(
     for left_out in everything:
         predictor = fitted([number for number in everything if number != left_out])
         predicted_N[left_out] = predictor.predict([networks_NL[left_out].tolist()])[0][0]
-    board, sample = device.describe(), measured[0]
-    power_w = float(np.mean([measurement.energy_mj / measurement.latency_ms for measurement in measured]))
+    sample = measured[0]
     table = fitted(everything).adapted_table(
-        board=board.label, runtime=board.runtime, configuration=configuration, power_w=power_w
-    )
-    table = replace(
-        table,
-        error=table_error(predicted_N, latency_ms),
-        date=sample.date,
-        idle_w=sample.idle_w,
+        board=board.label, runtime=board.runtime, configuration=configuration, power_w=mean_power_w(measured)
     )
     return Profile(
-        table=table,
+        table=replace(table, error=table_error(predicted_N, latency_ms), date=sample.date, idle_w=sample.idle_w),
         operator_wise=source,
         networks_NL=networks_NL,
         measurements=tuple(measured),
         predicted_ms_N=predicted_N,
     )
+
+
+def mean_power_w(measured: Sequence[Measurement]) -> float:
+    """Mean power above idle, as metered or modelled."""
+    return float(np.mean([measurement.energy_mj / measurement.latency_ms for measurement in measured]))
 
 
 def remembered_profile(
@@ -263,14 +305,41 @@ def _measured_networks(
     on_progress: Progress,
 ) -> list[Measurement]:
     """The quickest measurement of each network, in passes over all of them."""
+    runs = [(configuration, indices) for indices in networks_NL.tolist()]
+    names = [f"network {number + 1}" for number in range(len(runs))]
+    return measured_runs(
+        device, space, runs, passes, lambda done, total, number: on_progress(done, total, names[number])
+    )
+
+
+def measured_runs(
+    device: Device,
+    space: FBNetSpace,
+    runs: Sequence[tuple[RuntimeConfiguration, list[int]]],
+    passes: int,
+    on_progress: Callable[[int, int, int], None],
+) -> list[Measurement]:
+    """The quickest measurement of each network in its configuration, in passes over all of them.
+
+    Args:
+        device: the board.
+        space: the search space.
+        runs: configuration and operator indices of each.
+        passes: how often all are measured.
+        on_progress: called after each measurement with the number done, the number of all, and the run's number.
+
+    Raises:
+        MeasurementError: if the board fails, or throttled at every attempt.
+    """
     best: dict[int, Measurement] = {}
-    count = len(networks_NL)
+    count = len(runs)
     for done in range(passes * count):
         number = done % count
-        measurement = measured_network(device, space, networks_NL[number].tolist(), configuration)
+        configuration, indices = runs[number]
+        measurement = measured_network(device, space, indices, configuration)
         if number not in best or measurement.latency_ms < best[number].latency_ms:
             best[number] = measurement
-        on_progress(done + 1, passes * count, f"network {number + 1}")
+        on_progress(done + 1, passes * count, number)
     return [best[number] for number in range(count)]
 
 

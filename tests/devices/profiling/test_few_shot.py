@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.linear_model import BayesianRidge
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.profiling.few_shot import FewShotPredictor, FewShotPrior, choose_networks
@@ -18,6 +19,7 @@ SPACE = space_named("fbnet-micro")
 SOURCE = analytic_cost_table(SPACE)
 CERTAIN = FewShotPrior(tie=0.0, noise=1e-6, spread=0.0, outliers=0.0, samples=1)
 """One Gaussian of known scales, and measurements without noise."""
+TWO_IN_INT8 = RuntimeConfiguration(threads=2, precision="int8")
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "few_shot.py"
 
 
@@ -124,15 +126,22 @@ def test_more_networks_leave_less_doubt() -> None:
     assert stds == sorted(stds, reverse=True)
 
 
+def test_networks_that_are_measured_in_any_case_are_not_chosen_again() -> None:
+    candidates = random_networks(200)
+    alone = choose_networks(SOURCE, SPACE, candidates, 6)
+    besides = choose_networks(SOURCE, SPACE, candidates, 3, besides=candidates[alone[:3]])
+    np.testing.assert_array_equal(besides, alone[3:])
+
+
 def test_the_table_adds_up_to_the_predictions() -> None:
     measured, others = random_networks(8), random_networks(50, seed=1)
     latency_ms = 5 + latencies(SOURCE, measured) * np.random.default_rng(0).uniform(0.7, 1.3, 8)
     predictor = fitted(measured, latency_ms, FewShotPrior(samples=50))
-    table = predictor.adapted_table(board="new", runtime="some", threads=2, power_w=2.5)
+    table = predictor.adapted_table(board="new", runtime="some", configuration=TWO_IN_INT8, power_w=2.5)
     np.testing.assert_allclose(latencies(table, others), predictor.predict(others)[0])
     np.testing.assert_allclose(table.energy_mj, 2.5 * table.latency_ms)
     assert (table.latency_source, table.energy_source) == ("modelled", "modelled")
-    assert (table.board, table.runtime, table.threads) == ("new", "some", 2)
+    assert (table.board, table.runtime, table.configuration) == ("new", "some", TWO_IN_INT8)
     assert "8 networks" in table.method
 
 
@@ -141,7 +150,7 @@ def test_the_table_adds_up_where_prices_are_negative() -> None:
     measured, others = random_networks(12), random_networks(50, seed=1)
     latency_ms = 3 * latencies(SOURCE, measured).max() - latencies(SOURCE, measured)
     predictor = fitted(measured, latency_ms, replace(CERTAIN, share=3.0))
-    table = predictor.adapted_table(board="new", runtime="some", threads=1, power_w=0.0)
+    table = predictor.adapted_table(board="new", runtime="some", configuration=BASE, power_w=0.0)
     np.testing.assert_allclose(latencies(table, others), predictor.predict(others)[0])
 
 
@@ -150,7 +159,7 @@ def test_a_negative_fixed_cost_moves_to_the_entries(tmp_path: Path) -> None:
     measured, others = random_networks(12), random_networks(50, seed=1)
     latency_ms = latencies(above, measured) - SOURCE.num_layers - above.fixed_latency_ms
     predictor = fitted(measured, latency_ms, CERTAIN, source=above)
-    table = predictor.adapted_table(board="new", runtime="some", threads=1, power_w=0.0)
+    table = predictor.adapted_table(board="new", runtime="some", configuration=BASE, power_w=0.0)
     assert table.fixed_latency_ms == pytest.approx(0, abs=1e-9)
     predicted = predictor.predict(others)[0]
     np.testing.assert_allclose(latencies(table, others), predicted, atol=1e-2 * predicted.mean())
@@ -230,7 +239,9 @@ def test_a_table_of_another_space() -> None:
 @pytest.mark.parametrize("power_w", [-1.0, float("nan"), float("inf")])
 def test_power_out_of_range(power_w: float) -> None:
     with pytest.raises(ValueError, match="`power_w` must be"):
-        fitted(random_networks(1), [1.0], CERTAIN).adapted_table(board="", runtime="some", threads=1, power_w=power_w)
+        fitted(random_networks(1), [1.0], CERTAIN).adapted_table(
+            board="", runtime="some", configuration=BASE, power_w=power_w
+        )
 
 
 @pytest.mark.parametrize(

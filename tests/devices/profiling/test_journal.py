@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from devices.configuration import Precision, RuntimeConfiguration
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
 from devices.profiling.journal import JournaledDevice, profile_path
 from devices.replay import ReplayDevice
 from search_space.spaces import space_named
+
+ASKED: tuple[tuple[int, Precision], ...] = ((1, "fp32"), (2, "fp32"), (1, "int8"), (1, "fp32"))
 
 
 class Counting:
@@ -62,22 +65,35 @@ def test_lines_that_are_no_measurements_are_left_out(tmp_path: Path) -> None:
     assert latencies(path, [b"a"], Counting()) == [1.0]
 
 
-def test_each_board_configuration_and_space_has_a_file_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_board_setting_and_space_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path))
     board, micro = ReplayDevice(Counting()).describe(), space_named("fbnet-micro")
     paths = {
         profile_path(board, micro, MeasureSettings()),
         profile_path(replace(board, runtime="another"), micro, MeasureSettings()),
         profile_path(replace(board, name="another"), micro, MeasureSettings()),
-        profile_path(board, micro, MeasureSettings(threads=2)),
-        profile_path(board, micro, MeasureSettings(precision="int8")),
+        profile_path(board, micro, MeasureSettings(min_runs=60)),
+        profile_path(replace(board, cores=2), micro, MeasureSettings()),
         profile_path(board, micro.with_classes(5), MeasureSettings()),
     }
     assert len(paths) == 6
     assert all(path.parent == tmp_path / "profiles" for path in paths)
     assert profile_path(replace(board, clock_mhz=1.0), micro, MeasureSettings()) in paths
+
+
+def test_configurations_share_a_file_and_no_measurement(tmp_path: Path) -> None:
+    path, first, second = tmp_path / "board.jsonl", Counting(), Counting()
+    asked = [RuntimeConfiguration(threads=threads, precision=precision) for threads, precision in ASKED]
+
+    def measured(board: Counting) -> list[tuple[float, RuntimeConfiguration]]:
+        device = JournaledDevice.open(ReplayDevice(board), path)
+        found = [device.measure(b"a", configuration) for configuration in asked]
+        return [(measurement.latency_ms, measurement.configuration) for measurement in found]
+
+    expected = list(zip([1.0, 2.0, 3.0, 4.0], asked, strict=True))
+    assert measured(first) == expected
+    assert measured(second) == expected
+    assert (first.calls, second.calls) == (4, 0)
 
 
 def test_the_usual_places_of_caches_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
