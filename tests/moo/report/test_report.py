@@ -44,7 +44,8 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(
     archive.set_measurement(identifier, measurement_of(0.5))
     archive.set_test_error(identifier, 0.125)
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
-    row = next(line for line in report.splitlines() if line.startswith(f"| `{identifier}`"))
+    front = report.partition("## The front\n")[2]
+    row = next(line for line in front.splitlines() if line.startswith(f"| `{identifier}`"))
     counts = count(space.graph(archive[identifier].architecture.operators))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:7] == [
@@ -139,7 +140,9 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(
     store.set_trained(trained_of("mobile", baseline=True, measurement=measurement_of(2.0)))
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
     titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
-    assert titles[:4] == ["Board and conditions", "The front", "The trained files", "Baselines"]
+    assert titles[:5] == [
+        "Board and conditions", "Accuracy, latency and energy", "The front", "The trained files", "Baselines",
+    ]  # fmt: skip
     assert "2 were trained for deployment" in report
     assert "python scripts/train_front.py RUN --epochs 3 --fine-tune" in report
     assert "python scripts/compare_baselines.py RUN --epochs 3\n" in report
