@@ -5,6 +5,7 @@ Shape suffixes: B batch, C channels, H height, W width, K classes, L layers, O o
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +81,8 @@ class ThetaResult:
     """One record a step."""
     probs_TLO: npt.NDArray[np.float32]
     """softmax(theta) after each step."""
+    ended: tuple[float, ...] = ()
+    """When each step ended, in seconds since 1970 by the clock of its machine; empty where that was not kept."""
 
 
 def search_theta(
@@ -115,7 +118,7 @@ def search_theta(
     optimizer = torch.optim.Adam([theta_LO], lr=settings.lr, betas=(0.9, 0.99))
     batches = endless_batches(source, min(settings.batch_size, len(source)), rng)
     loss_of = LOSSES[settings.loss]
-    figures, temperatures, probs = [], [], []
+    figures, temperatures, probs, ended = [], [], [], []
     for step in range(settings.steps):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
         temperatures.append(temperature)
@@ -133,7 +136,8 @@ def search_theta(
         accuracy = (logits_BK.argmax(-1) == labels_B).float().mean()
         figures.append(torch.stack((loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy)).detach())
         probs.append(torch.softmax(theta_LO.detach(), -1))
+        ended.append(time.time())
     for weight in trainable:
         weight.requires_grad_()
     records = tuple(StepRecord(*values) for values in zip(*torch.stack(figures, 1).tolist(), temperatures, strict=True))
-    return ThetaResult(theta_LO.detach().cpu().numpy(), records, torch.stack(probs).cpu().numpy())
+    return ThetaResult(theta_LO.detach().cpu().numpy(), records, torch.stack(probs).cpu().numpy(), tuple(ended))

@@ -23,6 +23,11 @@ def percent(share: float) -> str:
     return f"{short(100 * share) if 0 < share < 1e-3 else f'{100 * share:.2f}'} %"
 
 
+def cost(value: float, unit: str, source: Source) -> str:
+    """A latency or an energy with where it comes from: `3.20 ms (measured)`."""
+    return f"{short(value)} {unit} ({source})"
+
+
 def sources_text(sources: Iterable[Source]) -> str:
     """The sources that occur, each once: `measured and modelled`."""
     present = set(sources)

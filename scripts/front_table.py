@@ -66,7 +66,7 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
 
 
 def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Table:
-    """One row a baseline, with the front's most accurate network that is no slower, and how much better it is.
+    """One row a baseline: its costs, the front's most accurate network that is no slower, and how much better it is.
 
     Args:
         baselines: trained networks, measured or not.
@@ -74,20 +74,27 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
     """
     table = Table(
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title=f"Baselines, and the front at no more than their latency ({archive.base.label})\n"
         "error on the selection split, top-1 and its gain in points on the test split",
     )
     if not archive.is_retrained:
         table.caption = "They are compared with the front when all of its networks are trained too."
     table.add_column("baseline", no_wrap=True, min_width=max((len(item.name) for item in baselines), default=0))
-    for name, width in (("error", 7), ("top-1", 7), ("latency", 0), ("front", 8), ("gain", 6)):
-        table.add_column(name, justify="right", no_wrap=width > 0, min_width=width or None)
+    for name, width in (("error", 7), ("top-1", 7)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    # Where the terminal is narrow, a cost's source goes below it.
+    for name in ("latency", "energy"):
+        table.add_column(name, justify="right", min_width=len("published"))
+    for name, width in (("front", 8), ("gain", 6)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for c in compared(archive, baselines):
         table.add_row(
             c.baseline.name,
             percent(c.file.error),
             percent(c.file.top1),
             "–" if c.costs is None else _with_source(c.costs.latency_ms, "ms", c.costs.latency_source),
+            "–" if c.costs is None else _with_source(c.costs.energy_mj, "mJ", c.costs.energy_source),
             "–" if c.rival is None else c.rival.id,
             "–" if c.gain is None else f"{c.gain:+.2f}",
         )

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from moo import events
 from moo.analysis.networks import shown_points
+from moo.formatting import cost
 from moo.trials import named
 
 FRONT_ROWS = 14
@@ -85,7 +86,9 @@ class LiveView:
             case events.NetworkMeasured(identifier, measurement, waiting):
                 self._measured += 1
                 self._waiting = waiting
-                self._log(f"measured {identifier}: {measurement.latency_ms:.3f} ms")
+                m = measurement
+                energy = cost(m.energy_mj, "mJ", m.energy_source)
+                self._log(f"measured {identifier}: {m.latency_ms:.3f} ms, {energy}")
             case events.MeasuringFailed(identifier, reason):
                 self._console.print(f"[yellow]{identifier} could not be measured: {escape(reason)}[/]")
             case events.BoardBack(device):

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from devices.measurement import Measurement
 from moo import events
-from moo.formatting import percent, short
+from moo.formatting import cost, percent
 from moo.storage.trained_network import TrainedNetwork
 
 
@@ -59,7 +60,7 @@ class TrainingView:
                 self._remove(name)
                 self._print(f"[red]{name} could not be trained:[/] {escape(reason)}", markup=True)
             case events.NetworkMeasured(network, measurement):
-                self._print(f"{network}: measured, {short(measurement.latency_ms)} ms")
+                self._print(f"{network}: {_costs(measurement)}")
             case events.MeasuringFailed(network, reason):
                 self._print(f"{network}: not measured, {reason}")
             case events.BoardUnreachable(device, reason):
@@ -82,6 +83,11 @@ class TrainingView:
 
     def _print(self, text: str, *, markup: bool = False) -> None:
         self._console.print(text, highlight=False, soft_wrap=True, markup=markup)
+
+
+def _costs(measurement: Measurement) -> str:
+    latency = cost(measurement.latency_ms, "ms", measurement.latency_source)
+    return f"{latency}, {cost(measurement.energy_mj, 'mJ', measurement.energy_source)}"
 
 
 def _ended(network: TrainedNetwork) -> str:

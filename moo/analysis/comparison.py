@@ -1,11 +1,12 @@
-"""Baselines against a run's front: what the front has within the latency of each one. Start with `compared`."""
+"""Baselines beside a run's front: all in one list (`models`), or each against the best as fast (`compared`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moo.analysis.networks import file_costs
+from devices.configuration import RuntimeConfiguration
+from moo.analysis.networks import file_costs, grouped, shown_points
 from moo.storage.archive import Archive, Costs, OperatingPoint
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 
@@ -23,6 +24,59 @@ class Comparison:
     """None if the front has none, or if the two cannot be compared."""
     gain: float | None
     """Percentage points of top-1 on the test split by which the rival's file is better; None without a rival."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A network of the front or a baseline, as papers compare them."""
+
+    name: str
+    """Architecture id, or a baseline's name."""
+    configuration: RuntimeConfiguration
+    baseline: bool
+    top1: float | None
+    """Accuracy on the test split, in [0, 1]; None where that was not read."""
+    trained: bool
+    """Whether `top1` is that of the trained file, instead of with inherited weights."""
+    costs: Costs | None
+    """None if a baseline was not measured."""
+
+
+def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size: int = 24) -> list[Model]:
+    """The front, the points of one network together, then the baselines, the most accurate first.
+
+    Args:
+        archive: of a run.
+        baselines: trained networks; they are measured in the base configuration.
+        front_size: operating points of the front that are listed at most.
+
+    Raises:
+        ValueError: if a trained network has no file in the precision of a point.
+    """
+    rows = []
+    for point in grouped(shown_points(archive.front(), front_size)):
+        trained, precision = point.entry.trained, point.configuration.precision
+        top1 = None if point.test_error is None else 1 - point.test_error
+        if trained is not None:
+            top1 = trained.file_in(precision).top1
+        rows.append(
+            Model(
+                name=point.id,
+                configuration=point.configuration,
+                baseline=False,
+                top1=top1,
+                trained=trained is not None,
+                costs=point.costs,
+            )
+        )
+    base = archive.base
+    files = [(network, network.file_in(base.precision)) for network in baselines]
+    for network, file in sorted(files, key=lambda pair: (-pair[1].top1, pair[0].name)):
+        costs = file_costs(network, base.precision, archive.energy)
+        rows.append(
+            Model(name=network.name, configuration=base, baseline=True, top1=file.top1, trained=True, costs=costs)
+        )
+    return rows
 
 
 def compared(archive: Archive, baselines: Sequence[TrainedNetwork]) -> list[Comparison]:

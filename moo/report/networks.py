@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from devices.configuration import Precision
+from devices.measurement import Measurement
 from dnas.losses import Coefficients
-from moo.analysis.comparison import compared
+from moo.analysis.comparison import Model, compared, models
 from moo.analysis.networks import grouped, shown_points
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
-from moo.formatting import distinct, many, percent, short, span, table
+from moo.formatting import cost, distinct, many, percent, short, span, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost
@@ -21,6 +21,39 @@ from search_space.spaces import FBNetSpace
 WANTED_PAIRS = 12
 """With fewer trained networks the interval of Kendall's tau is too wide to say much."""
 NOTHING = "–"
+
+
+def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size: int = 24) -> str:
+    """Accuracy, latency and energy of the front and of baselines; empty if the front is.
+
+    Args:
+        archive: of a run.
+        baselines: trained networks, measured or not.
+        front_size: operating points that are shown at most, those of one network together.
+    """
+    rows = models(archive, baselines, front_size=front_size)
+    if all(row.baseline for row in rows):
+        return ""
+    several = len(archive.configurations) > 1
+    cells = [(_model(row, several=several), _top1(row), *_cost_cells(row.costs)) for row in rows]
+    note = "Top-1 accuracy is that on the test split."
+    if any(row.trained for row in rows):
+        note += " Of trained networks it is that of the very file in the precision of its row."
+    if not all(row.trained for row in rows):
+        note += " Networks with inherited weights are not trained yet: training usually raises their accuracy."
+    note += " Behind each cost stands where it comes from; a modelled one was measured on no board."
+    return table(("model", "top-1 accuracy", "latency", f"{archive.energy.label}, per image"), cells) + f"\n\n{note}"
+
+
+def _model(row: Model, *, several: bool) -> str:
+    configuration = f", {row.configuration.label}" if several else ""
+    return f"`{row.name}`{' (baseline)' * row.baseline}{configuration}"
+
+
+def _top1(row: Model) -> str:
+    if row.top1 is None:
+        return NOTHING
+    return percent(row.top1) + " (inherited weights)" * (not row.trained)
 
 
 def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) -> str:
@@ -48,8 +81,7 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
                 f"`{point.id}`",
                 *([point.configuration.label] if several else []),
                 *(_trained_cells(archive, point) if any_trained else (percent(point.error), _share(point.test_error))),
-                f"{short(costs.latency_ms)} ms ({costs.latency_source})",
-                f"{short(costs.energy_mj)} mJ ({costs.energy_source})",
+                *_cost_cells(costs),
                 *_other_energy(archive, costs),
                 f"{counts.macs:,}",
                 f"{counts.params:,}",
@@ -133,19 +165,20 @@ def files_table(networks: Sequence[TrainedNetwork]) -> str:
                 *(NOTHING if file is None else short(file.logits_difference) for file in (floats, integers)),
                 *(NOTHING if file is None else percent(file.top1) for file in (floats, integers)),
                 NOTHING if lost is None else f"{lost:.2f}",
-                *(_latency(network, precision) for precision in ("fp32", "int8")),
+                *_cost_cells(None if floats is None else floats.measurement),
+                *_cost_cells(None if integers is None else integers.measurement),
             )
         )
     if not rows:
         return ""
     head = (
         "network", "logits, fp32", "logits, int8", "top-1, fp32", "top-1, int8", "points lost", "latency, fp32",
-        "latency, int8",
+        "energy, fp32", "latency, int8", "energy, int8",
     )  # fmt: skip
     return table(head, rows) + (
         "\n\nEach network was written as an ONNX file in fp32 and one in int8. Logits: the largest difference from "
         "PyTorch's over the images compared. Top-1 is the accuracy of the very file on the test split; points lost "
-        "are percentage points of it that int8 lacks (below 0: it has more)."
+        "are percentage points of it that int8 lacks (below 0: it has more). Energies are those above idle."
         f"{_measured_on(networks)}"
     )
 
@@ -155,7 +188,8 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     if not baselines:
         return ""
     head = ["baseline", "MACs", "parameters", "error, selection", "top-1, test", *_top3_head(archive)]
-    head.append(f"latency, {archive.base.precision}")
+    precision = archive.base.precision
+    head += [f"latency, {precision}", f"{archive.energy.label}, {precision}"]
     comparisons = compared(archive, baselines)
     rows = [
         [
@@ -165,7 +199,7 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
             percent(c.file.error),
             percent(c.file.top1),
             *_top3_cells(archive, c.baseline),
-            _latency(c.baseline, archive.base.precision),
+            *_cost_cells(c.costs),
         ]
         for c in comparisons
     ]
@@ -182,8 +216,9 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
         elif c.rival is None or c.gain is None:
             row += ["none is as fast", NOTHING]
         else:
+            latency, energy = _cost_cells(c.rival.costs)
             differences.append(c.gain)
-            row += [f"`{c.rival.id}`, {short(c.rival.costs.latency_ms)} ms", f"{c.gain:+.2f} points"]
+            row += [f"`{c.rival.id}`, {latency}, {energy}", f"{c.gain:+.2f} points"]
     front = [entry.trained for entry in networks_of(archive.front()) if entry.trained is not None]
     better, worse = (sum(sign * difference > 0 for difference in differences) for sign in (1, -1))
     verdict = (
@@ -274,15 +309,16 @@ def _measured_on(networks: Sequence[TrainedNetwork]) -> str:
     threads = span(m.threads for m in measured)
     unreliable = sum(not m.reliable for m in measured)
     return (
-        f" Latencies are those of {distinct(m.board for m in measured)} under {distinct(m.runtime for m in measured)}, "
+        f" Costs are those of {distinct(m.board for m in measured)} under {distinct(m.runtime for m in measured)}, "
         f"threads: {threads}; the spread was too wide in {unreliable} of {len(measured)} measurements."
     )
 
 
-def _latency(network: TrainedNetwork, precision: Precision) -> str:
-    file = network.file(precision)
-    costs = None if file is None else file.measurement
-    return "not measured" if costs is None else f"{short(costs.latency_ms)} ms ({costs.latency_source})"
+def _cost_cells(costs: Costs | Measurement | None) -> tuple[str, str]:
+    """Latency and energy, each with its source."""
+    if costs is None:
+        return "not measured", "not measured"
+    return cost(costs.latency_ms, "ms", costs.latency_source), cost(costs.energy_mj, "mJ", costs.energy_source)
 
 
 def _share(value: float | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from moo.config import EXECUTION_SETTINGS, SearchConfig
 from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
-from moo.report.networks import baselines_section, files_table, front_table, trust_section
+from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.storage.archive import Archive, networks_of
 from moo.storage.origin import RunOrigin
 from moo.storage.store import StoreReader
@@ -41,6 +41,7 @@ def report_markdown(
     trained.sort(key=lambda network: network.error)
     sections = {
         "Board and conditions": conditions(archive),
+        "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),
         "The trained files": files_table(trained + baselines),
         "Baselines": baselines_section(archive, baselines),

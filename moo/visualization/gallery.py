@@ -11,13 +11,14 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from moo.analysis.networks import best_of_each, evaluated, shown_points
-from moo.analysis.rank_correlation import trust_in_supernet
+from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
 from moo.storage.archive import Archive, Entry, networks_of
 from moo.storage.store import StoredTrial, StoreReader
 from moo.trials import CoefficientTrial
 from moo.visualization.architectures import architectures_figure
+from moo.visualization.coefficients import TrialPoint, coefficients_figure
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
-from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
+from moo.visualization.search import hypervolume_figure, theta_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
 from search_space.spaces import FBNetSpace
 
@@ -68,7 +69,7 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
     yield "front_projections", projections_figure(networks)
     yield "front_3d", space_figure(networks)
     trained = [entry for entry in archive.entries if entry.trained is not None]
-    if trained:
+    if len(trained) >= LEAST_PAIRS:
         yield "ranking", ranking_figure(trained, trust_in_supernet(archive))
     deployed = [network for network in store.trained(baselines=False) if points_lost(network) is not None]
     if deployed:
@@ -76,8 +77,8 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
     errors = [point.error for point in shown] if archive.is_retrained else None
     entries, costs = [point.entry for point in shown], [point.costs for point in shown]
     yield "architectures", architectures_figure(entries, costs, space, trained_errors=errors)
-    if tuples_drawn := bubbles(archive, store):
-        yield "coefficients", coefficients_figure(tuples_drawn)
+    if points := trial_points(archive, store):
+        yield "coefficients", coefficients_figure(points)
     generations = {number: stored.trial.generation for number, stored in trials.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
     number = best_searched(networks_of(front), trials)
@@ -87,14 +88,32 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
         yield "theta", theta_figure(store.theta(number), space.operators, trial_id=number, coefficients=coefficients)
 
 
-def bubbles(archive: Archive, store: StoreReader) -> list[Bubble]:
-    """One bubble for each trial that ended well, with the costs that the search had of its architecture."""
-    drawn = []
-    for stored in store.trials().values():
-        if stored.architecture_id is not None and stored.trial.coefficients is not None:
-            entry = archive[stored.architecture_id]
-            drawn.append(Bubble(stored.trial.coefficients, entry.error, archive.searched_costs(entry)))
-    return drawn
+def trial_points(archive: Archive, store: StoreReader) -> list[TrialPoint]:
+    """Each trial of coefficients that ended well, with error and costs of its networks in its own configuration.
+
+    Those of its networks that are on the front have a point each; where none is, the one that stands for the trial.
+    """
+    on_front: dict[int, list[Entry]] = {}
+    for entry in networks_of(archive.front()):
+        on_front.setdefault(entry.trial_id, []).append(entry)
+    return [
+        TrialPoint(
+            trial_id=number,
+            coefficients=stored.trial.coefficients,
+            network=entry.architecture.id,
+            error=_searched_error(archive, entry),
+            costs=archive.searched_costs(entry),
+            on_front=number in on_front,
+        )
+        for number, stored in store.trials().items()
+        if stored.architecture_id is not None and stored.trial.coefficients is not None
+        for entry in on_front.get(number, [archive[stored.architecture_id]])
+    ]
+
+
+def _searched_error(archive: Archive, entry: Entry) -> float:
+    error = archive.searched_error(entry, entry.configuration or archive.base)
+    return entry.error if error is None else error
 
 
 def best_searched(front: Sequence[Entry], trials: Mapping[int, StoredTrial]) -> int | None:

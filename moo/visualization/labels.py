@@ -14,12 +14,19 @@ FONT_POINTS = 8.0
 _DISTANCES = (14, 26, 42, 62, 84)
 _ANGLES = np.deg2rad([225, 200, 250, 180, 45, 20, 70, 90, 280, 300, 135, 160, 0])
 _LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 5}
+_LEAST_LEADER = 13.0
+"""A text that is no farther away than this needs no line to its point."""
 _POINTS_PER_OVERLAP = 30.0
 """How much farther away a label may go to hide one point less."""
 
 
 def place_labels(
-    axes: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str], *, avoid: Sequence[tuple[float, float]]
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    *,
+    avoid: Sequence[tuple[float, float]],
+    distances: Sequence[float] = _DISTANCES,
 ) -> None:
     """Write a text beside each point, with a thin line to it, where it covers the least.
 
@@ -28,6 +35,7 @@ def place_labels(
         points: what is labelled, in data coordinates.
         texts: one a point; lines are parted by newlines.
         avoid: points that should stay visible, in data coordinates.
+        distances: from a point to its text that are tried, in points.
     """
     figure = axes.figure
     figure.draw_without_rendering()  # type: ignore[union-attr]
@@ -42,7 +50,7 @@ def place_labels(
     for point, text in zip(points, texts, strict=True):
         anchor = axes.transData.transform(point)
         size = _text_size(text) * pixels_per_point
-        offsets = [(d * np.cos(a), d * np.sin(a)) for d in _DISTANCES for a in _ANGLES]
+        offsets = [(d * np.cos(a), d * np.sin(a)) for d in distances for a in _ANGLES]
         boxes = [_box(anchor + np.array(offset) * pixels_per_point, size, offset) for offset in offsets]
         costs = [
             _cost(box, frame, taken, fixed)
@@ -66,14 +74,7 @@ def place_labels(
             color=INK,
             linespacing=1.2,
             zorder=6,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": GREY,
-                "linewidth": 0.7,
-                "shrinkA": 1,
-                "shrinkB": 5,
-                "relpos": _corner(offset),
-            },
+            arrowprops=_LEADER | {"relpos": _corner(offset)} if np.hypot(*offset) > _LEAST_LEADER else None,
         )
 
 

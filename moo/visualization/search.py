@@ -1,22 +1,19 @@
-"""Pictures of how a front was found: the coefficients, the hypervolume, and one inner search."""
+"""Pictures of how a front was found: the hypervolume, and one inner search."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dnas.inner_search import ThetaResult
 from dnas.losses import Coefficients
-from moo.formatting import cost_label, percent, short
-from moo.storage.archive import Costs, Entry, hypervolume_history
+from moo.formatting import percent, short
+from moo.storage.archive import Entry, hypervolume_history
 from moo.visualization.style import (
     BLUE,
     COLOUR_MAP,
@@ -26,67 +23,8 @@ from moo.visualization.style import (
     INK,
     VERMILION,
     dress,
-    legend_marker,
-    marker_of,
     new_figure,
-    plain_log_ticks,
-    provenance,
-    spans_widely,
 )
-
-SMALLEST_AREA, LARGEST_AREA = 35.0, 420.0
-"""Areas of the bubbles of the least and the most accurate trial, in square points."""
-
-
-@dataclass(frozen=True)
-class Bubble:
-    """Coefficients, and the architecture that stands for it."""
-
-    coefficients: Coefficients
-    error: float
-    """On the selection split, in [0, 1]."""
-    costs: Costs
-
-
-def coefficients_figure(bubbles: Sequence[Bubble]) -> Figure:
-    """Which coefficients give which network: HANNA's bubble charts.
-
-    Left: alpha and beta, coloured by latency. Middle: gamma and delta, coloured by energy. Right: latency against
-    energy. The larger a bubble, the more accurate the architecture.
-    """
-    subtitle = "one bubble an architecture that stands for a trial; larger: lower error with inherited weights"
-    figure = new_figure(14, 5.6, "Loss coefficients and the networks they give", subtitle)
-    left, middle, right = figure.subplots(1, 3)
-    latencies = [bubble.costs.latency_ms for bubble in bubbles]
-    energies = [bubble.costs.energy_mj for bubble in bubbles]
-    latency_label = cost_label("latency", "ms", (bubble.costs.latency_source for bubble in bubbles))
-    energy_label = cost_label("energy per image", "mJ", (bubble.costs.energy_source for bubble in bubbles))
-    alphas, betas = [b.coefficients.alpha for b in bubbles], [b.coefficients.beta for b in bubbles]
-    gammas, deltas = [b.coefficients.gamma for b in bubbles], [b.coefficients.delta for b in bubbles]
-    sources: tuple[list[str], list[str]] = (
-        [bubble.costs.latency_source for bubble in bubbles],
-        [bubble.costs.energy_source for bubble in bubbles],
-    )
-    dress(left, r"$\alpha$, weight of latency", r"$\beta$, exponent of latency")
-    _coloured_bubbles(left, bubbles, alphas, betas, latencies, sources[0], latency_label)
-    dress(middle, r"$\gamma$, weight of energy", r"$\delta$, exponent of energy")
-    _coloured_bubbles(middle, bubbles, gammas, deltas, energies, sources[1], energy_label)
-    dress(right, latency_label, energy_label)
-    _bubbles(right, bubbles, latencies, energies, [BLUE] * len(bubbles), [provenance(b.costs) for b in bubbles])
-    for axis_name, axis, values in (("x", right.xaxis, latencies), ("y", right.yaxis, energies)):
-        if spans_widely(values):
-            right.set(**{f"{axis_name}scale": "log"})
-            plain_log_ticks(axis, values)
-    figure.legend(
-        handles=[*_size_handles(bubbles), *_marker_handles(bubbles)],
-        loc="outside lower center",
-        ncols=9,
-        fontsize=9,
-        frameon=False,
-        handletextpad=0.8,
-        borderpad=1.0,
-    )
-    return figure
 
 
 def hypervolume_figure(
@@ -204,73 +142,6 @@ def _draw_curves(columns: Sequence[Axes] | npt.NDArray[np.object_], theta: Theta
 def _frame_modes(axes: Axes, probs_LO: npt.NDArray[np.float32]) -> None:
     layers = np.arange(len(probs_LO))
     axes.scatter(probs_LO.argmax(-1), layers, marker="s", s=26, facecolors="none", edgecolors="white", linewidths=1.1)
-
-
-def _coloured_bubbles(
-    axes: Axes,
-    bubbles: Sequence[Bubble],
-    weights: Sequence[float],
-    exponents: Sequence[float],
-    costs: Sequence[float],
-    origins: Sequence[str],
-    label: str,
-) -> None:
-    scale = ScalarMappable(Normalize(min(costs, default=0), max(costs, default=1)), COLOUR_MAP)
-    _bubbles(axes, bubbles, weights, exponents, list(scale.to_rgba(np.array(costs))), origins)
-    axes.set_xscale("log")
-    plain_log_ticks(axes.xaxis, weights)
-    if axes.figure is not None:
-        bar = axes.figure.colorbar(scale, ax=axes, location="top", pad=0.02, aspect=34)
-        bar.set_label(label, fontsize=9.5)
-        bar.ax.tick_params(labelsize=8.5)
-        bar.outline.set_visible(False)
-
-
-def _bubbles(
-    axes: Axes,
-    bubbles: Sequence[Bubble],
-    x: Sequence[float],
-    y: Sequence[float],
-    colours: Sequence[object],
-    origins: Sequence[str],
-) -> None:
-    areas = _areas([bubble.error for bubble in bubbles], bubbles)
-    for origin in sorted(set(origins)):
-        places = sorted((i for i, name in enumerate(origins) if name == origin), key=lambda i: -areas[i])
-        axes.scatter(
-            [x[place] for place in places],
-            [y[place] for place in places],
-            s=[areas[place] for place in places],
-            color=[colours[place] for place in places],
-            marker=marker_of(origin),
-            edgecolors="white",
-            linewidths=0.9,
-            alpha=0.75,
-        )
-    axes.margins(0.09)
-
-
-def _areas(errors: Sequence[float], bubbles: Sequence[Bubble]) -> list[float]:
-    """Areas that fall linearly from the lowest error among the bubbles to the highest; all alike if these agree."""
-    best, worst = min(bubble.error for bubble in bubbles), max(bubble.error for bubble in bubbles)
-    if worst == best:
-        return [(SMALLEST_AREA + LARGEST_AREA) / 2] * len(errors)
-    return [SMALLEST_AREA + (LARGEST_AREA - SMALLEST_AREA) * (worst - error) / (worst - best) for error in errors]
-
-
-def _size_handles(bubbles: Sequence[Bubble]) -> list[Line2D]:
-    best, worst = min(bubble.error for bubble in bubbles), max(bubble.error for bubble in bubbles)
-    errors = [best] if best == worst else [worst, (best + worst) / 2, best]
-    return [
-        legend_marker(f"accuracy {percent(1 - error)}", "o", FAINT, size=area**0.5)
-        for error, area in zip(errors, _areas(errors, bubbles), strict=True)
-    ]
-
-
-def _marker_handles(bubbles: Sequence[Bubble]) -> list[Line2D]:
-    origins = {str(source) for b in bubbles for source in (b.costs.latency_source, b.costs.energy_source)}
-    origins |= {provenance(bubble.costs) for bubble in bubbles}
-    return [legend_marker(origin, marker_of(origin), BLUE, size=8) for origin in sorted(origins)]
 
 
 def _generation_starts(entries: Sequence[Entry], generations: Mapping[int, int]) -> list[tuple[int, int]]:

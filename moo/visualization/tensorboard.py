@@ -1,28 +1,42 @@
 """What happens in a run as TensorBoard events: a listener of `moo.events`.
 
-Runs: `pretraining`, `search` (hypervolume and the front's picture), `trial_0007` for each inner search, with its
-coefficients as hyperparameters, and `trained_<name>` for each network that is trained. A resumed run writes on: what it
-does again takes the place of what was there.
+Runs: `pretraining`, `search` (hypervolume and the front's picture), `trial_0007` for each trial, with what was tried as
+hyperparameters and the course of its inner search if it has one, and `trained_<name>` for each network that is trained.
+A resumed run writes on: what it does again takes the place of what was there.
 """
 
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
+from dnas.inner_search import ThetaResult
 from evaluation.training.loop import TrainRecord
 from moo import events
 from moo.analysis.networks import Evaluated, shown_network
-from moo.trials import CoefficientTrial, TrialResult
+from moo.trials import CoefficientTrial, Trial, TrialResult
 from moo.visualization.front import projections_figure
 
 FLUSH_SECONDS = 10
+_HYPERPARAMETERS = {
+    "alpha": "DATA_TYPE_FLOAT64",
+    "beta": "DATA_TYPE_FLOAT64",
+    "gamma": "DATA_TYPE_FLOAT64",
+    "delta": "DATA_TYPE_FLOAT64",
+    "generation": "DATA_TYPE_FLOAT64",
+    "configuration": "DATA_TYPE_STRING",
+    "proposed_by": "DATA_TYPE_STRING",
+}
+"""All that any trial has: TensorBoard takes the columns of its table from one trial's file."""
+_METRICS = ("chosen/error", "chosen/latency_ms_modelled", "chosen/energy_mj_modelled")
 
 
 class TensorBoardWriter:
@@ -47,6 +61,8 @@ class TensorBoardWriter:
                 self._write_epoch(event)
             case events.TrialFinished():
                 self._write_trial(event.result)
+            case events.TrialFailed(trial):
+                self._write_failure(trial)
             case events.FrontChanged():
                 self._write_front(event)
             case events.TrainingProgress(name, _, _, epoch) if epoch is not None:
@@ -76,35 +92,25 @@ class TensorBoardWriter:
             self._trainings[name].add_scalar(f"training/{figure}", value, record.epoch)
 
     def _write_trial(self, result: TrialResult) -> None:
-        trial, theta = result.trial, result.theta
-        if theta is None or not isinstance(trial, CoefficientTrial):
-            return
+        now = time.time()
+        theta = result.theta
+        with self._trial_writer(result.trial) as writer:
+            _add_hyperparameters(writer, result.trial, started=now - result.seconds, ended=now, succeeded=True)
+            for name, value in zip(_METRICS, result.objectives, strict=True):
+                writer.add_scalar(name, value, 0, walltime=now)
+            if theta is not None:
+                _add_course(writer, theta)
+
+    def _write_failure(self, trial: Trial) -> None:
+        now = time.time()
+        with self._trial_writer(trial) as writer:
+            _add_hyperparameters(writer, trial, started=now, ended=now, succeeded=False)
+
+    def _trial_writer(self, trial: Trial) -> SummaryWriter:
         run = f"trial_{trial.id:04d}"
         for path in (self._folder / run).glob("events.out.tfevents.*"):
             path.unlink()
-        chosen = result.architectures[result.chosen]
-        metrics = {
-            "chosen/error": chosen.error,
-            "chosen/latency_ms_modelled": chosen.latency_ms,
-            "chosen/energy_mj_modelled": chosen.energy_mj,
-        }
-        with self._writer(run) as writer:
-            for step, record in enumerate(theta.records, start=1):
-                for name, value in (
-                    ("loss", record.loss),
-                    ("cross_entropy", record.cross_entropy),
-                    ("accuracy", record.accuracy),
-                    ("expected_latency_ms_modelled", record.latency_ms),
-                    ("expected_energy_mj_modelled", record.energy_mj),
-                    ("entropy", record.entropy),
-                    ("temperature", record.temperature),
-                ):
-                    writer.add_scalar(f"theta/{name}", value, step)
-            # `SummaryWriter.add_hparams` would write the same to a run of its own.
-            for summary in hparams({**asdict(trial.coefficients), "generation": trial.generation}, metrics):
-                writer.file_writer.add_summary(summary)
-            for name, value in metrics.items():
-                writer.add_scalar(name, value, 0)
+        return self._writer(run)
 
     def _write_front(self, event: events.FrontChanged) -> None:
         if self._search is None:
@@ -127,3 +133,50 @@ class TensorBoardWriter:
 
     def _writer(self, run: str, *, purge_step: int | None = None) -> SummaryWriter:
         return SummaryWriter(str(self._folder / run), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
+
+
+def _add_hyperparameters(writer: SummaryWriter, trial: Trial, *, started: float, ended: float, succeeded: bool) -> None:
+    # `SummaryWriter.add_hparams` would write to a run of its own, and knows neither times nor failures.
+    start = plugin_data_pb2.SessionStartInfo(start_time_secs=started)
+    for name, value in _hyperparameters(trial).items():
+        setattr(start.hparams[name], "string_value" if isinstance(value, str) else "number_value", value)
+    end = plugin_data_pb2.SessionEndInfo(
+        status=api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE, end_time_secs=ended
+    )
+    experiment = api_pb2.Experiment(
+        hparam_infos=[api_pb2.HParamInfo(name=name, type=kind) for name, kind in _HYPERPARAMETERS.items()],
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in _METRICS],
+    )
+    for tag, content, walltime in (
+        (metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment), started),
+        (metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start), started),
+        (metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end), ended),
+    ):
+        summary = Summary(value=[Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))])
+        writer.file_writer.add_summary(summary, walltime=walltime)
+
+
+def _hyperparameters(trial: Trial) -> dict[str, float | str]:
+    """What a trial tried, as far as it applies; generations count from 1."""
+    tried: dict[str, float | str] = {} if trial.coefficients is None else asdict(trial.coefficients)
+    where = "the outer loop"
+    if trial.coefficients is not None:
+        where = "a search on the supernet" if isinstance(trial, CoefficientTrial) else "a search on the surrogate"
+    if trial.configuration is not None:
+        tried["configuration"] = trial.configuration.label
+    return tried | {"generation": trial.generation + 1, "proposed_by": where}
+
+
+def _add_course(writer: SummaryWriter, theta: ThetaResult) -> None:
+    times = theta.ended or (None,) * len(theta.records)
+    for step, (record, ended) in enumerate(zip(theta.records, times, strict=True), start=1):
+        for name, value in (
+            ("loss", record.loss),
+            ("cross_entropy", record.cross_entropy),
+            ("accuracy", record.accuracy),
+            ("expected_latency_ms_modelled", record.latency_ms),
+            ("expected_energy_mj_modelled", record.energy_mj),
+            ("entropy", record.entropy),
+            ("temperature", record.temperature),
+        ):
+            writer.add_scalar(f"theta/{name}", value, step, walltime=ended)

@@ -1,4 +1,5 @@
 import math
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -169,6 +170,14 @@ def test_records_hold_the_figures_of_each_step(supernet: Supernet, easy_source: 
         )
         assert record.loss == pytest.approx(float(loss), rel=1e-4)
         assert record.accuracy * 16 == pytest.approx(round(record.accuracy * 16))
+
+
+def test_each_step_has_the_time_at_which_it_ended(supernet: Supernet, easy_source: SourceOf) -> None:
+    before = time.time()
+    result = search(supernet, easy_source(32), settings=replace(SETTINGS, steps=3))
+    assert len(result.ended) == 3
+    times = [before, *result.ended, time.time()]
+    assert times == sorted(times)
 
 
 def test_the_unit_of_costs_does_not_matter(supernet: Supernet, easy_source: SourceOf) -> None:

@@ -82,8 +82,8 @@ def archive_of(*entries: Any, precision: str = "fp32") -> Any:
     return archive
 
 
-def printed(table: Any) -> Any:
-    console = Console(width=120, no_color=True)
+def printed(table: Any, *, width: int = 120) -> Any:
+    console = Console(width=width, no_color=True)
     with console.capture() as capture:
         console.print(table)
     return capture.get()
@@ -159,11 +159,16 @@ def test_recipes_that_differ_are_told() -> None:
 def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision: str, latency: str) -> None:
     archive = archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)
     baseline = trained("mobilenet-v2-0.35", 0.25, baseline=True, measurement=replace(MEASURED, latency_ms=2.0))
-    text = printed(baselines_table([baseline], archive))
+    table = baselines_table([baseline], archive)
+    text = printed(table)
     assert latency in text
+    assert "9.00 mJ modelled" in text
     assert "+20.00" in text
     assert "08" in text
-    assert all(len(line.rstrip()) <= 80 for line in text.splitlines()), "it fits a narrow terminal"
+    narrow = printed(table, width=80)
+    assert "…" not in narrow
+    for figure in ("mobilenet-v2-0.35", latency.removesuffix(" measured"), "9.00 mJ", "+20.00", "measured", "modelled"):
+        assert figure in narrow, "it fits a narrow terminal"
 
 
 def test_a_modelled_rival_is_not_compared_with_a_measured_baseline() -> None:

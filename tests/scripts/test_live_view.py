@@ -192,7 +192,7 @@ def test_without_a_terminal_each_larger_step_is_a_line() -> None:
         "TensorBoard: tensorboard --logdir runs/one/tensorboard",
         "pre-training 1/30 loss 0.750  accuracy of sampled paths 62.5%",
         "trial 0: 0 architectures, 3 new, 7.5 s",
-        "measured 000: 1.250 ms",
+        "measured 000: 1.250 ms, 2.50 mJ (modelled)",
     ):
         assert line in lines
     assert any(line.startswith("search 0/32 generation 1") for line in lines)

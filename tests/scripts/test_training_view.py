@@ -7,12 +7,14 @@ from typing import Any
 
 from rich.console import Console
 
+from devices.measurement import Measurement
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
 from moo.events import (
     BoardBack,
     BoardUnreachable,
     MeasuringFailed,
+    NetworkMeasured,
     StageProgress,
     TrainingFailed,
     TrainingFinished,
@@ -41,6 +43,21 @@ NETWORK = TrainedNetwork(
     params=100,
     files=FILES,
 )
+MEASUREMENT = Measurement(
+    latency_ms=1.5,
+    median_ms=1.5,
+    iqr_ms=0.0,
+    runs=50,
+    energy_mj=4.0,
+    latency_source="measured",
+    energy_source="modelled",
+    board="bench board",
+    os="Linux",
+    runtime="none",
+    threads=1,
+    date="2000-01-01T00:00:00+00:00",
+    reliable=True,
+)
 RECORD = TrainRecord(1, 1.5, 0.7, 0.1)
 
 
@@ -57,6 +74,7 @@ def test_ends_failures_and_measurements_are_lines() -> None:
     text = shown(
         TrainingProgress("012", 3, 10),
         TrainingFinished(NETWORK, (RECORD,)),
+        NetworkMeasured("012/fp32", MEASUREMENT, 1),
         MeasuringFailed("012/int8", "it crashed"),
         TrainingFailed("210", "[/red] [enforce fail at alloc.cpp]"),
         BoardUnreachable("ssh://pi", "no route"),
@@ -65,6 +83,7 @@ def test_ends_failures_and_measurements_are_lines() -> None:
     )
     assert text.splitlines() == [
         "012: test top-1 80.00 %, top-3 95.00 %; in int8 79.00 %; 2.5 epochs, 61 s",
+        "012/fp32: 1.50 ms (measured), 4.00 mJ (modelled)",
         "012/int8: not measured, it crashed",
         "210 could not be trained: [/red] [enforce fail at alloc.cpp]",
         "ssh://pi does not answer: no route",

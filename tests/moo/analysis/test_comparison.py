@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moo.analysis.comparison import compared
+from moo.analysis.comparison import compared, models
 from moo.storage.archive import Archive
 from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
@@ -105,3 +105,18 @@ def test_without_a_measurement_or_a_trained_front_there_is_no_rival(
 def test_a_baseline_without_the_file_is_refused(archive_in: Any, trained_of: TrainedOf) -> None:
     with pytest.raises(ValueError, match="must have a file in int8, but 'a' has none"):
         compared(archive_in("int8"), [replace(trained_of("a", baseline=True), files=())])
+
+
+def test_models_are_the_front_then_baselines_each_with_the_file_of_the_run(
+    archive_in: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
+) -> None:
+    archive, int8 = archive_in("int8"), replace(measurement_of(1.5), precision="int8")
+    baselines = [
+        trained_of("b", baseline=True, error=0.4),
+        trained_of("a", baseline=True, error=0.3, int8_measurement=int8),
+    ]
+    rows = models(archive, baselines)
+    assert [row.name for row in rows] == [*(entry.architecture.id for entry in archive.front()), "a", "b"]
+    assert [row.baseline for row in rows] == [False, False, False, True, True]
+    assert [row.top1 for row in rows] == pytest.approx([0.89, 0.84, 0.79, 0.69, 0.59])
+    assert [None if row.costs is None else row.costs.latency_ms for row in rows] == [1.5, 1.0, 0.5, 1.5, None]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from moo.report.networks import baselines_section, files_table, front_table, trust_section
+from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.storage.archive import Archive
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
@@ -55,15 +55,51 @@ def test_a_front_trained_in_part_says_that_its_errors_are_inherited(
     assert all(cells[2:5] == ["–", "–", "–"] for cells in others)
 
 
+def test_one_table_has_accuracy_latency_and_energy_of_the_front_and_of_baselines(
+    retrained: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
+) -> None:
+    modelled = replace(measurement_of(7.0), latency_source="modelled", energy_source="measured")
+    baselines = [
+        trained_of("poor", baseline=True, error=0.6),
+        trained_of("good", baseline=True, error=0.05, measurement=modelled),
+    ]
+    text = models_table(retrained, baselines)
+    assert text.splitlines()[0] == "| model | top-1 accuracy | latency | energy per image |"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:7]]
+    front = [f"`{entry.architecture.id}`" for entry in retrained.front()]
+    assert rows == [
+        [front[0], "90.00 %", "3.00 ms (measured)", "6.00 mJ (modelled)"],
+        [front[1], "80.00 %", "2.00 ms (measured)", "4.00 mJ (modelled)"],
+        [front[2], "70.00 %", "1.00 ms (measured)", "2.00 mJ (modelled)"],
+        ["`good` (baseline)", "95.00 %", "7.00 ms (modelled)", "14.0 mJ (measured)"],
+        ["`poor` (baseline)", "40.00 %", "not measured", "not measured"],
+    ]
+    assert "that of the very fp32 file" in text
+    assert "inherited" not in text
+    assert models_table(Archive((1.0, 1.0, 1.0)), baselines) == ""
+
+
+def test_accuracies_with_inherited_weights_are_told_from_those_after_training(
+    archive: Any, trained_of: TrainedOf
+) -> None:
+    best, middle, _ = (entry.architecture.id for entry in archive.front())
+    archive.set_test_error(middle, 0.25)
+    archive.set_trained(best, trained_of(best, error=0.1))
+    text = models_table(archive, [trained_of("mobile", baseline=True, error=0.3)])
+    assert [cells[1] for cells in rows_of(text).values()] == ["90.00 %", "75.00 % (inherited weights)", "–", "70.00 %"]
+    assert "Networks with inherited weights are not trained yet" in text
+
+
 def test_files_have_their_own_accuracy_and_latency(trained_of: TrainedOf, measurement_of: MeasurementOf) -> None:
     networks = [trained_of("a", measurement=measurement_of(0.5)), trained_of("b", error=0.4)]
     rows = rows_of(text := files_table(networks))
     assert rows["a"][1:] == [
-        "1.00e-06", "0.100", "80.00 %", "79.00 %", "1.00", "0.500 ms (measured)", "not measured",
+        "1.00e-06", "0.100", "80.00 %", "79.00 %", "1.00", "0.500 ms (measured)", "1.00 mJ (modelled)",
+        "not measured", "not measured",
     ]  # fmt: skip
-    assert rows["b"][6] == "not measured"
-    assert "Latencies are those of bench board under none, threads: 1" in text
-    assert "Latencies are" not in files_table(networks[1:])
+    assert rows["b"][6:] == ["not measured"] * 4
+    assert "Costs are those of bench board under none, threads: 1" in text
+    assert "Costs are" not in files_table(networks[1:])
     assert files_table([replace(networks[0], files=())]) == ""
 
 
@@ -84,17 +120,17 @@ def test_each_baseline_meets_the_best_network_that_is_no_slower(
     text = baselines_section(retrained, baselines)
     rows = rows_of(text)
     slow, middle, fast = (entry.architecture.id for entry in retrained.front())
-    assert rows["fast"][7:] == ["none is as fast", "–"]
-    assert rows["good"][7:] == [f"`{middle}`, 2.00 ms", "-15.00 points"]
-    assert rows["poor"][7:] == [f"`{fast}`, 1.00 ms", "+30.00 points"]
-    assert rows["unknown"][6:] == ["not measured", "–", "–"]
+    assert rows["fast"][6:] == ["0.500 ms (measured)", "1.00 mJ (modelled)", "none is as fast", "–"]
+    assert rows["good"][8:] == [f"`{middle}`, 2.00 ms (measured), 4.00 mJ (modelled)", "-15.00 points"]
+    assert rows["poor"][8:] == [f"`{fast}`, 1.00 ms (measured), 2.00 mJ (modelled)", "+30.00 points"]
+    assert rows["unknown"][6:] == ["not measured", "not measured", "–", "–"]
     assert slow not in text
     assert "it is more accurate than 1 and less accurate than 1 of them" in text
 
 
 def test_baselines_are_not_compared_with_inherited_errors(archive: Any, trained_of: TrainedOf) -> None:
     text = baselines_section(archive, [trained_of("mobile", baseline=True)])
-    assert len(rows_of(text)["mobile"]) == 7
+    assert len(rows_of(text)["mobile"]) == 8
     assert "They are not compared with the front before all of its networks are trained" in text
     assert baselines_section(archive, []) == ""
 
@@ -108,7 +144,7 @@ def test_a_modelled_latency_is_not_compared_with_a_measured_one(
     for entry in retrained.entries:
         retrained.set_measurement(entry.architecture.id, replace(measurement_of(1.0), latency_source="modelled"))
     baseline = trained_of("mobile", baseline=True, measurement=measurement_of(9.0))
-    assert rows_of(baselines_section(retrained, [baseline]))["mobile"][7] == "none is as fast"
+    assert rows_of(baselines_section(retrained, [baseline]))["mobile"][8] == "none is as fast"
 
 
 def test_trust_is_told_with_interval_and_number_of_networks(retrained: Any, entry_of: EntryOf) -> None:
@@ -135,7 +171,8 @@ def test_a_run_in_int8_tells_of_int8_files(
     mobile = trained_of("mobile", baseline=True, error=0.3, measurement=fp32, int8_measurement=int8)
     text = baselines_section(archive, [mobile])
     assert rows_of(text)["mobile"][3:] == [
-        "31.00 %", "69.00 %", "2.00 ms (measured)", "`000`, 2.00 ms", "+20.00 points",
+        "31.00 %", "69.00 %", "2.00 ms (measured)", "4.00 mJ (modelled)",
+        "`000`, 2.00 ms (measured), 4.00 mJ (modelled)", "+20.00 points",
     ]  # fmt: skip
     assert "top-3" not in text
 

@@ -8,24 +8,21 @@ from typing import Any
 
 import pytest
 
-from devices.measurement import Board
 from moo.config import SearchConfig
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
-from moo.storage.origin import MachineOrigin, SplitSizes
 from moo.storage.store import entries_of, open_store
 from scripts.command_line import parse
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import DATASET, ORIGIN, MeasurementOf, ResultOf, TrainedOf
+from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
-RUN_ORIGIN = dataclasses.replace(
-    ORIGIN,
-    dataset=dataclasses.replace(DATASET, images=SplitSizes(weights=100, theta=50, selection=40, test=30)),
-    board=Board(name="host", model="a processor", os="Linux", runtime="none", clock_mhz=None),
-    machine=MachineOrigin(system="Linux", python="3.12"),
-    packages={"torch": "2.4"},
-)
+ORIGIN = {
+    "dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 30}},
+    "board": {"name": "host", "model": "a processor"},
+    "machine": {"system": "Linux", "python": "3.12"},
+    "packages": {"torch": "2.4"},
+}
 
 
 @pytest.fixture
@@ -46,8 +43,9 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(
     identifier = archive.front()[0].architecture.id
     archive.set_measurement(identifier, measurement_of(0.5))
     archive.set_test_error(identifier, 0.125)
-    report = report_markdown(archive, store, SearchConfig(), RUN_ORIGIN, space, [])
-    row = next(line for line in report.splitlines() if line.startswith(f"| `{identifier}`"))
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
+    front = report.partition("## The front\n")[2]
+    row = next(line for line in front.splitlines() if line.startswith(f"| `{identifier}`"))
     counts = count(space.graph(archive[identifier].architecture.operators))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:7] == [
@@ -65,7 +63,7 @@ def test_conditions_are_those_of_the_measurements(run: Any, space: FBNetSpace, m
     archive, store = run
     for entry, reliable in zip(archive.entries, (True, False), strict=True):
         archive.set_measurement(entry.architecture.id, measurement_of(0.5, reliable=reliable))
-    report = report_markdown(archive, store, SearchConfig(), RUN_ORIGIN, space, [])
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
     for text in (
         "| board | bench board |",
         "| threads | 1 |",
@@ -81,7 +79,7 @@ def test_conditions_are_those_of_the_measurements(run: Any, space: FBNetSpace, m
 
 
 def test_without_measurements_nothing_is_called_measured(run: Any, space: FBNetSpace) -> None:
-    report = report_markdown(*run, SearchConfig(measure=False), dataclasses.replace(RUN_ORIGIN, board=None), space, [])  # type: ignore[call-arg]
+    report = report_markdown(*run, SearchConfig(measure=False), ORIGIN | {"board": None}, space, [])  # type: ignore[call-arg]
     assert "Nothing was measured." in report
     assert "ms (modelled)" in report
     assert "(measured)" not in report
@@ -92,7 +90,7 @@ def test_failures_are_told_with_their_reasons(run: Any, space: FBNetSpace, resul
     store.add_failure(result_of(1).trial, "Traceback (most recent call last):\nRuntimeError: no memory\n")
     store.add_event("measuring failed", architecture="012", reason="the board hung")
     store.add_event("finished", seconds=61.2)
-    report = report_markdown(archive, store, SearchConfig(), RUN_ORIGIN, space, [])
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
     assert "2, of which 1 failed" in report
     assert "trial 1 failed: `RuntimeError: no memory`" in report
     assert "`012` was not measured: the board hung" in report
@@ -101,9 +99,7 @@ def test_failures_are_told_with_their_reasons(run: Any, space: FBNetSpace, resul
 
 def test_pictures_reference_point_and_splits_are_there(run: Any, space: FBNetSpace) -> None:
     archive, store = run
-    report = report_markdown(
-        archive, store, SearchConfig(), RUN_ORIGIN, space, ["plots/front_3d.png", "plots/other.png"]
-    )
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, ["plots/front_3d.png", "plots/other.png"])
     assert "](plots/front_3d.png)" in report
     assert "![other](plots/other.png)" in report
     assert f"dominates {archive.hypervolume():.4f}" in report
@@ -142,9 +138,11 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(
         archive.set_trained(network.name, network)
         store.set_trained(network)
     store.set_trained(trained_of("mobile", baseline=True, measurement=measurement_of(2.0)))
-    report = report_markdown(archive, store, SearchConfig(), RUN_ORIGIN, space, [])
+    report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
     titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
-    assert titles[:4] == ["Board and conditions", "The front", "The trained files", "Baselines"]
+    assert titles[:5] == [
+        "Board and conditions", "Accuracy, latency and energy", "The front", "The trained files", "Baselines",
+    ]  # fmt: skip
     assert "2 were trained for deployment" in report
     assert "python scripts/train_front.py RUN --epochs 3 --fine-tune" in report
     assert "python scripts/compare_baselines.py RUN --epochs 3\n" in report
@@ -154,15 +152,15 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(
 
 
 def test_a_report_without_training_says_nothing_of_it(run: Any, space: FBNetSpace) -> None:
-    report = report_markdown(*run, SearchConfig(), RUN_ORIGIN, space, [])  # type: ignore[call-arg]
+    report = report_markdown(*run, SearchConfig(), ORIGIN, space, [])  # type: ignore[call-arg]
     for text in ("trained files", "Baselines", "Trust", "train_front", "compare_baselines", "training of"):
         assert text not in report
     assert "Its errors are those with inherited weights" in report
 
 
 def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run: Any, space: FBNetSpace) -> None:
-    on_cpu = dataclasses.replace(RUN_ORIGIN, packages={"torch": "2.4+cpu"})
+    on_cpu = ORIGIN | {"packages": {"torch": "2.4+cpu"}}
     assert "CPU-hours" in report_markdown(*run, SearchConfig(), on_cpu, space, [])  # type: ignore[call-arg]
     assert "with a GPU to each worker where the machine had one" in report_markdown(  # type: ignore[call-arg]
-        *run, SearchConfig(), RUN_ORIGIN, space, []
+        *run, SearchConfig(), ORIGIN, space, []
     )

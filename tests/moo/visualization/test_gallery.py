@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from moo.storage.archive import Archive
-from moo.storage.store import entries_of, open_store
-from moo.visualization.gallery import CAPTIONS, bubbles, write_plots
+from moo.storage.store import Store, entries_of, open_store
+from moo.visualization.gallery import CAPTIONS, trial_points, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
@@ -27,13 +27,21 @@ def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]
     store.close()
 
 
+def train(archive: Archive, store: Store, trained_of: TrainedOf, *, number: int) -> None:
+    """Train so many networks, those that are not on the front first."""
+    front = {entry.architecture.id for entry in archive.front()}
+    entries = sorted(archive.entries, key=lambda entry: entry.architecture.id in front)
+    for entry in entries[:number]:
+        trained = trained_of(entry.architecture.id)
+        archive.set_trained(trained.name, trained)
+        store.set_trained(trained)
+
+
 def test_all_pictures_are_written_in_the_order_of_their_captions(
     tmp_path: Path, run: Any, space: FBNetSpace, trained_of: TrainedOf
 ) -> None:
     archive, store = run
-    identifier = archive.front()[0].architecture.id
-    archive.set_trained(identifier, trained_of(identifier))
-    store.set_trained(trained_of(identifier))
+    train(archive, store, trained_of, number=3)
     settings = dict(matplotlib.rcParams)
     paths = write_plots(tmp_path / "plots", archive, store, space)
     assert [path.stem for path in paths] == list(CAPTIONS)
@@ -49,17 +57,44 @@ def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, s
     assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 
-def test_a_bubble_has_measured_costs_where_its_architecture_was_measured(
+@pytest.mark.parametrize(("number", "drawn"), [(2, False), (3, True)])
+def test_a_ranking_is_one_of_at_least_three_networks(
+    tmp_path: Path, run: Any, space: FBNetSpace, trained_of: TrainedOf, number: int, *, drawn: bool
+) -> None:
+    archive, store = run
+    train(archive, store, trained_of, number=number)
+    assert ("ranking" in [path.stem for path in write_plots(tmp_path / "plots", archive, store, space)]) == drawn
+
+
+def test_a_trial_has_measured_costs_where_its_architecture_was_measured(
     run: Any, measurement_of: MeasurementOf, trained_of: TrainedOf
 ) -> None:
     archive, store = run
-    chosen = store.trials()[0].architecture_id
+    chosen = archive.front()[0].architecture.id
     archive.set_measurement(chosen, measurement_of(0.75))
     archive.set_trained(chosen, trained_of(chosen, measurement=measurement_of(9.0)))
-    first, second = bubbles(archive, store)
-    assert (first.costs.latency_ms, first.costs.latency_source) == (0.75, "measured")
-    assert first.error == archive[chosen].error, "errors are inherited, so costs are those of the search"
-    assert second.costs.latency_source == "modelled"
+    points = trial_points(archive, store)
+    measured = next(point for point in points if point.network == chosen)
+    assert (measured.costs.latency_ms, measured.costs.latency_source) == (0.75, "measured")
+    assert measured.error == archive[chosen].error, "errors are inherited, so costs are those of the search"
+    assert {point.costs.latency_source for point in points if point.network != chosen} == {"modelled"}
+
+
+def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands_for_it(
+    run: Any, measurement_of: MeasurementOf
+) -> None:
+    archive, store = run
+    front = {entry.architecture.id: entry.trial_id for entry in archive.front()}
+    points = trial_points(archive, store)
+    assert {point.trial_id for point in points} == {0, 4}
+    assert {point.network: point.trial_id for point in points if point.on_front} == front
+    for entry in archive.entries:
+        if entry.trial_id == 4:
+            archive.set_measurement(entry.architecture.id, measurement_of(90.0))
+    (other,) = [point for point in trial_points(archive, store) if point.trial_id == 4]
+    assert not other.on_front
+    assert other.network == store.trials()[4].architecture_id
+    assert other.coefficients == store.trials()[4].trial.coefficients
 
 
 def test_without_architectures_there_are_no_pictures(tmp_path: Path, space: FBNetSpace) -> None:

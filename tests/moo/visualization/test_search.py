@@ -1,58 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from matplotlib.collections import PathCollection
 
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
-from moo.storage.archive import Costs, hypervolume_history
-from moo.visualization.search import Bubble, coefficients_figure, hypervolume_figure, theta_figure
+from moo.storage.archive import hypervolume_history
+from moo.visualization.search import hypervolume_figure, theta_figure
 from tests.moo.conftest import EntryOf
 
-BUBBLES = [
-    Bubble(Coefficients(0.1, 1.0, 0.2, 0.5), 0.1, Costs(3.0, 9.0, "measured", "modelled")),
-    Bubble(Coefficients(1.0, 0.5, 0.02, 1.5), 0.3, Costs(1.0, 4.0, "modelled", "modelled")),
-]
-
 MINUTES = {number: 2.5 * number + 1 for number in range(50)}
-
-
-def bubbles_in(axes: Any) -> Any:
-    return [
-        (*map(float, offset), float(area))  # type: ignore[arg-type]
-        for collection in axes.collections
-        if isinstance(collection, PathCollection)
-        for offset, area in zip(collection.get_offsets(), collection.get_sizes(), strict=True)  # type: ignore[arg-type]
-    ]
-
-
-def test_each_trial_has_a_bubble_at_its_coefficients_larger_if_more_accurate() -> None:
-    figure = coefficients_figure(BUBBLES)
-    left, middle, right = figure.axes[:3]
-    assert [(x, y) for x, y, _ in bubbles_in(left)] == [(0.1, 1.0), (1.0, 0.5)]
-    assert sorted((x, y) for x, y, _ in bubbles_in(middle)) == [(0.02, 1.5), (0.2, 0.5)]
-    assert sorted((x, y) for x, y, _ in bubbles_in(right)) == [(1.0, 4.0), (3.0, 9.0)]
-    accurate, inaccurate = (area for _, _, area in bubbles_in(left))
-    assert accurate > inaccurate
-
-
-def test_coefficients_name_sources_and_sizes() -> None:
-    figure = coefficients_figure(BUBBLES)
-    labels = [axes.get_xlabel() for axes in figure.axes]
-    assert "latency (ms, measured and modelled)" in labels
-    assert "energy per image (mJ, modelled)" in labels
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[:3] == ["accuracy 70.00 %", "accuracy 80.00 %", "accuracy 90.00 %"]
-    assert {"measured", "modelled", "latency measured, energy modelled"} <= set(legend)
-
-
-def test_one_trial_can_be_drawn() -> None:
-    figure = coefficients_figure(BUBBLES[:1])
-    figure.draw_without_rendering()
-    assert figure.legends[0].get_texts()[0].get_text() == "accuracy 90.00 %"
 
 
 @pytest.mark.parametrize("number", [1, 3, 50])
@@ -87,7 +44,7 @@ def test_theta_is_shown_at_its_start_middle_and_end(steps: int) -> None:
     probs_TLO = rng.dirichlet(np.ones(3), (steps, 5)).astype(np.float32)
     records = tuple(StepRecord(2.0, 1.0, 0.5, 3.0 + step, 4.0, 1.0, 5.0) for step in range(steps))
     theta = ThetaResult(np.log(probs_TLO[-1]), records, probs_TLO)
-    figure = theta_figure(theta, ("k3_e1", "k3_e6", "skip"), trial_id=3, coefficients=BUBBLES[0].coefficients)
+    figure = theta_figure(theta, ("k3_e1", "k3_e6", "skip"), trial_id=3, coefficients=Coefficients(0.1, 1.0, 0.2, 0.5))
     figure.draw_without_rendering()
     start, middle, end = (axes.images[0].get_array() for axes in figure.axes[:3])
     np.testing.assert_array_equal(start, probs_TLO[0])

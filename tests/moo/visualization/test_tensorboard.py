@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams import api_pb2, list_session_groups, plugin_data_pb2
+from tensorboard.plugins.hparams.backend_context import Context
 
+from devices.configuration import RuntimeConfiguration
+from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
 from moo import events
 from moo.events import TrainingFailed, TrainingProgress
 from moo.storage.archive import Costs
+from moo.trials import ArchitectureTrial, CoefficientTrial, Trial
 from moo.visualization.tensorboard import TensorBoardWriter
 from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf
 
@@ -25,6 +34,32 @@ def read(folder: Any) -> Any:
 
 def scalars(folder: Any, tag: Any) -> Any:
     return [(event.step, pytest.approx(event.value)) for event in read(folder).Scalars(tag)]
+
+
+def hyperparameters_in(run: Path) -> dict[str, float | str]:
+    content = read(run).SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+
+
+def session_groups(folder: Path) -> dict[str, Any]:
+    """The rows that TensorBoard's HPARAMS table has, by their names."""
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(folder))
+    multiplexer.Reload()
+    context = TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(folder)))
+    backend, request_context = Context(context), RequestContext()
+    tags = backend.hparams_metadata(request_context, "")
+    experiment = backend.experiment_from_metadata(
+        request_context, "", include_metrics=True, hparams_run_to_tag_to_content=tags, data_provider_hparams=[]
+    )
+    request = api_pb2.ListSessionGroupsRequest(
+        slice_size=100,
+        allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE],
+        include_metrics=True,
+    )
+    groups = list_session_groups.Handler(request_context, backend, "", request).run()
+    assert {info.name for info in experiment.hparam_infos} >= {"alpha", "generation", "proposed_by"}
+    return {group.name: group for group in sorted(groups.session_groups, key=lambda group: group.name)}
 
 
 def epoch(number: Any, loss: float = 1.0) -> Any:
@@ -82,10 +117,61 @@ def test_each_inner_search_has_a_run_with_its_course_and_hyperparameters(tmp_pat
     ):
         assert scalars(run, tag) == [(1, value)]
     assert scalars(run, "chosen/latency_ms_modelled") == [(0, result.architectures[1].latency_ms)]
-    metadata = read(run).SummaryMetadata("_hparams_/session_start_info").plugin_data
-    start = plugin_data_pb2.HParamsPluginData.FromString(metadata.content).session_start_info
-    assert start.hparams["alpha"].number_value == result.trial.coefficients.alpha
-    assert set(start.hparams) == {"alpha", "beta", "gamma", "delta", "generation"}
+    assert result.trial.coefficients is not None
+    assert hyperparameters_in(run) == dataclasses.asdict(result.trial.coefficients) | {
+        "generation": 2.0,
+        "proposed_by": "a search on the supernet",
+    }
+
+
+def test_every_trial_is_in_the_table_of_hyperparameters_with_what_applies(tmp_path: Path, result_of: ResultOf) -> None:
+    result = result_of(0, (0, 0, 0))
+    assert result.trial.coefficients is not None
+    coefficients = Coefficients(0.1, 0.2, 0.3, 0.4)
+    trials: tuple[Trial, ...] = (
+        result.trial,
+        ArchitectureTrial(1, 1, (0, 1, 2), coefficients, RuntimeConfiguration(threads=4, precision="int8")),
+        ArchitectureTrial(2, 2, (2, 1, 0)),
+    )
+    writer = TensorBoardWriter(tmp_path)
+    for trial in trials:
+        theta = result.theta if isinstance(trial, CoefficientTrial) else None
+        writer(events.TrialFinished(dataclasses.replace(result, trial=trial, theta=theta), 1))
+    writer(events.TrialFailed(CoefficientTrial(3, 2, coefficients), "no memory"))
+    writer.close()
+    rows = session_groups(tmp_path)
+    assert list(rows) == ["trial_0000", "trial_0001", "trial_0002", "trial_0003"]
+    tried = {name: hyperparameters_in(tmp_path / name) for name in rows}
+    assert [row["generation"] for row in tried.values()] == [1, 2, 3, 3]
+    assert [row.get("alpha") for row in tried.values()] == [result.trial.coefficients.alpha, 0.1, None, 0.1]
+    assert [row.get("configuration") for row in tried.values()] == [None, "ort 4t int8", None, None]
+    assert [row["proposed_by"] for row in tried.values()] == [
+        "a search on the supernet", "a search on the surrogate", "the outer loop", "a search on the supernet",
+    ]  # fmt: skip
+    for name in ("trial_0000", "trial_0001", "trial_0002"):
+        shown = {value.name.tag: value.value for value in rows[name].metric_values}
+        assert shown["chosen/latency_ms_modelled"] == pytest.approx(result.architectures[0].latency_ms)
+        assert set(shown) == {"chosen/error", "chosen/latency_ms_modelled", "chosen/energy_mj_modelled"}
+        assert rows[name].sessions[0].status == api_pb2.STATUS_SUCCESS
+    assert not rows["trial_0003"].metric_values
+    assert rows["trial_0003"].sessions[0].status == api_pb2.STATUS_FAILURE
+
+
+def test_each_point_of_a_trial_has_its_own_time(
+    tmp_path: Path, result_of: ResultOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moo.visualization.tensorboard.time.time", lambda: 1000.0)
+    result = result_of(7, (0, 0, 0))
+    theta = dataclasses.replace(result.theta, records=result.theta.records * 3, ended=(991.0, 993.5, 998.0))  # type: ignore[type-var]
+    writer = TensorBoardWriter(tmp_path)
+    writer(events.TrialFinished(dataclasses.replace(result, theta=theta, seconds=12.0), 1))
+    writer.close()
+    run = read(tmp_path / "trial_0007")
+    for tag in run.Tags()["scalars"]:
+        expected = [991.0, 993.5, 998.0] if tag.startswith("theta/") else [1000.0]
+        assert [event.wall_time for event in run.Scalars(tag)] == expected
+    session = session_groups(tmp_path)["trial_0007"].sessions[0]
+    assert (session.start_time_secs, session.end_time_secs) == (988.0, 1000.0)
 
 
 def test_a_trial_done_again_is_written_once(tmp_path: Path, result_of: ResultOf) -> None:
