@@ -6,7 +6,7 @@ from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
-from devices.profiling.family import remembered_family_profile
+from devices.profiling.family import remembered_family
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.execution.backend import Backend
@@ -109,11 +109,11 @@ def _board_text(preparation: Preparation) -> str:
 
 def _profiled(preparation: Preparation, tell: events.Listener) -> CostTables:
     try:
-        return remembered_family_profile(
+        return remembered_family(
             preparation.boards.devices[0],
             preparation.space,
-            MeasureSettings(),
             preparation.configurations,
+            MeasureSettings(),
             on_progress=lambda done, total, name: tell(events.StageProgress("profiling", done, total, name)),
         ).tables
     except MeasurementError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.measurement import Board, MeasureSettings
-from devices.profiling.family import default_configurations
+from devices.profiling.default_configurations import default_configurations
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
