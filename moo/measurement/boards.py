@@ -37,7 +37,13 @@ class Boards:
 
 
 def open_boards(
-    names: Sequence[str], space: FBNetSpace, settings: MeasureSettings, *, meter: str, measure: bool
+    names: Sequence[str],
+    space: FBNetSpace,
+    settings: MeasureSettings,
+    *,
+    meter: str,
+    measure: bool,
+    configurations: Sequence[RuntimeConfiguration] | None = None,
 ) -> Boards:
     """The boards or the table that the user names.
 
@@ -47,6 +53,7 @@ def open_boards(
         settings: how boards measure.
         meter: what reads their energy.
         measure: whether boards are to be asked at all; without, only their names are checked.
+        configurations: as for `tables_named`.
 
     Raises:
         ValueError: if a name is unknown, a table does not fit, a board does not answer, or boards differ.
@@ -57,7 +64,7 @@ def open_boards(
             f"`--device` must be several boards or one table of costs, but got {', '.join(names)}: omit the others."
         )
     if tables:
-        return Boards(tables=tables_named(tables[0], space))
+        return Boards(tables=tables_named(tables[0], space, configurations))
     if len(set(names)) < len(names):
         raise ValueError(f"each `--device` must be given once, but got {', '.join(names)}.")
     devices: list[Device] = []
@@ -109,14 +116,21 @@ def is_table(name: str) -> bool:
     return name in BUILT_IN or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES
 
 
-def tables_named(name: str, space: FBNetSpace) -> CostTables:
+def tables_named(
+    name: str, space: FBNetSpace, configurations: Sequence[RuntimeConfiguration] | None = None
+) -> CostTables:
     """The tables of a built-in board, or those of a file (or of a pair LATENCY_FILE,ENERGY_FILE).
 
+    Args:
+        name: `pi4`, `pi5`, or paths.
+        space: the search space, which the tables must be for.
+        configurations: of a built-in board, which can be run in others than its default ones.
+
     Raises:
-        ValueError: if a file cannot be read or is for another space.
+        ValueError: if a file cannot be read or is for another space, or a board has no such configuration.
     """
     if name in BUILT_IN:
-        return built_in_tables(name, space)
+        return built_in_tables(name, space, configurations)
     latency, energy = split_table_paths(name)
     return read_any_cost_tables(
         latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser()

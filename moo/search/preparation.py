@@ -20,7 +20,7 @@ from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
-from moo.measurement.boards import Boards, configurations_in, is_table, open_boards, tables_named
+from moo.measurement.boards import BUILT_IN, Boards, configurations_in, is_table, open_boards, tables_named
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
@@ -142,12 +142,17 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
             f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
             f"{config.cost_table}: omit one of the two."
         )
-    tables = None if config.cost_table is None else tables_named(config.cost_table, space)
+    given = config.given_configurations
+    tables = None
     if saved_origin is not None and folder.cost_table.exists():
         tables = read_cost_tables(folder.cost_table)
-    boards = open_boards(config.boards, space, settings, meter=config.meter, measure=config.measure)
+    elif config.cost_table is not None and config.cost_table not in BUILT_IN:
+        tables = tables_named(config.cost_table, space)
+    boards = open_boards(
+        config.boards, space, settings, meter=config.meter, measure=config.measure, configurations=given
+    )
     try:
-        tables, configurations = _configured(config, tables or boards.tables, boards)
+        tables, configurations = _configured(config, tables or boards.tables, boards, space)
         splits = run_splits(config, space.input_size, on_loading)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
@@ -168,7 +173,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
 
 
 def _configured(
-    config: SearchConfig, tables: CostTables | None, boards: Boards
+    config: SearchConfig, tables: CostTables | None, boards: Boards, space: FBNetSpace
 ) -> tuple[CostTables | None, tuple[RuntimeConfiguration, ...]]:
     """The configurations that are searched, and the tables for them where there are any.
 
@@ -177,6 +182,11 @@ def _configured(
             energy that is minimised needs it.
     """
     given = config.given_configurations
+    if tables is None and config.cost_table is not None:
+        wanted = given
+        if given is None and boards.board is not None:
+            wanted = default_configurations(boards.board, shares_host=boards.devices[0].shares_host)
+        tables = tables_named(config.cost_table, space, wanted)
     if tables is not None:
         tables = configurations_in(tables, given, boards=boards.board is not None)
         energy = config.energy_objective

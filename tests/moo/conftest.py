@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from devices.device import Device
 from devices.measurement import Measurement
 from devices.replay import ReplayDevice
@@ -106,6 +110,29 @@ def setup(splits: Splits) -> WorkerSetup:
     )
 
 
+def family_of(table: CostTable, configurations: Sequence[RuntimeConfiguration]) -> CostTables:
+    """Tables in which more threads are quicker and take more energy, and int8 is quicker and takes less."""
+    tables = []
+    for one in configurations:
+        quicker = one.threads**-0.5 * (0.6 if one.precision == "int8" else 1.0)
+        clock = 1.0 if one.frequency_mhz is None else one.frequency_mhz / 1000
+        power = (1 + one.threads) / 2 * clock**2
+        tables.append(
+            replace(
+                table,
+                latency_ms=table.latency_ms * quicker / clock,
+                energy_mj=table.energy_mj * quicker / clock * power,
+                fixed_latency_ms=table.fixed_latency_ms * quicker / clock,
+                fixed_energy_mj=table.fixed_energy_mj * quicker / clock * power,
+                threads=one.threads,
+                frequency_mhz=one.frequency_mhz,
+                precision=one.precision,
+                idle_w=0.5,
+            )
+        )
+    return CostTables(tables)
+
+
 class Prepare(Protocol):
     """Makes the inputs of a search; `settings` are fields of `SearchConfig`."""
 
@@ -128,7 +155,18 @@ def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
         }  # fmt: skip
         config = SearchConfig(**(defaults | settings))
         boards = Boards() if device is None else Boards((device,), device.describe())
-        return Preparation(config, RunFolder(tmp_path / name), resumed, TINY, splits, boards, table)
+        given = config.given_configurations
+        tables = CostTables([table]) if given is None else family_of(table, given)
+        return Preparation(
+            config=config,
+            folder=RunFolder(tmp_path / name),
+            resumed=resumed,
+            space=TINY,
+            splits=splits,
+            boards=boards,
+            cost_tables=tables,
+            configurations=tables.configurations,
+        )
 
     return prepare
 
@@ -189,7 +227,7 @@ def entry_of() -> EntryOf:
             trial_id=trial_id,
             position=position,
             coefficients=Coefficients(1.0 + trial_id, 1.0, 1.0, 1.0),
-            measurement=measurement,
+            measurements=() if measurement is None else (measurement,),
         )
 
     return make
@@ -242,7 +280,12 @@ def result_of() -> ResultOf:
         )
         architectures = tuple(
             EvaluatedArchitecture(
-                indices=item, error=sum(item) / 7, cross_entropy=0.3, latency_ms=1 + item[0], energy_mj=2.0 + item[1]
+                indices=item,
+                error=sum(item) / 7,
+                cross_entropy=0.3,
+                latency_ms=1 + item[0],
+                energy_mj=2.0 + item[1],
+                params=100 + sum(item),
             )
             for item in indices
         )
