@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import tyro
 from tyro.conf import UseAppendAction
 
 from devices.configuration import Precision, RuntimeConfiguration, configurations_of
@@ -95,6 +96,9 @@ class SearchConfig:
     """Whether training images are mirrored at random; by default only where images have colour."""
     measure: bool = True
     """Whether networks are measured on the board; without, all costs are modelled and labelled so."""
+    from_run: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Folder of a finished run on the same images and space, whose supernet and evaluated architectures are taken over:
+    for another board, other configurations or limits, without pre-training again. Its settings are the defaults."""
     cost_table: str | None = None
     """Cost table to start from instead of profiling: one by profile_device.py, or one of docs/published_tables.md."""
     configurations: ConfigurationSet = "default"
@@ -174,6 +178,11 @@ class SearchConfig:
                 f"`--population >= 4` must hold for coefficients to be evolved, but got {self.population} with "
                 f"{self.generations} generations: raise it, or add `--generations 1`."
             )
+        if self.from_run is not None and (self.method != "dnas" or self.independent):
+            raise ValueError(
+                "`--from` must go with a search that uses what was evaluated before, but got "
+                f"--method {self.method}{' --independent' * self.independent}: omit one of the two."
+            )
         if self.configurations == "base" and (self.threads or self.frequency_mhz or self.precision):
             raise ValueError(
                 "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
@@ -192,7 +201,7 @@ class SearchConfig:
             found |= {*INNER_SEARCH, "alpha", "beta", "gamma", "delta"}
         if self.method == "grid":
             found |= {"beta", "delta"}
-        if self.method != "dnas" or self.independent:
+        if self.method != "dnas" or self.independent or self.from_run is not None:
             found.add("supernet_generations")
         return frozenset(found)
 
@@ -223,8 +232,15 @@ class SearchConfig:
         return dataclasses.asdict(self)
 
 
-EXECUTION_SETTINGS = frozenset({"workers", "address", "dashboard", "out", "resume", "quiet", "board_patience"})
+EXECUTION_SETTINGS = frozenset(
+    {"workers", "address", "dashboard", "out", "resume", "quiet", "board_patience", "front_size"}
+)
 """Settings that do not change what a run finds, and may differ when it is resumed."""
+
+
+def option_of(name: str) -> str:
+    """The option of a setting, without hyphens in front."""
+    return "from" if name == "from_run" else name.replace("_", "-")
 
 
 def config_from_json(content: dict[str, Any]) -> SearchConfig:
@@ -257,9 +273,9 @@ def check_effect(config: SearchConfig) -> None:
     for name in sorted(config.without_effect):
         if getattr(config, name) != defaults[name]:
             given = f"--method {config.method}{' --independent' * config.independent}"
+            given = "--from" if config.from_run is not None else given
             raise ValueError(
-                f"`--{name.replace('_', '-')}` must go with a search that uses it, but {given} does not: omit one of "
-                "the two."
+                f"`--{option_of(name)}` must go with a search that uses it, but {given} does not: omit one of the two."
             )
 
 

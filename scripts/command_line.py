@@ -66,10 +66,15 @@ def _in_one_line(box: str) -> str:
 
 def folder_to_resume(argv: Sequence[str]) -> Path | None:
     """The folder that `--resume` names, before the options are parsed: its settings are their defaults."""
+    return named_folder(argv, "--resume")
+
+
+def named_folder(argv: Sequence[str], option: str) -> Path | None:
+    """The folder that an option names, before the options are parsed."""
     for place, word in enumerate(argv):
-        if word.startswith("--resume="):
+        if word.startswith(f"{option}="):
             return Path(word.partition("=")[2]).expanduser()
-        if word == "--resume" and place + 1 < len(argv):
+        if word == option and place + 1 < len(argv):
             return Path(argv[place + 1]).expanduser()
     return None
 

@@ -10,19 +10,30 @@ from typing import NoReturn
 
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
-from scripts.command_line import folder_to_resume, parse, run
+from scripts.command_line import folder_to_resume, named_folder, parse, run
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
     """The settings; with `--resume`, those of the run, unless given again."""
     folder = folder_to_resume(argv)
     if folder is None:
-        return parse(SearchConfig, argv)
+        return _from_another_run(argv)
     saved = RunFolder(folder).read_settings()
     # Without its boards, as those that are given are added to the default's.
     default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
     config = parse(SearchConfig, argv, default=default)
     return config if config.device else dataclasses.replace(config, device=saved.device)
+
+
+def _from_another_run(argv: Sequence[str]) -> SearchConfig:
+    """The settings of a new run; with `--from`, those of that run are the defaults, but for its board and its end."""
+    source = named_folder(argv, "--from")
+    if source is None:
+        return parse(SearchConfig, argv)
+    defaults, saved = SearchConfig(), RunFolder(source).read_settings()
+    own = ("dataset", "image_column", "label_column", "space", "weight_sharing", "seed", "flip", "samples", "loss")
+    taken = {name: getattr(saved, name) for name in own}
+    return parse(SearchConfig, argv, default=dataclasses.replace(defaults, **taken))
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
 
-from moo.config import EXECUTION_SETTINGS, SearchConfig
+from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
@@ -64,7 +64,7 @@ def command_of(config: SearchConfig) -> str:
         value = getattr(config, field.name)
         if field.name in EXECUTION_SETTINGS or (field.name not in always and value == field.default):
             continue
-        option = field.name.replace("_", "-")
+        option = option_of(field.name)
         if isinstance(value, bool) and isinstance(field.default, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         elif field.name == "device":

@@ -13,6 +13,7 @@ from moo.execution.backend import Backend
 from moo.execution.pretraining import pretrained_weights, untrained_weights
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
+from moo.search.transfer import source_folder
 from moo.storage.run_folder import RunFolder
 
 TWO_OBJECTIVES = (
@@ -41,7 +42,7 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         dashboard_url=dashboard_url,
         description=description,
         trials=None if config.minutes else expected_trials(config),
-        pretrain_epochs=0 if config.independent else preparation.pretraining.epochs,
+        pretrain_epochs=0 if config.independent or config.from_run else preparation.pretraining.epochs,
         minutes=config.minutes,
     )
 
@@ -87,6 +88,10 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
     folder, settings = preparation.folder, preparation.pretraining
     if folder.supernet.exists():
         return folder.supernet.read_bytes()
+    if preparation.config.from_run is not None:
+        weights = source_folder(preparation.config).supernet.read_bytes()
+        write_atomically(folder.supernet, weights)
+        return weights
     state = folder.pretraining.read_bytes() if folder.pretraining.exists() else None
     if not preparation.config.independent:
         for record, later_state in backend.pretrain(settings, state):

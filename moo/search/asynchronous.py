@@ -22,6 +22,7 @@ from moo.search.proposals import (
     trial_of,
     violation_of,
 )
+from moo.search.transfer import taken_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord
 from moo.trials import Objectives, Trial
@@ -56,10 +57,11 @@ def search_asynchronously(
     Raises:
         SearchFailedError: if as many trials in a row failed as the population has.
     """
+    before = taken_over(record) or 0
     total = None if config.minutes else expected_trials(config)
-    stored = record.store.trials_as_they_ended()
-    start = 1 + max((item.trial.id for item in stored), default=-1)
-    algorithm = algorithm_of(config, space, costs.configurations, start=start)
+    stored = [item for item in record.store.trials_as_they_ended() if item.trial.id >= before]
+    start = 1 + max((item.trial.id for item in stored), default=before - 1)
+    algorithm = algorithm_of(config, space, costs.configurations, start=start - before)
     for item in stored:
         tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive))
     failures = 0

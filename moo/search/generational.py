@@ -19,6 +19,7 @@ from moo.search.proposals import (
     trial_of,
     violation_of,
 )
+from moo.search.transfer import taken_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord
 from search_space.spaces import FBNetSpace
@@ -55,7 +56,7 @@ def search_in_generations(
     Raises:
         SearchFailedError: if all trials of a generation failed, or the store's generation is another one.
     """
-    folder, first = record.folder, 0
+    folder, first = record.folder, taken_over(record) or 0
     size = generation_size(config)
     algorithm = algorithm_of(config, space, costs.configurations)
     for generation in itertools.count() if config.minutes else range(config.generations):

@@ -22,6 +22,7 @@ from moo.search.generational import search_in_generations
 from moo.search.outputs import onnx_model, write_front
 from moo.search.preparation import Preparation, archive_for, search_dataset
 from moo.search.proposals import kept_proposals
+from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.record import open_record
@@ -72,6 +73,8 @@ class _Search:
         self._lock = lock_folder(self._folder.path)
         if not preparation.resumed:
             self._folder.write_config(self._config, preparation.origin)
+        elif preparation.goes_on_for_longer:
+            self._folder.write_config(self._config, self._folder.read_config()[1])
         self._record = open_record(self._folder)
         devices = preparation.boards.devices
         self._measurer = Measurer(devices, names=self._config.boards) if devices else None
@@ -85,6 +88,8 @@ class _Search:
         classes = len(self._preparation.splits.class_names)
         archive = record.load_archive(archive_for(config, self._costs, classes), space)
         record.use_tables(corrected_tables(self._costs, archive.entries, space))
+        if config.from_run is not None:
+            take_over(config, record, space, self._costs, activations=self._preparation.setup.activations)
         self._measuring = FrontMeasuring(
             self._measurer,
             record,

@@ -21,6 +21,7 @@ from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import BUILT_IN, Boards, configurations_in, is_table, open_boards, tables_named
+from moo.search.transfer import source_folder
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
@@ -46,6 +47,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    goes_on_for_longer: bool = False
+    """Whether a run is resumed with more generations, or more time, than it was made with."""
 
     @property
     def has_two_objectives(self) -> bool:
@@ -128,6 +131,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         ValueError: for every kind of bad input.
     """
     saved_origin: RunOrigin | None = None
+    saved: SearchConfig | None = None
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
@@ -135,6 +139,8 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     else:
         check_effect(config)
         folder = new_folder(config)
+    if config.from_run is not None and config.resume is None:
+        source_folder(config)
     space = _space(config)
     settings = MeasureSettings()
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
@@ -157,6 +163,8 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
             check_same_inputs(saved_origin, space, splits, config.dataset)
+        elif config.from_run is not None:
+            check_same_inputs(source_folder(config).read_config()[1], space, splits, config.dataset)
     except BaseException:
         boards.close()
         raise
@@ -169,7 +177,12 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        goes_on_for_longer=saved is not None and _length(config) != _length(saved),
     )
+
+
+def _length(config: SearchConfig) -> tuple[int, float | None]:
+    return config.generations, config.minutes
 
 
 def _configured(

@@ -121,6 +121,8 @@ def generation_size(config: SearchConfig) -> int:
 
 def supernet_generations(config: SearchConfig) -> float:
     """Generations that are not searched on a surrogate; infinity if none is."""
+    if config.from_run is not None:
+        return 0
     return config.supernet_generations if config.method == "dnas" and not config.independent else math.inf
 
 

@@ -134,15 +134,20 @@ def new_folder(config: SearchConfig) -> RunFolder:
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
-    """Check that a run is resumed with the settings that it was made with.
+    """Check that a run is resumed with the settings that it was made with; it may go on for longer.
 
     Raises:
         ValueError: naming the first setting that differs.
     """
+    free = EXECUTION_SETTINGS
+    if given.method != "grid" and given.generations >= saved.generations:
+        free |= {"generations"}
+    if saved.minutes is not None and given.minutes is not None and given.minutes >= saved.minutes:
+        free |= {"minutes"}
     check_same_values(
         given.to_json(),
         saved.to_json(),
-        free=EXECUTION_SETTINGS,
+        free=free,
         rule="a run must be resumed with its own settings, but it was made with",
         remedy="start a new run",
     )

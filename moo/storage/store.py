@@ -31,8 +31,8 @@ from moo.storage.archive import Archive, Entry
 from moo.storage.migrations import statements_from
 from moo.storage.schema import SCHEMA_VERSION, TAKE_OVER
 from moo.storage.trained_network import TrainedNetwork
-from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial, TrialResult
-from search_space.architectures import architecture_from_indices, architecture_of
+from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitecture, Objectives, Trial, TrialResult
+from search_space.architectures import architecture_from_indices, architecture_of, operator_indices
 from search_space.spaces import FBNetSpace
 
 PointToMeasure = tuple[str, RuntimeConfiguration]
@@ -98,6 +98,30 @@ class StoreReader:
             objectives = (error, latency, energy) if status == "done" else None
             stored[number] = StoredTrial(job, objectives, chosen, took or 0.0, trace)
         return stored
+
+    def evaluated(self, space: FBNetSpace) -> list[EvaluatedArchitecture]:
+        """All evaluated architectures, each once, in the order of trials, with the costs that these predicted.
+
+        Args:
+            space: that was searched.
+        """
+        rows = self._connection.execute(
+            "SELECT a.operators, a.error, a.cross_entropy, a.latency_ms, a.energy_mj, a.params, a.quantized_error "
+            "FROM architectures a JOIN evaluations e ON e.architecture_id = a.id GROUP BY a.id "
+            "ORDER BY min(e.trial_id), min(e.position), a.id"
+        )
+        return [
+            EvaluatedArchitecture(
+                indices=operator_indices(space, architecture_of(space, tuple(json.loads(operators)))),
+                error=error,
+                cross_entropy=cross_entropy,
+                latency_ms=latency_ms,
+                energy_mj=energy_mj,
+                params=params or 0,
+                quantized_error=quantized_error,
+            )
+            for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error in rows
+        ]
 
     def num_trials(self) -> int:
         """How many trials have ended, failed ones too."""

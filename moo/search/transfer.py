@@ -1,0 +1,91 @@
+"""What a search takes over from a finished run, on another board say. Start with `take_over`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from devices.cost_tables.family import CostTables
+from devices.quantization import Activations, activations_for
+from moo.config import SearchConfig
+from moo.storage.record import RunRecord
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import read_store
+from moo.trials import ArchitectureTrial, TrialResult
+from search_space.counts import count
+from search_space.spaces import FBNetSpace
+
+GENERATION = -1
+"""Of the trials that were taken over: before the first of the run's own."""
+EVENT = "taken over"
+
+
+def source_folder(config: SearchConfig) -> RunFolder:
+    """The run that a search takes over from.
+
+    Raises:
+        ValueError: if it is none, or has no supernet or no store.
+    """
+    assert config.from_run is not None, "the search must take over from a run"
+    folder = RunFolder(Path(config.from_run).expanduser())
+    missing = [path.name for path in (folder.config, folder.supernet, folder.store) if not path.is_file()]
+    if missing:
+        raise ValueError(
+            f"`--from` must name the folder of a run with a supernet, but {str(folder.path)!r} lacks "
+            f"{', '.join(missing)}: name a run that has ended its search."
+        )
+    return folder
+
+
+def take_over(
+    config: SearchConfig, record: RunRecord, space: FBNetSpace, tables: CostTables, *, activations: Activations
+) -> None:
+    """Put what a run has evaluated into another run, with the costs of that one's board; once.
+
+    Errors in int8 are taken over where both boards compute with the same type of activations.
+
+    Args:
+        config: of the new run; names the old one.
+        record: of the new run; its archive is loaded.
+        space: that both search.
+        tables: of the new run, with energy above idle.
+        activations: of networks in int8 in the new run.
+
+    Raises:
+        ValueError: as `source_folder`.
+    """
+    if taken_over(record) is not None:
+        return
+    source = source_folder(config)
+    _, origin = source.read_config()
+    board = origin.board
+    same = activations == activations_for(None if board is None else board.machine)
+    table = config.energy_objective.table(tables.base)
+    with closing(read_store(source.store)) as store:
+        evaluated = store.evaluated(space)
+    stored = record.store.trials()
+    for number, item in enumerate(evaluated):
+        if number in stored:
+            continue
+        architecture = replace(
+            item,
+            latency_ms=table.latency_of(item.indices),
+            energy_mj=table.energy_of(item.indices),
+            params=count(space.graph(tuple(space.operators[index] for index in item.indices))).params,
+            quantized_error=item.quantized_error if same else None,
+        )
+        trial = ArchitectureTrial(number, GENERATION, item.indices)
+        record.add_result(
+            TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
+        )
+    record.add_event(EVENT, source=str(source.path.resolve()), architectures=len(evaluated))
+
+
+def taken_over(record: RunRecord) -> int | None:
+    """How many architectures a run has taken over; None if it has not, or not all of them."""
+    for _, kind, content in record.store.events():
+        match kind, content:
+            case "taken over", {"architectures": int(number)}:
+                return number
+    return None
