@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
 
+from devices.cost_tables.family import CostTables
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
+from moo.report.transfer import transfer_section
 from moo.storage.archive import Archive, networks_of
 from moo.storage.origin import RunOrigin
 from moo.storage.store import StoreReader
@@ -26,6 +28,8 @@ def report_markdown(
     origin: RunOrigin,
     space: FBNetSpace,
     plots: Sequence[str],
+    *,
+    source_tables: CostTables | None = None,
 ) -> str:
     """The text of report.md.
 
@@ -36,6 +40,7 @@ def report_markdown(
         origin: what the run was made from.
         space: that was searched.
         plots: paths of the pictures, relative to the report.
+        source_tables: cost tables of the run that this one started from, if it started from one.
     """
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
@@ -43,6 +48,7 @@ def report_markdown(
         "Board and conditions": conditions(archive),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),
+        "On the board that it started from": transfer_section(archive, store, origin, source_tables),
         "The trained files": files_table(trained + baselines),
         "Baselines": baselines_section(archive, baselines),
         "Trust in the supernet": trust_section(archive),

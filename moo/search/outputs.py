@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import safetensors.numpy
 
 from devices.cost_tables.energy_objective import EnergyObjective
+from devices.cost_tables.family import read_cost_tables
 from evaluation.work_folder import write_atomically
 from moo.config import SearchConfig
 from moo.report.card import card_markdown, front_card
@@ -138,7 +139,9 @@ def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
     try:
         pictures = write_plots(folder.plots, archive, store, run.space, front_size=run.config.front_size)
         names = [str(path.relative_to(folder.path)) for path in pictures]
-        report = report_markdown(archive, store, run.config, run.origin, run.space, names)
+        path = folder.source_cost_table
+        source_tables = read_cost_tables(path) if path.exists() else None
+        report = report_markdown(archive, store, run.config, run.origin, run.space, names, source_tables=source_tables)
     finally:
         store.close()
     write_atomically(folder.report, report.encode())

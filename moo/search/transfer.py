@@ -8,6 +8,8 @@ from pathlib import Path
 
 from devices.cost_tables.family import CostTables
 from devices.quantization import Activations, activations_for
+from evaluation.work_folder import write_atomically
+from moo.analysis.selection import read_front
 from moo.config import SearchConfig
 from moo.storage.record import RunRecord
 from moo.storage.run_folder import RunFolder
@@ -79,7 +81,13 @@ def take_over(
         record.add_result(
             TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
         )
-    record.add_event(EVENT, source=str(source.path.resolve()), architectures=len(evaluated))
+    write_atomically(record.folder.source_cost_table, source.cost_table.read_bytes())
+    record.add_event(EVENT, source=str(source.path.resolve()), architectures=len(evaluated), front=_front_of(source))
+
+
+def _front_of(source: RunFolder) -> list[str]:
+    """Ids of the networks of a run's front; none of a run that has not ended."""
+    return list(dict.fromkeys(network.id for network in read_front(source.path))) if source.front.exists() else []
 
 
 def taken_over(record: RunRecord) -> int | None:

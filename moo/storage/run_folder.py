@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "checkpoints" / f"supernet_{trial_id:04d}.safetensors"
 
     @property
+    def source_cost_table(self) -> Path:
+        """The cost tables of the run that this one started from."""
+        return self.path / "checkpoints" / "source_cost_table.json"
+
+    @property
     def plots(self) -> Path:
         """Folder of pictures."""
         return self.path / "plots"

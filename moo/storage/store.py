@@ -123,6 +123,14 @@ class StoreReader:
             for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error in rows
         ]
 
+    def source_front(self) -> list[str] | None:
+        """Ids of the networks of the front of the run that this one started from; None if it started from none."""
+        for _, kind, content in self.events():
+            match kind, content:
+                case "taken over", {"front": list(front)}:
+                    return [str(identifier) for identifier in front]
+        return None
+
     def num_trials(self) -> int:
         """How many trials have ended, failed ones too."""
         (count,) = self._connection.execute("SELECT count(*) FROM trials").fetchone()
