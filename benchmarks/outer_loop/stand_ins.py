@@ -23,7 +23,7 @@ from devices.cost_tables.family import CostTables
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.execution.evaluator import Evaluator
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import RayBackend, start_ray_backend
 from moo.trials import (
     ArchitectureTrial,
     DeliveryJob,
@@ -169,7 +169,7 @@ class SleepingEvaluator(Evaluator):
 def started_ray(stand_in: StandIn, workers: int, costs: CostTables) -> RayBackend:
     """Ray workers that have all started: they get trivial jobs until each has."""
     evaluator = partial(SleepingEvaluator, stand_in=stand_in)
-    backend = RayBackend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
+    backend = start_ray_backend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
     trivial = DeliveryJob((0,) * stand_in.setup.space.num_layers)
     while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:
         for _ in backend.run([trivial] * workers, costs, b"", lambda job: None):

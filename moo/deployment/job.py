@@ -16,7 +16,7 @@ from moo.deployment.outputs import write_retrained
 from moo.deployment.plan import NetworkTraining, check_trainings, forget
 from moo.deployment.training import train_networks
 from moo.execution.backend import Trainer
-from moo.execution.ray_trainer import RayTrainer
+from moo.execution.ray_trainer import start_ray_trainer
 from moo.measurement.boards import Boards, is_table, open_boards
 from moo.search.outputs import write_pictures_and_report
 from moo.storage.archive import Archive
@@ -87,7 +87,7 @@ def _train(
     writer = TensorBoardWriter(run.folder.tensorboard)
 
     def trainer() -> Trainer:
-        ray_trainer = RayTrainer(
+        ray_trainer = start_ray_trainer(
             run.splits,
             networks=len(trainings),
             workers=config.workers,

@@ -162,6 +162,11 @@ class RaySession:
         """GPUs of the whole cluster."""
         return int(ray.cluster_resources().get("GPU", 0))
 
+    @property
+    def cpus_by_machine(self) -> list[int]:
+        """CPU cores of each machine that is up."""
+        return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+
     def close(self) -> None:
         """End Ray if it was started here."""
         if self.is_own:

@@ -14,7 +14,7 @@ from dnas.pretraining import PretrainSettings
 from moo.execution.backend import Backend, InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import pretrained_weights, untrained_weights
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import start_ray_backend
 from moo.trials import (
     ArchitectureTrial,
     CoefficientTrial,
@@ -42,7 +42,7 @@ def under_ray(request: pytest.FixtureRequest) -> Open:
     """With cores for pre-training, and for another backend, beside the one that all tests share."""
     ray.init(address="local", num_cpus=2 * WORKERS, num_gpus=0, include_dashboard=False, log_to_driver=False)
     request.addfinalizer(ray.shutdown)
-    return lambda setup: RayBackend(setup, workers=WORKERS)
+    return lambda setup: start_ray_backend(setup, workers=WORKERS)
 
 
 IMPLEMENTATIONS = [
