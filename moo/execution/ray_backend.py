@@ -46,7 +46,20 @@ class RayBackend:
         self._pool = ActorPool(lambda: _Worker.options(**self._options).remote(setup, evaluator), workers)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine."""
+        """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
+
+        Workers of earlier jobs are stopped, as the cores or GPUs that they hold may be all there are; the next jobs
+        start new ones.
+
+        Raises:
+            RuntimeError: if jobs are still being run, whose workers cannot be stopped.
+        """
+        if self._pool.is_in_use:
+            raise RuntimeError(
+                "`pretrain` must be called before `run` or after its last outcome, but jobs are still being run: "
+                "take all outcomes of `run` first, or close it."
+            )
+        self._pool.close()
         gpus = 1 if self._options["num_gpus"] else 0
         task = _pretrain.options(num_cpus=1, num_gpus=gpus)
         for reference in task.remote(self._setup, settings, state):

@@ -39,7 +39,7 @@ Open = Callable[[WorkerSetup], Backend]
 
 
 def under_ray(request: pytest.FixtureRequest) -> Open:
-    """With cores for pre-training, and for another backend, beside the one that all tests share."""
+    """With cores for another backend beside the one that all tests share."""
     ray.init(address="local", num_cpus=2 * WORKERS, num_gpus=0, include_dashboard=False, log_to_driver=False)
     request.addfinalizer(ray.shutdown)
     return lambda setup: start_ray_backend(setup, workers=WORKERS)

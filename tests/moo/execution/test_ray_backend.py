@@ -18,6 +18,7 @@ import torch
 
 from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
+from dnas.pretraining import PretrainSettings
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
@@ -279,6 +280,29 @@ def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table
     later = results_of(backend.run(TRIALS[:2], table, b"", ignore))
     backend.close()
     assert sorted(ids_of(later)) == [0, 1]
+
+
+def test_pretraining_after_a_run_gets_the_cores_of_the_workers(setup: WorkerSetup, table: CostTable) -> None:
+    """Workers that kept all cores would let it wait without end."""
+    backend = start_ray_backend(setup, workers=2, evaluator=IdleEvaluator)
+    before = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    ((record, _),) = backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None)
+    after = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    backend.close()
+    assert record.epoch == 1
+    assert sorted(ids_of(after)) == [0, 1]
+    assert {result.process for result in before}.isdisjoint(result.process for result in after)
+
+
+def test_pretraining_in_the_middle_of_a_run_is_refused(setup: WorkerSetup, table: CostTable) -> None:
+    backend = start_ray_backend(setup, workers=1, evaluator=IdleEvaluator)
+    outcomes = backend.run(TRIALS[:2], table, b"", ignore)
+    next(outcomes)
+    with pytest.raises(RuntimeError, match="`pretrain` must be called before `run` or after its last outcome, but"):
+        next(backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None))
+    assert ids_of(results_of(outcomes)) == [1]
+    assert next(backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None))[0].epoch == 1
+    backend.close()
 
 
 def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
