@@ -110,6 +110,8 @@ def parquet(path: Any, columns: Any, features: Any = None) -> Any:
     [
         (["--population", "3"], "`--population >= 4` must hold, but got 3."),
         (["--generations", "0"], "`--generations >= 1` must hold, but got 0."),
+        (["--device", "pi4", "--meter", "ina219"], "`--meter` must go with a board that measures, but --device pi4"),
+        (["--no-measure", "--meter", "ina219"], "`--meter` must go with a board that measures, but --no-measure"),
         (["--samples", "-1"], "`--samples >= 0` must hold, but got -1."),
         (["--theta-steps", "0"], "`--theta-steps >= 1`"),
         (["--threads", "0"], "`--threads >= 1`"),
