@@ -138,11 +138,11 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("method", 15, left=True),
-    Column("hypervolume (95 % interval)", 29, left=True),
-    Column("of dnas", 8, ".3f"),
-    Column("IGD+", 8, ".4f"),
-    Column("architectures", 14, ".0f"),
+    Column(title="method", width=15, left=True),
+    Column(title="hypervolume (95 % interval)", width=29, left=True),
+    Column(title="of dnas", width=8, form=".3f"),
+    Column(title="IGD+", width=8, form=".4f"),
+    Column(title="architectures", width=14, form=".0f"),
 )
 
 

@@ -25,7 +25,7 @@ INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"
 """Settings of the inner search."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """Find the accuracy / latency / energy Pareto front of a board.
 

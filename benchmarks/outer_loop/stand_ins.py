@@ -70,7 +70,7 @@ class StandIn:
         """Sleep, and return a made-up outcome; the time to make it up is part of the sleep."""
         start = time.monotonic()
         if isinstance(job, DeliveryJob):
-            return DeliveryResult(job, {}, 0.5)
+            return DeliveryResult(job=job, weights={}, test_error=0.5)
         if isinstance(job, QuantizationJob):
             return QuantizationResult(job, 0.5)
         mean = self.mean_seconds

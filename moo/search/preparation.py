@@ -33,7 +33,7 @@ DEFAULT_EPOCHS = (3, 80)
 _PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preparation:
     """Checked inputs of a run."""
 
