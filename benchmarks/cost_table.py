@@ -72,12 +72,12 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("space", 12, left=True),
-    Column("table", 14, left=True),
-    Column("mean error", 10, ".1%"),
-    Column("within 10 %", 12, ".0%"),
-    Column("Spearman", 9, ".3f"),
-    Column("profiling", 10, ".1f", unit=" min"),
+    Column(title="space", width=12, left=True),
+    Column(title="table", width=14, left=True),
+    Column(title="mean error", width=10, form=".1%"),
+    Column(title="within 10 %", width=12, form=".0%"),
+    Column(title="Spearman", width=9, form=".3f"),
+    Column(title="profiling", width=10, form=".1f", unit=" min"),
 )
 
 

@@ -66,11 +66,11 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("supernets", 12, left=True),
-    Column("trials", 6),
-    Column("seconds", 9, ".0f"),
-    Column("hypervolume", 12, ".4f"),
-    Column("architectures", 14),
+    Column(title="supernets", width=12, left=True),
+    Column(title="trials", width=6),
+    Column(title="seconds", width=9, form=".0f"),
+    Column(title="hypervolume", width=12, form=".4f"),
+    Column(title="architectures", width=14),
 )
 
 

@@ -106,10 +106,10 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("method", 26, left=True),
-    Column("evaluations", 11),
-    Column("hypervolume", 12, ".5f"),
-    Column("sd", 8, ".5f"),
+    Column(title="method", width=26, left=True),
+    Column(title="evaluations", width=11),
+    Column(title="hypervolume", width=12, form=".5f"),
+    Column(title="sd", width=8, form=".5f"),
 )
 
 

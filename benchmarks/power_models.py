@@ -226,16 +226,16 @@ def _scales_without_each(runs: Sequence[PublishedRun]) -> Array:
 
 def _lines_of_runs(compared: Sequence[ComparedRun]) -> Iterator[str]:
     table = TextTable(
-        Column("system", 33, left=True),
-        Column("network", 39, left=True),
-        Column("", 4, left=True),
-        Column("ms", 7, ".1f"),
-        Column("W published", 11, ".2f"),
-        Column("modelled", 8, ".2f"),
-        Column("mJ published", 12, ".1f"),
-        Column("modelled", 8, ".1f"),
-        Column("error", 7, "+.1%"),
-        Column("scaled", 7, "+.1%"),
+        Column(title="system", width=33, left=True),
+        Column(title="network", width=39, left=True),
+        Column(title="", width=4, left=True),
+        Column(title="ms", width=7, form=".1f"),
+        Column(title="W published", width=11, form=".2f"),
+        Column(title="modelled", width=8, form=".2f"),
+        Column(title="mJ published", width=12, form=".1f"),
+        Column(title="modelled", width=8, form=".1f"),
+        Column(title="error", width=7, form="+.1%"),
+        Column(title="scaled", width=7, form="+.1%"),
     )
     yield table.head
     for run_ in compared:
@@ -255,14 +255,14 @@ def _lines_of_runs(compared: Sequence[ComparedRun]) -> Iterator[str]:
 
 def _lines_of_groups(groups: Mapping[str, GroupErrors]) -> Iterator[str]:
     table = TextTable(
-        Column("power above idle", 40, left=True),
-        Column("runs", 4),
-        Column("error", 6, ".1%"),
-        Column("largest", 7, ".1%"),
-        Column("scale", 6, ".3f"),
-        Column("error scaled", 12, ".1%"),
-        Column("largest", 7, ".1%"),
-        Column("with idle", 9, ".1%"),
+        Column(title="power above idle", width=40, left=True),
+        Column(title="runs", width=4),
+        Column(title="error", width=6, form=".1%"),
+        Column(title="largest", width=7, form=".1%"),
+        Column(title="scale", width=6, form=".3f"),
+        Column(title="error scaled", width=12, form=".1%"),
+        Column(title="largest", width=7, form=".1%"),
+        Column(title="with idle", width=9, form=".1%"),
     )
     yield table.head
     for name, e in groups.items():

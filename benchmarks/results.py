@@ -41,7 +41,7 @@ def write_results(out: str | None, content: Mapping[str, Any], pictures: Picture
         draw().savefig(folder / name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
     """A column of a table in text."""
 

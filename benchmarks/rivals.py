@@ -32,7 +32,7 @@ from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
 from devices.cost_tables.family import CostTables
 from moo.config import Method
 from moo.events import Event
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import start_ray_backend
 from moo.search.artifacts import run_cost_tables, supernet_weights
 from moo.search.preparation import Preparation
 from moo.storage.archive import reference_point_of
@@ -138,11 +138,11 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("method", 15, left=True),
-    Column("hypervolume (95 % interval)", 29, left=True),
-    Column("of dnas", 8, ".3f"),
-    Column("IGD+", 8, ".4f"),
-    Column("architectures", 14, ".0f"),
+    Column(title="method", width=15, left=True),
+    Column(title="hypervolume (95 % interval)", width=29, left=True),
+    Column(title="of dnas", width=8, form=".3f"),
+    Column(title="IGD+", width=8, form=".4f"),
+    Column(title="architectures", width=14, form=".0f"),
 )
 
 
@@ -172,7 +172,7 @@ def shared_start(base: Preparation) -> tuple[CostTables, bytes]:
     table = run_cost_tables(base, lambda _event: None)
     if base.folder.supernet.exists():
         return table, base.folder.supernet.read_bytes()
-    with closing(RayBackend(base.setup, workers=base.config.workers, dashboard=False)) as backend:
+    with closing(start_ray_backend(base.setup, workers=base.config.workers, dashboard=False)) as backend:
         return table, supernet_weights(base, backend, _print_event)
 
 

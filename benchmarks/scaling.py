@@ -120,13 +120,13 @@ class IdleRow:
 
 
 TABLE = TextTable(
-    Column("workers", 17),
-    Column("mode", 13, left=True),
-    Column("durations", 9, left=True),
-    Column("trials", 6),
-    Column("while left", 10, ".1%"),
-    Column("stage", 6, ".1%"),
-    Column("CPU", 8, ".1f", unit=" ms"),
+    Column(title="workers", width=17),
+    Column(title="mode", width=13, left=True),
+    Column(title="durations", width=9, left=True),
+    Column(title="trials", width=6),
+    Column(title="while left", width=10, form=".1%"),
+    Column(title="stage", width=6, form=".1%"),
+    Column(title="CPU", width=8, form=".1f", unit=" ms"),
 )
 
 

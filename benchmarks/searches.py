@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.options import BenchmarkConfig
 from moo import events
 from moo.config import SearchConfig
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import start_ray_backend
 from moo.search.loop import find_front
 from moo.search.preparation import Preparation, prepare
 from moo.storage.archive import Archive
@@ -87,5 +87,5 @@ def search_front(
         folder.supernet.parent.mkdir(parents=True)
         folder.supernet.write_bytes(supernet)
     preparation = replace(base, config=settings, folder=folder)
-    with contextlib.closing(RayBackend(preparation.setup, workers=settings.workers, dashboard=False)) as backend:
+    with contextlib.closing(start_ray_backend(preparation.setup, workers=settings.workers, dashboard=False)) as backend:
         return find_front(preparation, backend, listener)

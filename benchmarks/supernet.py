@@ -99,9 +99,9 @@ class SupernetBenchmarkConfig(BenchmarkConfig):
 
 
 TABLE = TextTable(
-    Column("", 28, left=True),
-    *(Column(form, 9) for form in FORMS),
-    *(Column(f"times {name}", 15, ".2f") for name in REFERENCES),
+    Column(title="", width=28, left=True),
+    *(Column(title=form, width=9) for form in FORMS),
+    *(Column(title=f"times {name}", width=15, form=".2f") for name in REFERENCES),
 )
 
 

@@ -119,13 +119,13 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("supernet", 34, left=True),
-    Column("seconds", 8, ".0f"),
-    Column("steps", 7),
-    Column("inherited", 10, ".1%"),
-    Column("tau", 6),
-    Column("95 %", 14),
-    Column("rank of its best", 17),
+    Column(title="supernet", width=34, left=True),
+    Column(title="seconds", width=8, form=".0f"),
+    Column(title="steps", width=7),
+    Column(title="inherited", width=10, form=".1%"),
+    Column(title="tau", width=6),
+    Column(title="95 %", width=14),
+    Column(title="rank of its best", width=17),
 )
 
 

@@ -86,10 +86,10 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("", 32, left=True),
-    Column("images/s", 9, ".0f"),
-    Column("times plain", 12, ".2f"),
-    Column("times plain, 2 loader processes", 32, ".2f"),
+    Column(title="", width=32, left=True),
+    Column(title="images/s", width=9, form=".0f"),
+    Column(title="times plain", width=12, form=".2f"),
+    Column(title="times plain, 2 loader processes", width=32, form=".2f"),
 )
 
 

@@ -81,7 +81,7 @@ class Board:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conditions:
     """State of a board at one instant; None for what its system does not report."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from tyro.conf import UseAppendAction
 
 from devices.configuration import Precision, RuntimeConfiguration, configurations_of
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
+from devices.cost_tables.table_names import is_table
 from evaluation.work_folder import check_out_and_resume
 from moo.limits import CostLimits
 
@@ -24,7 +26,7 @@ INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"
 """Settings of the inner search."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """Find the accuracy / latency / energy Pareto front of a board.
 
@@ -264,19 +266,35 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
 
 
 def check_effect(config: SearchConfig) -> None:
-    """Check that no setting is given that the method does not use.
+    """Check that no setting is given that would be ignored.
 
     Raises:
-        ValueError: naming the first such setting.
+        ValueError: naming the first such setting, and what it cannot go with.
     """
-    defaults = {field.name: field.default for field in dataclasses.fields(SearchConfig)}
-    for name in sorted(config.without_effect):
-        if getattr(config, name) != defaults[name]:
-            given = f"--method {config.method}{' --independent' * config.independent}"
-            given = "--from" if config.from_run is not None else given
-            raise ValueError(
-                f"`--{option_of(name)}` must go with a search that uses it, but {given} does not: omit one of the two."
-            )
+    given = {field.name for field in dataclasses.fields(SearchConfig) if getattr(config, field.name) != field.default}
+    for names, user, reason in _ignored(config):
+        for name in sorted(names & given):
+            raise ValueError(f"`--{option_of(name)}` must go with {user}, but {reason}: omit one of the two.")
+
+
+def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
+    """Settings that this search ignores, what would use them, and what it is instead."""
+    search = "a search that uses it"
+    method = f"--method {config.method}{' --independent' * config.independent}"
+    method = "--from" if config.from_run is not None else method
+    yield config.without_effect, search, f"{method} does not"
+    # `--meter none` says what is the case anyway.
+    boards = frozenset({"board_patience"} if config.meter == "none" else {"board_patience", "meter"})
+    if tables := [name for name in config.boards if is_table(name)]:
+        yield boards, "a board that measures", f"--device {tables[0]} is a table of costs"
+    if not config.measure:
+        yield boards, "a board that measures", "--no-measure lets none measure"
+    if config.minutes is not None and config.method != "grid":
+        yield frozenset({"generations"}), "a search that ends with them", "--minutes ends it by time"
+    if config.from_run is not None:
+        yield frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch"}), "pre-training", "--from takes it over"
+    if config.pretrain_epochs == 0:
+        yield frozenset({"pretrain_lr"}), "pre-training", "--pretrain-epochs 0 switches that off"
 
 
 def _check_least(name: str, value: int, least: int) -> None:

@@ -61,7 +61,7 @@ class CoefficientTrial:
     """What it is searched for, where the run has several; None is the run's only one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArchitectureTrial:
     """Evaluate one architecture that the outer loop itself proposes."""
 
@@ -141,7 +141,7 @@ class DeliveryJob:
     """Whether its int8 file is handed out, too."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryResult:
     """A network of the final front."""
 

@@ -44,7 +44,7 @@ def main() -> int:
     from rich.console import Console
 
     from moo.events import told_to
-    from moo.execution.ray_backend import RayBackend
+    from moo.execution.ray_backend import start_ray_backend
     from moo.search.artifacts import SearchFailedError
     from moo.search.loop import run_search
     from moo.search.outputs import write_pictures_and_report
@@ -59,7 +59,7 @@ def main() -> int:
         with LiveView(console) as view:
             preparation = prepare(config, on_loading=view.loading)
             folder = preparation.folder.path
-            backend = RayBackend(
+            backend = start_ray_backend(
                 preparation.setup, workers=config.workers, address=config.address, dashboard=config.dashboard
             )
             writer = TensorBoardWriter(preparation.folder.tensorboard)

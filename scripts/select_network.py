@@ -20,7 +20,7 @@ from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SelectConfig:
     """Choose one network of a run's front: the most accurate within limits, or the knee.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -24,7 +25,13 @@ PACKAGES = tuple(
         for init in (ROOT / package).rglob("__init__.py")
     )
 )
-MOST_LINES, MOST_MODULES = 500, 20
+MOST_LINES, MOST_MODULES, MOST_POSITIONAL = 500, 20, 4
+WITHOUT_SLOTS = {
+    # `slots=True` makes a new class, in which `super()` without arguments fails.
+    "TrainTask", "TrainSettings", "TrainConfig", "RunTrainingConfig",
+    # Not converted yet: they are built from sequences and read by `vars`.
+    "StepRecord", "ScoreScale", "Hyperparameters", "_Expectation",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +88,25 @@ def test_one_module_alone_writes_to_store_and_archive() -> None:
         if writing.search(path.read_text())
     ]
     assert sorted(writers) == ["moo/storage/record.py", "moo/storage/store.py"]
+
+
+def test_frozen_records_of_many_fields_are_made_by_keyword_and_have_slots() -> None:
+    found = {
+        definition.name
+        for folder in TOP_LEVEL
+        for path in (ROOT / folder).rglob("*.py")
+        for definition in ast.walk(ast.parse(path.read_text()))
+        if isinstance(definition, ast.ClassDef) and _is_loose_record(definition)
+    }
+    assert found == WITHOUT_SLOTS
+
+
+def _is_loose_record(definition: ast.ClassDef) -> bool:
+    options = " ".join(ast.unparse(item) for item in definition.decorator_list if "dataclass" in ast.unparse(item))
+    fields = [
+        item
+        for item in definition.body
+        if isinstance(item, ast.AnnAssign) and "ClassVar" not in ast.unparse(item.annotation)
+    ]
+    strict = "kw_only=True" in options and "slots=True" in options
+    return "frozen=True" in options and len(fields) > MOST_POSITIONAL and not strict

@@ -209,10 +209,10 @@ def _spearman(points: Sequence[OperatingPoint], name: str) -> float:
 
 def _lines(points: Sequence[OperatingPoint], summary: Summary) -> list[str]:
     table = TextTable(
-        Column("configuration", 21, left=True),
-        Column("ms", 8, ".2f"),
-        Column("net mJ", 8, ".2f"),
-        Column("gross mJ", 8, ".2f"),
+        Column(title="configuration", width=21, left=True),
+        Column(title="ms", width=8, form=".2f"),
+        Column(title="net mJ", width=8, form=".2f"),
+        Column(title="gross mJ", width=8, form=".2f"),
     )
     rows = [table.row(p.configuration.label, p.latency_ms, p.net_mj, p.gross_mj) for p in points]
     correlations = [

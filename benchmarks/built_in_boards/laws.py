@@ -286,13 +286,13 @@ def _geometric_mean(values: Sequence[float] | Array) -> float:
 
 def _lines(found: Sequence[Law]) -> list[str]:
     table = TextTable(
-        Column("law", 42, left=True),
-        Column("networks", 8),
-        Column("built in", 13),
-        Column("fitted", 13),
-        Column("error", 6, ".1%"),
-        Column("left out", 8, ".1%"),
-        Column("worst", 6, ".1%"),
+        Column(title="law", width=42, left=True),
+        Column(title="networks", width=8),
+        Column(title="built in", width=13),
+        Column(title="fitted", width=13),
+        Column(title="error", width=6, form=".1%"),
+        Column(title="left out", width=8, form=".1%"),
+        Column(title="worst", width=6, form=".1%"),
     )
     numbers: Mapping[str, tuple[str, str]] = {
         law.name: (", ".join(f"{x:.3f}" for x in law.built_in), ", ".join(f"{x:.3f}" for x in law.fitted))

@@ -23,7 +23,7 @@ from devices.cost_tables.family import CostTables
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.execution.evaluator import Evaluator
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import RayBackend, start_ray_backend
 from moo.trials import (
     ArchitectureTrial,
     DeliveryJob,
@@ -70,7 +70,7 @@ class StandIn:
         """Sleep, and return a made-up outcome; the time to make it up is part of the sleep."""
         start = time.monotonic()
         if isinstance(job, DeliveryJob):
-            return DeliveryResult(job, {}, 0.5)
+            return DeliveryResult(job=job, weights={}, test_error=0.5)
         if isinstance(job, QuantizationJob):
             return QuantizationResult(job, 0.5)
         mean = self.mean_seconds
@@ -169,7 +169,7 @@ class SleepingEvaluator(Evaluator):
 def started_ray(stand_in: StandIn, workers: int, costs: CostTables) -> RayBackend:
     """Ray workers that have all started: they get trivial jobs until each has."""
     evaluator = partial(SleepingEvaluator, stand_in=stand_in)
-    backend = RayBackend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
+    backend = start_ray_backend(stand_in.setup, workers=workers, dashboard=False, evaluator=evaluator)
     trivial = DeliveryJob((0,) * stand_in.setup.space.num_layers)
     while len(list(stand_in.journal.parent.glob(f"{stand_in.journal.stem}.*"))) < workers:
         for _ in backend.run([trivial] * workers, costs, b"", lambda job: None):

@@ -9,5 +9,6 @@ operator_model    latency of any graph, from a price of each of its counts
 analytic          a table from nominal figures, for when there is no board
 readers           cost tables of other systems, recognised by their content
 hw_nas_bench      the tables of HW-NAS-Bench, behind the interface of its own API
+table_names       which names stand for a table instead of a board
 plain_pickle      reads pickles of plain data without running anything in them
 """

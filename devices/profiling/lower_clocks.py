@@ -52,7 +52,7 @@ class MeasuredNetworks:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class FittedLaw:
     """The clock law of one number of threads and one precision, and how far it is off."""
 

@@ -25,7 +25,7 @@ from search_space.networks import Network
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
     """One network to train."""
 

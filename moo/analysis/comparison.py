@@ -11,7 +11,7 @@ from moo.storage.archive import Archive, Costs, OperatingPoint
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """A baseline, and the front's best network that takes no longer."""
 
@@ -97,7 +97,7 @@ def compared(archive: Archive, baselines: Sequence[TrainedNetwork]) -> list[Comp
         gain = None
         if rival is not None and rival.entry.trained is not None:
             gain = 100 * (rival.entry.trained.file_in(precision).top1 - file.top1)
-        comparisons.append(Comparison(baseline, file, costs, rival, gain))
+        comparisons.append(Comparison(baseline=baseline, file=file, costs=costs, rival=rival, gain=gain))
     return comparisons
 
 

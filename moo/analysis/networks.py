@@ -24,7 +24,7 @@ from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """One network as pictures show it."""
 
@@ -44,7 +44,7 @@ class Network:
         return (100 * self.error, self.costs.latency_ms, self.costs.energy_mj)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluated:
     """All evaluated networks, parted into the front and the rest, and baselines beside them."""
 
@@ -144,7 +144,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
         for network in baselines
     ]
     measured = [
-        Network(network.name, file.error, cost, trained=True)
+        Network(id=network.name, error=file.error, costs=cost, trained=True)
         for network, (file, cost) in zip(baselines, costs, strict=True)
         if file is not None and cost is not None
     ]
@@ -154,12 +154,14 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
     else:
         left_out = f"{missing} baseline{'s' * (missing != 1)} not measured and left out" if missing else ""
     return Evaluated(
-        tuple(shown_network(point, several=several) for point in shown),
-        tuple(others),
-        tuple(measured),
-        left_out,
-        f", trained for {many_epochs(baselines)}; the front for {many_epochs(trained)}" if measured and trained else "",
-        len(front),
+        front=tuple(shown_network(point, several=several) for point in shown),
+        others=tuple(others),
+        baselines=tuple(measured),
+        left_out=left_out,
+        trained_for=f", trained for {many_epochs(baselines)}; the front for {many_epochs(trained)}"
+        if measured and trained
+        else "",
+        front_points=len(front),
     )
 
 
@@ -187,7 +189,9 @@ def shown_network(point: OperatingPoint, *, several: bool) -> Network:
         several: whether configurations are told apart.
     """
     configuration = point.configuration if several else None
-    return Network(point.id, point.error, point.costs, configuration, trained=point.trained)
+    return Network(
+        id=point.id, error=point.error, costs=point.costs, configuration=configuration, trained=point.trained
+    )
 
 
 def _other(archive: Archive, entry: Entry, *, retrained: bool) -> Network:
@@ -196,7 +200,9 @@ def _other(archive: Archive, entry: Entry, *, retrained: bool) -> Network:
     trained = retrained and entry.trained is not None
     file = entry.trained.file(configuration.precision) if entry.trained is not None and trained else None
     error = entry.error if file is None else file.error
-    return Network(entry.architecture.id, error, archive.searched_costs(entry), trained=trained and file is not None)
+    return Network(
+        id=entry.architecture.id, error=error, costs=archive.searched_costs(entry), trained=trained and file is not None
+    )
 
 
 def file_costs(network: TrainedNetwork, precision: Precision, energy: EnergyObjective) -> Costs | None:

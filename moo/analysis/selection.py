@@ -22,7 +22,7 @@ from moo.storage.run_folder import RunFolder
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FrontNetwork:
     """One item of front.json, as far as choosing needs it."""
 

@@ -19,7 +19,7 @@ from moo.storage.run_folder import RunFolder
 from search_space.spaces import FBNetSpace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FinishedRun:
     """What a run was made from."""
 
@@ -67,7 +67,7 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
     space = origin.space
     splits = run_splits(config, space.input_size, on_loading)
     check_same_inputs(origin, space, splits, config.dataset)
-    return FinishedRun(folder, config, origin, space, splits)
+    return FinishedRun(folder=folder, config=config, origin=origin, space=space, splits=splits)
 
 
 def record_of(run: FinishedRun) -> RunRecord:

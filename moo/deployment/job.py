@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devices.cost_tables.table_names import is_table
 from devices.measurement import MeasureSettings
 from evaluation.training.loop import TrainRecord
 from evaluation.work_folder import lock_folder
@@ -16,8 +17,8 @@ from moo.deployment.outputs import write_retrained
 from moo.deployment.plan import NetworkTraining, check_trainings, forget
 from moo.deployment.training import train_networks
 from moo.execution.backend import Trainer
-from moo.execution.ray_trainer import RayTrainer
-from moo.measurement.boards import Boards, is_table, open_boards
+from moo.execution.ray_trainer import start_ray_trainer
+from moo.measurement.boards import Boards, open_boards
 from moo.search.outputs import write_pictures_and_report
 from moo.storage.archive import Archive
 from moo.storage.record import RunRecord
@@ -87,7 +88,7 @@ def _train(
     writer = TensorBoardWriter(run.folder.tensorboard)
 
     def trainer() -> Trainer:
-        ray_trainer = RayTrainer(
+        ray_trainer = start_ray_trainer(
             run.splits,
             networks=len(trainings),
             workers=config.workers,

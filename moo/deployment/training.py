@@ -21,7 +21,7 @@ from moo import events
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining
 from moo.execution.backend import Trainer
-from moo.measurement.queue import Measured, Measurer, MeasurerReport, NotMeasured, Request, keep_board_event
+from moo.measurement.queue import Measured, MeasurerReport, NotMeasured, Request, keep_board_event, start_measurer
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 
@@ -77,7 +77,7 @@ class _Keeper:
         tell: events.Listener,
     ) -> None:
         self._run, self._trainings, self._record, self._tell = run, trainings, record, tell
-        self._measurer = Measurer(devices, names=run.config.boards) if devices else None
+        self._measurer = start_measurer(devices, names=run.config.boards) if devices else None
         self._trained: dict[str, TrainedNetwork] = {}
         kept = record.store.trained(baselines=False) + record.store.trained(baselines=True)
         self._kept = {network.name: network for network in kept}

@@ -140,11 +140,13 @@ class Evaluator:
         test_error, _ = classification(network, self._batches("test"))
         weights = _arrays(network)
         if not job.quantized:
-            return DeliveryResult(job, weights, test_error)
+            return DeliveryResult(job=job, weights=weights, test_error=test_error)
         splits = self.setup.splits
         file = quantized_file(self._graph(job.indices), weights, splits, activations=self.setup.activations)
         quantized_error = file_error(file, splits.test, splits, threads=self.setup.threads)
-        return DeliveryResult(job, weights, test_error, file, quantized_error)
+        return DeliveryResult(
+            job=job, weights=weights, test_error=test_error, quantized=file, quantized_test_error=quantized_error
+        )
 
     def _quantized_for(self, job: Trial, item: EvaluatedArchitecture) -> EvaluatedArchitecture:
         """What stands for a trial, evaluated in the precision of the trial's configuration too."""

@@ -15,7 +15,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import pretraining_epochs
-from moo.execution.ray_pool import ActorPool, PoolRun, join_ray, share, worker_device
+from moo.execution.ray_pool import ActorPool, PoolRun, RaySession, join_ray, share, worker_device
 from moo.trials import Job, Outcome, WorkerSetup, failure_of
 
 
@@ -24,38 +24,45 @@ class RayBackend:
 
     def __init__(
         self,
-        setup: WorkerSetup,
+        session: RaySession,
+        setup: Any,
         *,
-        workers: int | None = None,
-        address: str | None = None,
-        dashboard: bool = True,
-        evaluator: Callable[[WorkerSetup, torch.device], Evaluator] = Evaluator,
+        workers: int,
+        evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
     ) -> None:
-        """Start Ray, or join a cluster.
+        """Use a Ray that runs; `start_ray_backend` starts one.
 
         Args:
-            setup: what every worker is set up with; it goes to the object store once.
-            workers: jobs at the same time; by default one for each GPU, else one for each CPU core.
-            address: of the cluster to join; by default Ray is started on this machine.
-            dashboard: whether a started Ray has its dashboard.
+            session: of that Ray; it ends with `close`.
+            setup: reference to what every worker is set up with, in the object store.
+            workers: jobs at the same time.
             evaluator: makes what does the jobs on a worker.
-
-        Raises:
-            ValueError: if no cluster answers at that address.
         """
-        self._session = join_ray(address, workers=workers, dashboard=dashboard)
-        self.dashboard_url = self._session.dashboard_url
-        cpus, gpus = self._session.cpus, self._session.gpus
-        self.workers = workers if workers is not None else max(1, gpus or cpus)
-        self._options = {"num_cpus": share(cpus, self.workers), "num_gpus": share(gpus, self.workers)}
-        self._bench = ray.put(setup)
-        self._pool = ActorPool(lambda: _Worker.options(**self._options).remote(self._bench, evaluator), self.workers)
+        self.dashboard_url = session.dashboard_url
+        self.workers = workers
+        self._session = session
+        self._options = {"num_cpus": share(session.cpus, workers), "num_gpus": share(session.gpus, workers)}
+        self._setup = setup
+        self._pool = ActorPool(lambda: _Worker.options(**self._options).remote(setup, evaluator), workers)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine."""
+        """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
+
+        Workers of earlier jobs are stopped, as the cores or GPUs that they hold may be all there are; the next jobs
+        start new ones.
+
+        Raises:
+            RuntimeError: if jobs are still being run, whose workers cannot be stopped.
+        """
+        if self._pool.is_in_use:
+            raise RuntimeError(
+                "`pretrain` must be called before `run` or after its last outcome, but jobs are still being run: "
+                "take all outcomes of `run` first, or close it."
+            )
+        self._pool.close()
         gpus = 1 if self._options["num_gpus"] else 0
         task = _pretrain.options(num_cpus=1, num_gpus=gpus)
-        for reference in task.remote(self._bench, settings, state):
+        for reference in task.remote(self._setup, settings, state):
             yield ray.get(reference)
 
     def run(
@@ -73,6 +80,32 @@ class RayBackend:
         """Stop all workers, and Ray if it was started here."""
         self._pool.close()
         self._session.close()
+
+
+def start_ray_backend(
+    setup: WorkerSetup,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    dashboard: bool = True,
+    evaluator: Callable[[WorkerSetup, torch.device], Evaluator] = Evaluator,
+) -> RayBackend:
+    """Start Ray, or join a cluster; the caller closes what is returned.
+
+    Args:
+        setup: what every worker is set up with; it goes to the object store once.
+        workers: jobs at the same time; by default one for each GPU, else one for each CPU core.
+        address: of the cluster to join; by default Ray is started on this machine.
+        dashboard: whether a started Ray has its dashboard.
+        evaluator: makes what does the jobs on a worker.
+
+    Raises:
+        ValueError: if no cluster answers at that address.
+    """
+    session = join_ray(address, workers=workers, dashboard=dashboard)
+    if workers is None:
+        workers = max(1, session.gpus or session.cpus)
+    return RayBackend(session, ray.put(setup), workers=workers, evaluator=evaluator)
 
 
 class _WorkerActor:

@@ -32,6 +32,8 @@ class ActorPool:
         self.idle: deque[Any] = deque()
         self.starting: dict[Any, tuple[Any, bool]] = {}
         """Actors that have not answered yet, and whether they are new, by what is there when they do."""
+        self.is_in_use = False
+        """Whether a run of jobs has begun and not ended."""
         self._new_actor = new_actor
         self._actors: list[Any] = []
 
@@ -76,6 +78,7 @@ class PoolRun:
 
     def outcomes(self) -> Iterator[Outcome]:
         """All of them, as they come; actors that are still at work when nobody wants more are stopped."""
+        self._pool.is_in_use = True
         try:
             self._employ()
             while self._running or self._taken:
@@ -88,6 +91,7 @@ class PoolRun:
         finally:
             for actor, _ in self._running.values():
                 self._pool.dismiss(actor)
+            self._pool.is_in_use = False
 
     def _take(self) -> bool:
         job = next(self._jobs, None)
@@ -161,6 +165,11 @@ class RaySession:
     def gpus(self) -> int:
         """GPUs of the whole cluster."""
         return int(ray.cluster_resources().get("GPU", 0))
+
+    @property
+    def cpus_by_machine(self) -> list[int]:
+        """CPU cores of each machine that is up."""
+        return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
 
     def close(self) -> None:
         """End Ray if it was started here."""

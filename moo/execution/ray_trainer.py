@@ -14,7 +14,7 @@ import torch
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.job import StepDone, TrainEvent, TrainFailure, TrainJob, train
-from moo.execution.ray_pool import POLL_SECONDS, join_ray, share, worker_device
+from moo.execution.ray_pool import POLL_SECONDS, RaySession, join_ray, share, worker_device
 
 STEP_SECONDS = 0.5
 """A training tells of its steps no more often."""
@@ -23,43 +23,28 @@ STEP_SECONDS = 0.5
 class RayTrainer:
     """Trains networks on the CPUs or GPUs of a machine or a cluster; implements `moo.execution.backend.Trainer`."""
 
-    def __init__(
-        self,
-        splits: Splits,
-        *,
-        networks: int,
-        workers: int | None = None,
-        threads: int | None = None,
-        address: str | None = None,
-        dashboard: bool = True,
-    ) -> None:
-        """Start Ray, or join a cluster.
+    def __init__(self, session: RaySession, splits: Any, *, workers: int, threads: int | None) -> None:
+        """Use a Ray that runs; `start_ray_trainer` starts one.
 
         Args:
-            splits: images that all networks are trained on; they go to the object store once.
-            networks: how many are to be trained.
-            workers: networks at the same time; by default one for each GPU, else one for each CPU core.
+            session: of that Ray; it ends with `close`.
+            splits: reference to the images that all networks are trained on, in the object store.
+            workers: networks at the same time.
             threads: CPU threads of each; by default the cores of a machine are shared out.
-            address: of the cluster to join; by default Ray is started on this machine.
-            dashboard: whether a started Ray has its dashboard.
-
-        Raises:
-            ValueError: if no cluster answers at that address.
         """
-        self._session = join_ray(address, workers=workers, dashboard=dashboard)
-        self.dashboard_url = self._session.dashboard_url
-        cpus, gpus = self._session.cpus, self._session.gpus
-        self.workers = max(1, min(networks, workers or gpus or cpus))
-        machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-        on_each = -(-self.workers // len(machines))
+        self.dashboard_url = session.dashboard_url
+        self.workers = workers
+        self._session = session
+        machines = session.cpus_by_machine
+        on_each = -(-workers // len(machines))
         self.threads = threads or max(1, max(machines) // on_each)
         # As many cores as threads, so that trainings spread over machines; less where all could not run at once.
         fits = self.threads * on_each <= min(machines)
         self._options = {
-            "num_cpus": self.threads if fits else share(cpus, self.workers),
-            "num_gpus": share(gpus, self.workers),
+            "num_cpus": self.threads if fits else share(session.cpus, workers),
+            "num_gpus": share(session.gpus, workers),
         }
-        self._splits = ray.put(splits)
+        self._splits = splits
         self._running: dict[Any, str] = {}
 
     def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
@@ -87,6 +72,33 @@ class RayTrainer:
             ray.cancel(events, force=True)
         self._running.clear()
         self._session.close()
+
+
+def start_ray_trainer(
+    splits: Splits,
+    *,
+    networks: int,
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
+    dashboard: bool = True,
+) -> RayTrainer:
+    """Start Ray, or join a cluster; the caller closes what is returned.
+
+    Args:
+        splits: images that all networks are trained on; they go to the object store once.
+        networks: how many are to be trained.
+        workers: networks at the same time; by default one for each GPU, else one for each CPU core.
+        threads: CPU threads of each; by default the cores of a machine are shared out.
+        address: of the cluster to join; by default Ray is started on this machine.
+        dashboard: whether a started Ray has its dashboard.
+
+    Raises:
+        ValueError: if no cluster answers at that address.
+    """
+    session = join_ray(address, workers=workers, dashboard=dashboard)
+    workers = max(1, min(networks, workers or session.gpus or session.cpus))
+    return RayTrainer(session, ray.put(splits), workers=workers, threads=threads)
 
 
 def _training_task(

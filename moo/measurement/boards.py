@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.family import CostTables
-from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS, built_in_tables
+from devices.cost_tables.raspberry_pi import built_in_tables
 from devices.cost_tables.readers import read_any_cost_tables, split_table_paths
+from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.device import Device
 from devices.errors import MeasurementError
 from devices.factory import open_device
 from devices.measurement import Board, MeasureSettings
 from search_space.spaces import FBNetSpace
-
-BUILT_IN = BUILT_IN_BOARDS
-TABLE_SUFFIXES = (".json", ".txt")
 
 
 @dataclass(frozen=True)
@@ -111,11 +108,6 @@ def open_for_profile(
     return opened
 
 
-def is_table(name: str) -> bool:
-    """Whether a `--device` names a table of costs instead of a board."""
-    return name in BUILT_IN or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES
-
-
 def tables_named(
     name: str, space: FBNetSpace, configurations: Sequence[RuntimeConfiguration] | None = None
 ) -> CostTables:
@@ -129,7 +121,7 @@ def tables_named(
     Raises:
         ValueError: if a file cannot be read or is for another space, or a board has no such configuration.
     """
-    if name in BUILT_IN:
+    if name in BUILT_IN_NAMES:
         return built_in_tables(name, space, configurations)
     latency, energy = split_table_paths(name)
     return read_any_cost_tables(

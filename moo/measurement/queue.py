@@ -66,7 +66,7 @@ class Measurer:
         names: Sequence[str] | None = None,
         retry_seconds: tuple[float, float] = RETRY_SECONDS,
     ) -> None:
-        """Start a thread for each board that does not share this machine's cores.
+        """Make a queue that nothing works through yet; `start_measurer` returns one that is started.
 
         Args:
             devices: the boards; either one that shares this machine's cores, or any number that do not.
@@ -88,6 +88,9 @@ class Measurer:
             for name, device in zip(names, self._devices, strict=True)
             if not device.shares_host
         ]
+
+    def start(self) -> None:
+        """Start a thread for each board that does not share this machine's cores."""
         for thread in self._threads:
             thread.start()
 
@@ -147,7 +150,8 @@ class Measurer:
             self._waiting.clear()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(timeout=5)
+            if thread.is_alive():
+                thread.join(timeout=5)
         for device in self._devices:
             device.close()
 
@@ -203,6 +207,18 @@ class Measurer:
         if name in self._down:
             self._down.remove(name)
             self._done.put(BoardBack(name))
+
+
+def start_measurer(
+    devices: Sequence[Device],
+    *,
+    names: Sequence[str] | None = None,
+    retry_seconds: tuple[float, float] = RETRY_SECONDS,
+) -> Measurer:
+    """A `Measurer` whose boards are at work; its caller closes it."""
+    measurer = Measurer(devices, names=names, retry_seconds=retry_seconds)
+    measurer.start()
+    return measurer
 
 
 def keep_board_event(record: RunRecord, event: BoardEvent) -> None:

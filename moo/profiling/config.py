@@ -10,7 +10,7 @@ from tyro.conf import UseAppendAction
 from devices.configuration import Precision, RuntimeConfiguration
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProfileConfig:
     """Make the cost table of a board: what every operator of a search space costs on it.
 

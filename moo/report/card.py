@@ -34,7 +34,7 @@ class Inherited:
     """Loss coefficients whose inner search gave the network; None where none did."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     """What a card says of a network; its files lie beside it."""
 

@@ -14,7 +14,7 @@ from moo import events
 from moo.algorithms.base import Proposal
 from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring, corrected_tables
-from moo.measurement.queue import Measurer
+from moo.measurement.queue import start_measurer
 from moo.search.artifacts import run_cost_tables, started, supernet_weights
 from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
@@ -77,7 +77,7 @@ class _Search:
             self._folder.write_config(self._config, self._folder.read_config()[1])
         self._record = open_record(self._folder)
         devices = preparation.boards.devices
-        self._measurer = Measurer(devices, names=self._config.boards) if devices else None
+        self._measurer = start_measurer(devices, names=self._config.boards) if devices else None
         self._delivered: dict[str, DeliveryResult] = {}
 
     def find(self) -> Archive:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables, read_cost_tables
+from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.measurement import Board, MeasureSettings
 from devices.profiling.default_configurations import default_configurations
 from devices.quantization import activations_for
@@ -20,7 +21,7 @@ from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
-from moo.measurement.boards import BUILT_IN, Boards, configurations_in, is_table, open_boards, tables_named
+from moo.measurement.boards import Boards, configurations_in, is_table, open_boards, tables_named
 from moo.search.transfer import source_folder
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
@@ -33,7 +34,7 @@ DEFAULT_EPOCHS = (3, 80)
 _PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preparation:
     """Checked inputs of a run."""
 
@@ -152,7 +153,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     tables = None
     if saved_origin is not None and folder.cost_table.exists():
         tables = read_cost_tables(folder.cost_table)
-    elif config.cost_table is not None and config.cost_table not in BUILT_IN:
+    elif config.cost_table is not None and config.cost_table not in BUILT_IN_NAMES:
         tables = tables_named(config.cost_table, space)
     boards = open_boards(
         config.boards, space, settings, meter=config.meter, measure=config.measure, configurations=given

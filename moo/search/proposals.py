@@ -140,8 +140,16 @@ def trial_of(proposal: Proposal, *, number: int, generation: int) -> Trial:
     if isinstance(proposal, Coefficients):
         return CoefficientTrial(number, generation, proposal, configuration)
     if isinstance(proposal, SurrogateProposal):
-        return ArchitectureTrial(number, generation, proposal.indices, proposal.coefficients, configuration)
-    return ArchitectureTrial(number, generation, proposal, None, configuration)
+        return ArchitectureTrial(
+            id=number,
+            generation=generation,
+            indices=proposal.indices,
+            coefficients=proposal.coefficients,
+            configuration=configuration,
+        )
+    return ArchitectureTrial(
+        id=number, generation=generation, indices=proposal, coefficients=None, configuration=configuration
+    )
 
 
 def proposal_of(trial: Trial) -> Proposal:

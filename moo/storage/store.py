@@ -39,7 +39,7 @@ PointToMeasure = tuple[str, RuntimeConfiguration]
 """An architecture's id, and how it is run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredTrial:
     """A trial that has ended."""
 
@@ -96,7 +96,9 @@ class StoreReader:
         for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows:
             job = _trial(number, generation, *proposal)
             objectives = (error, latency, energy) if status == "done" else None
-            stored[number] = StoredTrial(job, objectives, chosen, took or 0.0, trace)
+            stored[number] = StoredTrial(
+                trial=job, objectives=objectives, architecture_id=chosen, seconds=took or 0.0, traceback=trace
+            )
         return stored
 
     def evaluated(self, space: FBNetSpace) -> list[EvaluatedArchitecture]:
@@ -417,7 +419,13 @@ def _trial(number: int, generation: int, *proposal: Any) -> Trial:
     *genes, indices, label = proposal
     configuration = _configuration(label)
     if indices is not None:
-        return ArchitectureTrial(number, generation, tuple(json.loads(indices)), _coefficients(genes), configuration)
+        return ArchitectureTrial(
+            id=number,
+            generation=generation,
+            indices=tuple(json.loads(indices)),
+            coefficients=_coefficients(genes),
+            configuration=configuration,
+        )
     return CoefficientTrial(number, generation, Coefficients(*genes), configuration)
 
 

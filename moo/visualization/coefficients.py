@@ -57,7 +57,7 @@ class TrialPoint:
     """Whether this architecture is on the front."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Panel:
     """What a panel shows: labels, and both coordinates of a trial."""
 
@@ -112,34 +112,34 @@ def _panels(points: Sequence[TrialPoint]) -> list[_Panel]:
     error = "error (%)"
     panels = [
         _Panel(
-            r"$\alpha$, weight of latency",
-            r"$\beta$, exponent of latency",
-            lambda point: (point.coefficients.alpha, point.coefficients.beta),
-            lambda point: point.costs.latency_source,
+            x_label=r"$\alpha$, weight of latency",
+            y_label=r"$\beta$, exponent of latency",
+            place=lambda point: (point.coefficients.alpha, point.coefficients.beta),
+            source=lambda point: point.costs.latency_source,
             log_x=True,
         ),
         _Panel(
-            r"$\gamma$, weight of energy",
-            r"$\delta$, exponent of energy",
-            lambda point: (point.coefficients.gamma, point.coefficients.delta),
-            lambda point: point.costs.latency_source,
+            x_label=r"$\gamma$, weight of energy",
+            y_label=r"$\delta$, exponent of energy",
+            place=lambda point: (point.coefficients.gamma, point.coefficients.delta),
+            source=lambda point: point.costs.latency_source,
             log_x=True,
         ),
         _Panel(
-            latency,
-            error,
-            lambda point: (point.costs.latency_ms, 100 * point.error),
-            lambda point: point.costs.latency_source,
+            x_label=latency,
+            y_label=error,
+            place=lambda point: (point.costs.latency_ms, 100 * point.error),
+            source=lambda point: point.costs.latency_source,
             log_x=spans_widely([point.costs.latency_ms for point in points]),
         ),
     ]
     if independent_objectives([(p.error, p.costs.latency_ms, p.costs.energy_mj) for p in points]) == 3:
         panels.append(
             _Panel(
-                energy,
-                error,
-                lambda point: (point.costs.energy_mj, 100 * point.error),
-                lambda point: point.costs.energy_source,
+                x_label=energy,
+                y_label=error,
+                place=lambda point: (point.costs.energy_mj, 100 * point.error),
+                source=lambda point: point.costs.energy_source,
                 log_x=spans_widely([point.costs.energy_mj for point in points]),
             )
         )

@@ -17,7 +17,7 @@ _BASELINE_MARKERS = {"measured": "*", "modelled": "v", "published": "P"}
 _MIXED_BASELINE_MARKER = "X"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
     """Networks that are marked alike."""
 
@@ -39,19 +39,19 @@ def groups_of(networks: Evaluated, colour: str) -> tuple[Group, ...]:
     """The evaluated networks in the order of drawing, the front (in this colour) last."""
     if not networks.retrained:
         return (
-            Group("dominated", networks.dominated, FAINT, 0.39, 0.6),
-            Group("front", networks.front, colour, 1.0, 1.0),
+            Group(name="dominated", networks=networks.dominated, colour=FAINT, share=0.39, opacity=0.6),
+            Group(name="front", networks=networks.front, colour=colour, share=1.0, opacity=1.0),
         )
     return (
-        Group("inherited error", networks.untrained, FAINT, 0.3, 0.5),
-        Group("dominated, trained", networks.dominated, GREY, 0.45, 0.8),
-        Group("front, trained", networks.front, colour, 1.0, 1.0),
+        Group(name="inherited error", networks=networks.untrained, colour=FAINT, share=0.3, opacity=0.5),
+        Group(name="dominated, trained", networks=networks.dominated, colour=GREY, share=0.45, opacity=0.8),
+        Group(name="front, trained", networks=networks.front, colour=colour, share=1.0, opacity=1.0),
     )
 
 
 def baselines_of(networks: Evaluated) -> Group:
     """The baselines; their markers are those of `baseline_marker`."""
-    return Group("baseline, trained", networks.baselines, VERMILION, 1.9, 1.0)
+    return Group(name="baseline, trained", networks=networks.baselines, colour=VERMILION, share=1.9, opacity=1.0)
 
 
 def baseline_marker(origin: str) -> str:

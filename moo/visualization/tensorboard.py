@@ -125,7 +125,7 @@ class TensorBoardWriter:
             return
         networks = tuple(shown_network(point, several=False) for point in self._front.front)
         png = io.BytesIO()
-        projections_figure(Evaluated(networks, ())).savefig(png, format="png")
+        projections_figure(Evaluated(front=networks, others=())).savefig(png, format="png")
         pixels_HWC = np.asarray(Image.open(png).convert("RGB"))
         self._search.add_image("search/front", pixels_HWC, self._front.evaluations, dataformats="HWC")
         self._search.flush()

@@ -10,7 +10,11 @@ from benchmarks.results import Column, TextTable, print_results, write_results
 
 
 def test_rows_stand_under_their_titles() -> None:
-    table = TextTable(Column("side", 6, left=True), Column("share", 8, ".1%"), Column("time", 8, ".2f", unit=" s"))
+    table = TextTable(
+        Column(title="side", width=6, left=True),
+        Column(title="share", width=8, form=".1%"),
+        Column(title="time", width=8, form=".2f", unit=" s"),
+    )
     assert table.head == "side      share     time"
     assert table.row("one", 0.5, 2) == "one       50.0%   2.00 s"
     assert table.row("two", None, 1) == "two               1.00 s"

@@ -21,8 +21,8 @@ MEASUREMENT = Measurement(
     threads=2,
     date="2026-01-02T03:04:05+00:00",
     reliable=True,
-    before=Conditions(1500.0, 50.0, "ondemand", 0),
-    after=Conditions(1500.0, 51.5, "ondemand", 0x50000),
+    before=Conditions(clock_mhz=1500.0, temperature_c=50.0, governor="ondemand", throttled=0),
+    after=Conditions(clock_mhz=1500.0, temperature_c=51.5, governor="ondemand", throttled=0x50000),
 )
 
 

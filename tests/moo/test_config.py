@@ -98,3 +98,35 @@ def test_every_setting_is_explained_and_can_be_omitted() -> None:
 def test_an_option_without_effect_is_refused(settings: Any, option: str, search: str) -> None:
     with pytest.raises(ValueError, match=f"`{option}` must go with a search that uses it, but {search} does not"):
         check_effect(SearchConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": ("pi4",), "meter": "ina219"}, "`--meter` must go with a board that measures, but --device pi4 is"),
+        ({"device": ("a.json",), "meter": "um25c"}, "but --device a.json is a table of costs: omit one of the two."),
+        ({"device": ("ms.txt,mj.txt",), "meter": "rapl"}, "`--meter` must .* --device ms.txt,mj.txt is a table of"),
+        ({"measure": False, "meter": "ina219"}, "`--meter` must go with a board that measures, but --no-measure lets"),
+        ({"measure": False, "board_patience": 5.0}, "`--board-patience` must go with a board that measures"),
+        ({"device": ("pi5",), "board_patience": 5.0}, "`--board-patience` must .*, but --device pi5 is a table of"),
+        ({"minutes": 5.0, "generations": 3}, "`--generations` must go with a search that ends with them, but --minut"),
+        ({"pretrain_epochs": 0, "pretrain_lr": 0.1}, "`--pretrain-lr` must go with pre-training, but --pretrain-epo"),
+    ],
+)
+def test_an_option_that_nothing_would_read_is_refused(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_effect(SearchConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"meter": "ina219", "cost_table": "a.json"},
+        {"meter": "ina219", "device": ("ssh://pi@one",), "board_patience": 5.0},
+        {"meter": "none", "measure": False},
+        {"meter": "none", "device": ("pi4",)},
+        {"method": "grid", "minutes": 5.0, "generations": 3},
+    ],
+)
+def test_an_option_that_is_read_is_not_refused(settings: Any) -> None:
+    check_effect(SearchConfig(**settings))

@@ -110,6 +110,8 @@ def parquet(path: Any, columns: Any, features: Any = None) -> Any:
     [
         (["--population", "3"], "`--population >= 4` must hold, but got 3."),
         (["--generations", "0"], "`--generations >= 1` must hold, but got 0."),
+        (["--device", "pi4", "--meter", "ina219"], "`--meter` must go with a board that measures, but --device pi4"),
+        (["--no-measure", "--meter", "ina219"], "`--meter` must go with a board that measures, but --no-measure"),
         (["--samples", "-1"], "`--samples >= 0` must hold, but got -1."),
         (["--theta-steps", "0"], "`--theta-steps >= 1`"),
         (["--threads", "0"], "`--threads >= 1`"),
@@ -223,7 +225,7 @@ def on_tiny_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         "{input_size: 8, stem: {channels: 8, stride: 1}, stages: [{channels: 8, layers: 2, stride: 1}],"
         " last_channels: 8, operators: [k3_e1, k3_e3, skip]}"
     )
-    monkeypatch.setattr("moo.execution.ray_backend.RayBackend", lambda setup, **options: InProcessBackend(setup))
+    monkeypatch.setattr("moo.execution.ray_backend.start_ray_backend", lambda setup, **options: InProcessBackend(setup))
     settings = {
         "--dataset": images, "--space": space, "--population": 4, "--generations": 1, "--samples": 1,
         "--theta-steps": 1, "--theta-batch": 4, "--pretrain-batch": 16, "--pretrain-epochs": 1,

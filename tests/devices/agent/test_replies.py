@@ -48,8 +48,8 @@ def test_the_measurement_says_how_the_network_was_run() -> None:
 
 def test_conditions_are_kept_as_far_as_they_are_told() -> None:
     told = measurement(before={"governor": "ondemand", "temperature_c": 51.5, "throttled": 4})
-    assert told.before == Conditions(None, 51.5, "ondemand", 4)
-    assert told.after == Conditions(1500.0)
+    assert told.before == Conditions(clock_mhz=None, temperature_c=51.5, governor="ondemand", throttled=4)
+    assert told.after == Conditions(clock_mhz=1500.0)
 
 
 @pytest.mark.parametrize(("iqr_ms", "reliable"), [(0.5, True), (0.6, False)])

@@ -15,7 +15,16 @@ from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
 def network(error: Any, latency_ms: Any, energy_mj: Any, name: str = "n") -> Any:
-    return FrontNetwork(name, "tiny", ("skip",), error, latency_ms, energy_mj, "measured", "modelled")
+    return FrontNetwork(
+        id=name,
+        space="tiny",
+        operators=("skip",),
+        error=error,
+        latency_ms=latency_ms,
+        energy_mj=energy_mj,
+        latency_source="measured",
+        energy_source="modelled",
+    )
 
 
 def random_front(seed: Any, *, count: int = 30) -> Any:
@@ -30,8 +39,26 @@ def test_what_a_run_writes_is_read_back(tmp_path: Path, entry_of: EntryOf, measu
     archive.set_measurement("333", measurement_of(6.0))
     (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
     assert read_front(tmp_path) == (
-        FrontNetwork("333", "tiny", ("k3_e6",) * 3, 0.1, 6.0, 12.0, "measured", "modelled"),
-        FrontNetwork("000", "tiny", ("k3_e1",) * 3, 0.3, 1.0, 2.0, "modelled", "modelled"),
+        FrontNetwork(
+            id="333",
+            space="tiny",
+            operators=("k3_e6",) * 3,
+            error=0.1,
+            latency_ms=6.0,
+            energy_mj=12.0,
+            latency_source="measured",
+            energy_source="modelled",
+        ),
+        FrontNetwork(
+            id="000",
+            space="tiny",
+            operators=("k3_e1",) * 3,
+            error=0.3,
+            latency_ms=1.0,
+            energy_mj=2.0,
+            latency_source="modelled",
+            energy_source="modelled",
+        ),
     )
 
 

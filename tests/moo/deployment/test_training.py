@@ -62,7 +62,7 @@ def run(prepare_tiny: Prepare, setup: WorkerSetup) -> Any:
     preparation = prepare_tiny()
     run_search(preparation, InProcessBackend(setup), lambda event: None)
     p = preparation
-    return FinishedRun(p.folder, p.config, p.origin, p.space, p.splits)
+    return FinishedRun(folder=p.folder, config=p.config, origin=p.origin, space=p.space, splits=p.splits)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dnas.pretraining import PretrainSettings
 from moo.execution.backend import Backend, InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import pretrained_weights, untrained_weights
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import start_ray_backend
 from moo.trials import (
     ArchitectureTrial,
     CoefficientTrial,
@@ -30,7 +30,7 @@ from moo.trials import (
 
 WORKERS = 2
 TRIALS = [CoefficientTrial(number, 0, Coefficients(0.1 * (number + 1), 1.0, 0.1, 1.0)) for number in range(3)]
-ARCHITECTURE = ArchitectureTrial(3, 1, (0, 1, 2))
+ARCHITECTURE = ArchitectureTrial(id=3, generation=1, indices=(0, 1, 2))
 DELIVERY = DeliveryJob((2, 1, 0))
 NO_ARCHITECTURE = (9, 9, 9)
 """Out of the space."""
@@ -39,10 +39,10 @@ Open = Callable[[WorkerSetup], Backend]
 
 
 def under_ray(request: pytest.FixtureRequest) -> Open:
-    """With cores for pre-training, and for another backend, beside the one that all tests share."""
+    """With cores for another backend beside the one that all tests share."""
     ray.init(address="local", num_cpus=2 * WORKERS, num_gpus=0, include_dashboard=False, log_to_driver=False)
     request.addfinalizer(ray.shutdown)
-    return lambda setup: RayBackend(setup, workers=WORKERS)
+    return lambda setup: start_ray_backend(setup, workers=WORKERS)
 
 
 IMPLEMENTATIONS = [
@@ -101,7 +101,10 @@ def test_every_job_gives_the_result_that_an_evaluator_gives(
 def test_jobs_that_raise_come_back_as_failures_and_the_others_go_on(
     backend: Backend, table: CostTable, supernet: bytes
 ) -> None:
-    broken_trial, broken_delivery = ArchitectureTrial(7, 1, NO_ARCHITECTURE), DeliveryJob(NO_ARCHITECTURE)
+    broken_trial, broken_delivery = (
+        ArchitectureTrial(id=7, generation=1, indices=NO_ARCHITECTURE),
+        DeliveryJob(NO_ARCHITECTURE),
+    )
     jobs: list[Job] = [TRIALS[0], broken_trial, broken_delivery, ARCHITECTURE, DELIVERY]
     outcomes = {job_of(outcome): outcome for outcome in backend.run(jobs, table, supernet, ignore)}
     assert {job: type(outcome) for job, outcome in outcomes.items()} == {
@@ -119,7 +122,7 @@ def test_jobs_that_raise_come_back_as_failures_and_the_others_go_on(
 
 
 def test_each_job_is_started_once_and_before_its_outcome(backend: Backend, table: CostTable, supernet: bytes) -> None:
-    jobs: list[Job] = [*TRIALS, ArchitectureTrial(7, 1, NO_ARCHITECTURE), DELIVERY]
+    jobs: list[Job] = [*TRIALS, ArchitectureTrial(id=7, generation=1, indices=NO_ARCHITECTURE), DELIVERY]
     started: list[Job] = []
     ended: list[Job] = []
     for outcome in backend.run(jobs, table, supernet, started.append):
@@ -140,7 +143,7 @@ def test_jobs_are_taken_as_workers_are_free_so_that_they_may_depend_on_earlier_o
             if len(outcomes) >= 5:
                 return
             assert len(taken) - len(outcomes) < 2 * WORKERS, "jobs must wait for free workers"
-            taken.append(ArchitectureTrial(number, 0, (0, 0, number % 3)))
+            taken.append(ArchitectureTrial(id=number, generation=0, indices=(0, 0, number % 3)))
             yield taken[-1]
 
     for outcome in backend.run(until_five_have_ended(), table, supernet, ignore):

@@ -18,7 +18,7 @@ from devices.cost_tables.cost_table import CostTable
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
-from moo.execution.ray_backend import RayBackend
+from moo.execution.ray_backend import start_ray_backend
 from moo.search.loop import run_search
 from moo.storage.store import open_store
 from moo.trials import DeliveryJob, Job, Outcome, WorkerSetup
@@ -60,7 +60,7 @@ def test_a_node_that_dies_in_the_middle_costs_no_evaluation(
     at_work.mkdir()
     preparation = prepare_tiny("cluster", pretrain_epochs=0, workers=2)
     evaluator = partial(DoomedEvaluator, doomed_node=node.node_id, folder=at_work)
-    backend = RayBackend(preparation.setup, workers=2, address=cluster.address, evaluator=evaluator)
+    backend = start_ray_backend(preparation.setup, workers=2, address=cluster.address, evaluator=evaluator)
     seen: list[events.Event] = []
 
     def listen(event: events.Event) -> None:

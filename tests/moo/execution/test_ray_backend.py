@@ -18,13 +18,14 @@ import torch
 
 from devices.cost_tables.cost_table import CostTable
 from dnas.losses import Coefficients
+from dnas.pretraining import PretrainSettings
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
 from moo.execution.evaluator import Evaluator
-from moo.execution.ray_backend import RayBackend
-from moo.execution.ray_trainer import RayTrainer
+from moo.execution.ray_backend import start_ray_backend
+from moo.execution.ray_trainer import start_ray_trainer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.archive import Archive
@@ -159,7 +160,7 @@ def test_one_and_two_workers_give_the_identical_archive(prepare_tiny: Prepare) -
     archives = []
     for workers in (1, 2):
         preparation = prepare_tiny(f"workers-{workers}", workers=workers)
-        backend = RayBackend(preparation.setup, workers=workers)
+        backend = start_ray_backend(preparation.setup, workers=workers)
         archives.append(run_search(preparation, backend, lambda event: None))
         backend.close()
     assert figures(archives[0]) == figures(archives[1])
@@ -171,7 +172,7 @@ def test_trials_that_raise_or_whose_worker_dies_fail_and_the_search_goes_on(
     prepare_tiny: Prepare,
 ) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = RayBackend(preparation.setup, workers=1, evaluator=FaultyEvaluator)
+    backend = start_ray_backend(preparation.setup, workers=1, evaluator=FaultyEvaluator)
     seen: list[events.Event] = []
     run_search(preparation, backend, seen.append)
     backend.close()
@@ -191,14 +192,14 @@ def test_trials_that_raise_or_whose_worker_dies_fail_and_the_search_goes_on(
 
 def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
-    backend = RayBackend(preparation.setup, workers=1, evaluator=DyingEvaluator)
+    backend = start_ray_backend(preparation.setup, workers=1, evaluator=DyingEvaluator)
     with pytest.raises(SearchFailedError, match="every trial of generation 1 failed; .*(died|dead|exit)"):
         run_search(preparation, backend, lambda event: None)
     backend.close()
 
 
 def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, table: CostTable) -> None:
-    backend = RayBackend(setup, workers=1, evaluator=UnmakeableEvaluator)
+    backend = start_ray_backend(setup, workers=1, evaluator=UnmakeableEvaluator)
     (outcome,) = backend.run(TRIALS[:1], table, b"", ignore)
     backend.close()
     assert isinstance(outcome, TrialFailure)
@@ -207,7 +208,7 @@ def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, table: C
 
 def test_more_workers_than_cores_share_them(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     """With a whole core each, the third worker would never start and no trial end."""
-    backend = RayBackend(setup, workers=3, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=3))
+    backend = start_ray_backend(setup, workers=3, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=3))
     results = results_of(backend.run(TRIALS[:3], table, b"", ignore))
     backend.close()
     assert sorted(ids_of(results)) == [0, 1, 2]
@@ -216,7 +217,7 @@ def test_more_workers_than_cores_share_them(setup: WorkerSetup, table: CostTable
 
 
 def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, table: CostTable) -> None:
-    backend = RayBackend(setup, workers=1, evaluator=IdleEvaluator)
+    backend = start_ray_backend(setup, workers=1, evaluator=IdleEvaluator)
     started: list[Job] = []
     (first,) = results_of(backend.run(TRIALS[:1], table, b"", started.append))
     *others, failure, last = backend.run([*TRIALS[1:], TRIALS[0]], table, b"", started.append)
@@ -234,7 +235,7 @@ def test_a_trial_whose_worker_died_is_tried_once_more(
     setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
 ) -> None:
     evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=1, in_set_up=in_set_up)
-    backend = RayBackend(setup, workers=1, evaluator=evaluator)
+    backend = start_ray_backend(setup, workers=1, evaluator=evaluator)
     started: list[Job] = []
     results = results_of(backend.run(TRIALS[:2], table, b"", started.append))
     backend.close()
@@ -248,7 +249,7 @@ def test_a_trial_that_two_workers_died_of_fails(
     setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
 ) -> None:
     evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=2, in_set_up=in_set_up)
-    backend = RayBackend(setup, workers=1, evaluator=evaluator)
+    backend = start_ray_backend(setup, workers=1, evaluator=evaluator)
     failure, *others = backend.run(TRIALS[:2], table, b"", ignore)
     backend.close()
     assert isinstance(failure, TrialFailure)
@@ -260,7 +261,7 @@ def test_a_trial_that_two_workers_died_of_fails(
 def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
     """As when a machine goes away between two generations."""
     evaluator = partial(MeetingEvaluator, folder=tmp_path, workers=2)
-    backend = RayBackend(setup, workers=2, evaluator=evaluator)
+    backend = start_ray_backend(setup, workers=2, evaluator=evaluator)
     before = results_of(backend.run(TRIALS[:2], table, b"", ignore))
     for result in before:
         os.kill(result.process, signal.SIGKILL)
@@ -271,7 +272,7 @@ def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, table: CostTab
 
 
 def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
-    backend = RayBackend(setup, workers=2, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=2))
+    backend = start_ray_backend(setup, workers=2, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=2))
     outcomes = backend.run([*TRIALS[:3], TRIALS[0]], table, b"", ignore)
     next(outcomes)
     assert isinstance(outcomes, Generator)
@@ -281,8 +282,31 @@ def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table
     assert sorted(ids_of(later)) == [0, 1]
 
 
+def test_pretraining_after_a_run_gets_the_cores_of_the_workers(setup: WorkerSetup, table: CostTable) -> None:
+    """Workers that kept all cores would let it wait without end."""
+    backend = start_ray_backend(setup, workers=2, evaluator=IdleEvaluator)
+    before = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    ((record, _),) = backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None)
+    after = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    backend.close()
+    assert record.epoch == 1
+    assert sorted(ids_of(after)) == [0, 1]
+    assert {result.process for result in before}.isdisjoint(result.process for result in after)
+
+
+def test_pretraining_in_the_middle_of_a_run_is_refused(setup: WorkerSetup, table: CostTable) -> None:
+    backend = start_ray_backend(setup, workers=1, evaluator=IdleEvaluator)
+    outcomes = backend.run(TRIALS[:2], table, b"", ignore)
+    next(outcomes)
+    with pytest.raises(RuntimeError, match="`pretrain` must be called before `run` or after its last outcome, but"):
+        next(backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None))
+    assert ids_of(results_of(outcomes)) == [1]
+    assert next(backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None))[0].epoch == 1
+    backend.close()
+
+
 def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
-    backend = RayBackend(setup)
+    backend = start_ray_backend(setup)
     assert backend.workers == 2
     assert backend.dashboard_url is None
     backend.close()
@@ -296,7 +320,7 @@ def train_job(name: str, space: FBNetSpace, *, epochs: int = 1) -> TrainJob:
 
 def test_networks_are_trained_on_workers_as_in_this_process(space: FBNetSpace, splits: Splits) -> None:
     jobs = [train_job("one", space), train_job("two", space, epochs=2)]
-    trainer = RayTrainer(splits, networks=2, workers=2, threads=1)
+    trainer = start_ray_trainer(splits, networks=2, workers=2, threads=1)
     events = list(trainer.train([(job, None) for job in jobs]))
     trainer.close()
     outcomes = {name: event for name, event in events if isinstance(event, TrainOutcome)}
@@ -313,7 +337,7 @@ def test_networks_are_trained_on_workers_as_in_this_process(space: FBNetSpace, s
 def test_a_training_goes_on_from_a_state(space: FBNetSpace, splits: Splits) -> None:
     job = train_job("one", space, epochs=2)
     state = next(event.state for event in train(job, splits) if isinstance(event, EpochDone))
-    events = [event for _, event in RayTrainer(splits, networks=1, threads=1).train([(job, state)])]
+    events = [event for _, event in start_ray_trainer(splits, networks=1, threads=1).train([(job, state)])]
     assert [event.record.epoch for event in events if isinstance(event, EpochDone)] == [2]
     *_, expected = train(job, splits)
     assert events[-1].records == expected.records
@@ -321,7 +345,7 @@ def test_a_training_goes_on_from_a_state(space: FBNetSpace, splits: Splits) -> N
 
 def test_a_training_that_fails_says_why_and_leaves_others_alone(space: FBNetSpace, splits: Splits) -> None:
     jobs = [(train_job("cut", space), b"no state"), (train_job("whole", space), None)]
-    outcomes = dict(RayTrainer(splits, networks=2, threads=1).train(jobs))
+    outcomes = dict(start_ray_trainer(splits, networks=2, threads=1).train(jobs))
     assert isinstance(outcomes["cut"], TrainFailure)
     assert outcomes["cut"].reason.startswith("a state of training must be whole")
     assert isinstance(outcomes["whole"], TrainOutcome)
@@ -335,7 +359,7 @@ def test_a_training_whose_worker_dies_is_a_failure(space: FBNetSpace, splits: Sp
             return os._exit, (1,)
 
     job = replace(train_job("dead", space), weights=Deadly())
-    ((name, failure),) = RayTrainer(splits, networks=1, threads=1).train([(job, None)])
+    ((name, failure),) = start_ray_trainer(splits, networks=1, threads=1).train([(job, None)])
     assert name == "dead"
     assert isinstance(failure, TrainFailure)
     assert failure.traceback.startswith("The worker died.")

@@ -10,11 +10,13 @@ import pytest
 from devices.configuration import BASE
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.pi4 import pi4_cost_table
+from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS
+from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.errors import BoardUnreachableError
 from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
 from moo.measurement import boards
-from moo.measurement.boards import check_configuration, is_table, open_boards, open_for_profile, table_named
+from moo.measurement.boards import check_configuration, open_boards, open_for_profile, table_named
 from search_space.spaces import FBNetSpace, space_named
 
 MICRO, CIFAR = space_named("fbnet-micro"), space_named("fbnet-cifar")
@@ -233,3 +235,7 @@ def test_boards_are_closed_if_another_cannot_be_profiled(opened: Any, name: str,
     assert_refused(rule, lambda: open_for_profile(("host", name), SETTINGS))
     assert opened
     assert all(device.closed for device in opened)
+
+
+def test_built_in_names_are_those_of_the_built_in_boards() -> None:
+    assert tuple(BUILT_IN_BOARDS) == BUILT_IN_NAMES

@@ -15,7 +15,7 @@ from devices.measurement import model_key
 from devices.replay import ReplayDevice
 from moo import events
 from moo.measurement.front import FrontMeasuring, corrected_table
-from moo.measurement.queue import Measurer
+from moo.measurement.queue import start_measurer
 from moo.storage.record import open_record
 from moo.storage.run_folder import RunFolder
 from search_space.architectures import operator_indices
@@ -81,7 +81,7 @@ class Setting:
         self.record.use_table(corrected_table(self.table, self.archive.entries, self.space))
         self.measurer = None
         if device is not None:
-            self.measurer = Measurer([device], names=["the board"], retry_seconds=(0.01, 0.02))
+            self.measurer = start_measurer([device], names=["the board"], retry_seconds=(0.01, 0.02))
         return FrontMeasuring(
             self.measurer,
             self.record,

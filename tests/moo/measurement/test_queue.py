@@ -12,7 +12,7 @@ from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Conditions, Measurement
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardUnreachable
-from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure
+from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure, start_measurer
 from tests.moo.conftest import MeasurementOf
 
 PATIENCE = 20
@@ -86,7 +86,7 @@ def test_a_measurement_counts_though_a_repetition_fails(measurement_of: Measurem
 
 def test_a_board_that_shares_the_host_measures_only_when_drained(measurement_of: MeasurementOf) -> None:
     device = ScriptedDevice([measurement_of(1.0), measurement_of(2.0)])
-    measurer = Measurer([device])
+    measurer = start_measurer([device])
     threads = threading.active_count()
     measurer.request(request_of("a"))
     measurer.request(request_of("b"))
@@ -131,7 +131,7 @@ class GatedDevice(ReplayDevice):
 @pytest.fixture
 def gated() -> Iterator[Any]:
     device = GatedDevice()
-    measurer = Measurer([device])
+    measurer = start_measurer([device])
     yield device, measurer
     device.gate.release(100)
     measurer.close()
@@ -187,8 +187,19 @@ def test_closing_gives_up_the_queue_and_waits_for_what_is_being_measured(gated: 
     assert device.begun == [b"a"]
 
 
+def test_making_a_measurer_starts_nothing() -> None:
+    device = GatedDevice()
+    measurer = Measurer([device])
+    measurer.request(request_of("a"))
+    assert "measurer" not in {thread.name for thread in threading.enumerate()}
+    assert measurer.waiting == 1
+    measurer.close()
+    assert device.closed.is_set()
+    assert device.begun == []
+
+
 def test_closing_an_idle_measurer_ends_its_thread() -> None:
-    measurer = Measurer([ReplayDevice(lambda model: 1.0)])
+    measurer = start_measurer([ReplayDevice(lambda model: 1.0)])
     assert "measurer" in {thread.name for thread in threading.enumerate()}
     measurer.close()
     assert "measurer" not in {thread.name for thread in threading.enumerate()}
@@ -198,7 +209,7 @@ def test_a_bug_in_a_measuring_thread_raises_instead_of_hanging() -> None:
     def broken() -> None:
         raise RuntimeError("no such weight")
 
-    measurer = Measurer([ReplayDevice(lambda model: 1.0)])
+    measurer = start_measurer([ReplayDevice(lambda model: 1.0)])
     errors = []
 
     def drain() -> None:
@@ -271,12 +282,12 @@ class AwayDevice(ReplayDevice):
 
 
 def measurer_of(*devices: Any, names: Any = None) -> Any:
-    return Measurer(devices, names=names, retry_seconds=(0.01, 0.02))
+    return start_measurer(devices, names=names, retry_seconds=(0.01, 0.02))
 
 
 def test_several_boards_share_one_queue() -> None:
     devices = [GatedDevice() for _ in range(3)]
-    measurer = Measurer(devices)
+    measurer = start_measurer(devices)
     for number in range(5):
         measurer.request(request_of("a" * (number + 1)))
     for device in devices:
@@ -378,7 +389,7 @@ def test_patience_begins_with_waiting_and_is_spent_once(monkeypatch: pytest.Monk
 
 def test_closing_while_a_board_is_away_does_not_wait_for_it() -> None:
     device = AwayDevice()
-    measurer = Measurer([device], retry_seconds=(3600.0, 3600.0))
+    measurer = start_measurer([device], retry_seconds=(3600.0, 3600.0))
     measurer.request(request_of("a"))
     device.wait_until_asked()
     closer = threading.Thread(target=measurer.close)
@@ -398,7 +409,7 @@ def test_pauses_before_a_board_is_asked_again_grow_to_their_longest(monkeypatch:
         pauses.append(timeout)
         return original(self, predicate, 0 if timeout else timeout)
 
-    measurer = Measurer([device], retry_seconds=(1.0, 5.0))
+    measurer = start_measurer([device], retry_seconds=(1.0, 5.0))
     monkeypatch.setattr(threading.Condition, "wait_for", wait_for)
     measurer.request(request_of("a"))
     device.wait_until_asked(6)

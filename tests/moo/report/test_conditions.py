@@ -87,7 +87,9 @@ def test_coefficients_and_proposed_architectures_are_counted_apart(
     store = open_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
     store.add_failure(result_of(1, (0, 0, 0)).trial, "RuntimeError: no memory")
-    store.add_failure(ArchitectureTrial(2, 1, (0, 0, 1), coefficients), "RuntimeError: no memory")
+    store.add_failure(
+        ArchitectureTrial(id=2, generation=1, indices=(0, 0, 1), coefficients=coefficients), "RuntimeError: no memory"
+    )
     text = effort(archive, store, SearchConfig(), ORIGIN)
     assert "| coefficients searched on the supernet | 2, of which 1 failed |" in text
     assert f"| architectures proposed by {algorithm} | 1, of which 1 failed |" in text

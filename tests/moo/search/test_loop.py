@@ -287,7 +287,9 @@ class MadeUpBackend:
 
     def _deliver(self, job: Any) -> Any:
         graph = self._space.graph(tuple(self._space.operators[index] for index in job.indices))
-        return DeliveryResult(job, random_weights(graph, np.random.default_rng(1)), digest_of(job.indices) / 512)
+        return DeliveryResult(
+            job=job, weights=random_weights(graph, np.random.default_rng(1)), test_error=digest_of(job.indices) / 512
+        )
 
 
 def digest_of(indices: Any) -> Any:

@@ -45,7 +45,7 @@ def delivered(archive: Any, space: FBNetSpace) -> Any:
         graph = space.graph(entry.architecture.operators)
         weights = random_weights(graph, np.random.default_rng(0))
         job = DeliveryJob(operator_indices(space, entry.architecture))
-        results[entry.architecture.id] = DeliveryResult(job, weights, 0.125)
+        results[entry.architecture.id] = DeliveryResult(job=job, weights=weights, test_error=0.125)
     return results
 
 

@@ -87,7 +87,7 @@ def test_jobs_and_proposals_belong_together() -> None:
     tuple_job = trial_of(coefficients, number=7, generation=1)
     architecture_job = trial_of(indices, number=8, generation=2)
     assert tuple_job == CoefficientTrial(7, 1, coefficients)
-    assert architecture_job == ArchitectureTrial(8, 2, indices)
+    assert architecture_job == ArchitectureTrial(id=8, generation=2, indices=indices)
     assert (proposal_of(tuple_job), proposal_of(architecture_job)) == (coefficients, indices)
 
 
@@ -146,7 +146,9 @@ def test_the_number_of_jobs_is_known_beforehand(method: str, jobs: Any) -> None:
 def test_a_proposer_is_not_told_what_a_surrogate_proposed(space: FBNetSpace) -> None:
     algorithm = algorithm_of(config_of("dnas"), space)
     (asked,) = algorithm.ask(1)
-    tell_algorithm(algorithm, ArchitectureTrial(5, 1, (0, 0, 0), asked), (0.1, 1.0, 1.0))  # type: ignore[arg-type]
+    tell_algorithm(
+        algorithm, ArchitectureTrial(id=5, generation=1, indices=(0, 0, 0), coefficients=asked), (0.1, 1.0, 1.0)
+    )  # type: ignore[arg-type]
     tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))  # type: ignore[arg-type]
     assert len(algorithm.genes) == 1  # type: ignore[attr-defined]
 

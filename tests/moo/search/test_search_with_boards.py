@@ -19,7 +19,7 @@ from devices.measurement import Measurement
 from devices.replay import ReplayDevice
 from moo import events
 from moo.execution.backend import InProcessBackend
-from moo.measurement.queue import Measurer
+from moo.measurement.queue import start_measurer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.store import open_store
@@ -64,7 +64,7 @@ class NotingBackend(InProcessBackend):
 
 @pytest.fixture(autouse=True)
 def _boards_are_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moo.search.loop.Measurer", partial(Measurer, retry_seconds=(0.01, 0.02)))
+    monkeypatch.setattr("moo.search.loop.start_measurer", partial(start_measurer, retry_seconds=(0.01, 0.02)))
 
 
 @pytest.fixture

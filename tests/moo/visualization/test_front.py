@@ -14,14 +14,22 @@ from moo.visualization.front import latency_error_figure, projections_figure, sp
 MEASURED = Costs(2.0, 9.0, "measured", "modelled")
 MODELLED = Costs(1.0, 5.0, "modelled", "modelled")
 NETWORKS = Evaluated(
-    (Network("000", 0.1, MEASURED), Network("111", 0.4, MODELLED)),
-    (Network("222", 0.5, replace(MEASURED, latency_ms=20.0)), Network("012", 0.6, replace(MODELLED, energy_mj=6.0))),
+    front=(Network(id="000", error=0.1, costs=MEASURED), Network(id="111", error=0.4, costs=MODELLED)),
+    others=(
+        Network(id="222", error=0.5, costs=replace(MEASURED, latency_ms=20.0)),
+        Network(id="012", error=0.6, costs=replace(MODELLED, energy_mj=6.0)),
+    ),
 )
 TRAINED = Evaluated(
-    (Network("000", 0.1, MEASURED, trained=True),),
-    (Network("222", 0.2, replace(MEASURED, latency_ms=3.0), trained=True), Network("012", 0.6, MODELLED)),
-    (Network("mobile", 0.3, replace(MEASURED, latency_ms=50.0, energy_mj=90.0), trained=True),),
-    "2 baselines not measured",
+    front=(Network(id="000", error=0.1, costs=MEASURED, trained=True),),
+    others=(
+        Network(id="222", error=0.2, costs=replace(MEASURED, latency_ms=3.0), trained=True),
+        Network(id="012", error=0.6, costs=MODELLED),
+    ),
+    baselines=(
+        Network(id="mobile", error=0.3, costs=replace(MEASURED, latency_ms=50.0, energy_mj=90.0), trained=True),
+    ),
+    left_out="2 baselines not measured",
 )
 FIGURES = {
     "latency_error": lambda networks: latency_error_figure(networks, space="tiny"),
@@ -29,15 +37,21 @@ FIGURES = {
     "space": space_figure,
 }
 ODD = {
-    "one network": Evaluated(NETWORKS.front[:1], ()),
-    "none measured": Evaluated(NETWORKS.front[1:], NETWORKS.dominated[1:]),
-    "none dominated": Evaluated(NETWORKS.front, ()),
-    "equal energies": Evaluated(tuple(replace(n, costs=replace(n.costs, energy_mj=3.0)) for n in NETWORKS.front), ()),
-    "tiny errors": Evaluated(tuple(replace(n, error=n.error / 1e6) for n in NETWORKS.front), ()),
+    "one network": Evaluated(front=NETWORKS.front[:1], others=()),
+    "none measured": Evaluated(front=NETWORKS.front[1:], others=NETWORKS.dominated[1:]),
+    "none dominated": Evaluated(front=NETWORKS.front, others=()),
+    "equal energies": Evaluated(
+        front=tuple(replace(n, costs=replace(n.costs, energy_mj=3.0)) for n in NETWORKS.front), others=()
+    ),
+    "tiny errors": Evaluated(front=tuple(replace(n, error=n.error / 1e6) for n in NETWORKS.front), others=()),
     "trained": TRAINED,
     "all trained": replace(TRAINED, others=TRAINED.others[:1]),
-    "no error": Evaluated((Network("000", 0.0, MODELLED),), (Network("111", 0.0, MEASURED),)),
-    "no energy": Evaluated((Network("000", 0.1, replace(MODELLED, energy_mj=0.0)),), NETWORKS.dominated),
+    "no error": Evaluated(
+        front=(Network(id="000", error=0.0, costs=MODELLED),), others=(Network(id="111", error=0.0, costs=MEASURED),)
+    ),
+    "no energy": Evaluated(
+        front=(Network(id="000", error=0.1, costs=replace(MODELLED, energy_mj=0.0)),), others=NETWORKS.dominated
+    ),
 }
 
 
@@ -83,7 +97,7 @@ def test_the_legend_tells_markers_apart() -> None:
 
 def test_latency_is_logarithmic_where_it_spans_widely() -> None:
     assert latency_error_figure(NETWORKS, space="tiny").axes[0].get_xscale() == "log"
-    narrow = Evaluated(NETWORKS.front, ())
+    narrow = Evaluated(front=NETWORKS.front, others=())
     assert latency_error_figure(narrow, space="tiny").axes[0].get_xscale() == "linear"
 
 
