@@ -13,9 +13,9 @@ class Nvml:
     """Mean power of one GPU since the last reading, by its energy counter; power now where it has no such counter."""
 
     name = "nvml"
-    period_s = 0.1
-    """The counter moves every 20 to 100 ms."""
-    window_s = 0.17
+    period_s = 0.5
+    """The counter moves every 20 to 100 ms, which each step is uncertain by."""
+    window_s = 0.42
     """Half of the longest step between two readings, and a step of the counter."""
     WINDOW_WITHOUT_COUNTER_S = 1.2
     """Power now is a mean of up to a second, and as old as a step (NVML API reference, `nvmlDeviceGetPowerUsage`)."""
