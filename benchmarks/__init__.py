@@ -12,6 +12,7 @@ training       training throughput against the loop one would write first
 kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 few_shot       how well ten measured networks adapt another board's table
+meters         the energy of a constant load through each meter's pipeline
 pi4_model      the built-in Pi 4's operator model on shapes that it never saw
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
@@ -21,8 +22,7 @@ What they share:
 
 options        options that every benchmark has, how they are read, and bounds
 turns          fair timing: sides in turns, in processes of their own
-results        text, JSON and files of results
-pictures       curves with bands
+results        text, JSON, files and curves of results
 progress       progress bars
 noise          random images, for timing
 training_ways  ways to train a network that `training` times

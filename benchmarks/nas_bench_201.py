@@ -28,8 +28,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
-from benchmarks.pictures import draw_curve
-from benchmarks.results import Column, TextTable, print_results, write_results
+from benchmarks.results import Column, TextTable, draw_curve, print_results, write_results
 from benchmarks.tabular.methods import METHODS, Method, Task, oracle_gradient
 from benchmarks.tabular.table import (
     NUMBER_OF_ARCHITECTURES,

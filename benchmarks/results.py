@@ -1,4 +1,4 @@
-"""Results of benchmarks: printed as text or JSON, and written into a folder together with pictures."""
+"""Results of benchmarks: printed as text or JSON, drawn as curves, and written into a folder together with pictures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation.work_folder import write_json
 
 Pictures = Mapping[str, Callable[[], Figure]]
 """Drawn when they are written, by file name."""
+
+LINE_WIDTH = 2.0
 
 
 def print_results(content: object, lines: Iterable[str], *, as_json: bool) -> None:
@@ -76,3 +80,19 @@ class TextTable:
         return " ".join(
             column.cell("" if value is None else f"{value:{column.form}}{column.unit}") for column, value in pairs
         )
+
+
+def draw_curve(
+    axes: Axes,
+    x: npt.ArrayLike,
+    middle: npt.ArrayLike,
+    *,
+    low: npt.ArrayLike,
+    high: npt.ArrayLike,
+    colour: str,
+    label: str,
+    marker: str | None = None,
+) -> None:
+    """A curve over trials or networks that vary, with a band from `low` to `high`."""
+    axes.plot(x, middle, color=colour, linewidth=LINE_WIDTH, label=label, marker=marker)
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -26,8 +26,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from benchmarks.options import check_at_least, check_positive, read_config
-from benchmarks.pictures import LINE_WIDTH, draw_curve
-from benchmarks.results import Column, TextTable, print_results, write_results
+from benchmarks.results import LINE_WIDTH, Column, TextTable, draw_curve, print_results, write_results
 from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
 from devices.cost_tables.family import CostTables
 from moo.config import Method

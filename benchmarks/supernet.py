@@ -27,9 +27,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.noise import random_images
 from benchmarks.options import BenchmarkConfig, check_at_least, check_positive, read_config
-from benchmarks.pictures import draw_curve
 from benchmarks.progress import Show, progress_bars
-from benchmarks.results import Column, TextTable, print_results, write_results
+from benchmarks.results import Column, TextTable, draw_curve, print_results, write_results
 from benchmarks.supernets.comparison import (
     LEAST_ACCURACY,
     REFERENCES,

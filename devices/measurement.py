@@ -138,6 +138,8 @@ class Measurement:
     idle_w: float | None = None
     """Idle power that was subtracted, or the model's without a meter; None if it is not known."""
     meter: str | None = None
+    energy_note: str | None = None
+    """Why the energy is modelled though a meter read along; else None."""
 
     def __post_init__(self) -> None:
         for source in (self.latency_source, self.energy_source):

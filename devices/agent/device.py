@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
@@ -16,7 +17,7 @@ from devices.agent.replies import board_from_reply, measurement_from_reply, span
 from devices.channel import Channel, DeclinedError, Peer, Reply
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.energy.idle_baseline import IdlePower, kept_idle
-from devices.energy.meter import EnergyMeter, MeteredEnergy
+from devices.energy.meter import MAX_RELATIVE_INTERVAL, EnergyMeter, MeteredEnergy, TooFewSamplesError
 from devices.energy.power_model import PowerModel, power_model_of
 from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
@@ -31,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 METERED_RUNS = 10**6
 """Most timed inferences of a metered run."""
+METERED_ATTEMPTS = 3
+"""Runs of a network until its energy is beyond doubt; after them it is modelled."""
+LEAST_LONGER, MOST_LONGER = 2.0, 8.0
+"""How much longer the next one lasts, at least and at most."""
+LONGEST_SECONDS = 60.0
+"""Longest of them, unless the meter needs more for its samples."""
 
 SETTLE_SECONDS = 6.0
 """Time without load before idle power is measured: Raspberry Pi OS holds the top clock for up to 5 s."""
@@ -55,6 +62,19 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Free what the link holds; no call may follow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Energy:
+    """What a meter made of a run: an energy, or why there is none; neither without a meter."""
+
+    metered: MeteredEnergy | None = None
+    note: str | None = None
+
+    @property
+    def doubt(self) -> float:
+        """The interval as a share of the energy; infinite without one."""
+        return math.inf if self.metered is None else self.metered.relative_interval
 
 
 class AgentDevice:
@@ -83,6 +103,7 @@ class AgentDevice:
         self._channel: Channel | None = None
         self._clock_mhz: int | None = None
         self._noted = False
+        self._doubted = False
         self._idle: IdlePower | None = None
         self._closed = threading.Event()
 
@@ -148,9 +169,22 @@ class AgentDevice:
                 # A hot board may not keep a clock that it keeps when it is cool.
                 self._cool_down(board)
                 self._set_clock(configuration.frequency_mhz)
-                reply, metered = self._measured(path, configuration.threads, idle)
+                if self._meter is None or idle is None:
+                    reply, energy = self._timed(path, configuration.threads), _Energy()
+                else:
+                    reply, energy = self._metered(path, configuration.threads, self._meter, idle)
         power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
-        return measurement_from_reply(reply, board, configuration, power_model, metered)
+        measurement = measurement_from_reply(
+            reply, board, configuration, power_model, energy.metered, energy_note=energy.note
+        )
+        if measurement.energy_note is not None and not self._doubted:
+            self._doubted = True
+            logger.warning(
+                "an energy on %s is modelled, not measured: %s; others that are will say so in their measurements.",
+                board.label,
+                measurement.energy_note.rstrip("."),
+            )
+        return measurement
 
     def clock_seconds(self) -> float:
         """The board's monotonic clock now, in s, by which the times of a meter that is read elsewhere are aligned.
@@ -211,25 +245,38 @@ class AgentDevice:
             self._idle = kept_idle(board.label, meter.idle())
         return self._idle
 
-    def _measured(self, path: str, threads: int, idle: IdlePower | None) -> tuple[Reply, MeteredEnergy | None]:
-        settings, meter = self._settings, self._meter
-        max_runs, min_seconds = settings.max_runs, settings.min_seconds
-        if meter is not None:
-            max_runs = max(max_runs, METERED_RUNS)
-            min_seconds = max(min_seconds, settings.metered_seconds, meter.seconds_needed)
-        reply = self._request(
+    def _metered(self, path: str, threads: int, meter: EnergyMeter, idle: IdlePower) -> tuple[Reply, _Energy]:
+        """A run that a meter reads along, repeated for longer while its energy is in doubt."""
+        seconds = max(self._settings.metered_seconds, meter.seconds_needed)
+        best: tuple[Reply, _Energy] | None = None
+        for _ in range(METERED_ATTEMPTS):
+            reply = self._timed(path, threads, metered_seconds=seconds)
+            try:
+                energy = _Energy(metered=meter.energy(*span_from_reply(reply), idle=idle))
+            except TooFewSamplesError as error:
+                energy = _Energy(note=str(error))
+            if best is None or energy.doubt <= best[1].doubt:
+                best = reply, energy
+            if energy.doubt <= MAX_RELATIVE_INTERVAL or seconds >= LONGEST_SECONDS:
+                break
+            # An interval narrows with the square root of the time.
+            longer = min(MOST_LONGER, max(LEAST_LONGER, (energy.doubt / MAX_RELATIVE_INTERVAL) ** 2))
+            seconds = min(longer * seconds, max(LONGEST_SECONDS, seconds))
+        assert best is not None
+        return best
+
+    def _timed(self, path: str, threads: int, *, metered_seconds: float = 0.0) -> Reply:
+        settings = self._settings
+        return self._request(
             "measure",
-            0.0 if meter is None else min_seconds,
+            metered_seconds,
             model=path,
             threads=threads,
             warmup_runs=settings.warmup_runs,
             min_runs=settings.min_runs,
-            max_runs=max_runs,
-            min_seconds=min_seconds,
+            max_runs=max(settings.max_runs, METERED_RUNS) if metered_seconds else settings.max_runs,
+            min_seconds=max(settings.min_seconds, metered_seconds),
         )
-        if meter is None or idle is None:
-            return reply, None
-        return reply, meter.energy(*span_from_reply(reply), idle=idle)
 
     def _request(self, command: str, more_seconds: float = 0.0, **settings: object) -> Reply:
         with self._lock, self._afresh_after_errors():

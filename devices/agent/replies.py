@@ -44,8 +44,18 @@ def measurement_from_reply(
     configuration: RuntimeConfiguration,
     power_model: PowerModel,
     metered: MeteredEnergy | None = None,
+    *,
+    energy_note: str | None = None,
 ) -> Measurement:
     """The measurement that answered `measure`; without a meter, the energy is that of the power model.
+
+    Args:
+        reply: of the agent.
+        board: that it runs on.
+        configuration: how the network was run.
+        power_model: of the board.
+        metered: what a meter gave; if that is doubtful, its idle power alone is used.
+        energy_note: why the energy is not measured, where a meter gave nothing at all.
 
     Raises:
         MeasurementError: if the reply lacks a field, or a latency is not a positive number.
@@ -56,6 +66,8 @@ def measurement_from_reply(
     after = _conditions(reply.part("after"))
     modelled_mj = power_model.energy_mj(latency_ms, configuration, volts=after.volts)
     idle_w = power_model.idle_w if metered is None else metered.idle_w
+    if metered is not None and metered.doubt is not None:
+        energy_note, metered = metered.doubt, None
     measurement = Measurement(
         latency_ms=latency_ms,
         median_ms=median_ms,
@@ -76,6 +88,7 @@ def measurement_from_reply(
         energy_interval_mj=None if metered is None else metered.interval_mj,
         idle_w=idle_w,
         meter=None if metered is None else metered.meter,
+        energy_note=energy_note,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,
     )

@@ -22,6 +22,7 @@ class MeanPower:
     degrees_of_freedom: int
     """Of the standard error."""
     samples: int
+    """Readings of the meter: see `readings_in`."""
 
 
 def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
@@ -52,10 +53,22 @@ def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
     weights[1:] += gaps / 2
     weights /= weights.sum()
     mean_w = float(weights @ powers)
-    batches = min(MAX_BATCHES, max(MIN_BATCHES, times.size // LEAST_BATCH))
+    readings = readings_in(powers)
+    batches = min(MAX_BATCHES, max(MIN_BATCHES, readings // LEAST_BATCH))
     errors = [float(part @ (power - mean_w)) for part, power in _batches(weights, powers, batches)]
     standard_error_w = math.sqrt(batches / (batches - 1) * sum(error**2 for error in errors))
-    return MeanPower(mean_w, standard_error_w, batches - 1, int(times.size))
+    return MeanPower(mean_w, standard_error_w, batches - 1, readings)
+
+
+def readings_in(powers_w: npt.ArrayLike) -> int:
+    """How often a meter has looked, as far as its samples show it.
+
+    One that is asked more often than it looks repeats itself, so equal samples in a row are one reading. If all are
+    equal, there is nothing to tell that from a steady load, and each counts.
+    """
+    powers = np.asarray(powers_w, dtype=float)
+    changes = int(np.count_nonzero(np.diff(powers)))
+    return changes + 1 if changes else int(powers.size)
 
 
 def difference_w(first: MeanPower, second: MeanPower) -> tuple[float, float]:

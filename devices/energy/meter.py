@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 from devices.energy.idle_baseline import IdlePower
+from devices.errors import MeasurementError
+
+MAX_RELATIVE_INTERVAL = 0.2
+"""Half the width of the 95 % interval, as a share of the energy, above which an energy is not measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +27,31 @@ class MeteredEnergy:
     meter: str
     """Name of the meter, as in `ina219`."""
     samples: int
-    """Power samples in the run."""
+    """Readings of the meter in the run."""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why this is no measurement, as the end of a sentence; None if it is one."""
+        if not self.net_mj > 0:
+            return (
+                f"{self.meter} gave {self.net_mj:.3g} mJ above idle, with a 95 % interval of {self.interval_mj:.3g} mJ "
+                "either way, where it must be above 0"
+            )
+        if self.relative_interval > MAX_RELATIVE_INTERVAL:
+            return (
+                f"the 95 % interval of {self.meter} was {100 * self.relative_interval:.0f} % of the energy either way, "
+                f"where {100 * MAX_RELATIVE_INTERVAL:.0f} % are allowed"
+            )
+        return None
+
+    @property
+    def relative_interval(self) -> float:
+        """`interval_mj` as a share of `net_mj`; infinite if that is not above 0."""
+        return self.interval_mj / self.net_mj if self.net_mj > 0 else math.inf
+
+
+class TooFewSamplesError(MeasurementError):
+    """A run was too short for its meter."""
 
 
 class EnergyMeter(Protocol):
@@ -53,7 +82,8 @@ class EnergyMeter(Protocol):
             idle: power of the idle board, which the net energy is above.
 
         Raises:
-            MeasurementError: if the meter does not answer, or gave too few samples in that time.
+            MeasurementError: if the meter does not answer.
+            TooFewSamplesError: if it gave too few samples in that time.
         """
 
     def close(self) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from devices.channel import Channel, Reply
 from devices.energy.idle_baseline import IdlePower
 from devices.energy.mean_power import difference_w, mean_power
-from devices.energy.meter import MeteredEnergy
+from devices.energy.meter import MeteredEnergy, TooFewSamplesError
 from devices.energy.meter_process import start_meter_process
 from devices.errors import MeasurementError
 from devices.meters.catalogue import open_power_meter
 from devices.meters.power_meter import MeterError
+from devices.meters.sampling import Description
 from devices.meters.spec import MeterSpec
 
-MIN_SAMPLES = 50
+MIN_SAMPLES = 20
 """Fewest samples of a run."""
 MIN_IDLE_SAMPLES = 20
 """Fewest samples that idle power is a mean of."""
@@ -68,8 +69,8 @@ class SampledMeter:
         Raises:
             MeasurementError: if the meter does not answer.
         """
-        _, period_s = self._describe()
-        return SPARE * MIN_SAMPLES * period_s
+        meter = self._describe()
+        return SPARE * MIN_SAMPLES * meter.period_s + 2 * meter.guard_s
 
     def idle(self) -> IdlePower:
         """Power from now on for some time, in which the board is left idle.
@@ -77,15 +78,14 @@ class SampledMeter:
         Raises:
             MeasurementError: if the meter does not answer, or gives too few samples.
         """
-        _, period_s = self._describe()
-        seconds = self._idle_seconds or max(IDLE_SECONDS, SPARE * MIN_IDLE_SAMPLES * period_s)
-        # A sample is a mean over a time that began before it.
-        since_s = self._meter_clock() + period_s
+        meter = self._describe()
+        seconds = self._idle_seconds or max(IDLE_SECONDS, SPARE * MIN_IDLE_SAMPLES * meter.period_s)
+        since_s = self._meter_clock() + meter.guard_s
         name, times_s, powers_w = self._samples(since_s, since_s + seconds)
         if len(times_s) < MIN_IDLE_SAMPLES:
             raise MeasurementError(
                 f"idle power needs {MIN_IDLE_SAMPLES} samples, but {name} gave {len(times_s)} in {seconds:.1f} s: "
-                f"let the board idle for {SPARE * MIN_IDLE_SAMPLES * period_s:.1f} s."
+                f"let the board idle for {SPARE * MIN_IDLE_SAMPLES * meter.period_s:.1f} s."
             )
         return IdlePower(power=mean_power(times_s, powers_w), meter=name)
 
@@ -99,20 +99,21 @@ class SampledMeter:
             idle: power of the idle board, which the net energy is above.
 
         Raises:
-            MeasurementError: if the meter does not answer, or gave too few samples in that time.
+            MeasurementError: if the meter does not answer.
+            TooFewSamplesError: if it gave too few samples in that time.
             ValueError: if the run lasted no time or had no inference.
         """
         if not (end_s > start_s and runs >= 1):
             raise ValueError(f"`start_s < end_s` and `runs >= 1` must hold, but got {start_s=}, {end_s=}, {runs=}.")
         offset_s, uncertainty_s = self.clock_offset()
-        _, period_s = self._describe()
+        meter = self._describe()
         # Samples this close to either end of the run may belong to what came before or after it.
-        guard_s = period_s + uncertainty_s
+        guard_s = meter.guard_s + uncertainty_s
         since_s, until_s = start_s + offset_s + guard_s, end_s + offset_s - guard_s
         name, times_s, powers_w = self._samples(since_s, max(since_s, until_s))
         if len(times_s) < MIN_SAMPLES:
-            lasted_s, needed_s = end_s - start_s, SPARE * MIN_SAMPLES * period_s + 2 * guard_s
-            raise MeasurementError(
+            lasted_s, needed_s = end_s - start_s, SPARE * MIN_SAMPLES * meter.period_s + 2 * guard_s
+            raise TooFewSamplesError(
                 f"a metered run needs {MIN_SAMPLES} samples, but {name} gave {len(times_s)} in {lasted_s:.2f} s: let a "
                 f"run last {needed_s:.1f} s."
             )
@@ -146,9 +147,10 @@ class SampledMeter:
     def _meter_clock(self) -> float:
         return self._request("clock").number("time_s")
 
-    def _describe(self) -> tuple[str, float]:
+    def _describe(self) -> Description:
         reply = self._request("describe")
-        return reply.text("name"), reply.number("period_s")
+        period_s, window_s = reply.number("period_s"), reply.optional_number("window_s")
+        return Description(reply.text("name"), period_s, period_s if window_s is None else window_s)
 
     def _samples(self, since_s: float, until_s: float) -> tuple[str, list[float], list[float]]:
         times_s: list[float] = []

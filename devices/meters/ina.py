@@ -37,6 +37,8 @@ class Ina219:
     name = "ina219"
     period_s = 0.010
     """The sensor averages 16 shunt conversions and takes one of the bus: 9.05 ms."""
+    window_s = 0.015
+    """What is read may be 9.05 ms old, and is a mean of the 9.05 ms before that."""
 
     CONFIGURATION_WORD = 0x19E7
     """16 V range; shunt range 320 mV, mean of 16; bus 12 bits; both, continuously (section 8.6.2.1)."""

@@ -13,8 +13,12 @@ class Nvml:
     """Mean power of one GPU since the last reading, by its energy counter; power now where it has no such counter."""
 
     name = "nvml"
-    period_s = 0.1
-    """The counter moves every 20 to 100 ms."""
+    period_s = 0.5
+    """The counter moves every 20 to 100 ms, which each step is uncertain by."""
+    window_s = 0.42
+    """Half of the longest step between two readings, and a step of the counter."""
+    WINDOW_WITHOUT_COUNTER_S = 1.2
+    """Power now is a mean of up to a second, and as old as a step (NVML API reference, `nvmlDeviceGetPowerUsage`)."""
 
     def __init__(self, library: Any, *, index: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         """Find the GPU.
@@ -40,6 +44,7 @@ class Nvml:
             self._energy_mj, self._time_s = self._counter()
         except library.NVMLError:
             self._time_s = clock()
+            self.window_s = self.WINDOW_WITHOUT_COUNTER_S
 
     def read(self) -> Reading:
         """Power of the GPU.

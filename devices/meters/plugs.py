@@ -18,6 +18,8 @@ from collections.abc import Callable
 from devices.meters.power_meter import MeterError, Reading
 
 TIMEOUT_S = 3.0
+WINDOW_S = 2.0
+"""A plug averages over a second and tells the last result, which may be another second old."""
 
 Fetch = Callable[[str], object]
 """The content of a URL, parsed as JSON; raises `OSError` or `ValueError`."""
@@ -28,6 +30,7 @@ class Shelly:
 
     name = "shelly"
     period_s = 1.0
+    window_s = WINDOW_S
 
     def __init__(self, url: str, *, fetch: Fetch | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Ask the plug for its generation.
@@ -62,6 +65,7 @@ class Tasmota:
 
     name = "tasmota"
     period_s = 1.0
+    window_s = WINDOW_S
 
     PATHS = ("/cm?cmnd=Status%2010", "/cm?cmnd=Status%208")
     """`Status 10` of firmware since 5.13, `Status 8` of older."""

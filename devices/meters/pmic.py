@@ -23,6 +23,8 @@ class Pmic:
     name = "pmic"
     period_s = 0.1
     """Each reading is a process on the board: reading more often would disturb what is measured."""
+    window_s = 0.1
+    """The rails are converted one after the other while the command runs."""
 
     def __init__(self, query: Callable[[], str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._query = query

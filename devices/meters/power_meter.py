@@ -26,7 +26,14 @@ class PowerMeter(Protocol):
 
     @property
     def period_s(self) -> float:
-        """Time after which another reading is worth taking."""
+        """Time after which another reading is worth taking: the hardware has a new one then."""
+
+    @property
+    def window_s(self) -> float:
+        """A reading depends on the power within this time of its `time_s`, before or after, and on no other.
+
+        It covers the time that the hardware averages over, and how old its last result may be when it is read.
+        """
 
     def read(self) -> Reading:
         """Power now, or the mean since the last reading.

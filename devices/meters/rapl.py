@@ -23,6 +23,8 @@ class Rapl:
     name = "rapl"
     period_s = 0.05
     """Counters move every millisecond or so: about 2 % of a period, and errors do not add up over readings."""
+    window_s = 0.035
+    """Half of the longest step between two readings, and a step of the counters."""
 
     def __init__(self, root: Path = ROOT, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Find the counters and read them for the first time.

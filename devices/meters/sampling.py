@@ -6,7 +6,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from devices.meters.power_meter import MeterError, PowerMeter, Reading
 
@@ -25,6 +26,34 @@ FIRST_SAMPLES, PERIOD_SAMPLES = 5, 20
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
+class Description(NamedTuple):
+    """What is known of a meter that is being read."""
+
+    name: str
+    period_s: float
+    """Mean step between its latest samples."""
+    window_s: float
+    """`PowerMeter.window_s`."""
+
+    @property
+    def guard_s(self) -> float:
+        """A sample this far from either end of a load depends on that load alone."""
+        return max(self.window_s, self.period_s)
+
+
+def step_s(period_s: float, number: int) -> float:
+    """Time from one sample to the next one.
+
+    Steps are uneven, and average to the period, so that no periodic load stays in step with them.
+    """
+    return period_s * (0.75 + 0.5 * (number * GOLDEN % 1))
+
+
+def mean_step_s(readings: Sequence[Reading]) -> float:
+    """Mean step between readings, of which there are two at least."""
+    return (readings[-1].time_s - readings[0].time_s) / (len(readings) - 1)
+
+
 class Sampler:
     """Samples of one meter, which is opened in the thread, too, as that may hang as well."""
 
@@ -35,20 +64,20 @@ class Sampler:
         self._ring: deque[Reading] = deque(maxlen=RING_SAMPLES)
         self._taken = 0
         self._name = "meter"
-        self._nominal_period_s = 0.0
+        self._nominal_period_s = self._window_s = 0.0
         self._error: str | None = None
         threading.Thread(target=self._run, daemon=True).start()
 
-    def describe(self) -> tuple[str, float]:
-        """Name of the meter, and its period in s as the latest samples show it.
+    def describe(self) -> Description:
+        """The meter, with its period as the latest samples show it.
 
         Raises:
             MeterError: if it cannot be opened or gives no first samples.
         """
         self._wait_until(lambda: self._taken >= FIRST_SAMPLES)
         with self._changed:
-            latest = [self._ring[index].time_s for index in range(max(-len(self._ring), -PERIOD_SAMPLES), 0)]
-        return self._name, max((latest[-1] - latest[0]) / (len(latest) - 1), self._nominal_period_s)
+            latest = [self._ring[index] for index in range(max(-len(self._ring), -PERIOD_SAMPLES), 0)]
+        return Description(self._name, max(mean_step_s(latest), self._nominal_period_s), self._window_s)
 
     def window(self, since_s: float, until_s: float) -> list[Reading]:
         """The samples of a time, in order; waits until it is over.
@@ -88,7 +117,7 @@ class Sampler:
     def _run(self) -> None:
         try:
             meter = self._open_meter()
-            self._name, self._nominal_period_s = meter.name, meter.period_s
+            self._name, self._nominal_period_s, self._window_s = meter.name, meter.period_s, meter.window_s
             self._sample(meter)
         except Exception as error:
             known = isinstance(error, (MeterError, ValueError))
@@ -100,8 +129,7 @@ class Sampler:
         failures = 0
         due_s = time.monotonic()
         while True:
-            # Uneven steps that average to the period, so that no periodic load stays in step with them.
-            due_s = max(due_s + meter.period_s * (0.75 + 0.5 * (self._taken * GOLDEN % 1)), time.monotonic())
+            due_s = max(due_s + step_s(meter.period_s, self._taken), time.monotonic())
             time.sleep(max(0.0, due_s - time.monotonic()))
             try:
                 reading = meter.read()

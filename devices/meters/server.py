@@ -2,9 +2,9 @@
 
 Requests arrive on stdin, one JSON object a line; a reply repeats the `id`. Times are those of this machine's monotonic
 clock.
-    {"id": 1, "command": "describe"}                                 {"name", "period_s"}
+    {"id": 1, "command": "describe"}                                 {"name", "period_s", "window_s"}
     {"id": 2, "command": "clock"}                                    {"time_s"}
-    {"id": 3, "command": "samples", "since_s": 9.5, "until_s": 11}   {"name", "period_s", "times_s", "powers_w", "more"}
+    {"id": 3, "command": "samples", "since_s": 9.5, "until_s": 11}   {"times_s", "powers_w", "more", and those}
     {"command": "quit"}
 `samples` waits until the time is over; `more` says that only the first samples were sent. A request that fails gets
 {"id", "ok": false, "error"}. The process ends with stdin, or after 3 s without a line with `--heartbeat-seconds 3`.
@@ -19,12 +19,13 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from devices.meters.catalogue import available_meters, open_power_meter
-from devices.meters.sampling import Sampler
+from devices.meters.power_meter import Reading
+from devices.meters.sampling import Description, Sampler
 from devices.meters.spec import MeterSpec
 
 MAX_SAMPLES = 500
@@ -36,7 +37,17 @@ MAX_AHEAD_SECONDS = 120.0
 Reply = dict[str, Any]
 
 
-def answer(line: str, sampler: Sampler) -> Reply | None:
+class Source(Protocol):
+    """What has the samples of a meter: a `Sampler`."""
+
+    def describe(self) -> Description:
+        """The meter."""
+
+    def window(self, since_s: float, until_s: float) -> list[Reading]:
+        """The samples of a time, in order; waits until it is over."""
+
+
+def answer(line: str, sampler: Source, *, clock: Callable[[], float] = time.monotonic) -> Reply | None:
     """The reply to one line, or None if the process is to end."""
     request_id = None
     try:
@@ -48,18 +59,17 @@ def answer(line: str, sampler: Sampler) -> Reply | None:
         if command == "quit":
             return None
         if command == "clock":
-            return {"id": request_id, "ok": True, "time_s": time.monotonic()}
+            return {"id": request_id, "ok": True, "time_s": clock()}
         if command == "describe":
-            name, period_s = sampler.describe()
-            return {"id": request_id, "ok": True, "name": name, "period_s": period_s}
+            return {"id": request_id, "ok": True, **sampler.describe()._asdict()}
         if command == "samples":
-            return {"id": request_id, "ok": True, **samples(request, sampler)}
+            return {"id": request_id, "ok": True, **samples(request, sampler, clock=clock)}
         raise ValueError(f"`command` must be describe, clock, samples or quit, but got {command!r}")
     except Exception as error:
         return {"id": request_id, "ok": False, "error": str(error) or type(error).__name__}
 
 
-def samples(request: Reply, sampler: Sampler) -> Reply:
+def samples(request: Reply, sampler: Source, *, clock: Callable[[], float] = time.monotonic) -> Reply:
     """Samples of a time; see the docstring of the module.
 
     Raises:
@@ -67,14 +77,12 @@ def samples(request: Reply, sampler: Sampler) -> Reply:
         ValueError: if the request lacks a time, or has one that makes no sense.
     """
     since_s, until_s = _time(request, "since_s"), _time(request, "until_s")
-    latest_s = time.monotonic() + MAX_AHEAD_SECONDS
+    latest_s = clock() + MAX_AHEAD_SECONDS
     if not since_s <= until_s <= latest_s:
         raise ValueError(f"`since_s <= until_s <= {latest_s:.1f}` must hold, but got {since_s} and {until_s}")
     found = sampler.window(since_s, until_s)
-    name, period_s = sampler.describe()
     return {
-        "name": name,
-        "period_s": period_s,
+        **sampler.describe()._asdict(),
         "times_s": [round(reading.time_s, 6) for reading in found[:MAX_SAMPLES]],
         "powers_w": [round(reading.power_w, 6) for reading in found[:MAX_SAMPLES]],
         "more": len(found) > MAX_SAMPLES,

@@ -60,7 +60,10 @@ class Um25c:
     """A meter of that family."""
 
     name = "um25c"
-    period_s = 0.1
+    period_s = 0.5
+    """The meter renews its figures twice a second, however often it is asked."""
+    window_s = 1.0
+    """What it tells may be half a second old, and is a mean of the half second before that."""
 
     def __init__(self, port: Port, *, label: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._port = port

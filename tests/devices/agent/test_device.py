@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.agent.device import METERED_RUNS, AgentDevice
+from devices.agent.device import LONGEST_SECONDS, METERED_ATTEMPTS, METERED_RUNS, AgentDevice
 from devices.channel import Reply
-from devices.configuration import Precision, RuntimeConfiguration
+from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.energy.idle_baseline import IdlePower
 from devices.energy.mean_power import MeanPower
-from devices.energy.meter import MeteredEnergy
+from devices.energy.meter import MeteredEnergy, TooFewSamplesError
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import MeasureSettings
@@ -70,12 +71,18 @@ class FakeAgent(FakeChannel):
         self._link.events.append("end")
 
 
-class FakeMeter:
-    seconds_needed = 3.0
+def metered(net_mj: float, interval_mj: float) -> MeteredEnergy:
+    return MeteredEnergy(
+        net_mj=net_mj, gross_mj=net_mj + 6.0, interval_mj=interval_mj, idle_w=3.0, meter="fake", samples=60
+    )
 
+
+class FakeMeter:
     def __init__(self, link: FakeLink) -> None:
         self.link = link
+        self.seconds_needed = 3.0
         self.idle_w = 3.0
+        self.energies: list[MeteredEnergy | Exception] = [metered(3.5, 0.1)]
 
     def idle(self) -> IdlePower:
         self.link.events.append("idle")
@@ -83,7 +90,10 @@ class FakeMeter:
 
     def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
         self.link.events.append((start_s, end_s, runs, idle.power.mean_w))
-        return MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="fake", samples=60)
+        energy = self.energies.pop(0) if len(self.energies) > 1 else self.energies[0]
+        if isinstance(energy, Exception):
+            raise energy
+        return energy
 
     def close(self) -> None:
         self.link.events.append("close meter")
@@ -177,6 +187,70 @@ def test_a_clock_is_set_once_for_each_agent() -> None:
         measurement = device.measure(b"", RuntimeConfiguration(frequency_mhz=1500))
     assert [request["frequency_mhz"] for request in link.requests("set_frequency")] == [1500]
     assert measurement.frequency_mhz == 1500
+
+
+SHORT = TooFewSamplesError("a metered run needs 20 samples, but fake gave 3.")
+
+
+@pytest.mark.parametrize(
+    ("energies", "seconds", "energy_mj"),
+    [
+        ([metered(10.0, 2.0)], [3], 10.0),
+        ([metered(10.0, 4.0), metered(11.0, 1.0)], [3, 12], 11.0),
+        ([metered(10.0, 2.1), metered(11.0, 1.0)], [3, 6], 11.0),
+        ([metered(-1.0, 0.1), metered(11.0, 1.0)], [3, 24], 11.0),
+        ([metered(4e-14, 7.0), metered(9.0, 3.0), metered(11.0, 1.0)], [3, 24, 60], 11.0),
+        ([SHORT, metered(11.0, 1.0)], [3, 24], 11.0),
+    ],
+)
+def test_an_energy_in_doubt_is_measured_again_for_longer(
+    energies: list[MeteredEnergy | Exception], seconds: list[float], energy_mj: float
+) -> None:
+    link = FakeLink()
+    with device_over(link) as device:
+        device.attach_meter(meter := FakeMeter(link))
+        meter.energies = energies
+        measurement = device.measure(b"")
+    assert [request["min_seconds"] for request in link.requests("measure")] == pytest.approx(seconds)
+    assert (measurement.energy_mj, measurement.energy_source, measurement.energy_note) == (energy_mj, "measured", None)
+
+
+@pytest.mark.parametrize(
+    ("energy", "reason"),
+    [
+        (metered(10.0, 4.0), r"the 95 % interval of fake was 40 % of the energy either way, where 20 % are allowed"),
+        (metered(-1.0, 0.1), r"fake gave -1 mJ above idle, with a 95 % interval of 0.1 mJ either way, where it must"),
+        (metered(0.0, 0.0), r"fake gave 0 mJ above idle"),
+        (metered(4e-14, 7.0), r"95 % interval of fake was \d+ % of the energy either way"),
+        (SHORT, r"needs 20 samples, but fake gave 3"),
+    ],
+)
+def test_an_energy_that_stays_in_doubt_is_modelled_and_the_reason_told(
+    energy: MeteredEnergy | Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = FakeLink()
+    with device_over(link) as device:
+        device.attach_meter(meter := FakeMeter(link))
+        meter.energies = [energy]
+        measurement, again = device.measure(b""), device.measure(b"")
+    assert len(link.requests("measure")) == 2 * METERED_ATTEMPTS
+    assert max(request["min_seconds"] for request in link.requests("measure")) <= LONGEST_SECONDS
+    assert measurement.energy_mj == again.energy_mj == HOST_POWER_MODEL.energy_mj(2.0, BASE)
+    assert (measurement.energy_source, measurement.energy_interval_mj, measurement.meter) == ("modelled", None, None)
+    assert measurement.energy_note is not None
+    assert re.search(reason, measurement.energy_note)
+    (record,) = caplog.records
+    assert re.search(f"on fake .fake. is modelled, not measured: .*{reason}", record.getMessage())
+
+
+def test_a_meter_that_needs_longer_than_the_longest_run_gets_it_once() -> None:
+    link = FakeLink()
+    with device_over(link) as device:
+        device.attach_meter(meter := FakeMeter(link))
+        meter.seconds_needed = 90.0
+        meter.energies = [metered(10.0, 4.0)]
+        assert device.measure(b"").energy_source == "modelled"
+    assert [request["min_seconds"] for request in link.requests("measure")] == [90.0]
 
 
 def test_idle_power_is_measured_once_at_the_lowest_clock_for_all_configurations() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ def test_with_a_meter_the_energy_is_measured() -> None:
 def test_the_measurement_says_how_the_network_was_run() -> None:
     ran = RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="int8")
     assert measurement_from_reply(reply(REPLY), BOARD, ran, POWER).configuration == ran
+
+
+def test_an_energy_in_doubt_is_modelled_above_the_measured_idle_power() -> None:
+    doubtful = measurement(replace(METERED, interval_mj=0.8))
+    assert (doubtful.energy_mj, doubtful.energy_source, doubtful.meter) == (measurement().energy_mj, "modelled", None)
+    assert (doubtful.energy_interval_mj, doubtful.idle_w) == (None, 3.0)
+    assert doubtful.gross_energy_mj == doubtful.energy_mj + 3.0 * doubtful.latency_ms
+    assert doubtful.energy_note == (
+        "the 95 % interval of ina219 was 23 % of the energy either way, where 20 % are allowed"
+    )
+    assert measurement(METERED).energy_note is None
 
 
 def test_conditions_are_kept_as_far_as_they_are_told() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from devices.energy.mean_power import MeanPower, difference_w, mean_power, t_quantile
+from devices.energy.mean_power import MeanPower, difference_w, mean_power, readings_in, t_quantile
 
 
 def noise(rng: np.random.Generator, samples: int, correlation: float = 0.0) -> npt.NDArray[np.float64]:
@@ -19,6 +19,21 @@ def test_constant_power() -> None:
     power = mean_power(range(50), [5.0] * 50)
     assert (power.mean_w, power.standard_error_w) == pytest.approx((5.0, 0.0))
     assert (power.samples, power.degrees_of_freedom) == (50, 9)
+
+
+def test_equal_samples_in_a_row_are_one_reading_unless_all_are_equal() -> None:
+    assert readings_in([1.0, 1.0, 2.0, 2.0, 2.0, 1.0]) == 3
+    assert readings_in([1.0, 1.0, 1.0]) == 3
+    assert readings_in([1.0, 2.0, 3.0]) == 3
+
+
+def test_repeating_each_reading_changes_no_interval() -> None:
+    """Against the readings alone: the standard error stays, and so do its degrees of freedom."""
+    powers_w = 5 + noise(np.random.default_rng(4), 60)
+    once, often = mean_power(range(60), powers_w), mean_power(np.arange(600) / 10, np.repeat(powers_w, 10))
+    assert (often.samples, often.degrees_of_freedom) == (once.samples, once.degrees_of_freedom) == (60, 11)
+    assert often.standard_error_w == pytest.approx(once.standard_error_w, rel=0.1)
+    assert often.mean_w == pytest.approx(once.mean_w, abs=0.02)
 
 
 def test_a_ramp_at_uneven_times_is_integrated_exactly() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.energy.meter import MeteredEnergy
+from devices.energy.meter import MeteredEnergy, TooFewSamplesError
 from devices.energy.meter_process import start_meter_process
 from devices.energy.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
 from devices.errors import MeasurementError
@@ -20,9 +20,19 @@ IDLE_W, BUSY_W = 2.0, 5.0
 class FakeServer(FakeChannel):
     """A meter whose clock is ahead, and whose power steps up while the agent's clock shows a run."""
 
-    def __init__(self, *, ahead_s: float = 0.0, period_s: float = 0.01, noise_w: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        ahead_s: float = 0.0,
+        period_s: float = 0.01,
+        noise_w: float = 0.0,
+        window_s: float | None = None,
+        smoothed_s: float = 0.0,
+        repeats: int = 1,
+    ) -> None:
         super().__init__(self.answer)
         self.ahead_s, self.period_s, self.noise_w = ahead_s, period_s, noise_w
+        self.window_s, self.smoothed_s, self.repeats = window_s, smoothed_s, repeats
         self.run_s = (0.0, 0.0)
         self.rng = np.random.default_rng(0)
         self.replies: dict[str, Request | None] = {}
@@ -35,14 +45,20 @@ class FakeServer(FakeChannel):
         if command == "clock":
             return [reply_to(request, time_s=time.monotonic() + self.ahead_s)]
         samples = self.samples(request["since_s"], request["until_s"]) if command == "samples" else {}
-        return [reply_to(request, name="fake", period_s=self.period_s, **samples)]
+        return [reply_to(request, name="fake", period_s=self.period_s, window_s=self.window_s, **samples)]
 
     def samples(self, since_s: float, until_s: float) -> dict[str, object]:
         first = np.ceil(since_s / self.period_s)
         times_s = np.arange(first, np.floor(until_s / self.period_s) + 1) * self.period_s
         start_s, end_s = (time_s + self.ahead_s for time_s in self.run_s)
-        powers_w = np.where((times_s >= start_s) & (times_s <= end_s), BUSY_W, IDLE_W)
-        powers_w = powers_w + self.noise_w * self.rng.standard_normal(times_s.size)
+        if self.smoothed_s:
+            half_s = self.smoothed_s / 2
+            inside_s = np.minimum(times_s + half_s, end_s) - np.maximum(times_s - half_s, start_s)
+            share = np.clip(inside_s, 0, None) / self.smoothed_s
+        else:
+            share = ((times_s >= start_s) & (times_s <= end_s)).astype(float)
+        noise_w = self.noise_w * self.rng.standard_normal(times_s.size)
+        powers_w = IDLE_W + (BUSY_W - IDLE_W) * share + np.repeat(noise_w, self.repeats)[: times_s.size]
         return {"times_s": times_s[:40].tolist(), "powers_w": powers_w[:40].tolist(), "more": bool(times_s.size > 40)}
 
 
@@ -93,10 +109,30 @@ def test_noise_widens_the_interval_and_stays_in_it() -> None:
 def test_a_run_that_is_too_short() -> None:
     server = FakeServer(period_s=0.1)
     needed_s = SampledMeter(lambda: server).seconds_needed
-    assert needed_s == pytest.approx(6.5)
-    with pytest.raises(MeasurementError, match="needs 50 samples, but fake gave .* in 2.00 s: let a run last 6.7 s"):
+    assert needed_s == pytest.approx(1.3 * 20 * 0.1 + 2 * 0.1)
+    with pytest.raises(TooFewSamplesError, match="needs 20 samples, but fake gave 18 in 2.00 s: let a run last 2.8 s"):
         metered(server, seconds=2.0)
     assert metered(server, seconds=needed_s).samples >= MIN_SAMPLES
+
+
+def test_the_ends_of_a_run_are_left_out_as_far_as_the_meter_looks_around() -> None:
+    """Each sample is a mean of 0.6 s, as a slow meter gives it; a guard of its period alone counts the ends, too."""
+    energies = []
+    for window_s in (None, 0.3):
+        server = FakeServer(period_s=0.05, smoothed_s=0.6, window_s=window_s)
+        energies.append(metered(server, seconds=3.0))
+    assert energies[0].net_mj < 0.975 * 90.0
+    assert energies[1].net_mj == pytest.approx(90.0)
+    assert SampledMeter(lambda: server).seconds_needed == pytest.approx(1.3 * 20 * 0.05 + 2 * 0.3)
+
+
+def test_repeated_readings_of_a_slow_meter_count_as_one() -> None:
+    """A meter that looks every 0.5 s is no better known when it is asked ten times a second."""
+    slow = metered(FakeServer(period_s=0.5, noise_w=0.3), seconds=60.0)
+    repeated = metered(FakeServer(period_s=0.1, noise_w=0.3, repeats=5), seconds=60.0)
+    assert repeated.samples == pytest.approx(slow.samples, abs=3)
+    assert repeated.interval_mj == pytest.approx(slow.interval_mj, rel=0.5)
+    assert metered(FakeServer(period_s=0.1, noise_w=0.3), seconds=60.0).interval_mj < 0.7 * repeated.interval_mj
 
 
 def test_idle_time_that_is_too_short() -> None:

@@ -264,6 +264,7 @@ def test_it_has_a_name_and_a_period(hardware: Hardware) -> None:
     meter = hardware.open()
     assert meter.name in METER_NAMES
     assert 0 < meter.period_s <= 1
+    assert 0 < meter.window_s <= 2.5
 
 
 def test_it_reads_the_load(hardware: Hardware) -> None:

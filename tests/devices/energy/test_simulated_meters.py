@@ -1,0 +1,47 @@
+import pytest
+
+from devices.energy.simulated_meters import SIMULATED_METERS, SimulatedBoard, SimulatedMeter, simulated_energy
+from devices.meters.spec import METER_NAMES
+from devices.meters.um25c import Um25c
+
+PHASES = (0.0, 0.13, 0.29, 0.5, 0.71, 0.83)
+IDLE_W, LOAD_W = 2.713, 2.69
+
+
+def named(name: str) -> SimulatedMeter:
+    (meter,) = (meter for meter in SIMULATED_METERS if meter.name == name)
+    return meter
+
+
+def test_every_meter_is_simulated() -> None:
+    assert {meter.name.split()[0] for meter in SIMULATED_METERS} == set(METER_NAMES)
+
+
+@pytest.mark.parametrize("meter", SIMULATED_METERS, ids=lambda meter: meter.name)
+def test_the_energy_of_a_constant_load_comes_out_within_two_per_cent(meter: SimulatedMeter) -> None:
+    """Through the meter's own reader, its server's answers and `SampledMeter`, whenever the run begins."""
+    for phase in PHASES:
+        energy = simulated_energy(meter, idle_w=IDLE_W, load_w=LOAD_W, phase=phase)
+        assert abs(energy.relative_error) <= 0.02
+        assert energy.read.idle_w == pytest.approx(IDLE_W, rel=0.02)
+        assert energy.read.meter == meter.name.split()[0]
+        assert energy.read.doubt is None
+
+
+def test_a_window_that_is_taken_too_short_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was: a UM25C asked ten times a second, and each answer taken for a sample of that tenth."""
+    monkeypatch.setattr(Um25c, "period_s", 0.1)
+    monkeypatch.setattr(Um25c, "window_s", 0.1)
+    errors = [
+        simulated_energy(named("um25c"), idle_w=IDLE_W, load_w=LOAD_W, phase=phase).relative_error for phase in PHASES
+    ]
+    assert max(errors) < -0.02
+
+
+def test_the_board_draws_what_it_says() -> None:
+    """In closed form: 2 W, and 3 W more from 10 to 14 s."""
+    board = SimulatedBoard(idle_w=2.0, load_w=3.0, run_s=(10.0, 14.0))
+    assert [board.energy_j(now_s) for now_s in (0, 10, 12, 14, 20)] == [0, 20, 30, 40, 52]
+    board.wait(12.25)
+    assert board.mean_w(1.0) == 5.0
+    assert board.mean_w(4.0, every_s=4.0) == pytest.approx(2 + 3 * 2 / 4)
