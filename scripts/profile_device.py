@@ -1,12 +1,15 @@
-"""Make the cost table of a board: what every operator of a search space costs on it.
+"""Make the cost tables of a board: what every operator of a search space costs on it, however networks are run.
 
-Example:
+Examples:
     python scripts/profile_device.py --device ssh://pi@raspberrypi.local --space fbnet-cifar --out pi4.json
+    python scripts/profile_device.py --threads 1 2 4 --frequency-mhz 1500 2400 --precision fp32 int8
+    python scripts/profile_device.py --configurations base
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -38,22 +41,36 @@ def main() -> int:
         return 0
     space = space_named(config.space)
     source = None if config.like is None else tables_named(config.like, space).base
+    settings = MeasureSettings()
     columns = (TextColumn("{task.fields[board]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ExitStack() as stack:
-        devices = open_for_profile(config.device or ("host",), MeasureSettings(), meter=config.meter)
+        devices = open_for_profile(config.device or ("host",), settings, meter=config.meter)
         for _, device in devices:
             stack.callback(device.close)
-        from moo.profiling.boards import profile_boards
+        from moo.profiling.boards import chosen_configurations, profile_boards, time_needed
 
         progress = Progress(*columns, TextColumn("{task.description}"), console=console, disable=config.quiet)
-        tasks = {name: progress.add_task("connecting", total=None, board=name) for name, _ in devices}
-        stack.enter_context(progress)
         try:
+            configurations = chosen_configurations(devices, config.given_configurations)
+            if not config.quiet:
+                for name, chosen in configurations.items():
+                    text = time_needed(
+                        space,
+                        chosen,
+                        settings,
+                        metered=config.meter not in ("auto", "none"),
+                        like=source is not None,
+                        networks=config.networks,
+                        passes=config.passes,
+                    )
+                    console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
+            tasks = {name: progress.add_task("connecting", total=None, board=name) for name, _ in devices}
+            stack.enter_context(progress)
             profiles = profile_boards(
                 devices,
                 space,
-                MeasureSettings(),
-                configuration=config.configuration,
+                settings,
+                configurations=configurations,
                 method=profile if source is None else partial(few_shot_profile, source=source),
                 out=None if config.out is None else Path(config.out).expanduser(),
                 networks=config.networks,
@@ -70,6 +87,8 @@ def main() -> int:
     for item in profiles:
         text = f"{item.device}: {item.table}   picture: {item.picture}\n  {item.summary}"
         console.print(text, highlight=False, soft_wrap=True)
+        if len(item.family.members) > 1:
+            _print_rows(console, item.rows)
     first = profiles[0]
     console.print(
         f"Search with it: python scripts/pareto_search.py --device {first.device} --space {config.space} "
@@ -78,6 +97,17 @@ def main() -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _print_rows(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2))
+    for number, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _print_meters(console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Cost tables of other systems, recognised by their content. Start with `read_any_cost_table`.
+"""Cost tables of other systems, recognised by their content. Start with `read_any_cost_tables`.
 
 Two text forms besides this project's JSON, both with one line a layer and without stem and head: HANNA's (nine
 numbers a line, latency in seconds, and a second file like it for energy in joules), and the lookup table of the
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.configuration import BASE
-from devices.cost_tables.cost_table import CostTable, check_fits, read_cost_table
-from devices.cost_tables.family import KEY, CostTables, read_cost_tables
+from devices.cost_tables.cost_table import CostTable, check_fits
+from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import SearchSpace
@@ -37,19 +37,13 @@ REPRODUCTION_NAMES = {
 Array = npt.NDArray[np.float64]
 
 
-def read_any_cost_tables(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTables:
-    """The same for a file that may hold a family of tables; arguments and errors as for `read_any_cost_table`."""
-    text = _text_of(path)
-    if energy_path is None and text.lstrip().startswith("{") and f'"{KEY}"' in text:
-        tables = read_cost_tables(path)
-        for table in tables:
-            check_fits(table, space)
-        return tables
-    return CostTables([read_any_cost_table(path, space, energy_path=energy_path)])
-
-
 def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTable:
-    """A cost table from a file of any of the three forms, checked against the space.
+    """The base of `read_any_cost_tables`; arguments and errors are the same."""
+    return read_any_cost_tables(path, space, energy_path=energy_path).base
+
+
+def read_any_cost_tables(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTables:
+    """Cost tables from a file of any of the three forms, checked against the space; only JSON may have several.
 
     A text table says nothing about its board. It is labelled `published`, since its figures are adopted unchanged. It
     has no stem and head, so the fixed cost is 0. Without an energy file its energy is that of the nominal power model
@@ -73,6 +67,10 @@ def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | N
                 f"energies: leave {str(energy_path)!r} out."
             )
         return _read_json(path, space)
+    return CostTables([_read_text_table(text, path, space, energy_path)])
+
+
+def _read_text_table(text: str, path: Path, space: SearchSpace, energy_path: Path | None) -> CostTable:
     _check_family(path, space)
     latency = _read_text(text, path, space)
     return CostTable(
@@ -115,13 +113,13 @@ class _TextTable:
     form: str
 
 
-def _read_json(path: Path, space: SearchSpace) -> CostTable:
-    table = read_cost_table(path)
+def _read_json(path: Path, space: SearchSpace) -> CostTables:
+    tables = read_cost_tables(path)
     try:
-        check_fits(table, space)
+        check_fits(tables.base, space)
     except ValueError as error:
         raise ValueError(f"in the cost table file {str(path)!r}: {error}") from None
-    return table
+    return tables
 
 
 def _read_text(text: str, path: Path, space: SearchSpace) -> _TextTable:

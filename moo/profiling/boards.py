@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import io
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from devices.configuration import BASE, RuntimeConfiguration
+from devices.configuration import RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import MeasureSettings
+from devices.profiling.default_configurations import default_configurations, settable_configurations
+from devices.profiling.family import FamilyProfile, number_of_measurements, remembered_family
 from devices.profiling.operator_costs import PASSES
-from devices.profiling.profile import Profile, Profiler, profile, remembered_profile
+from devices.profiling.profile import Profiler, profile
 from evaluation.work_folder import write_atomically, write_json
-from moo.formatting import percent
+from moo.formatting import many, percent
+from moo.visualization.family import family_figure
 from moo.visualization.profile import profile_figure
 from search_space.spaces import FBNetSpace
+
+SECONDS_AROUND = 0.15
+"""What each measurement takes besides its timed inferences: the model is built and sent, the runtime is started."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +33,15 @@ class BoardProfile:
 
     device: str
     """How the user names the board."""
-    profile: Profile
+    family: FamilyProfile
     table: Path
+    """Cost tables of all configurations."""
     picture: Path
 
     @property
     def summary(self) -> str:
-        """How well the table predicts, in one sentence."""
-        error = self.profile.table.error
+        """How well the base's table predicts, in one sentence."""
+        error = self.family.base.table.error
         assert error is not None, "a profile always has an error"
         ranks = "" if error.spearman is None else f", rank correlation {error.spearman:.3f}"
         return (
@@ -41,13 +49,84 @@ class BoardProfile:
             f"{percent(error.mean_relative)}, {percent(error.within_10_percent)} within 10 %{ranks}"
         )
 
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """A table of the configurations, its head first: how each is predicted, and how long that took to measure."""
+        rows: list[tuple[str, ...]] = [("configuration", "networks", "mean error", "rank correlation", "seconds")]
+        for member in self.family.members:
+            error = member.table.error
+            assert error is not None, "a profile always has an error"
+            ranks = "" if error.spearman is None else f"{error.spearman:.3f}"
+            networks = str(len(member.measurements)) if len(member.measurements) else "by the clock law"
+            rows.append(
+                (
+                    member.configuration.label,
+                    networks,
+                    percent(error.mean_relative),
+                    ranks,
+                    f"{member.seconds:.0f}",
+                )
+            )
+        return rows
+
+
+def time_needed(
+    space: FBNetSpace,
+    configurations: Sequence[RuntimeConfiguration],
+    settings: MeasureSettings,
+    *,
+    metered: bool,
+    like: bool,
+    networks: int | None,
+    passes: int,
+) -> str:
+    """An estimate in words of what a profile takes where nothing was measured before.
+
+    Args:
+        space: the search space.
+        configurations: that are profiled.
+        settings: how the board measures.
+        metered: whether a meter reads its energy.
+        like: whether the base is adapted to another board's table.
+        networks: whole networks of the base's profile.
+        passes: how often everything is measured.
+    """
+    count = number_of_measurements(space, configurations, whole_profile=not like, networks=networks, passes=passes)
+    seconds = settings.metered_seconds if metered else settings.min_seconds
+    minutes = count * (seconds + SECONDS_AROUND) / 60
+    return (
+        f"{many(len(configurations), 'configuration', 'configurations')}, {count:,} measurements, about "
+        f"{math.ceil(minutes)} min if none was made before; longer where a network takes more than "
+        f"{1000 * seconds / settings.min_runs:.0f} ms"
+    )
+
+
+def chosen_configurations(
+    devices: Sequence[tuple[str, Device]], given: Sequence[RuntimeConfiguration] | None
+) -> dict[str, tuple[RuntimeConfiguration, ...]]:
+    """The configurations of each board by name: the given ones, or the board's default ones.
+
+    Args:
+        devices: names and boards.
+        given: those that the user names, if any; clocks that a board may not set are an error then.
+
+    Raises:
+        MeasurementError: if a board fails.
+    """
+    if given is not None:
+        return {name: tuple(given) for name, _ in devices}
+    return {
+        name: settable_configurations(device, default_configurations(device.describe(), shares_host=device.shares_host))
+        for name, device in devices
+    }
+
 
 def profile_boards(
     devices: Sequence[tuple[str, Device]],
     space: FBNetSpace,
     settings: MeasureSettings,
     *,
-    configuration: RuntimeConfiguration = BASE,
+    configurations: dict[str, tuple[RuntimeConfiguration, ...]],
     method: Profiler = profile,
     out: Path | None = None,
     networks: int | None = None,
@@ -56,38 +135,38 @@ def profile_boards(
     fresh: bool = False,
     on_progress: Callable[[str, int, int, str], None] = lambda device, done, total, name: None,
 ) -> list[BoardProfile]:
-    """Profile boards at the same time, and write the table and the picture of each; Ctrl-C ends after a measurement.
+    """Profile boards at the same time, and write tables and picture of each; Ctrl-C ends after a measurement.
 
     Args:
         devices: names and boards.
         space: the search space.
         settings: those that the boards measure with.
-        configuration: how networks are run.
-        method: as for `devices.profiling.profile.remembered_profile`.
+        configurations: of each board, by its name (`chosen_configurations`).
+        method: how the base is profiled, as for `devices.profiling.family.remembered_family`.
         out: a .json file for one board, a folder for several; by default `profiles/`.
-        networks: whole networks measured on each board.
-        seed: chooses these networks.
+        networks: whole networks of the base's profile.
+        seed: chooses networks.
         passes: how often everything is measured; the quickest counts.
         fresh: whether to forget what was measured before.
         on_progress: called from several threads with the board's name, measurements done and in all, and what it was.
 
     Raises:
-        ValueError: as `devices.profiling.profile.profile`.
+        ValueError: as `devices.profiling.family.profile_family`.
         MeasurementError: if a board fails; what was measured until then is kept, and the others' profiles are written.
     """
     stopped = threading.Event()
 
-    def one(name: str, device: Device) -> Profile:
+    def one(name: str, device: Device) -> FamilyProfile:
         def tell(done: int, total: int, what: str) -> None:
             if stopped.is_set():
                 raise CancelledError
             on_progress(name, done, total, what)
 
-        return remembered_profile(
+        return remembered_family(
             device,
             space,
+            configurations[name],
             settings,
-            configuration=configuration,
             method=method,
             fresh=fresh,
             networks=networks,
@@ -110,13 +189,14 @@ def profile_boards(
     return profiles
 
 
-def _written(device: str, profile: Profile, space: FBNetSpace, out: Path | None) -> BoardProfile:
+def _written(device: str, found: FamilyProfile, space: FBNetSpace, out: Path | None) -> BoardProfile:
     table = out
     if table is None or table.suffix != ".json":
         plain = "".join(letter if letter.isalnum() else "-" for letter in device.removeprefix("ssh://"))
         table = (out or Path("profiles")) / f"{plain}-{space.name}.json"
-    write_json(table, profile.table.to_json())
+    write_json(table, found.tables.to_json())
     picture, content = table.with_suffix(".png"), io.BytesIO()
-    profile_figure(profile, space).savefig(content, format="png")
+    figure = family_figure(found, space) if len(found.members) > 1 else profile_figure(found.base, space)
+    figure.savefig(content, format="png")
     write_atomically(picture, content.getvalue())
-    return BoardProfile(device, profile, table, picture)
+    return BoardProfile(device, found, table, picture)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import UseAppendAction
 
-from devices.configuration import Precision, RuntimeConfiguration
+from devices.configuration import Precision, RuntimeConfiguration, configurations_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProfileConfig:
-    """Make the cost table of a board: what every operator of a search space costs on it.
+    """Make the cost tables of a board: what every operator of a search space costs on it, however networks are run.
 
-    What was measured is kept, so that an interrupted profile goes on where it was, and a second one is there at once.
+    One configuration is profiled operator by operator; each other number of threads and precision takes about ten
+    whole networks, and lower clocks take a few. What was measured is kept, so that an interrupted profile goes on where
+    it was, and a second one is there at once.
     """
 
     device: Annotated[tuple[str, ...], UseAppendAction] = ()
@@ -23,22 +25,25 @@ class ProfileConfig:
     """A preset or a .yaml file (docs/search_spaces.md)."""
     meter: str = "auto"
     """Energy meter, as in `ina219`, `um25c:/dev/rfcomm0@here`, `none` (docs/meters.md)."""
-    threads: int = 1
-    """Threads of the runtime on the board."""
-    frequency_mhz: int | None = None
-    """Clock to set on the board; by default its governor decides."""
-    precision: Precision = "fp32"
-    """Numbers that networks compute with."""
+    configurations: Literal["default", "base"] = "default"
+    """Ways in which the board may run a network: `default` is one thread and more, fp32 and int8, and a Raspberry Pi's
+    clocks; `base` is one thread in fp32 at the governor's clock. The next three options name others."""
+    threads: tuple[int, ...] = ()
+    """Threads of the runtime on the board; one or several values."""
+    frequency_mhz: tuple[int, ...] = ()
+    """Clocks to set on the board; one or several values. Its governor decides where none is given."""
+    precision: tuple[Precision, ...] = ()
+    """Numbers that networks compute with; `int8` is static quantisation."""
     like: str | None = None
     """Table of another board (`pi4`, or a file): adapt it by ten networks measured whole, instead of a full profile."""
     networks: int | None = None
-    """Whole networks that calibrate the table; by default six for each layer, ten with `--like`."""
+    """Whole networks that calibrate the base's table; by default six for each layer, ten with `--like`."""
     passes: int = 4
     """How often everything is measured, with all else in between; the quickest counts."""
     seed: int = 0
     """Chooses these networks."""
     out: str | None = None
-    """Table to write (.json), by default profiles/<board>-<space>.json; its picture goes beside it. For several boards
+    """File to write (.json), by default profiles/<board>-<space>.json; its picture goes beside it. For several boards
     a folder."""
     fresh: bool = False
     """Measure again what was measured before."""
@@ -48,16 +53,18 @@ class ProfileConfig:
     """Print only the result."""
 
     @property
-    def configuration(self) -> RuntimeConfiguration:
-        """How networks are run."""
-        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+    def given_configurations(self) -> tuple[RuntimeConfiguration, ...] | None:
+        """Those that the user names, the base first; None for each board's default ones."""
+        if self.configurations == "default" and not (self.threads or self.frequency_mhz or self.precision):
+            return None
+        return configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
 
     @property
     def runtime_options(self) -> str:
-        """Options of a search that measures in the same way, each after a space."""
+        """Options of a search in the same configurations, each after a space."""
         options = {"threads": self.threads, "frequency-mhz": self.frequency_mhz, "precision": self.precision}
-        usual = {"threads": 1, "frequency-mhz": None, "precision": "fp32"}
-        return "".join(f" --{name} {value}" for name, value in options.items() if value != usual[name])
+        text = "".join(f" --{name} {' '.join(map(str, values))}" for name, values in options.items() if values)
+        return " --configurations base" if self.configurations == "base" else text
 
     def __post_init__(self) -> None:
         if self.networks is not None and self.networks < 3:
@@ -67,3 +74,9 @@ class ProfileConfig:
         if self.out is not None and (len(self.device) > 1) == self.out.endswith(".json"):
             rule = "a folder for several boards" if len(self.device) > 1 else "a .json file for one board"
             raise ValueError(f"`--out` must be {rule}, but got {self.out!r}.")
+        if self.configurations == "base" and (self.threads or self.frequency_mhz or self.precision):
+            raise ValueError(
+                "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
+                "besides: omit one of the two."
+            )
+        configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))

@@ -6,6 +6,7 @@ search         how it was found: coefficients, hypervolume, theta
 training       training curves, the supernet's ranking put to the test, int8 against fp32
 architectures  the networks of a front, layer by layer
 profile        the profile of a board
+family         its cost tables in several configurations
 tensorboard    a run as TensorBoard events
 markers        how networks are marked, and what legends and axes say
 labels         labels that hide neither each other nor points

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from devices.cost_tables.cost_table import read_cost_table
+from devices.cost_tables.family import read_cost_tables
 from devices.meters.spec import METER_NAMES
 from scripts.profile_device import ProfileConfig, main
 
@@ -76,6 +77,9 @@ def test_help_imports_nothing_heavy() -> None:
         (["--networks", "2"], "`--networks >= 3` must hold, but got 2"),
         (["--threads", "0"], "`threads` must be a whole number of at least 1, but got 0"),
         (["--frequency-mhz", "0"], "`frequency_mhz` must be above 0 MHz, but got 0"),
+        (["--threads", "1", "2", "1"], "each value of `--threads` must be given once, but got 1 2 1"),
+        (["--precision", "int8", "int8"], "each value of `--precision` must be given once, but got int8 int8"),
+        (["--configurations", "base", "--threads", "4"], "`--configurations base` must stand alone"),
         (["--out", "tables"], "`--out` must be a .json file for one board, but got 'tables'"),
         (
             ["--device", "host", "--device", "ssh://pi@a", "--out", "own.json"],
@@ -134,7 +138,7 @@ def journal_of(tmp_path: Path) -> Any:
 def test_this_machine_is_profiled_and_the_second_time_read_from_the_cache(
     profile_device: Any, folder: Any, tmp_path: Path
 ) -> None:
-    options = ["--space", "small.yaml", "--networks", "3", "--meter", "none"]
+    options = ["--space", "small.yaml", "--networks", "3", "--meter", "none", "--configurations", "base"]
     first = started(folder, *options)
     assert first.returncode == 0, first.stderr
     assert files(folder) == ["profiles/host-small.json", "profiles/host-small.png", "small.yaml"]
@@ -149,7 +153,8 @@ def test_this_machine_is_profiled_and_the_second_time_read_from_the_cache(
         "picture: profiles/host-small.png",
         "3 networks measured whole, each predicted from the others: mean error ",
         "Search with it: python scripts/pareto_search.py --device host --space small.yaml --cost-table "
-        "profiles/host-small.json",
+        "profiles/host-small.json --configurations base",
+        "host: 1 configuration, 28 measurements, about 1 min if none was made before",
     ):
         assert text in first.stdout
 
@@ -161,3 +166,21 @@ def test_this_machine_is_profiled_and_the_second_time_read_from_the_cache(
     assert again == json.loads((folder / "profiles/host-small.json").read_text())
     assert len(second.stdout.splitlines()) == 3
     assert "connecting" not in second.stdout
+
+
+@pytest.mark.slow
+def test_several_configurations_become_one_file_and_a_table_on_the_console(profile_device: Any, folder: Any) -> None:
+    options = ["--space", "small.yaml", "--networks", "3", "--meter", "none", "--passes", "1"]
+    found = profile_device(*options, "--threads", "1", "2", "--precision", "fp32", "int8")
+    assert found.returncode == 0, found.stderr
+    tables = read_cost_tables(folder / "profiles/host-small.json")
+    labels = ["ort 1t fp32", "ort 1t int8", "ort 2t fp32", "ort 2t int8"]
+    assert [configuration.label for configuration in tables.configurations] == labels
+    assert files(folder) == ["profiles/host-small.json", "profiles/host-small.png", "small.yaml"]
+    lines = found.stdout.splitlines()
+    assert "host: 4 configurations, 37 measurements, about 1 min if none was made before" in found.stdout
+    head = next(number for number, line in enumerate(lines) if line.split()[:1] == ["configuration"])
+    for line, label, networks in zip(lines[head + 1 :], labels, ("3", "10", "10", "10"), strict=False):
+        assert line.strip().startswith(label)
+        assert line.split()[len(label.split())] == networks
+    assert "--cost-table profiles/host-small.json --threads 1 2 --precision fp32 int8" in found.stdout

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from devices.cost_tables.analytic import analytic_cost_table
-from devices.cost_tables.readers import REPRODUCTION_NAMES, read_any_cost_table, split_table_paths
+from devices.cost_tables.family import CostTables
+from devices.cost_tables.readers import REPRODUCTION_NAMES, read_any_cost_table, read_any_cost_tables, split_table_paths
 from search_space.nas_bench_201 import NasBench201Space
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import space_named
@@ -194,6 +195,16 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="lacks layer 2, operator k3_e6"):
         read_any_cost_table(path, SPACE)
+
+
+def test_a_family_is_read_whole_or_its_base_alone(tmp_path: Path) -> None:
+    base = analytic_cost_table(SPACE)
+    family = CostTables([base, replace(base, threads=4, latency_ms=base.latency_ms / 3)])
+    family.write(tmp_path / "family.json")
+    assert read_any_cost_tables(tmp_path / "family.json", SPACE).to_json() == family.to_json()
+    assert read_any_cost_table(tmp_path / "family.json", SPACE).to_json() == base.to_json()
+    with pytest.raises(ValueError, match="family.json': the space of a cost table must be that"):
+        read_any_cost_tables(tmp_path / "family.json", space_named("fbnet-cifar"))
 
 
 def test_a_json_table_takes_no_energy_file(tmp_path: Path, energy: Path) -> None:

@@ -34,7 +34,7 @@ def latency_ms(model: bytes, configuration: RuntimeConfiguration = BASE) -> floa
     graph = onnx.load_from_string(model).graph
     numbers = sum(int(np.prod(entry.dims)) for entry in graph.initializer if not entry.name.endswith("bias"))
     convolutions = sum(bool(node.op_type == "Conv") for node in graph.node)
-    gain = float(configuration.threads) ** 0.8 * (2.5 if configuration.precision == "int8" else 1.0)
+    gain = math.pow(configuration.threads, 0.8) * (2.5 if configuration.precision == "int8" else 1.0)
     share = SHARES[configuration.threads, configuration.precision]
     slower = share * CLOCKS[0] / (configuration.frequency_mhz or CLOCKS[0]) + 1 - share
     return (0.7 + 0.02 * convolutions + 1e-4 * numbers / gain) * slower

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from devices.configuration import BASE, RuntimeConfiguration, configurations_of
 from devices.cost_tables.cost_table import CostTable, TableError, check_fits, read_cost_table
-from devices.errors import MeasurementError
+from devices.cost_tables.family import read_cost_tables
+from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
 from moo.profiling import boards as board_profiles
-from moo.profiling.boards import BoardProfile, profile_boards
+from moo.profiling.boards import BoardProfile, chosen_configurations, profile_boards, time_needed
 from search_space.spaces import FBNetSpace
 
 SETTINGS = MeasureSettings()
@@ -46,7 +48,8 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def profile_all(devices: Any, space: FBNetSpace, **options: Any) -> Any:
     named = [(device.name, device) for device in devices]
-    return profile_boards(named, space, SETTINGS, networks=NETWORKS, **options)
+    configurations = {device.name: options.pop("configurations", (BASE,)) for device in devices}
+    return profile_boards(named, space, SETTINGS, configurations=configurations, networks=NETWORKS, **options)
 
 
 def files() -> Any:
@@ -78,8 +81,8 @@ def test_the_files_hold_the_profile(space: FBNetSpace) -> None:
     (found,) = profile_all([NamedDevice("host")], space)
     table = read_cost_table(found.table)
     check_fits(table, space)
-    np.testing.assert_array_equal(table.latency_ms, found.profile.table.latency_ms)
-    assert table.error == found.profile.table.error
+    np.testing.assert_array_equal(table.latency_ms, found.family.base.table.latency_ms)
+    assert table.error == found.family.base.table.error
     assert table.error.networks == NETWORKS
     with Image.open(found.picture) as picture:
         picture.verify()
@@ -104,7 +107,7 @@ def test_two_boards_are_profiled_at_once_into_two_tables(space: FBNetSpace) -> N
     calls = []
     one, two = profile_all(boards, space, out=Path("both"), on_progress=lambda *call: calls.append(call))
     assert files() == ["both/pi-one-tiny.json", "both/pi-one-tiny.png", "both/pi-two-tiny.json", "both/pi-two-tiny.png"]
-    np.testing.assert_allclose(two.profile.operator_wise.latency_ms, 3 * one.profile.operator_wise.latency_ms)
+    np.testing.assert_allclose(two.family.base.operator_wise.latency_ms, 3 * one.family.base.operator_wise.latency_ms)
     assert (one.device, two.device) == ("ssh://pi@one", "ssh://pi@two")
     assert read_cost_table(two.table).board == "ssh://pi@two (made up)"
     for name in ("ssh://pi@one", "ssh://pi@two"):
@@ -119,7 +122,7 @@ def test_a_second_profile_measures_nothing_and_a_fresh_one_everything(space: FBN
     (two,) = profile_all([second], space)
     assert first.measured > 0
     assert second.measured == 0
-    np.testing.assert_array_equal(one.profile.table.latency_ms, two.profile.table.latency_ms)
+    np.testing.assert_array_equal(one.family.base.table.latency_ms, two.family.base.table.latency_ms)
     profile_all([third], space, fresh=True)
     assert third.measured == first.measured
 
@@ -187,7 +190,7 @@ def test_files_are_there_whole_or_not_at_all(space: FBNetSpace, monkeypatch: pyt
 def test_too_few_networks_are_refused_and_nothing_is_written(space: FBNetSpace) -> None:
     board = NamedDevice("host")
     with pytest.raises(ValueError, match="`networks >= 1` must hold, but got 0"):
-        profile_boards([("host", board)], space, SETTINGS, networks=0)
+        profile_boards([("host", board)], space, SETTINGS, configurations={"host": (BASE,)}, networks=0)
     assert (board.measured, files()) == (0, [])
 
 
@@ -209,5 +212,65 @@ def test_the_summary_tells_how_well_the_table_predicts(
     space: FBNetSpace, table: CostTable, error: Any, expected: str
 ) -> None:
     (found,) = profile_all([NamedDevice("host")], space)
-    profile = replace(found.profile, table=replace(table, error=error))
-    assert BoardProfile("host", profile, found.table, found.picture).summary == expected
+    family = replace(found.family, base=replace(found.family.base, table=replace(table, error=error)))
+    assert BoardProfile("host", family, found.table, found.picture).summary == expected
+
+
+SEVERAL = configurations_of((1, 2), (1500, 1000, 600), ("fp32", "int8"))
+
+
+def test_several_configurations_make_one_file_and_one_picture(space: FBNetSpace) -> None:
+    (found,) = profile_all([NamedDevice("host")], space, configurations=SEVERAL)
+    assert files() == ["profiles/host-tiny.json", "profiles/host-tiny.png"]
+    tables = read_cost_tables(found.table)
+    assert tables.configurations == SEVERAL
+    assert tables.to_json() == found.family.tables.to_json()
+    with Image.open(found.picture) as picture:
+        assert picture.format == "PNG"
+
+
+def test_a_row_for_each_configuration_tells_its_error_and_time(space: FBNetSpace) -> None:
+    (found,) = profile_all([NamedDevice("host")], space, configurations=SEVERAL)
+    head, *rows = found.rows
+    assert head == ("configuration", "networks", "mean error", "rank correlation", "seconds")
+    assert [row[0] for row in rows] == [configuration.label for configuration in SEVERAL]
+    assert [row[1] for row in rows if "fp32" in row[0]] == [
+        "4", "by the clock law", "4", "10", "by the clock law", "3",
+    ]  # fmt: skip
+    assert all(row[2].endswith(" %") for row in rows)
+
+
+def test_each_board_has_its_own_default_configurations() -> None:
+    small, large = NamedDevice("ssh://pi@small"), NamedDevice("ssh://pi@large")
+    large.describe = lambda: Board(  # type: ignore[method-assign]
+        name="", model="", os="", runtime="", clock_mhz=None, cores=4, frequencies_mhz=(600, 1500)
+    )
+    found = chosen_configurations([(small.name, small), (large.name, large)], None)
+    assert found[small.name] == configurations_of((1,), (None,), ("fp32", "int8"))
+    assert found[large.name] == configurations_of((1, 2, 4), (1500, 600), ("fp32", "int8"))
+    given = (RuntimeConfiguration(threads=2),)
+    assert chosen_configurations([(small.name, small)], given) == {small.name: given}
+
+
+def test_clocks_that_the_user_names_are_an_error_where_they_cannot_be_set(space: FBNetSpace) -> None:
+    class Refusing(NamedDevice):
+        def measure(self, model: Any, configuration: Any = BASE) -> Any:
+            if configuration.frequency_mhz is not None:
+                raise BoardRefusedError("`frequency_mhz` needs the right to set the clock")
+            return super().measure(model, configuration)
+
+    with pytest.raises(BoardRefusedError, match="needs the right to set the clock"):
+        profile_all([Refusing("host")], space, configurations=SEVERAL)
+    assert files() == []
+
+
+def test_the_time_that_is_needed_grows_with_what_is_measured(space: FBNetSpace) -> None:
+    def told(configurations: Any, **changes: Any) -> str:
+        options = {"metered": False, "like": False, "networks": 4, "passes": 2} | changes
+        return time_needed(space, configurations, SETTINGS, **options)
+
+    assert told((BASE,)).startswith("1 configuration, 30 measurements, about 1 min if none was made before; longer")
+    assert told(SEVERAL).startswith("12 configurations, 116 measurements, about 1 min")
+    assert told(SEVERAL, metered=True).startswith("12 configurations, 116 measurements, about 5 min")
+    assert told(SEVERAL, like=True).startswith("12 configurations, 94 measurements")
+    assert told((BASE,)).endswith("where a network takes more than 6 ms")
