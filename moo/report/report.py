@@ -17,7 +17,7 @@ from moo.storage.archive import Archive, networks_of
 from moo.storage.origin import RunOrigin
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
-from moo.visualization.gallery import CAPTIONS
+from moo.visualization.gallery import CAPTIONS, why_not_in_space
 from search_space.spaces import FBNetSpace
 
 
@@ -52,7 +52,7 @@ def report_markdown(
         "The trained files": files_table(trained + baselines),
         "Baselines": baselines_section(archive, baselines),
         "Trust in the supernet": trust_section(archive),
-        "Pictures": _pictures(plots),
+        "Pictures": _pictures(plots, archive),
         "Hypervolume": hypervolume(archive),
         "What it cost to find": effort(archive, store, config, origin),
         "What the splits are for": splits(origin.dataset.images, trained=bool(trained or baselines)),
@@ -110,13 +110,15 @@ def _answer(archive: Archive) -> str:
     )
 
 
-def _pictures(plots: Sequence[str]) -> str:
+def _pictures(plots: Sequence[str], archive: Archive) -> str:
     if not plots:
         return ""
     pictures = []
     for path in plots:
         caption = CAPTIONS.get(PurePosixPath(path).stem, PurePosixPath(path).stem)
         pictures.append(f"![{caption}]({path})\n\n*{caption}*")
+    if why := why_not_in_space(archive):
+        pictures.append(why)
     return "\n\n".join(pictures)
 
 

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -21,10 +19,11 @@ from moo.formatting import cost_label, many, short
 from moo.storage.archive import Costs
 from moo.visualization.labels import place_labels
 from moo.visualization.style import (
-    COLOUR_MAP,
     FAINT,
     GREY,
     INK,
+    NARROW_INCHES,
+    ORDERED_COLOURS,
     dress,
     legend_marker,
     marker_of,
@@ -33,11 +32,7 @@ from moo.visualization.style import (
     spans_widely,
 )
 
-WIDTH_INCHES = 6.2
-"""So narrow that the text can be read on a phone, too."""
 MOST_NUMBERS = 16
-_COLOURS = ListedColormap(colormaps[COLOUR_MAP](np.linspace(0, 0.92, 256)))
-"""Without its brightest end, which vanishes on white."""
 _LABEL_DISTANCES = (9.0, 13.0, 18.0, 24.0, 32.0)
 
 
@@ -89,7 +84,7 @@ def coefficients_figure(points: Sequence[TrialPoint]) -> Figure:
         "Errors are those with inherited weights."
     )
     figure = new_figure(
-        WIDTH_INCHES, 1.6 + 2.75 * len(panels), "Loss coefficients and the networks they give", subtitle
+        NARROW_INCHES, 1.6 + 2.75 * len(panels), "Loss coefficients and the networks they give", subtitle
     )
     columns = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, panel in zip(columns, panels, strict=True):
@@ -158,7 +153,7 @@ def _draw(axes: Axes, panel: _Panel, points: Sequence[TrialPoint], ranks: Sequen
             if not chosen:
                 continue
             x, y, rank = np.array(chosen).T
-            colours = _COLOURS(rank)
+            colours = ORDERED_COLOURS(rank)
             style = {"s": 58, "facecolors": colours, "edgecolors": INK, "linewidths": 0.8, "zorder": 3}
             if not on_front:
                 style = {"s": 24, "facecolors": "none", "edgecolors": colours, "linewidths": 1.2, "zorder": 2}
@@ -187,7 +182,7 @@ def _scale_logarithmically(axes: Axes, values: Sequence[float]) -> None:
 def _add_colour_bar(figure: Figure, axes: Axes, points: Sequence[TrialPoint]) -> None:
     """The colours of the ranks, with the latencies that have them."""
     latencies = sorted({point.costs.latency_ms for point in points})
-    bar = figure.colorbar(ScalarMappable(cmap=_COLOURS), ax=axes, location="top", pad=0.03, aspect=42)
+    bar = figure.colorbar(ScalarMappable(cmap=ORDERED_COLOURS), ax=axes, location="top", pad=0.03, aspect=42)
     marked = sorted({round(share * (len(latencies) - 1)) for share in np.linspace(0, 1, 5)})
     ticks = [index / (len(latencies) - 1) for index in marked] if len(latencies) > 1 else [0.5]
     bar.set_ticks(ticks, labels=[short(latencies[index]) for index in marked])

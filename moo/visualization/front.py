@@ -216,28 +216,18 @@ def space_figure(networks: Evaluated) -> Figure:
     axes = figure.add_axes((0.0, -0.07 / height, 0.95, _BOX_INCHES / height), projection="3d")
     assert isinstance(axes, Axes3D)
     wide = [spans_widely([network.coordinates[column] for network in networks.all]) for column in (1, 2)]
-    floor = _space_limits(axes, _space_points(networks.all, wide))
+    labels = (cost_axis_label(1, networks.all), cost_axis_label(2, networks.all))
+    floor = dress_space(axes, networks.all, wide, labels, error_label=networks.error_label)
     for group in groups:
-        points = _space_points(group.networks, wide)
+        points = space_points(group.networks, wide)
         for origin in sorted({provenance(network.costs) for network in group.networks}):
             chosen = points[[provenance(network.costs) == origin for network in group.networks]]
             axes.scatter(
                 *chosen.T, s=62 * group.share, color=group.colour, alpha=group.opacity, marker=marker_of(origin),
                 depthshade=False, edgecolors="white", lw=0.5,
             )  # fmt: skip
-    for x, y, z in _space_points(networks.front, wide):
+    for x, y, z in space_points(networks.front, wide):
         axes.plot([x, x], [y, y], [floor, z], color=BLUE, linewidth=0.7, alpha=0.4)
-    for axis, column in ((axes.xaxis, 1), (axes.yaxis, 2)):
-        if wide[column - 1]:
-            _log_ticks_3d(axis, [network.coordinates[column] for network in networks.all])
-    axes.set_xlabel(cost_axis_label(1, networks.all), fontsize=9.5, labelpad=8)
-    axes.set_ylabel(cost_axis_label(2, networks.all), fontsize=9.5, labelpad=8)
-    axes.set_zlabel(networks.error_label, fontsize=9.5, labelpad=8)
-    axes.tick_params(labelsize=8)
-    axes.view_init(elev=22, azim=-58)
-    axes.set_box_aspect((1, 1, 0.82), zoom=0.96)
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-        axis._axinfo["grid"].update(color="#DDDDDD", linewidth=0.7)
     figure.legend(
         handles=handles,
         loc="upper left", bbox_to_anchor=(0.005, 1 - 0.61 / height), fontsize=9, frameon=False,
@@ -245,7 +235,40 @@ def space_figure(networks: Evaluated) -> Figure:
     return figure
 
 
-def _space_points(networks: Sequence[Network], wide: Sequence[bool]) -> Floats:
+def dress_space(
+    axes: Axes3D,
+    networks: Sequence[Network],
+    wide: Sequence[bool],
+    labels: tuple[str, str],
+    *,
+    error_label: str = "error on the selection split (%)",
+) -> float:
+    """Limits, labels, ticks and the view of a picture in three dimensions; returns its floor.
+
+    Args:
+        axes: nothing of which is drawn yet.
+        networks: all that will be drawn.
+        wide: whether latency, and energy, are drawn as logarithms.
+        labels: of latency and energy.
+        error_label: of the upright axis.
+    """
+    floor = _space_limits(axes, space_points(networks, wide))
+    for axis, column in ((axes.xaxis, 1), (axes.yaxis, 2)):
+        if wide[column - 1]:
+            _log_ticks_3d(axis, [network.coordinates[column] for network in networks])
+    axes.set_xlabel(labels[0], fontsize=9.5, labelpad=8)
+    axes.set_ylabel(labels[1], fontsize=9.5, labelpad=8)
+    axes.set_zlabel(error_label, fontsize=9.5, labelpad=8)
+    axes.tick_params(labelsize=8)
+    axes.view_init(elev=22, azim=-58)
+    axes.set_box_aspect((1, 1, 0.82), zoom=0.96)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis._axinfo["grid"].update(color="#DDDDDD", linewidth=0.7)
+    return floor
+
+
+def space_points(networks: Sequence[Network], wide: Sequence[bool]) -> Floats:
+    """Latency, energy and error in percent, costs as logarithms where they span widely, shape (N, 3)."""
     points = np.array([n.coordinates for n in networks], np.float64).reshape(-1, 3)[:, [1, 2, 0]]
     for column, is_wide in enumerate(wide):
         if is_wide:

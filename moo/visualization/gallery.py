@@ -1,4 +1,4 @@
-"""All pictures of a run. Start with `write_plots`; each picture is a function of plain data in the `*_plots` modules.
+"""All pictures of a run. Start with `write_plots`; each picture is a function of plain data in a module beside this one.
 
 A modelled number is never shown as a measured one: labels name the sources, and markers differ by source.
 """
@@ -10,13 +10,21 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from moo.analysis.networks import best_of_each, evaluated, shown_points
+from moo.analysis.networks import Network, best_of_each, evaluated, shown_network, shown_points
+from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
 from moo.storage.archive import Archive, Entry, networks_of
 from moo.storage.store import StoredTrial, StoreReader
 from moo.trials import CoefficientTrial
 from moo.visualization.architectures import architectures_figure
 from moo.visualization.coefficients import TrialPoint, coefficients_figure
+from moo.visualization.configurations import (
+    clock_figure,
+    clocks_of,
+    configurations_space_figure,
+    few_networks,
+    trade_figure,
+)
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 from moo.visualization.search import hypervolume_figure, theta_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
@@ -26,6 +34,8 @@ CAPTIONS = {
     "front_latency_error": "Error against latency; colour is energy.",
     "front_projections": "The front in its three projections.",
     "front_3d": "The front in three dimensions.",
+    "configurations": "Energy against latency of some networks of the front, in all runtime configurations.",
+    "clocks": "Energy against the clock of some networks of the front.",
     "ranking": "Error after training against error with inherited weights.",
     "precisions": "Accuracy and latency of the int8 files against the fp32 files.",
     "architectures": "What the networks of the front are made of, the fastest at the top.",
@@ -49,14 +59,23 @@ def write_plots(
         front_size: operating points of the front that are shown at most.
 
     Returns:
-        The files, in the order of `CAPTIONS`; none if nothing was evaluated.
+        The files, in the order of `CAPTIONS`; none if nothing was evaluated. Pictures of before that are not drawn any
+        more are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in _figures(archive, store, space, front_size):
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1])
+    for name in CAPTIONS:
+        if folder / f"{name}.png" not in paths:
+            (folder / f"{name}.png").unlink(missing_ok=True)
     return paths
+
+
+def why_not_in_space(archive: Archive) -> str:
+    """Why there is no picture of the front in three dimensions, as a sentence; empty if there is one."""
+    return why_two_objectives([point.objectives for point in archive.front()])
 
 
 def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size: int) -> Iterator[tuple[str, Figure]]:
@@ -67,7 +86,19 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
     shown = best_of_each(shown_points(front, front_size))
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
-    yield "front_3d", space_figure(networks)
+    several, energy = len(archive.configurations) > 1, archive.energy.label
+    if not why_not_in_space(archive):
+        figure = space_figure(networks)
+        if several:
+            figure = configurations_space_figure(
+                networks.front, archive.configurations, energy=energy, summary=networks.summary
+            )
+        yield "front_3d", figure
+    if several:
+        points = few_networks(_in_all_configurations(archive, networks_of(shown)))
+        yield "configurations", trade_figure(points, archive.configurations, energy=energy)
+        if len(clocks_of(points)) > 1:
+            yield "clocks", clock_figure(points, energy=energy)
     trained = [entry for entry in archive.entries if entry.trained is not None]
     if len(trained) >= LEAST_PAIRS:
         yield "ranking", ranking_figure(trained, trust_in_supernet(archive))
@@ -77,8 +108,8 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
     errors = [point.error for point in shown] if archive.is_retrained else None
     entries, costs = [point.entry for point in shown], [point.costs for point in shown]
     yield "architectures", architectures_figure(entries, costs, space, trained_errors=errors)
-    if points := trial_points(archive, store):
-        yield "coefficients", coefficients_figure(points)
+    if trials_drawn := trial_points(archive, store):
+        yield "coefficients", coefficients_figure(trials_drawn)
     generations = {number: stored.trial.generation for number, stored in trials.items()}
     yield "hypervolume", hypervolume_figure(archive.entries, archive.reference_point, generations, store.minutes())
     number = best_searched(networks_of(front), trials)
@@ -86,6 +117,13 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
         coefficients = trials[number].trial.coefficients
         assert coefficients is not None
         yield "theta", theta_figure(store.theta(number), space.operators, trial_id=number, coefficients=coefficients)
+
+
+def _in_all_configurations(archive: Archive, entries: Sequence[Entry]) -> list[Network]:
+    """All operating points of some networks, whether they are on the front or not."""
+    wanted = {entry.architecture.id for entry in entries}
+    points = archive.trained_points() if archive.is_retrained else archive.points(entries)
+    return [shown_network(point, several=True) for point in points if point.id in wanted]
 
 
 def trial_points(archive: Archive, store: StoreReader) -> list[TrialPoint]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -19,6 +22,10 @@ from moo.storage.archive import Costs
 BLUE, VERMILION, GREEN, INK, GREY, FAINT = "#0072B2", "#D55E00", "#009E73", "#222222", "#6B6B6B", "#B8B8B8"
 """Blue, vermilion and green are those of Okabe and Ito, "Color Universal Design" (2008)."""
 COLOUR_MAP = "viridis"
+ORDERED_COLOURS = ListedColormap(colormaps[COLOUR_MAP](np.linspace(0, 0.92, 256)))
+"""The same without its brightest end, which vanishes on white: for points and lines."""
+NARROW_INCHES = 6.2
+"""Width of a picture whose text can be read on a phone, too."""
 MARKERS = {"measured": "o", "modelled": "^", "published": "s"}
 MIXED_MARKER = "D"
 DPI = 150
