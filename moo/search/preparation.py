@@ -21,7 +21,7 @@ from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
-from moo.measurement.boards import Boards, configurations_in, is_table, open_boards, tables_named
+from moo.measurement.boards import Boards, configurations_in, open_boards, tables_named
 from moo.search.transfer import source_folder
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes

@@ -77,7 +77,7 @@ def take_over(
             params=count(space.graph(tuple(space.operators[index] for index in item.indices))).params,
             quantized_error=item.quantized_error if same else None,
         )
-        trial = ArchitectureTrial(number, GENERATION, item.indices)
+        trial = ArchitectureTrial(id=number, generation=GENERATION, indices=item.indices)
         record.add_result(
             TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
         )

@@ -96,6 +96,12 @@ def table() -> CostTable:
 
 
 @pytest.fixture(scope="session")
+def tables(table: CostTable) -> CostTables:
+    """The costs of the one configuration of most tests."""
+    return CostTables([table])
+
+
+@pytest.fixture(scope="session")
 def setup(splits: Splits) -> WorkerSetup:
     """Set-up of a worker with very short inner searches."""
     return WorkerSetup(

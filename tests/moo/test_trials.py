@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.accuracy import classification, inherited_network
@@ -37,19 +37,19 @@ def figures(result: Any) -> Any:
 
 
 def test_results_do_not_depend_on_the_worker_or_the_order_of_jobs(
-    setup: WorkerSetup, table: CostTable, weights: Any
+    setup: WorkerSetup, tables: CostTables, weights: Any
 ) -> None:
     one, other = Evaluator(setup), Evaluator(setup)
-    forwards = [figures(one.run(job, table, weights)) for job in JOBS]
+    forwards = [figures(one.run(job, tables, weights)) for job in JOBS]
     torch.manual_seed(99)
-    backwards = [figures(other.run(job, table, weights)) for job in reversed(JOBS)][::-1]
+    backwards = [figures(other.run(job, tables, weights)) for job in reversed(JOBS)][::-1]
     assert forwards == backwards
-    assert figures(one.run(JOBS[0], table, weights)) == forwards[0]
+    assert figures(one.run(JOBS[0], tables, weights)) == forwards[0]
     assert forwards[0][1:] != forwards[1][1:]
 
 
-def test_a_trial_gives_its_mode_and_samples_each_once(evaluator: Any, table: CostTable, weights: Any) -> None:
-    result = evaluator.run(JOBS[1], table, weights)
+def test_a_trial_gives_its_mode_and_samples_each_once(evaluator: Any, tables: CostTables, weights: Any) -> None:
+    result = evaluator.run(JOBS[1], tables, weights)
     assert isinstance(result, TrialResult)
     indices = [item.indices for item in result.architectures]
     assert indices[0] == tuple(result.theta.theta_LO.argmax(-1))
@@ -58,9 +58,9 @@ def test_a_trial_gives_its_mode_and_samples_each_once(evaluator: Any, table: Cos
 
 
 def test_an_architecture_is_worth_what_its_stand_alone_network_does(
-    evaluator: Any, setup: WorkerSetup, splits: Splits, table: CostTable, weights: Any
+    evaluator: Any, setup: WorkerSetup, splits: Splits, tables: CostTables, weights: Any
 ) -> None:
-    result = evaluator.run(JOBS[0], table, weights)
+    result = evaluator.run(JOBS[0], tables, weights)
     supernet = new_supernet(setup)
     supernet.load_state_dict(load(weights))
     for item in result.architectures:
@@ -68,14 +68,17 @@ def test_an_architecture_is_worth_what_its_stand_alone_network_does(
         state = supernet.sub_network_state(item.indices)
         network = inherited_network(graph, state, ImageBatches(splits.weights, splits))
         assert classification(network, ImageBatches(splits.selection, splits)) == (item.error, item.cross_entropy)
-        assert (item.latency_ms, item.energy_mj) == (table.latency_of(item.indices), table.energy_of(item.indices))
+        assert (item.latency_ms, item.energy_mj) == (
+            tables.base.latency_of(item.indices),
+            tables.base.energy_of(item.indices),
+        )
 
 
-def test_the_architecture_of_least_loss_stands_for_the_trial(evaluator: Any, table: CostTable, weights: Any) -> None:
+def test_the_architecture_of_least_loss_stands_for_the_trial(evaluator: Any, tables: CostTables, weights: Any) -> None:
     job = CoefficientTrial(7, 1, Coefficients(3.0, 0.7, 0.4, 1.3))
-    result = evaluator.run(job, table, weights)
-    latency_reference = table.latency_ms.mean(1).sum() + table.fixed_latency_ms
-    energy_reference = table.energy_mj.mean(1).sum() + table.fixed_energy_mj
+    result = evaluator.run(job, tables, weights)
+    latency_reference = tables.base.latency_ms.mean(1).sum() + tables.base.fixed_latency_ms
+    energy_reference = tables.base.energy_mj.mean(1).sum() + tables.base.fixed_energy_mj
     losses = [
         item.cross_entropy
         + 3.0 * (item.latency_ms / latency_reference) ** 0.7
@@ -85,29 +88,29 @@ def test_the_architecture_of_least_loss_stands_for_the_trial(evaluator: Any, tab
     assert result.chosen == int(np.argmin(losses))
 
 
-def test_other_weights_are_used(evaluator: Any, setup: WorkerSetup, table: CostTable, weights: Any) -> None:
+def test_other_weights_are_used(evaluator: Any, setup: WorkerSetup, tables: CostTables, weights: Any) -> None:
     from dataclasses import replace
 
-    before = evaluator.run(JOBS[0], table, weights)
+    before = evaluator.run(JOBS[0], tables, weights)
     other = untrained_weights(replace(setup, seed=1))
     assert other != weights
-    changed = evaluator.run(JOBS[0], table, other)
-    fresh = Evaluator(setup).run(JOBS[0], table, other)
+    changed = evaluator.run(JOBS[0], tables, other)
+    fresh = Evaluator(setup).run(JOBS[0], tables, other)
     assert figures(changed) == figures(fresh)
     assert figures(changed) != figures(before)
-    assert figures(evaluator.run(JOBS[0], table, weights)) == figures(before)
+    assert figures(evaluator.run(JOBS[0], tables, weights)) == figures(before)
 
 
-def test_the_inner_search_leaves_the_weights_as_they_are(evaluator: Any, table: CostTable, weights: Any) -> None:
-    evaluator.run(JOBS[0], table, weights)
+def test_the_inner_search_leaves_the_weights_as_they_are(evaluator: Any, tables: CostTables, weights: Any) -> None:
+    evaluator.run(JOBS[0], tables, weights)
     after = evaluator.supernet.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in load(weights).items())
 
 
 def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(
-    evaluator: Any, setup: WorkerSetup, splits: Splits, table: CostTable, weights: Any
+    evaluator: Any, setup: WorkerSetup, splits: Splits, tables: CostTables, weights: Any
 ) -> None:
-    result = evaluator.run(DeliveryJob((1, 2, 0)), table, weights)
+    result = evaluator.run(DeliveryJob((1, 2, 0)), tables, weights)
     assert isinstance(result, DeliveryResult)
     graph = setup.space.graph(("k3_e6", "skip", "k3_e1"))
     for name, shape in weight_shapes(graph).items():
@@ -118,7 +121,7 @@ def test_a_delivery_has_all_weights_and_the_error_on_the_test_split(
 
 
 def test_test_images_are_not_read_before_a_delivery(
-    setup: WorkerSetup, table: CostTable, weights: Any, monkeypatch: pytest.MonkeyPatch
+    setup: WorkerSetup, tables: CostTables, weights: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
     original = ImageBatches.__init__
@@ -129,9 +132,9 @@ def test_test_images_are_not_read_before_a_delivery(
 
     monkeypatch.setattr(ImageBatches, "__init__", spy)
     evaluator = Evaluator(setup)
-    evaluator.run(JOBS[0], table, weights)
+    evaluator.run(JOBS[0], tables, weights)
     assert not any(images is setup.splits.test for images in read)
-    evaluator.run(DeliveryJob((0, 0, 0)), table, weights)
+    evaluator.run(DeliveryJob((0, 0, 0)), tables, weights)
     assert any(images is setup.splits.test for images in read)
 
 
@@ -154,7 +157,7 @@ def test_pretraining_goes_on_from_any_saved_state_as_if_uninterrupted(setup: Wor
 
 
 def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(
-    setup: WorkerSetup, table: CostTable, weights: Any, monkeypatch: pytest.MonkeyPatch
+    setup: WorkerSetup, tables: CostTables, weights: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(self: Any, job: Any, costs: Any) -> Any:
         if job.id == 1:
@@ -163,7 +166,7 @@ def test_a_job_that_raises_comes_back_with_its_traceback_and_the_others_go_on(
 
     monkeypatch.setattr(Evaluator, "search", search)
     started: list[Any] = []
-    outcomes = list(InProcessBackend(setup).run(JOBS, table, weights, started.append))
+    outcomes = list(InProcessBackend(setup).run(JOBS, tables, weights, started.append))
     assert started == JOBS
     assert [outcomes[0], outcomes[2]] == [JOBS[0], JOBS[2]]
     assert isinstance(outcomes[1], TrialFailure)

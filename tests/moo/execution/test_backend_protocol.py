@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 import ray
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from moo.execution.backend import Backend, InProcessBackend
@@ -79,14 +79,14 @@ def ignore(job: Job) -> None:
 
 
 def test_every_job_gives_the_result_that_an_evaluator_gives(
-    backend: Backend, setup: WorkerSetup, table: CostTable, supernet: bytes
+    backend: Backend, setup: WorkerSetup, tables: CostTables, supernet: bytes
 ) -> None:
     jobs: list[Job] = [*TRIALS, ARCHITECTURE, DELIVERY]
-    outcomes = {job_of(outcome): outcome for outcome in backend.run(jobs, table, supernet, ignore)}
+    outcomes = {job_of(outcome): outcome for outcome in backend.run(jobs, tables, supernet, ignore)}
     assert outcomes.keys() == set(jobs)
     evaluator = Evaluator(setup)
     for job, outcome in outcomes.items():
-        expected = evaluator.run(job, table, supernet)
+        expected = evaluator.run(job, tables, supernet)
         if isinstance(expected, DeliveryResult):
             assert isinstance(outcome, DeliveryResult)
             assert outcome.test_error == expected.test_error
@@ -99,14 +99,14 @@ def test_every_job_gives_the_result_that_an_evaluator_gives(
 
 
 def test_jobs_that_raise_come_back_as_failures_and_the_others_go_on(
-    backend: Backend, table: CostTable, supernet: bytes
+    backend: Backend, tables: CostTables, supernet: bytes
 ) -> None:
     broken_trial, broken_delivery = (
         ArchitectureTrial(id=7, generation=1, indices=NO_ARCHITECTURE),
         DeliveryJob(NO_ARCHITECTURE),
     )
     jobs: list[Job] = [TRIALS[0], broken_trial, broken_delivery, ARCHITECTURE, DELIVERY]
-    outcomes = {job_of(outcome): outcome for outcome in backend.run(jobs, table, supernet, ignore)}
+    outcomes = {job_of(outcome): outcome for outcome in backend.run(jobs, tables, supernet, ignore)}
     assert {job: type(outcome) for job, outcome in outcomes.items()} == {
         TRIALS[0]: TrialResult,
         broken_trial: TrialFailure,
@@ -121,11 +121,11 @@ def test_jobs_that_raise_come_back_as_failures_and_the_others_go_on(
         assert "ValueError: indices must lie in [0, 2], but got (9, 9, 9)." in failure.traceback
 
 
-def test_each_job_is_started_once_and_before_its_outcome(backend: Backend, table: CostTable, supernet: bytes) -> None:
+def test_each_job_is_started_once_and_before_its_outcome(backend: Backend, tables: CostTables, supernet: bytes) -> None:
     jobs: list[Job] = [*TRIALS, ArchitectureTrial(id=7, generation=1, indices=NO_ARCHITECTURE), DELIVERY]
     started: list[Job] = []
     ended: list[Job] = []
-    for outcome in backend.run(jobs, table, supernet, started.append):
+    for outcome in backend.run(jobs, tables, supernet, started.append):
         ended.append(job_of(outcome))
         assert set(ended) <= set(started)
     assert started == jobs
@@ -133,7 +133,7 @@ def test_each_job_is_started_once_and_before_its_outcome(backend: Backend, table
 
 
 def test_jobs_are_taken_as_workers_are_free_so_that_they_may_depend_on_earlier_outcomes(
-    backend: Backend, table: CostTable, supernet: bytes
+    backend: Backend, tables: CostTables, supernet: bytes
 ) -> None:
     taken: list[Job] = []
     outcomes: list[Outcome] = []
@@ -146,15 +146,15 @@ def test_jobs_are_taken_as_workers_are_free_so_that_they_may_depend_on_earlier_o
             taken.append(ArchitectureTrial(id=number, generation=0, indices=(0, 0, number % 3)))
             yield taken[-1]
 
-    for outcome in backend.run(until_five_have_ended(), table, supernet, ignore):
+    for outcome in backend.run(until_five_have_ended(), tables, supernet, ignore):
         outcomes.append(outcome)
     assert {job_of(outcome) for outcome in outcomes} == set(taken)
     assert 5 <= len(outcomes) == len(taken)
 
 
-def test_without_jobs_there_are_no_outcomes(backend: Backend, table: CostTable, supernet: bytes) -> None:
+def test_without_jobs_there_are_no_outcomes(backend: Backend, tables: CostTables, supernet: bytes) -> None:
     started: list[Job] = []
-    assert list(backend.run([], table, supernet, started.append)) == []
+    assert list(backend.run([], tables, supernet, started.append)) == []
     assert started == []
 
 
@@ -179,10 +179,10 @@ def test_closing_before_any_use_and_twice_does_no_harm(open_backend: Open, setup
 
 
 def test_closing_after_use_and_twice_does_no_harm(
-    open_backend: Open, setup: WorkerSetup, table: CostTable, supernet: bytes
+    open_backend: Open, setup: WorkerSetup, tables: CostTables, supernet: bytes
 ) -> None:
     backend = open_backend(setup)
-    (outcome,) = backend.run([ARCHITECTURE], table, supernet, ignore)
+    (outcome,) = backend.run([ARCHITECTURE], tables, supernet, ignore)
     assert isinstance(outcome, TrialResult)
     backend.close()
     backend.close()

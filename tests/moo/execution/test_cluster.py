@@ -14,7 +14,7 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
@@ -35,7 +35,7 @@ class DoomedEvaluator(Evaluator):
         self._is_doomed = ray.get_runtime_context().get_node_id() == doomed_node
         self._folder = folder
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         while self._is_doomed:
             assert not isinstance(job, DeliveryJob)
             (self._folder / str(job.id)).touch()

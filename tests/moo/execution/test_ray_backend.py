@@ -16,7 +16,7 @@ import pytest
 import ray
 import torch
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Splits
@@ -54,7 +54,7 @@ def started_ray() -> Iterator[None]:
 class FaultyEvaluator(Evaluator):
     """Dies at one trial, raises at another."""
 
-    def search(self, job: CoefficientTrial, costs: CostTable) -> TrialResult:
+    def search(self, job: CoefficientTrial, costs: CostTables) -> TrialResult:
         if job.id == 1:
             os._exit(1)
         if job.id == 2:
@@ -63,7 +63,7 @@ class FaultyEvaluator(Evaluator):
 
 
 class DyingEvaluator(Evaluator):
-    def search(self, job: CoefficientTrial, costs: CostTable) -> NoReturn:
+    def search(self, job: CoefficientTrial, costs: CostTables) -> NoReturn:
         os._exit(1)
 
 
@@ -86,7 +86,7 @@ class IdleEvaluator(Evaluator):
     def __init__(self, setup: WorkerSetup, device: torch.device) -> None:
         self.device = device
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         assert isinstance(job, CoefficientTrial)
         if job.id == 3:
             os._exit(1)
@@ -108,7 +108,7 @@ class MeetingEvaluator(IdleEvaluator):
         super().__init__(setup, device)
         self._folder, self._workers = folder, workers
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         (self._folder / str(os.getpid())).touch()
         while len(list(self._folder.iterdir())) < self._workers:
             time.sleep(0.01)
@@ -126,7 +126,7 @@ class MortalEvaluator(IdleEvaluator):
         if in_set_up:
             self._maybe_die()
 
-    def run(self, job: Job, costs: CostTable, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         self._maybe_die()
         return super().run(job, costs, supernet)
 
@@ -198,29 +198,29 @@ def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny: Prepare
     backend.close()
 
 
-def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, table: CostTable) -> None:
+def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, tables: CostTables) -> None:
     backend = start_ray_backend(setup, workers=1, evaluator=UnmakeableEvaluator)
-    (outcome,) = backend.run(TRIALS[:1], table, b"", ignore)
+    (outcome,) = backend.run(TRIALS[:1], tables, b"", ignore)
     backend.close()
     assert isinstance(outcome, TrialFailure)
     assert "MemoryError: the supernet does not fit" in outcome.traceback
 
 
-def test_more_workers_than_cores_share_them(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
+def test_more_workers_than_cores_share_them(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
     """With a whole core each, the third worker would never start and no trial end."""
     backend = start_ray_backend(setup, workers=3, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=3))
-    results = results_of(backend.run(TRIALS[:3], table, b"", ignore))
+    results = results_of(backend.run(TRIALS[:3], tables, b"", ignore))
     backend.close()
     assert sorted(ids_of(results)) == [0, 1, 2]
     assert len({result.process for result in results}) == 3
     assert {result.device for result in results} == {"cpu"}
 
 
-def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, table: CostTable) -> None:
+def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, tables: CostTables) -> None:
     backend = start_ray_backend(setup, workers=1, evaluator=IdleEvaluator)
     started: list[Job] = []
-    (first,) = results_of(backend.run(TRIALS[:1], table, b"", started.append))
-    *others, failure, last = backend.run([*TRIALS[1:], TRIALS[0]], table, b"", started.append)
+    (first,) = results_of(backend.run(TRIALS[:1], tables, b"", started.append))
+    *others, failure, last = backend.run([*TRIALS[1:], TRIALS[0]], tables, b"", started.append)
     backend.close()
     assert started == [TRIALS[0], *TRIALS[1:], TRIALS[0]]
     second, third, fifth = results_of([*others, last])
@@ -232,12 +232,12 @@ def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, tabl
 
 @pytest.mark.parametrize("in_set_up", [False, True])
 def test_a_trial_whose_worker_died_is_tried_once_more(
-    setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
+    setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:
     evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=1, in_set_up=in_set_up)
     backend = start_ray_backend(setup, workers=1, evaluator=evaluator)
     started: list[Job] = []
-    results = results_of(backend.run(TRIALS[:2], table, b"", started.append))
+    results = results_of(backend.run(TRIALS[:2], tables, b"", started.append))
     backend.close()
     assert ids_of(results) == [0, 1]
     assert started == TRIALS[:2]
@@ -246,11 +246,11 @@ def test_a_trial_whose_worker_died_is_tried_once_more(
 
 @pytest.mark.parametrize("in_set_up", [False, True])
 def test_a_trial_that_two_workers_died_of_fails(
-    setup: WorkerSetup, table: CostTable, tmp_path: Path, in_set_up: bool
+    setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:
     evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=2, in_set_up=in_set_up)
     backend = start_ray_backend(setup, workers=1, evaluator=evaluator)
-    failure, *others = backend.run(TRIALS[:2], table, b"", ignore)
+    failure, *others = backend.run(TRIALS[:2], tables, b"", ignore)
     backend.close()
     assert isinstance(failure, TrialFailure)
     assert failure.trial == TRIALS[0]
@@ -258,26 +258,26 @@ def test_a_trial_that_two_workers_died_of_fails(
     assert ids_of(results_of(others)) == [1]
 
 
-def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
+def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
     """As when a machine goes away between two generations."""
     evaluator = partial(MeetingEvaluator, folder=tmp_path, workers=2)
     backend = start_ray_backend(setup, workers=2, evaluator=evaluator)
-    before = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    before = results_of(backend.run(TRIALS[:2], tables, b"", ignore))
     for result in before:
         os.kill(result.process, signal.SIGKILL)
-    (after,) = results_of(backend.run([TRIALS[2]], table, b"", ignore))
+    (after,) = results_of(backend.run([TRIALS[2]], tables, b"", ignore))
     backend.close()
     assert after.trial == TRIALS[2]
     assert after.process not in {result.process for result in before}
 
 
-def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table: CostTable, tmp_path: Path) -> None:
+def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
     backend = start_ray_backend(setup, workers=2, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=2))
-    outcomes = backend.run([*TRIALS[:3], TRIALS[0]], table, b"", ignore)
+    outcomes = backend.run([*TRIALS[:3], TRIALS[0]], tables, b"", ignore)
     next(outcomes)
     assert isinstance(outcomes, Generator)
     outcomes.close()
-    later = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    later = results_of(backend.run(TRIALS[:2], tables, b"", ignore))
     backend.close()
     assert sorted(ids_of(later)) == [0, 1]
 
@@ -285,9 +285,9 @@ def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table
 def test_pretraining_after_a_run_gets_the_cores_of_the_workers(setup: WorkerSetup, table: CostTable) -> None:
     """Workers that kept all cores would let it wait without end."""
     backend = start_ray_backend(setup, workers=2, evaluator=IdleEvaluator)
-    before = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    before = results_of(backend.run(TRIALS[:2], tables, b"", ignore))
     ((record, _),) = backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None)
-    after = results_of(backend.run(TRIALS[:2], table, b"", ignore))
+    after = results_of(backend.run(TRIALS[:2], tables, b"", ignore))
     backend.close()
     assert record.epoch == 1
     assert sorted(ids_of(after)) == [0, 1]
@@ -296,7 +296,7 @@ def test_pretraining_after_a_run_gets_the_cores_of_the_workers(setup: WorkerSetu
 
 def test_pretraining_in_the_middle_of_a_run_is_refused(setup: WorkerSetup, table: CostTable) -> None:
     backend = start_ray_backend(setup, workers=1, evaluator=IdleEvaluator)
-    outcomes = backend.run(TRIALS[:2], table, b"", ignore)
+    outcomes = backend.run(TRIALS[:2], tables, b"", ignore)
     next(outcomes)
     with pytest.raises(RuntimeError, match="`pretrain` must be called before `run` or after its last outcome, but"):
         next(backend.pretrain(PretrainSettings(epochs=1, batch_size=32), None))
