@@ -1,4 +1,4 @@
-"""All pictures of a run. Start with `write_plots`; each picture is a function of plain data in a module beside this one.
+"""All pictures of a run. Start with `write_plots`; each is a function of plain data in a module beside this one.
 
 A modelled number is never shown as a measured one: labels name the sources, and markers differ by source.
 """
