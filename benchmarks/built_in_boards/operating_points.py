@@ -1,0 +1,158 @@
+"""What runtime configurations add to the front of the networks that a run has evaluated.
+
+    python benchmarks/built_in_boards/operating_points.py RUN [--boards pi5 pi4] [--quick] [--json]
+
+RUN is a finished run folder; its errors are taken as they are, and the costs of its networks are those of the built-in
+tables, all modelled but the Raspberry Pi 4's base. Hypervolume is relative to the reference point of the base
+configuration (one thread, top clock, fp32). Points in int8 count where the run has evaluated the network in int8. It
+takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import tyro
+from scipy.stats import spearmanr
+
+from benchmarks.options import BenchmarkConfig, read_config
+from benchmarks.results import Column, TextTable, print_results
+from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
+from devices.cost_tables.family import CostTables
+from devices.cost_tables.raspberry_pi import built_in_tables
+from moo.storage.archive import reference_point_of
+from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import read_store
+from moo.trials import EvaluatedArchitecture, Objectives
+from scripts.command_line import run
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+KINDS: tuple[EnergyKind, ...] = ("net", "gross")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPointsConfig(BenchmarkConfig):
+    """Hypervolume of operating points over that of the base configuration, for the networks of a run."""
+
+    run: Annotated[str, tyro.conf.Positional]
+    """Folder of a finished run."""
+    boards: tuple[Literal["pi4", "pi5"], ...] = ("pi5", "pi4")
+    """The built-in boards."""
+
+    def quickened(self) -> Self:
+        """As it is: it takes seconds anyway."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """One board, one kind of energy, one set of configurations."""
+
+    board: str
+    energy: str
+    configurations: str
+    hypervolume: float
+    """Over that of the base configuration alone."""
+    points: int
+    """On the front."""
+    on_front: int
+    """Configurations that have a point on the front."""
+    spearman: float
+    """Rank correlation of latency and energy on the front."""
+
+
+TABLE = TextTable(
+    Column(title="board", width=6, left=True),
+    Column(title="energy", width=7, left=True),
+    Column(title="configurations", width=26, left=True),
+    Column(title="hypervolume / base", width=19, form=".3f"),
+    Column(title="points", width=8, form="d"),
+    Column(title="configurations on front", width=24, form="d"),
+    Column(title="Spearman", width=10, form=".2f"),
+)
+
+
+def main() -> None:
+    """Compute and print."""
+    config = read_config(OperatingPointsConfig)
+    folder = RunFolder(Path(config.run).expanduser())
+    _, origin = folder.read_config()
+    with closing(read_store(folder.store)) as store:
+        evaluated = store.evaluated(origin.space)
+    gains = []
+    for board in config.boards:
+        tables = built_in_tables(board, origin.space)
+        gains += [
+            gain for kind in KINDS for gain in gains_of(board, evaluated, tables, kind, len(origin.dataset.classes))
+        ]
+    content = {"run": folder.path.name, "networks": len(evaluated), "gains": [asdict(gain) for gain in gains]}
+    in_int8 = sum(item.quantized_error is not None for item in evaluated)
+    lines = [f"{len(evaluated)} networks evaluated, {in_int8} of them in int8 too", TABLE.head]
+    lines += [TABLE.row(*asdict(gain).values()) for gain in gains]
+    print_results(content, lines, as_json=config.json)
+
+
+def gains_of(
+    board: str, evaluated: Sequence[EvaluatedArchitecture], tables: CostTables, kind: EnergyKind, classes: int
+) -> list[Gain]:
+    """What sets of configurations add: clocks and threads in fp32, and int8 besides.
+
+    Args:
+        board: its name.
+        evaluated: networks with their errors.
+        tables: of the board, the base first.
+        kind: of energy.
+        classes: of the data set.
+    """
+    energy = EnergyObjective(kind)
+    base = CostTables([tables.base])
+    reference = reference_point_of(base, classes, energy)
+    alone, _ = _front(evaluated, base, energy)
+    before = hypervolume(np.array(alone), np.array(reference))
+    floats = [one for one in tables.configurations if one.precision == "fp32"]
+    sets = {"clocks and threads, fp32": tables.only(floats), "and int8": tables}
+    gains = []
+    for name, chosen in sets.items():
+        points, configurations = _front(evaluated, chosen, energy)
+        gains.append(
+            Gain(
+                board=board,
+                energy=kind,
+                configurations=name,
+                hypervolume=hypervolume(np.array(points), np.array(reference)) / before,
+                points=len(points),
+                on_front=len(Counter(configurations)),
+                spearman=float(spearmanr([p[1] for p in points], [p[2] for p in points]).statistic),
+            )
+        )
+    return gains
+
+
+def _front(
+    evaluated: Sequence[EvaluatedArchitecture], tables: CostTables, energy: EnergyObjective
+) -> tuple[list[Objectives], list[RuntimeConfiguration]]:
+    points: list[Objectives] = []
+    configurations = []
+    for table in tables:
+        for item in evaluated:
+            error = item.quantized_error if table.precision == "int8" else item.error
+            if error is not None:
+                latency_ms, net_mj = table.latency_of(item.indices), table.energy_of(item.indices)
+                points.append((error, latency_ms, energy.energy_mj(net_mj, latency_ms, table.idle_w)))
+                configurations.append(table.configuration)
+    places = non_dominated(np.array(points))
+    return [points[place] for place in places], [configurations[place] for place in places]
+
+
+if __name__ == "__main__":
+    run(main)
