@@ -7,4 +7,5 @@ meter_process  a meter's server as a process of this machine
 idle_baseline  power of the idle board, measured once and kept
 mean_power     mean power from samples, with its standard error
 power_model    power of a board by clock and busy threads, always labelled `modelled`
+fitted_power   the power model of one board, fitted to networks that a meter measured on it
 """

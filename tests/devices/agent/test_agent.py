@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from devices.configuration import Precision, RuntimeConfiguration
 from devices.measurement import MeasureSettings
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import space_named
+from tests.devices.agent.conftest import FREE, Firmware, agent_of, limits_of
 from tests.devices.conftest import Request
 
 SETTINGS = {"threads": 1, "warmup_runs": 1, "min_runs": 5, "max_runs": 5, "min_seconds": 0}
@@ -77,10 +77,6 @@ def fake_runs(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> No
 
 def measured(**changes: object) -> Request:
     return agent_of(Path("/nowhere")).measure({"model": "none", **SETTINGS, **changes})
-
-
-def agent_of(root: Path, **options: Any) -> agent.Agent:
-    return agent.Agent(root, agent.Clocks(root), **options)
 
 
 def test_it_describes_and_measures_and_survives_bad_requests(model: Path) -> None:
@@ -174,28 +170,9 @@ def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime() -> None:
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Path:
-    """Root of a fake board: two clusters of cores that may run at 600 to 1500 MHz, and go by themselves."""
-    for name in ("policy0", "policy4"):
-        policy = tmp_path / "sys/devices/system/cpu/cpufreq" / name
-        policy.mkdir(parents=True)
-        (policy / "scaling_available_frequencies").write_text("600000 1000000 1500000 \n")
-        (policy / "cpuinfo_min_freq").write_text("600000\n")
-        (policy / "cpuinfo_max_freq").write_text("1500000\n")
-        (policy / "scaling_min_freq").write_text("600000\n")
-        (policy / "scaling_max_freq").write_text("1500000\n")
-    (tmp_path / "sys/devices/system/cpu/cpu0").mkdir()
-    (tmp_path / "sys/devices/system/cpu/cpu0/cpufreq").symlink_to("../cpufreq/policy0")
-    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
-    return tmp_path
-
-
-def limits_of(board: Path) -> list[int]:
-    files = sorted(board.glob("sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq"))
-    return [int(file.read_text()) for file in files]
-
-
-FREE = [1500000, 600000, 1500000, 600000]
+def board(fake_system: Path) -> Path:
+    """Root of a fake board."""
+    return fake_system
 
 
 def set_temperatures(monkeypatch: pytest.MonkeyPatch, board: Path, temperatures_c: Sequence[float]) -> None:
@@ -239,34 +216,6 @@ def test_cooling_ends_with_the_client(monkeypatch: pytest.MonkeyPatch, board: Pa
     hot = agent_of(board, stopped=lambda: True)
     with pytest.raises(RuntimeError, match="stdin ended"):
         hot.cool({"max_temperature_c": 70, "cooldown_seconds": 15})
-
-
-class Firmware:
-    """A `vcgencmd` in a folder that a test may put on the path."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def says(self, **answers: str) -> None:
-        """Answer these questions, and no others; a blank in a question is written as two underscores."""
-        cases = [f'"{question.replace("__", " ")}") echo "{answer}";;' for question, answer in answers.items()]
-        self.runs(f'case "$*" in {" ".join(cases)} *) echo "error=1"; exit 255;; esac')
-
-    def runs(self, script: str) -> None:
-        (self.folder / "vcgencmd").write_text(f"#!/bin/sh\n{script}\n")
-        (self.folder / "vcgencmd").chmod(0o755)
-
-    def denied(self) -> None:
-        """As for a user outside of the group `video`."""
-        self.runs('echo "Can\'t open device file: /dev/vcio"; echo "Try creating a device file"; exit 255')
-
-
-@pytest.fixture
-def firmware(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Firmware:
-    firmware = Firmware(tmp_path / "bin")
-    monkeypatch.setenv("PATH", f"{firmware.folder}{os.pathsep}{os.environ['PATH']}")
-    return firmware
 
 
 UNKNOWN = {"clock_mhz": None, "temperature_c": None, "governor": None, "throttled": None, "volts": None}
@@ -326,203 +275,6 @@ def test_what_the_firmware_may_not_be_asked_is_unknown_and_the_board_says_so(boa
     (board / "proc/device-tree/model").write_text("Orange Pi 5")
     firmware.denied()
     assert agent_of(board).describe({})["throttling_visible"] is True
-
-
-def keep_clocks(monkeypatch: pytest.MonkeyPatch, board: Path, runs_mhz: Callable[[float], float]) -> None:
-    """Cores that run at a clock of their own for each one that is set; the time of a loop shows it."""
-
-    def seconds() -> float:
-        return 1.0 / runs_mhz(agent._limit(board / "sys/devices/system/cpu/cpufreq/policy0", "max") / 1000)
-
-    monkeypatch.setattr(agent, "_loop_seconds", seconds)
-
-
-@pytest.fixture
-def true_clocks(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
-    keep_clocks(monkeypatch, board, lambda asked_mhz: asked_mhz)
-
-
-@pytest.mark.usefixtures("true_clocks")
-def test_a_clock_is_set_on_all_cores_and_put_back(board: Path) -> None:
-    clocks = agent.Clocks(board)
-    assert clocks.fix(1000) == {"frequency_mhz": 1000, "clock_mhz": pytest.approx(1000)}
-    assert limits_of(board) == [1000000] * 4
-    clocks.fix(1500)
-    assert limits_of(board) == [1500000] * 4
-    clocks.restore()
-    assert limits_of(board) == FREE
-    clocks.restore()
-
-
-@pytest.mark.usefixtures("true_clocks")
-def test_a_request_without_a_clock_leaves_it_to_the_governor(board: Path) -> None:
-    asked = agent_of(board)
-    for mhz, limits in ((1000, [1000000] * 4), (None, FREE), (600, [600000] * 4), (None, FREE)):
-        reply = asked.answer(json.dumps({"id": 1, "command": "set_frequency", "frequency_mhz": mhz}))
-        assert reply is not None
-        assert (reply["ok"], reply["frequency_mhz"], limits_of(board)) == (True, mhz, limits)
-
-
-def test_the_firmware_is_believed_about_the_clock(board: Path, firmware: Firmware) -> None:
-    clocks = agent.Clocks(board)
-    firmware.says(measure_clock__arm="frequency(0)=1028000000")
-    assert clocks.fix(1000) == {"frequency_mhz": 1000, "clock_mhz": 1028.0}
-    assert clocks.measured_mhz() == 1028.0
-    for hertz, remedy in (
-        ("1500018816", "load: ask for another clock, or omit"),
-        ("600000000", "load: cool the board"),
-    ):
-        firmware.says(measure_clock__arm=f"frequency(0)={hertz}")
-        with pytest.raises(
-            ValueError, match=f"1000 MHz was asked for and {hertz[:-6]} MHz runs under {remedy}"
-        ) as error:
-            clocks.fix(1000)
-        assert "\n" not in str(error.value)
-        assert limits_of(board) == FREE
-
-
-PI_5 = range(1000, 2500, 100)
-
-
-@pytest.mark.parametrize("denied", [False, True])
-def test_a_pi_5_that_does_not_go_below_1500_mhz_is_found_out(
-    monkeypatch: pytest.MonkeyPatch, board: Path, firmware: Firmware, *, denied: bool
-) -> None:
-    """As in raspberrypi/linux#5876, by the firmware's word, or by a loop where that is denied."""
-    for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
-        (policy / "scaling_available_frequencies").write_text(" ".join(str(mhz * 1000) for mhz in PI_5))
-        (policy / "cpuinfo_max_freq").write_text("2400000\n")
-        (policy / "scaling_max_freq").write_text("2400000\n")
-        (policy / "scaling_cur_freq").write_text("1000000\n")
-    keep_clocks(monkeypatch, board, lambda asked_mhz: max(asked_mhz, 1500))
-    limit = board / "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq"
-    firmware.runs(f'mhz=$(($(cat {limit}) / 1000)); echo "frequency(0)=$((mhz < 1500 ? 1500 : mhz))018816"')
-    if denied:
-        firmware.denied()
-    for mhz in PI_5:
-        clocks = agent.Clocks(board)
-        if mhz < 1460:
-            with pytest.raises(ValueError, match=f"{mhz} MHz was asked for and 1500 MHz runs under load"):
-                clocks.fix(mhz)
-        else:
-            assert clocks.fix(mhz)["clock_mhz"] == pytest.approx(mhz, rel=1e-3)
-            assert clocks.measured_mhz() == pytest.approx(mhz, rel=1e-3)
-            assert limits_of(board) == [mhz * 1000] * 4
-        clocks.restore()
-
-
-def test_a_board_that_holds_its_clock_down_is_found_out_and_what_runs_later_is_measured(
-    monkeypatch: pytest.MonkeyPatch, board: Path
-) -> None:
-    clocks = agent.Clocks(board)
-    keep_clocks(monkeypatch, board, lambda asked_mhz: min(asked_mhz, 1200))
-    with pytest.raises(ValueError, match="1500 MHz was asked for and 1200 MHz runs under load: cool the board"):
-        clocks.fix(1500)
-    assert clocks.fix(1000)["clock_mhz"] == pytest.approx(1000)
-    keep_clocks(monkeypatch, board, lambda asked_mhz: 600)
-    assert agent.conditions(board, clocks)["clock_mhz"] == pytest.approx(600)
-
-
-def test_a_single_clock_that_nothing_can_measure_is_refused(board: Path) -> None:
-    for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
-        (policy / "scaling_available_frequencies").write_text("1500000\n")
-    with pytest.raises(ValueError, match="no second clock to compare with: join the group `video`"):
-        agent.Clocks(board).fix(1500)
-    assert limits_of(board) == FREE
-
-
-def test_the_time_of_the_loop_is_that_of_its_quickest_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    times_ns = iter([now_ns for run in range(agent.LOOP_TIMES) for now_ns in (0, 5000 - 100 * run)])
-    monkeypatch.setattr(time, "perf_counter_ns", lambda: next(times_ns))
-    assert agent._loop_seconds() == pytest.approx((5000 - 100 * (agent.LOOP_TIMES - 1)) / 1e9)
-
-
-def test_nothing_is_set_any_more_once_the_agent_ends(board: Path) -> None:
-    clocks = agent.Clocks(board)
-    clocks.restore(over=True)
-    with pytest.raises(ValueError, match="the agent ends"):
-        clocks.fix(1000)
-    assert limits_of(board) == FREE
-
-
-def test_limits_never_cross(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
-    policy = board / "sys/devices/system/cpu/cpufreq/policy0"
-    crossed = []
-    real = Path.write_text
-
-    def write_text(path: Path, text: str, *rest: Any) -> int:
-        written = real(path, text, *rest)
-        crossed.append(agent._limit(policy, "min") > agent._limit(policy, "max"))
-        return written
-
-    monkeypatch.setattr(Path, "write_text", write_text)
-    for low, high in ((1500, 1500), (600, 600), (600, 1500), (1000, 1000), (600, 600), (1500, 1500), (600, 1000)):
-        agent._write_limits(policy, low * 1000, high * 1000)
-        assert (agent._limit(policy, "min"), agent._limit(policy, "max")) == (low * 1000, high * 1000)
-    assert not any(crossed)
-
-
-@pytest.mark.usefixtures("true_clocks")
-def test_a_clock_that_the_board_does_not_have_is_refused_with_those_it_has(board: Path) -> None:
-    with pytest.raises(ValueError, match="must be one of 600, 1000, 1500 on this board, but got 1200"):
-        agent.Clocks(board).fix(1200)
-    for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
-        (policy / "scaling_available_frequencies").unlink()
-    with pytest.raises(ValueError, match="must be from 600 to 1500 on this board, but got 1600"):
-        agent.Clocks(board).fix(1600)
-    assert limits_of(board) == FREE
-    agent.Clocks(board).fix(1200)
-    assert limits_of(board) == [1200000] * 4
-
-
-def test_a_system_without_clocks_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="needs cpufreq, but this system has none"):
-        agent.Clocks(tmp_path).fix(1500)
-
-
-def test_without_the_right_to_set_the_clock_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
-    real = Path.write_text
-
-    def write_text(path: Path, *rest: Any) -> int:
-        if path.name == "scaling_min_freq" and path.parent.name == "policy4" and rest[0] == "1000000":
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *rest)
-
-    monkeypatch.setattr(Path, "write_text", write_text)
-    with pytest.raises(ValueError, match=r"needs the right to set the clock: .*sudo chmod a\+w"):
-        agent.Clocks(board).fix(1000)
-    assert limits_of(board) == FREE
-
-
-def test_a_system_that_keeps_to_another_clock_is_found_out(monkeypatch: pytest.MonkeyPatch, board: Path) -> None:
-    real = agent._write_limits
-    monkeypatch.setattr(
-        agent, "_write_limits", lambda policy, low, high: real(policy, max(low, 600000), min(high, 900000))
-    )
-    with pytest.raises(ValueError, match="keeps another clock"):
-        agent.Clocks(board).fix(1000)
-
-
-@pytest.mark.usefixtures("true_clocks")
-def test_the_next_agent_puts_back_what_a_killed_one_left(board: Path, tmp_path: Path) -> None:
-    state = tmp_path / "clock.json"
-    agent.Clocks(board, state).fix(1000)
-    assert limits_of(board) == [1000000] * 4
-    agent.Clocks(board, state).restore()
-    assert limits_of(board) == FREE
-    assert not state.exists()
-
-
-@pytest.mark.usefixtures("true_clocks")
-@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"POLICY": [1]}', '{"POLICY": ["a", 2]}', "[" * 100_000])
-def test_a_damaged_file_of_the_former_clocks_does_no_harm(board: Path, tmp_path: Path, damage: str) -> None:
-    state = tmp_path / "clock.json"
-    state.write_text(damage.replace("POLICY", str(board / "sys/devices/system/cpu/cpufreq/policy0")))
-    clocks = agent.Clocks(board, state)
-    clocks.restore()
-    clocks.fix(1000)
-    clocks.restore()
-    assert limits_of(board) == FREE
 
 
 def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
