@@ -179,8 +179,9 @@ class Evaluator:
         return space.graph(architecture_from_indices(space, indices).operators)
 
     def _network(self, indices: Indices) -> torch.nn.Module:
+        graph = self._graph(indices)
         state = self.supernet.sub_network_state(indices)
-        return inherited_network(self._graph(indices), state, self.recalibration, device=self.device)
+        return inherited_network(graph, state, self.recalibration, device=self.device)
 
     def _batches(self, name: str, *, augmented: bool = False) -> ImageBatches:
         splits = self.setup.splits

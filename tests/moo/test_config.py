@@ -1,36 +1,56 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from math import inf, nan
 from typing import Any
 
 import pytest
 
+from devices.configuration import BASE, RuntimeConfiguration, configurations_of
 from moo.config import EXECUTION_SETTINGS, SearchConfig, check_effect, config_from_json
+from moo.limits import CostLimits
 
 
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        ("population", 4),
+        ("population", 1),
         ("generations", 1),
         ("samples", 0),
         ("theta_steps", 1),
         ("theta_batch", 2),
         ("pretrain_batch", 2),
         ("pretrain_epochs", 0),
-        ("threads", 1),
+        ("front_size", 1),
         ("threads_per_worker", 1),
         ("workers", 1),
         ("seed", 0),
     ],
 )
 def test_counts_have_a_least_value(name: str, least: int) -> None:
-    assert getattr(SearchConfig(**{name: least}), name) == least  # type: ignore[arg-type]
+    base = SearchConfig(generations=1)
+    assert getattr(replace(base, **{name: least}), name) == least  # type: ignore[arg-type]
     with pytest.raises(ValueError) as error:
-        SearchConfig(**{name: least - 1})  # type: ignore[arg-type]
+        replace(base, **{name: least - 1})  # type: ignore[arg-type]
     assert str(error.value) == f"`--{name.replace('_', '-')} >= {least}` must hold, but got {least - 1}."
+
+
+def test_coefficients_that_are_evolved_need_a_population() -> None:
+    rule = (
+        "`--population >= 4` must hold for coefficients to be evolved, but got 3 with 8 generations: raise it, or add "
+        "`--generations 1`."
+    )
+    with pytest.raises(ValueError) as error:
+        SearchConfig(population=3)
+    assert str(error.value) == rule
+    SearchConfig(population=4)
+    SearchConfig(population=3, generations=1)
+    SearchConfig(population=3, method="random")
+    fixed: dict[str, Any] = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (0.2, 0.2))
+    SearchConfig(population=1, **fixed)
+    with pytest.raises(ValueError, match="`--population >= 4` must hold"):
+        SearchConfig(population=1, **fixed | {"delta": (0.2, 0.3)})
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, nan, inf])
@@ -48,13 +68,76 @@ def test_the_entropy_weight_is_not_negative(value: Any) -> None:
 
 @pytest.mark.parametrize("name", ["alpha", "beta", "gamma", "delta"])
 @pytest.mark.parametrize(
-    "bounds", [(0.0, 1.0), (-0.2, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, inf), (nan, 1.0), (1.0, nan)]
+    "bounds", [(0.0, 1.0), (-0.2, 1.0), (2.0, 1.0), (-1.0, -1.0), (inf, inf), (1.0, inf), (nan, 1.0), (1.0, nan)]
 )
 def test_coefficients_have_positive_ordered_finite_bounds(name: str, bounds: Any) -> None:
     with pytest.raises(ValueError) as error:
         SearchConfig(**{name: bounds})
-    expected = f"`0 < lowest < highest` must hold for `--{name}`, but got {bounds[0]:g} {bounds[1]:g}."
-    assert str(error.value) == expected
+    assert str(error.value) == (
+        f"`0 < lowest <= highest` must hold for `--{name}`, but got {bounds[0]:g} {bounds[1]:g}: two equal values fix "
+        "it, and `--alpha 0 0` or `--gamma 0 0` switches a term off."
+    )
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta", "gamma", "delta"])
+def test_two_equal_values_fix_a_coefficient(name: str) -> None:
+    config: Any = SearchConfig(**{name: (1.0, 1.0)})  # type: ignore[arg-type]
+    assert getattr(config, name) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["alpha", "gamma"])
+def test_a_weight_of_zero_switches_its_term_off(name: str) -> None:
+    config: Any = SearchConfig(**{name: (0.0, 0.0)})  # type: ignore[arg-type]
+    assert getattr(config, name) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["beta", "delta"])
+def test_an_exponent_of_zero_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"`0 < lowest <= highest` must hold for `--{name}`, but got 0 0"):
+        SearchConfig(**{name: (0.0, 0.0)})  # type: ignore[arg-type]
+
+
+def test_configurations_are_the_product_of_their_options() -> None:
+    assert SearchConfig().given_configurations is None
+    assert SearchConfig(configurations="base").given_configurations == (BASE,)
+    config = SearchConfig(threads=(2, 1), frequency_mhz=(1000, 1500), precision=("int8", "fp32"))
+    configurations = config.given_configurations
+    assert configurations == configurations_of((1, 2), (1000, 1500), ("fp32", "int8"))
+    assert configurations is not None
+    assert (len(configurations), configurations[0].label) == (8, "ort 1t 1500MHz fp32")
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"threads": (0,)}, "`threads` must be a whole number of at least 1, but got 0"),
+        ({"threads": (1, 1)}, "each value of `--threads` must be given once, but got 1 1"),
+        ({"frequency_mhz": (0,)}, "`frequency_mhz` must be above 0 MHz, but got 0"),
+        ({"precision": ("fp16",)}, "`precision` must be one of fp32, int8, but got 'fp16'"),
+        ({"configurations": "base", "threads": (2,)}, "`--configurations base` must stand alone, but got `--threads`"),
+        ({"energy": "period"}, "`--period-ms` must be given with `--energy period`.* and --period-ms none"),
+        ({"period_ms": 5.0}, "`--period-ms` must be given with .* but got --energy net and --period-ms 5"),
+        ({"energy": "period", "period_ms": 0.0}, "`--period-ms > 0` must hold, but got 0"),
+        ({"max_latency_ms": 0.0}, "`--max-latency-ms > 0` must hold, and be finite, but got 0"),
+        ({"max_energy_mj": inf}, "`--max-energy-mj > 0` must hold, and be finite, but got inf"),
+        ({"max_params": -1}, "`--max-params > 0` must hold, and be finite, but got -1"),
+    ],
+)
+def test_configurations_energies_and_limits_are_checked(settings: Any, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule) as error:
+        SearchConfig(**settings)
+    assert "\n" not in str(error.value)
+
+
+def test_limits_add_up_what_exceeds_them() -> None:
+    limits = CostLimits(2.0, 10.0, 100)
+    assert limits.violation(2.0, 10.0, 100) == 0
+    assert limits.violation(3.0, 12.0, 150) == pytest.approx(0.5 + 0.2 + 0.5)
+    assert limits.violation(1.0, 12.0, 50) == pytest.approx(0.2)
+    assert CostLimits().violation(1e9, 1e9, 10**9) == 0
+    assert (CostLimits().is_empty, CostLimits(max_params=1).is_empty) == (True, False)
+    config = SearchConfig(max_latency_ms=2.0, max_energy_mj=10.0, max_params=100)
+    assert config.limits == limits
 
 
 def test_a_resumed_run_has_no_other_folder() -> None:
@@ -64,16 +147,45 @@ def test_a_resumed_run_has_no_other_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [SearchConfig(), SearchConfig(alpha=(0.1, 0.3), workers=3, flip=True, cost_table="t")]
-)
+    "config",
+    [
+        SearchConfig(),
+        SearchConfig(alpha=(0.1, 0.3), workers=3, flip=True, cost_table="t"),
+        SearchConfig(
+            threads=(1, 2), frequency_mhz=(1500,), precision=("fp32", "int8"), energy="period", period_ms=50.0,
+            max_latency_ms=3.0, max_params=1000,
+        ),
+        SearchConfig(configurations="base"),
+    ],
+)  # fmt: skip
 def test_settings_survive_json(config: Any) -> None:
+    assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("earlier", "configurations"),
+    [
+        ({"threads": 1, "frequency_mhz": None, "precision": "fp32"}, (BASE,)),
+        ({}, (BASE,)),
+        (
+            {"threads": 4, "frequency_mhz": 1500, "precision": "int8"},
+            (RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="int8"),),
+        ),
+    ],
+)
+def test_a_run_of_an_earlier_version_has_its_one_configuration(earlier: Any, configurations: Any) -> None:
+    content = SearchConfig().to_json()
+    for name in ("configurations", "threads", "frequency_mhz", "precision", "energy", "period_ms", "front_size"):
+        del content[name]
+    config = config_from_json(json.loads(json.dumps(content | earlier)))
+    assert config.given_configurations == configurations
     assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_settings_read_from_json_are_checked() -> None:
     with pytest.raises(ValueError, match="settings must be among .*population.*, but got colour, shape"):
         config_from_json({"shape": 1, "colour": 2})
-    with pytest.raises(ValueError, match="population >= 4"):
+    with pytest.raises(ValueError, match="population >= 4` must hold"):
         config_from_json(SearchConfig().to_json() | {"population": 3})
 
 

@@ -100,12 +100,13 @@ def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run: Any,
     before = archive_now(run)
     told: list[Any] = []
     networks = trained(run, record, SerialTrainer(run.splits), told)
-    assert [network.name for network in networks] == [entry.architecture.id for entry in before.inherited_front()]
+    assert [network.name for network in networks] == [point.id for point in before.inherited_front()]
     archive = archive_now(run)
     assert archive.is_retrained
-    assert {entry.architecture.id: entry.trained for entry in archive.front()}.items() <= {
+    assert {point.id: point.entry.trained for point in archive.front()}.items() <= {
         network.name: network for network in networks
     }.items()
+    assert all(point.trained for point in archive.front())
     ended = [event.network for event in told if isinstance(event, TrainingFinished)]
     assert ended == networks
     assert [moved.epoch.record.epoch for moved in told if isinstance(moved, TrainingProgress) and moved.epoch] == [
@@ -151,10 +152,10 @@ def test_fine_tuning_starts_from_the_inherited_weights(run: Any, record: Any) ->
     archive = archive_now(run)
     (training, *_) = front_trainings(run, archive, front_config(run, fine_tune=True))
     job = training.preparation.job
-    entry = archive.inherited_front()[0]
-    assert job.name == entry.architecture.id
+    point = archive.inherited_front()[0]
+    assert job.name == point.id
     error, _ = classification(new_training(job, run.splits).network, ImageBatches(run.splits.selection, run.splits))
-    assert error == pytest.approx(entry.error)
+    assert error == pytest.approx(point.error)
     (network,) = trained(run, record, SerialTrainer(run.splits), fine_tune=True, only=(job.name,))
     assert network.fine_tuned
 
@@ -166,10 +167,11 @@ def test_every_file_is_measured_once(run: Any, record: Any, replay: MakeReplay) 
     assert measured == [f"{network.name}/{precision}" for network in networks for precision in ("fp32", "int8")]
     assert all(file.measurement is not None for network in networks for file in network.files)
     archive = archive_now(run)
+    points = {point.id: point for point in archive.trained_points()}
     for network in networks:
         entry = archive[network.name]
         assert entry.trained == network
-        assert archive.costs(entry).latency_ms == network.files[0].measurement.latency_ms
+        assert points[network.name].costs.latency_ms == network.files[0].measurement.latency_ms
         assert archive.searched_costs(entry).latency_source == "modelled"
     told.clear()
     assert trained(run, record, SerialTrainer(run.splits), told, devices=(replay(),)) == networks
@@ -185,7 +187,7 @@ def test_what_was_trained_without_a_board_is_measured_later(run: Any, record: An
 
 
 def test_a_network_that_fails_leaves_the_others_alone(run: Any, record: Any) -> None:
-    first = archive_now(run).inherited_front()[0].architecture.id
+    first = archive_now(run).inherited_front()[0].id
     told: list[Any] = []
     networks = trained(run, record, SerialTrainer(run.splits, fails=(first,)), told)
     assert first not in [network.name for network in networks]
@@ -251,7 +253,7 @@ def test_a_supernet_that_cannot_be_read_is_refused(run: Any, record: Any) -> Non
 
 
 def test_other_images_are_refused(run: Any, record: Any) -> None:
-    trained(run, record, SerialTrainer(run.splits), only=(archive_now(run).inherited_front()[0].architecture.id,))
+    trained(run, record, SerialTrainer(run.splits), only=(archive_now(run).inherited_front()[0].id,))
     (path,) = run.folder.path.glob("trained/*/config.json")
     content = json.loads(path.read_text())
     content["origin"]["dataset"]["fingerprint"] = "other"
@@ -278,15 +280,16 @@ class AwayDevice:
     """A board of its own that answers only at first."""
 
     shares_host = False
+    metered = False
 
     def __init__(self, device: Any) -> None:
         self.device, self.left = device, 1
 
-    def measure(self, model: Any) -> Any:
+    def measure(self, model: Any, configuration: Any) -> Any:
         self.left -= 1
         if self.left < 0:
             raise BoardUnreachableError("no route to host")
-        return self.device.measure(model)
+        return self.device.measure(model, configuration)
 
     def close(self) -> None:
         self.device.close()

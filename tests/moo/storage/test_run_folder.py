@@ -121,7 +121,7 @@ def test_different_settings_are_named_with_both_values(name: str, value: Any) ->
 
 
 def test_of_several_different_settings_the_first_is_named() -> None:
-    given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=9, entropy_weight=9)
+    given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=(9,), entropy_weight=9)
     with pytest.raises(ValueError, match="population=99"):
         check_same_settings(given, SearchConfig())
 

@@ -67,15 +67,16 @@ def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of: En
     )
     for entry in (fast, middle, slow, dominated):
         archive.add(entry)
-    assert archive.front() == archive.inherited_front() == (slow, middle, fast)
+    assert archive.front() == archive.inherited_front()
+    assert [point.entry for point in archive.front()] == [slow, middle, fast]
     for entry, error in ((fast, 0.2), (middle, 0.3)):
         archive.set_trained(entry.architecture.id, trained_of(entry.architecture.id, error=error))
     assert not archive.is_retrained
-    assert [entry.architecture.id for entry in archive.front()] == [e.architecture.id for e in (slow, middle, fast)]
+    assert [point.id for point in archive.front()] == [e.architecture.id for e in (slow, middle, fast)]
     archive.set_trained(slow.architecture.id, trained_of(slow.architecture.id, error=0.1))
     assert archive.is_retrained
-    assert [entry.architecture.id for entry in archive.front()] == [e.architecture.id for e in (slow, fast)]
-    assert [archive.error(entry) for entry in archive.front()] == [0.1, 0.2]
+    assert [point.id for point in archive.front()] == [e.architecture.id for e in (slow, fast)]
+    assert [point.error for point in archive.front()] == [0.1, 0.2]
 
 
 def test_the_store_fills_an_archive_with_trainings(
@@ -88,6 +89,6 @@ def test_the_store_fills_an_archive_with_trainings(
     network = trained_of(identifier)
     store.set_trained(network)
     store.set_trained(trained_of("not there any more"))
-    archive = store.archive(space, (0.75, 10.0, 10.0))
+    archive = store.fill(Archive((0.75, 10.0, 10.0)), space)
     assert archive[identifier].trained == network
     store.close()
