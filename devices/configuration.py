@@ -54,6 +54,11 @@ class RuntimeConfiguration:
         clock = "" if self.frequency_mhz is None else f" {self.frequency_mhz}MHz"
         return f"{self.runtime} {self.threads}t{clock} {self.precision}"
 
+    @property
+    def short_label(self) -> str:
+        """The label without the runtime, where that goes without saying: `4t 1500MHz int8`."""
+        return self.label.partition(" ")[2]
+
     @classmethod
     def parse(cls, label: str) -> RuntimeConfiguration:
         """The configuration of a label.

@@ -44,7 +44,7 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     longest = max((len(point.id) for point in shown), default=0)
     table.add_column("network", no_wrap=True, min_width=longest)
     if several:
-        table.add_column("configuration")
+        table.add_column("runs with", no_wrap=True)
     for name in errors:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     # Where the terminal is narrow, a cost's source goes below it.
@@ -56,7 +56,7 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         untrained = (_percent(point.error), _percent(point.test_error))
         table.add_row(
             "" if point.id == before else point.id,
-            *([point.configuration.label] if several else []),
+            *([point.configuration.short_label] if several else []),
             *(_errors(archive, point) if trained else untrained)[: len(errors)],
             _with_source(costs.latency_ms, "ms", costs.latency_source),
             _with_source(costs.energy_mj, "mJ", costs.energy_source),

@@ -190,14 +190,14 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
 
 def _front_table(state: events.FrontChanged) -> Table:
     table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2))
-    for column in ("architecture", "configuration", "error", "latency ms", "", "energy mJ", ""):
-        table.add_column(column, justify="left" if column in ("architecture", "configuration", "") else "right")
+    for column in ("architecture", "runs with", "error", "latency ms", "", "energy mJ", ""):
+        table.add_column(column, justify="left" if column in ("architecture", "runs with", "") else "right")
     rows = state.front
     for point in shown_points(rows, FRONT_ROWS):
         costs = point.costs
         table.add_row(
             point.id,
-            point.configuration.label,
+            point.configuration.short_label,
             f"{point.error:.4f}",
             f"{costs.latency_ms:.3f}",
             costs.latency_source,

@@ -57,6 +57,8 @@ class Evaluated:
     """Which baselines are not drawn, and why."""
     trained_for: str = ""
     """Epochs of the baselines and of the front, where baselines are drawn."""
+    energy: str = "energy above idle"
+    """What energies are of one image."""
     front_points: int | None = None
     """Operating points on the front, of which `front` has those that are shown; None if it has all."""
 
@@ -161,6 +163,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
         trained_for=f", trained for {many_epochs(baselines)}; the front for {many_epochs(trained)}"
         if measured and trained
         else "",
+        energy=archive.energy.label,
         front_points=len(front),
     )
 

@@ -69,7 +69,7 @@ def latency_error_figure(networks: Evaluated, *, space: str) -> Figure:
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom=max(bottom, -0.08 * top))
     bar = figure.colorbar(scale, ax=axes, pad=0.015, aspect=32)
-    bar.set_label(cost_axis_label(2, networks.front), fontsize=10)
+    bar.set_label(cost_axis_label(2, networks.front, networks.energy), fontsize=10)
     bar.ax.tick_params(labelsize=9)
     bar.outline.set_visible(False)
     handles = _handles(networks, lambda costs: costs.latency_source, what="latency ", colour="#3B528B")
@@ -107,7 +107,7 @@ def projections_figure(networks: Evaluated) -> Figure:
 
 
 def _label(column: int, networks: Evaluated) -> str:
-    return cost_axis_label(column, networks.drawn) if column else networks.error_label
+    return cost_axis_label(column, networks.drawn, networks.energy) if column else networks.error_label
 
 
 def _draw_plane(
@@ -189,9 +189,15 @@ def _annotate(axes: Axes, networks: Evaluated, most: int = 5) -> None:
     place_labels(
         axes,
         [(network.costs.latency_ms, 100 * network.error) for network in chosen],
-        [f"{n.id}\n{percent(n.error)}, {short(n.costs.latency_ms)} ms {n.costs.latency_source}" for n in chosen],
+        [_named(network) for network in chosen],
         avoid=[(network.costs.latency_ms, 100 * network.error) for network in networks.drawn] + _along_steps(line),
     )
+
+
+def _named(network: Network) -> str:
+    how = "" if network.configuration is None else f"\n{network.configuration.short_label}"
+    costs = network.costs
+    return f"{network.id}{how}\n{percent(network.error)}, {short(costs.latency_ms)} ms {costs.latency_source}"
 
 
 def _along_steps(line: Floats) -> list[tuple[float, float]]:
@@ -216,7 +222,10 @@ def space_figure(networks: Evaluated) -> Figure:
     axes = figure.add_axes((0.0, -0.07 / height, 0.95, _BOX_INCHES / height), projection="3d")
     assert isinstance(axes, Axes3D)
     wide = [spans_widely([network.coordinates[column] for network in networks.all]) for column in (1, 2)]
-    labels = (cost_axis_label(1, networks.all), cost_axis_label(2, networks.all))
+    labels = (
+        cost_axis_label(1, networks.all, networks.energy),
+        cost_axis_label(2, networks.all, networks.energy),
+    )
     floor = dress_space(axes, networks.all, wide, labels, error_label=networks.error_label)
     for group in groups:
         points = space_points(group.networks, wide)

@@ -82,8 +82,14 @@ def baseline_handles(group: Group, origin: Callable[[Costs], str], *, what: str 
     ]
 
 
-def cost_axis_label(column: int, networks: Sequence[Network]) -> str:
-    """Label of an axis of latency (column 1) or energy (column 2), with the sources that occur."""
+def cost_axis_label(column: int, networks: Sequence[Network], energy: str) -> str:
+    """Label of an axis of latency (column 1) or energy (column 2), with the sources that occur.
+
+    Args:
+        column: of the coordinates.
+        networks: that are drawn.
+        energy: what energies are of one image.
+    """
     if column == 1:
         return cost_label("latency", "ms", (network.costs.latency_source for network in networks))
-    return cost_label("energy per image", "mJ", (network.costs.energy_source for network in networks))
+    return cost_label(energy, "mJ", (network.costs.energy_source for network in networks))
