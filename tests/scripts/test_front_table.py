@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from devices.configuration import RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
@@ -17,6 +18,7 @@ COEFFICIENTS = Coefficients(1, 1, 1, 1)
 ENTRY = Entry(
     architecture=Architecture("tiny", ("k3_e1", "skip"), "08"),
     error=0.0833,
+    quantized_error=0.0933,
     predicted_latency_ms=1.234,
     predicted_energy_mj=9.0,
     trial_id=0,
@@ -76,7 +78,7 @@ def trained(name: Any, error: Any, *, baseline: bool = False, measurement: Any =
 
 
 def archive_of(*entries: Any, precision: str = "fp32") -> Any:
-    archive = Archive((1.0, 10.0, 10.0), precision=precision)  # type: ignore[arg-type]
+    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])  # type: ignore[arg-type]
     for entry in entries:
         archive.add(entry)
     return archive
@@ -90,7 +92,7 @@ def printed(table: Any, *, width: int = 120) -> Any:
 
 
 def test_each_cost_is_shown_with_its_source() -> None:
-    text = printed(front_table(archive_of(replace(ENTRY, measurement=MEASURED))))
+    text = printed(front_table(archive_of(replace(ENTRY, measurements=(MEASURED,)))))
     assert "08" in text
     assert "8.33 %" in text
     assert "1.23 ms measured" in text
@@ -110,7 +112,7 @@ def test_in_a_narrow_terminal_names_and_figures_stay_whole(width: int) -> None:
     name = "76473707"
     entry = replace(
         ENTRY, architecture=replace(ENTRY.architecture, id=name), test_error=0.1, trained=trained(name, 0.0625),
-        measurement=MEASURED,
+        measurements=(MEASURED,),
     )  # fmt: skip
     console = Console(width=width, no_color=True)
     with console.capture() as capture:
@@ -132,7 +134,7 @@ def test_an_empty_front_is_an_empty_table() -> None:
 def test_errors_after_training_are_those_of_the_file_that_counts(precision: str, cells: Any) -> None:
     text = printed(front_table(archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)))
     assert all(cell in text for cell in cells)
-    assert f"{precision} file" in text
+    assert "of the very file" in text
     assert "alike" not in text
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from devices.configuration import RuntimeConfiguration
 from evaluation.splits import ImageBatches, Splits
 from moo.report.card import baseline_card, card_markdown, front_card
 from moo.storage.archive import Archive
@@ -33,7 +34,7 @@ def baseline() -> Any:
 
 
 def card_of(entry: Any, space: FBNetSpace, precision: str = "fp32") -> Any:
-    archive = Archive((1.0, 10.0, 10.0), precision=precision)  # type: ignore[arg-type]
+    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])  # type: ignore[arg-type]
     archive.add(entry)
     return front_card(entry, archive, space)
 

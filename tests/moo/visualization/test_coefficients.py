@@ -15,18 +15,18 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from dnas.losses import Coefficients
-from moo.storage.archive import Costs
 from moo.visualization.coefficients import MOST_NUMBERS, TrialPoint, coefficients_figure
+from tests.moo.conftest import costs_of
 
-MODELLED = Costs(2.0, 8.0, "modelled", "modelled")
+MODELLED = costs_of(2.0, 8.0, "modelled", "modelled")
 POINTS = [
     TrialPoint(
         trial_id=0, coefficients=Coefficients(0.1, 1.0, 0.2, 0.5), network="slow", error=0.1,
-        costs=Costs(3.0, 9.0, "measured", "modelled"), on_front=True,
+        costs=costs_of(3.0, 9.0, "measured", "modelled"), on_front=True,
     ),
     TrialPoint(
         trial_id=1, coefficients=Coefficients(1.0, 0.5, 0.02, 1.5), network="quick", error=0.3,
-        costs=Costs(1.0, 4.0, "modelled", "modelled"), on_front=True,
+        costs=costs_of(1.0, 4.0, "modelled", "modelled"), on_front=True,
     ),
     TrialPoint(
         trial_id=2, coefficients=Coefficients(0.5, 0.7, 0.05, 1.0), network="worse", error=0.4,
@@ -93,7 +93,7 @@ def test_a_trial_that_gave_several_networks_of_the_front_has_all_their_numbers()
 
 def test_energy_has_a_panel_where_it_does_not_follow_latency() -> None:
     assert len(panels_of(coefficients_figure(POINTS))) == 3
-    frugal = replace(POINTS[0], costs=Costs(3.0, 1.0, "measured", "modelled"))
+    frugal = replace(POINTS[0], costs=costs_of(3.0, 1.0, "measured", "modelled"))
     panels = panels_of(coefficients_figure([frugal, *POINTS[1:]]))
     assert set(drawn_in(panels[3])) == {(1.0, 10.0), (4.0, 30.0), (8.0, 40.0)}
 
@@ -103,7 +103,7 @@ def test_labels_and_legend_name_the_sources() -> None:
     assert [axes.get_xlabel() for axes in panels_of(figure)][2] == "latency (ms, measured and modelled)"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["on the front", "not on the front", "measured", "modelled"]
-    measured = [replace(point, costs=Costs(2.0, 4.0, "measured", "modelled")) for point in POINTS]
+    measured = [replace(point, costs=costs_of(2.0, 4.0, "measured", "modelled")) for point in POINTS]
     legend = [text.get_text() for text in coefficients_figure(measured).legends[0].get_texts()]
     assert legend == ["on the front", "not on the front", "measured"], "no energy is drawn"
 
@@ -119,7 +119,7 @@ def test_the_panels_stand_one_above_the_other_in_a_picture_as_narrow_as_a_phone_
 def test_a_large_front_is_numbered_in_part() -> None:
     points = [
         replace(POINTS[0], trial_id=place, network=str(place), error=0.5 - place / 100,
-                costs=Costs(1.0 + place, 2.0 + place, "modelled", "modelled"),
+                costs=costs_of(1.0 + place, 2.0 + place, "modelled", "modelled"),
                 coefficients=Coefficients(0.1 + place, 1.0, 0.2, 0.5))
         for place in range(40)
     ]  # fmt: skip

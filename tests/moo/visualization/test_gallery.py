@@ -14,6 +14,9 @@ from moo.visualization.gallery import CAPTIONS, trial_points, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
+OF_CONFIGURATIONS = ("front_3d", "configurations", "clocks")
+"""Pictures that need several configurations, or energy that does not follow latency."""
+
 
 @pytest.fixture
 def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]:
@@ -29,7 +32,7 @@ def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]
 
 def train(archive: Archive, store: Store, trained_of: TrainedOf, *, number: int) -> None:
     """Train so many networks, those that are not on the front first."""
-    front = {entry.architecture.id for entry in archive.front()}
+    front = {point.id for point in archive.front()}
     entries = sorted(archive.entries, key=lambda entry: entry.architecture.id in front)
     for entry in entries[:number]:
         trained = trained_of(entry.architecture.id)
@@ -43,8 +46,8 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
     archive, store = run
     train(archive, store, trained_of, number=3)
     settings = dict(matplotlib.rcParams)
-    paths = write_plots(tmp_path / "plots", archive, store, space)
-    assert [path.stem for path in paths] == list(CAPTIONS)
+    paths = write_plots(tmp_path / "plots", archive, store, space, front_size=24)
+    assert [path.stem for path in paths] == [name for name in CAPTIONS if name not in OF_CONFIGURATIONS]
     for path in paths:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
@@ -53,8 +56,9 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
 
 
 def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
-    names = [path.stem for path in write_plots(tmp_path / "plots", *run, space)]  # type: ignore[call-arg]
-    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
+    archive, store = run
+    names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
+    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions", *OF_CONFIGURATIONS)]
 
 
 @pytest.mark.parametrize(("number", "drawn"), [(2, False), (3, True)])
@@ -63,14 +67,16 @@ def test_a_ranking_is_one_of_at_least_three_networks(
 ) -> None:
     archive, store = run
     train(archive, store, trained_of, number=number)
-    assert ("ranking" in [path.stem for path in write_plots(tmp_path / "plots", archive, store, space)]) == drawn
+    assert (
+        "ranking" in [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
+    ) == drawn
 
 
 def test_a_trial_has_measured_costs_where_its_architecture_was_measured(
     run: Any, measurement_of: MeasurementOf, trained_of: TrainedOf
 ) -> None:
     archive, store = run
-    chosen = archive.front()[0].architecture.id
+    chosen = archive.front()[0].id
     archive.set_measurement(chosen, measurement_of(0.75))
     archive.set_trained(chosen, trained_of(chosen, measurement=measurement_of(9.0)))
     points = trial_points(archive, store)
@@ -84,7 +90,7 @@ def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands
     run: Any, measurement_of: MeasurementOf
 ) -> None:
     archive, store = run
-    front = {entry.architecture.id: entry.trial_id for entry in archive.front()}
+    front = {point.id: point.entry.trial_id for point in archive.front()}
     points = trial_points(archive, store)
     assert {point.trial_id for point in points} == {0, 4}
     assert {point.network: point.trial_id for point in points if point.on_front} == front
@@ -99,5 +105,5 @@ def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands
 
 def test_without_architectures_there_are_no_pictures(tmp_path: Path, space: FBNetSpace) -> None:
     store = open_store(tmp_path / "search.sqlite")
-    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space) == []
+    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space, front_size=24) == []
     store.close()
