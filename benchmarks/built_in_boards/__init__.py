@@ -3,4 +3,5 @@
 laws                the laws that scale the published table, fitted anew, with their errors
 configurations      how a board's runtime configurations trade energy for latency, for one network
 published_networks  graphs of networks whose latencies others published
+operating_points    what configurations add to the front of a run's networks
 """

@@ -5,4 +5,5 @@ comparison        baselines against the front
 rank_correlation  Kendall's tau with its interval
 recipes           which trained networks compare with each other
 selection         one network of a front: the most accurate within limits, or the knee
+transfer          what networks chosen for one board lose on another
 """

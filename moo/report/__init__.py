@@ -5,4 +5,5 @@ networks    its sections on networks: the front, files, baselines, trust in the 
 conditions  its sections on the run: board, cost, hypervolume, splits
 html        report.html: one page that fetches nothing
 card        card.md: what somebody needs who deploys a network
+transfer    the section on the run that a run started from
 """

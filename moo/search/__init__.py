@@ -8,4 +8,5 @@ generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/
 clock        the time that a search may take
+transfer        what a search takes over from a finished run
 """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
@@ -33,7 +36,7 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         ("data set", f"{config.dataset} ({classes} classes)"),
         ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
         ("board", _board_text(preparation)),
-        ("configurations", ", ".join(one.label for one in preparation.configurations)),
+        ("configurations", configurations_text(preparation.configurations)),
         *([("objectives", TWO_OBJECTIVES)] if preparation.has_two_objectives else []),
     )
     return events.RunStarted(
@@ -45,6 +48,18 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         pretrain_epochs=0 if config.independent or config.from_run else preparation.pretraining.epochs,
         minutes=config.minutes,
     )
+
+
+def configurations_text(configurations: Sequence[RuntimeConfiguration]) -> str:
+    """Configurations by what they are made of, where they are all combinations, else one by one."""
+    threads = sorted({one.threads for one in configurations})
+    clocks = sorted({one.frequency_mhz for one in configurations if one.frequency_mhz is not None})
+    precisions = sorted({one.precision for one in configurations})
+    if len(configurations) < 2 or len(threads) * max(1, len(clocks)) * len(precisions) != len(configurations):
+        return ", ".join(one.label for one in configurations)
+    parts = [f"{', '.join(map(str, threads))} thread{'s' if threads != [1] else ''}"]
+    parts += [f"{', '.join(map(str, clocks))} MHz"] if clocks else []
+    return f"{len(configurations)}: {'; '.join([*parts, ', '.join(precisions)])}"
 
 
 def run_cost_tables(preparation: Preparation, tell: events.Listener) -> CostTables:
