@@ -17,6 +17,7 @@ _SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
     int: ("a whole number", (int,)),
     float: ("a number", (int, float)),
+    bool: ("true or false", (bool,)),
 }
 
 
@@ -27,7 +28,7 @@ def record_from_json(kind: type[Record], content: object, *, where: str) -> Reco
     stand there: earlier versions wrote other keys.
 
     Args:
-        kind: dataclass of the record; its fields are texts, numbers, tuples, mappings by name, records, or None.
+        kind: dataclass of the record; its fields are texts, numbers, truths, tuples, mappings by name, records, or None.
         content: as `json.loads` gives it.
         where: name of the object, for messages.
 
@@ -67,7 +68,7 @@ def _value(hint: Any, value: object, where: str) -> object:
     if dataclasses.is_dataclass(hint):
         return record_from_json(hint, value, where=where)  # type: ignore[arg-type]
     what, kinds = _SCALARS[hint]
-    if not isinstance(value, kinds) or isinstance(value, bool):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and hint is not bool):
         raise _wrong(where, what, value)
     return value
 

@@ -33,3 +33,5 @@ TAKE_OVER = (
     "energy_mj = excluded.energy_mj, quantized_error = coalesce(excluded.quantized_error, quantized_error)"
 )
 """For an architecture that a trial gave, when an earlier one gives it, too: what the earlier one found counts."""
+STAY = "UPDATE SET quantized_error = coalesce(quantized_error, excluded.quantized_error)"
+"""For one that an earlier trial gave already: an error in int8 that was not known is all that is new."""

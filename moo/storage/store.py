@@ -29,7 +29,7 @@ from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
 from moo.storage.migrations import statements_from
-from moo.storage.schema import SCHEMA_VERSION, TAKE_OVER
+from moo.storage.schema import SCHEMA_VERSION, STAY, TAKE_OVER
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitecture, Objectives, Trial, TrialResult
 from search_space.architectures import architecture_from_indices, architecture_of, operator_indices
@@ -254,7 +254,7 @@ class Store(StoreReader):
                     "quantized_error": item.quantized_error,
                 }
                 # With supernets of their own, trials differ in what they find: the earliest counts.
-                self._insert("architectures", found, f"ON CONFLICT (id) DO {'NOTHING' if earlier else TAKE_OVER}")
+                self._insert("architectures", found, f"ON CONFLICT (id) DO {STAY if earlier else TAKE_OVER}")
                 link = {"trial_id": result.trial.id, "position": position, "architecture_id": architecture.id}
                 self._insert("evaluations", link)
 

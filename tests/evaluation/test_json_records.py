@@ -53,6 +53,20 @@ def test_a_record_comes_back_as_it_was() -> None:
     assert record_from_json(Drawing, json.loads(json.dumps(dataclasses.asdict(other))), where="drawing") == other
 
 
+@dataclass(frozen=True)
+class Switch:
+    on: bool = True
+    number: int = 1
+
+
+def test_true_and_false_are_no_numbers_and_numbers_are_not_true_or_false() -> None:
+    assert record_from_json(Switch, {"on": False}, where="switch") == Switch(on=False)
+    with pytest.raises(ValueError, match="`switch.on` must be true or false, but got 1"):
+        record_from_json(Switch, {"on": 1}, where="switch")
+    with pytest.raises(ValueError, match="`switch.number` must be a whole number, but got True"):
+        record_from_json(Switch, {"number": True}, where="switch")
+
+
 def test_what_is_absent_has_its_default_or_none_and_unknown_keys_are_passed_over() -> None:
     content = {name: value for name, value in CONTENT.items() if name not in ("title", "frame")} | {"colour": 1}
     assert record_from_json(Drawing, content, where="drawing") == dataclasses.replace(DRAWING, title=None)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.pareto import epsilon_front, hypervolume, non_dominated
 
 
 def dominates(a: Any, b: Any) -> Any:
@@ -79,3 +79,51 @@ def test_points_beyond_the_reference_point_and_dominated_ones_do_not_count() -> 
     assert hypervolume(np.array([[1.0, 0.0, 0.0]]), reference) == 0
     assert hypervolume(np.empty((0, 3)), reference) == 0
     assert hypervolume(np.zeros((1, 3)), reference) == 1
+
+
+def front_of(seed: int) -> Any:
+    """Points of which what one gains in an objective it loses in the others."""
+    return np.random.default_rng(seed).dirichlet(np.ones(3), 200) * (0.9, 20.0, 300.0) + (0.0, 0.5, 5.0)
+
+
+@pytest.mark.parametrize("size", [3, 5, 12, 24])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_epsilon_front_has_its_size_and_the_best_of_each_objective(seed: int, size: int) -> None:
+    points = front_of(seed)
+    assert len(non_dominated(points)) == 200
+    places = epsilon_front(points, size)
+    assert size / 2 <= len(places) <= size
+    assert places == sorted(set(places))
+    assert points[places].min(0) == pytest.approx(points.min(0))
+    assert epsilon_front(points, size) == places
+
+
+def test_an_epsilon_front_keeps_most_of_the_hypervolume() -> None:
+    points, reference = front_of(0), np.array([1.0, 22.0, 320.0])
+    shares = [
+        hypervolume(points[epsilon_front(points, size)], reference) / hypervolume(points, reference)
+        for size in (3, 12, 24, 48)
+    ]
+    assert shares[1] > 0.75
+    assert shares[2] > 0.85
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_epsilon_front_smaller_than_the_objectives_has_the_first_of_their_best(size: int) -> None:
+    points = front_of(1)
+    places = epsilon_front(points, size)
+    assert set(places) == {int(points[:, column].argmin()) for column in range(size)}
+
+
+def test_a_front_that_is_small_enough_is_its_own_epsilon_front() -> None:
+    points = front_of(0)[:7]
+    assert epsilon_front(points, 7) == epsilon_front(points, 24) == list(range(7))
+    assert epsilon_front(np.empty((0, 3)), 4) == []
+    flat = np.column_stack([np.arange(9) / 10, 10.0 - np.arange(9), np.full(9, 2.0)])
+    assert len(epsilon_front(flat, 4)) <= 4
+
+
+def test_an_epsilon_front_of_no_points_is_refused() -> None:
+    with pytest.raises(ValueError, match="`size >= 1` must hold for a front, but got 0"):
+        epsilon_front(front_of(0), 0)

@@ -13,15 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.configuration import BASE, RuntimeConfiguration
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
+from moo.storage.record import open_record
+from moo.storage.run_folder import RunFolder
 from moo.storage.store import entries_of, open_store
-from moo.trials import CoefficientTrial
+from moo.trials import ArchitectureTrial, CoefficientTrial, Trial
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf
 
 REFERENCE = (1.0, 10.0, 20.0)
 ROOT = Path(__file__).parents[3]
+COEFFICIENTS = Coefficients(1 / 3, 2.0, 3e-7, 4.0)
+TWO_THREADS_INT8 = RuntimeConfiguration(threads=2, precision="int8")
 
 
 @pytest.fixture
@@ -86,14 +91,106 @@ def test_events_come_back_in_order_with_their_content(store: Any) -> None:
     assert events[0][0].endswith("+00:00")
 
 
-def test_networks_to_measure_come_back_by_stage(store: Any, path: Any) -> None:
-    store.add_event("started")
+def test_points_to_measure_come_back_by_stage(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    record = open_record(folder)
+    points = [("000", BASE), ("000", TWO_THREADS_INT8), ("888", RuntimeConfiguration(frequency_mhz=1500))]
+    record.add_event("started")
+    record.add_points_to_measure("generation 1", points)
+    record.add_points_to_measure("end 1", [])
+    record.close()
+    again = open_store(folder.store)
+    assert again.points_to_measure() == {"generation 1": points, "end 1": []}
+    again.close()
+
+
+def test_what_an_earlier_version_chose_to_measure_is_chosen_anew(store: Any) -> None:
     store.add_event("measuring", stage="generation 1", networks=["000", "888"])
-    store.add_event("measuring", stage="end 1", networks=[])
+    assert store.points_to_measure() == {}
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        CoefficientTrial(0, 1, COEFFICIENTS, TWO_THREADS_INT8),
+        CoefficientTrial(0, 1, COEFFICIENTS),
+        ArchitectureTrial(0, 1, (0, 1, 2), None, TWO_THREADS_INT8),
+        ArchitectureTrial(0, 1, (0, 1, 2), COEFFICIENTS, TWO_THREADS_INT8),
+        ArchitectureTrial(0, 1, (0, 1, 2), COEFFICIENTS, RuntimeConfiguration(threads=4, frequency_mhz=1500)),
+    ],
+)
+def test_trials_come_back_with_their_configuration(
+    store: Any, space: FBNetSpace, result_of: ResultOf, trial: Trial
+) -> None:
+    store.add_result(dataclasses.replace(result_of(0, (0, 1, 2), (1, 1, 1)), trial=trial), space)
+    failed = dataclasses.replace(trial, id=1)
+    store.add_failure(failed, "boom")
+    assert [stored.trial for stored in store.trials().values()] == [trial, failed]
+    archive = store.fill(Archive(REFERENCE), space)
+    assert {entry.configuration for entry in archive.entries} == {trial.configuration}
+    assert {entry.coefficients for entry in archive.entries} == {trial.coefficients}
+
+
+def test_errors_in_int8_come_back(store: Any, path: Any, space: FBNetSpace, result_of: ResultOf) -> None:
+    result = result_of(0, (0, 0, 0), (1, 1, 1), (2, 2, 2))
+    quantized = (dataclasses.replace(result.architectures[0], quantized_error=0.25), *result.architectures[1:])
+    store.add_result(dataclasses.replace(result, architectures=quantized), space)
+    assert store.trials()[0].objectives == (0.25, 1.0, 2.0)
+    store.set_quantized_error("333", 0.5)
+    store.set_test_error("333", 0.375)
+    store.set_test_error("888", 0.125, quantized=0.75)
+    store.set_test_error("888", 0.0625)
     store.close()
     again = open_store(path)
-    assert again.networks_to_measure() == {"generation 1": ["000", "888"], "end 1": []}
+    archive = again.fill(Archive(REFERENCE), space)
     again.close()
+    found = {
+        entry.architecture.id: (entry.quantized_error, entry.test_error, entry.quantized_test_error)
+        for entry in archive.entries
+    }
+    assert found == {"000": (0.25, None, None), "333": (0.5, 0.375, None), "888": (None, 0.0625, 0.75)}
+    assert [entry.params for entry in archive.entries] == [100, 103, 106]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_error_in_int8_stays_whichever_trial_gave_it(
+    store: Any, space: FBNetSpace, result_of: ResultOf, order: tuple[int, int]
+) -> None:
+    """The second trial was in int8; the first, which owns the architecture, was not."""
+    first, second = result_of(0, (0, 0, 0)), result_of(1, (0, 0, 0))
+    evaluated = (dataclasses.replace(second.architectures[0], quantized_error=0.25),)
+    results = (first, dataclasses.replace(second, architectures=evaluated))
+    archive = Archive(REFERENCE)
+    for number in order:
+        store.add_result(results[number], space)
+        for entry in entries_of(results[number], space):
+            archive.add(entry)
+    copy = store.fill(Archive(REFERENCE), space)
+    assert copy.entries == archive.entries
+    assert (copy["000"].trial_id, copy["000"].quantized_error) == (0, 0.25)
+
+
+def test_record_and_archive_stay_equal(
+    tmp_path: Path, space: FBNetSpace, result_of: ResultOf, measurement_of: MeasurementOf
+) -> None:
+    record = open_record(RunFolder(tmp_path))
+    archive = record.load_archive(Archive(REFERENCE, configurations=(BASE, TWO_THREADS_INT8)), space)
+    record.add_result(result_of(0, (0, 0, 0), (1, 1, 1)), space)
+    record.set_quantized_error("000", 0.25)
+    record.set_test_error("000", 0.5, quantized=0.625)
+    for configuration in (BASE, TWO_THREADS_INT8):
+        measured = dataclasses.replace(
+            measurement_of(4.0 - configuration.threads),
+            threads=configuration.threads,
+            precision=configuration.precision,
+        )
+        record.add_measurement("000", measured)
+    copy = record.store.fill(Archive(REFERENCE, configurations=(BASE, TWO_THREADS_INT8)), space)
+    record.close()
+    assert copy.entries == archive.entries
+    assert len(copy["000"].measurements) == 2
+    assert copy.front() == archive.front()
+    assert {point.configuration for point in copy.front()} == {BASE, TWO_THREADS_INT8}
 
 
 def test_the_archive_is_reproduced(
@@ -113,11 +210,11 @@ def test_the_archive_is_reproduced(
     store.close()
 
     again = open_store(path)
-    copy = again.archive(space, REFERENCE)
+    copy = again.fill(Archive(REFERENCE), space)
     again.close()
     assert copy.entries == archive.entries
     assert copy["038"].trial_id == 1
-    assert copy["888"].measurement == measurement_of(5.0)
+    assert copy["888"].measurements == (measurement_of(5.0),)
     assert copy.front() == archive.front()
 
 
@@ -142,7 +239,7 @@ def test_a_trial_is_kept_once_and_measurements_need_their_architecture(
         store.add_result(result_of(0, (1, 1, 1)), space)
     with pytest.raises(sqlite3.IntegrityError):
         store.add_measurement("111", measurement_of(1.0))
-    archive = store.archive(space, REFERENCE)
+    archive = store.fill(Archive(REFERENCE), space)
     assert [entry.architecture.id for entry in archive.entries] == ["038"]
 
 
