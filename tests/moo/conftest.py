@@ -15,7 +15,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
 from devices.device import Device
-from devices.measurement import Measurement
+from devices.measurement import Measurement, Source
 from devices.replay import ReplayDevice
 from dnas.inner_search import StepRecord, ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
@@ -24,7 +24,7 @@ from evaluation.splits import Augmentation, Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards
 from moo.search.preparation import Preparation
-from moo.storage.archive import Entry
+from moo.storage.archive import Costs, Entry
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
@@ -231,6 +231,19 @@ def entry_of() -> EntryOf:
         )
 
     return make
+
+
+def costs_of(
+    latency_ms: float, energy_mj: float, latency_source: Source = "modelled", energy_source: Source = "modelled"
+) -> Costs:
+    """Costs with energy above idle, of a board whose idle power is not known."""
+    return Costs(
+        latency_ms=latency_ms,
+        energy_mj=energy_mj,
+        latency_source=latency_source,
+        energy_source=energy_source,
+        net_mj=energy_mj,
+    )
 
 
 class MeasurementOf(Protocol):

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
-from moo.storage.archive import Costs, Entry
+from moo.storage.archive import Entry, OperatingPoint
 from moo.trials import ArchitectureTrial, CoefficientTrial, TrialResult
 from scripts.live_view import FRONT_ROWS, LiveView, sparkline
 from search_space.architectures import Architecture
+from tests.moo.conftest import costs_of
 
 STARTED = events.RunStarted(
     folder="runs/one",
@@ -61,16 +63,22 @@ def entry(number: Any, *, measured: bool = False) -> Any:
         trial_id=0,
         position=number,
         coefficients=COEFFICIENTS,
-        measurement=MEASUREMENT if measured else None,
+        measurements=(MEASUREMENT,) if measured else (),
     )
 
 
 def front_of(entries: Any, hypervolume: float = 0.5) -> Any:
-    costs = tuple(
-        Costs(1.25, 2.5, "measured", "modelled") if item.measurement else Costs(2.0, 2.5, "modelled", "modelled")
+    front = tuple(
+        OperatingPoint(
+            entry=item,
+            configuration=BASE,
+            error=item.error,
+            costs=costs_of(1.25, 2.5, "measured") if item.measurements else costs_of(2.0, 2.5),
+            measurement=item.measured_in(BASE),
+        )
         for item in entries
     )
-    return events.FrontChanged(front=tuple(entries), costs=costs, hypervolume=hypervolume, evaluations=40, trials=5)
+    return events.FrontChanged(front=front, hypervolume=hypervolume, evaluations=40, trials=5)
 
 
 def console(*, terminal: bool = True) -> Any:
@@ -139,8 +147,28 @@ def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() ->
     assert "40, 2 on the front" in line_of(text, "architectures")
     assert "0.4321  ▁█" in line_of(text, "hypervolume")
     assert "about 0 min" in line_of(text, "time left")
-    assert line_of(text, "001").split() == ["001", "0.0100", "1.250", "measured", "2.500", "modelled"]
-    assert line_of(text, "002").split() == ["002", "0.0200", "2.000", "modelled", "2.500", "modelled"]
+    assert line_of(text, "001").split() == [
+        "001",
+        "ort",
+        "1t",
+        "fp32",
+        "0.0100",
+        "1.250",
+        "measured",
+        "2.500",
+        "modelled",
+    ]
+    assert line_of(text, "002").split() == [
+        "002",
+        "ort",
+        "1t",
+        "fp32",
+        "0.0200",
+        "2.000",
+        "modelled",
+        "2.500",
+        "modelled",
+    ]
 
 
 def test_time_left_is_not_guessed_before_a_trial_has_ended() -> None:
@@ -157,10 +185,24 @@ def test_trials_of_a_resumed_run_count_as_done_but_not_for_the_time_left() -> No
 
 
 def test_a_long_front_is_cut() -> None:
-    text = shown(STARTED, events.GenerationStarted(1, 8, 0), front_of([entry(number) for number in range(40)]))
-    assert f"{FRONT_ROWS - 1:03d}" in text
-    assert f"... and {40 - FRONT_ROWS} more" in text
-    assert f"  {FRONT_ROWS:03d} " not in text
+    points = [
+        replace(point, costs=costs_of(40.0 - number, 2.5))
+        for number, point in enumerate(front_of([entry(number) for number in range(40)]).front)
+    ]
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0), replace(front_of([]), front=tuple(points)))
+    rows = [line.split()[0] for line in text.splitlines() if "1t" in line]
+    assert 1 < len(rows) <= FRONT_ROWS
+    assert f"... and {40 - len(rows)} more" in text
+    assert {"000", "039"} <= set(rows), "the ends are shown"
+
+
+def test_points_of_a_network_stand_together() -> None:
+    (one,), (two,) = front_of([entry(1)]).front, front_of([entry(2)]).front
+    quick = replace(one, configuration=RuntimeConfiguration(threads=4), costs=costs_of(1.0, 9.0))
+    front = (one, two, quick)
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0), replace(front_of([]), front=front))
+    rows = [line.split()[:4] for line in text.splitlines() if " ort " in line]
+    assert rows == [["001", "ort", "4t", "fp32"], ["001", "ort", "1t", "fp32"], ["002", "ort", "1t", "fp32"]]
 
 
 def printed(*happened: Any, terminal: Any) -> Any:

@@ -14,8 +14,8 @@ def test_a_single_evaluation_takes_its_part_of_the_time_of_a_trial_of_coefficien
     preparation = prepared(settings, tmp_path / "run")
     stand_in = StandIn(preparation.setup, 0.05, "even", tmp_path / "journal")
     trial = ArchitectureTrial(7, 1, (0,) * preparation.space.num_layers)
-    assert preparation.cost_table is not None
-    result = stand_in.work(trial, preparation.cost_table)
+    assert preparation.cost_tables is not None
+    result = stand_in.work(trial, preparation.cost_tables)
     assert isinstance(result, TrialResult)
     assert [item.indices for item in result.architectures] == [trial.indices]
     (worked,) = stand_in.worked()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from devices.configuration import RuntimeConfiguration
 from moo.analysis.comparison import compared, models
 from moo.storage.archive import Archive
 from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
@@ -17,10 +18,10 @@ def archive_in(entry_of: EntryOf, trained_of: TrainedOf, measurement_of: Measure
     """Makes a front of three trained networks, whose int8 files are measured at half the latency of the fp32 files."""
 
     def make(precision: Any) -> Any:
-        archive = Archive((1.0, 10.0, 10.0), precision=precision)
+        archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])
         for place, (error, latency_ms) in enumerate(((0.4, 1.0), (0.3, 2.0), (0.2, 3.0))):
             entry = entry_of((0, 0, place), error, latency_ms, latency_ms, position=place)
-            archive.add(entry)
+            archive.add(replace(entry, quantized_error=error))
             trained = trained_of(
                 entry.architecture.id,
                 error=error / 2,
@@ -44,7 +45,7 @@ def test_the_rival_is_the_best_network_that_is_no_slower(
     archive = archive_in("fp32")
     (comparison,) = compared(archive, [trained_of("a", baseline=True, error=0.3, measurement=measurement_of(limit))])
     assert comparison.rival is not None
-    assert archive.error(comparison.rival) == error
+    assert comparison.rival.error == error
     assert comparison.gain == pytest.approx(100 * (0.3 - error))
     assert comparison.costs is not None
     assert comparison.costs.latency_ms == limit
@@ -68,7 +69,7 @@ def test_files_of_the_precision_of_the_run_are_compared(
     (comparison,) = compared(archive, [trained_of("a", baseline=True, error=0.3, int8_measurement=measured)])
     assert comparison.file.precision == "int8"
     assert comparison.rival is not None
-    assert archive.costs(comparison.rival).latency_ms == 1.0
+    assert comparison.rival.costs.latency_ms == 1.0
     assert comparison.gain == pytest.approx(100 * (0.3 - 0.15))
 
 
@@ -77,11 +78,11 @@ def test_choosing_is_by_selection_and_the_gain_by_test_images(
 ) -> None:
     archive = archive_in("fp32")
     best = archive.front()[0]
-    files = tuple(replace(file, top1=0.5) for file in best.trained.files)
-    archive.set_trained(best.architecture.id, replace(best.trained, files=files))
+    files = tuple(replace(file, top1=0.5) for file in best.entry.trained.files)
+    archive.set_trained(best.id, replace(best.entry.trained, files=files))
     baseline = trained_of("a", baseline=True, error=0.3, measurement=measurement_of(9.0))
     (comparison,) = compared(archive, [baseline])
-    assert comparison.rival.architecture.id == best.architecture.id
+    assert comparison.rival.id == best.id
     assert comparison.gain == pytest.approx(-20)
 
 
@@ -116,7 +117,7 @@ def test_models_are_the_front_then_baselines_each_with_the_file_of_the_run(
         trained_of("a", baseline=True, error=0.3, int8_measurement=int8),
     ]
     rows = models(archive, baselines)
-    assert [row.name for row in rows] == [*(entry.architecture.id for entry in archive.front()), "a", "b"]
+    assert [row.name for row in rows] == [*(point.id for point in archive.front()), "a", "b"]
     assert [row.baseline for row in rows] == [False, False, False, True, True]
     assert [row.top1 for row in rows] == pytest.approx([0.89, 0.84, 0.79, 0.69, 0.59])
     assert [None if row.costs is None else row.costs.latency_ms for row in rows] == [1.5, 1.0, 0.5, 1.5, None]

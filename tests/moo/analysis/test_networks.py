@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from moo.analysis.networks import evaluated, measured_costs
+from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
+from moo.analysis.networks import evaluated, file_costs
 from moo.storage.archive import Archive
 from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
@@ -68,17 +70,18 @@ def test_measured_baselines_stand_beside_a_trained_front(
 
 def test_costs_of_a_file_are_those_measured(trained_of: TrainedOf, measurement_of: MeasurementOf) -> None:
     network = trained_of("000", measurement=measurement_of(0.5))
-    costs = measured_costs(network, "fp32")
+    costs = file_costs(network, "fp32", EnergyObjective())
+    assert costs is not None
     assert (costs.latency_ms, costs.energy_mj, costs.energy_source) == (0.5, 1.0, "modelled")
-    assert measured_costs(network, "int8") is None
+    assert file_costs(network, "int8", EnergyObjective()) is None
 
 
 def test_a_run_in_int8_shows_int8_files(
     entry_of: EntryOf, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     """Also where nothing was measured in the search."""
-    archive = Archive((1.0, 10.0, 10.0), precision="int8")
-    archive.add(entry_of((0, 0, 0), 0.2, 2.0, 2.0))
+    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision="int8")])
+    archive.add(replace(entry_of((0, 0, 0), 0.2, 2.0, 2.0), quantized_error=0.25))
     fp32, int8 = measurement_of(4.0), replace(measurement_of(1.0), precision="int8")
     archive.set_trained("000", trained_of("000", error=0.1, measurement=fp32, int8_measurement=int8))
     mobile = trained_of("mobile", baseline=True, error=0.3, measurement=fp32, int8_measurement=int8)

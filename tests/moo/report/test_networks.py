@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from devices.configuration import RuntimeConfiguration
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.storage.archive import Archive
 from search_space.spaces import FBNetSpace
@@ -29,14 +30,16 @@ def retrained(archive: Any, trained_of: TrainedOf) -> Any:
 
 
 def rows_of(text: Any) -> Any:
-    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    """Of the first table, by what their first cells hold."""
+    first = text.partition("\n\n")[0]
+    lines = [line for line in first.splitlines() if line.startswith("| `")]
     return {cells[0].strip("`"): cells for cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines)}
 
 
 def test_a_trained_front_has_both_errors_and_both_accuracies(retrained: Any, space: FBNetSpace) -> None:
     text = front_table(retrained, space)
     rows = rows_of(text)
-    best = retrained.front()[0].architecture.id
+    best = retrained.front()[0].id
     assert next(iter(rows)) == best
     assert rows[best][1:6] == ["20.00 %", "10.00 %", "90.00 %", "95.00 %", "3.00 ms (measured)"]
     assert "3 networks trained for 3 epochs, from random weights." in text
@@ -46,7 +49,7 @@ def test_a_trained_front_has_both_errors_and_both_accuracies(retrained: Any, spa
 def test_a_front_trained_in_part_says_that_its_errors_are_inherited(
     archive: Any, space: FBNetSpace, trained_of: TrainedOf
 ) -> None:
-    identifier = archive.front()[0].architecture.id
+    identifier = archive.front()[0].id
     archive.set_trained(identifier, replace(trained_of(identifier), fine_tuned=True, epochs=7.5))
     text = front_table(archive, space)
     assert "The front is that of the inherited errors" in text
@@ -64,9 +67,9 @@ def test_one_table_has_accuracy_latency_and_energy_of_the_front_and_of_baselines
         trained_of("good", baseline=True, error=0.05, measurement=modelled),
     ]
     text = models_table(retrained, baselines)
-    assert text.splitlines()[0] == "| model | top-1 accuracy | latency | energy per image |"
+    assert text.splitlines()[0] == "| model | top-1 accuracy | latency | energy above idle, per image |"
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:7]]
-    front = [f"`{entry.architecture.id}`" for entry in retrained.front()]
+    front = [f"`{point.id}`" for point in retrained.front()]
     assert rows == [
         [front[0], "90.00 %", "3.00 ms (measured)", "6.00 mJ (modelled)"],
         [front[1], "80.00 %", "2.00 ms (measured)", "4.00 mJ (modelled)"],
@@ -74,7 +77,7 @@ def test_one_table_has_accuracy_latency_and_energy_of_the_front_and_of_baselines
         ["`good` (baseline)", "95.00 %", "7.00 ms (modelled)", "14.0 mJ (measured)"],
         ["`poor` (baseline)", "40.00 %", "not measured", "not measured"],
     ]
-    assert "that of the very fp32 file" in text
+    assert "that of the very file in the precision of its row" in text
     assert "inherited" not in text
     assert models_table(Archive((1.0, 1.0, 1.0)), baselines) == ""
 
@@ -82,7 +85,7 @@ def test_one_table_has_accuracy_latency_and_energy_of_the_front_and_of_baselines
 def test_accuracies_with_inherited_weights_are_told_from_those_after_training(
     archive: Any, trained_of: TrainedOf
 ) -> None:
-    best, middle, _ = (entry.architecture.id for entry in archive.front())
+    best, middle, _ = (point.id for point in archive.front())
     archive.set_test_error(middle, 0.25)
     archive.set_trained(best, trained_of(best, error=0.1))
     text = models_table(archive, [trained_of("mobile", baseline=True, error=0.3)])
@@ -119,7 +122,7 @@ def test_each_baseline_meets_the_best_network_that_is_no_slower(
     ]
     text = baselines_section(retrained, baselines)
     rows = rows_of(text)
-    slow, middle, fast = (entry.architecture.id for entry in retrained.front())
+    slow, middle, fast = (point.id for point in retrained.front())
     assert rows["fast"][6:] == ["0.500 ms (measured)", "1.00 mJ (modelled)", "none is as fast", "–"]
     assert rows["good"][8:] == [f"`{middle}`, 2.00 ms (measured), 4.00 mJ (modelled)", "-15.00 points"]
     assert rows["poor"][8:] == [f"`{fast}`, 1.00 ms (measured), 2.00 mJ (modelled)", "+30.00 points"]
@@ -160,8 +163,8 @@ def test_a_run_in_int8_tells_of_int8_files(
     measurement_of: MeasurementOf,
     space: FBNetSpace,
 ) -> None:
-    archive = Archive((1.0, 10.0, 10.0), precision="int8")
-    archive.add(entry_of((0, 0, 0), 0.4))
+    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision="int8")])
+    archive.add(replace(entry_of((0, 0, 0)), quantized_error=0.4))
     fp32, int8 = measurement_of(4.0), replace(measurement_of(2.0), precision="int8")
     archive.set_trained("000", trained_of("000", error=0.1, measurement=fp32, int8_measurement=int8))
     text = front_table(archive, space)
@@ -180,7 +183,7 @@ def test_a_run_in_int8_tells_of_int8_files(
 def test_recipes_that_differ_are_told(retrained: Any, space: FBNetSpace) -> None:
     assert "trained alike" not in front_table(retrained, space) + trust_section(retrained)
     slow = retrained.front()[0]
-    retrained.set_trained(slow.architecture.id, replace(slow.trained, epochs=30.0))
+    retrained.set_trained(slow.id, replace(slow.entry.trained, epochs=30.0))
     said = "Not all were trained alike (2 for 3 epochs from random weights, 1 for 30 epochs from random weights)"
     assert said in front_table(retrained, space)
     assert trust_section(retrained) == "", "two networks have no ranking worth a number"

@@ -5,17 +5,16 @@ from typing import Any
 
 import pytest
 
-from moo.storage.archive import Costs
 from moo.visualization.architectures import COLOURS, architectures_figure
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, costs_of
 
 
 def figure_of(number: Any, space: FBNetSpace, entry_of: EntryOf) -> Any:
     indices = list(itertools.islice(itertools.cycle(itertools.product(range(3), repeat=3)), number))
     entries = [entry_of(item, place / 100) for place, item in enumerate(indices)]
-    costs = [Costs(50.0 - place, 2.0, "measured", "modelled") for place in range(number)]
+    costs = [costs_of(50.0 - place, 2.0, "measured", "modelled") for place in range(number)]
     return entries, architectures_figure(entries, costs, space)
 
 
@@ -38,7 +37,7 @@ def test_boxes_are_named_and_coloured_by_operator(space: FBNetSpace, entry_of: E
 
 def test_a_skip_is_a_box_only_where_the_shape_changes(space: FBNetSpace, entry_of: EntryOf) -> None:
     skip = entry_of((2, 2, 2))
-    figure = architectures_figure([skip], [Costs(1.0, 1.0, "modelled", "modelled")], space)
+    figure = architectures_figure([skip], [costs_of(1.0, 1.0, "modelled", "modelled")], space)
     changing = sum(not layer.keeps_shape for layer in space.layers)
     assert texts_of(figure).count("1×1") == changing == 1
 

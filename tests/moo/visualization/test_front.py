@@ -8,11 +8,11 @@ from matplotlib.collections import PathCollection
 from matplotlib.markers import MarkerStyle
 
 from moo.analysis.networks import Evaluated, Network
-from moo.storage.archive import Costs
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
+from tests.moo.conftest import costs_of
 
-MEASURED = Costs(2.0, 9.0, "measured", "modelled")
-MODELLED = Costs(1.0, 5.0, "modelled", "modelled")
+MEASURED = costs_of(2.0, 9.0, "measured", "modelled")
+MODELLED = costs_of(1.0, 5.0, "modelled", "modelled")
 NETWORKS = Evaluated(
     (Network("000", 0.1, MEASURED), Network("111", 0.4, MODELLED)),
     (Network("222", 0.5, replace(MEASURED, latency_ms=20.0)), Network("012", 0.6, replace(MODELLED, energy_mj=6.0))),

@@ -29,7 +29,7 @@ def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]
 
 def train(archive: Archive, store: Store, trained_of: TrainedOf, *, number: int) -> None:
     """Train so many networks, those that are not on the front first."""
-    front = {entry.architecture.id for entry in archive.front()}
+    front = {point.id for point in archive.front()}
     entries = sorted(archive.entries, key=lambda entry: entry.architecture.id in front)
     for entry in entries[:number]:
         trained = trained_of(entry.architecture.id)
@@ -53,7 +53,7 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
 
 
 def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
-    names = [path.stem for path in write_plots(tmp_path / "plots", *run, space)]  # type: ignore[call-arg]
+    names = [path.stem for path in write_plots(tmp_path / "plots", run[0], run[1], space)]
     assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 
@@ -70,7 +70,7 @@ def test_a_trial_has_measured_costs_where_its_architecture_was_measured(
     run: Any, measurement_of: MeasurementOf, trained_of: TrainedOf
 ) -> None:
     archive, store = run
-    chosen = archive.front()[0].architecture.id
+    chosen = archive.front()[0].id
     archive.set_measurement(chosen, measurement_of(0.75))
     archive.set_trained(chosen, trained_of(chosen, measurement=measurement_of(9.0)))
     points = trial_points(archive, store)
@@ -84,7 +84,7 @@ def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands
     run: Any, measurement_of: MeasurementOf
 ) -> None:
     archive, store = run
-    front = {entry.architecture.id: entry.trial_id for entry in archive.front()}
+    front = {point.id: point.entry.trial_id for point in archive.front()}
     points = trial_points(archive, store)
     assert {point.trial_id for point in points} == {0, 4}
     assert {point.network: point.trial_id for point in points if point.on_front} == front

@@ -13,17 +13,17 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, list_session_groups, plugin_data_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import BASE, RuntimeConfiguration
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
 from moo import events
 from moo.events import TrainingFailed, TrainingProgress
-from moo.storage.archive import Costs
+from moo.storage.archive import OperatingPoint
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial
 from moo.visualization.tensorboard import TensorBoardWriter
-from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf
+from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf, costs_of
 
 
 def read(folder: Any) -> Any:
@@ -70,10 +70,12 @@ def epoch(number: Any, loss: float = 1.0) -> Any:
 def front_of(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
     def make(evaluations: Any, hypervolume: float = 0.5) -> Any:
         entries = (entry_of((0, 0, 0), 0.1, measurement=measurement_of(3.0)), entry_of((1, 1, 1), 0.3))
-        costs = (Costs(3.0, 6.0, "measured", "modelled"), Costs(1.0, 2.0, "modelled", "modelled"))
-        return events.FrontChanged(
-            front=entries, costs=costs, hypervolume=hypervolume, evaluations=evaluations, trials=1
+        costs = (costs_of(3.0, 6.0, "measured", "modelled"), costs_of(1.0, 2.0, "modelled", "modelled"))
+        front = tuple(
+            OperatingPoint(entry=entry, configuration=BASE, error=entry.error, costs=cost, measurement=None)
+            for entry, cost in zip(entries, costs, strict=True)
         )
+        return events.FrontChanged(front=front, hypervolume=hypervolume, evaluations=evaluations, trials=1)
 
     return make
 
