@@ -67,3 +67,5 @@ class ProfileConfig:
         if self.out is not None and (len(self.device) > 1) == self.out.endswith(".json"):
             rule = "a folder for several boards" if len(self.device) > 1 else "a .json file for one board"
             raise ValueError(f"`--out` must be {rule}, but got {self.out!r}.")
+        # It checks itself.
+        _ = self.configuration
