@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from moo import events
-from moo.analysis.networks import shown_points
+from moo.analysis.networks import grouped, shown_points
 from moo.formatting import cost
 from moo.trials import named
 
@@ -192,8 +192,8 @@ def _front_table(state: events.FrontChanged) -> Table:
     table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2))
     for column in ("architecture", "runs with", "error", "latency ms", "", "energy mJ", ""):
         table.add_column(column, justify="left" if column in ("architecture", "runs with", "") else "right")
-    rows = state.front
-    for point in shown_points(rows, FRONT_ROWS):
+    shown = grouped(shown_points(state.front, FRONT_ROWS))
+    for point in shown:
         costs = point.costs
         table.add_row(
             point.id,
@@ -204,6 +204,6 @@ def _front_table(state: events.FrontChanged) -> Table:
             f"{costs.energy_mj:.3f}",
             costs.energy_source,
         )
-    if len(rows) > FRONT_ROWS:
-        table.add_row(f"... and {len(rows) - FRONT_ROWS} more", "", "", "", "", "", "")
+    if len(shown) < len(state.front):
+        table.add_row(f"... and {len(state.front) - len(shown)} more", "", "", "", "", "", "")
     return table

@@ -6,4 +6,5 @@ rank_correlation  Kendall's tau with its interval
 recipes           which trained networks compare with each other
 selection         one network of a front: the most accurate within limits, or the knee
 transfer          what networks chosen for one board lose on another
+objectives        how many objectives a front really trades
 """

@@ -169,22 +169,17 @@ def snippet(
         std: of each channel.
         configuration: gives file and threads.
     """
-    clock = ""
-    if configuration.frequency_mhz is not None:
-        clock = f"\n# Measured with the cores at {configuration.frequency_mhz} MHz."
+    at = f"  # measured at {configuration.frequency_mhz} MHz" if configuration.frequency_mhz is not None else ""
     return f"""import numpy as np
-import onnxruntime
-
+import onnxruntime as ort
 classes = {json.dumps(list(classes), ensure_ascii=False)}
 mean, std = np.float32({list(mean)}), np.float32({list(std)})
 pixels = np.load("image.npy").astype(np.float32) / 255
 images = ((pixels - mean) / std).transpose(2, 0, 1)[None]
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = {configuration.threads}{clock}
-file = "{file_name(configuration.precision)}"
-session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-(logits,) = session.run(None, {{"{INPUT_NAME}": images}})
-print(classes[logits[0].argmax()])"""
+options = ort.SessionOptions()
+options.intra_op_num_threads = {configuration.threads}{at}
+session = ort.InferenceSession("{file_name(configuration.precision)}", options, providers=["CPUExecutionProvider"])
+print(classes[session.run(None, {{"{INPUT_NAME}": images}})[0].argmax()])"""
 
 
 def file_name(precision: Precision) -> str:

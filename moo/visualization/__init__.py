@@ -11,5 +11,5 @@ tensorboard    a run as TensorBoard events
 markers        how networks are marked, and what legends and axes say
 labels         labels that hide neither each other nor points
 style          colours, titles and axes
-configurations what runtime configurations trade: the front in space, energy against latency and clock
+configurations  what runtime configurations trade: the front in space, energy against latency and clock
 """

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import Precision, RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
@@ -18,7 +18,6 @@ COEFFICIENTS = Coefficients(1, 1, 1, 1)
 ENTRY = Entry(
     architecture=Architecture("tiny", ("k3_e1", "skip"), "08"),
     error=0.0833,
-    quantized_error=0.0933,
     predicted_latency_ms=1.234,
     predicted_energy_mj=9.0,
     trial_id=0,
@@ -77,10 +76,10 @@ def trained(name: Any, error: Any, *, baseline: bool = False, measurement: Any =
     )
 
 
-def archive_of(*entries: Any, precision: str = "fp32") -> Any:
-    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])  # type: ignore[arg-type]
+def archive_of(*entries: Entry, precision: Precision = "fp32") -> Archive:
+    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])
     for entry in entries:
-        archive.add(entry)
+        archive.add(replace(entry, quantized_error=entry.error))
     return archive
 
 
@@ -131,7 +130,7 @@ def test_an_empty_front_is_an_empty_table() -> None:
     ("precision", "cells"),
     [("fp32", ("5.00 %", "7.00 %", "1.23 ms")), ("int8", ("6.00 %", "8.00 %", "0.617 ms"))],
 )
-def test_errors_after_training_are_those_of_the_file_that_counts(precision: str, cells: Any) -> None:
+def test_errors_after_training_are_those_of_the_file_that_counts(precision: Precision, cells: Any) -> None:
     text = printed(front_table(archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)))
     assert all(cell in text for cell in cells)
     assert "of the very file" in text
@@ -158,7 +157,7 @@ def test_recipes_that_differ_are_told() -> None:
 
 
 @pytest.mark.parametrize(("precision", "latency"), [("fp32", "2.00 ms measured"), ("int8", "1.00 ms measured")])
-def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision: str, latency: str) -> None:
+def test_a_baseline_is_compared_in_the_precision_of_the_run_by_top_1(precision: Precision, latency: str) -> None:
     archive = archive_of(replace(ENTRY, trained=trained("08", 0.05)), precision=precision)
     baseline = trained("mobilenet-v2-0.35", 0.25, baseline=True, measurement=replace(MEASURED, latency_ms=2.0))
     table = baselines_table([baseline], archive)

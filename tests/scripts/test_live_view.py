@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devices.configuration import BASE
+from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
@@ -73,8 +73,8 @@ def front_of(entries: Any, hypervolume: float = 0.5) -> Any:
             entry=item,
             configuration=BASE,
             error=item.error,
-            costs=costs_of(1.25 if item.measurements else 2.0, 2.5, "measured" if item.measurements else "modelled"),
-            measurement=next(iter(item.measurements), None),
+            costs=costs_of(1.25, 2.5, "measured") if item.measurements else costs_of(2.0, 2.5),
+            measurement=item.measured_in(BASE),
         )
         for item in entries
     )
@@ -185,9 +185,24 @@ def test_trials_of_a_resumed_run_count_as_done_but_not_for_the_time_left() -> No
 
 
 def test_a_long_front_is_cut() -> None:
-    text = shown(STARTED, events.GenerationStarted(1, 8, 0), front_of([entry(number) for number in range(40)]))
-    assert f"... and {40 - FRONT_ROWS} more" in text
-    assert sum(f"  {number:03d} " in text for number in range(40)) == FRONT_ROWS
+    points = [
+        replace(point, costs=costs_of(40.0 - number, 2.5))
+        for number, point in enumerate(front_of([entry(number) for number in range(40)]).front)
+    ]
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0), replace(front_of([]), front=tuple(points)))
+    rows = [line.split()[0] for line in text.splitlines() if "1t" in line]
+    assert 1 < len(rows) <= FRONT_ROWS
+    assert f"... and {40 - len(rows)} more" in text
+    assert {"000", "039"} <= set(rows), "the ends are shown"
+
+
+def test_points_of_a_network_stand_together() -> None:
+    (one,), (two,) = front_of([entry(1)]).front, front_of([entry(2)]).front
+    quick = replace(one, configuration=RuntimeConfiguration(threads=4), costs=costs_of(1.0, 9.0))
+    front = (one, two, quick)
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0), replace(front_of([]), front=front))
+    rows = [line.split()[:4] for line in text.splitlines() if " ort " in line]
+    assert rows == [["001", "ort", "4t", "fp32"], ["001", "ort", "1t", "fp32"], ["002", "ort", "1t", "fp32"]]
 
 
 def printed(*happened: Any, terminal: Any) -> Any:
@@ -259,9 +274,7 @@ def test_where_a_time_decides_the_time_left_is_that_of_the_search() -> None:
 
 
 def test_an_architecture_that_was_proposed_as_it_is_is_called_so() -> None:
-    result = TrialResult(
-        trial=ArchitectureTrial(id=3, generation=0, indices=(0, 1)), architectures=(), chosen=0, theta=None, seconds=0.5
-    )
+    result = TrialResult(trial=ArchitectureTrial(3, 0, (0, 1)), architectures=(), chosen=0, theta=None, seconds=0.5)
     assert "architecture 3: 0 architectures, 1 new, 0.5 s" in printed(
         STARTED, events.TrialFinished(result, 1), terminal=False
     )

@@ -15,7 +15,7 @@ from PIL import Image
 
 from devices.cost_tables.analytic import analytic_cost_table
 from moo import events
-from moo.config import SearchConfig
+from moo.config import SearchConfig, option_of
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.storage.run_folder import RunFolder
@@ -43,7 +43,7 @@ def test_help_mentions_every_option() -> None:
     result = as_a_script("--help")
     assert result.returncode == 0, result.stderr
     for field in dataclasses.fields(SearchConfig):
-        assert f"--{field.name.replace('_', '-')}" in result.stdout
+        assert f"--{option_of(field.name)}" in result.stdout
     assert "Pareto front" in result.stdout
 
 
@@ -108,19 +108,19 @@ def parquet(path: Any, columns: Any, features: Any = None) -> Any:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--population", "3"], "`--population >= 4` must hold, but got 3."),
+        (["--population", "3"], "`--population >= 4` must hold for coefficients to be evolved, but got 3 with 8"),
         (["--generations", "0"], "`--generations >= 1` must hold, but got 0."),
         (["--device", "pi4", "--meter", "ina219"], "`--meter` must go with a board that measures, but --device pi4"),
         (["--no-measure", "--meter", "ina219"], "`--meter` must go with a board that measures, but --no-measure"),
         (["--samples", "-1"], "`--samples >= 0` must hold, but got -1."),
         (["--theta-steps", "0"], "`--theta-steps >= 1`"),
-        (["--threads", "0"], "`--threads >= 1`"),
+        (["--threads", "0"], "`threads` must be a whole number of at least 1, but got 0"),
         (["--workers", "0"], "`--workers >= 1`"),
         (["--pretrain-lr", "nan"], "`--pretrain-lr > 0` must hold, but got nan."),
-        (["--alpha", "0", "1"], "`0 < lowest < highest` must hold for `--alpha`, but got 0 1."),
-        (["--beta", "-0.2", "1"], "`0 < lowest < highest` must hold for `--beta`, but got -0.2 1."),
-        (["--gamma", "2", "1"], "`0 < lowest < highest` must hold for `--gamma`, but got 2 1."),
-        (["--delta", "1", "inf"], "`0 < lowest < highest` must hold for `--delta`, but got 1 inf."),
+        (["--alpha", "0", "1"], "`0 < lowest <= highest` must hold for `--alpha`, but got 0 1"),
+        (["--beta", "-0.2", "1"], "`0 < lowest <= highest` must hold for `--beta`, but got -0.2 1"),
+        (["--gamma", "2", "1"], "`0 < lowest <= highest` must hold for `--gamma`, but got 2 1"),
+        (["--delta", "1", "inf"], "`0 < lowest <= highest` must hold for `--delta`, but got 1 inf"),
         (["--space", "fbnet"], "`--space` must be one of fbnet-"),
         (["--space", "nas-bench-201"], "`--space` must be a space with a supernet"),
         (["--space", "none.yaml"], "a space file must exist, but got 'none.yaml'."),
@@ -297,7 +297,7 @@ def test_interrupted_before_anything_was_written_it_says_so(
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moo.search.preparation.load_images", interrupted)
+    monkeypatch.setattr("evaluation.splits.load_images", interrupted)
     code, _, err = on_tiny_images()
     assert code == 130
     assert "Nothing was written." in err

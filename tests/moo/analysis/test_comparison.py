@@ -20,10 +20,8 @@ def archive_in(entry_of: EntryOf, trained_of: TrainedOf, measurement_of: Measure
     def make(precision: Any) -> Any:
         archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])
         for place, (error, latency_ms) in enumerate(((0.4, 1.0), (0.3, 2.0), (0.2, 3.0))):
-            entry = replace(
-                entry_of((0, 0, place), error, latency_ms, latency_ms, position=place), quantized_error=error + 0.01
-            )
-            archive.add(entry)
+            entry = entry_of((0, 0, place), error, latency_ms, latency_ms, position=place)
+            archive.add(replace(entry, quantized_error=error))
             trained = trained_of(
                 entry.architecture.id,
                 error=error / 2,
@@ -79,12 +77,12 @@ def test_choosing_is_by_selection_and_the_gain_by_test_images(
     archive_in: Any, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
     archive = archive_in("fp32")
-    best = archive.front()[0].entry
-    files = tuple(replace(file, top1=0.5) for file in best.trained.files)
-    archive.set_trained(best.architecture.id, replace(best.trained, files=files))
+    best = archive.front()[0]
+    files = tuple(replace(file, top1=0.5) for file in best.entry.trained.files)
+    archive.set_trained(best.id, replace(best.entry.trained, files=files))
     baseline = trained_of("a", baseline=True, error=0.3, measurement=measurement_of(9.0))
     (comparison,) = compared(archive, [baseline])
-    assert comparison.rival.id == best.architecture.id
+    assert comparison.rival.id == best.id
     assert comparison.gain == pytest.approx(-20)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import Precision, RuntimeConfiguration
 from evaluation.splits import ImageBatches, Splits
 from moo.report.card import baseline_card, card_markdown, front_card
 from moo.storage.archive import Archive
@@ -33,9 +33,13 @@ def baseline() -> Any:
     return baseline_graph("mobilenet-v2-0.35", input_size=32, classes=4)
 
 
-def card_of(entry: Any, space: FBNetSpace, precision: str = "fp32") -> Any:
-    archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])  # type: ignore[arg-type]
-    archive.add(entry)
+def archive_in(precision: Precision) -> Archive:
+    return Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision=precision)])
+
+
+def card_of(entry: Any, space: FBNetSpace, precision: Precision = "fp32") -> Any:
+    archive = archive_in(precision)
+    archive.add(replace(entry, quantized_error=entry.error))
     return front_card(entry, archive, space)
 
 
@@ -94,7 +98,7 @@ def test_in_a_run_in_int8_accuracy_and_costs_are_those_of_the_int8_file(
 ) -> None:
     trained = trained_of("368", error=0.125, int8_measurement=replace(measurement_of(2.0), precision="int8"))
     card = card_of(replace(entry_of((0, 1, 2), 0.5), trained=trained), space, "int8")
-    for text in (text_of(card), text_of(baseline_card(trained, baseline, "int8"))):
+    for text in (text_of(card), text_of(baseline_card(trained, baseline, archive_in("int8")))):
         for line in (
             "| error of the int8 file, selection split | 0.1350 (30 images) |",
             "| top-1 accuracy of the int8 file, test split | 0.8650 (40 images) |",
@@ -127,10 +131,10 @@ def test_a_modelled_cost_is_not_shown_as_measured(
     assert "| latency | 1.5000 ms (modelled; " in text
     assert "| conditions | not measured |" in text
     assert "(measured" not in text
-    measured = replace(entry_of((0, 1, 2)), measurement=measurement_of(4.0))
+    measured = replace(entry_of((0, 1, 2)), measurements=(measurement_of(4.0),))
     text = text_of(card_of(measured, space))
     assert "| latency | 4.0000 ms (measured; " in text
-    assert "| energy | 8.0000 mJ above idle (modelled) |" in text
+    assert "| energy above idle | 8.0000 mJ (modelled) |" in text
     assert "| precision, clock | fp32, clock left to the board |" in text
 
 
@@ -139,14 +143,14 @@ def test_a_baseline_has_a_card_without_a_search(
 ) -> None:
     name = "mobilenet-v2-0.35"
     network = trained_of(name, error=0.125, baseline=True, measurement=measurement_of(4.0))
-    text = text_of(baseline_card(network, baseline, "fp32"))
+    text = text_of(baseline_card(network, baseline, archive_in("fp32")))
     counts = count(baseline)
     for line in (
         f"# {name}",
         f"of a published architecture, `{name}`, to compare a front with, trained from scratch",
         "| error of the fp32 file, selection split | 0.1250 (30 images) |",
         "| latency | 4.0000 ms (measured; ",
-        "| energy | 8.0000 mJ above idle (modelled) |",
+        "| energy above idle | 8.0000 mJ (modelled) |",
         f"| multiply-accumulates | {counts.macs:,} |",
         f"| parameters | {counts.params:,} |",
         "| fp32 | `model.onnx` | 1.00e-06 | 0.8750 | 4.00 ms (measured) |",
@@ -160,7 +164,7 @@ def test_a_baseline_has_a_card_without_a_search(
 
 
 def test_a_baseline_that_was_not_measured_says_so(trained_of: TrainedOf, baseline: Any) -> None:
-    text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline, "fp32"))
+    text = text_of(baseline_card(trained_of("mobilenet-v2-0.35", baseline=True), baseline, archive_in("fp32")))
     assert "| latency | not measured |" in text
     assert "| energy | not measured |" in text
     assert "(measured" not in text

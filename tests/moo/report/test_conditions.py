@@ -50,7 +50,7 @@ def test_conditions_of_trained_files_have_a_column(
     assert "|  | networks of the search | trained files |" in text
     assert "| board | bench board | another |" in text
     assert "| dates (UTC) | 2000-01-01T00:00:00+00:00 | 2001-01-01T00:00:00+00:00 |" in text
-    assert "A trained network has the costs of its fp32 file" in text
+    assert "A trained network has the costs of its file in the configuration" in text
 
 
 def test_hypervolume_says_which_errors_it_has(archive: Any, trained_of: TrainedOf) -> None:

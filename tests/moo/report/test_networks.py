@@ -30,7 +30,9 @@ def retrained(archive: Any, trained_of: TrainedOf) -> Any:
 
 
 def rows_of(text: Any) -> Any:
-    lines = [line for line in text.partition("\n\n")[0].splitlines() if line.startswith("| `")]
+    """Of the first table, by what their first cells hold."""
+    first = text.partition("\n\n")[0]
+    lines = [line for line in first.splitlines() if line.startswith("| `")]
     return {cells[0].strip("`"): cells for cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines)}
 
 
@@ -162,7 +164,7 @@ def test_a_run_in_int8_tells_of_int8_files(
     space: FBNetSpace,
 ) -> None:
     archive = Archive((1.0, 10.0, 10.0), configurations=[RuntimeConfiguration(precision="int8")])
-    archive.add(replace(entry_of((0, 0, 0), 0.4), quantized_error=0.4))
+    archive.add(replace(entry_of((0, 0, 0)), quantized_error=0.4))
     fp32, int8 = measurement_of(4.0), replace(measurement_of(2.0), precision="int8")
     archive.set_trained("000", trained_of("000", error=0.1, measurement=fp32, int8_measurement=int8))
     text = front_table(archive, space)
@@ -180,8 +182,8 @@ def test_a_run_in_int8_tells_of_int8_files(
 
 def test_recipes_that_differ_are_told(retrained: Any, space: FBNetSpace) -> None:
     assert "trained alike" not in front_table(retrained, space) + trust_section(retrained)
-    slow = retrained.front()[0].entry
-    retrained.set_trained(slow.architecture.id, replace(slow.trained, epochs=30.0))
+    slow = retrained.front()[0]
+    retrained.set_trained(slow.id, replace(slow.entry.trained, epochs=30.0))
     said = "Not all were trained alike (2 for 3 epochs from random weights, 1 for 30 epochs from random weights)"
     assert said in front_table(retrained, space)
     assert trust_section(retrained) == "", "two networks have no ranking worth a number"

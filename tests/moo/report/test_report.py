@@ -8,21 +8,26 @@ from typing import Any
 
 import pytest
 
+from devices.measurement import Board
 from moo.config import SearchConfig
+from moo.formatting import short
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
+from moo.storage.origin import MachineOrigin, SplitSizes
 from moo.storage.store import entries_of, open_store
 from scripts.command_line import parse
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
+from tests.moo.conftest import ORIGIN as RUN_ORIGIN
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
-ORIGIN = {
-    "dataset": {"images": {"weights": 100, "theta": 50, "selection": 40, "test": 30}},
-    "board": {"name": "host", "model": "a processor"},
-    "machine": {"system": "Linux", "python": "3.12"},
-    "packages": {"torch": "2.4"},
-}
+ORIGIN = dataclasses.replace(
+    RUN_ORIGIN,
+    dataset=dataclasses.replace(RUN_ORIGIN.dataset, images=SplitSizes(weights=100, theta=50, selection=40, test=30)),
+    board=Board(name="host", model="a processor", os="Linux", runtime="none", clock_mhz=None),
+    machine=MachineOrigin(system="Linux", python="3.12"),
+    packages={"torch": "2.4"},
+)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(
     run: Any, space: FBNetSpace, measurement_of: MeasurementOf
 ) -> None:
     archive, store = run
-    identifier = archive.front()[0].architecture.id
+    identifier = archive.front()[0].id
     archive.set_measurement(identifier, measurement_of(0.5))
     archive.set_test_error(identifier, 0.125)
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
@@ -48,15 +53,18 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(
     row = next(line for line in front.splitlines() if line.startswith(f"| `{identifier}`"))
     counts = count(space.graph(archive[identifier].architecture.operators))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1:7] == [
+    assert cells[1:] == [
         "0.00 %",
         "12.50 %",
         "0.500 ms (measured)",
         "1.00 mJ (modelled)",
+        "–",
         f"{counts.macs:,}",
         f"{counts.params:,}",
     ]
-    assert len(cells) == 11
+    coefficients = archive[identifier].coefficients
+    greek = " | ".join(short(value) for value in dataclasses.astuple(coefficients))
+    assert f"| `{identifier}` | – | {greek} |" in front
 
 
 def test_conditions_are_those_of_the_measurements(run: Any, space: FBNetSpace, measurement_of: MeasurementOf) -> None:
@@ -79,7 +87,7 @@ def test_conditions_are_those_of_the_measurements(run: Any, space: FBNetSpace, m
 
 
 def test_without_measurements_nothing_is_called_measured(run: Any, space: FBNetSpace) -> None:
-    report = report_markdown(*run, SearchConfig(measure=False), ORIGIN | {"board": None}, space, [])  # type: ignore[call-arg]
+    report = report_markdown(*run, SearchConfig(measure=False), dataclasses.replace(ORIGIN, board=None), space, [])  # type: ignore[call-arg]
     assert "Nothing was measured." in report
     assert "ms (modelled)" in report
     assert "(measured)" not in report
@@ -114,7 +122,16 @@ def test_pictures_reference_point_and_splits_are_there(run: Any, space: FBNetSpa
         {"dataset": "my images/cats", "measure": False, "alpha": (0.1, 3.0), "loss": "multiplicative"},
         {"flip": True, "pretrain_epochs": 3, "cost_table": "table.json", "seed": 5},
         {"flip": False},
-        {"device": ("ssh://pi@one", "ssh://pi@two"), "meter": "ina219", "precision": "int8", "frequency_mhz": 1500},
+        {
+            "device": ("ssh://pi@one", "ssh://pi@two"),
+            "meter": "ina219",
+            "precision": ("int8",),
+            "frequency_mhz": (1500,),
+        },
+        {"threads": (1, 2, 4), "frequency_mhz": (1000, 1500), "precision": ("fp32", "int8"), "energy": "gross"},
+        {"energy": "period", "period_ms": 100.0, "max_latency_ms": 25.0, "max_params": 10**6},
+        {"configurations": "base", "alpha": (0.2, 0.2), "gamma": (0.0, 0.0), "population": 1, "generations": 1},
+        {"from_run": "runs/cifar10", "device": ("pi5",)},
     ],
 )
 def test_the_command_gives_the_same_settings(settings: Any) -> None:
@@ -159,7 +176,7 @@ def test_a_report_without_training_says_nothing_of_it(run: Any, space: FBNetSpac
 
 
 def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run: Any, space: FBNetSpace) -> None:
-    on_cpu = ORIGIN | {"packages": {"torch": "2.4+cpu"}}
+    on_cpu = dataclasses.replace(ORIGIN, packages={"torch": "2.4+cpu"})
     assert "CPU-hours" in report_markdown(*run, SearchConfig(), on_cpu, space, [])  # type: ignore[call-arg]
     assert "with a GPU to each worker where the machine had one" in report_markdown(  # type: ignore[call-arg]
         *run, SearchConfig(), ORIGIN, space, []

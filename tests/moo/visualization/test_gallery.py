@@ -14,9 +14,6 @@ from moo.visualization.gallery import CAPTIONS, trial_points, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
-OF_CONFIGURATIONS = ("front_3d", "configurations", "clocks")
-"""Pictures that need several configurations, or energy that does not follow latency."""
-
 
 @pytest.fixture
 def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]:
@@ -46,8 +43,8 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
     archive, store = run
     train(archive, store, trained_of, number=3)
     settings = dict(matplotlib.rcParams)
-    paths = write_plots(tmp_path / "plots", archive, store, space, front_size=24)
-    assert [path.stem for path in paths] == [name for name in CAPTIONS if name not in OF_CONFIGURATIONS]
+    paths = write_plots(tmp_path / "plots", archive, store, space)
+    assert [path.stem for path in paths] == list(CAPTIONS)
     for path in paths:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
@@ -56,9 +53,8 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
 
 
 def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
-    archive, store = run
-    names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
-    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions", *OF_CONFIGURATIONS)]
+    names = [path.stem for path in write_plots(tmp_path / "plots", run[0], run[1], space)]
+    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
 
 
 @pytest.mark.parametrize(("number", "drawn"), [(2, False), (3, True)])
@@ -67,9 +63,7 @@ def test_a_ranking_is_one_of_at_least_three_networks(
 ) -> None:
     archive, store = run
     train(archive, store, trained_of, number=number)
-    assert (
-        "ranking" in [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
-    ) == drawn
+    assert ("ranking" in [path.stem for path in write_plots(tmp_path / "plots", archive, store, space)]) == drawn
 
 
 def test_a_trial_has_measured_costs_where_its_architecture_was_measured(
@@ -105,5 +99,5 @@ def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands
 
 def test_without_architectures_there_are_no_pictures(tmp_path: Path, space: FBNetSpace) -> None:
     store = open_store(tmp_path / "search.sqlite")
-    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space, front_size=24) == []
+    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space) == []
     store.close()

@@ -69,21 +69,11 @@ def epoch(number: Any, loss: float = 1.0) -> Any:
 @pytest.fixture
 def front_of(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
     def make(evaluations: Any, hypervolume: float = 0.5) -> Any:
-        front = (
-            OperatingPoint(
-                entry=entry_of((0, 0, 0), 0.1),
-                configuration=BASE,
-                error=0.1,
-                costs=costs_of(3.0, 6.0, "measured"),
-                measurement=measurement_of(3.0),
-            ),
-            OperatingPoint(
-                entry=entry_of((1, 1, 1), 0.3),
-                configuration=BASE,
-                error=0.3,
-                costs=costs_of(1.0, 2.0),
-                measurement=None,
-            ),
+        entries = (entry_of((0, 0, 0), 0.1, measurement=measurement_of(3.0)), entry_of((1, 1, 1), 0.3))
+        costs = (costs_of(3.0, 6.0, "measured", "modelled"), costs_of(1.0, 2.0, "modelled", "modelled"))
+        front = tuple(
+            OperatingPoint(entry=entry, configuration=BASE, error=entry.error, costs=cost, measurement=None)
+            for entry, cost in zip(entries, costs, strict=True)
         )
         return events.FrontChanged(front=front, hypervolume=hypervolume, evaluations=evaluations, trials=1)
 
@@ -142,14 +132,8 @@ def test_every_trial_is_in_the_table_of_hyperparameters_with_what_applies(tmp_pa
     coefficients = Coefficients(0.1, 0.2, 0.3, 0.4)
     trials: tuple[Trial, ...] = (
         result.trial,
-        ArchitectureTrial(
-            id=1,
-            generation=1,
-            indices=(0, 1, 2),
-            coefficients=coefficients,
-            configuration=RuntimeConfiguration(threads=4, precision="int8"),
-        ),
-        ArchitectureTrial(id=2, generation=2, indices=(2, 1, 0)),
+        ArchitectureTrial(1, 1, (0, 1, 2), coefficients, RuntimeConfiguration(threads=4, precision="int8")),
+        ArchitectureTrial(2, 2, (2, 1, 0)),
     )
     writer = TensorBoardWriter(tmp_path)
     for trial in trials:
