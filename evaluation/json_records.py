@@ -28,7 +28,7 @@ def record_from_json(kind: type[Record], content: object, *, where: str) -> Reco
     stand there: earlier versions wrote other keys.
 
     Args:
-        kind: dataclass of the record; its fields are texts, numbers, truths, tuples, mappings by name, records, or None.
+        kind: dataclass of the record; its fields are texts, numbers, truths, tuples, mappings, records, or None.
         content: as `json.loads` gives it.
         where: name of the object, for messages.
 

@@ -252,19 +252,6 @@ def entry_of() -> EntryOf:
     return make
 
 
-def costs_of(
-    latency_ms: float, energy_mj: float, latency_source: Source = "modelled", energy_source: Source = "modelled"
-) -> Costs:
-    """Costs with energy above idle, of a board whose idle power is not known."""
-    return Costs(
-        latency_ms=latency_ms,
-        energy_mj=energy_mj,
-        latency_source=latency_source,
-        energy_source=energy_source,
-        net_mj=energy_mj,
-    )
-
-
 class MeasurementOf(Protocol):
     """Makes a measurement of a latency in ms."""
 

@@ -274,7 +274,9 @@ def test_where_a_time_decides_the_time_left_is_that_of_the_search() -> None:
 
 
 def test_an_architecture_that_was_proposed_as_it_is_is_called_so() -> None:
-    result = TrialResult(trial=ArchitectureTrial(3, 0, (0, 1)), architectures=(), chosen=0, theta=None, seconds=0.5)
+    result = TrialResult(
+        trial=ArchitectureTrial(id=3, generation=0, indices=(0, 1)), architectures=(), chosen=0, theta=None, seconds=0.5
+    )
     assert "architecture 3: 0 architectures, 1 new, 0.5 s" in printed(
         STARTED, events.TrialFinished(result, 1), terminal=False
     )

@@ -132,8 +132,14 @@ def test_every_trial_is_in_the_table_of_hyperparameters_with_what_applies(tmp_pa
     coefficients = Coefficients(0.1, 0.2, 0.3, 0.4)
     trials: tuple[Trial, ...] = (
         result.trial,
-        ArchitectureTrial(1, 1, (0, 1, 2), coefficients, RuntimeConfiguration(threads=4, precision="int8")),
-        ArchitectureTrial(2, 2, (2, 1, 0)),
+        ArchitectureTrial(
+            id=1,
+            generation=1,
+            indices=(0, 1, 2),
+            coefficients=coefficients,
+            configuration=RuntimeConfiguration(threads=4, precision="int8"),
+        ),
+        ArchitectureTrial(id=2, generation=2, indices=(2, 1, 0)),
     )
     writer = TensorBoardWriter(tmp_path)
     for trial in trials:
