@@ -2,7 +2,8 @@
 
 gallery        every picture of a run (start here)
 front          a front: large, as three projections, in 3-D
-search         how it was found: coefficients, hypervolume, theta
+coefficients   which loss coefficients give which networks
+search         how it was found: hypervolume, theta
 training       training curves, the supernet's ranking put to the test, int8 against fp32
 architectures  the networks of a front, layer by layer
 profile        the profile of a board

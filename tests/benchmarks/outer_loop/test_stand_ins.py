@@ -13,7 +13,7 @@ def test_a_single_evaluation_takes_its_part_of_the_time_of_a_trial_of_coefficien
     settings = settings_of(population=4, generations=2, surrogate=True, asynchronous=False, seed=0)
     preparation = prepared(settings, tmp_path / "run")
     stand_in = StandIn(preparation.setup, 0.05, "even", tmp_path / "journal")
-    trial = ArchitectureTrial(7, 1, (0,) * preparation.space.num_layers)
+    trial = ArchitectureTrial(id=7, generation=1, indices=(0,) * preparation.space.num_layers)
     assert preparation.cost_tables is not None
     result = stand_in.work(trial, preparation.cost_tables)
     assert isinstance(result, TrialResult)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,15 @@ import matplotlib
 import pytest
 from PIL import Image
 
+from devices.configuration import RuntimeConfiguration, configurations_of
 from moo.storage.archive import Archive
 from moo.storage.store import Store, entries_of, open_store
-from moo.visualization.gallery import CAPTIONS, trial_points, write_plots
+from moo.visualization.gallery import CAPTIONS, trial_points, why_not_in_space, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
+
+OF_CONFIGURATIONS = ("front_3d", "configurations", "clocks")
+"""Pictures that need several configurations, or energy that does not follow latency."""
 
 
 @pytest.fixture
@@ -43,8 +48,8 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
     archive, store = run
     train(archive, store, trained_of, number=3)
     settings = dict(matplotlib.rcParams)
-    paths = write_plots(tmp_path / "plots", archive, store, space)
-    assert [path.stem for path in paths] == list(CAPTIONS)
+    paths = write_plots(tmp_path / "plots", archive, store, space, front_size=24)
+    assert [path.stem for path in paths] == [name for name in CAPTIONS if name not in OF_CONFIGURATIONS]
     for path in paths:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
@@ -53,8 +58,9 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
 
 
 def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
-    names = [path.stem for path in write_plots(tmp_path / "plots", run[0], run[1], space)]
-    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions")]
+    archive, store = run
+    names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
+    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions", *OF_CONFIGURATIONS)]
 
 
 @pytest.mark.parametrize(("number", "drawn"), [(2, False), (3, True)])
@@ -63,7 +69,61 @@ def test_a_ranking_is_one_of_at_least_three_networks(
 ) -> None:
     archive, store = run
     train(archive, store, trained_of, number=number)
-    assert ("ranking" in [path.stem for path in write_plots(tmp_path / "plots", archive, store, space)]) == drawn
+    names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
+    assert ("ranking" in names) == drawn
+
+
+@pytest.mark.parametrize("with_clocks", [True, False])
+def test_a_run_in_several_configurations_has_pictures_of_them(
+    tmp_path: Path, run: Any, space: FBNetSpace, measurement_of: MeasurementOf, *, with_clocks: bool
+) -> None:
+    archive, store = run
+    archive = in_configurations(archive, configurations_of((1, 4), (1500, 2400) if with_clocks else (None,)))
+    measure(archive, measurement_of)
+    names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
+    assert names[:4] == ["front_latency_error", "front_projections", "front_3d", "configurations"]
+    assert ("clocks" in names) == with_clocks
+    assert why_not_in_space(archive) == ""
+
+
+def test_a_front_that_is_a_curve_is_not_drawn_in_space_and_the_reason_is_told(
+    tmp_path: Path, run: Any, space: FBNetSpace, measurement_of: MeasurementOf
+) -> None:
+    archive, store = run
+    for place, entry in enumerate(sorted(archive.entries, key=lambda entry: entry.error)):
+        archive.set_measurement(entry.architecture.id, measurement_of(9.0 - 2 * place))
+    stale = tmp_path / "plots" / "front_3d.png"
+    stale.parent.mkdir()
+    stale.touch()
+    other = stale.with_name("own.png")
+    other.touch()
+    assert stale not in write_plots(stale.parent, archive, store, space, front_size=24)
+    assert not stale.exists()
+    assert other.exists()
+    assert len(archive.front()) > 2
+    assert "energy follows latency on this front (Spearman's rho 1.000)" in why_not_in_space(archive)
+
+
+def in_configurations(archive: Archive, configurations: Sequence[RuntimeConfiguration]) -> Archive:
+    copy = Archive(archive.reference_point, configurations=configurations)
+    for entry in archive.entries:
+        copy.add(entry)
+    return copy
+
+
+def measure(archive: Archive, measurement_of: MeasurementOf) -> None:
+    """Measure all networks in all configurations: what is quicker takes more energy."""
+    for place, entry in enumerate(archive.entries):
+        for configuration in archive.configurations:
+            mhz = configuration.frequency_mhz or 2400
+            latency_ms = (9.0 - 2 * place) * 2400 / mhz / configuration.threads**0.5
+            measurement = replace(
+                measurement_of(latency_ms),
+                threads=configuration.threads,
+                frequency_mhz=configuration.frequency_mhz,
+                energy_mj=latency_ms * configuration.threads * (mhz / 2400) ** 3,
+            )
+            archive.set_measurement(entry.architecture.id, measurement)
 
 
 def test_a_trial_has_measured_costs_where_its_architecture_was_measured(
@@ -99,5 +159,5 @@ def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands
 
 def test_without_architectures_there_are_no_pictures(tmp_path: Path, space: FBNetSpace) -> None:
     store = open_store(tmp_path / "search.sqlite")
-    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space) == []
+    assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space, front_size=24) == []
     store.close()
