@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -248,10 +249,7 @@ class Clocks:
         time.sleep(SETTLE_SECONDS)
 
     def _compared_mhz(self, frequency_mhz: int) -> float:
-        """The clock that runs, from a loop's times at this clock and at others.
-
-        One other clock that agrees suffices, as others may be those that the firmware does not keep.
-        """
+        """The clock that runs, by a loop's times; one other clock that agrees suffices, as more may not be kept."""
         seconds, estimates = _loop_seconds(), []
         for other_mhz in self._others(frequency_mhz):
             self._limit_to(other_mhz)
@@ -409,7 +407,8 @@ def _agree(runs_mhz: float, asked_mhz: float) -> bool:
 
 
 def _listed_mhz(policy: Path) -> list[int]:
-    return sorted(int(part) // 1000 for part in _text(policy / "scaling_available_frequencies").split())
+    parts = _text(policy / "scaling_available_frequencies").split()
+    return sorted(int(part) // 1000 for part in parts if re.fullmatch(r"\d{4,8}", part))
 
 
 def _check_available(policy: Path, mhz: int) -> None:
@@ -449,12 +448,12 @@ def _firmware_mhz() -> float | None:
 
 def _loop_seconds() -> float:
     """Time of a loop that lives in the processor's inner caches, so that it goes with 1 / f: the quickest of some."""
-    times_ns = []
-    for _ in range(LOOP_TIMES):
-        start_ns = time.perf_counter_ns()
-        sum(range(LOOP_STEPS))
-        times_ns.append(time.perf_counter_ns() - start_ns)
-    return min(times_ns) / 1e9
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})  # a board may have cores of several kinds
+    try:
+        return min(timeit.repeat(lambda: sum(range(LOOP_STEPS)), number=1, repeat=LOOP_TIMES))
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _told_under_load(pattern: str, *question: str) -> float | None:
@@ -467,9 +466,11 @@ def _told_under_load(pattern: str, *question: str) -> float | None:
         while not over.is_set():
             sum(range(10_000))
 
-    threading.Thread(target=load, daemon=True).start()
+    loaded = threading.Thread(target=load, daemon=True)
+    loaded.start()
     found = re.fullmatch(pattern, _vcgencmd(*question))
     over.set()
+    loaded.join()
     return float(found.group(1)) or None if found else None
 
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Protocol, TypeVar
 from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
 from devices.channel import Channel, DeclinedError, Peer, Reply
 from devices.configuration import BASE, RuntimeConfiguration
+from devices.energy.fitted_power import fitted_where_metered
 from devices.energy.idle_baseline import IdlePower, kept_idle
 from devices.energy.meter import MAX_RELATIVE_INTERVAL, EnergyMeter, MeteredEnergy, TooFewSamplesError
 from devices.energy.power_model import PowerModel, power_model_of
@@ -36,6 +38,8 @@ METERED_ATTEMPTS = 3
 """Runs of a network until its energy is beyond doubt; after them it is modelled."""
 LEAST_LONGER, MOST_LONGER = 2.0, 8.0
 """How much longer the next one lasts, at least and at most."""
+FITTED_MEASUREMENTS = 200
+"""Latest metered networks that the board's power model is fitted to, for those whose energy stays in doubt."""
 LONGEST_SECONDS = 60.0
 """Longest of them, unless the meter needs more for its samples."""
 
@@ -102,6 +106,7 @@ class AgentDevice:
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._clock_mhz: int | None = None
+        self._metered_before: deque[Measurement] = deque(maxlen=FITTED_MEASUREMENTS)
         self._noted = False
         self._doubted = False
         self._idle: IdlePower | None = None
@@ -121,6 +126,7 @@ class AgentDevice:
         """Measure energy with a meter, which is closed with the device; with None, energy is modelled."""
         self._meter = meter
         self._idle = None
+        self._metered_before.clear()
 
     def describe(self) -> Board:
         """The board and its runtime.
@@ -174,9 +180,13 @@ class AgentDevice:
                 else:
                     reply, energy = self._metered(path, configuration.threads, self._meter, idle)
         power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
+        # One scale in one front: what other networks took on this very board.
+        power_model = fitted_where_metered(self._metered_before, power_model)
         measurement = measurement_from_reply(
             reply, board, configuration, power_model, energy.metered, energy_note=energy.note
         )
+        if measurement.energy_source == "measured":
+            self._metered_before.append(measurement)
         if measurement.energy_note is not None and not self._doubted:
             self._doubted = True
             logger.warning(

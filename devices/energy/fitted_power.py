@@ -89,10 +89,10 @@ def fitted_power_model(measurements: Sequence[Measurement], prior: PowerModel) -
     )
 
 
-def fitted_where_metered(measurements: Sequence[Measurement], prior: PowerModel) -> PowerModel:
+def fitted_where_metered(measurements: Iterable[Measurement], prior: PowerModel) -> PowerModel:
     """The fitted model where enough energies were measured, else the prior."""
     try:
-        return fitted_power_model(measurements, prior)
+        return fitted_power_model(list(measurements), prior)
     except ValueError:
         return prior
 

@@ -17,6 +17,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
 from devices.device import Device
+from devices.energy.fitted_power import fitted_where_metered
 from devices.energy.power_model import PowerModel, power_model_of
 from devices.measurement import MeasureSettings
 from devices.profiling.family_plan import LAW_NETWORKS, LAW_NETWORKS_OF_OTHERS, Plan
@@ -50,6 +51,8 @@ class FamilyProfile:
     """One for each configuration, the base first."""
     seconds: float
     """That all took together."""
+    power_model: PowerModel
+    """Of this board: fitted where a meter measured its energies, else that of its model."""
 
     @property
     def tables(self) -> CostTables:
@@ -80,7 +83,8 @@ def profile_family(
         device: the board.
         space: the search space.
         configurations: each once, in any order.
-        power_model: how power changes between two clocks that were measured; by default that of the board's model.
+        power_model: how power changes between two clocks that were measured, by default that of the board's model;
+            where a meter measured energies, it is fitted to them.
         method: how the base is profiled: `profile`, or `few_shot_profile` with its source.
         networks: number of whole networks of the base's profile; by default what the method takes.
         seed: chooses networks.
@@ -137,7 +141,9 @@ def profile_family(
             base.table, space, chosen_NL, found.measurements, board=board, configuration=configuration, seed=seed
         )
         members[configuration] = _of_profile(_with_method(adapted, base.table), found.seconds)
-    model = power_model or power_model_of(board.model, shares_host=device.shares_host)
+    prior = power_model or power_model_of(board.model, shares_host=device.shares_host)
+    everything = [*base.measurements, *(item for found in measured.values() for item in found.measurements)]
+    model = fitted_where_metered(everything, prior)
     first: FittedLaw | None = None
     for clocks in plan.clocks:
         fitted = FittedLaw.of(members[clocks.top], clocks, measured[clocks.lowest], first)
@@ -148,6 +154,7 @@ def profile_family(
         base=base,
         members=tuple(members[configuration] for configuration in plan.configurations),
         seconds=time.perf_counter() - start,
+        power_model=model,
     )
 
 

@@ -1,5 +1,6 @@
 import json
-import time
+import os
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,25 @@ def test_a_single_clock_that_nothing_can_measure_is_refused(board: Path) -> None
 
 
 def test_the_time_of_the_loop_is_that_of_its_quickest_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    times_ns = iter([now_ns for run in range(agent.LOOP_TIMES) for now_ns in (0, 5000 - 100 * run)])
-    monkeypatch.setattr(time, "perf_counter_ns", lambda: next(times_ns))
-    assert agent._loop_seconds() == pytest.approx((5000 - 100 * (agent.LOOP_TIMES - 1)) / 1e9)
+    cores = os.sched_getaffinity(0)
+    seen = []
+
+    def repeat(loop: Callable[[], object], *, number: int, repeat: int) -> list[float]:
+        loop()
+        seen.append(os.sched_getaffinity(0))
+        return [2.0 - 0.1 * run for run in range(number * repeat)]
+
+    monkeypatch.setattr(timeit, "repeat", repeat)
+    assert agent._loop_seconds() == pytest.approx(2.0 - 0.1 * (agent.LOOP_TIMES - 1))
+    assert seen == [{min(cores)}]
+    assert os.sched_getaffinity(0) == cores
+
+
+def test_clocks_that_the_system_lists_in_another_form_are_passed_over(board: Path) -> None:
+    for policy in board.glob("sys/devices/system/cpu/cpufreq/policy*"):
+        (policy / "scaling_available_frequencies").write_text("<unknown> 600000 -1 1.5e6 1500000\n")
+    assert agent.Clocks(board).available_mhz == [600, 1500]
+    assert agent_of(board).describe({})["frequencies_mhz"] == [600, 1500]
 
 
 def test_nothing_is_set_any_more_once_the_agent_ends(board: Path) -> None:

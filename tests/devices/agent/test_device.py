@@ -243,6 +243,18 @@ def test_an_energy_that_stays_in_doubt_is_modelled_and_the_reason_told(
     assert re.search(f"on fake .fake. is modelled, not measured: .*{reason}", record.getMessage())
 
 
+def test_what_other_networks_took_stands_in_for_an_energy_in_doubt() -> None:
+    link = FakeLink()
+    with device_over(link) as device:
+        device.attach_meter(meter := FakeMeter(link))
+        meter.energies = [metered(8.0, 0.1), metered(12.0, 0.1), metered(9.0, 0.1), metered(11.0, 0.1), metered(10, 9)]
+        sources = [device.measure(b"").energy_source for _ in range(4)]
+        doubtful = device.measure(b"")
+        assert (sources, doubtful.energy_source) == (["measured"] * 4, "modelled")
+        assert doubtful.energy_mj == pytest.approx(10.0, rel=0.05)
+        assert doubtful.idle_w == 3.0
+
+
 def test_a_meter_that_needs_longer_than_the_longest_run_gets_it_once() -> None:
     link = FakeLink()
     with device_over(link) as device:

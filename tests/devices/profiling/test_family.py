@@ -1,6 +1,7 @@
 """A board whose operators scale in their own ways with threads, clock and precision; its clock law is known."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import RASPBERRY_PI_4, RASPBERRY_PI_5
 from devices.errors import MeasurementError
-from devices.measurement import MeasureSettings
+from devices.measurement import Board, Measurement, MeasureSettings
 from devices.profiling.family import FamilyProfile, number_of_measurements, profile_family, remembered_family
 from devices.profiling.family_plan import LAW_NETWORKS, LAW_NETWORKS_OF_OTHERS
 from devices.profiling.profile import FEW, few_shot_profile, profile
@@ -150,6 +151,38 @@ def test_power_between_two_clocks_is_the_models_corrected_by_what_both_measured(
     for table, near in zip(found.tables, (0.02, 0.2, 0.02), strict=True):
         power_w = table.energy_of(UNSEEN[0]) / table.latency_of(UNSEEN[0])
         assert power_w == pytest.approx(RASPBERRY_PI_4.net_w(table.configuration), rel=near)
+
+
+class Metered:
+    """A replay board with a meter."""
+
+    shares_host, metered = False, True
+
+    def __init__(self, board: ReplayDevice) -> None:
+        self._board = board
+
+    def describe(self) -> Board:
+        return self._board.describe()
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+        return replace(self._board.measure(model, configuration), energy_source="measured", meter="ina219")
+
+
+def test_a_meter_fits_the_boards_power_model() -> None:
+    """A board that takes other watts than its model, and whose meter tells so."""
+    watts = replace(RASPBERRY_PI_4, idle_w=3.3, shared_w=0.7, thread_w=0.8)
+    board = ReplayDevice(latency_ms, cores=4, power_model=watts)
+    asked = configurations_of((1, 4), CLOCKS)
+    found = profile_family(Metered(board), SPACE, asked, passes=1, networks=12, power_model=RASPBERRY_PI_4)
+    for configuration in asked:
+        assert found.power_model.net_w(configuration) == pytest.approx(watts.net_w(configuration), rel=0.01)
+    assert found.power_model.idle_w == 3.3
+    assert "metered on replay" in found.power_model.description
+    modelled = profile_family(board, SPACE, asked, passes=1, networks=12, power_model=RASPBERRY_PI_4)
+    assert modelled.power_model is RASPBERRY_PI_4
 
 
 def test_progress_counts_everything_and_names_the_configuration() -> None:
