@@ -169,6 +169,9 @@ class _Searches:
             asked = [self._genome.decode(())] * self._population
         else:
             asked = self._evolution.ask(self._population)
+            known = [*self._asked, *asked]
+            # So are fixed ones in each of several configurations, of which there are few.
+            asked += [known[place % len(known)] for place in range(self._population - len(asked))]
         choices = [
             self._configurations.index(one.configuration) if isinstance(one, ConfiguredProposal) else 0 for one in asked
         ]

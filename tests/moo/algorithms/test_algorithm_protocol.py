@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.configuration import configurations_of
 from dnas.losses import Coefficients
-from moo.algorithms.base import Algorithm, Proposal
-from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
-from moo.algorithms.nsga2 import Evolution, categorical_variation
-from moo.algorithms.random_and_grid import CoefficientGrid, RandomCoefficients
+from moo.algorithms.base import Algorithm, ConfiguredProposal, Proposal
+from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds, ConfiguredGenome
+from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
+from moo.algorithms.random_and_grid import AssignedConfigurations, CoefficientGrid, RandomCoefficients
 from moo.trials import Objectives
 
 POPULATION = 6
 BOUNDS = CoefficientBounds((0.01, 3.0), (0.3, 2.0), (0.001, 1.0), (0.3, 2.0))
 GENOME = ArchitectureGenome(6, 5)
+CONFIGURATIONS = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
 MakeAlgorithm = Callable[[int], Algorithm]
 
 
@@ -31,6 +33,22 @@ ALGORITHMS: dict[str, MakeAlgorithm] = {
     "NSGA-II on architectures": lambda seed: evolution(GENOME, seed, variation=categorical_variation()),
     "random": lambda seed: RandomCoefficients(BOUNDS, seed=seed),
     "grid": lambda seed: CoefficientGrid(BOUNDS, points=64, seed=seed),
+    "constrained": lambda seed: evolution(BOUNDS, seed, constrained=True),
+    "NSGA-II on coefficients and configurations": lambda seed: evolution(
+        ConfiguredGenome(BOUNDS, CONFIGURATIONS), seed, variation=configured_variation()
+    ),
+    "NSGA-II on architectures and configurations": lambda seed: evolution(
+        ConfiguredGenome(GENOME, CONFIGURATIONS, real=False), seed, variation=categorical_variation()
+    ),
+    "NSGA-II on configurations, constrained": lambda seed: evolution(
+        ConfiguredGenome(BOUNDS, CONFIGURATIONS), seed, variation=configured_variation(), constrained=True
+    ),
+    "random with configurations": lambda seed: AssignedConfigurations(
+        RandomCoefficients(BOUNDS, seed=seed), CONFIGURATIONS, seed=seed
+    ),
+    "grid with configurations": lambda seed: AssignedConfigurations(
+        CoefficientGrid(BOUNDS, points=64, seed=seed), CONFIGURATIONS, seed=seed
+    ),
 }
 """Each makes an algorithm from a seed, and has at least ten generations to propose."""
 
@@ -43,6 +61,10 @@ def make(request: pytest.FixtureRequest) -> MakeAlgorithm:
 
 def objectives_of(proposal: Any) -> Objectives:
     """Any objectives that disagree."""
+    if isinstance(proposal, ConfiguredProposal):
+        error, latency_ms, energy_mj = objectives_of(proposal.proposal)
+        threads = proposal.configuration.threads
+        return (error, latency_ms - threads, energy_mj + threads)
     genes = BOUNDS.encode(proposal) if isinstance(proposal, Coefficients) else GENOME.encode(proposal)
     return (float(sum(genes)), float(-genes[0]), float(genes[-1] ** 2))
 
@@ -86,6 +108,9 @@ def test_no_proposal_comes_twice_while_results_are_awaited(make: MakeAlgorithm) 
 
 def test_proposals_lie_within_bounds(make: MakeAlgorithm) -> None:
     for proposal in (item for asked in generations_of(make(3), 10) for item in asked):
+        if isinstance(proposal, ConfiguredProposal):
+            assert proposal.configuration in CONFIGURATIONS
+            proposal = proposal.proposal
         if isinstance(proposal, Coefficients):
             for name in ("alpha", "beta", "gamma", "delta"):
                 low, high = getattr(BOUNDS, name)
@@ -136,3 +161,45 @@ def test_being_told_nothing_does_no_harm(make: MakeAlgorithm) -> None:
     algorithm = make(0)
     algorithm.tell([])
     assert_new_and_whole(generations_of(algorithm, 2))
+
+
+def test_violations_may_be_told_with_outcomes(make: MakeAlgorithm) -> None:
+    """Whether an algorithm heeds them or not."""
+    algorithm, generations = make(0), []
+    for _ in range(4):
+        asked = list(algorithm.ask(POPULATION))
+        algorithm.tell(
+            [(item, objectives_of(item)) for item in asked], [float(place % 2) for place in range(len(asked))]
+        )
+        generations.append(asked)
+    assert_new_and_whole(generations)
+
+
+def test_what_has_no_more_to_propose_says_so() -> None:
+    fixed = CoefficientBounds((0.2, 0.2), (1.0, 1.0), (0.1, 0.1), (1.0, 1.0))
+    made: FixedProposal[Any] = FixedProposal(fixed)
+    algorithm: Algorithm = made
+    (only,) = algorithm.ask(POPULATION)
+    algorithm.tell([(only, None)])
+    algorithm.tell([(only, (1.0, 1.0, 1.0))], [0.5])
+    algorithm.tell([])
+    assert list(algorithm.ask(POPULATION)) == []
+
+
+def test_assigned_configurations_are_equally_frequent_and_each_algorithm_learns_of_its_own() -> None:
+    class Noting(RandomCoefficients):
+        def tell(self, outcomes: Any, violations: Any = None) -> None:
+            told.append((outcomes, violations))
+
+    told: list[Any] = []
+    algorithm = AssignedConfigurations(Noting(BOUNDS, seed=0), CONFIGURATIONS, seed=0)
+    asked = algorithm.ask(40)
+    configurations = [item.configuration for item in asked if isinstance(item, ConfiguredProposal)]
+    assert [configurations.count(one) for one in CONFIGURATIONS] == [10] * 4
+    assert {tuple(configurations[start : start + 4]) for start in range(0, 40, 4)} != {CONFIGURATIONS}
+    algorithm.tell([(asked[0], (1.0, 2.0, 3.0)), (asked[1], None)], [0.0, 1.0])
+    plain = [item.proposal for item in asked[:2] if isinstance(item, ConfiguredProposal)]
+    assert told == [([(plain[0], (1.0, 2.0, 3.0)), (plain[1], None)], [0.0, 1.0])]
+    later = AssignedConfigurations(RandomCoefficients(BOUNDS, seed=0), CONFIGURATIONS, seed=0)
+    later.ask(13)
+    assert later.ask(27) == asked[13:]

@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
-from moo.algorithms.nsga2 import Evolution, categorical_variation
+from devices.configuration import configurations_of
+from dnas.losses import Coefficients
+from moo.algorithms.base import ConfiguredProposal
+from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds, ConfiguredGenome
+from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
 from moo.storage.pareto import hypervolume, non_dominated
 
 CORNERS = np.array([[0.5, 0.5, 0, 0], [-0.5, 0.5, 0, 0], [0, -0.5, 0.5, 0]])
@@ -138,3 +141,99 @@ def test_it_approaches_a_known_front() -> None:
     by_chance = hypervolume(((random[:, None] - CORNERS) ** 2).sum(-1), reference)
     assert by_chance < reached
     assert 0.92 * best < reached <= best * 1.001
+
+
+CONFIGURATIONS = configurations_of(threads=(1, 2, 4), precisions=("fp32", "int8"))
+
+
+def test_configured_variation_gives_configurations_and_coefficients_within_bounds() -> None:
+    genome = ConfiguredGenome(BOUNDS, CONFIGURATIONS)
+    evolution: Evolution[ConfiguredProposal] = Evolution(genome, population=8, seed=2, variation=configured_variation())
+    seen = []
+    for _ in range(30):
+        asked = evolution.ask(8)
+        seen += asked
+        evolution.tell([(item, objectives_of(item.proposal)) for item in asked])
+        assert (evolution.genes >= genome.lower).all()
+        assert (evolution.genes <= genome.upper).all()
+    for item in seen:
+        assert item.configuration in CONFIGURATIONS
+        assert isinstance(item.proposal, Coefficients)
+        for name in ("alpha", "beta", "gamma", "delta"):
+            low, high = getattr(BOUNDS, name)
+            assert low * (1 - 1e-9) <= getattr(item.proposal, name) <= high * (1 + 1e-9)
+    assert len(set(seen)) == len(seen) == 240
+    # The first generation is spread evenly, and mutation brings back what selection lost.
+    assert len({item.configuration for item in seen[:8]}) == len(CONFIGURATIONS)
+    assert len({item.configuration for item in seen[-80:]}) >= 3
+
+
+def test_children_have_a_configuration_of_their_parents_but_for_mutation() -> None:
+    """Whichever of two configurations is far better, the other five are soon rare."""
+    genome = ConfiguredGenome(BOUNDS, CONFIGURATIONS)
+    evolution: Evolution[ConfiguredProposal] = Evolution(
+        genome, population=10, seed=1, variation=configured_variation()
+    )
+    good = CONFIGURATIONS[3]
+    for _ in range(12):
+        asked = evolution.ask(10)
+        last = asked
+        evolution.tell([(item, _shifted(item, 0.0 if item.configuration == good else 10.0)) for item in asked])
+    assert sum(item.configuration == good for item in last) >= 6
+
+
+def _shifted(item: ConfiguredProposal, shift: float) -> Any:
+    return tuple(value + shift for value in objectives_of(item.proposal))
+
+
+def test_a_constrained_evolution_prefers_what_keeps_the_limits() -> None:
+    """What is best in every objective exceeds the limit; without it, the population would be of that alone."""
+    best = {}
+    for constrained in (False, True):
+        evolution = Evolution(BOUNDS, population=12, seed=0, constrained=constrained)
+        for _ in range(15):
+            asked = evolution.ask(12)
+            outcomes = [(item, (item.alpha, item.alpha, item.alpha)) for item in asked]
+            violations = [max(0.0, 1.0 - item.alpha) for item in asked]
+            evolution.tell(outcomes, violations)
+        best[constrained] = 10 ** evolution.genes[:, 0]
+    assert best[False].max() < 0.5
+    assert (best[True] >= 1.0).all()
+    assert best[True].min() < 1.5
+
+
+def test_where_nothing_keeps_the_limits_what_exceeds_them_least_survives() -> None:
+    evolution = Evolution(BOUNDS, population=6, seed=0, constrained=True)
+    asked = evolution.ask(6)
+    evolution.tell([(item, (1.0, 1.0, 1.0)) for item in asked], [1000.0 - item.alpha for item in asked])
+    more = evolution.ask(6)
+    evolution.tell([(item, (0.1, 0.1, 0.1)) for item in more], [1000.0 - item.alpha for item in more])
+    expected = sorted((item.alpha for item in [*asked, *more]), reverse=True)[:6]
+    assert sorted(10 ** evolution.genes[:, 0], reverse=True) == pytest.approx(expected)
+
+
+def test_replaying_stored_objectives_and_violations_gives_the_same_proposals() -> None:
+    def made() -> Evolution[ConfiguredProposal]:
+        genome = ConfiguredGenome(BOUNDS, CONFIGURATIONS)
+        return Evolution(genome, population=6, seed=5, variation=configured_variation(), constrained=True)
+
+    first, history = made(), []
+    for _ in range(5):
+        asked = first.ask(6)
+        outcomes = [(item, None if place == 1 else objectives_of(item.proposal)) for place, item in enumerate(asked)]
+        violations = [float(item.configuration.threads > 2) for item in asked]
+        history.append((asked, outcomes, violations))
+        first.tell(outcomes, violations)
+    resumed = made()
+    for asked, outcomes, violations in history:
+        assert resumed.ask(6) == asked
+        resumed.tell(outcomes, violations)
+
+
+def test_a_genome_without_genes_has_one_proposal() -> None:
+    fixed = CoefficientBounds((0.2, 0.2), (1.0, 1.0), (0.0, 0.0), (2.0, 2.0))
+    algorithm: FixedProposal[Coefficients] = FixedProposal(fixed)
+    assert algorithm.ask(0) == []
+    assert algorithm.ask(4) == [Coefficients(0.2, 1.0, 0.0, 2.0)]
+    algorithm.tell([(Coefficients(0.2, 1.0, 0.0, 2.0), (1.0, 1.0, 1.0))])
+    assert algorithm.ask(4) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from devices.configuration import configurations_of
 from dnas.costs import OperatorCosts
+from dnas.losses import Coefficients
 from dnas.surrogate import fit_surrogate
 from dnas.surrogate_search import AS_THEY_ARE, CrossEntropyScale, SurrogateSearchSettings
 from moo.algorithms.acquisition import AcquisitionSettings, EvaluatedArchitectures, costs_of, most_promising
-from moo.algorithms.genomes import CoefficientBounds
-from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, candidates_of, propose
+from moo.algorithms.base import ConfiguredProposal
+from moo.algorithms.genomes import CoefficientBounds, ConfiguredGenome
+from moo.algorithms.surrogate_assisted import CostLimit, SurrogateAssistedSettings, candidates_of, propose
 from moo.storage.pareto import hypervolume, non_dominated
 
 LAYERS, OPERATORS = 4, 3
@@ -62,15 +66,20 @@ def objectives_of(indices: Any, costs: Any) -> Any:
 
 
 def proposed(
-    costs: Any = (latency, energy), evaluated: Any = ALL[:3], count: int = 5, seed: int = 0, settings: Any = SETTINGS
+    costs: Any = (latency, energy),
+    evaluated: Any = ALL[:3],
+    count: int = 5,
+    seed: int = 0,
+    settings: Any = SETTINGS,
+    genome: Any = BOUNDS,
 ) -> Any:
     objectives = objectives_of(evaluated, costs)
     return propose(
         KnownErrors(),
         AS_THEY_ARE,
-        costs,
+        [costs],
         EvaluatedArchitectures(evaluated, objectives[:, 0]),
-        BOUNDS,
+        genome,
         reference_M=1.1 * objectives_of(ALL, costs).max(0),
         num_operators=OPERATORS,
         count=count,
@@ -106,7 +115,7 @@ def test_the_choice_among_certain_candidates_is_greedy_in_exact_hypervolume(cost
     lowest[0] = objectives_of(seen, costs)[:, 0].min()
     places = most_promising(
         KnownErrors(),
-        costs,
+        [costs],
         EvaluatedArchitectures(seen, objectives_of(seen, costs)[:, 0]),
         candidates,
         reference_M=reference,
@@ -140,8 +149,9 @@ def test_of_two_alike_the_less_certain_one_is_chosen() -> None:
 
     for rows, best in ((candidates, 1), (candidates[::-1], 0)):
         places = most_promising(
-            Alike(), (same,), EvaluatedArchitectures(ALL[:1], np.array([0.5])), rows, reference_M=np.array([1.0, 2.0]),
-            num_operators=OPERATORS, count=1, settings=SETTINGS.acquisition, rng=np.random.default_rng(0),
+            Alike(), [(same,)], EvaluatedArchitectures(ALL[:1], np.array([0.5])), rows,
+            reference_M=np.array([1.0, 2.0]), num_operators=OPERATORS, count=1, settings=SETTINGS.acquisition,
+            rng=np.random.default_rng(0),
         )  # fmt: skip
         assert places == [best]
 
@@ -195,11 +205,117 @@ def test_a_fitted_surrogate_and_a_cost_table_give_proposals() -> None:
         return (probs_TLO * table.cost_LO).sum((-2, -1)) + table.fixed
 
     choices = propose(
-        surrogate, CrossEntropyScale.of(error), (expected,), EvaluatedArchitectures(known, error), BOUNDS,
+        surrogate, CrossEntropyScale.of(error), [(expected,)], EvaluatedArchitectures(known, error), BOUNDS,
         reference_M=np.array([0.9, 5.0]),
         num_operators=OPERATORS, count=3, settings=SETTINGS, rng=rng,
     )  # fmt: skip
     assert 1 <= len(choices) <= 3
+
+
+ONE, TWO = configurations_of(threads=(1, 2))
+
+
+def double_energy(probs_TLO: Any) -> Any:
+    return 2 * energy(probs_TLO)
+
+
+def half_latency(probs_TLO: Any) -> Any:
+    return 0.5 * latency(probs_TLO)
+
+
+COSTS = ((latency, energy), (half_latency, double_energy))
+"""Of the two configurations: the second is quicker and takes more energy."""
+
+
+def configured(
+    *, count: int = 6, seed: int = 0, limits: Sequence[CostLimit] = (), evaluated: Any = ALL[:3], genome: Any = BOUNDS
+) -> list[Any]:
+    objectives = np.vstack([objectives_of(ALL, costs) for costs in COSTS])
+    return list(
+        propose(
+            KnownErrors(),
+            AS_THEY_ARE,
+            COSTS,
+            EvaluatedArchitectures(evaluated, KnownErrors().predict(evaluated)[0]),
+            ConfiguredGenome(genome, (ONE, TWO)),
+            configurations=(ONE, TWO),
+            limits=limits,
+            reference_M=1.1 * objectives.max(0),
+            num_operators=OPERATORS,
+            count=count,
+            settings=SETTINGS,
+            rng=np.random.default_rng(seed),
+        )
+    )
+
+
+def test_where_there_are_several_configurations_each_choice_has_one() -> None:
+    choices = configured(count=12)
+    assert 6 <= len(choices) <= 12
+    assert {type(choice) for choice in choices} == {ConfiguredProposal}
+    assert {choice.configuration for choice in choices} == {ONE, TWO}
+    found = [choice.proposal.indices for choice in choices]
+    assert len(set(found)) == len(found)
+    assert not set(found) & {tuple(row) for row in ALL[:3].tolist()}
+    assert all(0.01 <= choice.proposal.coefficients.alpha <= 10.0 for choice in choices)
+    assert configured(count=12) == choices
+
+
+def test_limits_are_kept_by_all_that_is_chosen() -> None:
+    """In the second configuration latencies are half as long, so that more keeps the limit."""
+    highest = 2.0
+    limits = [CostLimit((latency, half_latency), highest)]
+    choices = configured(count=12, limits=limits)
+    assert len(choices) >= 3
+    for choice in choices:
+        cost = (latency, half_latency)[choice.configuration == TWO]
+        (value,) = costs_of([cost], np.array([choice.proposal.indices]), OPERATORS)[:, 0]
+        assert value <= highest * (1 + 1e-6)
+    assert any(
+        costs_of([latency], np.array([choice.proposal.indices]), OPERATORS)[0, 0] > highest
+        for choice in configured(count=12)
+    )
+
+
+def test_where_nothing_keeps_the_limits_the_nearest_is_chosen() -> None:
+    shortest = 0.5 * costs_of([latency], ALL, OPERATORS).min()
+    choices = configured(count=12, limits=[CostLimit((latency, half_latency), shortest / 2)])
+    assert len(choices) >= 1
+    values = {
+        float(costs_of([(latency, half_latency)[c.configuration == TWO]], np.array([c.proposal.indices]), 3)[0, 0])
+        for c in choices
+    }
+    assert max(values) == pytest.approx(min(values))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_fixed_coefficients_are_searched_from_many_beginnings(several: bool) -> None:
+    fixed = CoefficientBounds((0.2, 0.2), (1.0, 1.0), (0.1, 0.1), (1.0, 1.0))
+    if several:
+        choices = configured(genome=fixed, count=12)
+        assert {choice.configuration for choice in choices} == {ONE, TWO}
+        coefficients = {choice.proposal.coefficients for choice in choices}
+    else:
+        choices = proposed(genome=fixed)
+        coefficients = {choice.coefficients for choice in choices}
+    assert len(choices) >= 1
+    assert coefficients == {Coefficients(0.2, 1.0, 0.1, 1.0)}
+
+
+def test_of_several_configurations_the_best_counts_in_each_direction() -> None:
+    """An architecture that is far ahead in one configuration alone is worth as much as in that one by itself."""
+    seen, candidates = ALL[[40]], ALL[:27]
+    errors = KnownErrors().predict(seen)[0]
+    far = [[lambda probs_TLO: latency(probs_TLO) + 1e3, lambda probs_TLO: energy(probs_TLO) + 1e3], [latency, energy]]
+    reference = 1.1 * objectives_of(ALL, (latency, energy)).max(0)
+
+    def chosen(costs: Any) -> list[int]:
+        return most_promising(
+            KnownErrors(), costs, EvaluatedArchitectures(seen, errors), candidates, reference_M=reference,
+            num_operators=OPERATORS, count=4, settings=SETTINGS.acquisition, rng=np.random.default_rng(0),
+        )  # fmt: skip
+
+    assert chosen(far) == chosen(far[::-1]) == chosen(far[1:])
 
 
 @pytest.mark.parametrize(

@@ -114,17 +114,11 @@ def test_what_an_earlier_version_chose_to_measure_is_chosen_anew(store: Any) -> 
     [
         CoefficientTrial(0, 1, COEFFICIENTS, TWO_THREADS_INT8),
         CoefficientTrial(0, 1, COEFFICIENTS),
-        ArchitectureTrial(id=0, generation=1, indices=(0, 1, 2), coefficients=None, configuration=TWO_THREADS_INT8),
+        ArchitectureTrial(id=0, generation=1, indices=(0, 1, 2), configuration=TWO_THREADS_INT8),
         ArchitectureTrial(
             id=0, generation=1, indices=(0, 1, 2), coefficients=COEFFICIENTS, configuration=TWO_THREADS_INT8
         ),
-        ArchitectureTrial(
-            id=0,
-            generation=1,
-            indices=(0, 1, 2),
-            coefficients=COEFFICIENTS,
-            configuration=RuntimeConfiguration(threads=4, frequency_mhz=1500),
-        ),
+        ArchitectureTrial(id=0, generation=1, indices=(0, 1, 2), coefficients=COEFFICIENTS),
     ],
 )
 def test_trials_come_back_with_their_configuration(
