@@ -1,6 +1,7 @@
 """A board whose operators scale in their own ways with threads, clock and precision; its clock law is known."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import RASPBERRY_PI_4, RASPBERRY_PI_5
 from devices.errors import MeasurementError
-from devices.measurement import MeasureSettings
+from devices.measurement import Measurement, MeasureSettings
 from devices.profiling.family import FamilyProfile, number_of_measurements, profile_family, remembered_family
 from devices.profiling.family_plan import LAW_NETWORKS, LAW_NETWORKS_OF_OTHERS
 from devices.profiling.profile import FEW, few_shot_profile, profile
@@ -139,6 +140,25 @@ def test_energy_is_power_of_the_configuration_times_latency(family: FamilyProfil
             near = 0.02 if table.threads == 1 and table.precision == "fp32" else 1e-6
             assert table.energy_of(indices) == pytest.approx(power_w * table.latency_of(indices), rel=near)
         assert table.idle_w == RASPBERRY_PI_4.idle_w
+
+
+def test_all_tables_have_one_idle_power() -> None:
+    class Warming(ReplayDevice):
+        """Its idle power is another one at each measurement, or not known at all."""
+
+        known = True
+        asked = 0
+
+        def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+            self.asked += 1
+            idle_w = 2.0 + 0.01 * self.asked if self.known else None
+            return replace(super().measure(model, configuration), idle_w=idle_w)
+
+    for known, expected in ((True, 2.01), (False, RASPBERRY_PI_4.idle_w)):
+        board = Warming(latency_ms)
+        board.known = known
+        found = profile_family(board, SPACE, EVERYTHING, passes=1, networks=4)
+        assert {table.idle_w for table in found.tables} == {expected}
 
 
 def test_power_between_two_clocks_is_the_models_corrected_by_what_both_measured() -> None:
