@@ -11,6 +11,8 @@ scaling        how well the outer loop keeps its workers busy
 training       training throughput against the loop one would write first
 kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
+configurations
+               how well one profile and ten networks each predict all configurations of a board
 few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 pi4_model      the built-in Pi 4's operator model on shapes that it never saw
@@ -25,6 +27,7 @@ turns          fair timing: sides in turns, in processes of their own
 results        text, JSON, files and curves of results
 progress       progress bars
 noise          random images, for timing
+drawn_board    boards drawn at random, whose operators scale differently
 training_ways  ways to train a network that `training` times
 searches       whole searches with the same inputs
 outer_loop     the outer loop with workers that only take time

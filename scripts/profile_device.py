@@ -53,12 +53,12 @@ def main() -> int:
         try:
             configurations = chosen_configurations(devices, config.given_configurations)
             if not config.quiet:
-                for name, chosen in configurations.items():
+                for name, device in devices:
                     text = time_needed(
                         space,
-                        chosen,
+                        configurations[name],
                         settings,
-                        metered=config.meter not in ("auto", "none"),
+                        metered=device.metered,
                         like=source is not None,
                         networks=config.networks,
                         passes=config.passes,

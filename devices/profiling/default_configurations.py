@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from devices.configuration import PRECISIONS, RuntimeConfiguration, configurations_of
@@ -10,6 +12,8 @@ from devices.errors import BoardRefusedError
 from devices.measurement import Board
 from search_space.graphs import Graph, GraphBuilder
 from search_space.onnx_files import random_weights, to_onnx
+
+logger = logging.getLogger(__name__)
 
 THREADS = (1, 2, 4)
 CLOCKS = 3
@@ -39,7 +43,9 @@ def default_configurations(board: Board, *, shares_host: bool) -> tuple[RuntimeC
 def settable_configurations(
     device: Device, configurations: tuple[RuntimeConfiguration, ...]
 ) -> tuple[RuntimeConfiguration, ...]:
-    """The same, at the governor's clock alone where the board may not set its clock.
+    """The same, at the governor's clock alone where the board may not set its clock, or runs another one.
+
+    The lowest clock is tried, with a model that takes next to no time.
 
     Raises:
         MeasurementError: if the board fails.
@@ -52,7 +58,8 @@ def settable_configurations(
     graph = builder.build()
     try:
         device.measure(to_onnx(graph, random_weights(graph, np.random.default_rng(0))), lowest)
-    except BoardRefusedError:
+    except BoardRefusedError as error:
+        logger.warning("clocks are left to the board's governor: %s", error)
         return configurations_of(
             tuple(dict.fromkeys(item.threads for item in configurations)),
             (None,),

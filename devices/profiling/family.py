@@ -117,6 +117,11 @@ def profile_family(
         on_progress=on_base,
     )
     base_seconds = time.perf_counter() - start
+    board = device.describe()
+    model = power_model or power_model_of(board.model, shares_host=device.shares_host)
+    # One idle power for all, so that their gross energies compare.
+    idle_w = model.idle_w if base.table.idle_w is None else base.table.idle_w
+    base = replace(base, table=replace(base.table, idle_w=idle_w))
     typical_NL = _middling(base.table, base.networks_NL, LAW_NETWORKS)
     common_NL = _middling(base.table, typical_NL, LAW_NETWORKS_OF_OTHERS)
     chosen_NL = np.concatenate(
@@ -133,14 +138,13 @@ def profile_family(
         device, space, runs, passes, lambda done, total, name: on_progress(base_total + done, base_total + total, name)
     )
 
-    board = device.describe()
     members = {plan.base: _of_profile(base, base_seconds)}
     for configuration in plan.adapted:
         found = measured[configuration]
         adapted = adapted_profile(
             base.table, space, chosen_NL, found.measurements, board=board, configuration=configuration, seed=seed
         )
-        members[configuration] = _of_profile(_with_method(adapted, base.table), found.seconds)
+        members[configuration] = _of_profile(_adapted_to(adapted, base.table), found.seconds)
     prior = power_model or power_model_of(board.model, shares_host=device.shares_host)
     everything = [*base.measurements, *(item for found in measured.values() for item in found.measurements)]
     model = fitted_where_metered(everything, prior)
@@ -278,12 +282,12 @@ def _of_profile(found: Profile, seconds: float) -> ConfigurationProfile:
     )
 
 
-def _with_method(adapted: Profile, base: CostTable) -> Profile:
-    """The same, whose table says that it was adapted from the board's own."""
+def _adapted_to(adapted: Profile, base: CostTable) -> Profile:
+    """The same, whose table says that it was adapted from the board's own, and has its idle power."""
     table = adapted.table
     power_w = mean_power_w(adapted.measurements)
     method = (
         f"adapted from the table of {base.configuration.label} by {len(adapted.measurements)} networks measured in "
         f"this configuration; energy: {power_w:.3g} W times latency"
     )
-    return replace(adapted, table=replace(table, method=method))
+    return replace(adapted, table=replace(table, method=method, idle_w=base.idle_w))

@@ -57,10 +57,11 @@ class Refusing(ReplayDevice):
         return super().measure(model, configuration)
 
 
-def test_clocks_are_left_to_the_governor_where_they_cannot_be_set() -> None:
+def test_clocks_are_left_to_the_governor_where_they_cannot_be_set(caplog: pytest.LogCaptureFixture) -> None:
     asked = configurations_of((1, 4), (1500, 600), PRECISIONS)
     assert settable_configurations(ReplayDevice(lambda model: 1.0), asked) == asked
     assert settable_configurations(Refusing(lambda model: 1.0), asked) == configurations_of((1, 4), (None,), PRECISIONS)
+    assert "governor: `frequency_mhz` needs the right to set the clock" in caplog.text
 
 
 def test_a_board_is_not_asked_where_no_clock_is_to_be_set() -> None:

@@ -142,6 +142,25 @@ def test_energy_is_power_of_the_configuration_times_latency(family: FamilyProfil
         assert table.idle_w == RASPBERRY_PI_4.idle_w
 
 
+def test_all_tables_have_one_idle_power() -> None:
+    class Warming(ReplayDevice):
+        """Its idle power is another one at each measurement, or not known at all."""
+
+        known = True
+        asked = 0
+
+        def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+            self.asked += 1
+            idle_w = 2.0 + 0.01 * self.asked if self.known else None
+            return replace(super().measure(model, configuration), idle_w=idle_w)
+
+    for known, expected in ((True, 2.01), (False, RASPBERRY_PI_4.idle_w)):
+        board = Warming(latency_ms)
+        board.known = known
+        found = profile_family(board, SPACE, EVERYTHING, passes=1, networks=4)
+        assert {table.idle_w for table in found.tables} == {expected}
+
+
 def test_power_between_two_clocks_is_the_models_corrected_by_what_both_measured() -> None:
     """The board follows one model, and another is given: both ends are the board's, the middle is near it."""
     board = ReplayDevice(latency_ms, power_model=RASPBERRY_PI_4)
