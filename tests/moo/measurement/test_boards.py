@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.configuration import BASE
+from devices.configuration import BASE, RuntimeConfiguration, configurations_of
 from devices.cost_tables.analytic import analytic_cost_table
+from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from devices.cost_tables.pi4 import pi4_cost_table
 from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
@@ -16,7 +18,7 @@ from devices.errors import BoardUnreachableError
 from devices.measurement import Board, MeasureSettings
 from devices.replay import ReplayDevice
 from moo.measurement import boards
-from moo.measurement.boards import check_configuration, open_boards, open_for_profile, table_named
+from moo.measurement.boards import configurations_in, open_boards, open_for_profile, tables_named
 from search_space.spaces import FBNetSpace, space_named
 
 MICRO, CIFAR = space_named("fbnet-micro"), space_named("fbnet-cifar")
@@ -90,10 +92,10 @@ def test_a_device_is_a_table_or_a_board(name: str, expected: bool) -> None:
 def test_pi4_is_a_table_and_nobody_is_asked(space: FBNetSpace, opened: Any) -> None:
     found = open_all("pi4", space=space)
     assert (found.devices, found.board, opened) == ((), None, [])
-    np.testing.assert_array_equal(found.table.latency_ms, pi4_cost_table(space).latency_ms)
-    assert found.table.latency_ms.shape == (space.num_layers, len(space.operators))
-    assert found.table.latency_source in ("published", "modelled")
-    assert found.table.energy_source == "modelled"
+    np.testing.assert_array_equal(found.tables.base.latency_ms, pi4_cost_table(space).latency_ms)
+    assert found.tables.base.latency_ms.shape == (space.num_layers, len(space.operators))
+    assert found.tables.base.latency_source in ("published", "modelled")
+    assert found.tables.base.energy_source == "modelled"
 
 
 def test_a_table_file_stands_for_a_board(tmp_path: Path, opened: Any) -> None:
@@ -101,7 +103,7 @@ def test_a_table_file_stands_for_a_board(tmp_path: Path, opened: Any) -> None:
     analytic_cost_table(MICRO).write(path)
     found = open_all(str(path))
     assert (found.devices, found.board, opened) == ((), None, [])
-    np.testing.assert_array_equal(found.table.latency_ms, analytic_cost_table(MICRO).latency_ms)
+    np.testing.assert_array_equal(found.tables.base.latency_ms, analytic_cost_table(MICRO).latency_ms)
 
 
 def write_text_table(path: Any, factor: Any) -> Any:
@@ -113,20 +115,20 @@ def write_text_table(path: Any, factor: Any) -> Any:
 def test_a_pair_of_text_files_is_read_in_seconds_and_joules(tmp_path: Path) -> None:
     seconds_LO = write_text_table(tmp_path / "latency.txt", 0.001)
     joules_LO = write_text_table(tmp_path / "energy.txt", 0.002)
-    table = table_named(f"{tmp_path}/latency.txt,{tmp_path}/energy.txt", MICRO)
+    table = tables_named(f"{tmp_path}/latency.txt,{tmp_path}/energy.txt", MICRO).base
     np.testing.assert_allclose(table.latency_ms, 1e3 * seconds_LO)
     np.testing.assert_allclose(table.energy_mj, 1e3 * joules_LO)
     assert (table.latency_source, table.energy_source) == ("published", "published")
-    assert table_named(f"{tmp_path}/latency.txt", MICRO).energy_source == "modelled"
+    assert tables_named(f"{tmp_path}/latency.txt", MICRO).base.energy_source == "modelled"
 
 
 def test_a_table_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     analytic_cost_table(MICRO).write(tmp_path / "own.json")
-    assert table_named("~/own.json", MICRO).space == "fbnet-micro"
+    assert tables_named("~/own.json", MICRO).base.space == "fbnet-micro"
     write_text_table(tmp_path / "latency.txt", 0.001)
     write_text_table(tmp_path / "energy.txt", 0.002)
-    assert table_named("~/latency.txt,~/energy.txt", MICRO).energy_source == "published"
+    assert tables_named("~/latency.txt,~/energy.txt", MICRO).base.energy_source == "published"
 
 
 def test_a_table_that_is_not_there_or_for_another_space_is_refused(tmp_path: Path, opened: Any) -> None:
@@ -147,7 +149,7 @@ def test_a_table_among_boards_is_refused(names: Any, opened: Any) -> None:
 def test_one_board_is_opened_with_its_meter(opened: Any) -> None:
     found = open_all("host")
     assert list(found.devices) == opened
-    assert (found.board.label, found.table) == ("host (Pi 4)", None)
+    assert (found.board.label, found.tables) == ("host (Pi 4)", None)
     assert [device.meter for device in opened] == ["rapl"]
     assert not opened[0].closed
     found.close()
@@ -189,32 +191,60 @@ def test_a_board_that_is_given_twice_is_refused(opened: Any) -> None:
 
 def test_without_measuring_names_are_checked_and_nobody_is_asked(opened: Any) -> None:
     found = open_all("ssh://pi@gone", "ssh://pi@five", measure=False)
-    assert (found.devices, found.board, found.table) == ((), None, None)
+    assert (found.devices, found.board, found.tables) == ((), None, None)
     assert [(device.asked, device.closed, device.meter) for device in opened] == [(0, True, "none")] * 2
     assert_refused("but got 'toaster'", lambda: open_all("host", "toaster", measure=False))
     assert all(device.closed for device in opened)
 
 
 def test_without_measuring_a_table_is_still_read() -> None:
-    assert open_all("pi4", measure=False).table is not None
+    assert open_all("pi4", measure=False).tables is not None
 
 
-def measured_table(**changes: Any) -> Any:
-    return replace(analytic_cost_table(MICRO), latency_source="measured", **changes)
+def table_in(configuration: RuntimeConfiguration, **changes: Any) -> CostTable:
+    return replace(
+        analytic_cost_table(MICRO),
+        threads=configuration.threads,
+        frequency_mhz=configuration.frequency_mhz,
+        precision=configuration.precision,
+        **changes,
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule"),
+    ("other", "label"),
     [
-        ({"threads": 4}, "has --threads 4 and the run 1: .* or give --threads 4"),
-        ({"frequency_mhz": 1500}, "has --frequency-mhz 1500 and the run None: .* or give --frequency-mhz 1500"),
-        ({"precision": "int8"}, "has --precision int8 and the run fp32: .* or give --precision int8"),
+        (RuntimeConfiguration(threads=4), "ort 4t fp32"),
+        (RuntimeConfiguration(frequency_mhz=1500), "ort 1t 1500MHz fp32"),
+        (RuntimeConfiguration(precision="int8"), "ort 1t int8"),
     ],
 )
-def test_a_measured_table_must_be_measured_as_the_run_measures(changes: Any, rule: str) -> None:
-    assert_refused(rule, lambda: check_configuration(measured_table(**changes), BASE))
-    check_configuration(measured_table(**changes), replace(BASE, **changes))
-    check_configuration(replace(measured_table(**changes), latency_source="published"), BASE)
+def test_a_measured_table_must_be_measured_as_the_run_measures(other: RuntimeConfiguration, label: str) -> None:
+    measured = CostTables([table_in(other, latency_source="measured")])
+    assert_refused(
+        f"have none for ort 1t fp32: profile the board for it, or choose among {label}",
+        lambda: configurations_in(measured, (BASE,), boards=True),
+    )
+    assert configurations_in(measured, (other,), boards=True).configurations == (other,)
+    published = CostTables([table_in(other, latency_source="published")])
+    started = configurations_in(published, (BASE,), boards=True)
+    assert started.configurations == (BASE,)
+    np.testing.assert_array_equal(started.base.latency_ms, published.base.latency_ms)
+    # Without a board nothing would correct it.
+    assert_refused("have none for ort 1t fp32", lambda: configurations_in(published, (BASE,), boards=False))
+
+
+def test_of_a_family_the_configurations_that_are_searched_are_taken() -> None:
+    four = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
+    family = CostTables([table_in(one) for one in four])
+    assert configurations_in(family, None, boards=True) is family
+    chosen = configurations_in(family, (four[1], four[3]), boards=True)
+    assert chosen.configurations == (four[1], four[3])
+    assert chosen.base is family[four[1]]
+    assert_refused(
+        "have none for ort 4t fp32: .* choose among ort 1t fp32, ort 1t int8, ort 2t fp32, ort 2t int8",
+        lambda: configurations_in(family, (BASE, RuntimeConfiguration(threads=4)), boards=True),
+    )
 
 
 def test_boards_that_are_profiled_may_differ(opened: Any) -> None:

@@ -23,6 +23,7 @@ class ScriptedDevice:
     """Gives, or raises, one thing after another."""
 
     shares_host = True
+    metered = False
 
     def __init__(self, outcomes: Any) -> None:
         self._outcomes: list[Measurement | Exception] = list(outcomes)
