@@ -96,13 +96,13 @@ class Row:
 
 
 TABLE = TextTable(
-    Column("board", 16, left=True),
-    Column("configuration", 24, left=True),
-    Column("table by", 17, left=True),
-    Column("stated", 7, ".1%"),
-    Column("mean error", 10, ".1%"),
-    Column("worst", 6, ".1%"),
-    Column("Spearman", 9, ".3f"),
+    Column(title="board", width=16, left=True),
+    Column(title="configuration", width=24, left=True),
+    Column(title="table by", width=17, left=True),
+    Column(title="stated", width=7, form=".1%"),
+    Column(title="mean error", width=10, form=".1%"),
+    Column(title="worst", width=6, form=".1%"),
+    Column(title="Spearman", width=9, form=".3f"),
 )
 
 

@@ -11,5 +11,5 @@ network_training, training_view  what these two share: the job, and its progress
 command_line   what all scripts share: options from a dataclass, errors in one line
 live_view      a search in the terminal while it goes on
 front_table    a front as a table
-select_network one network of a front: the most accurate within limits, or the knee
+select_network one point of a front: the most accurate within limits, or the knee
 """

@@ -1,7 +1,7 @@
-"""Choose one network of a run's front: the most accurate within limits, or the knee.
+"""Choose one operating point of a run's front: the most accurate within limits, or the knee.
 
 Example:
-    python scripts/select_network.py runs/first --max-latency-ms 5 --max-energy-mj 20
+    python scripts/select_network.py runs/first --max-latency-ms 5 --max-energy-mj 20 --threads 1 2
 """
 
 from __future__ import annotations
@@ -14,29 +14,47 @@ from typing import NoReturn
 
 from tyro.conf import Positional
 
-from moo.analysis.selection import Excess, FrontNetwork, Limits, best_within, excesses, knee, nearest_to, read_front
+from devices.configuration import Precision
+from moo.analysis.selection import (
+    ConfigurationFilter,
+    Excess,
+    FrontPoint,
+    Limits,
+    best_within,
+    excesses,
+    in_configurations,
+    knee,
+    nearest_to,
+    read_front,
+)
 from moo.formatting import percent, short
-from moo.storage.run_folder import RunFolder
+from moo.storage.run_folder import RunFolder, model_file_name
 from scripts.command_line import parse, run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectConfig:
-    """Choose one network of a run's front: the most accurate within limits, or the knee.
+    """Choose one operating point of a run's front: the most accurate within limits, or the knee.
 
-    The exit code is 1 where no network is within the limits.
+    An operating point is a network in a runtime configuration. The exit code is 1 where no point is within the limits.
     """
 
     run: Positional[str]
     """Folder of a run that has ended."""
     max_latency_ms: float | None = None
-    """Latency in ms that the network may have at most."""
+    """Latency in ms that the point may have at most."""
     max_energy_mj: float | None = None
-    """Energy in mJ that the network may need at most."""
+    """Energy in mJ that the point may need at most, of the kind that the run minimised."""
     max_error: float | None = None
-    """Error on the selection split that the network may have at most, in (0, 1]."""
+    """Error on the selection split that the point may have at most, in (0, 1]."""
     knee: bool = False
-    """Instead of limits: the network where the front bulges most towards the ideal."""
+    """Instead of limits: the point where the front bulges most towards the ideal."""
+    threads: tuple[int, ...] = ()
+    """Choose among points with these numbers of threads; by default with any."""
+    frequency_mhz: tuple[int, ...] = ()
+    """Choose among points with these clocks of the cores in MHz; by default with any."""
+    precision: tuple[Precision, ...] = ()
+    """Choose among points of these precisions; by default of any."""
     json: bool = False
     """Print JSON instead of text; where none is within the limits, the nearest one and what it exceeds."""
 
@@ -52,35 +70,60 @@ class SelectConfig:
         """The three limits."""
         return Limits(self.max_latency_ms, self.max_energy_mj, self.max_error)
 
+    @property
+    def wanted(self) -> ConfigurationFilter:
+        """The configurations that are chosen from."""
+        return ConfigurationFilter(threads=self.threads, frequencies_mhz=self.frequency_mhz, precisions=self.precision)
+
 
 def main() -> int:
     """Parse the options, choose, print."""
     config = parse(SelectConfig)
-    front = read_front(Path(config.run))
+    front = in_configurations(read_front(Path(config.run)), config.wanted)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)
     folder = RunFolder(Path(config.run)).networks / shown.id
     exceeded = excesses(shown, config.limits)
     if config.json:
-        facts = asdict(shown) | {"folder": str(folder) if folder.is_dir() else None}
-        content = {"qualifies": chosen is not None, "network": facts, "exceeded": [*map(asdict, exceeded)]}
+        content = {
+            "qualifies": chosen is not None,
+            "network": _facts(shown, folder),
+            "exceeded": [*map(asdict, exceeded)],
+        }
         print(json.dumps(content, indent=2))
     elif chosen is not None:
         print(_text(chosen, folder))
     if chosen is None:
         reasons = ", ".join(_excess_text(excess) for excess in exceeded)
-        sys.stderr.write(f"No network of {len(front)} is within the limits; the nearest, {shown.id}, has {reasons}.\n")
+        nearest = shown.id if shown.configuration is None else f"{shown.id} in {shown.configuration.label}"
+        sys.stderr.write(f"No point of {len(front)} is within the limits; the nearest, {nearest}, has {reasons}.\n")
     return 0 if chosen else 1
 
 
-def _text(network: FrontNetwork, folder: Path) -> str:
-    missing = "" if folder.is_dir() else " (not there: the run has not written its files)"
+def _facts(point: FrontPoint, folder: Path) -> dict[str, object]:
+    """A point for JSON: its fields, with the configuration's label, and the paths that are there."""
+    configuration, file = point.configuration, folder / model_file_name(point.precision)
+    return asdict(point) | {
+        "configuration": None if configuration is None else asdict(configuration) | {"label": configuration.label},
+        "folder": str(folder) if folder.is_dir() else None,
+        "file": str(file) if file.is_file() else None,
+    }
+
+
+def _text(point: FrontPoint, folder: Path) -> str:
+    configuration = "not recorded (a run of an earlier version)"
+    if point.configuration is not None:
+        configuration = point.configuration.label
+    file = folder / model_file_name(point.precision)
+    missing = "" if file.is_file() else " (not there: the run has not written it)"
+    kind = {"net": "above idle", "gross": "with idle power", "period": "in a period"}[point.energy_kind]
     return (
-        f"network  {network.id}\n"
-        f"error    {percent(network.error)} (selection split, {network.error_source} weights)\n"
-        f"latency  {short(network.latency_ms)} ms {network.latency_source}\n"
-        f"energy   {short(network.energy_mj)} mJ {network.energy_source}\n"
-        f"folder   {folder}{missing}"
+        f"network        {point.id}\n"
+        f"configuration  {configuration}\n"
+        f"error          {percent(point.error)} (selection split, {point.error_source} weights, {point.precision})\n"
+        f"latency        {short(point.latency_ms)} ms {point.latency_source}\n"
+        f"energy         {short(point.energy_mj)} mJ {point.energy_source}, {kind}\n"
+        f"file           {file}{missing}"
     )
 
 

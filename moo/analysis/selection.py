@@ -1,13 +1,15 @@
-"""Choosing one network of a run's front: the most accurate within limits, or the knee.
+"""Choosing one operating point of a run's front: the most accurate within limits, or the knee.
 
-Start with `read_front`, then `best_within` or `knee`. Only front.json is read, so a front can be chosen from on any
-machine that the run folder was copied to.
+Start with `read_front`, then `in_configurations`, `best_within` or `knee`. Only front.json is read, so a front can be
+chosen from on any machine that the run folder was copied to.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import reprlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
+from devices.cost_tables.energy_objective import ENERGY_KINDS, EnergyKind
 from devices.measurement import SOURCES, Source
 from moo.storage.run_folder import RunFolder
 
@@ -23,26 +27,57 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FrontNetwork:
-    """One item of front.json, as far as choosing needs it."""
+class FrontPoint:
+    """One item of front.json, as far as choosing needs it: a network in a runtime configuration."""
 
     id: str
     """Architecture id, which is also the name of its folder."""
     space: str
     operators: tuple[str, ...]
+    configuration: RuntimeConfiguration | None
+    """None in a run of an earlier version, where the network was not measured."""
+    precision: Precision = "fp32"
+    """Of the configuration; of a run of an earlier version it is known even where the configuration is not."""
     error: float
-    """Error on the selection split, in [0, 1]."""
+    """Error on the selection split in this precision, in [0, 1]."""
     latency_ms: float
     energy_mj: float
     latency_source: Source
     energy_source: Source
+    energy_kind: EnergyKind = "net"
+    """Which energy `energy_mj` is; that above idle in runs of earlier versions."""
     error_source: str = "inherited"
     """What weights the error is of: `inherited` from the supernet, or `trained`."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigurationFilter:
+    """The configurations that points are chosen from; no value is any."""
+
+    threads: tuple[int, ...] = ()
+    frequencies_mhz: tuple[int, ...] = ()
+    """Clocks that were set; a point whose clock the board's governor had has none."""
+    precisions: tuple[Precision, ...] = ()
+
+    def __str__(self) -> str:
+        """As options of the command line."""
+        options = {"threads": self.threads, "frequency-mhz": self.frequencies_mhz, "precision": self.precisions}
+        return " ".join(f"--{name} {' '.join(map(str, values))}" for name, values in options.items() if values)
+
+    def admits(self, configuration: RuntimeConfiguration | None) -> bool:
+        """Whether a point in this configuration may be chosen; one that is not known passes where nothing is asked."""
+        if configuration is None:
+            return not str(self)
+        return (
+            (not self.threads or configuration.threads in self.threads)
+            and (not self.frequencies_mhz or configuration.frequency_mhz in self.frequencies_mhz)
+            and (not self.precisions or configuration.precision in self.precisions)
+        )
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What a network may cost at most; None is no limit."""
+    """What a point may cost at most; None is no limit."""
 
     max_latency_ms: float | None = None
     max_energy_mj: float | None = None
@@ -65,7 +100,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Excess:
-    """A limit that a network exceeds."""
+    """A limit that a point exceeds."""
 
     quantity: str
     """`latency_ms`, `energy_mj` or `error`."""
@@ -78,8 +113,10 @@ class Excess:
         return self.value / self.limit - 1
 
 
-def read_front(run: Path) -> tuple[FrontNetwork, ...]:
-    """The networks in the front.json of a run folder, in its order.
+def read_front(run: Path) -> tuple[FrontPoint, ...]:
+    """The operating points in the front.json of a run folder, in its order.
+
+    Runs of earlier versions had one configuration, and did not write it there: it is that of the measurement.
 
     Raises:
         ValueError: if the folder or its front.json is missing, empty, or not of the form that a run writes.
@@ -98,53 +135,67 @@ def read_front(run: Path) -> tuple[FrontNetwork, ...]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"a front must be JSON, but {str(path)!r} is not: {error}.") from None
     if not isinstance(content, list) or not content:
-        raise ValueError(f"a front must be a list of at least one network, but {str(path)!r} is not.")
-    return tuple(_network_from(item, f"network {number} of {str(path)!r}") for number, item in enumerate(content, 1))
+        raise ValueError(f"a front must be a list of at least one point, but {str(path)!r} is not.")
+    return tuple(_point_from(item, f"point {number} of {str(path)!r}") for number, item in enumerate(content, 1))
 
 
-def excesses(network: FrontNetwork, limits: Limits) -> tuple[Excess, ...]:
-    """The limits that a network exceeds; a cost equal to its limit is within it."""
+def in_configurations(front: Sequence[FrontPoint], wanted: ConfigurationFilter) -> tuple[FrontPoint, ...]:
+    """The points whose configurations are wanted, in their order.
+
+    Raises:
+        ValueError: if there is none, naming the configurations of the front.
+    """
+    chosen = tuple(point for point in front if wanted.admits(point.configuration))
+    if not chosen:
+        known = sorted({point.configuration for point in front if point.configuration is not None})
+        labels = ", ".join(one.label for one in known) or "not recorded, as it was written by an earlier version"
+        raise ValueError(f"the front must have a point in {wanted}, but its configurations are {labels}: omit a value.")
+    return chosen
+
+
+def excesses(point: FrontPoint, limits: Limits) -> tuple[Excess, ...]:
+    """The limits that a point exceeds; a cost equal to its limit is within it."""
     pairs = (
-        ("latency_ms", network.latency_ms, limits.max_latency_ms),
-        ("energy_mj", network.energy_mj, limits.max_energy_mj),
-        ("error", network.error, limits.max_error),
+        ("latency_ms", point.latency_ms, limits.max_latency_ms),
+        ("energy_mj", point.energy_mj, limits.max_energy_mj),
+        ("error", point.error, limits.max_error),
     )
     return tuple(Excess(name, value, limit) for name, value, limit in pairs if limit is not None and value > limit)
 
 
-def best_within(front: Sequence[FrontNetwork], limits: Limits) -> FrontNetwork | None:
-    """The network of least error within all limits (then of least latency, then energy); None if there is none."""
-    allowed = [network for network in front if not excesses(network, limits)]
-    return min(allowed, key=lambda network: (network.error, network.latency_ms, network.energy_mj), default=None)
+def best_within(front: Sequence[FrontPoint], limits: Limits) -> FrontPoint | None:
+    """The point of least error within all limits (then of least latency, then energy); None if there is none."""
+    allowed = [point for point in front if not excesses(point, limits)]
+    return min(allowed, key=_objectives, default=None)
 
 
-def nearest_to(front: Sequence[FrontNetwork], limits: Limits) -> FrontNetwork:
-    """The network whose worst excess, as a share of its limit, is smallest.
+def nearest_to(front: Sequence[FrontPoint], limits: Limits) -> FrontPoint:
+    """The point whose worst excess, as a share of its limit, is smallest.
 
     Args:
-        front: at least one network.
-        limits: limits that no network of the front keeps.
+        front: at least one point.
+        limits: limits that no point of the front keeps.
     """
-    return min(front, key=lambda network: max((excess.ratio for excess in excesses(network, limits)), default=0.0))
+    return min(front, key=lambda point: max((excess.ratio for excess in excesses(point, limits)), default=0.0))
 
 
-def knee(front: Sequence[FrontNetwork]) -> FrontNetwork:
-    """The network where the front bulges most towards the ideal point.
+def knee(front: Sequence[FrontPoint]) -> FrontPoint:
+    """The point where the front bulges most towards the ideal point.
 
-    Error, latency and energy are normalised to [0, 1] over the front. The extremes are the networks that are best in
-    one of them; they span a plane, or a line where one network is best in two. The knee is the network that lies
-    farthest, at a right angle, on that side of it where the ideal point (0, 0, 0) is. Where no network lies there
-    (there are only two, say, or the front bulges away from the ideal) it is the most accurate one.
+    Error, latency and energy are normalised to [0, 1] over the front. The extremes are the points that are best in one
+    of them; they span a plane, or a line where one point is best in two. The knee is the point that lies farthest, at a
+    right angle, on that side of it where the ideal point (0, 0, 0) is. Where no point lies there (there are only two,
+    say, or the front bulges away from the ideal) it is the most accurate one.
 
     Source: Das, "On characterizing the 'knee' of the Pareto curve based on normal-boundary intersection", Structural
-    Optimization 18 (1999), 107-115. Departure: of the networks at hand the farthest is taken, not the solution of the
+    Optimization 18 (1999), 107-115. Departure: of the points at hand the farthest is taken, not the solution of the
     normal-boundary subproblem.
 
     Args:
-        front: at least one network.
+        front: at least one point.
     """
-    ordered = sorted(front, key=lambda network: (network.error, network.latency_ms, network.energy_mj))
-    objectives = np.array([(network.error, network.latency_ms, network.energy_mj) for network in ordered])
+    ordered = sorted(front, key=_objectives)
+    objectives = np.array([_objectives(point) for point in ordered])
     return ordered[int(np.argmax(np.round(bulge(objectives), 12)))]
 
 
@@ -175,33 +226,66 @@ def bulge(objectives: Floats) -> Floats:
     return distances
 
 
-def _network_from(item: Any, where: str) -> FrontNetwork:
+def _objectives(point: FrontPoint) -> tuple[float, float, float]:
+    return point.error, point.latency_ms, point.energy_mj
+
+
+def _point_from(item: Any, where: str) -> FrontPoint:
     try:
         architecture = item["architecture"]
-        network = FrontNetwork(
+        configuration = _configuration_from(item, where)
+        point = FrontPoint(
             id=architecture["id"],
             space=architecture["space"],
             operators=tuple(architecture["operators"]),
+            configuration=configuration,
+            precision=item.get("precision", "fp32") if configuration is None else configuration.precision,
             error=item["error"],
             latency_ms=item["latency_ms"],
             energy_mj=item["energy_mj"],
             latency_source=item["latency_source"],
             energy_source=item["energy_source"],
+            energy_kind=item.get("energy_kind", "net"),
             error_source=item.get("error_source", "inherited"),
         )
     except KeyError as error:
         raise ValueError(f"{where} must have the field {error.args[0]!r}, but lacks it.") from None
     except TypeError:
         raise ValueError(f"{where} must be an object of the form that a run writes, but is not.") from None
-    if not all(isinstance(text, str) and text for text in (network.id, network.space, *network.operators)):
+    if not all(isinstance(text, str) and text for text in (point.id, point.space, *point.operators)):
         raise ValueError(f"{where} must have an id, a space and operators that are texts, but has {architecture!r}.")
     for name in ("error", "latency_ms", "energy_mj"):
-        value = getattr(network, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {value!r}.")
-    if network.error_source not in ("inherited", "trained"):
-        raise ValueError(f"{where} must have an error that is inherited or trained, but has {network.error_source!r}.")
-    for source in (network.latency_source, network.energy_source):
+        value = getattr(point, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
+            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {reprlib.repr(value)}.")
+    if point.error_source not in ("inherited", "trained"):
+        raise ValueError(f"{where} must have an error that is inherited or trained, but has {point.error_source!r}.")
+    for source in (point.latency_source, point.energy_source):
         if source not in SOURCES:
             raise ValueError(f"{where} must have costs that are {', '.join(SOURCES)}, but has {source!r}.")
-    return network
+    if point.energy_kind not in ENERGY_KINDS:
+        raise ValueError(
+            f"{where} must have an energy_kind of {', '.join(ENERGY_KINDS)}, but has {point.energy_kind!r}."
+        )
+    if point.precision not in PRECISIONS:
+        raise ValueError(f"{where} must have a precision of {', '.join(PRECISIONS)}, but has {point.precision!r}.")
+    return point
+
+
+def _configuration_from(item: dict[str, Any], where: str) -> RuntimeConfiguration | None:
+    """The configuration of a point; in runs of earlier versions that of its measurement, if there is one."""
+    content = item.get("configuration", item.get("measurement"))
+    if content is None:
+        return None
+    try:
+        return RuntimeConfiguration(
+            runtime=content["runtime"] if "configuration" in item else "ort",
+            threads=content["threads"],
+            frequency_mhz=content.get("frequency_mhz"),
+            precision=content.get("precision", "fp32"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ValueError(
+            f"{where} must have a runtime configuration, but has {reprlib.repr(content)}: {reason}."
+        ) from None

@@ -15,6 +15,7 @@ from moo.analysis.networks import file_costs
 from moo.formatting import short, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
 from moo.storage.origin import SearchDataset, SplitSizes
+from moo.storage.run_folder import model_file_name
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
@@ -169,6 +170,7 @@ def snippet(
         std: of each channel.
         configuration: gives file and threads.
     """
+    file = model_file_name(configuration.precision)
     at = f"  # measured at {configuration.frequency_mhz} MHz" if configuration.frequency_mhz is not None else ""
     return f"""import numpy as np
 import onnxruntime as ort
@@ -178,13 +180,8 @@ pixels = np.load("image.npy").astype(np.float32) / 255
 images = ((pixels - mean) / std).transpose(2, 0, 1)[None]
 options = ort.SessionOptions()
 options.intra_op_num_threads = {configuration.threads}{at}
-session = ort.InferenceSession("{file_name(configuration.precision)}", options, providers=["CPUExecutionProvider"])
+session = ort.InferenceSession("{file}", options, providers=["CPUExecutionProvider"])
 print(classes[session.run(None, {{"{INPUT_NAME}": images}})[0].argmax()])"""
-
-
-def file_name(precision: Precision) -> str:
-    """The file of a network in its folder."""
-    return "model.onnx" if precision == "fp32" else "model_int8.onnx"
 
 
 def _points(card: Card) -> str:
@@ -196,7 +193,7 @@ def _points(card: Card) -> str:
     rows = [
         (
             point.configuration.label,
-            f"`{file_name(point.configuration.precision)}`",
+            f"`{model_file_name(point.configuration.precision)}`",
             f"{point.error:.4f}",
             f"{short(point.costs.latency_ms)} ms ({point.costs.latency_source})",
             f"{short(point.costs.energy_mj)} mJ ({point.costs.energy_source})",

@@ -21,7 +21,7 @@ from moo.report.report import report_markdown
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of, objectives_of
 from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.pareto import epsilon_front
-from moo.storage.run_folder import RunFolder
+from moo.storage.run_folder import RunFolder, model_file_name
 from moo.storage.store import read_store
 from moo.trials import Arrays, DeliveryResult
 from moo.visualization.gallery import write_plots
@@ -151,7 +151,7 @@ def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
 def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, result: DeliveryResult) -> None:
     write_atomically(path / "architecture.json", (json.dumps(entry.architecture.to_json(), indent=1) + "\n").encode())
     write_atomically(path / "weights.safetensors", safetensors.numpy.save(result.weights))
-    write_atomically(path / "model.onnx", onnx_model(space, entry, result.weights))
+    write_atomically(path / model_file_name("fp32"), onnx_model(space, entry, result.weights))
     if result.quantized is not None:
-        write_atomically(path / "model_int8.onnx", result.quantized)
+        write_atomically(path / model_file_name("int8"), result.quantized)
     write_atomically(path / "card.md", card.encode())

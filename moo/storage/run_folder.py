@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from devices.configuration import Precision
 from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
 from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
@@ -156,3 +157,8 @@ def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
         rule="a run must be resumed with its own settings, but it was made with",
         remedy="start a new run",
     )
+
+
+def model_file_name(precision: Precision) -> str:
+    """The file of a network in its folder, in a precision."""
+    return "model.onnx" if precision == "fp32" else "model_int8.onnx"

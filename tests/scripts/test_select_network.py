@@ -28,7 +28,31 @@ def run_folder(tmp_path: Path) -> Any:
     ]
     (tmp_path / "front.json").write_text(json.dumps(front))
     (tmp_path / "front" / "01").mkdir(parents=True)
+    (tmp_path / "front" / "01" / "model.onnx").touch()
     return tmp_path
+
+
+@pytest.fixture
+def points_folder(run_folder: Any) -> Any:
+    """A front of two networks in three configurations, by energy with idle power."""
+    (network, _, other) = json.loads((run_folder / "front.json").read_text())
+    network["architecture"]["id"] = "01"
+    items: list[tuple[dict[str, Any], float, float, float, dict[str, Any]]] = [
+        (network, 0.05, 9.0, 20.0, {"threads": 1, "frequency_mhz": 1500, "precision": "fp32"}),
+        (network, 0.05, 4.0, 40.0, {"threads": 4, "frequency_mhz": 1500, "precision": "fp32"}),
+        (network, 0.06, 3.0, 15.0, {"threads": 4, "frequency_mhz": 1000, "precision": "int8"}),
+        (other, 0.4, 1.0, 5.0, {"threads": 1, "frequency_mhz": None, "precision": "int8"}),
+    ]
+    front = [
+        {
+            **item, "error": error, "latency_ms": latency_ms, "energy_mj": energy_mj, "energy_kind": "gross",
+            "configuration": {"runtime": "ort", **configuration, "label": "any"},
+        }
+        for item, error, latency_ms, energy_mj, configuration in items
+    ]  # fmt: skip
+    (run_folder / "front.json").write_text(json.dumps(front))
+    (run_folder / "front" / "01" / "model_int8.onnx").touch()
+    return run_folder
 
 
 def select(*options: Any) -> Any:
@@ -45,11 +69,12 @@ def test_the_most_accurate_within_limits_and_its_folder(run_folder: Any) -> None
     result = select(run_folder, "--max-latency-ms", "5", "--max-energy-mj", "20")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
-        "network  01",
-        "error    8.00 % (selection split, inherited weights)",
-        "latency  4.00 ms measured",
-        "energy   18.0 mJ modelled",
-        f"folder   {run_folder / 'front' / '01'}",
+        "network        01",
+        "configuration  not recorded (a run of an earlier version)",
+        "error          8.00 % (selection split, inherited weights, fp32)",
+        "latency        4.00 ms measured",
+        "energy         18.0 mJ modelled, above idle",
+        f"file           {run_folder / 'front' / '01' / 'model.onnx'}",
     ]
 
 
@@ -62,16 +87,70 @@ def test_json(run_folder: Any) -> None:
             "id": "01",
             "space": "tiny",
             "operators": ["skip", "skip"],
+            "configuration": None,
+            "precision": "fp32",
             "error": 0.08,
             "latency_ms": 4.0,
             "energy_mj": 18.0,
             "latency_source": "measured",
             "energy_source": "modelled",
+            "energy_kind": "net",
             "error_source": "inherited",
             "folder": str(run_folder / "front" / "01"),
+            "file": str(run_folder / "front" / "01" / "model.onnx"),
         },
         "exceeded": [],
     }
+
+
+def test_a_point_has_its_configuration_its_file_and_its_kind_of_energy(points_folder: Any) -> None:
+    result = select(points_folder, "--max-latency-ms", "5", "--max-energy-mj", "30")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "network        01",
+        "configuration  ort 4t 1000MHz int8",
+        "error          6.00 % (selection split, inherited weights, int8)",
+        "latency        3.00 ms measured",
+        "energy         15.0 mJ modelled, with idle power",
+        f"file           {points_folder / 'front' / '01' / 'model_int8.onnx'}",
+    ]
+    content = json.loads(select(points_folder, "--knee", "--threads", "4", "--precision", "int8", "--json").stdout)
+    assert content["network"]["configuration"] == {
+        "runtime": "ort", "threads": 4, "frequency_mhz": 1000, "precision": "int8", "label": "ort 4t 1000MHz int8",
+    }  # fmt: skip
+    assert content["network"]["energy_kind"] == "gross"
+    assert content["network"]["file"] == str(points_folder / "front" / "01" / "model_int8.onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "latency"),
+    [
+        ([], "4.00 ms"),
+        (["--threads", "1"], "9.00 ms"),
+        (["--threads", "1", "4"], "4.00 ms"),
+        (["--frequency-mhz", "1000"], "3.00 ms"),
+        (["--precision", "int8", "--threads", "1"], "1.00 ms"),
+        (["--precision", "int8", "fp32", "--frequency-mhz", "1000", "1500", "--threads", "4"], "4.00 ms"),
+    ],
+)
+def test_points_are_chosen_from_the_configurations_asked_for(points_folder: Any, options: Any, latency: str) -> None:
+    result = select(points_folder, "--max-latency-ms", "20", *options)
+    assert result.stderr == ""
+    assert f"latency        {latency} measured" in result.stdout
+
+
+def test_none_within_the_limits_names_the_nearest_point(points_folder: Any) -> None:
+    result = select(points_folder, "--max-latency-ms", "3", "--threads", "4", "--precision", "fp32")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "No point of 1 is within the limits; the nearest, 01 in ort 4t 1500MHz fp32, has latency 4.00 ms where "
+        "3.00 ms is allowed (+33.3 %).\n"
+    )
+
+
+def test_a_configuration_that_the_front_lacks_is_refused(points_folder: Any) -> None:
+    result = select(points_folder, "--knee", "--threads", "2")
+    assert_refused(result, "must have a point in --threads 2, but its configurations are ort 1t int8, ort 1t 1500MHz")
 
 
 def test_a_folder_that_is_not_there_is_said(run_folder: Any) -> None:
@@ -85,8 +164,7 @@ def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder: Any) 
     result = select(run_folder, *limits)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        "No network of 3 is within the limits; the nearest, 01, has latency 4.00 ms where 3.20 ms is allowed "
-        "(+25.0 %).\n"
+        "No point of 3 is within the limits; the nearest, 01, has latency 4.00 ms where 3.20 ms is allowed (+25.0 %).\n"
     )
     result = select(run_folder, *limits, "--json")
     assert result.returncode == 1

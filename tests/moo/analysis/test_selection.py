@@ -2,23 +2,44 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from moo.analysis.selection import FrontNetwork, Limits, best_within, bulge, excesses, knee, nearest_to, read_front
+from devices.configuration import BASE, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
+from moo.analysis.selection import (
+    ConfigurationFilter,
+    FrontPoint,
+    Limits,
+    best_within,
+    bulge,
+    excesses,
+    in_configurations,
+    knee,
+    nearest_to,
+    read_front,
+)
 from moo.search.outputs import front_json
 from moo.storage.archive import Archive
 from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
 
 
-def network(error: Any, latency_ms: Any, energy_mj: Any, name: str = "n") -> Any:
-    return FrontNetwork(
+def network(
+    error: float,
+    latency_ms: float,
+    energy_mj: float,
+    name: str = "n",
+    configuration: RuntimeConfiguration | None = BASE,
+) -> FrontPoint:
+    return FrontPoint(
         id=name,
         space="tiny",
         operators=("skip",),
+        configuration=configuration,
         error=error,
         latency_ms=latency_ms,
         energy_mj=energy_mj,
@@ -39,27 +60,91 @@ def test_what_a_run_writes_is_read_back(tmp_path: Path, entry_of: EntryOf, measu
     archive.set_measurement("333", measurement_of(6.0))
     (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
     assert read_front(tmp_path) == (
-        FrontNetwork(
-            id="333",
-            space="tiny",
-            operators=("k3_e6",) * 3,
-            error=0.1,
-            latency_ms=6.0,
-            energy_mj=12.0,
-            latency_source="measured",
-            energy_source="modelled",
-        ),
-        FrontNetwork(
-            id="000",
-            space="tiny",
-            operators=("k3_e1",) * 3,
-            error=0.3,
-            latency_ms=1.0,
-            energy_mj=2.0,
-            latency_source="modelled",
-            energy_source="modelled",
-        ),
+        replace(network(0.1, 6.0, 12.0, "333"), operators=("k3_e6",) * 3),
+        replace(network(0.3, 1.0, 2.0, "000"), operators=("k3_e1",) * 3, latency_source="modelled"),
     )
+
+
+def test_points_in_several_configurations_are_read_back(
+    tmp_path: Path, entry_of: EntryOf, measurement_of: MeasurementOf
+) -> None:
+    quick = RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="int8")
+    archive = Archive((1.0, 10.0, 500.0), configurations=[BASE, quick], energy=EnergyObjective("period", 100.0))
+    archive.add(replace(entry_of((0, 0, 0), 0.3), quantized_error=0.31))
+    archive.set_measurement("000", replace(measurement_of(4.0), idle_w=2.0))
+    faster = replace(measurement_of(1.0), threads=4, frequency_mhz=1500, precision="int8", idle_w=2.0)
+    archive.set_measurement("000", faster)
+    (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
+    slow, fast = read_front(tmp_path)
+    assert (slow.configuration, slow.error, slow.latency_ms, slow.energy_mj) == (BASE, 0.3, 4.0, 208.0)
+    assert (fast.configuration, fast.error, fast.latency_ms, fast.energy_mj) == (quick, 0.31, 1.0, 202.0)
+    assert (fast.precision, fast.energy_kind) == ("int8", "period")
+
+
+@pytest.mark.parametrize(
+    ("measurement", "configuration"),
+    [
+        (None, None),
+        ({"threads": 4, "precision": "int8"}, RuntimeConfiguration(threads=4, precision="int8")),
+        (
+            {"threads": 1, "precision": "int8", "frequency_mhz": 900, "runtime": "onnxruntime 1.17"},
+            RuntimeConfiguration(frequency_mhz=900, precision="int8"),
+        ),
+    ],
+)
+def test_a_run_of_an_earlier_version_has_the_configuration_of_its_measurements(
+    tmp_path: Path, measurement: Any, configuration: RuntimeConfiguration | None
+) -> None:
+    (tmp_path / "front.json").write_text(json.dumps([{**ITEM, "precision": "int8", "measurement": measurement}]))
+    (point,) = read_front(tmp_path)
+    assert (point.configuration, point.precision, point.energy_kind) == (configuration, "int8", "net")
+
+
+POINTS = [
+    network(0.1, 9.0, 9.0, "a"),
+    network(0.1, 5.0, 12.0, "a", RuntimeConfiguration(threads=2)),
+    network(0.1, 7.0, 8.0, "a", RuntimeConfiguration(frequency_mhz=1000)),
+    network(0.15, 3.0, 6.0, "a", RuntimeConfiguration(threads=2, precision="int8")),
+    network(0.2, 1.0, 5.0, "b", RuntimeConfiguration(threads=4, precision="int8")),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "latencies"),
+    [
+        (ConfigurationFilter(), [9, 5, 7, 3, 1]),
+        (ConfigurationFilter(threads=(2,)), [5, 3]),
+        (ConfigurationFilter(threads=(4, 2)), [5, 3, 1]),
+        (ConfigurationFilter(precisions=("int8",)), [3, 1]),
+        (ConfigurationFilter(threads=(1, 2), precisions=("fp32",)), [9, 5, 7]),
+        (ConfigurationFilter(frequencies_mhz=(1000, 1500)), [7]),
+    ],
+)
+def test_points_are_chosen_from_wanted_configurations(wanted: ConfigurationFilter, latencies: list[float]) -> None:
+    assert [point.latency_ms for point in in_configurations(POINTS, wanted)] == latencies
+
+
+def test_the_choice_is_among_points_of_the_same_network() -> None:
+    chosen = best_within(POINTS, Limits(max_latency_ms=8.0))
+    assert chosen is not None
+    assert chosen.configuration == RuntimeConfiguration(threads=2), "of equal errors the faster"
+    chosen = best_within(POINTS, Limits(max_latency_ms=8.0, max_energy_mj=10.0))
+    assert chosen is not None
+    assert chosen.configuration == RuntimeConfiguration(frequency_mhz=1000)
+
+
+def test_the_knee_is_one_of_points_whatever_network_they_have() -> None:
+    bulging = [network(0.0, 10.0, 10.0, "a"), network(0.1, 1.0, 1.0, "a", POINTS[3].configuration)]
+    assert knee([*bulging, network(1.0, 0.5, 0.5, "b")]) is bulging[1]
+
+
+def test_configurations_that_no_point_has_are_refused_with_those_of_the_front() -> None:
+    wanted = ConfigurationFilter(threads=(3,), frequencies_mhz=(1000,), precisions=("fp32", "int8"))
+    with pytest.raises(ValueError, match="a point in --threads 3 --frequency-mhz 1000 --precision fp32 int8, but") as e:
+        in_configurations(POINTS, wanted)
+    assert "ort 1t fp32, ort 1t 1000MHz fp32, ort 2t fp32, ort 2t int8, ort 4t int8" in str(e.value)
+    with pytest.raises(ValueError, match="not recorded, as it was written by an earlier version"):
+        in_configurations([network(0.1, 1.0, 1.0, configuration=None)], wanted)
 
 
 def test_trained_networks_are_chosen_by_their_trained_error(
@@ -212,17 +297,25 @@ ITEM = {
     [
         ("[{", "must be JSON"),
         ("[" * 100_000, "must be JSON"),
-        ("[]", "at least one network"),
-        ("{}", "at least one network"),
-        ("[3]", "network 1 of .* must be an object"),
-        ('[{"architecture": 3}]', "network 1 of .* must be an object"),
-        (json.dumps([ITEM, {**ITEM, "architecture": {"id": "0"}}]), "network 2 of .* must have the field 'space'"),
+        ("[]", "at least one point"),
+        ("{}", "at least one point"),
+        ("[3]", "point 1 of .* must be an object"),
+        ('[{"architecture": 3}]', "point 1 of .* must be an object"),
+        (json.dumps([ITEM, {**ITEM, "architecture": {"id": "0"}}]), "point 2 of .* must have the field 'space'"),
         (json.dumps([{key: ITEM[key] for key in ITEM if key != "error"}]), "must have the field 'error'"),
         (json.dumps([{**ITEM, "architecture": {**ITEM["architecture"], "id": 0}}]), "must have an id"),  # type: ignore[dict-item]
         (json.dumps([{**ITEM, "latency_ms": "fast"}]), "a number of at least 0 as 'latency_ms', but has 'fast'"),
         (json.dumps([{**ITEM, "energy_mj": float("nan")}]), "a number of at least 0 as 'energy_mj', but has nan"),
         (json.dumps([{**ITEM, "error": -1}]), "a number of at least 0 as 'error', but has -1"),
         (json.dumps([{**ITEM, "error": True}]), "a number of at least 0 as 'error', but has True"),
+        (json.dumps([{**ITEM, "error": 10**400}]), "a number of at least 0 as 'error', but has 1000"),
+        (json.dumps([{**ITEM, "configuration": 3}]), "must have a runtime configuration, but has 3"),
+        (json.dumps([{**ITEM, "configuration": {"threads": 1}}]), "must have a runtime configuration.*lacks 'runtime'"),
+        (json.dumps([{**ITEM, "configuration": {"runtime": "ort", "threads": 0}}]), "a whole number of at least 1"),
+        (json.dumps([{**ITEM, "configuration": {"runtime": "tpu", "threads": 1}}]), "`runtime` must be one of ort"),
+        (json.dumps([{**ITEM, "measurement": {"threads": "many"}}]), "must have a runtime configuration"),
+        (json.dumps([{**ITEM, "precision": "int4"}]), "a precision of fp32, int8, but has 'int4'"),
+        (json.dumps([{**ITEM, "energy_kind": "all"}]), "an energy_kind of net, gross, period, but has 'all'"),
         (json.dumps([{**ITEM, "energy_source": "guessed"}]), "measured, modelled, published, but has 'guessed'"),
     ],
 )
