@@ -6,6 +6,7 @@ measured.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -44,6 +45,8 @@ _LINES = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", INK)
 _AREAS: Mapping[Precision, float] = {"fp32": 62.0, "int8": 26.0}
 _TRADE_AREA = 44.0
 _BOX_INCHES = 6.5
+_LINE_CHARACTERS = 84
+"""What fits into a line below a title."""
 _LABEL_DISTANCES = (9.0, 14.0, 20.0, 28.0, 38.0)
 
 
@@ -62,7 +65,9 @@ def configurations_space_figure(
     handles = marks.handles()
     below = 0.35 + 0.2 * -(-len(handles) // 4)
     height = _BOX_INCHES + below
-    figure = new_figure(NARROW_INCHES + 0.6, height, "The front in three dimensions", summary)
+    figure = new_figure(
+        NARROW_INCHES + 0.6, height, "The front in three dimensions", textwrap.fill(summary, _LINE_CHARACTERS)
+    )
     figure.set_layout_engine("none")
     axes = figure.add_axes((-0.01, below / height, 0.95, _BOX_INCHES / height), projection="3d")
     assert isinstance(axes, Axes3D)
@@ -198,6 +203,7 @@ class _Marks:
         self._measured = sorted({_is_measured(point) for point in points}, reverse=True)
         self._clocks = sorted({one.frequency_mhz for one in configurations}, key=lambda mhz: mhz or 0)
         self._threads = sorted({one.threads for one in configurations})
+        self._several_precisions = len({one.precision for one in configurations}) > 1
 
     def colour(self, point: Network) -> Any:
         return self._colour_of(_configuration(point))
@@ -233,7 +239,7 @@ class _Marks:
                 if mhz in clocks
             ]
         precisions = [name for name in PRECISIONS if any(one.precision == name for one in self._present)]
-        if sizes and len(precisions) > 1:
+        if sizes and self._several_precisions:
             handles += [_handle(name, GREY, size=_AREAS[name] ** 0.5) for name in precisions]
         return handles + [
             _handle("measured" if measured else "modelled, at least in part", FAINT, edge=INK if measured else "white")
