@@ -82,7 +82,11 @@ def command_of(config: SearchConfig) -> str:
 
 def _question(archive: Archive, config: SearchConfig, origin: RunOrigin, space: FBNetSpace) -> str:
     board = origin.board
-    where = "by the figures of a cost table (nothing was measured)" if board is None else f"on {board.label}"
+    if board is not None:
+        where = f"on {board.label}"
+    else:
+        table = "" if archive.tables is None else f" of {archive.tables.base.board}"
+        where = f"by the figures of a cost table{table} (nothing was measured)"
     return (
         f"# Pareto front of {space.name} on {config.dataset}\n\n"
         f"Which networks of the search space `{space.name}` ({space.num_architectures:,} architectures) classify "
