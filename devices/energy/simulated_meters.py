@@ -115,6 +115,12 @@ def simulated_energy(
     return SimulatedEnergy(true_mj=1000 * load_w * seconds / runs, read=read, seconds=seconds)
 
 
+def simulated_readings(meter: SimulatedMeter, board: SimulatedBoard, *, until_s: float) -> list[Reading]:
+    """All readings of a meter up to a time, at the pace at which real ones come."""
+    with ExitStack() as stack:
+        return _Source(board, meter.open(board, stack)).window(-math.inf, until_s)
+
+
 class _Source:
     """Samples of a meter, taken at the pace of `devices.meters.sampling.Sampler`."""
 

@@ -1,11 +1,21 @@
+from contextlib import ExitStack
+
 import pytest
 
-from devices.energy.simulated_meters import SIMULATED_METERS, SimulatedBoard, SimulatedMeter, simulated_energy
+from devices.energy.simulated_meters import (
+    SIMULATED_METERS,
+    SimulatedBoard,
+    SimulatedMeter,
+    simulated_energy,
+    simulated_readings,
+)
 from devices.meters.spec import METER_NAMES
 from devices.meters.um25c import Um25c
 
 PHASES = (0.0, 0.13, 0.29, 0.5, 0.71, 0.83)
 IDLE_W, LOAD_W = 2.713, 2.69
+STEPS = {"rapl": 0.05, "nvml": 0.4}
+"""What one reading of an energy counter is uncertain by, as a share; over many it averages out."""
 
 
 def named(name: str) -> SimulatedMeter:
@@ -26,6 +36,23 @@ def test_the_energy_of_a_constant_load_comes_out_within_two_per_cent(meter: Simu
         assert energy.read.idle_w == pytest.approx(IDLE_W, rel=0.02)
         assert energy.read.meter == meter.name.split()[0]
         assert energy.read.doubt is None
+
+
+@pytest.mark.parametrize("meter", SIMULATED_METERS, ids=lambda meter: meter.name)
+def test_no_reading_looks_further_than_its_window(meter: SimulatedMeter) -> None:
+    for phase in PHASES:
+        board = SimulatedBoard(idle_w=2.0, load_w=3.0, now_s=100.0, run_s=(110.0 + phase, 120.0 + phase))
+        with ExitStack() as stack:
+            window_s = meter.open(SimulatedBoard(idle_w=2.0, load_w=3.0), stack).window_s
+        start_s, end_s = board.run_s
+        seen = set()
+        for time_s, power_w in simulated_readings(meter, board, until_s=130.0):
+            inside = start_s + window_s <= time_s <= end_s - window_s
+            outside = time_s <= start_s - window_s or time_s >= end_s + window_s
+            if inside or outside:
+                assert power_w == pytest.approx(5.0 if inside else 2.0, rel=STEPS.get(meter.name, 0.02))
+                seen.add(inside)
+        assert seen == {True, False}
 
 
 def test_a_window_that_is_taken_too_short_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
