@@ -15,6 +15,7 @@ import safetensors.numpy
 import torch
 
 from devices.cost_tables.cost_table import CostTable, read_cost_table
+from devices.cost_tables.family import CostTables
 from devices.replay import ReplayDevice
 from dnas.inner_search import ThetaResult
 from evaluation.splits import ImageBatches, Splits
@@ -23,7 +24,7 @@ from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
-from moo.storage.archive import reference_point_of
+from moo.storage.archive import Archive, reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
 from moo.storage.store import open_store
 from moo.trials import (
@@ -63,10 +64,19 @@ def run_to_end(preparation: Any, listener: Any = lambda event: None) -> Any:
 def summary(archive: Any) -> Any:
     """All that must be the same in a run and in its resumed twin."""
     entries = [
-        (entry.architecture.id, entry.error, entry.trial_id, entry.position, entry.measurement, entry.coefficients)
+        (
+            entry.architecture.id,
+            entry.error,
+            entry.quantized_error,
+            entry.trial_id,
+            entry.position,
+            entry.measurements,
+            entry.coefficients,
+            entry.configuration,
+        )
         for entry in archive.entries
     ]
-    return entries, [(entry.architecture.id, entry.test_error) for entry in archive.front()]
+    return entries, [(point.id, point.configuration, point.test_error) for point in archive.front()]
 
 
 @pytest.fixture
@@ -99,8 +109,8 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, t
         for index in non_dominated(points)
     }
     found = {
-        entry.architecture.id: (entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj)
-        for entry in archive.front()
+        point.id: (point.error, point.entry.predicted_latency_ms, point.entry.predicted_energy_mj)
+        for point in archive.front()
     }
     assert 6 <= len(true_front) < 27
     assert len({error for error, _, _ in true_front.values()}) >= 3
@@ -109,8 +119,8 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, t
     assert archive.hypervolume() == pytest.approx(hypervolume(points, np.array(archive.reference_point)))
 
 
-def test_the_reference_point_is_guessing_and_the_most_costly_network(table: CostTable) -> None:
-    assert reference_point_of(table, 4) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
+def test_the_reference_point_is_guessing_and_the_most_costly_network(tables: CostTables) -> None:
+    assert reference_point_of(tables, 4) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
 
 
 def test_events_tell_the_course_of_a_run(finished: Any) -> None:
@@ -124,14 +134,14 @@ def test_events_tell_the_course_of_a_run(finished: Any) -> None:
     assert counts[events.TrialStarted] == counts[events.TrialFinished] == 8
     last = [event for event in seen if isinstance(event, events.FrontChanged)][-1]
     assert (last.evaluations, last.trials) == (len(archive), 8)
-    assert [entry.architecture.id for entry in last.front] == [entry.architecture.id for entry in archive.front()]
+    assert last.front == archive.front()
     assert sum(event.new_architectures for event in seen if isinstance(event, events.TrialFinished)) == len(archive)
 
 
 def test_the_store_holds_what_the_archive_holds(finished: Any) -> None:
     preparation, archive, _, _ = finished
     store = open_store(preparation.folder.store)
-    copy = store.archive(preparation.space, archive.reference_point)
+    copy = store.fill(Archive(archive.reference_point), preparation.space)
     assert copy.entries == archive.entries
     assert sorted(store.trials()) == list(range(8))
     assert [stored.trial.generation for stored in store.trials().values()] == [0] * 4 + [1] * 4
@@ -144,7 +154,7 @@ def test_test_data_is_read_only_for_networks_of_the_front(finished: Any) -> None
     front = archive.front()
     assert len(delivered) == len(set(delivered)) == len(front)
     assert {entry.architecture.id for entry in archive.entries if entry.test_error is not None} == {
-        entry.architecture.id for entry in front
+        point.id for point in front
     }
 
 
@@ -153,7 +163,8 @@ def test_front_json_has_the_documented_form_and_order(finished: Any) -> None:
     items = json.loads(preparation.folder.front.read_text())
     assert len(items) == len(archive.front()) > 0
     assert [item["error"] for item in items] == sorted(item["error"] for item in items)
-    for item, entry in zip(items, archive.front(), strict=True):
+    for item, point in zip(items, archive.front(), strict=True):
+        entry = point.entry
         assert item["architecture"] == {
             "space": "tiny",
             "id": entry.architecture.id,
@@ -169,10 +180,11 @@ def test_front_json_has_the_documented_form_and_order(finished: Any) -> None:
 def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(finished: Any, splits: Splits) -> None:
     preparation, archive, _, _ = finished
     folders = {path.name for path in preparation.folder.networks.iterdir()}
-    assert folders == {entry.architecture.id for entry in archive.front()}
+    assert folders == {point.id for point in archive.front()}
     images = ImageBatches(splits.test, splits)
     x_NCHW = torch.cat([x_BCHW for x_BCHW, _ in images.in_order(32)]).contiguous().numpy()
-    for entry in archive.front():
+    for point in archive.front():
+        entry = point.entry
         folder = preparation.folder.networks / entry.architecture.id
         assert {path.name for path in folder.iterdir()} == {
             "architecture.json", "weights.safetensors", "model.onnx", "card.md",
@@ -194,23 +206,23 @@ def test_with_a_board_every_cost_of_the_front_comes_from_it(
     preparation = prepare_tiny(device=replay(shares_host=shares_host))
     seen: list[Any] = []
     archive, _ = run_to_end(preparation, seen.append)
-    for entry in archive.front():
-        assert entry.measurement is not None
-        assert entry.measurement.board == "replay (no board)"
-        expected = replay().measure((preparation.folder.networks / entry.architecture.id / "model.onnx").read_bytes())
-        assert archive.costs(entry).latency_ms == expected.latency_ms
+    for point in archive.front():
+        assert point.measurement is not None
+        assert point.measurement.board == "replay (no board)"
+        expected = replay().measure((preparation.folder.networks / point.id / "model.onnx").read_bytes())
+        assert point.costs.latency_ms == expected.latency_ms
     items = json.loads(preparation.folder.front.read_text())
     assert all(item["measurement"]["board"] == "replay (no board)" for item in items)
     store = open_store(preparation.folder.store)
-    copy = store.archive(preparation.space, archive.reference_point)
+    copy = store.fill(Archive(archive.reference_point), preparation.space)
     store.close()
     assert copy.entries == archive.entries
     measured = [event.network for event in seen if isinstance(event, events.NetworkMeasured)]
-    assert set(measured) == {entry.architecture.id for entry in archive.entries if entry.measurement is not None}
+    assert set(measured) == {entry.architecture.id for entry in archive.entries if entry.measurements}
 
 
 def test_without_a_table_the_board_is_profiled_once(prepare_tiny: Prepare, replay: MakeReplay) -> None:
-    preparation = replace(prepare_tiny(device=replay(), generations=1), cost_table=None)
+    preparation = replace(prepare_tiny(device=replay(), generations=1), cost_tables=None)
     seen: list[Any] = []
     run_to_end(preparation, seen.append)
     assert "profiling" in {event.stage for event in seen if isinstance(event, events.StageProgress)}
@@ -227,9 +239,9 @@ def test_a_board_that_cannot_measure_leaves_predictions_labelled_so(prepare_tiny
 
     seen: list[Any] = []
     archive, _ = run_to_end(prepare_tiny(device=ReplayDevice(broken, shares_host=True), generations=1), seen.append)  # type: ignore[arg-type]
-    assert {archive.costs(entry).latency_source for entry in archive.front()} == {"modelled"}
+    assert {point.costs.latency_source for point in archive.front()} == {"modelled"}
     failed = [event for event in seen if isinstance(event, events.MeasuringFailed)]
-    assert {event.network for event in failed} >= {entry.architecture.id for entry in archive.front()}
+    assert {event.network for event in failed} >= {point.id for point in archive.front()}
     assert all("no latency is recorded" in event.reason for event in failed)
 
 
@@ -270,6 +282,7 @@ class MadeUpBackend:
         pass
 
     def _search(self, job: Any, costs: Any) -> Any:
+        table = costs.base if job.configuration is None else costs[job.configuration]
         rng = np.random.default_rng([job.id, int(1e6 * job.coefficients.beta)])
         drawn = [tuple(int(index) for index in rng.integers(3, size=3)) for _ in range(1 + self._samples)]
         evaluated = tuple(
@@ -277,8 +290,9 @@ class MadeUpBackend:
                 indices=item,
                 error=digest_of(item) / 256,
                 cross_entropy=1.0,
-                latency_ms=costs.latency_of(item),
-                energy_mj=costs.energy_of(item),
+                latency_ms=table.latency_of(item),
+                energy_mj=table.energy_of(item),
+                params=100 + sum(item),
             )
             for item in dict.fromkeys(drawn)
         )
@@ -462,6 +476,6 @@ def test_a_table_in_another_order_of_memory_makes_no_difference(prepare_tiny: Pr
     fortran = replace(
         table, latency_ms=np.asfortranarray(table.latency_ms), energy_mj=np.asfortranarray(table.energy_mj)
     )
-    preparation = replace(prepare_tiny("fortran"), cost_table=fortran)
+    preparation = replace(prepare_tiny("fortran"), cost_tables=CostTables([fortran]))
     other, _ = run_to_end(preparation)
     assert summary(other) == summary(usual)

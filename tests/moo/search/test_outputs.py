@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import onnx
 import pytest
 import safetensors.numpy
 
+from devices.configuration import RuntimeConfiguration, configurations_of
+from devices.cost_tables.energy_objective import EnergyObjective
+from devices.cost_tables.family import CostTables
 from moo.search.outputs import front_json, write_front, write_pictures_and_report
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
@@ -19,7 +23,7 @@ from search_space.architectures import operator_indices
 from search_space.counts import count
 from search_space.onnx_files import random_weights
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, Prepare, ResultOf, TrainedOf
+from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, Prepare, ResultOf, TrainedOf, family_of
 
 
 @pytest.fixture
@@ -41,11 +45,11 @@ def archive(entry_of: EntryOf, measurement_of: MeasurementOf) -> Any:
 @pytest.fixture
 def delivered(archive: Any, space: FBNetSpace) -> Any:
     results = {}
-    for entry in archive.front():
-        graph = space.graph(entry.architecture.operators)
+    for point in archive.front():
+        graph = space.graph(point.entry.architecture.operators)
         weights = random_weights(graph, np.random.default_rng(0))
-        job = DeliveryJob(operator_indices(space, entry.architecture))
-        results[entry.architecture.id] = DeliveryResult(job=job, weights=weights, test_error=0.125)
+        job = DeliveryJob(operator_indices(space, point.entry.architecture))
+        results[point.id] = DeliveryResult(job=job, weights=weights, test_error=0.125)
     return results
 
 
@@ -64,13 +68,54 @@ def test_the_front_as_json_says_how_each_cost_came_about(archive: Any) -> None:
 def test_after_training_error_and_costs_are_of_the_same_file(
     entry_of: EntryOf, trained_of: TrainedOf, measurement_of: MeasurementOf
 ) -> None:
-    archive = Archive((1.0, 10.0, 20.0), precision="int8")
-    archive.add(entry_of((0, 0, 0), 0.3))
+    archive = Archive((1.0, 10.0, 20.0), configurations=(RuntimeConfiguration(precision="int8"),))
+    archive.add(replace(entry_of((0, 0, 0), 0.3), quantized_error=0.35))
     measured = replace(measurement_of(2.0), precision="int8")
     archive.set_trained("000", trained_of("000", error=0.1, measurement=measurement_of(4.0), int8_measurement=measured))
     (item,) = front_json(archive)
     assert (item["precision"], item["error_source"]) == ("int8", "trained")
     assert (item["error"], item["latency_ms"]) == (pytest.approx(0.11), 2.0)
+
+
+def test_each_point_of_the_front_is_an_item_with_its_configuration(
+    entry_of: EntryOf, measurement_of: MeasurementOf, tables: CostTables
+) -> None:
+    four = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
+    archive = Archive((1.0, 30.0, 60.0), configurations=four, energy=EnergyObjective("gross"))
+    archive.use_tables(family_of(tables.base, four))
+    archive.add(replace(entry_of((0, 0, 0), 0.3), quantized_error=0.35))
+    archive.set_test_error("000", 0.31, quantized=0.36)
+    archive.set_measurement("000", replace(measurement_of(3.0), threads=2, idle_w=2.0))
+    items = front_json(archive)
+    assert len(items) == len(archive.front()) >= 3
+    assert len({item["configuration"]["label"] for item in items}) == len(items)
+    for item, point in zip(items, archive.front(), strict=True):
+        one = point.configuration
+        assert item["configuration"] == {
+            "runtime": "ort", "threads": one.threads, "frequency_mhz": None, "precision": one.precision,
+            "label": one.label,
+        }  # fmt: skip
+        assert item["precision"] == one.precision
+        assert (item["error"], item["inherited_error"]) == (0.35 if one.precision == "int8" else 0.3, 0.3)
+        assert item["test_error"] == (0.36 if one.precision == "int8" else 0.31)
+        assert (item["energy_kind"], item["energy_mj"]) == ("gross", item["gross_energy_mj"])
+        assert item["net_energy_mj"] < item["gross_energy_mj"]
+    (measured,) = [item for item in items if item["latency_source"] == "measured"]
+    assert measured["configuration"]["label"] == "ort 2t fp32"
+    assert (measured["net_energy_mj"], measured["gross_energy_mj"]) == (6.0, 12.0)
+
+
+def test_a_large_front_says_which_points_are_shown(entry_of: EntryOf) -> None:
+    archive = Archive((1.0, 100.0, 100.0))
+    for number, indices in enumerate(product(range(3), repeat=3)):
+        archive.add(entry_of(indices, 0.9 - 0.03 * number, 1.0 + number, 1.0 + number**2, trial_id=number))
+    items = front_json(archive, front_size=8)
+    assert len(items) == 27
+    shown = [item for item in items if item["shown"]]
+    assert 4 <= len(shown) <= 8
+    assert items[0]["shown"]
+    assert items[-1]["shown"]
+    assert all(item["shown"] for item in front_json(archive, front_size=27))
 
 
 def test_each_network_of_the_front_has_a_folder(folder: Any, archive: Any, space: FBNetSpace, delivered: Any) -> None:
@@ -125,7 +170,7 @@ def test_pictures_and_both_reports_are_written(prepare_tiny: Prepare, space: FBN
     preparation.folder.path.mkdir(parents=True)
     store = open_store(preparation.folder.store)
     store.add_result(result_of(0, (0, 0, 0), (1, 2, 0)), space)
-    archive = store.archive(space, (0.75, 10.0, 20.0))
+    archive = store.fill(Archive((0.75, 10.0, 20.0)), space)
     store.close()
     write_pictures_and_report(preparation, archive)
     report, page = (preparation.folder.path / name for name in ("report.md", "report.html"))

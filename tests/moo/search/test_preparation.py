@@ -61,7 +61,7 @@ def test_digits_are_prepared_and_nothing_is_written(config: Any, device: Any, tm
     assert ready.boards.devices == (device,)
     assert ready.boards.board == device.describe()
     assert not device.closed
-    assert ready.cost_table is None
+    assert ready.cost_tables is None
     assert json.loads(json.dumps(ready.origin.to_json()))["dataset"]["classes"] == list("0123456789")
 
 
@@ -150,9 +150,9 @@ def test_a_cost_table_must_fit_the_space(config: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the space of a cost table must be .* fbnet-micro, but .* has fbnet-cifar"):
         prepared(replace(config, cost_table=str(path)))
     analytic_cost_table(space_named("fbnet-micro")).write(path)
-    table = prepared(replace(config, cost_table=str(path))).cost_table
-    assert table is not None
-    assert table.space == "fbnet-micro"
+    tables = prepared(replace(config, cost_table=str(path))).cost_tables
+    assert tables is not None
+    assert tables.base.space == "fbnet-micro"
 
 
 def test_a_run_is_resumed_from_its_folder(config: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.surrogate_search import SurrogateSearchSettings
 from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings
@@ -103,10 +104,10 @@ def archive(space: FBNetSpace, table: CostTable, entry_of: EntryOf) -> Any:
 
 
 def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(
-    space: FBNetSpace, table: CostTable, archive: Any
+    space: FBNetSpace, tables: CostTables, archive: Any
 ) -> None:
     config = config_of("dnas")
-    choices = surrogate_proposals(config, space, archive, table, before=100)
+    choices = surrogate_proposals(config, space, archive, tables, before=100)
     known = {operator_indices(space, entry.architecture) for entry in archive.entries}
     assert 0 < len(choices) <= surrogate_generation_size(config) == 8
     assert not known & {choice.indices for choice in choices}
@@ -114,26 +115,26 @@ def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(
         assert 0.0099 < choice.coefficients.alpha < 1.001
         job = trial_of(choice, number=9, generation=1)
         assert (job.indices, job.coefficients, proposal_of(job)) == (choice.indices, choice.coefficients, choice)
-    assert choices == surrogate_proposals(config, space, archive, table, before=100)
+    assert choices == surrogate_proposals(config, space, archive, tables, before=100)
 
 
 def test_a_surrogate_looks_at_earlier_jobs_alone(
-    space: FBNetSpace, table: CostTable, archive: Any, entry_of: EntryOf
+    space: FBNetSpace, tables: CostTables, archive: Any, entry_of: EntryOf
 ) -> None:
-    before = surrogate_proposals(config_of("dnas"), space, archive, table, before=3)
+    before = surrogate_proposals(config_of("dnas"), space, archive, tables, before=3)
     archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-    assert surrogate_proposals(config_of("dnas"), space, archive, table, before=3) == before
-    assert surrogate_proposals(config_of("dnas"), space, archive, table, before=1) == []
+    assert surrogate_proposals(config_of("dnas"), space, archive, tables, before=3) == before
+    assert surrogate_proposals(config_of("dnas"), space, archive, tables, before=1) == []
 
 
 def test_proposals_are_kept_as_they_are(
-    tmp_path: Path, space: FBNetSpace, table: CostTable, archive: Any, entry_of: EntryOf
+    tmp_path: Path, space: FBNetSpace, tables: CostTables, archive: Any, entry_of: EntryOf
 ) -> None:
     config, folder = config_of("dnas"), RunFolder(tmp_path)
-    proposals = surrogate_proposals(config, space, archive, table, before=100)
-    assert kept_proposals(folder, config, space, archive, table, first=100) == proposals
+    proposals = surrogate_proposals(config, space, archive, tables, before=100)
+    assert kept_proposals(folder, config, space, archive, tables, first=100) == proposals
     archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-    assert kept_proposals(folder, config, space, archive, table, first=100) == proposals
+    assert kept_proposals(folder, config, space, archive, tables, first=100) == proposals
 
 
 @pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])
@@ -155,18 +156,18 @@ def test_a_proposer_is_not_told_what_a_surrogate_proposed(space: FBNetSpace) -> 
 
 @pytest.mark.parametrize("option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"theta_steps": 3}])
 def test_options_of_the_inner_search_change_what_the_surrogate_proposes(
-    space: FBNetSpace, table: CostTable, archive: Any, option: Any
+    space: FBNetSpace, tables: CostTables, archive: Any, option: Any
 ) -> None:
-    usual = surrogate_proposals(config_of("dnas"), space, archive, table, before=100)
-    assert surrogate_proposals(config_of("dnas", **option), space, archive, table, before=100) != usual
+    usual = surrogate_proposals(config_of("dnas"), space, archive, tables, before=100)
+    assert surrogate_proposals(config_of("dnas", **option), space, archive, tables, before=100) != usual
 
 
 def test_every_option_of_the_inner_search_holds_on_the_surrogate(
-    space: FBNetSpace, table: CostTable, archive: Any, monkeypatch: pytest.MonkeyPatch
+    space: FBNetSpace, tables: CostTables, archive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     monkeypatch.setattr("moo.search.proposals.propose", lambda *_, settings, **__: seen.append(settings))
     config = config_of("dnas", loss="multiplicative", entropy_weight=0.5, samples=7, theta_steps=3)
-    surrogate_proposals(config, space, archive, table, before=100)
+    surrogate_proposals(config, space, archive, tables, before=100)
     search = SurrogateSearchSettings(steps=3, entropy_weight=0.5, loss="multiplicative")
     assert seen == [SurrogateAssistedSettings(samples=7, search=search)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
@@ -26,13 +26,13 @@ class BackwardsBackend(InProcessBackend):
 @pytest.mark.parametrize("independent", [False, True])
 @pytest.mark.parametrize("backend_type", [InProcessBackend, BackwardsBackend])
 def test_after_each_result_the_front_of_all_that_was_found_is_told(
-    prepare_tiny: Prepare, table: CostTable, backend_type: Any, independent: bool
+    prepare_tiny: Prepare, tables: CostTables, backend_type: Any, independent: bool
 ) -> None:
     preparation = prepare_tiny(
         samples=3, theta_steps=1, pretrain_epochs=1, generations=3, supernet_generations=3, independent=independent
     )
-    found = Archive(reference_point_of(table, 4))
-    found.use_table(table)
+    found = Archive(reference_point_of(tables, 4))
+    found.use_tables(tables)
     told = []
 
     def listen(event: Any) -> None:
@@ -48,6 +48,6 @@ def test_after_each_result_the_front_of_all_that_was_found_is_told(
     for event, front, hypervolume, size in during:
         assert event.front == front
         assert event.hypervolume == pytest.approx(hypervolume, abs=1e-12)
-        assert event.costs == tuple(found.costs(entry) for entry in front)
+        assert [point.costs for point in event.front] == [point.costs for point in front]
         assert event.evaluations == size
     assert {event.trials for event, *_ in told} == set(range(13))

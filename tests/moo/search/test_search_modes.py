@@ -172,11 +172,11 @@ def test_independent_trials_have_supernets_of_their_own(prepare_tiny: Prepare, t
         evaluator._load(weights[entry.trial_id])
         indices = operator_indices(preparation.space, entry.architecture)
         assert entry.error == evaluator._evaluate(indices, table).error
-    for entry in archive.front():
-        assert entry.test_error is not None
-        path = preparation.folder.networks / entry.architecture.id / "weights.safetensors"
+    for point in archive.front():
+        assert point.test_error is not None
+        path = preparation.folder.networks / point.id / "weights.safetensors"
         handed_out = safetensors.torch.load(path.read_bytes())["stem.conv.weight"].numpy()
-        own = safetensors.torch.load(weights[entry.trial_id])["stem.weight"].numpy()
+        own = safetensors.torch.load(weights[point.entry.trial_id])["stem.weight"].numpy()
         assert np.array_equal(handed_out, own)
 
 

@@ -22,6 +22,7 @@ from moo.execution.backend import InProcessBackend
 from moo.measurement.queue import start_measurer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
+from moo.storage.archive import Archive
 from moo.storage.store import open_store
 from moo.trials import CoefficientTrial, WorkerSetup
 from tests.moo.conftest import Prepare
@@ -56,7 +57,7 @@ class NotingBackend(InProcessBackend):
     def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Any:
         def noted(job: Any) -> None:
             if isinstance(job, CoefficientTrial):
-                self.tables[job.id] = costs
+                self.tables[job.id] = costs.base
             on_start(job)
 
         return super().run(jobs, costs, supernet, noted)
@@ -97,12 +98,12 @@ def changes_of(seen: Any) -> Any:
 def check_labels(preparation: Any, archive: Any) -> None:
     """What was measured is called so, and nothing else, in the archive and in what is handed out."""
     items = {item["architecture"]["id"]: item for item in json.loads(preparation.folder.front.read_text())}
-    assert items.keys() == {entry.architecture.id for entry in archive.front()}
-    for entry in archive.front():
-        item = items[entry.architecture.id]
-        expected = "modelled" if entry.measurement is None else "measured"
-        assert archive.costs(entry).latency_source == item["latency_source"] == expected
-        assert (item["measurement"] is None) == (entry.measurement is None)
+    assert items.keys() == {point.id for point in archive.front()}
+    for point in archive.front():
+        item = items[point.id]
+        expected = "modelled" if point.measurement is None else "measured"
+        assert point.costs.latency_source == item["latency_source"] == expected
+        assert (item["measurement"] is None) == (point.measurement is None)
 
 
 def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare: Any) -> None:
@@ -112,8 +113,8 @@ def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare: Any)
     archive, _ = run_to_end(preparation, seen.append)
     check_labels(preparation, archive)
     assert device.measured == 2
-    assert sum(entry.measurement is not None for entry in archive.entries) == 2
-    assert "modelled" in {archive.costs(entry).latency_source for entry in archive.front()}
+    assert sum(len(entry.measurements) for entry in archive.entries) == 2
+    assert "modelled" in {point.costs.latency_source for point in archive.front()}
     assert changes_of(seen) == ["no route to host"]
     assert kinds_of(preparation).count("board unreachable") == 1
     assert kinds_of(preparation)[-1] == "finished"
@@ -122,7 +123,7 @@ def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare: Any)
     seen.clear()
     archive, backend = run_to_end(resumed, seen.append)
     check_labels(resumed, archive)
-    assert all(entry.measurement is not None for entry in archive.front())
+    assert all(point.measurement is not None for point in archive.front())
     assert backend.tables == {}
     assert changes_of(seen) == []
 
@@ -131,8 +132,10 @@ def test_a_board_that_was_never_there_while_searching_leaves_all_modelled(prepar
     preparation = prepare(device=RemoteDevice(answers=0), board_patience=0.0)
     archive, _ = run_to_end(preparation)
     check_labels(preparation, archive)
-    assert all(entry.measurement is None for entry in archive.entries)
-    np.testing.assert_array_equal(archive.table.latency_ms, read_cost_table(preparation.folder.cost_table).latency_ms)
+    assert not any(entry.measurements for entry in archive.entries)
+    np.testing.assert_array_equal(
+        archive.tables.base.latency_ms, read_cost_table(preparation.folder.cost_table).latency_ms
+    )
 
 
 def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare: Any) -> None:
@@ -140,12 +143,12 @@ def test_a_board_that_goes_away_and_returns_has_measured_all_at_the_end(prepare:
     seen: list[Any] = []
     archive, _ = run_to_end(preparation, seen.append)
     check_labels(preparation, archive)
-    assert all(entry.measurement is not None for entry in archive.front())
+    assert all(point.measurement is not None for point in archive.front())
     assert changes_of(seen) == ["no route to host", None]
     kinds = kinds_of(preparation)
     assert (kinds.count("board unreachable"), kinds.count("board back")) == (1, 1)
     store = open_store(preparation.folder.store)
-    copy = store.archive(preparation.space, archive.reference_point)
+    copy = store.fill(Archive(archive.reference_point), preparation.space)
     store.close()
     assert copy.entries == archive.entries
 
@@ -157,7 +160,7 @@ def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare: Any) ->
     boards = replace(preparation.boards, devices=(gone, there))
     seen: list[Any] = []
     archive, _ = run_to_end(replace(preparation, config=config, boards=boards), seen.append)
-    assert all(entry.measurement is not None for entry in archive.front())
+    assert all(point.measurement is not None for point in archive.front())
     assert there.measured > 0
     changes = [event for event in seen if isinstance(event, events.BoardUnreachable | events.BoardBack)]
     assert changes in ([], [events.BoardUnreachable("ssh://pi@gone", "no route to host")])
@@ -177,7 +180,7 @@ class StopAt:
 def measure_something_else(preparation: Any) -> None:
     """Something that corrects the table otherwise is measured before the run goes on."""
     store = open_store(preparation.folder.store)
-    archive = store.archive(preparation.space, (1.0, 1.0, 1.0))
+    archive = store.fill(Archive((1.0, 1.0, 1.0)), preparation.space)
     measurement = RemoteDevice().measure(b"")
     for entry in archive.entries:
         slow = 5 * entry.predicted_latency_ms
@@ -202,7 +205,7 @@ def test_a_generation_is_searched_with_one_table_though_the_run_was_resumed_in_i
     for table in backend.tables.values():
         np.testing.assert_array_equal(table.latency_ms, kept.latency_ms)
         np.testing.assert_array_equal(table.energy_mj, kept.energy_mj)
-    assert (archive.table.latency_ms != kept.latency_ms).any()
+    assert (archive.tables.base.latency_ms != kept.latency_ms).any()
 
 
 def test_the_first_generation_is_searched_with_the_uncorrected_table_though_the_run_was_resumed_in_it(
@@ -223,11 +226,11 @@ def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_
     prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "other cache"))
-    expected, _ = run_to_end(replace(prepare("whole", device=RemoteDevice(), generations=1), cost_table=None))
+    expected, _ = run_to_end(replace(prepare("whole", device=RemoteDevice(), generations=1), cost_tables=None))
     profiled = profile_size(tmp_path / "other cache")
     monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "cache"))
 
-    preparation = replace(prepare(device=RemoteDevice(answers=7), generations=1), cost_table=None)
+    preparation = replace(prepare(device=RemoteDevice(answers=7), generations=1), cost_tables=None)
     with pytest.raises(SearchFailedError) as error:
         run_to_end(preparation)
     message = str(error.value)
@@ -243,7 +246,7 @@ def test_a_board_that_fails_while_it_is_profiled_ends_the_run_and_resuming_goes_
         if isinstance(event, events.StageProgress) and event.stage == "profiling":
             measured.append((event.done, event.total, back.measured))
 
-    resumed = replace(prepare(device=back, generations=1, resumed=True), cost_table=None)
+    resumed = replace(prepare(device=back, generations=1, resumed=True), cost_tables=None)
     archive, _ = run_to_end(resumed, note)
     assert profile_size(tmp_path / "cache") == profiled
     assert measured[6] == (7, profiled, 0)
