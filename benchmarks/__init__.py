@@ -15,10 +15,8 @@ configurations
                how well one profile and ten networks each predict all configurations of a board
 few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
-pi4_model      the built-in Pi 4's operator model on shapes that it never saw
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
-power_models   the power model of a Raspberry Pi 4 against published power and energy
 
 What they share:
 

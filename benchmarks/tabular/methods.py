@@ -37,8 +37,8 @@ FIRST_ITERATIONS, LATER_ITERATIONS = 40, 15
 """Of fits from the prior, and from an earlier fit."""
 POPULATION = 20
 """Of NSGA-II, on architectures and, with exact gradients, on coefficients."""
-SEARCH = SurrogateSearchSettings(steps=50, entropy_weight=0.05)
-"""Of theta, tuned on other seeds than those reported."""
+SEARCH = SurrogateSearchSettings()
+"""Of theta, as in a search."""
 ORACLE_SAMPLES = 4
 """Architectures paid for besides the mode of each theta, where gradients are exact."""
 

@@ -1,8 +1,8 @@
 """Published latencies of a Raspberry Pi 4, the base of the built-in boards. Start with `pi4_cost_table`.
 
 Errors of the operator model for shapes that are not in the table, each stage predicted by a model that never saw it
-(`benchmarks/pi4_model.py`): operators 12.4 % on average, whole networks 1.0 % with one stage predicted and 3.8 % with
-all seven. Array shapes: L layers, O operators, in the order of `OPERATORS`.
+(`benchmarks/built_in_boards/pi4_model.py`): operators 12.4 % on average, whole networks 1.0 % with one stage predicted
+and 3.8 % with all seven. Array shapes: L layers, O operators, in the order of `OPERATORS`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.power_models import COLUMNS, PowerModelsConfig, compare, errors_of, grouped, main, read_runs
+from benchmarks.built_in_boards.power_models import (
+    COLUMNS,
+    PowerModelsConfig,
+    compare,
+    errors_of,
+    grouped,
+    main,
+    read_runs,
+)
 from devices.energy.power_model import RASPBERRY_PI_4
 
 MODELLED_W = 2.69

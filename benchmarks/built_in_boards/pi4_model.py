@@ -1,6 +1,6 @@
 """How far the operator model of the built-in Raspberry Pi 4 is off for shapes that it never saw.
 
-    python benchmarks/pi4_model.py [--networks N] [--quick] [--json]
+    python benchmarks/built_in_boards/pi4_model.py [--networks N] [--quick] [--json]
 
 Each of the seven stages of the published table is predicted by a model fitted to the other six. The data come from the
 built-in table alone; it takes about a second, and the result does not depend on the machine. Claims: operators 12.4 %

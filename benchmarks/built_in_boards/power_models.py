@@ -1,6 +1,6 @@
 """How far the power model of a Raspberry Pi 4 is off published power and energy.
 
-    python benchmarks/power_models.py --csv mlperf_pi4.csv [--system PREFIX] [--quick] [--json]
+    python benchmarks/built_in_boards/power_models.py --csv mlperf_pi4.csv [--system PREFIX] [--quick] [--json]
 
 The file has MLPerf Inference's single-stream results of boards with whole-board power, one network a line, with the
 columns `system`, `model`, `valid`, `precision`, `mean_ms`, `avg_power_w`, `pre_window_min_w` and `post_window_min_w`.
