@@ -269,6 +269,7 @@ def _costs(card: Card) -> list[tuple[str, str]]:
     ]
     if m is not None:
         rows.append(("precision, clock", f"{m.precision}, {_clock(m)}"))
+        rows += [("why energy is not measured", m.energy_note)] if m.energy_note else []
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from devices.measurement import Measurement
+from devices.measurement import Board, Measurement
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
@@ -13,8 +13,10 @@ from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
 
+NOTHING = "–"
 
-def conditions(archive: Archive) -> str:
+
+def conditions(archive: Archive, board: Board | None = None) -> str:
     """Board, runtime, clock and dates of all measurements, of the search and of trained files; what a latency is."""
     searched = [measurement for entry in archive.entries for measurement in entry.measurements]
     networks = sum(len(entry.measurements) > 0 for entry in archive.entries)
@@ -37,7 +39,8 @@ def conditions(archive: Archive) -> str:
             "`cost_table.json`."
         )
     told = [_told(measurements, number) for measurements, number in measured.values()]
-    rows = [(name, *(column[name] for column in told)) for name in told[0]]
+    names = list(dict.fromkeys(name for column in told for name in column))
+    rows = [(name, *(column.get(name, NOTHING) for column in told)) for name in names]
     counting = (
         " A trained network has the costs of its file in the configuration in which that was measured." if files else ""
     )
@@ -47,7 +50,7 @@ def conditions(archive: Archive) -> str:
         "is never negative, so a low quantile stays at the network's own cost. Energy is that of one inference, above "
         "idle; where no meter is at hand, it is modelled from the latency. Networks that were not measured have "
         "predictions of the cost table, as the networks that were measured have corrected it; they are labelled "
-        f"`modelled`.{counting}"
+        f"`modelled`.{counting}" + "".join(f"\n\n{note}" for note in (() if board is None else board.notes))
     )
 
 
@@ -70,7 +73,16 @@ def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
         "spread too wide": f"{sum(not m.reliable for m in measurements)} of {len(measurements)} measurements",
         "source of latency": distinct(m.latency_source for m in measurements),
         "source of energy": distinct(m.energy_source for m in measurements),
+        **_energy_notes(measurements),
     }
+
+
+def _energy_notes(measurements: Sequence[Measurement]) -> dict[str, str]:
+    """Why metered energies were not believed; nothing where none was in doubt."""
+    notes = [m.energy_note for m in measurements]
+    if not any(notes):
+        return {}
+    return {"energies in doubt": "; ".join(f"{notes.count(note)} times: {note}" for note in sorted({*notes} - {None}))}
 
 
 def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: RunOrigin) -> str:

@@ -45,7 +45,7 @@ def report_markdown(
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
     sections = {
-        "Board and conditions": conditions(archive),
+        "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),
         "On the board that it started from": transfer_section(archive, store, origin, source_tables),
