@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from devices.measurement import Board, Measurement
@@ -79,10 +80,10 @@ def _told(measurements: Sequence[Measurement], number: str) -> dict[str, str]:
 
 def _energy_notes(measurements: Sequence[Measurement]) -> dict[str, str]:
     """Why metered energies were not believed; nothing where none was in doubt."""
-    notes = [m.energy_note for m in measurements]
-    if not any(notes):
+    notes = Counter(m.energy_note for m in measurements if m.energy_note)
+    if not notes:
         return {}
-    return {"energies in doubt": "; ".join(f"{notes.count(note)} times: {note}" for note in sorted({*notes} - {None}))}
+    return {"energies in doubt": "; ".join(f"{number} times: {note}" for note, number in sorted(notes.items()))}
 
 
 def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: RunOrigin) -> str:
