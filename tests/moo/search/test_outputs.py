@@ -87,7 +87,7 @@ def test_each_point_of_the_front_is_an_item_with_its_configuration(
     archive.set_test_error("000", 0.31, quantized=0.36)
     archive.set_measurement("000", replace(measurement_of(3.0), threads=2, idle_w=2.0))
     items = front_json(archive)
-    assert len(items) == len(archive.front()) >= 3
+    assert len(items) == len(archive.front()) >= 2
     assert len({item["configuration"]["label"] for item in items}) == len(items)
     for item, point in zip(items, archive.front(), strict=True):
         one = point.configuration
@@ -140,7 +140,7 @@ def test_a_card_says_what_the_network_is_and_how_to_use_it(
         "| error, selection split | 0.1000 (30 images) |",
         "| error, test split | 0.1250 (40 images) |",
         "| latency | 6.0000 ms (measured; 5th percentile of single inferences) |",
-        "| energy | 12.0000 mJ above idle (modelled) |",
+        "| energy above idle | 12.0000 mJ (modelled) |",
         "| conditions | bench board, none, 1 thread(s), 50 runs, 2000-01-01T00:00:00+00:00 |",
         f"| multiply-accumulates | {counts.macs:,} |",
         f"| parameters | {counts.params:,} |",

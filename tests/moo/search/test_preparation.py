@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from devices.configuration import BASE, configurations_of
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
 from evaluation.splits import Splits
 from moo.config import SearchConfig
+from moo.limits import CostLimits
 from moo.measurement import boards
 from moo.search.preparation import prepare
 from search_space.spaces import space_named
@@ -198,17 +200,58 @@ def test_a_run_is_not_resumed_with_other_images_or_another_space(config: Any, tm
         prepared(resumed)
 
 
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        ({"threads": 4}, "`--threads` must go with a board that measures, but --device pi4 is a table of costs"),
-        ({"frequency_mhz": 1500}, "`--frequency-mhz` must go with a board that measures"),
-        ({"precision": "int8"}, "`--precision` must go with a board that measures"),
-    ],
-)
-def test_a_runtime_configuration_needs_a_board(config: Any, changes: Any, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
-        prepared(replace(config, device=("pi4",), **changes))
+@pytest.mark.parametrize("changes", [{"threads": (4,)}, {"frequency_mhz": (1500,)}, {"precision": ("int8",)}])
+def test_configurations_must_be_told_apart_by_a_board_or_by_tables(config: Any, device: Any, changes: Any) -> None:
+    with pytest.raises(ValueError, match="configurations must be told apart by a board or by cost tables, but got ort"):
+        prepared(replace(config, **changes))
+    ready = prepared(replace(config, measure=True, **changes))
+    assert len(ready.configurations) == 1
+    assert ready.configurations[0] != BASE
+
+
+def test_a_built_in_board_has_its_own_configurations_or_those_that_are_asked_for(config: Any) -> None:
+    own = prepared(replace(config, device=("pi5",)))
+    assert own.boards.devices == ()
+    assert len(own.configurations) > 4
+    assert own.cost_tables is not None
+    assert own.configurations == own.cost_tables.configurations
+    assert not own.has_two_objectives
+    chosen = prepared(replace(config, device=("pi5",), threads=(1, 2), precision=("fp32", "int8")))
+    assert chosen.configurations == configurations_of((1, 2), (None,), ("fp32", "int8")) or {
+        (one.threads, one.precision) for one in chosen.configurations
+    } == {(1, "fp32"), (2, "fp32"), (1, "int8"), (2, "int8")}
+    base = prepared(replace(config, device=("pi5",), configurations="base"))
+    assert len(base.configurations) == 1
+    assert base.has_two_objectives
+
+
+def test_a_board_without_a_meter_in_one_configuration_has_two_objectives(config: Any, device: Any) -> None:
+    one = prepared(replace(config, measure=True, configurations="base"))
+    assert (one.configurations, one.has_two_objectives) == ((BASE,), True)
+    several = prepared(replace(config, measure=True, threads=(1, 2)))
+    assert (several.configurations, several.has_two_objectives) == (configurations_of((1, 2)), False)
+
+
+def test_more_threads_than_cores_are_refused(config: Any, device: Any) -> None:
+    device._cores = 4
+    with pytest.raises(ValueError, match="must be at most .*4.* cores of replay"):
+        prepared(replace(config, measure=True, threads=(1, 8)))
+    assert device.closed
+
+
+def test_gross_energy_needs_an_idle_power(config: Any, tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    table = replace(analytic_cost_table(space_named("fbnet-micro")), idle_w=None)
+    table.write(path)
+    with pytest.raises(ValueError, match="`--energy gross` needs the board's idle power, which is not known here"):
+        prepared(replace(config, cost_table=str(path), energy="gross"))
+    replace(table, idle_w=2.0).write(path)
+    assert prepared(replace(config, cost_table=str(path), energy="gross")).cost_tables is not None
+
+
+def test_workers_know_the_limits(config: Any) -> None:
+    limits = prepared(replace(config, max_latency_ms=2.0, max_params=1000)).setup.limits
+    assert limits == CostLimits(max_latency_ms=2.0, max_params=1000)
 
 
 def test_an_option_that_the_method_does_not_use_is_refused(config: Any, tmp_path: Path) -> None:

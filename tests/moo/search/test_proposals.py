@@ -147,10 +147,10 @@ def test_the_number_of_jobs_is_known_beforehand(method: str, jobs: Any) -> None:
 def test_a_proposer_is_not_told_what_a_surrogate_proposed(space: FBNetSpace) -> None:
     algorithm = algorithm_of(config_of("dnas"), space)
     (asked,) = algorithm.ask(1)
-    tell_algorithm(
-        algorithm, ArchitectureTrial(id=5, generation=1, indices=(0, 0, 0), coefficients=asked), (0.1, 1.0, 1.0)
-    )  # type: ignore[arg-type]
-    tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))  # type: ignore[arg-type]
+    assert isinstance(asked, Coefficients)
+    proposed = ArchitectureTrial(id=5, generation=1, indices=(0, 0, 0), coefficients=asked)
+    tell_algorithm(algorithm, proposed, (0.1, 1.0, 1.0))
+    tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))
     assert len(algorithm.genes) == 1  # type: ignore[attr-defined]
 
 
