@@ -87,7 +87,9 @@ def test_conditions_are_those_of_the_measurements(run: Any, space: FBNetSpace, m
 
 
 def test_without_measurements_nothing_is_called_measured(run: Any, space: FBNetSpace) -> None:
-    report = report_markdown(*run, SearchConfig(measure=False), dataclasses.replace(ORIGIN, board=None), space, [])  # type: ignore[call-arg]
+    report = report_markdown(
+        run[0], run[1], SearchConfig(measure=False), dataclasses.replace(ORIGIN, board=None), space, []
+    )
     assert "Nothing was measured." in report
     assert "ms (modelled)" in report
     assert "(measured)" not in report
@@ -169,7 +171,7 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(
 
 
 def test_a_report_without_training_says_nothing_of_it(run: Any, space: FBNetSpace) -> None:
-    report = report_markdown(*run, SearchConfig(), ORIGIN, space, [])  # type: ignore[call-arg]
+    report = report_markdown(run[0], run[1], SearchConfig(), ORIGIN, space, [])
     for text in ("trained files", "Baselines", "Trust", "train_front", "compare_baselines", "training of"):
         assert text not in report
     assert "Its errors are those with inherited weights" in report
@@ -177,7 +179,7 @@ def test_a_report_without_training_says_nothing_of_it(run: Any, space: FBNetSpac
 
 def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run: Any, space: FBNetSpace) -> None:
     on_cpu = dataclasses.replace(ORIGIN, packages={"torch": "2.4+cpu"})
-    assert "CPU-hours" in report_markdown(*run, SearchConfig(), on_cpu, space, [])  # type: ignore[call-arg]
-    assert "with a GPU to each worker where the machine had one" in report_markdown(  # type: ignore[call-arg]
+    assert "CPU-hours" in report_markdown(run[0], run[1], SearchConfig(), on_cpu, space, [])
+    assert "with a GPU to each worker where the machine had one" in report_markdown(
         *run, SearchConfig(), ORIGIN, space, []
     )
