@@ -181,5 +181,5 @@ def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run: Any, s
     on_cpu = dataclasses.replace(ORIGIN, packages={"torch": "2.4+cpu"})
     assert "CPU-hours" in report_markdown(run[0], run[1], SearchConfig(), on_cpu, space, [])
     assert "with a GPU to each worker where the machine had one" in report_markdown(
-        *run, SearchConfig(), ORIGIN, space, []
+        run[0], run[1], SearchConfig(), ORIGIN, space, []
     )
