@@ -118,9 +118,9 @@ def profile_family(
     )
     base_seconds = time.perf_counter() - start
     board = device.describe()
-    model = power_model or power_model_of(board.model, shares_host=device.shares_host)
+    prior = power_model or power_model_of(board.model, shares_host=device.shares_host)
     # One idle power for all, so that their gross energies compare.
-    idle_w = model.idle_w if base.table.idle_w is None else base.table.idle_w
+    idle_w = prior.idle_w if base.table.idle_w is None else base.table.idle_w
     base = replace(base, table=replace(base.table, idle_w=idle_w))
     typical_NL = _middling(base.table, base.networks_NL, LAW_NETWORKS)
     common_NL = _middling(base.table, typical_NL, LAW_NETWORKS_OF_OTHERS)
@@ -145,7 +145,6 @@ def profile_family(
             base.table, space, chosen_NL, found.measurements, board=board, configuration=configuration, seed=seed
         )
         members[configuration] = _of_profile(_adapted_to(adapted, base.table), found.seconds)
-    prior = power_model or power_model_of(board.model, shares_host=device.shares_host)
     everything = [*base.measurements, *(item for found in measured.values() for item in found.measurements)]
     model = fitted_where_metered(everything, prior)
     first: FittedLaw | None = None
