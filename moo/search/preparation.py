@@ -14,8 +14,9 @@ from pathlib import Path
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
+from devices.errors import MeasurementError
 from devices.measurement import Board, MeasureSettings
-from devices.profiling.default_configurations import default_configurations
+from devices.profiling.default_configurations import default_configurations, settable_configurations
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
@@ -199,7 +200,7 @@ def _configured(
     if tables is None and config.cost_table is not None:
         wanted = given
         if given is None and boards.board is not None:
-            wanted = default_configurations(boards.board, shares_host=boards.devices[0].shares_host)
+            wanted = _usual_configurations(boards)
         tables = tables_named(config.cost_table, space, wanted)
     if tables is not None:
         tables = configurations_in(tables, given, boards=boards.board is not None)
@@ -209,13 +210,29 @@ def _configured(
         return tables, tables.configurations
     if boards.board is not None:
         _check_possible(given or (), boards.board)
-        return None, given or default_configurations(boards.board, shares_host=boards.devices[0].shares_host)
+        return None, given or _usual_configurations(boards)
     if given is not None and given != (BASE,):
         raise ValueError(
             f"configurations must be told apart by a board or by cost tables, but got {given[-1].label} and nothing "
             "that measures: give `--device`, `--cost-table`, or omit `--threads`, `--frequency-mhz` and `--precision`."
         )
     return None, (BASE,)
+
+
+def _usual_configurations(boards: Boards) -> tuple[RuntimeConfiguration, ...]:
+    """Those of a board that the user names none for; at the governor's clock where the clock cannot be set.
+
+    Raises:
+        ValueError: if the board fails.
+    """
+    assert boards.board is not None, "there must be a board"
+    device = boards.devices[0]
+    try:
+        return settable_configurations(device, default_configurations(boards.board, shares_host=device.shares_host))
+    except MeasurementError as error:
+        raise ValueError(
+            f"`--device` must name a board that measures, but {boards.board.name!r} fails: {error}"
+        ) from None
 
 
 def _check_possible(configurations: Sequence[RuntimeConfiguration], board: Board) -> None:

@@ -21,7 +21,7 @@ from search_space.spaces import Stage, space_named
 
 CIFAR = space_named("fbnet-cifar")
 PUBLISHED = CIFAR.with_classes(100)
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "pi4_model.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "built_in_boards" / "pi4_model.py"
 PRESETS = ("fbnet-cifar", "fbnet-micro", "fbnet-imagenet", "fbnet-96-0.35")
 
 
