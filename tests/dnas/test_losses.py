@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dnas.losses import LOSSES, Coefficients, additive_loss, multiplicative_loss
+from dnas.losses import LOSSES, CoefficientBatch, Coefficients, additive_loss, multiplicative_loss
 
 COEFFICIENTS = Coefficients(alpha=0.5, beta=2.0, gamma=0.25, delta=0.5)
 
