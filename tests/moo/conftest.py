@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import RuntimeConfiguration, configurations_of
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
 from devices.device import Device
@@ -24,7 +25,7 @@ from evaluation.splits import Augmentation, Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards
 from moo.search.preparation import Preparation
-from moo.storage.archive import Costs, Entry
+from moo.storage.archive import Archive, Costs, Entry
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
@@ -250,6 +251,25 @@ def entry_of() -> EntryOf:
         )
 
     return make
+
+
+def archive_in_configurations(entry_of: EntryOf, table: CostTable, **options: Any) -> Archive:
+    """All 27 architectures on one, two and four threads, in fp32 and int8.
+
+    The slower err less; int8 errs a point more.
+
+    Args:
+        entry_of: the fixture.
+        table: the fixture; other configurations are those of `family_of`.
+        options: of the archive.
+    """
+    tables = family_of(table, configurations_of((1, 2, 4), (None,), ("fp32", "int8")))
+    archive = Archive((1.0, 100.0, 100.0), configurations=tables.configurations, **options)
+    for place, indices in enumerate(itertools.product(range(3), repeat=3)):
+        error = 1 / table.latency_of(indices)
+        archive.add(replace(entry_of(indices, error, position=place), quantized_error=error + 0.01))
+    archive.use_tables(tables)
+    return archive
 
 
 class MeasurementOf(Protocol):
