@@ -43,6 +43,22 @@ TINY = FBNetSpace(
     last_channels=16,
     operators=("k3_e1", "k3_e6", "skip"),
 )
+TABLE = CostTable(
+    space="tiny",
+    operators=TINY.operators,
+    latency_ms=np.array([[2.0, 5.0, 1.0], [1.0, 4.0, 0.5], [3.0, 6.0, 2.5]]),
+    energy_mj=np.array([[7.0, 4.0, 6.0], [9.0, 8.0, 3.0], [5.0, 4.0, 8.0]]),
+    fixed_latency_ms=1.0,
+    fixed_energy_mj=2.0,
+    latency_source="modelled",
+    energy_source="modelled",
+    board="made up",
+    runtime="none",
+    threads=1,
+    clock_mhz=None,
+    date=None,
+    method="a test",
+)
 DATASET = SearchDataset(
     fingerprint="0123456789abcdef",
     classes=("cat", "dog", "fox", "owl"),
@@ -78,22 +94,7 @@ def splits() -> Splits:
 @pytest.fixture(scope="session")
 def table() -> CostTable:
     """Costs in which latency and energy disagree, so that the front has three dimensions."""
-    return CostTable(
-        space="tiny",
-        operators=TINY.operators,
-        latency_ms=np.array([[2.0, 5.0, 1.0], [1.0, 4.0, 0.5], [3.0, 6.0, 2.5]]),
-        energy_mj=np.array([[7.0, 4.0, 6.0], [9.0, 8.0, 3.0], [5.0, 4.0, 8.0]]),
-        fixed_latency_ms=1.0,
-        fixed_energy_mj=2.0,
-        latency_source="modelled",
-        energy_source="modelled",
-        board="made up",
-        runtime="none",
-        threads=1,
-        clock_mhz=None,
-        date=None,
-        method="a test",
-    )
+    return TABLE
 
 
 @pytest.fixture(scope="session")
@@ -253,21 +254,31 @@ def entry_of() -> EntryOf:
     return make
 
 
-def archive_in_configurations(entry_of: EntryOf, table: CostTable, **options: Any) -> Archive:
+def archive_in_configurations(**options: Any) -> Archive:
     """All 27 architectures on one, two and four threads, in fp32 and int8.
 
     The slower err less; int8 errs a point more.
 
     Args:
-        entry_of: the fixture.
-        table: the fixture; other configurations are those of `family_of`.
         options: of the archive.
     """
-    tables = family_of(table, configurations_of((1, 2, 4), (None,), ("fp32", "int8")))
+    tables = family_of(TABLE, configurations_of((1, 2, 4), (None,), ("fp32", "int8")))
     archive = Archive((1.0, 100.0, 100.0), configurations=tables.configurations, **options)
     for place, indices in enumerate(itertools.product(range(3), repeat=3)):
-        error = 1 / table.latency_of(indices)
-        archive.add(replace(entry_of(indices, error, position=place), quantized_error=error + 0.01))
+        error = 1 / TABLE.latency_of(indices)
+        archive.add(
+            Entry(
+                architecture=architecture_from_indices(TINY, indices),
+                error=error,
+                quantized_error=error + 0.01,
+                predicted_latency_ms=TABLE.latency_of(indices),
+                predicted_energy_mj=TABLE.energy_of(indices),
+                params=1000,
+                trial_id=0,
+                position=place,
+                coefficients=Coefficients(1.0, 1.0, 1.0, 1.0),
+            )
+        )
     archive.use_tables(tables)
     return archive
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.energy_objective import EnergyObjective
 from moo.analysis.networks import best_of_each, evaluated, file_costs, grouped, shown_points
 from moo.storage.archive import Archive
@@ -93,10 +92,8 @@ def test_a_run_in_int8_shows_int8_files(
 
 
 @pytest.mark.parametrize("size", [1, 5, 24])
-def test_at_most_so_many_points_are_shown_the_best_in_each_objective_among_them(
-    entry_of: EntryOf, table: CostTable, size: int
-) -> None:
-    archive = archive_in_configurations(entry_of, table)
+def test_at_most_so_many_points_are_shown_the_best_in_each_objective_among_them(size: int) -> None:
+    archive = archive_in_configurations()
     front = archive.front()
     assert len(front) > 24
     shown = shown_points(front, size)
@@ -114,8 +111,8 @@ def test_at_most_so_many_points_are_shown_the_best_in_each_objective_among_them(
     assert "27 networks evaluated" in networks.summary or len({n.id for n in networks.all}) < 27
 
 
-def test_points_of_a_network_are_grouped_the_fastest_first(entry_of: EntryOf, table: CostTable) -> None:
-    front = archive_in_configurations(entry_of, table).front()
+def test_points_of_a_network_are_grouped_the_fastest_first() -> None:
+    front = archive_in_configurations().front()
     points = grouped(front)
     assert sorted(map(id, points)) == sorted(map(id, front))
     runs = [identifier for identifier, _ in itertools.groupby(point.id for point in points)]
@@ -127,9 +124,7 @@ def test_points_of_a_network_are_grouped_the_fastest_first(entry_of: EntryOf, ta
     assert all(next(p for p in front if p.id == point.id) is point for point in best_of_each(front))
 
 
-def test_configurations_are_told_apart_only_where_there_are_several(
-    archive: Any, entry_of: EntryOf, table: CostTable
-) -> None:
+def test_configurations_are_told_apart_only_where_there_are_several(archive: Any) -> None:
     assert {network.configuration for network in evaluated(archive).front} == {None}
-    several = archive_in_configurations(entry_of, table)
+    several = archive_in_configurations()
     assert {network.configuration for network in evaluated(several).front} <= set(several.configurations)

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from devices.configuration import Precision, RuntimeConfiguration
-from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.quantization import quantized
 from evaluation.splits import ImageBatches, Splits
@@ -245,10 +244,8 @@ def several_points(archive: Archive) -> Any:
 
 
 @pytest.mark.parametrize("energy", [EnergyObjective(), EnergyObjective("gross"), EnergyObjective("period", 50.0)])
-def test_a_network_with_several_points_has_them_in_a_table(
-    entry_of: EntryOf, table: CostTable, space: FBNetSpace, energy: EnergyObjective
-) -> None:
-    archive = archive_in_configurations(entry_of, table, energy=energy)
+def test_a_network_with_several_points_has_them_in_a_table(space: FBNetSpace, energy: EnergyObjective) -> None:
+    archive = archive_in_configurations(energy=energy)
     entry, own = several_points(archive)
     text = text_of(front_card(entry, archive, space))
     section = text.partition("## Operating points\n")[2].partition("\n## ")[0]
@@ -300,9 +297,8 @@ def test_the_snippet_of_a_point_in_int8_on_several_threads_runs(
     configuration = RuntimeConfiguration(threads=2, precision="int8")
     code = snippet(DATASET.classes, splits.mean_C, splits.std_C, configuration=configuration)
     result = run(sys.executable, f"{code}\nprint(options.intra_op_num_threads)", tmp_path)
-    x_CHW = ((image_HWC.astype(np.float32) / 255 - np.float32(splits.mean_C)) / np.float32(splits.std_C)).transpose(
-        2, 0, 1
-    )
+    mean_C, std_C = (np.array(values, np.float32) for values in (splits.mean_C, splits.std_C))
+    x_CHW = ((image_HWC.astype(np.float32) / 255 - mean_C) / std_C).transpose(2, 0, 1)
     session = onnxruntime.InferenceSession(int8, providers=["CPUExecutionProvider"])
     (logits_NK,) = session.run(None, {"images": x_CHW[None]})
     assert result.stdout == f"{DATASET.classes[logits_NK[0].argmax()]}\n2\n", result.stderr

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.energy_objective import EnergyObjective
 from moo.analysis.networks import grouped, shown_points
 from moo.formatting import short
@@ -209,10 +208,8 @@ def cells_of(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("size", [6, 24])
-def test_a_front_of_points_has_their_configurations_and_says_how_many_are_omitted(
-    entry_of: EntryOf, table: CostTable, space: FBNetSpace, size: int
-) -> None:
-    archive = archive_in_configurations(entry_of, table)
+def test_a_front_of_points_has_their_configurations_and_says_how_many_are_omitted(space: FBNetSpace, size: int) -> None:
+    archive = archive_in_configurations()
     text = front_table(archive, space, front_size=size)
     head, *rows = cells_of(text)
     shown = grouped(shown_points(archive.front(), size))
@@ -240,9 +237,9 @@ def test_a_front_that_is_shown_whole_says_nothing_of_omitted_points(archive: Any
     ],
 )
 def test_the_energy_that_is_minimised_stands_beside_the_other(
-    entry_of: EntryOf, table: CostTable, space: FBNetSpace, energy: EnergyObjective, minimised: str, other: str
+    space: FBNetSpace, energy: EnergyObjective, minimised: str, other: str
 ) -> None:
-    archive = archive_in_configurations(entry_of, table, energy=energy)
+    archive = archive_in_configurations(energy=energy)
     head, *rows = cells_of(front_table(archive, space))
     best = grouped(shown_points(archive.front(), 24))[0].costs
     net, gross = best.net_mj, best.net_mj + 0.5 * best.latency_ms
