@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scripts.pareto_search import read_command_line
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,6 +33,17 @@ def test_every_module_of_ours_that_is_named_is_there(document: Path) -> None:
         if found and found[-1] < len(parts):
             module = ROOT.joinpath(*parts[: found[-1]]).with_suffix(".py")
             assert re.search(rf"\b{parts[found[-1]]}\b", module.read_text()), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_search_that_is_shown_has_options_that_are_accepted(document: Path) -> None:
+    shown = re.findall(r"^python scripts/pareto_search\.py(.*)$", document.read_text(), re.MULTILINE)
+    commands = [shlex.split(line, comments=True) for line in shown if not line.rstrip().endswith("\\")]
+    for words in commands:
+        if "--resume" not in words and "--from" not in words:
+            read_command_line(words)
+    if document.name == "single_searches.md":
+        assert [read_command_line(words).population for words in commands] == [1] * 5
 
 
 @pytest.mark.slow

@@ -166,7 +166,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         if saved_origin is not None:
             check_same_inputs(saved_origin, space, splits, config.dataset)
         elif config.from_run is not None:
-            check_same_inputs(source_folder(config).read_config()[1], space, splits, config.dataset)
+            check_same_inputs(source_folder(config).read_config(option="--from")[1], space, splits, config.dataset)
     except BaseException:
         boards.close()
         raise

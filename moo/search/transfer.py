@@ -60,7 +60,7 @@ def take_over(
     if taken_over(record) is not None:
         return
     source = source_folder(config)
-    _, origin = source.read_config()
+    _, origin = source.read_config(option="--from")
     board = origin.board
     same = activations == activations_for(None if board is None else board.machine)
     table = config.energy_objective.table(tables.base)

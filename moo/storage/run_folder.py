@@ -106,24 +106,30 @@ class RunFolder:
         """Write the settings and what the run was made from."""
         write_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
 
-    def read_config(self) -> tuple[SearchConfig, RunOrigin]:
+    def read_config(self, *, option: str = "--resume") -> tuple[SearchConfig, RunOrigin]:
         """Settings and origin of the run.
+
+        Args:
+            option: that named the folder, for messages.
 
         Raises:
             ValueError: if the folder is no run, or its settings or origin cannot be read.
         """
-        return self.read_settings(), self._read("origin", origin_from_json)
+        return self.read_settings(option=option), self._read("origin", origin_from_json, option)
 
-    def read_settings(self) -> SearchConfig:
+    def read_settings(self, *, option: str = "--resume") -> SearchConfig:
         """Settings of the run.
+
+        Args:
+            option: that named the folder, for messages.
 
         Raises:
             ValueError: if the folder is no run, or its settings cannot be read.
         """
-        return self._read("settings", config_from_json)
+        return self._read("settings", config_from_json, option)
 
-    def _read(self, part: str, parse: Callable[[Any], Part]) -> Part:
-        rule = "`--resume` must name the folder of a run"
+    def _read(self, part: str, parse: Callable[[Any], Part], option: str) -> Part:
+        rule = f"`{option}` must name the folder of a run"
         if not self.path.is_dir():
             raise ValueError(f"{rule}, but {str(self.path)!r} is no folder.")
         return read_part(self.config, part, parse, rule=rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import RuntimeConfiguration, configurations_of
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
 from devices.device import Device
@@ -24,7 +25,7 @@ from evaluation.splits import Augmentation, Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards
 from moo.search.preparation import Preparation
-from moo.storage.archive import Costs, Entry
+from moo.storage.archive import Archive, Costs, Entry
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
@@ -41,6 +42,22 @@ TINY = FBNetSpace(
     stages=(Stage(8, 1, 1), Stage(16, 2, 2)),
     last_channels=16,
     operators=("k3_e1", "k3_e6", "skip"),
+)
+TABLE = CostTable(
+    space="tiny",
+    operators=TINY.operators,
+    latency_ms=np.array([[2.0, 5.0, 1.0], [1.0, 4.0, 0.5], [3.0, 6.0, 2.5]]),
+    energy_mj=np.array([[7.0, 4.0, 6.0], [9.0, 8.0, 3.0], [5.0, 4.0, 8.0]]),
+    fixed_latency_ms=1.0,
+    fixed_energy_mj=2.0,
+    latency_source="modelled",
+    energy_source="modelled",
+    board="made up",
+    runtime="none",
+    threads=1,
+    clock_mhz=None,
+    date=None,
+    method="a test",
 )
 DATASET = SearchDataset(
     fingerprint="0123456789abcdef",
@@ -77,22 +94,7 @@ def splits() -> Splits:
 @pytest.fixture(scope="session")
 def table() -> CostTable:
     """Costs in which latency and energy disagree, so that the front has three dimensions."""
-    return CostTable(
-        space="tiny",
-        operators=TINY.operators,
-        latency_ms=np.array([[2.0, 5.0, 1.0], [1.0, 4.0, 0.5], [3.0, 6.0, 2.5]]),
-        energy_mj=np.array([[7.0, 4.0, 6.0], [9.0, 8.0, 3.0], [5.0, 4.0, 8.0]]),
-        fixed_latency_ms=1.0,
-        fixed_energy_mj=2.0,
-        latency_source="modelled",
-        energy_source="modelled",
-        board="made up",
-        runtime="none",
-        threads=1,
-        clock_mhz=None,
-        date=None,
-        method="a test",
-    )
+    return TABLE
 
 
 @pytest.fixture(scope="session")
@@ -250,6 +252,35 @@ def entry_of() -> EntryOf:
         )
 
     return make
+
+
+def archive_in_configurations(**options: Any) -> Archive:
+    """All 27 architectures on one, two and four threads, in fp32 and int8.
+
+    The slower err less; int8 errs a point more.
+
+    Args:
+        options: of the archive.
+    """
+    tables = family_of(TABLE, configurations_of((1, 2, 4), (None,), ("fp32", "int8")))
+    archive = Archive((1.0, 100.0, 100.0), configurations=tables.configurations, **options)
+    for place, indices in enumerate(itertools.product(range(3), repeat=3)):
+        error = 1 / TABLE.latency_of(indices)
+        archive.add(
+            Entry(
+                architecture=architecture_from_indices(TINY, indices),
+                error=error,
+                quantized_error=error + 0.01,
+                predicted_latency_ms=TABLE.latency_of(indices),
+                predicted_energy_mj=TABLE.energy_of(indices),
+                params=1000,
+                trial_id=0,
+                position=place,
+                coefficients=Coefficients(1.0, 1.0, 1.0, 1.0),
+            )
+        )
+    archive.use_tables(tables)
+    return archive
 
 
 class MeasurementOf(Protocol):

@@ -7,12 +7,15 @@ import pytest
 from rich.console import Console
 
 from devices.configuration import Precision, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
+from moo.analysis.networks import grouped, shown_points
 from moo.storage.archive import Archive, Entry
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.front_table import baselines_table, front_table
 from search_space.architectures import Architecture
+from tests.moo.conftest import archive_in_configurations
 
 COEFFICIENTS = Coefficients(1, 1, 1, 1)
 ENTRY = Entry(
@@ -185,3 +188,25 @@ def test_a_modelled_rival_is_not_compared_with_a_measured_baseline() -> None:
 def test_nothing_is_compared_with_inherited_errors() -> None:
     text = printed(baselines_table([trained("mobile", 0.25, baseline=True)], archive_of(ENTRY)))
     assert "when all of its networks are trained too" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("size", [5, 24])
+def test_the_points_of_a_network_stand_together_and_omitted_ones_are_counted(size: int) -> None:
+    archive = archive_in_configurations()
+    shown = grouped(shown_points(archive.front(), size))
+    drawn = front_table(archive, front_size=size)
+    assert drawn.row_count == len(shown) <= size
+    names, configurations = (list(column.cells) for column in drawn.columns[:2])
+    assert configurations == [point.configuration.short_label for point in shown]
+    named = [point.id if n == 0 or shown[n - 1].id != point.id else "" for n, point in enumerate(shown)]
+    assert names == named, "a name stands beside the first of its points"
+    title = " ".join(printed(drawn).split())
+    networks = len({point.id for point in archive.front()})
+    expected = f"{networks} networks in {len(archive.front())} operating points, of which {len(shown)} are shown"
+    assert expected in title
+
+
+def test_the_energy_that_is_minimised_is_named() -> None:
+    gross = archive_in_configurations(energy=EnergyObjective("gross"))
+    assert front_table(gross).columns[-1].header == "energy with idle power"
+    assert front_table(archive_in_configurations()).columns[-1].header == "energy"

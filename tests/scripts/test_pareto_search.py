@@ -129,6 +129,8 @@ def parquet(path: Any, columns: Any, features: Any = None) -> Any:
         (["--theta-batch", "5000"], "a batch must not be larger than its split"),
         (["--cost-table", "none.json"], "a cost table file must exist, but got 'none.json'."),
         (["--resume", "none"], "`--resume` must name the folder of a run, but 'none' is no folder."),
+        (["--from", "none"], "`--from` must name the folder of a run, but 'none' is no folder."),
+        (["--from", "."], "`--from` must name the folder of a run, but '.' holds no config.json."),
         (["--resume=none"], "`--resume` must name the folder of a run, but 'none' is no folder."),
         (["--resume", "."], "`--resume` must name the folder of a run, but '.' holds no config.json."),
     ],

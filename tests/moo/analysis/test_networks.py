@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -7,9 +8,9 @@ import pytest
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
-from moo.analysis.networks import evaluated, file_costs
+from moo.analysis.networks import best_of_each, evaluated, file_costs, grouped, shown_points
 from moo.storage.archive import Archive
-from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf, archive_in_configurations
 
 
 @pytest.fixture
@@ -88,3 +89,42 @@ def test_a_run_in_int8_shows_int8_files(
     networks = evaluated(archive, [mobile])
     shown = [(network.error, network.costs.latency_ms) for network in networks.drawn]
     assert shown == [(pytest.approx(0.11), 1.0), (pytest.approx(0.31), 1.0)]
+
+
+@pytest.mark.parametrize("size", [1, 5, 24])
+def test_at_most_so_many_points_are_shown_the_best_in_each_objective_among_them(size: int) -> None:
+    archive = archive_in_configurations()
+    front = archive.front()
+    assert len(front) > 24
+    shown = shown_points(front, size)
+    assert 0 < len(shown) <= size
+    assert set(map(id, shown)) <= set(map(id, front))
+    if size >= 3:
+        for objective in range(3):
+            least = min(point.objectives[objective] for point in front)
+            assert least in [point.objectives[objective] for point in shown]
+    networks = evaluated(archive, front_size=size)
+    assert [network.coordinates for network in networks.front] == [
+        (100 * point.error, point.costs.latency_ms, point.costs.energy_mj) for point in shown
+    ]
+    assert f"{len(front)} operating points on the front, {len(shown)} shown" in networks.summary
+    assert "27 networks evaluated" in networks.summary or len({n.id for n in networks.all}) < 27
+
+
+def test_points_of_a_network_are_grouped_the_fastest_first() -> None:
+    front = archive_in_configurations().front()
+    points = grouped(front)
+    assert sorted(map(id, points)) == sorted(map(id, front))
+    runs = [identifier for identifier, _ in itertools.groupby(point.id for point in points)]
+    assert runs == list(dict.fromkeys(point.id for point in front)), "each network once, in the order of the front"
+    for _, own in itertools.groupby(points, key=lambda point: point.id):
+        latencies = [point.costs.latency_ms for point in own]
+        assert latencies == sorted(latencies)
+    assert [point.id for point in best_of_each(front)] == runs
+    assert all(next(p for p in front if p.id == point.id) is point for point in best_of_each(front))
+
+
+def test_configurations_are_told_apart_only_where_there_are_several(archive: Any) -> None:
+    assert {network.configuration for network in evaluated(archive).front} == {None}
+    several = archive_in_configurations()
+    assert {network.configuration for network in evaluated(several).front} <= set(several.configurations)

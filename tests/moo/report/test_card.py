@@ -4,25 +4,30 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 from devices.configuration import Precision, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
+from devices.quantization import quantized
 from evaluation.splits import ImageBatches, Splits
-from moo.report.card import baseline_card, card_markdown, front_card
+from moo.formatting import short
+from moo.report.card import baseline_card, card_markdown, front_card, snippet
 from moo.storage.archive import Archive
 from search_space.counts import count
 from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.reference_networks import baseline_graph
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, TrainedOf
+from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, TrainedOf, archive_in_configurations
 
 RUNTIME = ("numpy", "onnxruntime", "flatbuffers", "packaging", "google.protobuf", "google._upb")
 """ONNX Runtime and all that it needs."""
@@ -226,3 +231,74 @@ def run(python: Any, code: Any, folder: Any) -> Any:
     return subprocess.run(
         [str(python), "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def several_points(archive: Archive) -> Any:
+    """The network that has most points on the front, and these, the fastest first."""
+    front = archive.front()
+    most = Counter(point.id for point in front).most_common(1)[0][0]
+    own = sorted((p for p in front if p.id == most), key=lambda p: p.costs.latency_ms)
+    assert len(own) >= 3
+    assert {point.configuration.precision for point in own} == {"fp32", "int8"}
+    return own[0].entry, own
+
+
+@pytest.mark.parametrize("energy", [EnergyObjective(), EnergyObjective("gross"), EnergyObjective("period", 50.0)])
+def test_a_network_with_several_points_has_them_in_a_table(space: FBNetSpace, energy: EnergyObjective) -> None:
+    archive = archive_in_configurations(energy=energy)
+    entry, own = several_points(archive)
+    text = text_of(front_card(entry, archive, space))
+    section = text.partition("## Operating points\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    assert rows[0][4] == energy.label
+    assert rows[0][5] == ("energy with idle power" if energy.kind == "net" else "energy above idle")
+    assert [row[0] for row in rows[2:]] == [point.configuration.label for point in own]
+    for row, point in zip(rows[2:], own, strict=True):
+        costs, int8 = point.costs, point.configuration.precision == "int8"
+        other = costs.gross_mj if energy.kind == "net" else costs.net_mj
+        assert row[1:] == [
+            "`model_int8.onnx`" if int8 else "`model.onnx`",
+            f"{point.error:.4f}",
+            f"{short(costs.latency_ms)} ms (modelled)",
+            f"{short(costs.energy_mj)} mJ (modelled)",
+            f"{short(other)} mJ (modelled)",
+        ]
+    best = min(own, key=lambda point: point.objectives)
+    assert f"the facts above are\nthose of `{best.configuration.label}`" in section
+    assert f"options.intra_op_num_threads = {best.configuration.threads}\n" in snippet_of(text)
+    assert f"| {energy.label} | {best.costs.energy_mj:.4f} mJ (modelled) |" in text
+    assert "`model_int8.onnx` computes in int8" in text
+
+
+def test_a_network_with_one_point_has_no_table_of_points(entry_of: EntryOf, space: FBNetSpace) -> None:
+    text = text_of(card_of(entry_of((0, 1, 2)), space))
+    assert "## Operating points" not in text
+    assert "model_int8.onnx" not in text
+
+
+def test_the_snippet_sets_threads_and_file_and_says_the_clock() -> None:
+    configuration = RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="int8")
+    code = snippet(("a", "b"), (0.5,), (0.5,), configuration=configuration)
+    assert len(code.splitlines()) <= 10
+    assert "options.intra_op_num_threads = 4  # measured at 1500 MHz\n" in code
+    assert 'InferenceSession("model_int8.onnx", options,' in code
+
+
+def test_the_snippet_of_a_point_in_int8_on_several_threads_runs(
+    space: FBNetSpace, splits: Splits, tmp_path: Path
+) -> None:
+    graph = space.graph(("k3_e6", "k3_e1", "k3_e6"))
+    model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+    images = ImageBatches(splits.selection, splits).in_order(64)
+    int8 = quantized(model, np.concatenate([x_BCHW.numpy() for x_BCHW, _ in images]))
+    (tmp_path / "model_int8.onnx").write_bytes(int8)
+    image_HWC = splits.test.images_NCHW[0].transpose(1, 2, 0)
+    np.save(tmp_path / "image.npy", image_HWC)
+    configuration = RuntimeConfiguration(threads=2, precision="int8")
+    code = snippet(DATASET.classes, splits.mean_C, splits.std_C, configuration=configuration)
+    result = run(sys.executable, f"{code}\nprint(options.intra_op_num_threads)", tmp_path)
+    mean_C, std_C = (np.array(values, np.float32) for values in (splits.mean_C, splits.std_C))
+    x_CHW = ((image_HWC.astype(np.float32) / 255 - mean_C) / std_C).transpose(2, 0, 1)
+    session = onnxruntime.InferenceSession(int8, providers=["CPUExecutionProvider"])
+    (logits_NK,) = session.run(None, {"images": x_CHW[None]})
+    assert result.stdout == f"{DATASET.classes[logits_NK[0].argmax()]}\n2\n", result.stderr

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
+from moo.analysis.networks import grouped, shown_points
+from moo.formatting import short
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.storage.archive import Archive
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
+from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf, archive_in_configurations
 
 
 @pytest.fixture
@@ -196,3 +199,53 @@ def test_tau_says_which_networks_it_is_of(retrained: Any, entry_of: EntryOf, tra
     assert "over 3 trained networks" in text
     assert "1 for 3 epochs from inherited weights" in text
     assert "Tau is that of the 3 trained alike, of 4 in all." in text
+
+
+def cells_of(text: str) -> list[list[str]]:
+    """Of the first table, with its head."""
+    lines = text.partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])]
+
+
+@pytest.mark.parametrize("size", [6, 24])
+def test_a_front_of_points_has_their_configurations_and_says_how_many_are_omitted(space: FBNetSpace, size: int) -> None:
+    archive = archive_in_configurations()
+    text = front_table(archive, space, front_size=size)
+    head, *rows = cells_of(text)
+    shown = grouped(shown_points(archive.front(), size))
+    assert head[:2] == ["network", "configuration"]
+    assert [row[:2] for row in rows] == [[f"`{point.id}`", point.configuration.label] for point in shown]
+    assert len(rows) <= size
+    assert f"Of {len(archive.front())} operating points these {len(rows)} stand for the front" in text
+    assert "errors in int8 are those of the quantised network" in text
+    names = [row[0] for row in cells_of(models_table(archive, [], front_size=size))[1:]]
+    assert names == [f"`{point.id}`, {point.configuration.label}" for point in shown]
+
+
+def test_a_front_that_is_shown_whole_says_nothing_of_omitted_points(archive: Any, space: FBNetSpace) -> None:
+    text = front_table(archive, space)
+    assert "stand for the front" not in text
+    assert "configuration" not in text.partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("energy", "minimised", "other"),
+    [
+        (EnergyObjective(), "energy above idle, per image", "energy with idle power"),
+        (EnergyObjective("gross"), "energy with idle power, per image", "energy above idle"),
+        (EnergyObjective("period", 50.0), "energy in 50 ms, per image", "energy above idle"),
+    ],
+)
+def test_the_energy_that_is_minimised_stands_beside_the_other(
+    space: FBNetSpace, energy: EnergyObjective, minimised: str, other: str
+) -> None:
+    archive = archive_in_configurations(energy=energy)
+    head, *rows = cells_of(front_table(archive, space))
+    best = grouped(shown_points(archive.front(), 24))[0].costs
+    net, gross = best.net_mj, best.net_mj + 0.5 * best.latency_ms
+    first, second = {
+        "net": (net, gross), "gross": (gross, net), "period": (net + 0.5 * 50, net),
+    }[energy.kind]  # fmt: skip
+    assert rows[0][head.index(minimised)] == f"{short(first)} mJ (modelled)"
+    assert rows[0][head.index(other)] == f"{short(second)} mJ (modelled)"
+    assert minimised in cells_of(models_table(archive, []))[0]

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Board
 from moo.config import SearchConfig
 from moo.formatting import short
+from moo.limits import CostLimits
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
 from moo.storage.origin import MachineOrigin, SplitSizes
@@ -19,7 +21,7 @@ from scripts.command_line import parse
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import ORIGIN as RUN_ORIGIN
-from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
+from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf, archive_in_configurations
 
 ORIGIN = dataclasses.replace(
     RUN_ORIGIN,
@@ -183,3 +185,70 @@ def test_time_of_workers_is_called_cpu_time_only_where_that_is_known(run: Any, s
     assert "with a GPU to each worker where the machine had one" in report_markdown(
         run[0], run[1], SearchConfig(), ORIGIN, space, []
     )
+
+
+def test_a_report_of_several_configurations_counts_networks_and_points(run: Any, space: FBNetSpace) -> None:
+    archive = archive_in_configurations()
+    front = archive.front()
+    report = report_markdown(archive, run[1], SearchConfig(front_size=7), ORIGIN, space, [])
+    networks = len({point.id for point in front})
+    assert (
+        f"Of 27 evaluated architectures, {networks} in {len(front)} operating points are dominated by none." in report
+    )
+    section = report.partition("## The front\n\n")[2]
+    rows = [line for line in section.partition("\n\n")[0].splitlines()[2:] if line.startswith("| `")]
+    assert 3 <= len(rows) <= 7
+    assert f"these {len(rows)} stand for the front; `front.json` has all" in section
+    assert "None keeps the limits" not in report
+
+
+def test_conditions_of_several_configurations_name_them_all(
+    run: Any, space: FBNetSpace, measurement_of: MeasurementOf
+) -> None:
+    archive = archive_in_configurations()
+    for identifier in ("000", "333"):
+        archive.set_measurement(identifier, measurement_of(1.0))
+    archive.set_measurement("000", dataclasses.replace(measurement_of(0.5), threads=4, precision="int8"))
+    report = report_markdown(archive, run[1], SearchConfig(), ORIGIN, space, [])
+    for text in (
+        "| threads | 1, 4 |",
+        "| precision | fp32, int8 |",
+        "| measured | 3 operating points of 2 networks |",
+        "| networks measured | 2 |",
+    ):
+        assert text in report
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        (CostLimits(max_latency_ms=100.0), True),
+        (CostLimits(max_latency_ms=0.01), False),
+        (CostLimits(max_energy_mj=0.01, max_params=1), False),
+    ],
+)
+def test_limits_that_nothing_keeps_are_told(run: Any, space: FBNetSpace, limits: CostLimits, *, kept: bool) -> None:
+    archive = archive_in_configurations(limits=limits)
+    report = report_markdown(archive, run[1], SearchConfig(), ORIGIN, space, [])
+    said = "None keeps the limits that were given; this is the nearest." in report.partition("\n## ")[0]
+    assert said == (not kept)
+    if limits.max_latency_ms is not None and not kept:
+        fastest = min(point.costs.latency_ms for point in archive.points())
+        assert {point.costs.latency_ms for point in archive.front()} == {fastest}
+
+
+@pytest.mark.parametrize(
+    ("energy", "label"),
+    [
+        (EnergyObjective("gross"), "energy with idle power, per image"),
+        (EnergyObjective("period", 250.0), "energy in 250 ms, per image"),
+    ],
+)
+def test_the_report_names_the_energy_that_was_minimised(
+    run: Any, space: FBNetSpace, energy: EnergyObjective, label: str
+) -> None:
+    archive = archive_in_configurations(energy=energy)
+    report = report_markdown(archive, run[1], SearchConfig(), ORIGIN, space, [])
+    for title in ("Accuracy, latency and energy", "The front"):
+        assert label in report.partition(f"## {title}\n\n")[2].partition("\n")[0]
+    assert "| energy above idle |" in report.partition("## The front\n\n")[2].partition("\n")[0]
