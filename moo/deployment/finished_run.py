@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.family import read_cost_tables
 from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
 from moo.config import SearchConfig
+from moo.measurement.boards import read_run_tables
 from moo.measurement.front import corrected_tables
 from moo.search.preparation import archive_for, check_same_inputs, run_splits
 from moo.storage.origin import RunOrigin
@@ -38,7 +38,7 @@ class FinishedRun:
     @property
     def file_configuration(self) -> RuntimeConfiguration:
         """How its board measures files as they are, fp32 and int8 alike: in the base of the search."""
-        base = read_cost_tables(self.folder.cost_table).base.configuration
+        base = read_run_tables(self.folder.cost_table, self.config.given_configurations).base.configuration
         return replace(base, precision="fp32")
 
 
@@ -76,7 +76,7 @@ def record_of(run: FinishedRun) -> RunRecord:
     Raises:
         ValueError: as `moo.storage.record.open_record`.
     """
-    tables = read_cost_tables(run.folder.cost_table)
+    tables = read_run_tables(run.folder.cost_table, run.config.given_configurations)
     record = open_record(run.folder)
     archive = record.load_archive(archive_for(run.config, tables, len(run.splits.class_names)), run.space)
     record.use_tables(corrected_tables(tables, archive.entries, run.space))

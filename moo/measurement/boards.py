@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.family import CostTables
+from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.cost_tables.raspberry_pi import built_in_tables
 from devices.cost_tables.readers import read_any_cost_tables, split_table_paths
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
@@ -127,6 +128,22 @@ def tables_named(
     return read_any_cost_tables(
         latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser()
     )
+
+
+def read_run_tables(path: Path, given: Sequence[RuntimeConfiguration] | None) -> CostTables:
+    """The cost tables that a run has written.
+
+    Runs of earlier versions searched one configuration, whatever their table said that it was for.
+
+    Args:
+        path: of the file.
+        given: configurations that the run's settings name.
+
+    Raises:
+        ValueError: as `devices.cost_tables.family.read_cost_tables`.
+    """
+    tables = read_cost_tables(path)
+    return configurations_in(tables, given, boards=True) if len(tables) == 1 else tables
 
 
 def configurations_in(tables: CostTables, given: Sequence[RuntimeConfiguration] | None, *, boards: bool) -> CostTables:

@@ -14,6 +14,7 @@ from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.execution.backend import Backend
 from moo.execution.pretraining import pretrained_weights, untrained_weights
+from moo.measurement.boards import read_run_tables
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
 from moo.search.transfer import source_folder
@@ -70,7 +71,7 @@ def run_cost_tables(preparation: Preparation, tell: events.Listener) -> CostTabl
     """
     path = preparation.folder.cost_table
     if path.exists():
-        return read_cost_tables(path)
+        return read_run_tables(path, preparation.config.given_configurations)
     tables = preparation.cost_tables
     if tables is None and preparation.boards.devices:
         tables = _profiled(preparation, tell)
@@ -92,10 +93,9 @@ def generation_cost_tables(folder: RunFolder, generation: int, latest: CostTable
         latest: the tables as they are corrected now.
     """
     path = folder.generation_cost_table(generation)
-    if path.exists():
-        return read_cost_tables(path)
-    write_json(path, latest.to_json())
-    return read_cost_tables(path)
+    if not path.exists():
+        write_json(path, latest.to_json())
+    return read_run_tables(path, latest.configurations)
 
 
 def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:

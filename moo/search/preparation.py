@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from devices.configuration import BASE, RuntimeConfiguration
-from devices.cost_tables.family import CostTables, read_cost_tables
+from devices.cost_tables.family import CostTables
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.errors import MeasurementError
 from devices.measurement import Board, MeasureSettings
@@ -22,7 +22,7 @@ from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.splits import Augmentation, Splits, load_splits
 from moo.config import SearchConfig, check_effect
-from moo.measurement.boards import Boards, configurations_in, open_boards, tables_named
+from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.transfer import source_folder
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
@@ -153,7 +153,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     given = config.given_configurations
     tables = None
     if saved_origin is not None and folder.cost_table.exists():
-        tables = read_cost_tables(folder.cost_table)
+        tables = read_run_tables(folder.cost_table, given)
     elif config.cost_table is not None and config.cost_table not in BUILT_IN_NAMES:
         tables = tables_named(config.cost_table, space)
     boards = open_boards(

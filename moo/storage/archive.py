@@ -169,17 +169,20 @@ class Archive:
         if known is None:
             self._entries[entry.architecture.id] = entry
             return True
-        quantized = entry.quantized_error if known.quantized_error is None else known.quantized_error
+        own, other = known, entry
         if (entry.trial_id, entry.position) < (known.trial_id, known.position):
-            quantized = known.quantized_error if entry.quantized_error is None else entry.quantized_error
-            known = replace(
-                entry,
+            own, other = entry, known
+            own = replace(
+                own,
                 measurements=known.measurements,
                 test_error=known.test_error,
                 quantized_test_error=known.quantized_test_error,
                 trained=known.trained,
             )
-        self._entries[entry.architecture.id] = replace(known, quantized_error=quantized)
+        # With supernets of their own, trials differ in what an architecture is worth, in int8 as well.
+        if own.quantized_error is None and own.error == other.error:
+            own = replace(own, quantized_error=other.quantized_error)
+        self._entries[entry.architecture.id] = own
         return False
 
     def set_measurement(self, architecture_id: str, measurement: Measurement) -> None:

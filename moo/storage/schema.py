@@ -30,8 +30,12 @@ CREATE TABLE events (
 """
 TAKE_OVER = (
     "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, latency_ms = excluded.latency_ms, "
-    "energy_mj = excluded.energy_mj, quantized_error = coalesce(excluded.quantized_error, quantized_error)"
+    "energy_mj = excluded.energy_mj, quantized_error = coalesce(excluded.quantized_error, "
+    "CASE WHEN excluded.error = error THEN quantized_error END)"
 )
 """For an architecture that a trial gave, when an earlier one gives it, too: what the earlier one found counts."""
-STAY = "UPDATE SET quantized_error = coalesce(quantized_error, excluded.quantized_error)"
+STAY = (
+    "UPDATE SET quantized_error = coalesce(quantized_error, CASE WHEN excluded.error = error "
+    "THEN excluded.quantized_error END)"
+)
 """For one that an earlier trial gave already: an error in int8 that was not known is all that is new."""

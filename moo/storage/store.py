@@ -134,8 +134,8 @@ class StoreReader:
         return None
 
     def num_trials(self) -> int:
-        """How many trials have ended, failed ones too."""
-        (count,) = self._connection.execute("SELECT count(*) FROM trials").fetchone()
+        """How many trials of the run itself have ended, failed ones too; what it took over from another is not."""
+        (count,) = self._connection.execute("SELECT count(*) FROM trials WHERE generation >= 0").fetchone()
         return int(count)
 
     def trials_as_they_ended(self) -> list[StoredTrial]:
