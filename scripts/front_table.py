@@ -9,7 +9,7 @@ from rich.table import Table
 
 from devices.measurement import Source
 from moo.analysis.comparison import compared
-from moo.analysis.networks import grouped, shown_points
+from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
 from moo.formatting import percent, short
 from moo.storage.archive import Archive, OperatingPoint, networks_of
@@ -40,7 +40,10 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     if trained:
         errors = ("inherited", "trained", "test")
         title += "\nerrors with inherited weights, after training (of the very file), on the test split"
-    table = Table(box=box.SIMPLE_HEAD, title=title, caption=mixture(trained) or None)
+    captions = [mixture(trained)]
+    if several and (unused := unused_configurations(archive)):
+        captions.append(f"none on the front: {'; '.join(unused)}")
+    table = Table(box=box.SIMPLE_HEAD, title=title, caption="\n".join(part for part in captions if part) or None)
     longest = max((len(point.id) for point in shown), default=0)
     table.add_column("network", no_wrap=True, min_width=longest)
     if several:

@@ -173,6 +173,12 @@ def shown_points(front: Sequence[OperatingPoint], size: int) -> tuple[OperatingP
     return tuple(front[place] for place in epsilon_front(objectives_of(front), size))
 
 
+def unused_configurations(archive: Archive) -> list[str]:
+    """Labels of the configurations that were searched, and have no point on the front."""
+    used = {point.configuration for point in archive.front()}
+    return [one.short_label for one in archive.configurations if one not in used]
+
+
 def grouped(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
     """The same points, those of one network together, the fastest first; networks in the order of their first point."""
     order = {identifier: place for place, identifier in enumerate(dict.fromkeys(point.id for point in points))}

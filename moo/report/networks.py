@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.comparison import Model, compared, models
-from moo.analysis.networks import grouped, shown_points
+from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
 from moo.formatting import cost, distinct, many, percent, short, span, table
@@ -110,6 +110,11 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
         note += (
             " A configuration is runtime (`ort` is ONNX Runtime), threads, clock where one is set, and precision; "
             "errors in int8 are those of the quantised network."
+        )
+    if unused := unused_configurations(archive):
+        note += (
+            f" No point of the front runs with {', '.join(unused)}: whatever these give, another configuration has it "
+            "quicker and for less energy."
         )
     if any(entry.coefficients is not None for entry in networks_of(shown)):
         note += f"\n\n{_coefficients_table(networks_of(shown))}"
