@@ -96,7 +96,6 @@ class _Search:
             space,
             self._costs,
             self._tell,
-            most_between=config.front_size,
             patience_seconds=config.board_patience,
         )
         supernet = supernet_weights(self._preparation, self._backend, self._tell)
