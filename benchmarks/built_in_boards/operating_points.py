@@ -3,9 +3,10 @@
     python benchmarks/built_in_boards/operating_points.py RUN [--boards pi5 pi4] [--quick] [--json]
 
 RUN is a finished run folder; its errors are taken as they are, and the costs of its networks are those of the built-in
-tables, all modelled but the Raspberry Pi 4's base. Hypervolume is relative to the reference point of the base
-configuration (one thread, top clock, fp32). Points in int8 count where the run has evaluated the network in int8. It
-takes seconds.
+tables, all modelled but the Raspberry Pi 4's base. Hypervolume is relative to the base configuration (one thread, top
+clock, fp32), with two reference points: that of a run, which is the error of guessing and the costs of the space's
+slowest architecture, and the worst error and costs on the base's own front, a box without the region where nothing is
+to be gained. Points in int8 count where the run has evaluated the network in int8. It takes seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.family import CostTables
 from devices.cost_tables.raspberry_pi import built_in_tables
 from moo.storage.archive import reference_point_of
-from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import EvaluatedArchitecture, Objectives
@@ -62,7 +63,9 @@ class Gain:
     energy: str
     configurations: str
     hypervolume: float
-    """Over that of the base configuration alone."""
+    """Over that of the base configuration alone, with the reference point of a run."""
+    hypervolume_of_front: float
+    """The same with the worst values of the base's front as the reference point."""
     points: int
     """On the front."""
     on_front: int
@@ -76,6 +79,7 @@ TABLE = TextTable(
     Column(title="energy", width=7, left=True),
     Column(title="configurations", width=26, left=True),
     Column(title="hypervolume / base", width=19, form=".3f"),
+    Column(title="its front's box", width=16, form=".3f"),
     Column(title="points", width=8, form="d"),
     Column(title="configurations on front", width=24, form="d"),
     Column(title="Spearman", width=10, form=".2f"),
@@ -118,7 +122,8 @@ def gains_of(
     base = CostTables([tables.base])
     reference = reference_point_of(base, classes, energy)
     alone, _ = _front(evaluated, base, energy)
-    before = hypervolume(np.array(alone), np.array(reference))
+    # A little beyond, so that the extremes count.
+    worst = np.array(alone).max(0) * (1 + 1e-6)
     floats = [one for one in tables.configurations if one.precision == "fp32"]
     sets = {"clocks and threads, fp32": tables.only(floats), "and int8": tables}
     gains = []
@@ -129,13 +134,18 @@ def gains_of(
                 board=board,
                 energy=kind,
                 configurations=name,
-                hypervolume=hypervolume(np.array(points), np.array(reference)) / before,
+                hypervolume=_ratio(points, alone, np.array(reference)),
+                hypervolume_of_front=_ratio(points, alone, worst),
                 points=len(points),
                 on_front=len(Counter(configurations)),
                 spearman=float(spearmanr([p[1] for p in points], [p[2] for p in points]).statistic),
             )
         )
     return gains
+
+
+def _ratio(points: Sequence[Objectives], before: Sequence[Objectives], reference_M: Floats) -> float:
+    return hypervolume(np.array(points), reference_M) / hypervolume(np.array(before), reference_M)
 
 
 def _front(
