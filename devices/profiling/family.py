@@ -212,6 +212,20 @@ def remembered_family(
     )
 
 
+SECONDS_AROUND = 0.15
+"""What each measurement takes besides its timed inferences: the model is built and sent, the runtime is started."""
+
+
+def seconds_each(settings: MeasureSettings, *, metered: bool) -> float:
+    """About how long one measurement takes, in s, of a network that is quick.
+
+    Args:
+        settings: how the board measures.
+        metered: whether a meter reads its energy.
+    """
+    return SECONDS_AROUND + (settings.metered_seconds if metered else settings.min_seconds)
+
+
 def number_of_measurements(
     space: FBNetSpace,
     configurations: Sequence[RuntimeConfiguration],

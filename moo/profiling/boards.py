@@ -14,7 +14,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import MeasureSettings
 from devices.profiling.default_configurations import default_configurations, settable_configurations
-from devices.profiling.family import FamilyProfile, number_of_measurements, remembered_family
+from devices.profiling.family import FamilyProfile, number_of_measurements, remembered_family, seconds_each
 from devices.profiling.operator_costs import PASSES
 from devices.profiling.profile import Profiler, profile
 from evaluation.work_folder import write_atomically, write_json
@@ -22,9 +22,6 @@ from moo.formatting import many, percent
 from moo.visualization.family import family_figure
 from moo.visualization.profile import profile_figure
 from search_space.spaces import FBNetSpace
-
-SECONDS_AROUND = 0.15
-"""What each measurement takes besides its timed inferences: the model is built and sent, the runtime is started."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def time_needed(
     """
     count = number_of_measurements(space, configurations, whole_profile=not like, networks=networks, passes=passes)
     seconds = settings.metered_seconds if metered else settings.min_seconds
-    minutes = count * (seconds + SECONDS_AROUND) / 60
+    minutes = count * seconds_each(settings, metered=metered) / 60
     return (
         f"{many(len(configurations), 'configuration', 'configurations')}, {count:,} measurements, about "
         f"{math.ceil(minutes)} min if none was made before; longer where a network takes more than "

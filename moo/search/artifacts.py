@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from devices.configuration import RuntimeConfiguration
@@ -9,7 +10,7 @@ from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
-from devices.profiling.family import remembered_family
+from devices.profiling.family import number_of_measurements, remembered_family, seconds_each
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.execution.backend import Backend
@@ -19,6 +20,7 @@ from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
 from moo.search.transfer import source_folder
 from moo.storage.run_folder import RunFolder
+from moo.visualization.gallery import write_cost_tables_picture
 
 TWO_OBJECTIVES = (
     "two: in one configuration and without a meter, energy is latency times a constant; search several "
@@ -38,6 +40,7 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
         ("board", _board_text(preparation)),
         ("configurations", configurations_text(preparation.configurations)),
+        *_profile_text(preparation),
         *([("objectives", TWO_OBJECTIVES)] if preparation.has_two_objectives else []),
     )
     return events.RunStarted(
@@ -127,17 +130,30 @@ def _board_text(preparation: Preparation) -> str:
     return f"none, all costs are modelled{'' if tables is None else f' by a table of {tables.base.board}'}"
 
 
+def _profile_text(preparation: Preparation) -> list[tuple[str, str]]:
+    """How long a profile of the board takes, where one is to be made."""
+    devices = preparation.boards.devices
+    if preparation.cost_tables is not None or not devices:
+        return []
+    count = number_of_measurements(preparation.space, preparation.configurations)
+    minutes = math.ceil(count * seconds_each(MeasureSettings(), metered=devices[0].metered) / 60)
+    return [("profile", f"{count} short measurements first, about {minutes} min, unless they were made before")]
+
+
 def _profiled(preparation: Preparation, tell: events.Listener) -> CostTables:
     try:
-        return remembered_family(
+        family = remembered_family(
             preparation.boards.devices[0],
             preparation.space,
             preparation.configurations,
             MeasureSettings(),
             on_progress=lambda done, total, name: tell(events.StageProgress("profiling", done, total, name)),
-        ).tables
+        )
     except MeasurementError as error:
         raise SearchFailedError(
             f"the board could not be profiled: {error} What was measured is kept: go on with --resume "
             f"{preparation.folder.path}."
         ) from None
+    if len(family.members) > 1:
+        write_cost_tables_picture(preparation.folder.plots, family, preparation.space)
+    return family.tables

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from devices.profiling.family import FamilyProfile
 from moo.analysis.networks import Network, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
@@ -25,17 +26,20 @@ from moo.visualization.configurations import (
     few_networks,
     trade_figure,
 )
+from moo.visualization.family import family_figure
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 from moo.visualization.search import hypervolume_figure, theta_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
 from search_space.spaces import FBNetSpace
 
+COST_TABLES = "cost_tables"
 CAPTIONS = {
     "front_latency_error": "Error against latency; colour is energy.",
     "front_projections": "The front in its three projections.",
     "front_3d": "The front in three dimensions.",
     "configurations": "Energy against latency of some networks of the front, in all runtime configurations.",
     "clocks": "Energy against the clock of some networks of the front.",
+    COST_TABLES: "The board's cost tables: predicted against measured latency, and costs, in each configuration.",
     "ranking": "Error after training against error with inherited weights.",
     "precisions": "Accuracy and latency of the int8 files against the fp32 files.",
     "architectures": "What the networks of the front are made of, the fastest at the top.",
@@ -68,9 +72,26 @@ def write_plots(
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1])
     for name in CAPTIONS:
-        if folder / f"{name}.png" not in paths:
-            (folder / f"{name}.png").unlink(missing_ok=True)
-    return paths
+        path = folder / f"{name}.png"
+        if name == COST_TABLES and path.exists():
+            # Drawn when the board was profiled: what was measured is not in the store.
+            paths.append(path)
+        elif path not in paths:
+            path.unlink(missing_ok=True)
+    order = list(CAPTIONS)
+    return sorted(paths, key=lambda path: order.index(path.stem))
+
+
+def write_cost_tables_picture(folder: Path, family: FamilyProfile, space: FBNetSpace) -> None:
+    """Draw the profile of a run's board, beside its other pictures.
+
+    Args:
+        folder: where to; made if it is not there.
+        family: at least two configurations.
+        space: their search space.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    family_figure(family, space).savefig(folder / f"{COST_TABLES}.png")
 
 
 def why_not_in_space(archive: Archive) -> str:
