@@ -12,12 +12,12 @@ from PIL import Image
 from devices.configuration import RuntimeConfiguration, configurations_of
 from moo.storage.archive import Archive
 from moo.storage.store import Store, entries_of, open_store
-from moo.visualization.gallery import CAPTIONS, trial_points, why_not_in_space, write_plots
+from moo.visualization.gallery import CAPTIONS, COST_TABLES, trial_points, why_not_in_space, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
-OF_CONFIGURATIONS = ("front_3d", "configurations", "clocks")
-"""Pictures that need several configurations, or energy that does not follow latency."""
+OF_CONFIGURATIONS = ("front_3d", "configurations", "clocks", COST_TABLES)
+"""Pictures that need several configurations, energy that does not follow latency, or a profile."""
 
 
 @pytest.fixture
@@ -61,6 +61,16 @@ def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, s
     archive, store = run
     names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
     assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions", *OF_CONFIGURATIONS)]
+
+
+def test_the_picture_of_a_profile_stays_and_has_its_place(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
+    archive, store = run
+    drawn = tmp_path / "plots" / f"{COST_TABLES}.png"
+    drawn.parent.mkdir()
+    drawn.touch()
+    paths = write_plots(drawn.parent, archive, store, space, front_size=24)
+    assert drawn in paths
+    assert [path.stem for path in paths] == [name for name in CAPTIONS if name in {path.stem for path in paths}]
 
 
 @pytest.mark.parametrize(("number", "drawn"), [(2, False), (3, True)])
