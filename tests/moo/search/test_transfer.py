@@ -1,0 +1,166 @@
+"""A search that starts from what another has learnt, and a finished one that goes on for longer."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.family import CostTables, read_cost_tables
+from moo import events
+from moo.analysis.transfer import transferred
+from moo.config import check_effect
+from moo.execution.backend import InProcessBackend
+from moo.report.transfer import transfer_section
+from moo.search.loop import run_search
+from moo.search.preparation import Preparation
+from moo.search.transfer import GENERATION, source_folder
+from moo.storage.archive import Archive
+from moo.storage.run_folder import check_same_settings
+from moo.storage.store import read_store
+from moo.trials import ArchitectureTrial
+from tests.moo.conftest import Prepare, family_of
+from tests.moo.search.test_search_with_configurations import SEVERAL, SHORT, StoppedBackend, items_of
+
+SLOWER = 3.0
+"""By what the other board's operators that are wide are slower."""
+
+
+def finished(preparation: Preparation) -> Archive:
+    return run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
+
+
+def reader(preparation: Preparation) -> Any:
+    return closing(read_store(preparation.folder.store))
+
+
+def other_board(table: CostTable) -> CostTables:
+    """A board that runs narrow operators slowly and wide ones quickly, the other way round than the first."""
+    return CostTables([replace(table, latency_ms=table.latency_ms[:, ::-1] * SLOWER, board="another")])
+
+
+def started_from(prepare_tiny: Prepare, source: Preparation, table: CostTable, name: str = "second") -> Preparation:
+    preparation = prepare_tiny(name, from_run=str(source.folder.path), generations=2, samples=2, theta_steps=2)
+    tables = other_board(table)
+    return replace(preparation, cost_tables=tables, configurations=tables.configurations)
+
+
+@pytest.fixture
+def source(prepare_tiny: Prepare) -> Preparation:
+    preparation = prepare_tiny("first", generations=1, **SHORT)
+    finished(preparation)
+    return preparation
+
+
+def test_errors_and_supernet_are_taken_over_and_costs_are_the_new_boards(
+    prepare_tiny: Prepare, source: Preparation, table: CostTable
+) -> None:
+    preparation = started_from(prepare_tiny, source, table)
+    seen: list[Any] = []
+    archive = run_search(preparation, InProcessBackend(preparation.setup), seen.append)
+    assert preparation.folder.supernet.read_bytes() == source.folder.supernet.read_bytes()
+    assert not any(isinstance(event, events.PretrainEpoch) for event in seen)
+    with reader(source) as before, reader(preparation) as store:
+        taken = before.evaluated(preparation.space)
+        trials = store.trials()
+        assert store.num_trials() == len(trials) - len(taken)
+    for number, item in enumerate(taken):
+        trial = trials[number].trial
+        assert trial == ArchitectureTrial(id=number, generation=GENERATION, indices=item.indices)
+        objectives = trials[number].objectives
+        assert objectives is not None
+        base = other_board(table).base
+        assert objectives == (item.error, base.latency_of(item.indices), base.energy_of(item.indices))
+    later = [stored.trial for number, stored in trials.items() if number >= len(taken)]
+    assert later, "the run must have trials of its own"
+    assert all(isinstance(trial, ArchitectureTrial) and trial.coefficients is not None for trial in later)
+    assert len(archive) >= len(taken)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_interrupted_and_resumed_it_ends_as_without_interruption(
+    prepare_tiny: Prepare, source: Preparation, table: CostTable, after: int
+) -> None:
+    whole = started_from(prepare_tiny, source, table, "whole")
+    finished(whole)
+    stopped = started_from(prepare_tiny, source, table, "stopped")
+    with pytest.raises(KeyboardInterrupt):
+        run_search(stopped, StoppedBackend(stopped.setup, after), lambda event: None)
+    finished(replace(stopped, resumed=True))
+    assert items_of(stopped) == items_of(whole)
+
+
+def test_both_fronts_are_compared_on_both_boards(prepare_tiny: Prepare, source: Preparation, table: CostTable) -> None:
+    preparation = started_from(prepare_tiny, source, table)
+    archive = finished(preparation)
+    tables = read_cost_tables(preparation.folder.source_cost_table)
+    assert tables.base.board == table.board
+    with reader(preparation) as store:
+        front = store.source_front()
+        assert front == list(dict.fromkeys(item["architecture"]["id"] for item in items_of(source)))
+        found = transferred(archive, front, tables, 4)
+        text = transfer_section(archive, store, preparation.origin, tables)
+    assert found.own_here >= found.source_here > 0
+    assert found.source_there > 0
+    assert all(loss.slower >= 0 for loss in found.losses)
+    assert f"{found.own_here:.4f}" in text
+    assert f"on {table.board}" in text
+
+
+def test_a_run_that_started_from_none_has_no_such_section(source: Preparation) -> None:
+    with reader(source) as store:
+        assert transfer_section(Archive((1.0, 1.0, 1.0)), store, source.origin, None) == ""
+
+
+def test_errors_in_int8_come_along_where_activations_are_of_one_type(prepare_tiny: Prepare, table: CostTable) -> None:
+    first = prepare_tiny("first", generations=1, **SEVERAL, **SHORT)
+    archive = finished(first)
+    known = {entry.architecture.id: entry.quantized_error for entry in archive.entries if entry.quantized_error}
+    assert known
+    second = prepare_tiny("second", from_run=str(first.folder.path), generations=1, **SEVERAL)
+    second = replace(second, cost_tables=family_of(table, second.configurations))
+    again = finished(second)
+    assert {name: again[name].quantized_error for name in known} == known
+
+
+@pytest.mark.parametrize("missing", ["supernet", "store", "config"])
+def test_a_run_that_lacks_something_is_refused(prepare_tiny: Prepare, source: Preparation, missing: str) -> None:
+    path = getattr(source.folder, missing)
+    path.unlink()
+    config = prepare_tiny("second", from_run=str(source.folder.path)).config
+    with pytest.raises(ValueError, match=f"`--from` must name the folder of a run with a supernet, but .* {path.name}"):
+        source_folder(config)
+
+
+def test_what_trains_a_supernet_has_no_place_beside_it(prepare_tiny: Prepare, source: Preparation) -> None:
+    config = replace(prepare_tiny("second").config, from_run=str(source.folder.path), supernet_generations=1)
+    config = replace(config, pretrain_epochs=None, pretrain_batch=64, pretrain_lr=0.1)
+    with pytest.raises(ValueError, match="`--pretrain-lr` must go with pre-training, but --from takes it over"):
+        check_effect(config)
+    with pytest.raises(ValueError, match="`--from` must go with a search that uses what was evaluated before"):
+        replace(config, method="random")
+
+
+def test_a_finished_run_goes_on_with_more_generations(prepare_tiny: Prepare) -> None:
+    settings: dict[str, Any] = {"supernet_generations": 1, "samples": 1, "theta_steps": 1}
+    short = prepare_tiny("short", generations=2, **settings)
+    finished(short)
+    longer = replace(short, config=replace(short.config, generations=3), resumed=True, goes_on_for_longer=True)
+    check_same_settings(longer.config, short.config)
+    finished(longer)
+    whole = prepare_tiny("whole", generations=3, **settings)
+    finished(whole)
+    assert items_of(longer) == items_of(whole)
+    assert longer.folder.read_settings().generations == 3
+
+
+def test_a_run_does_not_go_on_with_fewer_generations_nor_a_grid_with_more(prepare_tiny: Prepare) -> None:
+    config = prepare_tiny(generations=2).config
+    with pytest.raises(ValueError, match="it was made with generations=2 and got generations=1"):
+        check_same_settings(replace(config, generations=1), config)
+    grid = replace(config, method="grid", supernet_generations=1)
+    with pytest.raises(ValueError, match="it was made with generations=2 and got generations=3"):
+        check_same_settings(replace(grid, generations=3), grid)
