@@ -110,3 +110,16 @@ def _is_loose_record(definition: ast.ClassDef) -> bool:
     ]
     strict = "kw_only=True" in options and "slots=True" in options
     return "frozen=True" in options and len(fields) > MOST_POSITIONAL and not strict
+
+
+def test_one_class_has_one_name() -> None:
+    """Benchmarks are programs of their own, each with its rows; private classes are seen in their module alone."""
+    places: dict[str, list[str]] = {}
+    for package in PACKAGES:
+        if package.startswith("benchmarks"):
+            continue
+        for path in (ROOT / package.replace(".", "/")).glob("*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

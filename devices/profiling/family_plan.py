@@ -15,7 +15,7 @@ LAW_NETWORKS_OF_OTHERS = 3
 
 
 @dataclass(frozen=True)
-class Clocks:
+class ClockFamily:
     """Configurations that differ in their clock alone."""
 
     top: RuntimeConfiguration
@@ -36,7 +36,7 @@ class Plan:
     """The base first."""
     adapted: tuple[RuntimeConfiguration, ...]
     """By whole networks, from the base."""
-    clocks: tuple[Clocks, ...]
+    clocks: tuple[ClockFamily, ...]
 
     @classmethod
     def of(cls, configurations: Sequence[RuntimeConfiguration]) -> Plan:
@@ -53,7 +53,7 @@ class Plan:
         for item in ordered:
             if item.frequency_mhz is not None:
                 ways.setdefault((item.runtime, item.threads, item.precision), []).append(item)
-        clocks = tuple(Clocks(top, tuple(lower)) for top, *lower in ways.values() if lower)
+        clocks = tuple(ClockFamily(top, tuple(lower)) for top, *lower in ways.values() if lower)
         lower = {item for group in clocks for item in group.lower}
         return cls(ordered, tuple(item for item in ordered[1:] if item not in lower), clocks)
 

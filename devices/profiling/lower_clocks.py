@@ -15,7 +15,7 @@ from devices.cost_tables.cost_table import CostTable, TableError
 from devices.energy.power_model import PowerModel
 from devices.measurement import Measurement
 from devices.profiling.clock_law import USUAL_SPREAD, ClockLaw, fitted_share, pooled_share, shares_of
-from devices.profiling.family_plan import Clocks
+from devices.profiling.family_plan import ClockFamily
 from devices.profiling.profile import mean_power_w
 
 Array = npt.NDArray[np.float64]
@@ -71,7 +71,7 @@ class FittedLaw:
 
     @classmethod
     def of(
-        cls, top: ConfigurationProfile, clocks: Clocks, measured: MeasuredNetworks, first: FittedLaw | None
+        cls, top: ConfigurationProfile, clocks: ClockFamily, measured: MeasuredNetworks, first: FittedLaw | None
     ) -> FittedLaw:
         """Fit a law.
 

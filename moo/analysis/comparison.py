@@ -27,7 +27,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
+class ModelRow:
     """A network of the front or a baseline, as papers compare them."""
 
     name: str
@@ -42,7 +42,7 @@ class Model:
     """None if a baseline was not measured."""
 
 
-def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size: int = 24) -> list[Model]:
+def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size: int = 24) -> list[ModelRow]:
     """The front, the points of one network together, then the baselines, the most accurate first.
 
     Args:
@@ -60,7 +60,7 @@ def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size:
         if trained is not None:
             top1 = trained.file_in(precision).top1
         rows.append(
-            Model(
+            ModelRow(
                 name=point.id,
                 configuration=point.configuration,
                 baseline=False,
@@ -74,7 +74,7 @@ def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size:
     for network, file in sorted(files, key=lambda pair: (-pair[1].top1, pair[0].name)):
         costs = file_costs(network, base.precision, archive.energy)
         rows.append(
-            Model(name=network.name, configuration=base, baseline=True, top1=file.top1, trained=True, costs=costs)
+            ModelRow(name=network.name, configuration=base, baseline=True, top1=file.top1, trained=True, costs=costs)
         )
     return rows
 

@@ -25,7 +25,7 @@ from moo.storage.trained_network import TrainedNetwork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Network:
+class ShownNetwork:
     """One network as pictures show it."""
 
     id: str
@@ -48,10 +48,10 @@ class Network:
 class Evaluated:
     """All evaluated networks, parted into the front and the rest, and baselines beside them."""
 
-    front: tuple[Network, ...]
-    others: tuple[Network, ...]
+    front: tuple[ShownNetwork, ...]
+    others: tuple[ShownNetwork, ...]
     """Dominated networks, and, where the front is one of trained networks, those that were not trained."""
-    baselines: tuple[Network, ...] = ()
+    baselines: tuple[ShownNetwork, ...] = ()
     """The measured ones; none unless the front is one of trained networks."""
     left_out: str = ""
     """Which baselines are not drawn, and why."""
@@ -63,12 +63,12 @@ class Evaluated:
     """Operating points on the front, of which `front` has those that are shown; None if it has all."""
 
     @property
-    def all(self) -> tuple[Network, ...]:
+    def all(self) -> tuple[ShownNetwork, ...]:
         """The evaluated networks, the front first."""
         return self.front + self.others
 
     @property
-    def drawn(self) -> tuple[Network, ...]:
+    def drawn(self) -> tuple[ShownNetwork, ...]:
         """Everything that a plane shows: the evaluated networks, then the baselines."""
         return self.all + self.baselines
 
@@ -78,12 +78,12 @@ class Evaluated:
         return any(network.trained for network in self.front)
 
     @property
-    def dominated(self) -> tuple[Network, ...]:
+    def dominated(self) -> tuple[ShownNetwork, ...]:
         """The others that have errors of the same kind as the front."""
         return tuple(network for network in self.others if network.trained == self.retrained)
 
     @property
-    def untrained(self) -> tuple[Network, ...]:
+    def untrained(self) -> tuple[ShownNetwork, ...]:
         """The others with inherited weights beside a front of trained networks."""
         return tuple(network for network in self.others if network.trained != self.retrained)
 
@@ -146,7 +146,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
         for network in baselines
     ]
     measured = [
-        Network(id=network.name, error=file.error, costs=cost, trained=True)
+        ShownNetwork(id=network.name, error=file.error, costs=cost, trained=True)
         for network, (file, cost) in zip(baselines, costs, strict=True)
         if file is not None and cost is not None
     ]
@@ -190,7 +190,7 @@ def best_of_each(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]
     return tuple({point.id: point for point in reversed(points)}.values())[::-1]
 
 
-def shown_network(point: OperatingPoint, *, several: bool) -> Network:
+def shown_network(point: OperatingPoint, *, several: bool) -> ShownNetwork:
     """A point as pictures show it.
 
     Args:
@@ -198,18 +198,18 @@ def shown_network(point: OperatingPoint, *, several: bool) -> Network:
         several: whether configurations are told apart.
     """
     configuration = point.configuration if several else None
-    return Network(
+    return ShownNetwork(
         id=point.id, error=point.error, costs=point.costs, configuration=configuration, trained=point.trained
     )
 
 
-def _other(archive: Archive, entry: Entry, *, retrained: bool) -> Network:
+def _other(archive: Archive, entry: Entry, *, retrained: bool) -> ShownNetwork:
     """A network that is not on the front, in the configuration of its trial."""
     configuration = entry.configuration or archive.base
     trained = retrained and entry.trained is not None
     file = entry.trained.file(configuration.precision) if entry.trained is not None and trained else None
     error = entry.error if file is None else file.error
-    return Network(
+    return ShownNetwork(
         id=entry.architecture.id, error=error, costs=archive.searched_costs(entry), trained=trained and file is not None
     )
 

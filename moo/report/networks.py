@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
-from moo.analysis.comparison import Model, compared, models
+from moo.analysis.comparison import ModelRow, compared, models
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
@@ -45,12 +45,12 @@ def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front
     return table(("model", "top-1 accuracy", "latency", f"{archive.energy.label}, per image"), cells) + f"\n\n{note}"
 
 
-def _model(row: Model, *, several: bool) -> str:
+def _model(row: ModelRow, *, several: bool) -> str:
     configuration = f", {row.configuration.label}" if several else ""
     return f"`{row.name}`{' (baseline)' * row.baseline}{configuration}"
 
 
-def _top1(row: Model) -> str:
+def _top1(row: ModelRow) -> str:
     if row.top1 is None:
         return NOTHING
     return percent(row.top1) + " (inherited weights)" * (not row.trained)

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d import Axes3D
 
 from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
-from moo.analysis.networks import Network
+from moo.analysis.networks import ShownNetwork
 from moo.formatting import cost_label, many, percent
 from moo.storage.pareto import non_dominated
 from moo.visualization.front import dress_space, space_points
@@ -51,7 +51,7 @@ _LABEL_DISTANCES = (9.0, 14.0, 20.0, 28.0, 38.0)
 
 
 def configurations_space_figure(
-    points: Sequence[Network], configurations: Sequence[RuntimeConfiguration], *, energy: str, summary: str
+    points: Sequence[ShownNetwork], configurations: Sequence[RuntimeConfiguration], *, energy: str, summary: str
 ) -> Figure:
     """A front in three dimensions, with its configurations told apart.
 
@@ -80,7 +80,9 @@ def configurations_space_figure(
     return figure
 
 
-def trade_figure(points: Sequence[Network], configurations: Sequence[RuntimeConfiguration], *, energy: str) -> Figure:
+def trade_figure(
+    points: Sequence[ShownNetwork], configurations: Sequence[RuntimeConfiguration], *, energy: str
+) -> Figure:
     """Energy against latency of networks over their configurations, a panel for each precision.
 
     A line joins the configurations of a network that none of its others beats in both.
@@ -119,7 +121,7 @@ def trade_figure(points: Sequence[Network], configurations: Sequence[RuntimeConf
     return figure
 
 
-def clock_figure(points: Sequence[Network], *, energy: str) -> Figure:
+def clock_figure(points: Sequence[ShownNetwork], *, energy: str) -> Figure:
     """Energy against the clock for a few networks, a line for each number of threads and precision.
 
     Args:
@@ -176,13 +178,13 @@ def clock_figure(points: Sequence[Network], *, energy: str) -> Figure:
     return figure
 
 
-def clocks_of(points: Sequence[Network]) -> list[int]:
+def clocks_of(points: Sequence[ShownNetwork]) -> list[int]:
     """The clocks that are set, in MHz, ascending."""
     found = {_configuration(point).frequency_mhz for point in points}
     return sorted(mhz for mhz in found if mhz is not None)
 
 
-def few_networks(points: Sequence[Network], *, most: int = MOST_NETWORKS) -> list[Network]:
+def few_networks(points: Sequence[ShownNetwork], *, most: int = MOST_NETWORKS) -> list[ShownNetwork]:
     """All points of some of their networks, spread evenly over the order of latency, its ends included.
 
     Args:
@@ -198,17 +200,17 @@ def few_networks(points: Sequence[Network], *, most: int = MOST_NETWORKS) -> lis
 class _Marks:
     """How configurations are marked."""
 
-    def __init__(self, points: Sequence[Network], configurations: Sequence[RuntimeConfiguration]) -> None:
+    def __init__(self, points: Sequence[ShownNetwork], configurations: Sequence[RuntimeConfiguration]) -> None:
         self._present = [_configuration(point) for point in points]
         self._measured = sorted({_is_measured(point) for point in points}, reverse=True)
         self._clocks = sorted({one.frequency_mhz for one in configurations}, key=lambda mhz: mhz or 0)
         self._threads = sorted({one.threads for one in configurations})
         self._several_precisions = len({one.precision for one in configurations}) > 1
 
-    def colour(self, point: Network) -> Any:
+    def colour(self, point: ShownNetwork) -> Any:
         return self._colour_of(_configuration(point))
 
-    def style(self, point: Network) -> dict[str, Any]:
+    def style(self, point: ShownNetwork) -> dict[str, Any]:
         """Keywords of `scatter`."""
         configuration, measured = _configuration(point), _is_measured(point)
         return {
@@ -273,39 +275,39 @@ def _handle(label: str, colour: Any, *, marker: str = "o", size: float = 7.5, ed
     )
 
 
-def _configuration(point: Network) -> RuntimeConfiguration:
+def _configuration(point: ShownNetwork) -> RuntimeConfiguration:
     if point.configuration is None:
         raise ValueError(f"an operating point must have a configuration, but that of {point.id!r} has none.")
     return point.configuration
 
 
-def _is_measured(point: Network) -> bool:
+def _is_measured(point: ShownNetwork) -> bool:
     return point.costs.latency_source == point.costs.energy_source == "measured"
 
 
-def _precisions(points: Sequence[Network]) -> list[Precision]:
+def _precisions(points: Sequence[ShownNetwork]) -> list[Precision]:
     present = {_configuration(point).precision for point in points}
     return [precision for precision in PRECISIONS if precision in present]
 
 
-def _networks(points: Sequence[Network]) -> list[str]:
+def _networks(points: Sequence[ShownNetwork]) -> list[str]:
     """Ids in the order of the lowest latency of each."""
     return list(dict.fromkeys(point.id for point in sorted(points, key=lambda point: point.costs.latency_ms)))
 
 
-def _labels(points: Sequence[Network], energy: str) -> tuple[str, str]:
+def _labels(points: Sequence[ShownNetwork], energy: str) -> tuple[str, str]:
     latency = cost_label("latency", "ms", (point.costs.latency_source for point in points))
     return latency, cost_label(energy, "mJ", (point.costs.energy_source for point in points))
 
 
-def _own_front(points: Sequence[Network]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _own_front(points: Sequence[ShownNetwork]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Latency and energy of a network's configurations that none of its others beats, the quickest first."""
     costs = np.array([(point.costs.latency_ms, point.costs.energy_mj) for point in points], np.float64).reshape(-1, 2)
     chosen = costs[non_dominated(costs)]
     return chosen[np.argsort(chosen[:, 0])]
 
 
-def _scale(axes: Axes, points: Sequence[Network]) -> None:
+def _scale(axes: Axes, points: Sequence[ShownNetwork]) -> None:
     latencies = [point.costs.latency_ms for point in points]
     energies = [point.costs.energy_mj for point in points]
     axes.margins(0.14, 0.14)
@@ -318,7 +320,7 @@ def _scale(axes: Axes, points: Sequence[Network]) -> None:
     axes.set_xlim(*axes.transScale.inverted().transform([(left, 0), (right, 0)])[:, 0])
 
 
-def _name_networks(axes: Axes, points: Sequence[Network]) -> None:
+def _name_networks(axes: Axes, points: Sequence[ShownNetwork]) -> None:
     """Write id and error of each network beside its quickest point."""
     quickest = {point.id: point for point in sorted(points, key=lambda point: -point.costs.latency_ms)}.values()
     places = [(point.costs.latency_ms, point.costs.energy_mj) for point in points]
@@ -331,7 +333,7 @@ def _name_networks(axes: Axes, points: Sequence[Network]) -> None:
     )
 
 
-def _draw_clocks(axes: Axes, points: Sequence[Network], threads: int, precision: Precision, colour: str) -> None:
+def _draw_clocks(axes: Axes, points: Sequence[ShownNetwork], threads: int, precision: Precision, colour: str) -> None:
     chosen = sorted(
         (_configuration(point).frequency_mhz or 0, point.costs.energy_mj, point.costs.energy_source == "measured")
         for point in points

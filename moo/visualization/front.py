@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 from mpl_toolkits.mplot3d import Axes3D
 
-from moo.analysis.networks import Evaluated, Network
+from moo.analysis.networks import Evaluated, ShownNetwork
 from moo.formatting import percent, short
 from moo.storage.archive import Costs
 from moo.storage.pareto import Floats, non_dominated
@@ -143,14 +143,16 @@ def _draw_plane(
     axes.step(line[:, 0], line[:, 1], where="post", color=INK, linewidth=1.1, alpha=0.55, zorder=3)
 
 
-def _by_origin(networks: Sequence[Network], origin: Callable[[Costs], str]) -> Iterator[tuple[str, Floats, list[int]]]:
+def _by_origin(
+    networks: Sequence[ShownNetwork], origin: Callable[[Costs], str]
+) -> Iterator[tuple[str, Floats, list[int]]]:
     """Each origin of costs with the coordinates of its networks, shape (N, 3), and their places among all."""
     for name in sorted({origin(network.costs) for network in networks}):
         places = [place for place, network in enumerate(networks) if origin(network.costs) == name]
         yield name, np.array([networks[place].coordinates for place in places], np.float64), places
 
 
-def _plane_front(networks: Sequence[Network], x: int, y: int) -> Floats:
+def _plane_front(networks: Sequence[ShownNetwork], x: int, y: int) -> Floats:
     """Non-dominated points of a projection from left to right, shape (N, 2)."""
     points = np.array([network.coordinates for network in networks], np.float64).reshape(-1, 3)[:, [x, y]]
     chosen: Floats = points[non_dominated(points)]
@@ -194,7 +196,7 @@ def _annotate(axes: Axes, networks: Evaluated, most: int = 5) -> None:
     )
 
 
-def _named(network: Network) -> str:
+def _named(network: ShownNetwork) -> str:
     how = "" if network.configuration is None else f"\n{network.configuration.short_label}"
     costs = network.costs
     return f"{network.id}{how}\n{percent(network.error)}, {short(costs.latency_ms)} ms {costs.latency_source}"
@@ -246,7 +248,7 @@ def space_figure(networks: Evaluated) -> Figure:
 
 def dress_space(
     axes: Axes3D,
-    networks: Sequence[Network],
+    networks: Sequence[ShownNetwork],
     wide: Sequence[bool],
     labels: tuple[str, str],
     *,
@@ -276,7 +278,7 @@ def dress_space(
     return floor
 
 
-def space_points(networks: Sequence[Network], wide: Sequence[bool]) -> Floats:
+def space_points(networks: Sequence[ShownNetwork], wide: Sequence[bool]) -> Floats:
     """Latency, energy and error in percent, costs as logarithms where they span widely, shape (N, 3)."""
     points = np.array([n.coordinates for n in networks], np.float64).reshape(-1, 3)[:, [1, 2, 0]]
     for column, is_wide in enumerate(wide):

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from devices.profiling.family import FamilyProfile
-from moo.analysis.networks import Network, best_of_each, evaluated, shown_network, shown_points
+from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
 from moo.storage.archive import Archive, Entry, networks_of
@@ -140,7 +140,7 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
         yield "theta", theta_figure(store.theta(number), space.operators, trial_id=number, coefficients=coefficients)
 
 
-def _in_all_configurations(archive: Archive, entries: Sequence[Entry]) -> list[Network]:
+def _in_all_configurations(archive: Archive, entries: Sequence[Entry]) -> list[ShownNetwork]:
     """All operating points of some networks, whether they are on the front or not."""
     wanted = {entry.architecture.id for entry in entries}
     points = archive.trained_points() if archive.is_retrained else archive.points(entries)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from matplotlib.lines import Line2D
 
-from moo.analysis.networks import Evaluated, Network
+from moo.analysis.networks import Evaluated, ShownNetwork
 from moo.formatting import cost_label
 from moo.storage.archive import Costs
 from moo.visualization.style import FAINT, GREY, VERMILION, legend_marker, marker_of
@@ -23,7 +23,7 @@ class Group:
 
     name: str
     """As the legend calls them."""
-    networks: tuple[Network, ...]
+    networks: tuple[ShownNetwork, ...]
     colour: str
     share: float
     """Area of a marker, as a share of a front marker's."""
@@ -82,7 +82,7 @@ def baseline_handles(group: Group, origin: Callable[[Costs], str], *, what: str 
     ]
 
 
-def cost_axis_label(column: int, networks: Sequence[Network], energy: str) -> str:
+def cost_axis_label(column: int, networks: Sequence[ShownNetwork], energy: str) -> str:
     """Label of an axis of latency (column 1) or energy (column 2), with the sources that occur.
 
     Args:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from devices.configuration import Precision, RuntimeConfiguration, configurations_of
 from devices.energy.power_model import RASPBERRY_PI_5
 from devices.measurement import Source
-from moo.analysis.networks import Network
+from moo.analysis.networks import ShownNetwork
 from moo.visualization.configurations import (
     MOST_NETWORKS,
     clock_figure,
@@ -38,7 +38,7 @@ def points_of(
     threads: Sequence[int] = THREADS,
     clocks: Sequence[int | None] = CLOCKS,
     precisions: Sequence[Precision] = ("fp32", "int8"),
-) -> list[Network]:
+) -> list[ShownNetwork]:
     """Latencies that are pure time of computing, and energies of the power model; 4 threads are measured."""
     points = []
     for number in range(networks):
@@ -50,7 +50,7 @@ def points_of(
             energy_mj = RASPBERRY_PI_5.energy_mj(latency_ms, configuration)
             error = 0.5 / (number + 1) + (0.01 if configuration.precision == "int8" else 0)
             points.append(
-                Network(
+                ShownNetwork(
                     id=f"net{number}",
                     error=error,
                     costs=costs_of(latency_ms, energy_mj, source, source),
@@ -60,7 +60,7 @@ def points_of(
     return points
 
 
-def configurations_in(points: Sequence[Network]) -> list[RuntimeConfiguration]:
+def configurations_in(points: Sequence[ShownNetwork]) -> list[RuntimeConfiguration]:
     return sorted({point.configuration for point in points if point.configuration is not None})
 
 

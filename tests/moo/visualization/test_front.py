@@ -7,27 +7,27 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.markers import MarkerStyle
 
-from moo.analysis.networks import Evaluated, Network
+from moo.analysis.networks import Evaluated, ShownNetwork
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 from tests.moo.conftest import costs_of
 
 MEASURED = costs_of(2.0, 9.0, "measured", "modelled")
 MODELLED = costs_of(1.0, 5.0, "modelled", "modelled")
 NETWORKS = Evaluated(
-    front=(Network(id="000", error=0.1, costs=MEASURED), Network(id="111", error=0.4, costs=MODELLED)),
+    front=(ShownNetwork(id="000", error=0.1, costs=MEASURED), ShownNetwork(id="111", error=0.4, costs=MODELLED)),
     others=(
-        Network(id="222", error=0.5, costs=replace(MEASURED, latency_ms=20.0)),
-        Network(id="012", error=0.6, costs=replace(MODELLED, energy_mj=6.0)),
+        ShownNetwork(id="222", error=0.5, costs=replace(MEASURED, latency_ms=20.0)),
+        ShownNetwork(id="012", error=0.6, costs=replace(MODELLED, energy_mj=6.0)),
     ),
 )
 TRAINED = Evaluated(
-    front=(Network(id="000", error=0.1, costs=MEASURED, trained=True),),
+    front=(ShownNetwork(id="000", error=0.1, costs=MEASURED, trained=True),),
     others=(
-        Network(id="222", error=0.2, costs=replace(MEASURED, latency_ms=3.0), trained=True),
-        Network(id="012", error=0.6, costs=MODELLED),
+        ShownNetwork(id="222", error=0.2, costs=replace(MEASURED, latency_ms=3.0), trained=True),
+        ShownNetwork(id="012", error=0.6, costs=MODELLED),
     ),
     baselines=(
-        Network(id="mobile", error=0.3, costs=replace(MEASURED, latency_ms=50.0, energy_mj=90.0), trained=True),
+        ShownNetwork(id="mobile", error=0.3, costs=replace(MEASURED, latency_ms=50.0, energy_mj=90.0), trained=True),
     ),
     left_out="2 baselines not measured",
 )
@@ -47,10 +47,11 @@ ODD = {
     "trained": TRAINED,
     "all trained": replace(TRAINED, others=TRAINED.others[:1]),
     "no error": Evaluated(
-        front=(Network(id="000", error=0.0, costs=MODELLED),), others=(Network(id="111", error=0.0, costs=MEASURED),)
+        front=(ShownNetwork(id="000", error=0.0, costs=MODELLED),),
+        others=(ShownNetwork(id="111", error=0.0, costs=MEASURED),),
     ),
     "no energy": Evaluated(
-        front=(Network(id="000", error=0.1, costs=replace(MODELLED, energy_mj=0.0)),), others=NETWORKS.dominated
+        front=(ShownNetwork(id="000", error=0.1, costs=replace(MODELLED, energy_mj=0.0)),), others=NETWORKS.dominated
     ),
 }
 
