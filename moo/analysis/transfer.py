@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,14 @@ class Transfer:
     losses: tuple[Loss, ...]
 
 
-def transferred(archive: Archive, source_front: Collection[str], source_tables: CostTables, classes: int) -> Transfer:
+def transferred(
+    archive: Archive,
+    source_front: Collection[str],
+    source_tables: CostTables,
+    classes: int,
+    *,
+    in_int8: Mapping[str, float] | None = None,
+) -> Transfer:
     """Compare an archive's front with that of the run that it started from.
 
     Hypervolume is relative to the reference point of each board; costs on the other board are predictions of its
@@ -54,7 +61,9 @@ def transferred(archive: Archive, source_front: Collection[str], source_tables: 
         source_front: ids of the architectures of the source's front.
         source_tables: of the source's board, with energy above idle.
         classes: of the data set.
+        in_int8: errors in int8 that the source evaluated, by id; of other networks those of the archive are taken.
     """
+    known = in_int8 or {}
     own = networks_of(archive.inherited_front())
     source = [archive[identifier] for identifier in source_front if identifier in archive]
     there = reference_point_of(source_tables, classes, archive.energy)
@@ -63,8 +72,8 @@ def transferred(archive: Archive, source_front: Collection[str], source_tables: 
         source_board=source_tables.base.board,
         own_here=_hypervolume([point.objectives for point in archive.points(own)], archive.reference_point),
         source_here=_hypervolume([point.objectives for point in source_points], archive.reference_point),
-        own_there=_hypervolume(list(_costs_there(archive, own, source_tables)), there),
-        source_there=_hypervolume(list(_costs_there(archive, source, source_tables)), there),
+        own_there=_hypervolume(list(_costs_there(archive, own, source_tables, known)), there),
+        source_there=_hypervolume(list(_costs_there(archive, source, source_tables, known)), there),
         losses=tuple(_losses(archive, source)),
     )
 
@@ -81,10 +90,14 @@ def _losses(archive: Archive, source: Sequence[Entry]) -> Iterator[Loss]:
             yield Loss(entry.architecture.id, quickest.error, quickest.costs.latency_ms, rival)
 
 
-def _costs_there(archive: Archive, entries: Sequence[Entry], tables: CostTables) -> Iterator[Objectives]:
+def _costs_there(
+    archive: Archive, entries: Sequence[Entry], tables: CostTables, in_int8: Mapping[str, float]
+) -> Iterator[Objectives]:
     for entry in entries:
         for table in tables:
             error = archive.searched_error(entry, table.configuration)
+            if table.precision == "int8":
+                error = in_int8.get(entry.architecture.id, error)
             if error is not None:
                 indices = [table.operators.index(name) for name in entry.architecture.operators]
                 latency_ms, net_mj = table.latency_of(indices), table.energy_of(indices)

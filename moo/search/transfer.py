@@ -15,6 +15,7 @@ from moo.storage.record import RunRecord
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, TrialResult
+from search_space.architectures import architecture_from_indices
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -82,7 +83,18 @@ def take_over(
             TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
         )
     write_atomically(record.folder.source_cost_table, source.cost_table.read_bytes())
-    record.add_event(EVENT, source=str(source.path.resolve()), architectures=len(evaluated), front=_front_of(source))
+    in_int8 = {
+        architecture_from_indices(space, item.indices).id: item.quantized_error
+        for item in evaluated
+        if item.quantized_error is not None
+    }
+    record.add_event(
+        EVENT,
+        source=str(source.path.resolve()),
+        architectures=len(evaluated),
+        front=_front_of(source),
+        in_int8=in_int8,
+    )
 
 
 def _front_of(source: RunFolder) -> list[str]:

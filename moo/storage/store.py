@@ -125,12 +125,16 @@ class StoreReader:
             for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error in rows
         ]
 
-    def source_front(self) -> list[str] | None:
-        """Ids of the networks of the front of the run that this one started from; None if it started from none."""
+    def source_front(self) -> tuple[list[str], dict[str, float]] | None:
+        """What is known of the run that this one started from; None if it started from none.
+
+        Returns:
+            Ids of the networks of its front, and the errors in int8 of all networks that it evaluated in it, by id.
+        """
         for _, kind, content in self.events():
             match kind, content:
-                case "taken over", {"front": list(front)}:
-                    return [str(identifier) for identifier in front]
+                case "taken over", {"front": list(front), "in_int8": dict(errors)}:
+                    return [str(identifier) for identifier in front], {str(k): float(v) for k, v in errors.items()}
         return None
 
     def num_trials(self) -> int:

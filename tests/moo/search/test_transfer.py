@@ -99,7 +99,10 @@ def test_both_fronts_are_compared_on_both_boards(prepare_tiny: Prepare, source: 
     tables = read_cost_tables(preparation.folder.source_cost_table)
     assert tables.base.board == table.board
     with reader(preparation) as store:
-        front = store.source_front()
+        known = store.source_front()
+        assert known is not None
+        front, in_int8 = known
+        assert in_int8 == {}
         assert front == list(dict.fromkeys(item["architecture"]["id"] for item in items_of(source)))
         found = transferred(archive, front, tables, 4)
         text = transfer_section(archive, store, preparation.origin, tables)
