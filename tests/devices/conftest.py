@@ -220,6 +220,18 @@ class LoopbackBoard:
             self._process.kill()
             self._process.wait()
             self._process = None
+            self._wait_until_refused()
+
+    def _wait_until_refused(self) -> None:
+        """The kernel may reset connections for an instant before it refuses them."""
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1.0).close()
+            except ConnectionRefusedError:
+                return
+            except OSError:
+                pass
+            time.sleep(0.02)
 
     def agents(self) -> list[int]:
         """The agents that run now out of this board's folder."""
