@@ -85,6 +85,38 @@ BASE = RuntimeConfiguration()
 """One thread of ONNX Runtime in fp32, at the clock that the board's governor sets."""
 
 
+ConfigurationSet = Literal["default", "base"]
+"""`default` leaves the choice to the board; `base` is one thread in fp32."""
+
+
+def named_configurations(
+    which: ConfigurationSet,
+    threads: Sequence[int],
+    frequencies_mhz: Sequence[int],
+    precisions: Sequence[Precision],
+) -> tuple[RuntimeConfiguration, ...] | None:
+    """The configurations that a user's options name, the base first; None for the board's default ones.
+
+    Args:
+        which: of `--configurations`.
+        threads: of `--threads`; none if it is not given, and so are the others.
+        frequencies_mhz: of `--frequency-mhz`.
+        precisions: of `--precision`.
+
+    Raises:
+        ValueError: if a value is given twice or out of range, or beside `--configurations base`.
+    """
+    given = bool(threads or frequencies_mhz or precisions)
+    if which == "base" and given:
+        raise ValueError(
+            "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
+            "besides: omit one of the two."
+        )
+    if which == "default" and not given:
+        return None
+    return configurations_of(threads or (1,), frequencies_mhz or (None,), precisions or ("fp32",))
+
+
 def configurations_of(
     threads: Sequence[int] = (1,),
     frequencies_mhz: Sequence[int | None] = (None,),

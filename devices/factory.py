@@ -12,6 +12,11 @@ from devices.measurement import MeasureSettings
 DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
 
 
+def is_device_name(name: str) -> bool:
+    """Whether a name is that of a board, reached or not."""
+    return name == "host" or name.startswith("ssh://")
+
+
 def open_device(name: str, settings: MeasureSettings, *, meter: str = "none") -> Device:
     """A board by name; nothing is started before its first use.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from typing import Any, Literal, cast, get_args
@@ -138,6 +138,8 @@ class Measurement:
     idle_w: float | None = None
     """Idle power that was subtracted, or the model's without a meter; None if it is not known."""
     meter: str | None = None
+    energy_error: float | None = None
+    """How far a modelled energy may be off, as a fraction; None where it was measured, or is not known."""
     energy_note: str | None = None
     """Why the energy is modelled though a meter read along; else None."""
 
@@ -237,6 +239,11 @@ class MeasureSettings:
                 "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold, but got "
                 f"{hottest_c} and {self.cooldown_seconds}: use 0 seconds for no cool-down."
             )
+
+
+def largest_error(errors: Iterable[float | None]) -> float | None:
+    """The largest of the errors that are known; None if none is."""
+    return max((error for error in errors if error is not None), default=None)
 
 
 def model_key(model: bytes) -> str:

@@ -85,6 +85,7 @@ class ReplayDevice:
             energy_mj=energy_mj,
             gross_energy_mj=energy_mj + self._power_model.idle_w * latency_ms,
             idle_w=self._power_model.idle_w,
+            energy_error=self._power_model.relative_error,
             latency_source="modelled",
             energy_source="modelled",
             board=board.label,

@@ -5,7 +5,9 @@ Shape suffixes: B batch, C channels, H height, W width, K classes, L layers, O o
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +55,7 @@ class ThetaSettings:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}, but got {self.loss!r}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
     """Figures of one theta step."""
 
@@ -69,6 +71,19 @@ class StepRecord:
     entropy: float
     """Mean entropy of the layers' distributions, in nats."""
     temperature: float
+
+    @classmethod
+    def of(cls, figures: Iterable[float]) -> StepRecord:
+        """The record of figures in the order of the fields."""
+        return cls(**dict(zip(_FIGURES, figures, strict=True)))
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """All of them, in the order of the fields."""
+        return tuple(getattr(self, name) for name in _FIGURES)
+
+
+_FIGURES = tuple(field.name for field in dataclasses.fields(StepRecord))
 
 
 @dataclass(frozen=True)
@@ -139,5 +154,7 @@ def search_theta(
         ended.append(time.time())
     for weight in trainable:
         weight.requires_grad_()
-    records = tuple(StepRecord(*values) for values in zip(*torch.stack(figures, 1).tolist(), temperatures, strict=True))
+    records = tuple(
+        StepRecord.of(values) for values in zip(*torch.stack(figures, 1).tolist(), temperatures, strict=True)
+    )
     return ThetaResult(theta_LO.detach().cpu().numpy(), records, torch.stack(probs).cpu().numpy(), tuple(ended))

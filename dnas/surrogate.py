@@ -9,8 +9,9 @@ Shape suffixes: E embedding, L layers, M and N architectures, O operators, S sam
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,7 +33,7 @@ MOST_FITTED = 300
 QUADRATURE_POINTS = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreScale:
     """The monotone transform from error to score, `z = log(headroom + log(1 + (error - best) / spread))`.
 
@@ -53,8 +54,9 @@ class ScoreScale:
         """The scale that suits these errors."""
         best = float(error_N.min())
         spread = float(np.median(error_N)) - best or float(error_N.max()) - best or 1.0
-        plain_N = ScoreScale(best, spread, 0.0, 1.0).scores(error_N)
-        return ScoreScale(best, spread, float(plain_N.mean()), float(plain_N.std()) or 1.0)
+        plain_N = ScoreScale(best=best, spread=spread, mean=0.0, deviation=1.0).scores(error_N)
+        mean, deviation = float(plain_N.mean()), float(plain_N.std()) or 1.0
+        return ScoreScale(best=best, spread=spread, mean=mean, deviation=deviation)
 
     def scores(self, error_N: Floats) -> Floats:
         """Scores of errors that are no lower than the best."""
@@ -67,7 +69,7 @@ class ScoreScale:
         return (self.best + self.spread * torch.expm1(plain_N.exp() - self.headroom)).clamp(0.0, 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
     """What the kernel and the mean are made of; fitted by maximum a posteriori."""
 
@@ -91,10 +93,19 @@ class Hyperparameters:
             return torch.tensor(value, dtype=torch.float64)
 
         return Hyperparameters(
-            torch.eye(num_operators, dtype=torch.float64) / math.sqrt(2),
-            torch.full((num_layers,), math.log(1.5 / num_layers), dtype=torch.float64),
-            constant(0.0), constant(-0.5), constant(-2.0), constant(0.0),
-        )  # fmt: skip
+            embedding_OE=torch.eye(num_operators, dtype=torch.float64) / math.sqrt(2),
+            log_relevance_L=torch.full((num_layers,), math.log(1.5 / num_layers), dtype=torch.float64),
+            log_product=constant(0.0),
+            log_additive=constant(-0.5),
+            log_noise=constant(-2.0),
+            mean=constant(0.0),
+        )
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor]) -> Hyperparameters:
+        """Those of tensors in the order of the fields."""
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(**dict(zip(names, tensors, strict=True)))
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All of them, in the order of the fields."""
@@ -106,7 +117,7 @@ class Hyperparameters:
         """Those of the same shapes whose numbers, one after the other, are these."""
         sizes = [tensor.numel() for tensor in self.tensors()]
         parts = torch.split(torch.from_numpy(np.array(flat, np.float64)), sizes)
-        return Hyperparameters(*(part.reshape(like.shape) for part, like in zip(parts, self.tensors(), strict=True)))
+        return Hyperparameters.of(part.reshape(like.shape) for part, like in zip(parts, self.tensors(), strict=True))
 
     def log_similarities(self) -> Tensor:
         """Logarithm of K_l[o, o'] = exp(-relevance_l |z_o - z_o'|^2), shape (L, O, O)."""
@@ -196,7 +207,13 @@ class Surrogate:
         one_DN = self._one_NLO.flatten(1).T.contiguous()
         additive_D = (2 * parameters.log_additive).exp() / self._one_NLO.shape[1] * (one_DN @ self._weights_N)
         product_N = (2 * parameters.log_product).exp() * self._weights_N
-        return _Expectation(parameters.log_similarities().exp(), one_DN, product_N, additive_D, float(parameters.mean))
+        return _Expectation(
+            similarity_LOO=parameters.log_similarities().exp(),
+            one_DN=one_DN,
+            weights_N=product_N,
+            additive_D=additive_D,
+            mean=float(parameters.mean),
+        )
 
     def _conditioned(self, one_MLO: Tensor) -> tuple[Tensor, Tensor]:
         """Covariance with the seen architectures (M, N), and its product with the inverse Cholesky factor (N, M)."""
@@ -207,7 +224,7 @@ class Surrogate:
         return _one_hot(indices_NL, self._num_operators)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Expectation:
     """Constants of the expectation; D runs over pairs of layer and operator."""
 
@@ -252,7 +269,7 @@ def fit_surrogate(
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         tensors = [tensor.requires_grad_() for tensor in first.replaced_by(flat).tensors()]
-        value, like = _negative_log_posterior(Hyperparameters(*tensors), prior, one_NLO, score_N)
+        value, like = _negative_log_posterior(Hyperparameters.of(tensors), prior, one_NLO, score_N)
         return value, _flat(torch.autograd.grad(like, tensors))
 
     # Within bounds no covariance is singular, however bold a step of the line search.

@@ -11,14 +11,13 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import UseAppendAction
 
-from devices.configuration import Precision, RuntimeConfiguration, configurations_of
+from devices.configuration import ConfigurationSet, Precision, RuntimeConfiguration, named_configurations
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.table_names import is_table
 from evaluation.work_folder import check_out_and_resume
 from moo.limits import CostLimits
 
 Bounds = tuple[float, float]
-ConfigurationSet = Literal["default", "base"]
 Method = Literal["dnas", "random", "grid", "architectures"]
 
 
@@ -185,14 +184,8 @@ class SearchConfig:
                 "`--from` must go with a search that uses what was evaluated before, but got "
                 f"--method {self.method}{' --independent' * self.independent}: omit one of the two."
             )
-        if self.configurations == "base" and (self.threads or self.frequency_mhz or self.precision):
-            raise ValueError(
-                "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
-                "besides: omit one of the two."
-            )
-        configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
         # These check themselves.
-        _ = self.energy_objective, self.limits
+        _ = self.given_configurations, self.energy_objective, self.limits
         check_out_and_resume(self.out, self.resume)
 
     @property
@@ -215,9 +208,7 @@ class SearchConfig:
     @property
     def given_configurations(self) -> tuple[RuntimeConfiguration, ...] | None:
         """Those that the user names, the base first; None for the board's default ones."""
-        if self.configurations == "default" and not (self.threads or self.frequency_mhz or self.precision):
-            return None
-        return configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
+        return named_configurations(self.configurations, self.threads, self.frequency_mhz, self.precision)
 
     @property
     def energy_objective(self) -> EnergyObjective:

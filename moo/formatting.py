@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from devices.measurement import SOURCES, Source
+from devices.measurement import SOURCES, Source, largest_error
 
 
 def short(value: float) -> str:
@@ -34,9 +34,35 @@ def sources_text(sources: Iterable[Source]) -> str:
     return " and ".join(source for source in SOURCES if source in present)
 
 
-def cost_label(quantity: str, unit: str, sources: Iterable[Source]) -> str:
-    """Label of an axis or a column: `latency (ms, measured)`."""
-    return f"{quantity} ({', '.join(part for part in (unit, sources_text(sources)) if part)})"
+def cost_label(quantity: str, unit: str, sources: Iterable[Source], errors: Iterable[float | None] = ()) -> str:
+    """Label of an axis or a column: `latency (ms, measured)`, `energy above idle (mJ, modelled ± 25 %)`.
+
+    Args:
+        quantity: what is shown.
+        unit: of it.
+        sources: of what is shown.
+        errors: how far modelled ones may be off, as fractions.
+    """
+    text = sources_text(sources)
+    if "modelled" in text:
+        text += error_text(errors)
+    return f"{quantity} ({', '.join(part for part in (unit, text) if part)})"
+
+
+def error_text(errors: Iterable[float | None]) -> str:
+    """How far modelled costs may be off, after a blank: ` ± 25 %`; nothing where that is not known."""
+    error = largest_error(errors)
+    return "" if error is None else f" ± {100 * error:.0f} %"
+
+
+def energy_error_note(errors: Iterable[float | None]) -> str:
+    """The same as a sentence; empty where no energy is modelled, or it is not known."""
+    error = largest_error(errors)
+    if error is None:
+        return ""
+    if error >= 1:
+        return "Modelled energies are those of nominal figures: their order of magnitude, no more."
+    return f"Modelled energies are those of a power model, right within about {100 * error:.0f} %."
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from devices.measurement import Source
 from moo.analysis.comparison import compared
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
-from moo.formatting import percent, short
+from moo.formatting import energy_error_note, percent, short
 from moo.storage.archive import Archive, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
 
@@ -40,7 +40,7 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     if trained:
         errors = ("inherited", "trained", "test")
         title += "\nerrors with inherited weights, after training (of the very file), on the test split"
-    captions = [mixture(trained)]
+    captions = [mixture(trained), energy_error_note(point.costs.energy_error for point in shown)]
     if several and (unused := unused_configurations(archive)):
         captions.append(f"none on the front: {'; '.join(unused)}")
     table = Table(box=box.SIMPLE_HEAD, title=title, caption="\n".join(part for part in captions if part) or None)

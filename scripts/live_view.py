@@ -15,7 +15,7 @@ from rich.table import Table
 
 from moo import events
 from moo.analysis.networks import grouped, shown_points
-from moo.formatting import cost
+from moo.formatting import cost, error_text
 from moo.trials import named
 
 FRONT_ROWS = 14
@@ -189,7 +189,9 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
 
 
 def _front_table(state: events.FrontChanged) -> Table:
-    table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2))
+    errors = error_text(point.costs.energy_error for point in state.front)
+    title = "front so far" + (f" (modelled energies{errors})" if errors else "")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
     for column in ("architecture", "runs with", "error", "latency ms", "", "energy mJ", ""):
         table.add_column(column, justify="left" if column in ("architecture", "runs with", "") else "right")
     shown = grouped(shown_points(state.front, FRONT_ROWS))

@@ -27,7 +27,7 @@ from moo.analysis.selection import (
     nearest_to,
     read_front,
 )
-from moo.formatting import percent, short
+from moo.formatting import error_text, percent, short
 from moo.storage.run_folder import RunFolder, model_file_name
 from scripts.command_line import parse, run
 
@@ -117,12 +117,13 @@ def _text(point: FrontPoint, folder: Path) -> str:
     file = folder / model_file_name(point.precision)
     missing = "" if file.is_file() else " (not there: the run has not written it)"
     kind = {"net": "above idle", "gross": "with idle power", "period": "in a period"}[point.energy_kind]
+    off = error_text([point.energy_error]) if point.energy_source == "modelled" else ""
     return (
         f"network        {point.id}\n"
         f"configuration  {configuration}\n"
         f"error          {percent(point.error)} (selection split, {point.error_source} weights, {point.precision})\n"
         f"latency        {short(point.latency_ms)} ms {point.latency_source}\n"
-        f"energy         {short(point.energy_mj)} mJ {point.energy_source}, {kind}\n"
+        f"energy         {short(point.energy_mj)} mJ {point.energy_source}{off}, {kind}\n"
         f"file           {file}{missing}"
     )
 

@@ -29,8 +29,6 @@ MOST_LINES, MOST_MODULES, MOST_POSITIONAL = 500, 20, 4
 WITHOUT_SLOTS = {
     # `slots=True` makes a new class, in which `super()` without arguments fails.
     "TrainTask", "TrainSettings", "TrainConfig", "RunTrainingConfig",
-    # Not converted yet: they are built from sequences and read by `vars`.
-    "StepRecord", "ScoreScale", "Hyperparameters", "_Expectation",
 }  # fmt: skip
 
 

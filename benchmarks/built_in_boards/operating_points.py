@@ -90,7 +90,7 @@ def main() -> None:
     """Compute and print."""
     config = read_config(OperatingPointsConfig)
     folder = RunFolder(Path(config.run).expanduser())
-    _, origin = folder.read_config()
+    _, origin = folder.read_config(option="RUN")
     with closing(read_store(folder.store)) as store:
         evaluated = store.evaluated(origin.space)
     gains = []
@@ -101,7 +101,8 @@ def main() -> None:
         ]
     content = {"run": folder.path.name, "networks": len(evaluated), "gains": [asdict(gain) for gain in gains]}
     in_int8 = sum(item.quantized_error is not None for item in evaluated)
-    lines = [f"{len(evaluated)} networks evaluated, {in_int8} of them in int8 too", TABLE.head]
+    said = f"{len(evaluated)} networks evaluated, {in_int8} of them in int8 too"
+    lines = [f"{said}; all costs are modelled but the latencies of pi4's base", TABLE.head]
     lines += [TABLE.row(*asdict(gain).values()) for gain in gains]
     print_results(content, lines, as_json=config.json)
 

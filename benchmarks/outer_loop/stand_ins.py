@@ -100,7 +100,7 @@ class StandIn:
         }
         theta = ThetaResult(
             rng.random((layers, operators), np.float32),
-            tuple(StepRecord(*rng.random(7).tolist()) for _ in range(steps)),
+            tuple(StepRecord.of(rng.random(7).tolist()) for _ in range(steps)),
             rng.random((steps, layers, operators), np.float32),
         )
         architectures = tuple(_evaluated(indices, costs.base) for indices in sorted(drawn))

@@ -88,6 +88,7 @@ def measurement_from_reply(
         energy_interval_mj=None if metered is None else metered.interval_mj,
         idle_w=idle_w,
         meter=None if metered is None else metered.meter,
+        energy_error=power_model.relative_error if metered is None else None,
         energy_note=energy_note,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,

@@ -41,6 +41,7 @@ def analytic_cost_table(space: FBNetSpace) -> CostTable:
         latency_source="modelled",
         energy_source="modelled",
         idle_w=HOST_POWER_MODEL.idle_w,
+        energy_error=HOST_POWER_MODEL.relative_error,
         board="nominal",
         runtime="none",
         threads=1,

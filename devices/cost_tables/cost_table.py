@@ -70,6 +70,8 @@ class CostTable:
     precision: Precision = "fp32"
     idle_w: float | None = None
     """Idle power of the board, in W: what gross energy adds; None if it is not known."""
+    energy_error: float | None = None
+    """How far modelled energies may be off, as a fraction; None where they were measured, or it is not known."""
     error: TableError | None = None
     """None if no network was measured whole."""
 

@@ -155,6 +155,7 @@ def _table(space: FBNetSpace, latency_ms_LO: Array, fixed_ms: float, *, source: 
         latency_source=source,
         energy_source="modelled",
         idle_w=power.idle_w,
+        energy_error=power.relative_error,
         board="pi4 (Raspberry Pi 4, published figures)",
         runtime="not stated by the source",
         threads=1,

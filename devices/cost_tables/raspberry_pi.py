@@ -212,6 +212,7 @@ def _table(name: str, board: BuiltInBoard, work: _Work, configuration: RuntimeCo
         threads=configuration.threads,
         precision=configuration.precision,
         idle_w=board.power.idle_w,
+        energy_error=board.power.relative_error,
         method=_method(board, work.table, configuration),
     )
 

@@ -82,6 +82,7 @@ def _read_text_table(text: str, path: Path, space: SearchSpace, energy_path: Pat
         fixed_energy_mj=0.0,
         latency_source="published",
         energy_source="modelled" if energy_path is None else "published",
+        energy_error=HOST_POWER_MODEL.relative_error if energy_path is None else None,
         board=f"not stated in {path.name}",
         runtime="not stated",
         threads=1,

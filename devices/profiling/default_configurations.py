@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,19 +46,11 @@ def settable_configurations(
 ) -> tuple[RuntimeConfiguration, ...]:
     """The same, at the governor's clock alone where the board may not set its clock, or runs another one.
 
-    The lowest clock is tried, with a model that takes next to no time.
-
     Raises:
         MeasurementError: if the board fails.
     """
-    lowest = min((item for item in configurations if item.frequency_mhz), key=_mhz, default=None)
-    if lowest is None:
-        return configurations
-    builder = GraphBuilder((3, 8, 8))
-    builder.conv("only", Graph.INPUT, 4)
-    graph = builder.build()
     try:
-        device.measure(to_onnx(graph, random_weights(graph, np.random.default_rng(0))), lowest)
+        check_settable(device, configurations)
     except BoardRefusedError as error:
         logger.warning("clocks are left to the board's governor: %s", error)
         return configurations_of(
@@ -66,6 +59,44 @@ def settable_configurations(
             tuple(dict.fromkeys(item.precision for item in configurations)),
         )
     return configurations
+
+
+def check_settable(device: Device, configurations: Sequence[RuntimeConfiguration]) -> None:
+    """Check that a board sets and keeps the clocks of configurations, where they have any.
+
+    The lowest is tried, with a model that takes next to no time.
+
+    Raises:
+        BoardRefusedError: if it may not set its clock, or runs another one.
+        MeasurementError: if the board fails.
+    """
+    lowest = min((item for item in configurations if item.frequency_mhz), key=_mhz, default=None)
+    if lowest is None:
+        return
+    builder = GraphBuilder((3, 8, 8))
+    builder.conv("only", Graph.INPUT, 4)
+    graph = builder.build()
+    device.measure(to_onnx(graph, random_weights(graph, np.random.default_rng(0))), lowest)
+
+
+def check_configurations(device: Device, board: Board, configurations: Sequence[RuntimeConfiguration]) -> None:
+    """Check that a board can be run in the configurations that a user names, before any work.
+
+    Args:
+        device: the board.
+        board: as it describes itself.
+        configurations: named by the user.
+
+    Raises:
+        ValueError: if it cannot.
+        MeasurementError: if the board fails.
+    """
+    for configuration in configurations:
+        board.check(configuration)
+    try:
+        check_settable(device, configurations)
+    except BoardRefusedError as error:
+        raise ValueError(f"`--frequency-mhz` must be a clock that {board.label} sets and keeps, but: {error}") from None
 
 
 def _clocks(board: Board) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable, TableError
 from devices.energy.power_model import PowerModel
-from devices.measurement import Measurement
+from devices.measurement import Measurement, largest_error
 from devices.profiling.clock_law import USUAL_SPREAD, ClockLaw, fitted_share, pooled_share, shares_of
 from devices.profiling.family_plan import ClockFamily
 from devices.profiling.profile import mean_power_w
@@ -146,6 +146,7 @@ class FittedLaw:
                 fixed_energy_mj=energy_factor * table.fixed_energy_mj,
                 latency_source="modelled",
                 energy_source="modelled",
+                energy_error=largest_error((table.energy_error, model.relative_error)),
                 clock_mhz=None,
                 frequency_mhz=mhz,
                 date=found.measurements[0].date,

@@ -17,7 +17,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.device import Device
 from devices.errors import MeasurementError
-from devices.measurement import Measurement, Source
+from devices.measurement import Measurement, Source, largest_error
 from search_space.graphs import GlobalAveragePool, Graph, GraphBuilder
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.operators import Operator
@@ -85,6 +85,7 @@ def operator_wise_table(
         frequency_mhz=configuration.frequency_mhz,
         precision=configuration.precision,
         idle_w=next(iter(best.values())).idle_w,
+        energy_error=largest_error(cost.energy_error for cost in best.values()),
         date=sample.date,
         method="operator-wise: each block between a fixed convolution and pooling, whose own cost is subtracted; "
         f"5th percentile of single runs, the lowest of {passes} passes",
@@ -106,6 +107,7 @@ class _Cost:
     energy_source: Source
     date: str
     idle_w: float | None
+    energy_error: float | None
 
     def __add__(self, other: _Cost) -> _Cost:
         return self._with(self.latency_ms + other.latency_ms, self.energy_mj + other.energy_mj)
@@ -187,6 +189,7 @@ def _measure_all(
             energy_source=cost.energy_source,
             date=cost.date,
             idle_w=cost.idle_w,
+            energy_error=cost.energy_error,
         )
         for name, cost in best.items()
     }

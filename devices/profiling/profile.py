@@ -17,7 +17,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.device import Device
 from devices.errors import MeasurementError
-from devices.measurement import Board, Measurement, MeasureSettings
+from devices.measurement import Board, Measurement, MeasureSettings, largest_error
 from devices.profiling.calibration import calibrated, table_error
 from devices.profiling.few_shot import FewShotPredictor, choose_networks
 from devices.profiling.journal import JournaledDevice, profile_path
@@ -222,7 +222,13 @@ def adapted_profile(
         board=board.label, runtime=board.runtime, configuration=configuration, power_w=mean_power_w(measured)
     )
     return Profile(
-        table=replace(table, error=table_error(predicted_N, latency_ms), date=sample.date, idle_w=sample.idle_w),
+        table=replace(
+            table,
+            error=table_error(predicted_N, latency_ms),
+            date=sample.date,
+            idle_w=sample.idle_w,
+            energy_error=largest_error(measurement.energy_error for measurement in measured),
+        ),
         operator_wise=source,
         networks_NL=networks_NL,
         measurements=tuple(measured),

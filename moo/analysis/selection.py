@@ -46,6 +46,8 @@ class FrontPoint:
     energy_source: Source
     energy_kind: EnergyKind = "net"
     """Which energy `energy_mj` is; that above idle in runs of earlier versions."""
+    energy_error: float | None = None
+    """How far a modelled energy may be off, as a fraction; None where that is not known."""
     error_source: str = "inherited"
     """What weights the error is of: `inherited` from the supernet, or `trained`."""
 
@@ -246,6 +248,7 @@ def _point_from(item: Any, where: str) -> FrontPoint:
             latency_source=item["latency_source"],
             energy_source=item["energy_source"],
             energy_kind=item.get("energy_kind", "net"),
+            energy_error=item.get("energy_error"),
             error_source=item.get("error_source", "inherited"),
         )
     except KeyError as error:
@@ -258,6 +261,9 @@ def _point_from(item: Any, where: str) -> FrontPoint:
         value = getattr(point, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
             raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {reprlib.repr(value)}.")
+    off = point.energy_error
+    if off is not None and (isinstance(off, bool) or not isinstance(off, (int, float)) or not off >= 0):
+        raise ValueError(f"{where} must have a number of at least 0 as 'energy_error', but has {reprlib.repr(off)}.")
     if point.error_source not in ("inherited", "trained"):
         raise ValueError(f"{where} must have an error that is inherited or trained, but has {point.error_source!r}.")
     for source in (point.latency_source, point.energy_source):

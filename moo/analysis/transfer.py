@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from devices.cost_tables.family import CostTables
+from devices.measurement import Source
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of, reference_point_of
 from moo.storage.pareto import hypervolume
 from moo.trials import Objectives
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
     """What one network of the other board's front loses on this board."""
 
@@ -22,6 +23,7 @@ class Loss:
     """In [0, 1], of the operating point that is compared."""
     latency_ms: float
     """On this board, in the quickest configuration."""
+    latency_source: Source
     rival: OperatingPoint
     """The quickest point of this board's own front with no more error."""
 
@@ -87,7 +89,13 @@ def _losses(archive: Archive, source: Sequence[Entry]) -> Iterator[Loss]:
         rivals = [point for point in front if point.error <= quickest.error]
         if rivals:
             rival = min(rivals, key=lambda point: point.costs.latency_ms)
-            yield Loss(entry.architecture.id, quickest.error, quickest.costs.latency_ms, rival)
+            yield Loss(
+                network=entry.architecture.id,
+                error=quickest.error,
+                latency_ms=quickest.costs.latency_ms,
+                latency_source=quickest.costs.latency_source,
+                rival=rival,
+            )
 
 
 def _costs_there(

@@ -13,7 +13,7 @@ from devices.cost_tables.readers import read_any_cost_tables, split_table_paths
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.device import Device
 from devices.errors import MeasurementError
-from devices.factory import open_device
+from devices.factory import DEVICE_NAMES, is_device_name, open_device
 from devices.measurement import Board, MeasureSettings
 from search_space.spaces import FBNetSpace
 
@@ -56,6 +56,10 @@ def open_boards(
     Raises:
         ValueError: if a name is unknown, a table does not fit, a board does not answer, or boards differ.
     """
+    for name in names:
+        if not (is_table(name) or is_device_name(name)):
+            known = ", ".join([*DEVICE_NAMES, *sorted(BUILT_IN_NAMES)])
+            raise ValueError(f"`--device` must be one of {known}, or a table of costs (.json, .txt), but got {name!r}.")
     tables = [name for name in names if is_table(name)]
     if tables and len(names) > 1:
         raise ValueError(

@@ -13,7 +13,11 @@ from pathlib import Path
 from devices.configuration import RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import MeasureSettings
-from devices.profiling.default_configurations import default_configurations, settable_configurations
+from devices.profiling.default_configurations import (
+    check_configurations,
+    default_configurations,
+    settable_configurations,
+)
 from devices.profiling.family import FamilyProfile, number_of_measurements, remembered_family, seconds_each
 from devices.profiling.operator_costs import PASSES
 from devices.profiling.profile import Profiler, profile
@@ -108,9 +112,12 @@ def chosen_configurations(
         given: those that the user names, if any; clocks that a board may not set are an error then.
 
     Raises:
+        ValueError: if a board cannot be run in a given one.
         MeasurementError: if a board fails.
     """
     if given is not None:
+        for _, device in devices:
+            check_configurations(device, device.describe(), given)
         return {name: tuple(given) for name, _ in devices}
     return {
         name: settable_configurations(device, default_configurations(device.describe(), shares_host=device.shares_host))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import UseAppendAction
 
-from devices.configuration import Precision, RuntimeConfiguration, configurations_of
+from devices.configuration import Precision, RuntimeConfiguration, named_configurations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +55,7 @@ class ProfileConfig:
     @property
     def given_configurations(self) -> tuple[RuntimeConfiguration, ...] | None:
         """Those that the user names, the base first; None for each board's default ones."""
-        if self.configurations == "default" and not (self.threads or self.frequency_mhz or self.precision):
-            return None
-        return configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
+        return named_configurations(self.configurations, self.threads, self.frequency_mhz, self.precision)
 
     @property
     def runtime_options(self) -> str:
@@ -74,9 +72,5 @@ class ProfileConfig:
         if self.out is not None and (len(self.device) > 1) == self.out.endswith(".json"):
             rule = "a folder for several boards" if len(self.device) > 1 else "a .json file for one board"
             raise ValueError(f"`--out` must be {rule}, but got {self.out!r}.")
-        if self.configurations == "base" and (self.threads or self.frequency_mhz or self.precision):
-            raise ValueError(
-                "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
-                "besides: omit one of the two."
-            )
-        configurations_of(self.threads or (1,), self.frequency_mhz or (None,), self.precision or ("fp32",))
+        # These check themselves.
+        _ = self.given_configurations

@@ -12,7 +12,7 @@ from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.networks import file_costs
-from moo.formatting import short, table
+from moo.formatting import error_text, short, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
 from moo.storage.origin import SearchDataset, SplitSizes
 from moo.storage.run_folder import model_file_name
@@ -196,7 +196,7 @@ def _points(card: Card) -> str:
             f"`{model_file_name(point.configuration.precision)}`",
             f"{point.error:.4f}",
             f"{short(point.costs.latency_ms)} ms ({point.costs.latency_source})",
-            f"{short(point.costs.energy_mj)} mJ ({point.costs.energy_source})",
+            f"{short(point.costs.energy_mj)} mJ ({point.costs.energy_source}{error_text([point.costs.energy_error])})",
             _other_energy(card, point.costs),
         )
         for point in card.points
@@ -264,7 +264,7 @@ def _costs(card: Card) -> list[tuple[str, str]]:
         return [("latency", "not measured"), ("energy", "not measured")]
     rows = [
         ("latency", f"{costs.latency_ms:.4f} ms ({costs.latency_source}; 5th percentile of single inferences)"),
-        (card.energy.label, f"{costs.energy_mj:.4f} mJ ({costs.energy_source})"),
+        (card.energy.label, f"{costs.energy_mj:.4f} mJ ({costs.energy_source}{error_text([costs.energy_error])})"),
         ("conditions", "not measured" if m is None else _conditions(m)),
     ]
     if m is not None:

@@ -11,7 +11,7 @@ from moo.analysis.comparison import ModelRow, compared, models
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
-from moo.formatting import cost, distinct, many, percent, short, span, table
+from moo.formatting import cost, distinct, energy_error_note, many, percent, short, span, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost
@@ -42,6 +42,8 @@ def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front
     if not all(row.trained for row in rows):
         note += " Networks with inherited weights are not trained yet: training usually raises their accuracy."
     note += " Behind each cost stands where it comes from; a modelled one was measured on no board."
+    if error := energy_error_note(row.costs.energy_error for row in rows if row.costs is not None):
+        note += f" {error}"
     return table(("model", "top-1 accuracy", "latency", f"{archive.energy.label}, per image"), cells) + f"\n\n{note}"
 
 
@@ -106,6 +108,7 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
         + ", ".join(f"{index} `{name}`" for index, name in enumerate(space.vocabulary))
         + "."
     )
+    note += _energy_note(shown)
     if several:
         note += (
             " A configuration is runtime (`ort` is ONNX Runtime), threads, clock where one is set, and precision; "
@@ -119,6 +122,12 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
     if any(entry.coefficients is not None for entry in networks_of(shown)):
         note += f"\n\n{_coefficients_table(networks_of(shown))}"
     return table(head, rows) + "\n\n" + note
+
+
+def _energy_note(points: Sequence[OperatingPoint]) -> str:
+    """How far modelled energies may be off, after a blank."""
+    note = energy_error_note(point.costs.energy_error for point in points)
+    return f" {note}" if note else ""
 
 
 def _coefficients_table(entries: Sequence[Entry]) -> str:

@@ -35,10 +35,10 @@ def transfer_section(archive: Archive, store: StoreReader, origin: RunOrigin, so
         (
             f"`{loss.network}`",
             percent(loss.error),
-            f"{short(loss.latency_ms)} ms",
+            f"{short(loss.latency_ms)} ms ({loss.latency_source})",
             f"`{loss.rival.id}`, {loss.rival.configuration.label}",
             percent(loss.rival.error),
-            f"{short(loss.rival.costs.latency_ms)} ms",
+            f"{short(loss.rival.costs.latency_ms)} ms ({loss.rival.costs.latency_source})",
             f"{100 * loss.slower:+.1f} %",
         )
         for loss in sorted(found.losses, key=lambda loss: -loss.slower)[:MOST_LOSSES]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 
 from devices.cost_tables.family import CostTables
 from evaluation.work_folder import lock_folder
@@ -14,7 +15,7 @@ from moo import events
 from moo.algorithms.base import Proposal
 from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring, corrected_tables
-from moo.measurement.queue import start_measurer
+from moo.measurement.queue import Measurer, start_measurer
 from moo.search.artifacts import run_cost_tables, started, supernet_weights
 from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
@@ -25,7 +26,7 @@ from moo.search.proposals import kept_proposals
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
-from moo.storage.record import open_record
+from moo.storage.record import RunRecord, open_record
 from moo.trials import DeliveryJob, DeliveryResult, Indices
 from search_space.architectures import operator_indices
 
@@ -44,40 +45,52 @@ def run_search(preparation: Preparation, backend: Backend, listener: events.List
     Raises:
         SearchFailedError: if the board failed while it was profiled, or every trial of a generation failed.
     """
-    search = _Search(preparation, backend, listener)
-    try:
+    with _opened(preparation, backend, listener) as search:
         search.find()
         return search.hand_over()
-    finally:
-        search.close()
 
 
 def find_front(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
     """The same without measuring the final front and handing it out: for comparing searches."""
-    search = _Search(preparation, backend, listener)
-    try:
+    with _opened(preparation, backend, listener) as search:
         return search.find()
-    finally:
-        search.close()
+
+
+@contextmanager
+def _opened(preparation: Preparation, backend: Backend, listener: events.Listener) -> Iterator[_Search]:
+    """A search in its locked folder, with its record and its boards."""
+    folder, config = preparation.folder, preparation.config
+    with closing(lock_folder(folder.path)), ExitStack() as stack:
+        if not preparation.resumed:
+            folder.write_config(config, preparation.origin)
+        elif preparation.goes_on_for_longer:
+            folder.write_config(config, folder.read_config()[1])
+        record = stack.enter_context(closing(open_record(folder)))
+        devices = preparation.boards.devices
+        measurer = None
+        if devices:
+            measurer = stack.enter_context(closing(start_measurer(devices, names=config.boards)))
+        yield _Search(preparation, backend, listener, record, measurer)
 
 
 class _Search:
-    def __init__(self, preparation: Preparation, backend: Backend, listener: events.Listener) -> None:
+    def __init__(
+        self,
+        preparation: Preparation,
+        backend: Backend,
+        listener: events.Listener,
+        record: RunRecord,
+        measurer: Measurer | None,
+    ) -> None:
         self._preparation = preparation
         self._config = preparation.config
         self._space = preparation.space
         self._folder = preparation.folder
         self._backend = backend
         self._tell = listener
+        self._record = record
+        self._measurer = measurer
         self._start = time.monotonic()
-        self._lock = lock_folder(self._folder.path)
-        if not preparation.resumed:
-            self._folder.write_config(self._config, preparation.origin)
-        elif preparation.goes_on_for_longer:
-            self._folder.write_config(self._config, self._folder.read_config()[1])
-        self._record = open_record(self._folder)
-        devices = preparation.boards.devices
-        self._measurer = start_measurer(devices, names=self._config.boards) if devices else None
         self._delivered: dict[str, DeliveryResult] = {}
 
     def find(self) -> Archive:
@@ -121,12 +134,6 @@ class _Search:
         self._record.add_event("finished", seconds=seconds)
         self._tell(events.RunFinished(str(self._folder.path), seconds))
         return archive
-
-    def close(self) -> None:
-        if self._measurer is not None:
-            self._measurer.close()
-        self._record.close()
-        self._lock.close()
 
     def _search(self) -> None:
         """All generations, or without them, until enough was tried or the time is over."""

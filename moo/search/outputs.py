@@ -62,6 +62,7 @@ def _point_json(point: OperatingPoint, energy: EnergyObjective, *, shown: bool) 
         "energy_kind": energy.kind,
         "net_energy_mj": costs.net_mj,
         "gross_energy_mj": costs.gross_mj,
+        "energy_error": costs.energy_error,
         "coefficients": None if entry.coefficients is None else dataclasses.asdict(entry.coefficients),
         "test_error": point.test_error,
         "trained": None if entry.trained is None else entry.trained.to_json(),

@@ -15,8 +15,12 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.errors import MeasurementError
-from devices.measurement import Board, MeasureSettings
-from devices.profiling.default_configurations import default_configurations, settable_configurations
+from devices.measurement import MeasureSettings
+from devices.profiling.default_configurations import (
+    check_configurations,
+    default_configurations,
+    settable_configurations,
+)
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
@@ -200,7 +204,7 @@ def _configured(
     if tables is None and config.cost_table is not None:
         wanted = given
         if given is None and boards.board is not None:
-            wanted = _usual_configurations(boards)
+            wanted = _of_board(boards, None)
         tables = tables_named(config.cost_table, space, wanted)
     if tables is not None:
         tables = configurations_in(tables, given, boards=boards.board is not None)
@@ -209,8 +213,7 @@ def _configured(
             energy.table(table)
         return tables, tables.configurations
     if boards.board is not None:
-        _check_possible(given or (), boards.board)
-        return None, given or _usual_configurations(boards)
+        return None, _of_board(boards, given)
     if given is not None and given != (BASE,):
         raise ValueError(
             f"configurations must be told apart by a board or by cost tables, but got {given[-1].label} and nothing "
@@ -219,33 +222,21 @@ def _configured(
     return None, (BASE,)
 
 
-def _usual_configurations(boards: Boards) -> tuple[RuntimeConfiguration, ...]:
-    """Those of a board that the user names none for; at the governor's clock where the clock cannot be set.
+def _of_board(boards: Boards, given: tuple[RuntimeConfiguration, ...] | None) -> tuple[RuntimeConfiguration, ...]:
+    """The given configurations, or those of the board; at the governor's clock where its clock cannot be set.
 
     Raises:
-        ValueError: if the board fails.
+        ValueError: if the board cannot be run in a given one, or fails.
     """
-    assert boards.board is not None, "there must be a board"
-    device = boards.devices[0]
+    board, device = boards.board, boards.devices[0]
+    assert board is not None, "there must be a board"
     try:
-        return settable_configurations(device, default_configurations(boards.board, shares_host=device.shares_host))
+        if given is None:
+            return settable_configurations(device, default_configurations(board, shares_host=device.shares_host))
+        check_configurations(device, board, given)
     except MeasurementError as error:
-        raise ValueError(
-            f"`--device` must name a board that measures, but {boards.board.name!r} fails: {error}"
-        ) from None
-
-
-def _check_possible(configurations: Sequence[RuntimeConfiguration], board: Board) -> None:
-    for configuration in configurations:
-        if board.cores is not None and configuration.threads > board.cores:
-            raise ValueError(
-                f"`--threads` must be at most the {board.cores} cores of {board.label}, but got "
-                f"{configuration.threads}: with more, a network takes ten times as long."
-            )
-        mhz, listed = configuration.frequency_mhz, board.frequencies_mhz
-        if mhz is not None and listed and mhz not in listed:
-            known = ", ".join(map(str, listed))
-            raise ValueError(f"`--frequency-mhz` must be one of {known} on {board.label}, but got {mhz}.")
+        raise ValueError(f"`--device` must name a board that measures, but {board.name!r} fails: {error}") from None
+    return given
 
 
 def _space(config: SearchConfig) -> FBNetSpace:

@@ -75,6 +75,8 @@ class Costs:
     """Energy above idle."""
     idle_w: float | None = None
     """Power of the idle board; None if it is not known."""
+    energy_error: float | None = None
+    """How far a modelled energy may be off, as a fraction; None where it was measured, or is not known."""
 
     @property
     def gross_mj(self) -> float | None:
@@ -347,6 +349,7 @@ class Archive:
             energy_source="modelled",
             net_mj=net_mj,
             idle_w=table.idle_w,
+            energy_error=table.energy_error,
         )
 
     def _measured(self, measurement: Measurement) -> Costs:
@@ -363,6 +366,7 @@ def measured_costs(measurement: Measurement, energy: EnergyObjective) -> Costs:
         energy_source=m.energy_source,
         net_mj=m.energy_mj,
         idle_w=m.idle_w,
+        energy_error=m.energy_error,
     )
 
 

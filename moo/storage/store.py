@@ -179,7 +179,7 @@ class StoreReader:
         if row is None or row[0] is None:
             raise ValueError(f"a trial must have searched theta to have a course, but trial {trial_id} has not.")
         with np.load(io.BytesIO(row[1])) as arrays:
-            records = tuple(StepRecord(*figures) for figures in json.loads(row[0]))
+            records = tuple(StepRecord.of(figures) for figures in json.loads(row[0]))
             return ThetaResult(arrays["theta_LO"], records, arrays["probs_TLO"])
 
     def fill(self, archive: Archive, space: FBNetSpace) -> Archive:
@@ -449,7 +449,7 @@ def _course(theta: ThetaResult | None) -> tuple[str | None, bytes | None]:
     buffer = io.BytesIO()
     np.savez(buffer, theta_LO=theta.theta_LO, probs_TLO=theta.probs_TLO)
     # Not `dataclasses.astuple`, which copies every figure and takes longer than all the rest.
-    return json.dumps([[*vars(record).values()] for record in theta.records]), buffer.getvalue()
+    return json.dumps([record.figures for record in theta.records]), buffer.getvalue()
 
 
 def _seconds_between(start: str, end: str) -> float:

@@ -103,7 +103,12 @@ def coefficients_figure(points: Sequence[TrialPoint]) -> Figure:
 
 def _panels(points: Sequence[TrialPoint]) -> list[_Panel]:
     latency = cost_label("latency", "ms", (point.costs.latency_source for point in points))
-    energy = cost_label("energy per image", "mJ", (point.costs.energy_source for point in points))
+    energy = cost_label(
+        "energy per image",
+        "mJ",
+        (point.costs.energy_source for point in points),
+        [point.costs.energy_error for point in points],
+    )
     error = "error (%)"
     panels = [
         _Panel(

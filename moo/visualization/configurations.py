@@ -297,7 +297,12 @@ def _networks(points: Sequence[ShownNetwork]) -> list[str]:
 
 def _labels(points: Sequence[ShownNetwork], energy: str) -> tuple[str, str]:
     latency = cost_label("latency", "ms", (point.costs.latency_source for point in points))
-    return latency, cost_label(energy, "mJ", (point.costs.energy_source for point in points))
+    return latency, cost_label(
+        energy,
+        "mJ",
+        (point.costs.energy_source for point in points),
+        [point.costs.energy_error for point in points],
+    )
 
 
 def _own_front(points: Sequence[ShownNetwork]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -101,7 +101,12 @@ def _costs(figure: Figure, place: SubplotSpec, family: FamilyProfile) -> None:
     dress(
         axes,
         "latency of the average network (ms, modelled)",
-        cost_label("energy above idle", "mJ", [table.energy_source for table in tables]),
+        cost_label(
+            "energy above idle",
+            "mJ",
+            [table.energy_source for table in tables],
+            [table.energy_error for table in tables],
+        ),
     )
     for way in dict.fromkeys(_way(table.configuration) for table in tables):
         own = [configuration for configuration in points if _way(configuration) == way]

@@ -92,4 +92,5 @@ def cost_axis_label(column: int, networks: Sequence[ShownNetwork], energy: str) 
     """
     if column == 1:
         return cost_label("latency", "ms", (network.costs.latency_source for network in networks))
-    return cost_label(energy, "mJ", (network.costs.energy_source for network in networks))
+    errors = [network.costs.energy_error for network in networks]
+    return cost_label(energy, "mJ", (network.costs.energy_source for network in networks), errors)

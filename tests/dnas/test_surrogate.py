@@ -21,8 +21,8 @@ def random_hyperparameters(seed: int = 0, log_noise: float = -1.0) -> Hyperparam
     def normal(*shape: int) -> Tensor:
         return torch.from_numpy(np.asarray(rng.normal(0, 0.7, shape)))
 
-    return Hyperparameters(
-        normal(OPERATORS, 2), normal(LAYERS), normal(), normal(), torch.tensor(log_noise).double(), normal()
+    return Hyperparameters.of(
+        (normal(OPERATORS, 2), normal(LAYERS), normal(), normal(), torch.tensor(log_noise).double(), normal())
     )
 
 

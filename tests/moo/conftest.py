@@ -341,7 +341,7 @@ def result_of() -> ResultOf:
         )
         theta_LO = rng.random((3, 3), np.float32)
         theta = ThetaResult(
-            theta_LO, (StepRecord(*(float(value) for value in rng.random(7))),), theta_LO[None] / np.float32(2)
+            theta_LO, (StepRecord.of(float(value) for value in rng.random(7)),), theta_LO[None] / np.float32(2)
         )
         return TrialResult(trial=trial, architectures=architectures, chosen=chosen, theta=theta, seconds=0.25)
 

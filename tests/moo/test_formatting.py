@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from moo.formatting import cost_label, distinct, many, percent, short, sources_text, span, table
+from moo.formatting import (
+    cost_label,
+    distinct,
+    energy_error_note,
+    error_text,
+    many,
+    percent,
+    short,
+    sources_text,
+    span,
+    table,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +52,16 @@ def test_values_are_told_once() -> None:
     assert span([1000, 3]) == "3 to 1,000"
     assert span([2.5, 2.5], ".3g") == "2.5"
     assert (many(1, "is", "are"), many(2, "is", "are")) == ("1 is", "2 are")
+
+
+def test_how_far_modelled_energies_may_be_off_is_said_of_the_worst() -> None:
+    assert (
+        cost_label("energy", "mJ", ["modelled", "measured"], [0.25, None])
+        == "energy (mJ, measured and modelled ± 25 %)"
+    )
+    assert cost_label("energy", "mJ", ["measured"], [None]) == "energy (mJ, measured)"
+    assert error_text([0.1, 0.25]) == " ± 25 %"
+    assert error_text([None]) == ""
+    assert energy_error_note([None]) == ""
+    assert "within about 25 %" in energy_error_note([0.25, None, 0.1])
+    assert "order of magnitude" in energy_error_note([1.0])

@@ -95,6 +95,7 @@ def test_json(run_folder: Any) -> None:
             "latency_source": "measured",
             "energy_source": "modelled",
             "energy_kind": "net",
+            "energy_error": None,
             "error_source": "inherited",
             "folder": str(run_folder / "front" / "01"),
             "file": str(run_folder / "front" / "01" / "model.onnx"),

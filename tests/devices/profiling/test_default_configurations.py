@@ -5,7 +5,11 @@ import pytest
 from devices.configuration import BASE, PRECISIONS, RuntimeConfiguration, configurations_of
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, Measurement
-from devices.profiling.default_configurations import default_configurations, settable_configurations
+from devices.profiling.default_configurations import (
+    check_configurations,
+    default_configurations,
+    settable_configurations,
+)
 from devices.replay import ReplayDevice
 
 BOARD = Board(name="ssh://pi@a", model="Raspberry Pi 4 Model B Rev 1.4", os="", runtime="", clock_mhz=None, cores=4)
@@ -70,3 +74,20 @@ def test_a_board_is_not_asked_where_no_clock_is_to_be_set() -> None:
 
     asked = configurations_of((1, 4), (None,), PRECISIONS)
     assert settable_configurations(ReplayDevice(never), asked) == asked
+
+
+def test_configurations_that_a_user_names_are_checked_before_any_work() -> None:
+    def never(model: bytes) -> float:
+        raise AssertionError("a board must not measure where no clock is to be set")
+
+    check_configurations(ReplayDevice(never), BOARD, configurations_of((1, 4)))
+    with pytest.raises(ValueError, match="`threads` must be at most 4, the cores of .*, but got 5"):
+        check_configurations(ReplayDevice(never), BOARD, configurations_of((1, 5)))
+    with pytest.raises(ValueError, match="`frequency_mhz` must be one of 600, 1500 on .*, but got 900"):
+        check_configurations(
+            ReplayDevice(never), replace(BOARD, frequencies_mhz=(600, 1500)), configurations_of((1,), (900,))
+        )
+    rule = "`--frequency-mhz` must be a clock that .* sets and keeps, but: `frequency_mhz` needs the right to set"
+    with pytest.raises(ValueError, match=rule):
+        check_configurations(Refusing(lambda model: 1.0), BOARD, configurations_of((1,), (1500,)))
+    check_configurations(ReplayDevice(lambda model: 1.0), BOARD, configurations_of((1,), (1500,)))

@@ -172,13 +172,19 @@ def test_several_equal_boards_share_the_work(opened: Any) -> None:
         ("ssh://pi@old", "has ONNX Runtime 1.3 and .* has ONNX Runtime 1.2"),
         ("host", r"must be boards of their own, but host \(Pi 4\) shares this machine's cores"),
         ("ssh://pi@gone", "must name a board that answers, but 'ssh://pi@gone' does not: .* no route to host"),
-        ("toaster", "must be one of host, .* but got 'toaster'"),
     ],
 )
 def test_boards_that_differ_or_fail_are_refused_and_all_are_closed(opened: Any, other: str, rule: str) -> None:
     assert_refused(rule, lambda: open_all("ssh://pi@one", "ssh://pi@two", other))
     assert len(opened) >= 2
     assert all(device.closed for device in opened)
+
+
+def test_an_unknown_board_is_refused_with_all_that_there_are_before_any_is_opened(opened: Any) -> None:
+    rule = r"must be one of host, .*, pi4, pi5, or a table of costs \(.json, .txt\), but got 'toaster'"
+    assert_refused(rule, lambda: open_all("ssh://pi@one", "ssh://pi@two", "toaster"))
+    assert all(device.closed for device in opened)
+    assert len(opened) == 0
 
 
 def test_a_board_that_is_given_twice_is_refused(opened: Any) -> None:

@@ -24,6 +24,7 @@ from moo.storage.store import StoredTrial, open_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, QuantizationJob, TrialResult, failure_of
 from search_space.architectures import operator_indices
 from tests.moo.conftest import Prepare
+from tests.moo.search.test_search_modes import StoppedBackend
 
 FOUR = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
 SEVERAL: dict[str, Any] = {"threads": (1, 2), "precision": ("fp32", "int8")}
@@ -126,21 +127,6 @@ def test_objectives_of_a_trial_in_int8_are_in_int8(prepare_tiny: Prepare) -> Non
             in_int8 += 1
             assert item.objectives[0] == error
     assert in_int8 >= 1
-
-
-class StoppedBackend(InProcessBackend):
-    """Is interrupted after so many outcomes of jobs of any kind."""
-
-    def __init__(self, setup: Any, after: int) -> None:
-        super().__init__(setup)
-        self._left = after
-
-    def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
-        for outcome in super().run(jobs, costs, supernet, on_start):
-            if not self._left:
-                raise KeyboardInterrupt
-            self._left -= 1
-            yield outcome
 
 
 def summary(archive: Archive) -> Any:

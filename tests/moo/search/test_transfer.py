@@ -23,7 +23,8 @@ from moo.storage.run_folder import check_same_settings
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial
 from tests.moo.conftest import Prepare, family_of
-from tests.moo.search.test_search_with_configurations import SEVERAL, SHORT, StoppedBackend, items_of
+from tests.moo.search.test_search_modes import StoppedBackend
+from tests.moo.search.test_search_with_configurations import SEVERAL, SHORT, items_of
 
 SLOWER = 3.0
 """By what the other board's operators that are wide are slower."""

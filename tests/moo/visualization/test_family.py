@@ -95,4 +95,4 @@ def test_it_says_where_figures_come_from() -> None:
     assert "replay (no board), none, fbnet-micro" in text
     assert "4 configurations at clocks in between follow from the clock law" in text
     assert "latency (ms, modelled)" in text
-    assert "energy above idle (mJ, modelled)" in text
+    assert "energy above idle (mJ, modelled ± 100 %)" in text

@@ -42,7 +42,7 @@ def test_hypervolume_marks_where_generations_begin(entry_of: EntryOf) -> None:
 def test_theta_is_shown_at_its_start_middle_and_end(steps: int) -> None:
     rng = np.random.default_rng(0)
     probs_TLO = rng.dirichlet(np.ones(3), (steps, 5)).astype(np.float32)
-    records = tuple(StepRecord(2.0, 1.0, 0.5, 3.0 + step, 4.0, 1.0, 5.0) for step in range(steps))
+    records = tuple(StepRecord.of((2.0, 1.0, 0.5, 3.0 + step, 4.0, 1.0, 5.0)) for step in range(steps))
     theta = ThetaResult(np.log(probs_TLO[-1]), records, probs_TLO)
     figure = theta_figure(theta, ("k3_e1", "k3_e6", "skip"), trial_id=3, coefficients=Coefficients(0.1, 1.0, 0.2, 0.5))
     figure.draw_without_rendering()
