@@ -3,10 +3,11 @@
     python benchmarks/built_in_boards/operating_points.py RUN [--boards pi5 pi4] [--quick] [--json]
 
 RUN is a finished run folder; its errors are taken as they are, and the costs of its networks are those of the built-in
-tables, all modelled but the Raspberry Pi 4's base. Hypervolume is relative to the base configuration (one thread, top
-clock, fp32), with two reference points: that of a run, which is the error of guessing and the costs of the space's
-slowest architecture, and the worst error and costs on the base's own front, a box without the region where nothing is
-to be gained. Points in int8 count where the run has evaluated the network in int8. It takes seconds.
+tables: modelled, but for the Raspberry Pi 4's base in the shapes of `fbnet-cifar`, which is published. Hypervolume is
+relative to the base configuration (one thread, top clock, fp32), with two reference points: that of a run, which is the
+error of guessing and the costs of the space's slowest architecture, and the worst error and costs on the base's own
+front, a box without the region where nothing is to be gained. Points in int8 count where the run has evaluated the
+network in int8. It takes seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.family import CostTables
 from devices.cost_tables.raspberry_pi import built_in_tables
+from devices.measurement import Source
+from moo.formatting import sources_text
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.storage.run_folder import RunFolder
@@ -93,16 +96,17 @@ def main() -> None:
     _, origin = folder.read_config(option="RUN")
     with closing(read_store(folder.store)) as store:
         evaluated = store.evaluated(origin.space)
-    gains = []
+    gains, sources = [], list[Source]()
     for board in config.boards:
         tables = built_in_tables(board, origin.space)
+        sources += [table.latency_source for table in tables] + [table.energy_source for table in tables]
         gains += [
             gain for kind in KINDS for gain in gains_of(board, evaluated, tables, kind, len(origin.dataset.classes))
         ]
     content = {"run": folder.path.name, "networks": len(evaluated), "gains": [asdict(gain) for gain in gains]}
     in_int8 = sum(item.quantized_error is not None for item in evaluated)
     said = f"{len(evaluated)} networks evaluated, {in_int8} of them in int8 too"
-    lines = [f"{said}; all costs are modelled but the latencies of pi4's base", TABLE.head]
+    lines = [f"{said}; costs are {sources_text(sources)}", TABLE.head]
     lines += [TABLE.row(*asdict(gain).values()) for gain in gains]
     print_results(content, lines, as_json=config.json)
 
