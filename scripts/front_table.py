@@ -11,7 +11,7 @@ from devices.measurement import Source
 from moo.analysis.comparison import compared
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
-from moo.formatting import energy_error_note, percent, short
+from moo.formatting import energy_error_note, many, percent, short
 from moo.storage.archive import Archive, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
 
@@ -32,16 +32,18 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     tested = any(point.test_error is not None for point in shown)
     several = len(archive.configurations) > 1
     errors: tuple[str, ...] = ("error", "test error") if tested else ("error",)
-    title = f"Pareto front: {len(networks)} network{'s' * (len(networks) != 1)}"
+    title = f"Pareto front: {many(len(networks), 'network', 'networks')}"
     if several:
-        title += f" in {len(front)} operating points"
+        title += f" in {many(len(front), 'operating point', 'operating points')}"
     if len(shown) < len(front):
         title += f", of which {len(shown)} are shown"
     if trained:
         errors = ("inherited", "trained", "test")
         title += "\nerrors with inherited weights, after training (of the very file), on the test split"
     captions = [mixture(trained), energy_error_note(point.costs.energy_error for point in shown)]
-    if several and (unused := unused_configurations(archive)):
+    if not archive.keeps_limits:
+        captions.append("No network keeps the limits that were given; this is the nearest.")
+    elif several and (unused := unused_configurations(archive)):
         captions.append(f"none on the front: {'; '.join(unused)}")
     table = Table(box=box.SIMPLE_HEAD, title=title, caption="\n".join(part for part in captions if part) or None)
     longest = max((len(point.id) for point in shown), default=0)

@@ -114,10 +114,10 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
             " A configuration is runtime (`ort` is ONNX Runtime), threads, clock where one is set, and precision; "
             "errors in int8 are those of the quantised network."
         )
-    if unused := unused_configurations(archive):
+    if archive.keeps_limits and (unused := unused_configurations(archive)):
         note += (
-            f" No point of the front runs with {', '.join(unused)}: whatever these give, another configuration has it "
-            "quicker and for less energy."
+            f" No point of the front runs with {', '.join(unused)}: some point is at least as accurate, quick and "
+            "economical as whatever these give."
         )
     if any(entry.coefficients is not None for entry in networks_of(shown)):
         note += f"\n\n{_coefficients_table(networks_of(shown))}"

@@ -103,7 +103,7 @@ def _answer(archive: Archive) -> str:
         in_points = many(points, "operating point", "operating points")
         has = f"{number} in {in_points} {'is' if points == 1 else 'are'} dominated by none"
     nearest = ""
-    if points and not all(archive.within_limits(point) for point in front):
+    if not archive.keeps_limits:
         nearest = " None keeps the limits that were given; this is the nearest."
     if not archive.is_retrained:
         return f"Of {len(archive)} evaluated architectures, {has}.{nearest}"

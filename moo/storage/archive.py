@@ -304,6 +304,11 @@ class Archive:
         """Share of the box up to the reference point that the front dominates, in [0, 1]."""
         return hypervolume(objectives_of(self.front()), np.array(self.reference_point))
 
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether the front keeps the limits of the run; else it is the nearest point to them."""
+        return all(self.within_limits(point) for point in self.front())
+
     def within_limits(self, point: OperatingPoint) -> bool:
         """Whether a point keeps the limits of the run."""
         return self._violation(point) == 0

@@ -11,6 +11,7 @@ from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.networks import grouped, shown_points
+from moo.limits import CostLimits
 from moo.storage.archive import Archive, Entry
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from scripts.front_table import baselines_table, front_table
@@ -210,3 +211,16 @@ def test_the_energy_that_is_minimised_is_named() -> None:
     gross = archive_in_configurations(energy=EnergyObjective("gross"))
     assert front_table(gross).columns[-1].header == "energy with idle power"
     assert front_table(archive_in_configurations()).columns[-1].header == "energy"
+
+
+def test_limits_that_nothing_keeps_are_told() -> None:
+    archive = archive_in_configurations(limits=CostLimits(max_latency_ms=1e-6))
+    text = printed(front_table(archive))
+    assert "Pareto front: 1 network in 1 operating point " in text
+    assert "No network keeps the limits that were given; this is the nearest." in text
+    assert "none on the front" not in text
+
+
+def test_how_far_modelled_energies_may_be_off_stands_below() -> None:
+    entry = replace(ENTRY, measurements=(replace(MEASURED, energy_error=0.25),))
+    assert "right within about 25 %" in " ".join(printed(front_table(archive_of(entry))).split())
