@@ -92,7 +92,7 @@ def search_in_generations(
         )
         if len(outcomes) == len(trials) and not on_surrogate:
             algorithm.tell(outcomes, [violation_of(item, record.archive) for item in ended])
-        runner.evaluate_in_int8(costs, most=IN_INT8_EACH)
+        runner.evaluate_some_in_int8(costs, stage=f"generation {generation + 1}", most=IN_INT8_EACH)
         measuring.between_generations(f"generation {generation + 1}")
         runner.front_changed()
         if clock.is_over:

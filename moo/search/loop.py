@@ -6,7 +6,7 @@ The order of things, and what is in the store when, is such that a run killed at
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
 from devices.cost_tables.family import CostTables
@@ -27,8 +27,7 @@ from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.record import RunRecord, open_record
-from moo.trials import DeliveryJob, DeliveryResult, Indices
-from search_space.architectures import operator_indices
+from moo.trials import DeliveryResult
 
 
 def run_search(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
@@ -164,24 +163,25 @@ class _Search:
         """Until nothing changes: hand out the networks of the front, and measure each point's very file."""
         archive, measured = self._record.archive, set[tuple[str, str]]()
         while True:
-            in_int8 = self._runner.evaluate_in_int8(self._costs)
+            evaluated = self._runner.evaluate_in_int8(self._costs)
             front = archive.inherited_front()
-            entries = [entry for entry in networks_of(front) if self._is_missing(entry, front)]
+            in_int8 = {point.id for point in front if point.configuration.precision == "int8"}
+            entries = [entry for entry in networks_of(front) if self._is_missing(entry.architecture.id, in_int8)]
             if entries:
                 self._tell(events.StageProgress("delivering", 0, len(entries)))
-                self._deliver(entries, front)
+                self._deliver(entries, in_int8)
                 self._tell(events.StageProgress("delivering", len(entries), len(entries)))
             points = [point for point in front if (point.id, point.configuration.label) not in measured]
             measured |= {(point.id, point.configuration.label) for point in points}
             if self._measuring.measure_files(points, self._file_of):
                 self._runner.front_changed()
-            elif not (in_int8 or entries):
+            elif not (evaluated or entries):
                 return
 
-    def _is_missing(self, entry: Entry, front: Sequence[OperatingPoint]) -> bool:
+    def _is_missing(self, identifier: str, in_int8: Collection[str]) -> bool:
         """Whether a network's files, or the one in int8 that the front asks for, were not handed out yet."""
-        known = self._delivered.get(entry.architecture.id)
-        return known is None or (known.quantized is None and _in_int8(entry, front))
+        known = self._delivered.get(identifier)
+        return known is None or (known.quantized is None and identifier in in_int8)
 
     def _file_of(self, point: OperatingPoint) -> bytes:
         delivered = self._delivered[point.id]
@@ -189,25 +189,8 @@ class _Search:
             return delivered.quantized
         return onnx_model(self._space, point.entry, delivered.weights)
 
-    def _deliver(self, entries: Sequence[Entry], front: Sequence[OperatingPoint]) -> None:
-        """Have networks handed out, each with the weights that it was evaluated with."""
-        by_indices = {operator_indices(self._space, entry.architecture): entry for entry in entries}
-        jobs = {indices: DeliveryJob(indices, _in_int8(entry, front)) for indices, entry in by_indices.items()}
-        for result in self._deliveries(by_indices, jobs):
-            identifier = by_indices[result.job.indices].architecture.id
+    def _deliver(self, entries: Sequence[Entry], in_int8: Collection[str]) -> None:
+        for entry, result in self._runner.deliver(entries, self._costs, in_int8=in_int8):
+            identifier = entry.architecture.id
             self._delivered[identifier] = result
             self._record.set_test_error(identifier, result.test_error, quantized=result.quantized_test_error)
-
-    def _deliveries(
-        self, by_indices: dict[Indices, Entry], jobs: dict[Indices, DeliveryJob]
-    ) -> Iterator[DeliveryResult]:
-        if not self._config.independent:
-            yield from self._runner.deliver(list(jobs.values()), self._costs)
-            return
-        for indices, entry in by_indices.items():
-            own = self._folder.supernet_of(entry.trial_id).read_bytes()
-            yield from self._runner.deliver([jobs[indices]], self._costs, own)
-
-
-def _in_int8(entry: Entry, front: Sequence[OperatingPoint]) -> bool:
-    return any(point.id == entry.architecture.id and point.configuration.precision == "int8" for point in front)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from moo.search.artifacts import SearchFailedError
 from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.pareto import hypervolume
 from moo.storage.record import RunRecord
+from moo.storage.store import IN_INT8
 from moo.trials import (
     ArchitectureTrial,
     CoefficientTrial,
@@ -100,47 +101,67 @@ class TrialRunner:
                 self.front_changed()
 
     def deliver(
-        self, jobs: Iterable[DeliveryJob], costs: CostTables, supernet: bytes | None = None
-    ) -> Iterator[DeliveryResult]:
-        """Have networks handed out, with weights of the run's supernet unless others are given.
+        self, entries: Sequence[Entry], costs: CostTables, *, in_int8: Collection[str]
+    ) -> Iterator[tuple[Entry, DeliveryResult]]:
+        """Have networks handed out, each with the weights that it was evaluated with.
+
+        Args:
+            entries: of the archive.
+            costs: as for `run`.
+            in_int8: ids of those whose int8 file is handed out, too.
 
         Raises:
             SearchFailedError: if one cannot be handed out.
         """
-        for outcome in self._outcomes(jobs, costs, self._supernet if supernet is None else supernet):
-            match outcome:
-                case DeliveryResult():
-                    yield outcome
-                case DeliveryFailure(_, traceback):
-                    raise SearchFailedError(f"a network of the front could not be handed out.\n{traceback}")
-            if self._measuring.collect():
-                self.front_changed()
+        by_indices = self._by_indices(entries)
+        for group, supernet in self._by_supernet(by_indices):
+            jobs = [DeliveryJob(indices, by_indices[indices].architecture.id in in_int8) for indices in group]
+            for outcome in self._outcomes(jobs, costs, supernet):
+                match outcome:
+                    case DeliveryResult():
+                        yield by_indices[outcome.job.indices], outcome
+                    case DeliveryFailure(_, traceback):
+                        raise SearchFailedError(f"a network of the front could not be handed out.\n{traceback}")
+                if self._measuring.collect():
+                    self.front_changed()
 
-    def evaluate_in_int8(self, costs: CostTables, *, most: int | None = None) -> bool:
-        """Evaluate networks in int8 that would be on the front if it cost them no accuracy.
+    def evaluate_some_in_int8(self, costs: CostTables, *, stage: str, most: int) -> None:
+        """Evaluate some networks in int8 that would be on the front if it cost them no accuracy.
+
+        Which is noted in the store: a run that is killed meanwhile goes on with the very same networks.
 
         Args:
             costs: as for `run`.
-            most: how many at most; by default all, until there are no more.
+            stage: of the run.
+            most: how many at most; the rest follows at the end.
+        """
+        archive, chosen = self._record.archive, self._record.store.networks_in_int8().get(stage)
+        if chosen is None:
+            chosen = [entry.architecture.id for entry in archive.unquantized()[:most]]
+            self._record.add_event(IN_INT8, stage=stage, networks=chosen)
+        waiting = [archive[identifier] for identifier in chosen if archive[identifier].quantized_error is None]
+        if waiting:
+            self._quantize(waiting, costs)
+            self.front_changed()
+
+    def evaluate_in_int8(self, costs: CostTables) -> bool:
+        """The same for all of them, until there are no more.
 
         Returns:
             Whether there were any.
         """
         any_done = False
-        while entries := self._record.archive.unquantized()[:most]:
-            known = [entry for entry in entries if entry.architecture.id not in self._not_quantized]
-            if not known:
-                break
-            self._quantize(known, costs)
+        while waiting := [
+            entry for entry in self._record.archive.unquantized() if entry.architecture.id not in self._not_quantized
+        ]:
+            self._quantize(waiting, costs)
             any_done = True
-            if most is not None:
-                break
         if any_done:
             self.front_changed()
         return any_done
 
     def _quantize(self, entries: Sequence[Entry], costs: CostTables) -> None:
-        by_indices = {operator_indices(self._space, entry.architecture): entry for entry in entries}
+        by_indices = self._by_indices(entries)
         done = 0
         for group, supernet in self._by_supernet(by_indices):
             for outcome in self._outcomes([QuantizationJob(indices) for indices in group], costs, supernet):
@@ -154,6 +175,9 @@ class TrialRunner:
                         self._not_quantized.add(identifier)
                         self._record.add_event("quantisation failed", architecture=identifier, traceback=traceback)
                 self._tell(events.StageProgress("evaluating in int8", done, len(entries)))
+
+    def _by_indices(self, entries: Sequence[Entry]) -> dict[Indices, Entry]:
+        return {operator_indices(self._space, entry.architecture): entry for entry in entries}
 
     def _by_supernet(self, by_indices: dict[Indices, Entry]) -> Iterator[tuple[list[Indices], bytes]]:
         """Architectures with the supernet that each was evaluated with."""

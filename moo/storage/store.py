@@ -35,6 +35,8 @@ from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitectur
 from search_space.architectures import architecture_from_indices, architecture_of, operator_indices
 from search_space.spaces import FBNetSpace
 
+IN_INT8 = "evaluating in int8"
+"""Kind of the event that says which networks were chosen for that."""
 PointToMeasure = tuple[str, RuntimeConfiguration]
 """An architecture's id, and how it is run."""
 
@@ -84,6 +86,15 @@ class StoreReader:
                         (str(identifier), RuntimeConfiguration.parse(str(label)))
                         for identifier, label in zip(networks, labels, strict=True)
                     ]
+        return chosen
+
+    def networks_in_int8(self) -> dict[str, list[str]]:
+        """Ids of the networks that were chosen to be evaluated in int8 at each stage."""
+        chosen: dict[str, list[str]] = {}
+        for _, kind, content in self.events():
+            match kind, content:
+                case "evaluating in int8", {"stage": str(stage), "networks": list(networks)}:
+                    chosen[stage] = [str(identifier) for identifier in networks]
         return chosen
 
     def trials(self) -> dict[int, StoredTrial]:

@@ -158,6 +158,30 @@ def test_interrupted_at_any_trial_and_resumed_a_run_ends_as_if_uninterrupted(
         assert second.folder.front.read_bytes() == whole.folder.front.read_bytes()
 
 
+@pytest.mark.parametrize("after", [4, 5, 6])
+def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
+    prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr("moo.search.generational.IN_INT8_EACH", 2)
+    settings = SEVERAL | SHORT | {"generations": 2}
+
+    def chosen(preparation: Preparation) -> dict[str, list[str]]:
+        store = open_store(preparation.folder.store)
+        try:
+            return store.networks_in_int8()
+        finally:
+            store.close()
+
+    whole, stopped = prepare_tiny("whole", **settings), prepare_tiny("stopped", **settings)
+    archive, _ = run_to_end(whole)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(stopped, StoppedBackend(stopped.setup, after))
+    resumed, _ = run_to_end(prepare_tiny("stopped", resumed=True, **settings))
+    assert chosen(whole)["generation 1"]
+    assert chosen(stopped) == chosen(whole)
+    assert summary(resumed) == summary(archive)
+
+
 @pytest.mark.parametrize("method", ["random", "grid", "architectures"])
 def test_rivals_try_all_configurations(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, **SEVERAL, **SHORT)
