@@ -69,6 +69,7 @@ def test_the_config_of_an_earlier_version_is_read() -> None:
 def test_it_is_written_as_earlier_versions_wrote_it(tmp_path: Path) -> None:
     settings = SearchConfig()
     expected = changed("board", value=dataclasses.asdict(BOARD))
+    expected["dataset"] = expected["dataset"] | {"guessing_error": None, "test_guessing_error": None}
     write_json(tmp_path / "expected.json", {"settings": settings.to_json(), "origin": expected})
     folder = RunFolder(tmp_path)
     folder.write_config(settings, EARLIER)
