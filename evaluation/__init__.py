@@ -1,9 +1,9 @@
 """What a network is worth: data and accuracy. Start with `splits`.
 
 accuracy        accuracy of sub-networks with recalibrated BatchNorm
+data            how images get in: any image-classification data set as uint8 arrays
 dataset_origin  which images long work was made from
 export          a trained network as checked ONNX files, fp32 and int8
-image_data      any image-classification data set as uint8 arrays
 json_records    frozen records read back from JSON
 splits          four disjoint seeded splits, and augmented batches of them
 training        one network trained for deployment: schedule, augmentation, averaged weights

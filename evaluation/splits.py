@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from evaluation.image_data import ImageData, LabelledImages, Progress, load_images
+from evaluation.data.images import ImageData, LabelledImages, Progress
+from evaluation.data.source import load_images
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000

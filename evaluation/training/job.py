@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from devices.quantization import Activations
+from evaluation.data.images import LabelledImages
 from evaluation.export import ExportedModel, export
-from evaluation.image_data import LabelledImages
 from evaluation.splits import Augmentation, ImageBatches, Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training, TrainRecord, top_accuracies

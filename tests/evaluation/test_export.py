@@ -7,8 +7,8 @@ from torch import nn
 
 from devices.quantization import is_quantized, quantized
 from evaluation import export as export_module
+from evaluation.data.images import LabelledImages
 from evaluation.export import ExportedModel, export
-from evaluation.image_data import LabelledImages
 from evaluation.splits import ImageBatches, Splits, split_data
 from evaluation.training.loop import top_accuracies
 from search_space.graphs import Graph

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from evaluation.image_data import ImageData, LabelledImages, load_images
+from evaluation.data.images import ImageData, LabelledImages
+from evaluation.data.source import load_images
 from evaluation.splits import Augmentation, ImageBatches, Splits, load_splits, split_data
 from tests.evaluation.conftest import ImageDataOf, ImagesOf
 

@@ -20,7 +20,7 @@ from devices.measurement import Measurement, Source
 from devices.replay import ReplayDevice
 from dnas.inner_search import StepRecord, ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
-from evaluation.image_data import ImageData, LabelledImages
+from evaluation.data.images import ImageData, LabelledImages
 from evaluation.splits import Augmentation, Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.schedule import lr_factor
-from evaluation.image_data import ImageData, LabelledImages
+from evaluation.data.images import ImageData, LabelledImages
 from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evaluation import export
 from evaluation.accuracy import classification
-from evaluation.image_data import LabelledImages
+from evaluation.data.images import LabelledImages
 from evaluation.splits import ImageBatches, Splits
 from evaluation.training import job as train_job
 from evaluation.training.config import TrainConfig, check_same_settings, config_from_json
