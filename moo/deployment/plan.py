@@ -14,7 +14,7 @@ import safetensors.torch
 
 from dnas.build import build_supernet
 from evaluation.accuracy import inherited_network
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from evaluation.training.job import Arrays

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from evaluation import export
 from evaluation.accuracy import classification
+from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
-from evaluation.splits import ImageBatches, Splits
+from evaluation.splits import Splits
 from evaluation.training import job as train_job
 from evaluation.training.config import TrainConfig, check_same_settings, config_from_json
 from evaluation.training.folder import TrainFolder, read_result
