@@ -20,7 +20,7 @@ from search_space.catalogue import any_space_named
 from search_space.descriptions import ArchitectureDescription, SpaceDescription, describe_architecture, describe_space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DescribeConfig:
     """Describe a search space, or one architecture of it with its exact MACs and parameters, layer by layer."""
 
