@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from devices.quantization import Activations
 from evaluation.accuracy import EVALUATION_BATCH
+from evaluation.batches import Augmentation, ImageBatches
 from evaluation.export import checked_files
 from evaluation.pretrained.network import PretrainedNetwork, last_linear
-from evaluation.splits import Augmentation, ImageBatches, Splits
+from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainOutcome, training_images
 from evaluation.training.loop import UNREADABLE, Training, state_content, top_accuracies
