@@ -100,8 +100,8 @@ def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
     Args:
         name: one of `REFERENCE_NAMES`.
         input_size: height and width of the RGB input in pixels, at least 4. All but CondenseNet have their published
-            form, with strides of 32 in all, from 97 on (224 is ImageNet's). For smaller inputs the first strides become 1,
-            one after the other, until the last map has at least 4 x 4 pixels: at 32 that is the stem and the first
+            form, with strides of 32 in all, from 97 on (224 is ImageNet's). For smaller inputs the first strides become
+            1, one after the other, until the last map has at least 4 x 4 pixels: at 32 that is the stem and the first
             stage with a stride, as is usual on CIFAR. CondenseNet-86 has its CIFAR form at any size.
         classes: number of outputs, at least 1.
 
@@ -158,9 +158,9 @@ def mobilenet_v3(blocks: tuple[_Block, ...], head: tuple[int, int], input_size: 
         classes: number of outputs.
 
     Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), Tables 1 and 2, https://arxiv.org/abs/1905.02244,
-    with torchvision's reading of it (squeezed channels are a quarter of the expanded ones, rounded). Departures: dropout is
-    omitted, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which are the
-    same as 1x1 convolutions there.
+    with torchvision's reading of it (squeezed channels are a quarter of the expanded ones, rounded). Departures:
+    dropout is omitted, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which
+    are the same as 1x1 convolutions there.
     """
     builder = GraphBuilder((3, input_size, input_size))
     x = _inverted_residuals(builder, 16, HardSwish(), blocks)

@@ -127,4 +127,4 @@ def _shaped(array: Array, shape: tuple[int, ...], name: str, of: str) -> Array:
             f"weights must be those of this network, but {name!r} has shape {array.shape}, and {of or name} needs "
             f"{shape}."
         )
-    return np.ascontiguousarray(array.reshape(shape), np.float32)
+    return np.array(array.reshape(shape), np.float32)
