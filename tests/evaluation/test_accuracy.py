@@ -16,7 +16,8 @@ from evaluation.accuracy import (
     inherited_network,
     recalibrate,
 )
-from evaluation.splits import ImageBatches, split_data
+from evaluation.batches import ImageBatches
+from evaluation.splits import split_data
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace, Stage
 from tests.evaluation.conftest import ImageDataOf, ImagesOf

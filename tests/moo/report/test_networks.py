@@ -100,7 +100,7 @@ def test_files_have_their_own_accuracy_and_latency(trained_of: TrainedOf, measur
     networks = [trained_of("a", measurement=measurement_of(0.5)), trained_of("b", error=0.4)]
     rows = rows_of(text := files_table(networks))
     assert rows["a"][1:] == [
-        "1.00e-06", "0.100", "80.0 %", "79.0 %", "1.00", "0.500 ms (measured)", "1.00 mJ (modelled)",
+        "1.00e-06", "0.100", "80.0 %", "79.0 %", "1.0", "0.500 ms (measured)", "1.00 mJ (modelled)",
         "not measured", "not measured",
     ]  # fmt: skip
     assert rows["b"][6:] == ["not measured"] * 4
@@ -127,7 +127,7 @@ def test_each_baseline_meets_the_best_network_that_is_no_slower(
     rows = rows_of(text)
     slow, middle, fast = (point.id for point in retrained.front())
     assert rows["fast"][6:] == ["0.500 ms (measured)", "1.00 mJ (modelled)", "none is as fast", "–"]
-    assert rows["good"][8:] == [f"`{middle}`, 2.00 ms (measured), 4.00 mJ (modelled)", "-15.00 points"]
+    assert rows["good"][8:] == [f"`{middle}`, 2.00 ms (measured), 4.00 mJ (modelled)", "-15.0 points"]
     assert rows["poor"][8:] == [f"`{fast}`, 1.00 ms (measured), 2.00 mJ (modelled)", "+30.0 points"]
     assert rows["unknown"][6:] == ["not measured", "not measured", "–", "–"]
     assert slow not in text

@@ -1,0 +1,5 @@
+"""What somebody gets who comes with a folder of photos.
+
+photos     draws photos of seven kinds of fasteners: a small data set with known classes
+enlarged   writes a data set as JPEG files in one folder a class, enlarged
+"""
