@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.image_data import ImageData, LabelledImages
+from evaluation.data.images import ImageData, LabelledImages
 from search_space.spaces import FBNetSpace
 
 

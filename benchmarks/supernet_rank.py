@@ -34,7 +34,7 @@ from benchmarks.supernets.forms import FORMS, Form
 from benchmarks.supernets.inherited import Inherited, inherited_accuracies
 from benchmarks.supernets.ranked_networks import RankedNetworks, networks_at_random, networks_of_run
 from benchmarks.supernets.trained_alone import trained_accuracies
-from evaluation.image_data import load_images
+from evaluation.data.source import load_images
 from evaluation.splits import split_data
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.work_folder import check_same_values, write_json

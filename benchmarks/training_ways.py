@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from evaluation.image_data import LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, Splits
+from evaluation.batches import Augmentation, ImageBatches
+from evaluation.data.images import LabelledImages
+from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training

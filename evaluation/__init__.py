@@ -1,11 +1,12 @@
 """What a network is worth: data and accuracy. Start with `splits`.
 
 accuracy        accuracy of sub-networks with recalibrated BatchNorm
+batches         batches of images, augmented
+data            how images get in: any image-classification data set as uint8 arrays
 dataset_origin  which images long work was made from
 export          a trained network as checked ONNX files, fp32 and int8
-image_data      any image-classification data set as uint8 arrays
 json_records    frozen records read back from JSON
-splits          four disjoint seeded splits, and augmented batches of them
+splits          four disjoint seeded splits
 training        one network trained for deployment: schedule, augmentation, averaged weights
 work_folder     a folder that long work writes into, and is resumed from
 """

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from search_space.graphs import Graph
 from search_space.networks import ConvBlock, Network
 

@@ -16,8 +16,9 @@ import torch
 from devices.configuration import Precision
 from devices.quantization import Activations, quantized
 from evaluation.accuracy import EVALUATION_BATCH
-from evaluation.image_data import LabelledImages
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.data.images import LabelledImages
+from evaluation.splits import Splits
 from search_space.graphs import Graph
 from search_space.networks import Network
 from search_space.onnx_files import INPUT_NAME, Array, to_onnx

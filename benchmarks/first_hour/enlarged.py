@@ -17,7 +17,8 @@ import numpy.typing as npt
 import tyro
 from PIL import Image
 
-from evaluation.image_data import LabelledImages, load_images
+from evaluation.data.images import LabelledImages
+from evaluation.data.source import load_images
 from scripts.command_line import parse, run
 
 QUALITY = 90

@@ -15,7 +15,7 @@ from benchmarks.supernets.steps import Task, device, supernet_on_device
 from benchmarks.supernets.timed_pretraining import TimedPretraining
 from benchmarks.turns import OnTurn, alternate
 from dnas.pretraining import PretrainSettings
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from search_space.spaces import FBNetSpace
 
 CHECKPOINTS = 6

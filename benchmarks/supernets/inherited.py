@@ -12,7 +12,7 @@ from benchmarks.supernets.forms import Form, InheritedAccuracy, new_supernet, se
 from benchmarks.supernets.ranked_networks import RankedNetworks
 from benchmarks.supernets.timed_pretraining import TimedPretraining
 from dnas.pretraining import PretrainSettings
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from evaluation.work_folder import write_json
 from search_space.architectures import operator_indices
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 
 from devices.quantization import Activations
+from evaluation.batches import Augmentation, ImageBatches
+from evaluation.data.images import LabelledImages
 from evaluation.export import ExportedModel, export
-from evaluation.image_data import LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, Splits
+from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training, TrainRecord, top_accuracies
 from search_space.graphs import Graph

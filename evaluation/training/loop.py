@@ -28,7 +28,7 @@ from dnas.depthwise import depthwise_conv
 from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
 from evaluation.accuracy import EVALUATION_BATCH, classification
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
 from search_space.networks import ConvBlock
 

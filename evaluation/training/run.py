@@ -98,7 +98,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = TrainFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
         check_same_settings(config, saved)
-    space = any_space_named(config.space, published=config.architecture)
+    space = any_space_named(config.space, published=config.architecture, size=config.size)
     architecture = parse_architecture(space, config.architecture)
     if config.resume is None:
         folder = new_folder(config, architecture)
@@ -113,7 +113,8 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         on_progress=on_loading,
     )
     classes = len(splits.class_names)
-    graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
+    space = any_space_named(config.space, published=config.architecture, classes=classes, size=config.size)
+    graph = space.graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
     preparation = TrainPreparation(

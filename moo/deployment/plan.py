@@ -14,7 +14,7 @@ import safetensors.torch
 
 from dnas.build import build_supernet
 from evaluation.accuracy import inherited_network
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from evaluation.training.job import Arrays
@@ -86,6 +86,7 @@ def training_of(
         image_column=search.image_column,
         label_column=search.label_column,
         space=search.space,
+        size=search.size,
         weights=None if weights is None else str(weights),
         flip=search.flip,
         seed=search.seed,

@@ -20,8 +20,8 @@ from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
 from evaluation.accuracy import classification, inherited_network
+from evaluation.batches import ImageBatches
 from evaluation.export import file_error, quantized_file
-from evaluation.splits import ImageBatches
 from moo.execution.pretraining import new_pretraining, new_supernet, supernet_bytes
 from moo.trials import (
     ArchitectureTrial,

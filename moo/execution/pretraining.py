@@ -12,7 +12,7 @@ import torch
 from dnas.build import build_supernet
 from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
 from dnas.supernet import Supernet
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 from moo.trials import (
     WorkerSetup,
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.image_data import ImageData, LabelledImages
+from evaluation.data.images import ImageData, LabelledImages
 from search_space.spaces import FBNetSpace, Stage
 
 

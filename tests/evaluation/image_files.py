@@ -14,7 +14,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from evaluation.image_data import LabelledImages
+from evaluation.data.images import LabelledImages
 
 Pixels = npt.NDArray[np.uint8]
 Cell = dict[str, bytes | str | None] | None

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dnas.build import WeightSharing, build_supernet
 from evaluation.accuracy import EVALUATION_BATCH, RECALIBRATION_IMAGES, classification, inherited_network, recalibrate
-from evaluation.splits import ImageBatches, split_data
+from evaluation.batches import ImageBatches
+from evaluation.splits import split_data
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace, Stage
 from tests.evaluation.conftest import ImageDataOf, ImagesOf

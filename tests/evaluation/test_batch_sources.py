@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dnas.batches import Batch, BatchSource
-from evaluation.image_data import LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
+from evaluation.batches import Augmentation, ImageBatches
+from evaluation.data.images import LabelledImages
+from evaluation.splits import Splits, split_data
 from tests.dnas.conftest import ArraySource
 from tests.evaluation.conftest import ImageDataOf
 

@@ -7,9 +7,10 @@ from torch import nn
 
 from devices.quantization import is_quantized, quantized
 from evaluation import export as export_module
+from evaluation.batches import ImageBatches
+from evaluation.data.images import LabelledImages
 from evaluation.export import ExportedModel, export
-from evaluation.image_data import LabelledImages
-from evaluation.splits import ImageBatches, Splits, split_data
+from evaluation.splits import Splits, split_data
 from evaluation.training.loop import top_accuracies
 from search_space.graphs import Graph
 from search_space.networks import Network

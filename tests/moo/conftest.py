@@ -20,8 +20,9 @@ from devices.measurement import Measurement, Source
 from devices.replay import ReplayDevice
 from dnas.inner_search import StepRecord, ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
-from evaluation.image_data import ImageData, LabelledImages
-from evaluation.splits import Augmentation, Splits, split_data
+from evaluation.batches import Augmentation
+from evaluation.data.images import ImageData, LabelledImages
+from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards
 from moo.search.preparation import Preparation

@@ -11,7 +11,8 @@ from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from evaluation.accuracy import classification, inherited_network
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.splits import Splits
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.execution.pretraining import new_supernet, pretrained_weights, pretraining_epochs, untrained_weights

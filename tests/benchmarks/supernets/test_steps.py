@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.supernets.forms import FORMS
 from benchmarks.supernets.steps import SomeBatches, Task, Turn, theta_steps, weight_steps
-from evaluation.splits import ImageBatches
+from evaluation.batches import ImageBatches
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,8 @@ from benchmarks.supernets.forms import FORMS, new_supernet
 from benchmarks.supernets.timed_pretraining import TimedBatches, TimedPretraining
 from dnas.pretraining import PretrainSettings, sampled_path
 from dnas.supernet import Supernet
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.splits import Splits
 from tests.benchmarks.conftest import SPACE
 
 

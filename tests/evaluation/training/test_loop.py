@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.schedule import lr_factor
-from evaluation.image_data import ImageData, LabelledImages
-from evaluation.splits import Augmentation, ImageBatches, Splits, split_data
+from evaluation.batches import Augmentation, ImageBatches
+from evaluation.data.images import ImageData, LabelledImages
+from evaluation.splits import Splits, split_data
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import (
     Training,

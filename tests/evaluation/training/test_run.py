@@ -13,8 +13,9 @@ from torch import Tensor
 
 from evaluation import export
 from evaluation.accuracy import classification
-from evaluation.image_data import LabelledImages
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.data.images import LabelledImages
+from evaluation.splits import Splits
 from evaluation.training import job as train_job
 from evaluation.training.config import TrainConfig, check_same_settings, config_from_json
 from evaluation.training.folder import TrainFolder, read_result
@@ -266,6 +267,8 @@ def test_settings_survive_json_and_where_they_lie_may_differ(config: ConfigOf) -
     read = config_from_json(json.loads(json.dumps(saved.to_json())))
     assert read == saved
     check_same_settings(dataclasses.replace(read, out=None, resume="run", quiet=True), saved)
+    earlier = {name: value for name, value in saved.to_json().items() if name != "size"}
+    assert config_from_json(earlier) == saved
     with pytest.raises(ValueError, match="these are unknown or missing: colour, epochs"):
         config_from_json({name: value for name, value in saved.to_json().items() if name != "epochs"} | {"colour": 1})
 

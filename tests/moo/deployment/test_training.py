@@ -13,7 +13,8 @@ import pytest
 
 from devices.errors import BoardUnreachableError
 from evaluation.accuracy import classification
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.splits import Splits
 from evaluation.training.folder import read_result
 from evaluation.training.job import EpochDone, TrainFailure, new_training, train
 from moo.deployment.baselines import baseline_trainings

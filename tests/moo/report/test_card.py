@@ -18,7 +18,8 @@ import torch
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.quantization import quantized
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.splits import Splits
 from moo.formatting import short
 from moo.report.card import baseline_card, card_markdown, front_card, snippet
 from moo.storage.archive import Archive

@@ -18,7 +18,8 @@ from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.cost_tables.family import CostTables
 from devices.replay import ReplayDevice
 from dnas.inner_search import ThetaResult
-from evaluation.splits import ImageBatches, Splits
+from evaluation.batches import ImageBatches
+from evaluation.splits import Splits
 from moo import events
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from evaluation.image_data import load_images
+from evaluation.data.source import load_images
 from tests.evaluation.image_files import (
     CLASSES,
     LABELS,

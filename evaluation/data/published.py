@@ -1,0 +1,63 @@
+"""The published splits of a data set: a local path that Hugging Face `datasets` reads, or a name on its hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def published_splits(name_or_path: str) -> dict[str, Any]:
+    """The published splits by name, each a Hugging Face data set.
+
+    Args:
+        name_or_path: as for `evaluation.data.source.load_images`.
+
+    Raises:
+        ValueError: if nothing can be loaded from there, or it is empty.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    path = Path(name_or_path).expanduser()
+    rule = "a data set must be `digits`, a local path or a name on the Hugging Face hub"
+    if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
+        raise ValueError(f"{rule}, but the path {name_or_path!r} does not exist.")
+    try:
+        with _quiet("datasets", "huggingface_hub"):
+            if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+                loaded = datasets.load_from_disk(str(path))
+            elif path.is_dir():
+                loaded = datasets.load_dataset(str(path))
+            elif path.exists():
+                loaded = datasets.load_dataset("parquet", data_files=str(path))
+            else:
+                loaded = datasets.load_dataset(name_or_path)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{rule}, but {name_or_path!r} could not be loaded: {reason}") from None
+    splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+    if not splits or not all(len(split) for split in splits.values()):
+        raise ValueError(f"a data set must hold images, but {name_or_path!r} is empty.")
+    return {name: split.with_format(None) for name, split in splits.items()}
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """No log lines of libraries that also raise what they log."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, loggers)}
+    try:
+        for logger in levels:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def _looks_like_path(text: str) -> bool:
+    return (
+        text.startswith(("/", ".", "~")) or (text.count("/") != 1 and "/" in text) or "\\" in text or text.endswith("/")
+    )

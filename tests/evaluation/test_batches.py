@@ -1,0 +1,128 @@
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from evaluation.batches import Augmentation, ImageBatches
+from evaluation.data.images import LabelledImages
+from evaluation.splits import Splits, split_data
+from tests.evaluation.conftest import ImageDataOf, ImagesOf
+
+
+def test_a_channel_of_one_level_does_not_divide_by_zero(image_data: ImageDataOf) -> None:
+    data = image_data()
+    data.train.images_NCHW[:, 1] = 7
+    splits = split_data(data, 0)
+    x_BCHW = ImageBatches(splits.weights, splits)._normalise(torch.from_numpy(splits.weights.images_NCHW))
+    assert x_BCHW.isfinite().all()
+    torch.testing.assert_close(x_BCHW[:, 1], torch.zeros_like(x_BCHW[:, 1]), rtol=0, atol=1e-3)
+
+
+def test_batches_of_the_weights_split_are_normalised(image_data: ImageDataOf) -> None:
+    splits = split_data(image_data(), 0)
+    batches = ImageBatches(splits.weights, splits).batches(16, np.random.default_rng(0))
+    x_BCHW = torch.cat([x_BCHW for x_BCHW, _ in batches])
+    torch.testing.assert_close(x_BCHW.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(x_BCHW.std((0, 2, 3), correction=0), torch.ones(3), rtol=0, atol=1e-4)
+
+
+def normalised(pixels_CHW: npt.NDArray[np.uint8], splits: Splits) -> np.ndarray:
+    mean, std = (np.array(values)[:, None, None] for values in (splits.mean_C, splits.std_C))
+    return np.asarray((pixels_CHW / 255 - mean) / std)
+
+
+def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(image_data: ImageDataOf) -> None:
+    splits = split_data(image_data(), 0)
+    source = ImageBatches(splits.weights, splits)
+    batches = list(source.batches(32, np.random.default_rng(5)))
+    assert [len(labels_B) for _, labels_B in batches] == [32, 32, 32, 14]
+    assert len(source) == 110
+    order = np.random.default_rng(5).permutation(110)
+    expected = np.stack([normalised(splits.weights.images_NCHW[row], splits) for row in order])
+    np.testing.assert_allclose(torch.cat([x_BCHW for x_BCHW, _ in batches]), expected, atol=1e-5)
+    labels_B = torch.cat([labels_B for _, labels_B in batches])
+    np.testing.assert_array_equal(labels_B, splits.weights.labels_N[order])
+    assert labels_B.dtype == torch.int64
+    assert batches[0][0].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(),
+        Augmentation(crop_padding=1),
+        Augmentation(2, flip=False),
+        Augmentation(0),
+        Augmentation(0, flip=False),
+    ],
+    ids=str,
+)
+def test_augmentation_equals_that_of_one_image_at_a_time(image_data: ImageDataOf, augmentation: Augmentation) -> None:
+    splits = split_data(image_data(60, size=5), 0)
+    images_NCHW, padding = splits.weights.images_NCHW, augmentation.crop_padding
+    source = ImageBatches(splits.weights, splits, augmentation=augmentation)
+    rng = np.random.default_rng(5)
+    order = rng.permutation(len(source))
+    for number, (x_BCHW, _) in enumerate(source.batches(16, np.random.default_rng(5))):
+        rows = order[16 * number : 16 * number + 16]
+        tops, lefts = rng.integers(0, 2 * padding + 1, size=(2, len(rows)))
+        mirrored = rng.random(len(rows)) < 0.5 if augmentation.flip else np.zeros(len(rows), bool)
+        for x_CHW, row, top, left, mirror in zip(x_BCHW, rows, tops, lefts, mirrored, strict=True):
+            padded = np.pad(images_NCHW[row], ((0, 0), (padding, padding), (padding, padding)))
+            crop = padded[:, top : top + 5, left : left + 5]
+            expected = normalised(crop[:, :, ::-1] if mirror else crop, splits)
+            np.testing.assert_allclose(x_CHW, expected, atol=1e-5)
+
+
+def test_images_that_are_not_square_are_augmented_too(numbered: ImagesOf, image_data: ImageDataOf) -> None:
+    splits = split_data(image_data(), 0)
+    square = numbered(10, size=6)
+    images = LabelledImages(np.ascontiguousarray(square.images_NCHW[:, :, :4]), square.labels_N)
+    source = ImageBatches(images, splits, augmentation=Augmentation())
+    assert next(source.batches(10, np.random.default_rng(0)))[0].shape == (10, 3, 4, 6)
+
+
+def test_images_in_order_are_as_they_are(image_data: ImageDataOf) -> None:
+    splits = split_data(image_data(), 0)
+    source = ImageBatches(splits.theta, splits, augmentation=Augmentation())
+    for limit, sizes in ((None, [8, 8, 8, 6]), (12, [8, 4]), (16, [8, 8]), (99, [8, 8, 8, 6])):
+        batches = list(source.in_order(8, limit))
+        assert [len(labels_B) for _, labels_B in batches] == sizes
+        x_BCHW = torch.cat([x_BCHW for x_BCHW, _ in batches])
+        expected = normalised(splits.theta.images_NCHW[: sum(sizes)], splits)
+        np.testing.assert_allclose(x_BCHW, expected, atol=1e-5)
+        np.testing.assert_array_equal(
+            torch.cat([labels_B for _, labels_B in batches]), splits.theta.labels_N[: sum(sizes)]
+        )
+
+
+def test_batches_leave_the_images_as_they_are(image_data: ImageDataOf) -> None:
+    splits = split_data(image_data(), 0)
+    before = splits.weights.images_NCHW.copy()
+    source = ImageBatches(splits.weights, splits, augmentation=Augmentation())
+    for x_BCHW, _ in [*source.batches(16, np.random.default_rng(0)), *source.in_order(16)]:
+        x_BCHW.zero_()
+    np.testing.assert_array_equal(splits.weights.images_NCHW, before)
+
+
+def test_read_only_arrays_give_no_warnings(image_data: ImageDataOf) -> None:
+    """As they come from an object store."""
+    splits = split_data(image_data(), 0)
+    splits.weights.images_NCHW.setflags(write=False)
+    splits.weights.labels_N.setflags(write=False)
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            source = ImageBatches(splits.weights, splits, augmentation=Augmentation())
+            assert len(list(source.batches(64, np.random.default_rng(0)))) == 2
+    finally:
+        torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize("padding", [-1, 1.5])
+def test_padding_must_make_sense(padding: float) -> None:
+    with pytest.raises(ValueError, match=f"`crop_padding` must be a whole number of at least 0, but got {padding}"):
+        Augmentation(crop_padding=padding)  # type: ignore[arg-type]
