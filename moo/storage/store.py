@@ -161,7 +161,7 @@ class StoreReader:
         return [stored[number] for (number,) in rows]
 
     def seconds_searched(self) -> float:
-        """Time that searching took so far, pre-training left out; of a search that was killed, up to what it kept last."""
+        """Time that searching took so far, pre-training left out; where it was killed, up to what it kept last."""
         trials = self._connection.execute("SELECT date, 'trial', '{}' FROM trials WHERE generation >= 0")
         happened = [*trials, *self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")]
         seconds, start, last = 0.0, "", ""

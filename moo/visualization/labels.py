@@ -129,5 +129,5 @@ def _crossed(anchor: Floats, offsets_O2: Floats, corners_N4: Floats, *, reach: f
     centres_N2 = (corners_N4[:, :2] + corners_N4[:, 2:]) / 2
     lower_N2, upper_N2 = np.hsplit(corners_N4[np.abs(centres_N2 - anchor).max(-1, initial=0) > reach], 2)
     places_OS12 = anchor + np.linspace(0.4, 1, 6)[:, None, None] * offsets_O2[:, None, None]
-    inside_OSN = ((lower_N2 <= places_OS12) & (places_OS12 <= upper_N2)).all(-1)
-    return inside_OSN.any(1).sum(-1)
+    inside_OSN = np.all((lower_N2 <= places_OS12) & (places_OS12 <= upper_N2), axis=-1)
+    return np.sum(np.any(inside_OSN, axis=1), axis=-1, dtype=np.intp)
