@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import safetensors.numpy
 import torch
@@ -68,6 +69,26 @@ class TrainPreparation:
             params=counts.params,
             dataset=train_dataset(self.splits),
         )
+
+
+class Prepared(Protocol):
+    """Checked inputs of any training, of a graph or of a pre-trained network."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its settings."""
+
+    @property
+    def folder(self) -> TrainFolder:
+        """Where its files are."""
+
+    @property
+    def network(self) -> Architecture | BaselineNetwork:
+        """As `architecture.json` has it."""
+
+    @property
+    def origin(self) -> TrainOrigin:
+        """What it is made from."""
 
 
 def train_dataset(splits: Splits) -> TrainDataset:
@@ -178,7 +199,7 @@ def run_training(
     raise AssertionError("a training must end with its outcome")
 
 
-def begin(preparation: TrainPreparation) -> None:
+def begin(preparation: Prepared) -> None:
     """Write what a training is made from, so that it can be resumed from now on."""
     folder = preparation.folder
     if not folder.config.exists():
@@ -200,7 +221,7 @@ def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator
     yield from events
 
 
-def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> TrainResult:
+def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
     """Write the files of a trained network, last of all its result."""
     folder, origin = preparation.folder, preparation.origin
     write_json(folder.architecture, preparation.network.to_json())
@@ -215,6 +236,7 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
         macs=origin.macs,
         params=origin.params,
         seconds=outcome.seconds,
+        head_only=outcome.head_only,
         files=tuple(
             FileCheck(
                 precision=m.precision,
