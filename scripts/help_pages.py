@@ -17,7 +17,7 @@ PARETO_SEARCH = HelpPage(
     ),
     groups=(
         group("data", "dataset", "image-column label-column flip"),
-        group("space", "space", "weight-sharing"),
+        group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
         group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
         group("what is looked for", "max-latency-ms max-energy-mj max-params", "energy period-ms"),
@@ -40,7 +40,7 @@ PROFILE_DEVICE = HelpPage(
     ),
     groups=(
         group("board", "device meter list-meters"),
-        group("space", "space"),
+        group("space", "space size"),
         group("how the board runs networks", "configurations threads frequency-mhz precision"),
         group("budget", "like networks passes seed fresh"),
         group("output", "out quiet"),
@@ -104,7 +104,7 @@ TRAIN_ARCHITECTURE = HelpPage(
         ("--resume fbnet-b", "after an interruption"),
     ),
     groups=(
-        group("network", "architecture space weights"),
+        group("network", "architecture space size weights"),
         group("data", "dataset", "image-column label-column flip"),
         group("budget", "epochs minutes resume"),
         group(_RECIPE.title, "batch-size lr", " ".join([*_RECIPE.more[2:], "seed"])),
@@ -116,5 +116,5 @@ DESCRIBE = HelpPage(
         ("--space fbnet-cifar", "a space"),
         ("--space fbnet-imagenet --architecture fbnet-a", "a network, layer by layer"),
     ),
-    groups=(group("network", "space architecture classes"), group("output", "json")),
+    groups=(group("network", "space architecture size classes"), group("output", "json")),
 )
