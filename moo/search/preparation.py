@@ -33,7 +33,7 @@ from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
-from search_space.spaces import FBNetSpace, space_named
+from search_space.spaces import CELL_SPACE, FBNetSpace, space_named, split_size
 
 DEFAULT_STEPS = 2500
 DEFAULT_EPOCHS = (3, 80)
@@ -54,8 +54,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
-    goes_on_for_longer: bool = False
-    """Whether a run is resumed with more generations, or more time, than it was made with."""
+    length_changed: bool = False
+    """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
     @property
     def has_two_objectives(self) -> bool:
@@ -184,7 +184,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
-        goes_on_for_longer=saved is not None and _length(config) != _length(saved),
+        length_changed=saved is not None and _length(config) != _length(saved),
     )
 
 
@@ -241,12 +241,12 @@ def _of_board(boards: Boards, given: tuple[RuntimeConfiguration, ...] | None) ->
 
 
 def _space(config: SearchConfig) -> FBNetSpace:
-    if config.space == "nas-bench-201":
+    if split_size(config.space)[0] == CELL_SPACE:
         raise ValueError(
             "`--space` must be a space with a supernet, but `nas-bench-201` is for the tabular benchmark only; "
             "use an `fbnet-` preset or a .yaml file."
         )
-    return space_named(config.space)
+    return space_named(config.space, size=config.size)
 
 
 def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from devices.configuration import Precision
 from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
-from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json
 from moo.storage.origin import RunOrigin, origin_from_json
+from search_space.spaces import split_size
 
 Part = TypeVar("Part")
 
@@ -141,21 +142,21 @@ def new_folder(config: SearchConfig) -> RunFolder:
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
     """
-    name = f"{Path(config.dataset).stem}-{Path(config.space).stem}"
+    space, size = split_size(config.space)
+    pixels = config.size or size
+    name = f"{Path(config.dataset).stem}-{Path(space).stem}{'' if pixels is None else f'-{pixels}px'}"
     return RunFolder(new_work_folder(config.out, name=name, what="a run"))
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
-    """Check that a run is resumed with the settings that it was made with; it may go on for longer.
+    """Check that a run is resumed with the settings that it was made with; how long it goes on may change.
+
+    A grid is laid out by the number of its generations, which cannot change; a time may end it sooner.
 
     Raises:
         ValueError: naming the first setting that differs.
     """
-    free = EXECUTION_SETTINGS
-    if given.method != "grid" and given.generations >= saved.generations:
-        free |= {"generations"}
-    if saved.minutes is not None and given.minutes is not None and given.minutes >= saved.minutes:
-        free |= {"minutes"}
+    free = EXECUTION_SETTINGS | (LENGTH_SETTINGS - {"generations"} if given.method == "grid" else LENGTH_SETTINGS)
     check_same_values(
         given.to_json(),
         saved.to_json(),
