@@ -6,6 +6,7 @@ data            how images get in: any image-classification data set as uint8 ar
 dataset_origin  which images long work was made from
 export          a trained network as checked ONNX files, fp32 and int8
 json_records    frozen records read back from JSON
+pretrained      networks with weights that others have trained, to be fine-tuned
 splits          four disjoint seeded splits
 training        one network trained for deployment: schedule, augmentation, averaged weights
 work_folder     a folder that long work writes into, and is resumed from

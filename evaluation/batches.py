@@ -48,6 +48,7 @@ class ImageBatches:
         self.mean_C11 = torch.tensor(splits.mean_C, device=device)[:, None, None]
         self.std_C11 = torch.tensor(splits.std_C, device=device)[:, None, None]
         self.augmentation = augmentation
+        self.network_size = splits.network_size
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -71,7 +72,10 @@ class ImageBatches:
 
     def _normalise(self, pixels_BCHW: Tensor) -> Tensor:
         """Normalised floats in the channels-last layout, in which small convolutions are fastest."""
-        x_BCHW = (pixels_BCHW.float().div_(255) - self.mean_C11) / self.std_C11
+        x_BCHW = pixels_BCHW.float().div_(255)
+        if self.network_size is not None and self.network_size != x_BCHW.shape[-1]:
+            x_BCHW = torch.nn.functional.interpolate(x_BCHW, size=(self.network_size,) * 2, mode="bilinear")
+        x_BCHW = (x_BCHW - self.mean_C11) / self.std_C11
         return x_BCHW.contiguous(memory_format=torch.channels_last)
 
 

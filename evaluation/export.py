@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+from torch import nn
 
 from devices.configuration import Precision
 from devices.quantization import Activations, quantized
@@ -74,10 +75,29 @@ def export(
         ValueError: if an array is missing or has the wrong shape, if the network gives logits that are not finite, or
             if those of the fp32 file differ from PyTorch's by more than a thousandth of the largest.
     """
-    model = to_onnx(graph, weights)
+    network = Network(graph)
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()}, strict=False)
+    return checked_files(to_onnx(graph, weights), network, splits, threads=threads, activations=activations)
+
+
+def checked_files(
+    model: bytes, network: nn.Module, splits: Splits, *, threads: int = 1, activations: Activations = "int8"
+) -> tuple[ExportedModel, ...]:
+    """The fp32 file of any PyTorch network, and its int8 file, checked as by `export`.
+
+    Args:
+        model: the fp32 file, with the input and output of `to_onnx`.
+        network: that it was made of, on the CPU; is set to evaluation mode.
+        splits: as for `export`, and so are the others.
+        threads: of ONNX Runtime, at least 1.
+        activations: their type in the int8 file.
+
+    Raises:
+        ValueError: as `export`, but for missing arrays.
+    """
     images_NCHW = _prepared(splits.selection, splits, max(CALIBRATION_IMAGES, COMPARED_IMAGES))
     compared_NCHW = images_NCHW[:COMPARED_IMAGES]
-    expected_NK = _pytorch_logits(graph, weights, compared_NCHW)
+    expected_NK = _pytorch_logits(network, compared_NCHW)
     if not np.isfinite(expected_NK).all():
         raise ValueError("a network must give finite logits to be exported, but with these weights some are not.")
     in_int8 = quantized(model, images_NCHW[:CALIBRATION_IMAGES], activations=activations)
@@ -137,9 +157,7 @@ def _prepared(images: LabelledImages, splits: Splits, limit: int) -> Floats:
     return np.concatenate([x_BCHW.contiguous().numpy() for x_BCHW, _ in batches])
 
 
-def _pytorch_logits(graph: Graph, weights: Mapping[str, Array], images_NCHW: Floats) -> Floats:
-    network = Network(graph)
-    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()}, strict=False)
+def _pytorch_logits(network: nn.Module, images_NCHW: Floats) -> Floats:
     network.eval()
     with torch.no_grad():
         return np.concatenate([network(torch.from_numpy(x_BCHW)).numpy() for x_BCHW in _batches(images_NCHW)])

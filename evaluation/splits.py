@@ -40,6 +40,8 @@ class Splits:
     grey: bool
     fingerprint: str
     """Hash of all images and labels in the order of the splits."""
+    network_size: int | None = None
+    """Height and width that batches are enlarged to; None for that of the images."""
     resize: Resize = "crop"
     """How pictures were made square."""
     rules: Rules = LATEST_RULES

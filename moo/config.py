@@ -40,6 +40,9 @@ class SearchConfig:
     """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
     space: str = "fbnet-micro"
     """A preset (see `python scripts/describe.py --help`) or a .yaml file (docs/search_spaces.md)."""
+    size: int | None = None
+    """Height and width in pixels that images are brought to, where they are not the space's own; `--space
+    fbnet-micro@96` says the same."""
     device: Annotated[tuple[str, ...], UseAppendAction] = ()
     """Board to measure on: `host` (this machine, the default), `ssh://user@host[:port]`, `pi4` (published figures,
     nothing is measured), or a table file. Give it several times for several equal boards, which share the work."""

@@ -20,7 +20,7 @@ from search_space.catalogue import any_space_named
 from search_space.descriptions import ArchitectureDescription, SpaceDescription, describe_architecture, describe_space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DescribeConfig:
     """Describe a search space, or one architecture of it with its exact MACs and parameters, layer by layer."""
 
@@ -28,6 +28,9 @@ class DescribeConfig:
     """Name of a preset, `nas-bench-201`, or a .yaml file (docs/search_spaces.md)."""
     architecture: str | None = None
     """A published name, comma-separated operators, an id, or a .json file; without it the space is described."""
+    size: int | None = None
+    """Height and width of the images in pixels, where they are not the space's own; `--space fbnet-micro@96` says the
+    same."""
     classes: int | None = None
     """Number of classes, where it is not the space's own."""
     json: bool = False
@@ -37,7 +40,7 @@ class DescribeConfig:
 def main() -> None:
     """Parse the options, describe, print."""
     config = parse(DescribeConfig)
-    space = any_space_named(config.space, published=config.architecture, classes=config.classes)
+    space = any_space_named(config.space, published=config.architecture, classes=config.classes, size=config.size)
     description: SpaceDescription | ArchitectureDescription
     if config.architecture is None:
         description = describe_space(space)

@@ -31,7 +31,18 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
     if source is None:
         return parse(SearchConfig, argv)
     defaults, saved = SearchConfig(), RunFolder(source).read_settings(option="--from")
-    own = ("dataset", "image_column", "label_column", "space", "weight_sharing", "seed", "flip", "samples", "loss")
+    own = (
+        "dataset",
+        "image_column",
+        "label_column",
+        "space",
+        "size",
+        "weight_sharing",
+        "seed",
+        "flip",
+        "samples",
+        "loss",
+    )
     taken = {name: getattr(saved, name) for name in own}
     return parse(SearchConfig, argv, default=dataclasses.replace(defaults, **taken))
 

@@ -39,7 +39,7 @@ def main() -> int:
     if config.list_meters:
         _print_meters(console)
         return 0
-    space = space_named(config.space)
+    space = space_named(config.space, size=config.size)
     source = None if config.like is None else tables_named(config.like, space).base
     settings = MeasureSettings()
     columns = (TextColumn("{task.fields[board]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -89,9 +89,9 @@ def main() -> int:
         console.print(text, highlight=False, soft_wrap=True)
         if len(item.family.members) > 1:
             _print_rows(console, item.rows)
-    first = profiles[0]
+    first, size = profiles[0], "" if config.size is None else f" --size {config.size}"
     console.print(
-        f"Search with it: python scripts/pareto_search.py --device {first.device} --space {config.space} "
+        f"Search with it: python scripts/pareto_search.py --device {first.device} --space {config.space}{size} "
         f"--cost-table {first.table}{config.runtime_options}",
         highlight=False,
         soft_wrap=True,

@@ -39,6 +39,7 @@ def main() -> int:
     from evaluation.training.job import EpochDone
     from evaluation.training.run import prepare_training, run_training
     from moo.visualization.training import training_curves
+    from search_space.spaces import split_size
 
     keep_freed_memory()
     console = Console(quiet=config.quiet)
@@ -69,7 +70,9 @@ def main() -> int:
         return 130
     test = f"test split: top-1 {result.top1:.2%}, top-3 {result.top3:.2%}"
     name = config.architecture if len(config.architecture) <= 40 else preparation.network.id
-    title, subtitle = f"{name} in {config.space}", f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
+    pixels = preparation.graph.input_shape[1]
+    title = f"{name} in {split_size(config.space)[0]} at {pixels} pixels"
+    subtitle = f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
     training_curves(records, title, subtitle).savefig(preparation.folder.curves)
     text = f"{test}\n{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
     Console().print(f"{text}\nModel: {preparation.folder.onnx}   Everything: {path}", highlight=False, soft_wrap=True)

@@ -22,6 +22,15 @@ class Conv:
     groups: int = 1
     batch_norm: bool = True
     relu: bool = True
+    pads_end: bool = False
+    """Whether padding is TensorFlow's `SAME`: no more than is needed, its odd pixel at the end."""
+
+    def padding(self, side: int) -> tuple[int, int]:
+        """Pixels of padding before and after a side of the input, of so many pixels."""
+        if not self.pads_end:
+            return self.kernel // 2, self.kernel // 2
+        total = max((-(-side // self.stride) - 1) * self.stride + self.kernel - side, 0)
+        return total // 2, total - total // 2
 
     @property
     def is_depthwise(self) -> bool:
@@ -196,6 +205,7 @@ class GraphBuilder:
         groups: int = 1,
         batch_norm: bool = True,
         relu: bool = True,
+        pads_end: bool = False,
     ) -> str:
         """Add a convolution to `channels` output channels."""
         in_channels = self._shapes[source][0]
@@ -209,6 +219,7 @@ class GraphBuilder:
                 groups=groups,
                 batch_norm=batch_norm,
                 relu=relu,
+                pads_end=pads_end,
             ),
             source,
         )

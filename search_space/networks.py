@@ -64,17 +64,22 @@ class ConvBlock(nn.Module):
             operation.out_channels,
             operation.kernel,
             stride=operation.stride // self.pixel_stride,
-            padding=operation.kernel // 2,
+            padding=0 if operation.pads_end else operation.kernel // 2,
             groups=operation.groups,
             bias=False,
         )
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.norm = nn.BatchNorm2d(operation.out_channels) if operation.batch_norm else nn.Identity()
         self.relu = operation.relu
+        self.padding = operation.padding if operation.pads_end else None
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Activations of shape (B, C, H, W)."""
-        x_BCHW = self.norm(self.conv(every_pixel(x_BCHW, self.pixel_stride)))
+        x_BCHW = every_pixel(x_BCHW, self.pixel_stride)
+        if self.padding is not None:
+            (top, bottom), (left, right) = self.padding(x_BCHW.shape[2]), self.padding(x_BCHW.shape[3])
+            x_BCHW = nn.functional.pad(x_BCHW, (left, right, top, bottom))
+        x_BCHW = self.norm(self.conv(x_BCHW))
         return torch.relu_(x_BCHW) if self.relu else x_BCHW
 
 

@@ -64,7 +64,7 @@ def to_onnx(graph: Graph, weights: Mapping[str, Array]) -> bytes:
         raise ValueError("a graph must have at least one node to become an ONNX model, but got none.")
     last = graph.nodes[-1]
     output, shape = _output_of(last)
-    writer = _Writer(weight_shapes(graph), weights)
+    writer = _Writer(graph, weight_shapes(graph), weights)
     writer.values[last.name] = output
     for node in graph.nodes:
         writer.write(node)
@@ -144,6 +144,7 @@ def _serialised(model: ModelProto) -> bytes:
 class _Writer:
     """Collects ONNX nodes and initialisers, node by node of the graph."""
 
+    graph: Graph
     shapes: Mapping[str, tuple[int, ...]]
     weights: Mapping[str, Array]
     nodes: list[Any] = field(default_factory=list)
@@ -158,7 +159,7 @@ class _Writer:
         source = sources[0]
         match node.operation:
             case Conv():
-                self._conv(node.name, node.operation, source, output)
+                self._conv(node, node.operation, source, output)
             case BatchNorm():
                 names = [f"{node.name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
                 stored = [self._store(name, self._weight(name)) for name in names]
@@ -203,7 +204,10 @@ class _Writer:
                 zero = self._store("zero", np.zeros((), np.float32))
                 self._emit("Mul", [source, zero], output)
 
-    def _conv(self, name: str, operation: Conv, source: str, output: str) -> None:
+    def _conv(self, node: Node, operation: Conv, source: str, output: str) -> None:
+        name = node.name
+        _, height, width = self.graph.shape_of(node.inputs[0])
+        (top, bottom), (left, right) = operation.padding(height), operation.padding(width)
         kernel, bias = self._weight(f"{name}.conv.weight"), None
         if operation.batch_norm:
             kernel, bias = self._folded(name, kernel)
@@ -217,7 +221,7 @@ class _Writer:
             result,
             kernel_shape=[operation.kernel] * 2,
             strides=[operation.stride] * 2,
-            pads=[operation.kernel // 2] * 4,
+            pads=[top, left, bottom, right],
             group=operation.groups,
         )
         if operation.relu:

@@ -1,7 +1,7 @@
 """Published networks that a front is compared with, as this project's graphs. Start with `baseline_graph`.
 
 They have the same counts, PyTorch module and ONNX file as the networks that are searched for, so that costs on a board
-can be compared. They come without weights.
+can be compared. They come without weights; `evaluation.pretrained` has some.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ MINIMUM_MAP = 4
 """Height and width, in pixels, that the MobileNets' last map keeps where the input is small."""
 
 BASELINE_NAMES = ("mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-1.0", "mobilenet-v3-small", "condensenet-86")
+"""Those that a front is compared with after training from random weights."""
+REFERENCE_NAMES = (*BASELINE_NAMES, "mobilenet-v3-large", "efficientnet-lite0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,8 @@ class _Block:
     activation: Activation
     squeeze: bool = False
     """Whether the channels are scaled by squeeze and excitation after the depthwise convolution."""
+    pads_end: bool = False
+    """As of `search_space.graphs.Conv`, for the depthwise convolution."""
 
 
 _V2_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -64,15 +68,40 @@ _V3_SMALL_BLOCKS = (
 )
 """Source: MobileNetV3, Table 2."""
 
+_V3_LARGE_BLOCKS = (
+    _Block(channels=16, hidden=16, kernel=3, stride=1, activation=Relu()),
+    _Block(channels=24, hidden=64, kernel=3, stride=2, activation=Relu()),
+    _Block(channels=24, hidden=72, kernel=3, stride=1, activation=Relu()),
+    _Block(channels=40, hidden=72, kernel=5, stride=2, activation=Relu(), squeeze=True),
+    _Block(channels=40, hidden=120, kernel=5, stride=1, activation=Relu(), squeeze=True),
+    _Block(channels=40, hidden=120, kernel=5, stride=1, activation=Relu(), squeeze=True),
+    _Block(channels=80, hidden=240, kernel=3, stride=2, activation=HardSwish()),
+    _Block(channels=80, hidden=200, kernel=3, stride=1, activation=HardSwish()),
+    _Block(channels=80, hidden=184, kernel=3, stride=1, activation=HardSwish()),
+    _Block(channels=80, hidden=184, kernel=3, stride=1, activation=HardSwish()),
+    _Block(channels=112, hidden=480, kernel=3, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=112, hidden=672, kernel=3, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=160, hidden=672, kernel=5, stride=2, activation=HardSwish(), squeeze=True),
+    _Block(channels=160, hidden=960, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+    _Block(channels=160, hidden=960, kernel=5, stride=1, activation=HardSwish(), squeeze=True),
+)
+"""Source: MobileNetV3, Table 1."""
+
+_LITE0_STAGES = (
+    (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)  # fmt: skip
+"""Expansion, channels, blocks, stride of the first, kernel. Source: EfficientNet, Table 1, and the authors' code."""
+
 
 def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
     """The graph of a published network.
 
     Args:
-        name: one of `BASELINE_NAMES`.
-        input_size: height and width of the RGB input in pixels, at least 4. The MobileNets have their published form,
-            with strides of 32 in all, from 97 on (224 is ImageNet's). For smaller inputs the first strides become 1,
-            one after the other, until the last map has at least 4 x 4 pixels: at 32 that is the stem and the first
+        name: one of `REFERENCE_NAMES`.
+        input_size: height and width of the RGB input in pixels, at least 4. All but CondenseNet have their published
+            form, with strides of 32 in all, from 97 on (224 is ImageNet's). For smaller inputs the first strides become
+            1, one after the other, until the last map has at least 4 x 4 pixels: at 32 that is the stem and the first
             stage with a stride, as is usual on CIFAR. CondenseNet-86 has its CIFAR form at any size.
         classes: number of outputs, at least 1.
 
@@ -83,10 +112,14 @@ def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
         raise ValueError(f"`input_size >= {MINIMUM_MAP}` must hold, but got {input_size}.")
     if classes < 1:
         raise ValueError(f"`classes >= 1` must hold, but got {classes}.")
-    if name not in BASELINE_NAMES:
-        raise ValueError(f"a baseline must be one of {', '.join(BASELINE_NAMES)}, but got {name!r}.")
+    if name not in REFERENCE_NAMES:
+        raise ValueError(f"a baseline must be one of {', '.join(REFERENCE_NAMES)}, but got {name!r}.")
     if name == "mobilenet-v3-small":
-        return mobilenet_v3_small(input_size, classes)
+        return mobilenet_v3(_V3_SMALL_BLOCKS, (576, 1024), input_size, classes)
+    if name == "mobilenet-v3-large":
+        return mobilenet_v3(_V3_LARGE_BLOCKS, (960, 1280), input_size, classes)
+    if name == "efficientnet-lite0":
+        return efficientnet_lite0(input_size, classes)
     if name == "condensenet-86":
         return condensenet((14, 14, 14), (8, 16, 32), input_size, classes)
     return mobilenet_v2(float(name.rpartition("-")[2]), input_size, classes)
@@ -115,21 +148,51 @@ def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
     return builder.build()
 
 
-def mobilenet_v3_small(input_size: int, classes: int) -> Graph:
-    """MobileNetV3-Small of width 1.
+def mobilenet_v3(blocks: tuple[_Block, ...], head: tuple[int, int], input_size: int, classes: int) -> Graph:
+    """MobileNetV3 of width 1: Small, or Large.
 
-    Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), Table 2, https://arxiv.org/abs/1905.02244, with
-    torchvision's reading of it (squeezed channels are a quarter of the expanded ones, rounded). Departures: dropout is
-    omitted, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which are the
-    same as 1x1 convolutions there.
+    Args:
+        blocks: of one of the two.
+        head: channels of the last convolution, and of the linear layer after it.
+        input_size: height and width of the input in pixels.
+        classes: number of outputs.
+
+    Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), Tables 1 and 2, https://arxiv.org/abs/1905.02244,
+    with torchvision's reading of it (squeezed channels are a quarter of the expanded ones, rounded). Departures:
+    dropout is omitted, BatchNorm has this project's epsilon, and squeeze and excitation is made of linear layers, which
+    are the same as 1x1 convolutions there.
     """
     builder = GraphBuilder((3, input_size, input_size))
-    x = _inverted_residuals(builder, 16, HardSwish(), _V3_SMALL_BLOCKS)
-    x = _conv(builder, "last", x, 576, HardSwish())
+    x = _inverted_residuals(builder, 16, HardSwish(), blocks)
+    x = _conv(builder, "last", x, head[0], HardSwish())
     x = builder.add("pool", GlobalAveragePool(), x)
-    x = builder.add("hidden", Linear(576, 1024), x)
+    x = builder.add("hidden", Linear(*head), x)
     x = builder.add("hidden_activation", HardSwish(), x)
-    builder.add("classifier", Linear(1024, classes), x)
+    builder.add("classifier", Linear(head[1], classes), x)
+    return builder.build()
+
+
+def efficientnet_lite0(input_size: int, classes: int) -> Graph:
+    """EfficientNet-Lite0: EfficientNet-B0 without squeeze and excitation, and with ReLU6 for swish.
+
+    Strided convolutions have TensorFlow's padding, which the published weights were trained with.
+
+    Source: Tan & Le, "EfficientNet" (ICML 2019), Table 1, https://arxiv.org/abs/1905.11946, and
+    https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite. Dropout is omitted.
+    """
+    blocks = []
+    channels = stem = 32
+    for expansion, wide_channels, count, stride, kernel in _LITE0_STAGES:
+        for index in range(count):
+            hidden, channels = channels * expansion, wide_channels
+            first = stride if index == 0 else 1
+            blocks.append(
+                _Block(channels=channels, hidden=hidden, kernel=kernel, stride=first, activation=Relu6(), pads_end=True)
+            )
+    builder = GraphBuilder((3, input_size, input_size))
+    x = _inverted_residuals(builder, stem, Relu6(), tuple(blocks), pads_end=True)
+    x = _conv(builder, "last", x, 1280, Relu6())
+    builder.classifier(x, classes)
     return builder.build()
 
 
@@ -181,10 +244,12 @@ def _normalised(builder: GraphBuilder, name: str, source: str) -> str:
     return builder.add(f"{name}_relu", Relu(), x)
 
 
-def _inverted_residuals(builder: GraphBuilder, stem: int, activation: Activation, blocks: tuple[_Block, ...]) -> str:
+def _inverted_residuals(
+    builder: GraphBuilder, stem: int, activation: Activation, blocks: tuple[_Block, ...], *, pads_end: bool = False
+) -> str:
     """The stem, of stride 2 where the input is large, and the blocks."""
     strides = _strides((2, *(block.stride for block in blocks)), builder.input_shape[1])
-    x = _conv(builder, "stem", Graph.INPUT, stem, activation, kernel=3, stride=strides[0])
+    x = _conv(builder, "stem", Graph.INPUT, stem, activation, kernel=3, stride=strides[0], pads_end=pads_end)
     for index, (block, stride) in enumerate(zip(blocks, strides[1:], strict=True)):
         x = _inverted_residual(builder, x, block, stride, prefix=f"block{index:02d}_")
     return x
@@ -203,6 +268,7 @@ def _inverted_residual(builder: GraphBuilder, source: str, block: _Block, stride
         kernel=block.kernel,
         stride=stride,
         groups=block.hidden,
+        pads_end=block.pads_end,
     )
     if block.squeeze:
         x = _squeeze_and_excite(builder, x, prefix=prefix)
@@ -234,10 +300,13 @@ def _conv(
     kernel: int = 1,
     stride: int = 1,
     groups: int = 1,
+    pads_end: bool = False,
 ) -> str:
     """A convolution with BatchNorm and an activation."""
     relu = activation == Relu()
-    x = builder.conv(name, source, channels, kernel=kernel, stride=stride, groups=groups, relu=relu)
+    x = builder.conv(
+        name, source, channels, kernel=kernel, stride=stride, groups=groups, relu=relu, pads_end=pads_end and stride > 1
+    )
     return x if relu else builder.add(f"{name}_activation", activation, x)
 
 

@@ -6,7 +6,9 @@ is a file of the same form (`docs/search_spaces.md`). Start with `space_named`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,8 @@ from search_space.published import PUBLISHED
 PRESET_FOLDER = Path(__file__).parent / "presets"
 CELL_SPACE = "nas-bench-201"
 """The one preset that is not of the FBNet family (`nas_bench_201.py`)."""
+LARGEST_SIZE = 1024
+"""Height and width in pixels that `--size` may ask for at most."""
 
 
 class SearchSpace(Protocol):
@@ -151,6 +155,11 @@ class FBNetSpace:
         return tuple(layers)
 
     @property
+    def total_stride(self) -> int:
+        """Pixels of the input for each pixel of the last map."""
+        return self.stem_stride * prod(stage.stride for stage in self.stages)
+
+    @property
     def num_layers(self) -> int:
         """Number of searchable layers."""
         return sum(stage.layers for stage in self.stages)
@@ -217,18 +226,28 @@ def preset_names() -> tuple[str, ...]:
     return (*sorted(path.stem for path in PRESET_FOLDER.glob("*.yaml")), CELL_SPACE)
 
 
-def space_named(name_or_path: str, *, published: str | None = None) -> FBNetSpace:
+def split_size(name_or_path: str) -> tuple[str, int | None]:
+    """A space's name or path without its size, and the size: `fbnet-micro@96` is `fbnet-micro` at 96 pixels."""
+    found = re.fullmatch(r"(.+)@([0-9]{1,9})", name_or_path, re.DOTALL)
+    return (name_or_path, None) if found is None else (found[1], int(found[2]))
+
+
+def space_named(name_or_path: str, *, published: str | None = None, size: int | None = None) -> FBNetSpace:
     """A space of the FBNet family: a preset by name, or a user's own from a YAML file.
 
     Args:
-        name_or_path: a preset's name or a path that ends in `.yaml` or `.yml`.
+        name_or_path: a preset's name or a path that ends in `.yaml` or `.yml`; `@` and a number of pixels after it
+            are the same as `size`.
         published: name of a published architecture; in the space that it was published for, its own head is used.
+        size: height and width of the images in pixels, where they are not the space's own. The space is then named
+            after its size, too, as in `fbnet-micro@96`: costs and architectures of one size are not those of another.
 
     Raises:
-        ValueError: if there is no such preset or file, or the file is no valid space.
+        ValueError: if there is no such preset or file, the file is no valid space, or the size does not fit it.
     """
+    name_or_path, size = _checked_size(name_or_path, size)
     if name_or_path.endswith((".yaml", ".yml")):
-        return read_space(Path(name_or_path))
+        return _at_size(read_space(Path(name_or_path)), size)
     presets = tuple(name for name in preset_names() if name != CELL_SPACE)
     if name_or_path not in presets:
         reason = ", which is no FBNet space" if name_or_path == CELL_SPACE else ""
@@ -239,7 +258,30 @@ def space_named(name_or_path: str, *, published: str | None = None) -> FBNetSpac
     head = PUBLISHED.get(published.strip().lower()) if published else None
     if head is not None and head.space == space.name:
         space = replace(space, last_channels=head.last_channels)
-    return space
+    return _at_size(space, size)
+
+
+def _checked_size(name_or_path: str, size: int | None) -> tuple[str, int | None]:
+    name, named_size = split_size(name_or_path)
+    if size is not None and named_size is not None and size != named_size:
+        raise ValueError(
+            f"`--size` must be the size that `--space` names, but got --space {name_or_path} and --size {size}: omit "
+            "one of the two."
+        )
+    return name, named_size if size is None else size
+
+
+def _at_size(space: FBNetSpace, size: int | None) -> FBNetSpace:
+    if size is None or size == space.input_size:
+        return space
+    stride = space.total_stride
+    if size % stride or not 2 * stride <= size <= LARGEST_SIZE:
+        nearest = stride * max(2, min(round(size / stride), LARGEST_SIZE // stride))
+        raise ValueError(
+            f"`--size` must be a multiple of {stride}, the strides of `{space.name}` in all, from {2 * stride} to "
+            f"{LARGEST_SIZE}, but got {size}: use {nearest}, say."
+        )
+    return replace(space, name=f"{space.name}@{size}", input_size=size)
 
 
 def read_space(path: Path) -> FBNetSpace:

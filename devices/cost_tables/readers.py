@@ -19,7 +19,7 @@ from devices.cost_tables.cost_table import CostTable, check_fits
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.operators import OPERATOR_NAMES
-from search_space.spaces import SearchSpace
+from search_space.spaces import SearchSpace, split_size
 
 REPRODUCTION_NAMES = {
     "ir_k3_e1": "k3_e1",
@@ -193,6 +193,12 @@ def _check_family(path: Path, space: SearchSpace) -> None:
     if space.vocabulary != OPERATOR_NAMES:
         raise ValueError(
             f"a text table must be for a space of the FBNet family, but {str(path)!r} was given for `{space.name}`."
+        )
+    name, size = split_size(space.name)
+    if size is not None:
+        raise ValueError(
+            f"a text table must be for a space at its own size, as it does not say which, but {str(path)!r} was given "
+            f"for `{name}` at {size} pixels: omit `--size`, or profile the board."
         )
 
 

@@ -26,6 +26,9 @@ class TrainTask:
     """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
     space: str = "fbnet-cifar"
     """Name of a preset, `nas-bench-201`, or a .yaml file (docs/search_spaces.md)."""
+    size: int | None = None
+    """Height and width of the images in pixels, where they are not the space's own; `--space fbnet-micro@96` says the
+    same."""
     weights: str | None = None
     """Weights to start from (.safetensors), as in a front's folders; by default random ones. Give the seed that they
     were found with too, so that no image of their training is selected or tested on."""
@@ -108,6 +111,10 @@ EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
 """Settings that do not affect the result of a training, and may differ when it is resumed."""
 
 
+_LATER_SETTINGS = ("size",)
+"""Settings that trainings of earlier versions lack; None is what these did."""
+
+
 def config_from_json(content: dict[str, Any]) -> TrainConfig:
     """Settings as `TrainConfig.to_json` wrote them.
 
@@ -115,6 +122,7 @@ def config_from_json(content: dict[str, Any]) -> TrainConfig:
         ValueError: if a setting is unknown, missing or out of range.
     """
     known = {field.name for field in dataclasses.fields(TrainConfig)}
+    content = dict.fromkeys(_LATER_SETTINGS) | content
     if content.keys() != known:
         names = ", ".join(sorted(content.keys() ^ known))
         raise ValueError(f"settings must be {', '.join(sorted(known))}, but these are unknown or missing: {names}.")

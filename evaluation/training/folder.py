@@ -131,6 +131,8 @@ class TrainResult:
     seconds: float
     """Duration of the training."""
     files: tuple[FileCheck, ...]
+    head_only: bool = False
+    """Whether nothing but the last layer of a pre-trained network was trained."""
 
 
 def new_folder(config: TrainConfig, architecture: Architecture) -> TrainFolder:
@@ -153,7 +155,12 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
         return None
     try:
         content = json.loads(folder.result.read_text())
-        values = {item.name: content[item.name] for item in dataclasses.fields(TrainResult)}
+        # Earlier versions wrote no `head_only`.
+        values = {"head_only": False} | {
+            item.name: content[item.name]
+            for item in dataclasses.fields(TrainResult)
+            if item.name in content or item.default is dataclasses.MISSING
+        }
         return TrainResult(**values | {"files": tuple(FileCheck(**file) for file in content["files"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {error!r}.") from None

@@ -86,6 +86,8 @@ class TrainOutcome:
     """Passes over the training images."""
     seconds: float
     """Time that training took."""
+    head_only: bool = False
+    """Whether nothing but the last layer differs from what training started from."""
 
 
 @dataclass(frozen=True)

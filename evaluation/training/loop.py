@@ -61,15 +61,24 @@ class Training:
         selection: images that each epoch's accuracy is reported on; nothing is chosen by them.
         settings: how to train.
         seed: of the order and augmentation of the images.
+        frozen_statistics: whether BatchNorm keeps the statistics that it has, as suits small batches of few images.
     """
 
     def __init__(
-        self, network: nn.Module, images: ImageBatches, selection: ImageBatches, settings: TrainSettings, *, seed: int
+        self,
+        network: nn.Module,
+        images: ImageBatches,
+        selection: ImageBatches,
+        settings: TrainSettings,
+        *,
+        seed: int,
+        frozen_statistics: bool = False,
     ) -> None:
         self.images = images
         self.selection = selection
         self.settings = settings
         self.seed = seed
+        self.frozen_statistics = frozen_statistics
         self.device = images.labels_N.device
         self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.precision == "fp32":
@@ -113,9 +122,9 @@ class Training:
         """
         start, epoch = time.monotonic(), len(self.records)
         if not self.step and self.settings.minutes is not None:
-            self.total_steps = max(1, round(60 * self.settings.minutes / self._seconds_a_step()))
+            self.total_steps = max(1, round(60 * self.settings.minutes / self.seconds_a_step()))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, epoch)))
-        self.network.train()
+        self._set_mode()
         loss_sum, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
         batches = self.images.batches(self.settings.batch_size, rng)
         steps = min(self.steps_an_epoch, self.total_steps - self.step)
@@ -135,9 +144,13 @@ class Training:
         self.seconds += time.monotonic() - start
         return record
 
-    def state(self) -> bytes:
-        """All that `load_state` needs to continue after the last finished epoch."""
-        content = {
+    def state(self, beside: Mapping[str, Any] | None = None) -> bytes:
+        """All that `load_state` needs to continue after the last finished epoch.
+
+        Args:
+            beside: further tensors and numbers to keep, for `state_content`.
+        """
+        content = dict(beside or {}) | {
             "weights": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -157,7 +170,7 @@ class Training:
             ValueError: if it is cut, or is not of this network.
         """
         try:
-            content = _content_of(state, self.device)
+            content = state_content(state, self.device)
             self.network.load_state_dict(content["weights"])
             self.averaged.load_state_dict(content["averaged"])
             self.optimizer.load_state_dict(content["optimizer"])
@@ -167,14 +180,20 @@ class Training:
         except UNREADABLE as error:
             raise _refused(error) from None
 
-    def _seconds_a_step(self) -> float:
+    def _set_mode(self) -> None:
+        self.network.train()
+        for module in self.network.modules() if self.frozen_statistics else ():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    def seconds_a_step(self, trial_steps: int = TRIAL_STEPS) -> float:
         """Median time of a step, of a copy, so that this training stays untouched."""
         shared = {id(images): images for images in (self.images, self.selection)}
         trial = copy.deepcopy(self, shared)
-        trial.network.train()
+        trial._set_mode()
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2,)))
         seconds, batches = [], itertools.cycle(self.images.batches(self.settings.batch_size, rng))
-        for x_BCHW, labels_B in islice(batches, TRIAL_STEPS):
+        for x_BCHW, labels_B in islice(batches, trial_steps):
             start = time.perf_counter()
             float(trial._step(x_BCHW, labels_B, 0.0, rng))
             seconds.append(time.perf_counter() - start)
@@ -209,7 +228,7 @@ def records_in(state: bytes) -> tuple[TrainRecord, ...]:
         ValueError: if it is cut.
     """
     try:
-        return tuple(_records(_content_of(state, torch.device("cpu"))))
+        return tuple(_records(state_content(state, torch.device("cpu"))))
     except UNREADABLE as error:
         raise _refused(error) from None
 
@@ -306,7 +325,12 @@ def _is_5x5_depthwise(conv: nn.Conv2d) -> bool:
     return conv.kernel_size == (5, 5) and conv.groups == conv.in_channels == conv.out_channels
 
 
-def _content_of(state: bytes, device: torch.device) -> dict[str, Any]:
+def state_content(state: bytes, device: torch.device) -> dict[str, Any]:
+    """What a saved state holds.
+
+    Raises:
+        OSError: or another of `UNREADABLE`, if it is cut.
+    """
     content: dict[str, Any] = torch.load(io.BytesIO(state), map_location=device, weights_only=True)
     return content
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import safetensors.numpy
 import torch
@@ -70,6 +71,26 @@ class TrainPreparation:
         )
 
 
+class Prepared(Protocol):
+    """Checked inputs of any training, of a graph or of a pre-trained network."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its settings."""
+
+    @property
+    def folder(self) -> TrainFolder:
+        """Where its files are."""
+
+    @property
+    def network(self) -> Architecture | BaselineNetwork:
+        """As `architecture.json` has it."""
+
+    @property
+    def origin(self) -> TrainOrigin:
+        """What it is made from."""
+
+
 def train_dataset(splits: Splits) -> TrainDataset:
     """The images of a training, which trains on two of the four splits."""
     return TrainDataset(
@@ -98,7 +119,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = TrainFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
         check_same_settings(config, saved)
-    space = any_space_named(config.space, published=config.architecture)
+    space = any_space_named(config.space, published=config.architecture, size=config.size)
     architecture = parse_architecture(space, config.architecture)
     if config.resume is None:
         folder = new_folder(config, architecture)
@@ -113,7 +134,8 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         on_progress=on_loading,
     )
     classes = len(splits.class_names)
-    graph = any_space_named(config.space, published=config.architecture, classes=classes).graph(architecture.operators)
+    space = any_space_named(config.space, published=config.architecture, classes=classes, size=config.size)
+    graph = space.graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
     preparation = TrainPreparation(
@@ -177,7 +199,7 @@ def run_training(
     raise AssertionError("a training must end with its outcome")
 
 
-def begin(preparation: TrainPreparation) -> None:
+def begin(preparation: Prepared) -> None:
     """Write what a training is made from, so that it can be resumed from now on."""
     folder = preparation.folder
     if not folder.config.exists():
@@ -199,7 +221,7 @@ def checked_state(folder: TrainFolder, events: Iterator[TrainEvent]) -> Iterator
     yield from events
 
 
-def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> TrainResult:
+def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
     """Write the files of a trained network, last of all its result."""
     folder, origin = preparation.folder, preparation.origin
     write_json(folder.architecture, preparation.network.to_json())
@@ -214,6 +236,7 @@ def write_outcome(preparation: TrainPreparation, outcome: TrainOutcome) -> Train
         macs=origin.macs,
         params=origin.params,
         seconds=outcome.seconds,
+        head_only=outcome.head_only,
         files=tuple(
             FileCheck(
                 precision=m.precision,

@@ -15,7 +15,7 @@ from search_space.spaces import space_named
 
 FBNET_NAMES = ("fbnet-a", "fbnet-b", "fbnet-c")
 NAMES = (*BASELINE_NAMES, *FBNET_NAMES)
-LARGE_INPUT = 97
+LARGE_INPUT = 96
 """Inputs of so many pixels and more are given to networks in their ImageNet form."""
 
 
@@ -38,7 +38,7 @@ def graph_of(name: str, *, input_size: int, classes: int) -> Graph:
     """The graph of a baseline.
 
     Args:
-        name: one of `NAMES`. FBNets have their ImageNet form from 97 pixels on, and below it that of `fbnet-cifar`,
+        name: one of `NAMES`. FBNets have their ImageNet form from 96 pixels on, and below it that of `fbnet-cifar`,
             with strides of 8 instead of 32 in all, as `search_space.reference_networks` scales the others.
         input_size: height and width of the images in pixels.
         classes: number of outputs.

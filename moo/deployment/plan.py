@@ -86,6 +86,7 @@ def training_of(
         image_column=search.image_column,
         label_column=search.label_column,
         space=search.space,
+        size=search.size,
         weights=None if weights is None else str(weights),
         flip=search.flip,
         seed=search.seed,

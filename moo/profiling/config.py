@@ -23,6 +23,9 @@ class ProfileConfig:
     """Board: `host` (this machine, the default) or `ssh://user@host[:port]`. Give it several times for several."""
     space: str = "fbnet-micro"
     """A preset or a .yaml file (docs/search_spaces.md)."""
+    size: int | None = None
+    """Height and width of the images in pixels, where they are not the space's own; `--space fbnet-micro@96` says the
+    same."""
     meter: str = "auto"
     """Energy meter, as in `ina219`, `um25c:/dev/rfcomm0@here`, `none` (docs/meters.md)."""
     configurations: Literal["default", "base"] = "default"

@@ -33,7 +33,7 @@ from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
-from search_space.spaces import FBNetSpace, space_named
+from search_space.spaces import CELL_SPACE, FBNetSpace, space_named, split_size
 
 DEFAULT_STEPS = 2500
 DEFAULT_EPOCHS = (3, 80)
@@ -241,12 +241,12 @@ def _of_board(boards: Boards, given: tuple[RuntimeConfiguration, ...] | None) ->
 
 
 def _space(config: SearchConfig) -> FBNetSpace:
-    if config.space == "nas-bench-201":
+    if split_size(config.space)[0] == CELL_SPACE:
         raise ValueError(
             "`--space` must be a space with a supernet, but `nas-bench-201` is for the tabular benchmark only; "
             "use an `fbnet-` preset or a .yaml file."
         )
-    return space_named(config.space)
+    return space_named(config.space, size=config.size)
 
 
 def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:

@@ -12,6 +12,7 @@ from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
 from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
 from moo.storage.origin import RunOrigin, origin_from_json
+from search_space.spaces import split_size
 
 Part = TypeVar("Part")
 
@@ -141,7 +142,9 @@ def new_folder(config: SearchConfig) -> RunFolder:
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
     """
-    name = f"{Path(config.dataset).stem}-{Path(config.space).stem}"
+    space, size = split_size(config.space)
+    pixels = config.size or size
+    name = f"{Path(config.dataset).stem}-{Path(space).stem}{'' if pixels is None else f'-{pixels}px'}"
     return RunFolder(new_work_folder(config.out, name=name, what="a run"))
 
 

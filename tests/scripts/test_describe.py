@@ -58,6 +58,12 @@ def test_a_space_alone() -> None:
     assert "fbnet-c" in describe("--space", "fbnet-cifar").stdout
 
 
+def test_a_space_at_another_size() -> None:
+    content = json.loads(describe("--space", "fbnet-micro", "--size", "96", "--json").stdout)
+    assert (content["space"], content["input_shape"]) == ("fbnet-micro@96", [3, 96, 96])
+    assert content["layers"][0]["size"] == 48
+
+
 def test_torch_is_not_imported() -> None:
     code = "import scripts.describe, sys; print({'torch', 'ray', 'matplotlib', 'datasets'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -75,6 +81,7 @@ def test_torch_is_not_imported() -> None:
         (["--architecture", "none.json"], "an architecture file must exist"),
         (["--space", "nas-bench-201", "--architecture", "fbnet-a"], "must have 6 operators"),
         (["--space", "nas-bench-201", "--architecture", "|none~0|"], "a NAS-Bench-201 string must have the form"),
+        (["--size", "50"], "`--size` must be a multiple of 8"),
         (["--classes", "0"], "`classes` must be a whole number of at least 1, but got 0"),
     ],
 )

@@ -31,3 +31,10 @@ def test_published_head() -> None:
 def test_other_names_are_refused() -> None:
     with pytest.raises(ValueError, match="`--space` must be one of .*, nas-bench-201 or a .yaml file, but got 'x'"):
         any_space_named("x")
+
+
+def test_size() -> None:
+    assert any_space_named("fbnet-micro", size=96) == any_space_named("fbnet-micro@96") == space_named("fbnet-micro@96")
+    assert any_space_named("nas-bench-201", size=32) == any_space_named("nas-bench-201@32") == NasBench201Space()
+    with pytest.raises(ValueError, match="`--size` must be 32 for `nas-bench-201`, .* but got 64"):
+        any_space_named("nas-bench-201", size=64)

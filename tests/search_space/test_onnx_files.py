@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.graphs import Add, AveragePool, BatchNorm, Graph, GraphBuilder, Operation, Relu, Shuffle, Zero
+from search_space.graphs import Add, AveragePool, BatchNorm, Graph, GraphBuilder, Operation, Relu, Shape, Shuffle, Zero
 from search_space.nas_bench_201 import NasBench201Space
 from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx, weight_shapes
@@ -72,6 +72,14 @@ def test_every_operator_equals_pytorch(layer: Layer, operator: Operator) -> None
 def test_every_other_operation_equals_pytorch(operation: Operation) -> None:
     builder = GraphBuilder((6, 8, 8))
     builder.add("only", operation, Graph.INPUT)
+    assert_same_outputs(builder.build(), name="output")
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 8), (6, 7, 8), (6, 9, 5)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_padding_at_the_end_equals_pytorch(shape: Shape, kernel: int) -> None:
+    builder = GraphBuilder(shape)
+    builder.conv("only", Graph.INPUT, 6, kernel=kernel, stride=2, groups=6, pads_end=True)
     assert_same_outputs(builder.build(), name="output")
 
 

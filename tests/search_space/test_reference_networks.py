@@ -26,14 +26,15 @@ from search_space.graphs import (
     Select,
 )
 from search_space.networks import Network
-from search_space.reference_networks import BASELINE_NAMES, baseline_graph, condensenet
+from search_space.reference_networks import BASELINE_NAMES, REFERENCE_NAMES, baseline_graph, condensenet
 
 
 def operations(graph: Graph, kind: type) -> list[object]:
     return [node.operation for node in graph.nodes if isinstance(node.operation, kind)]
 
 
-# Sources: torchvision 0.29 (parameters, and multiply-accumulates of its convolution and linear layers by hooks). The
+# Sources: torchvision 0.29 (parameters, and multiply-accumulates of its convolution and linear layers by hooks), and
+# for EfficientNet-Lite0 `efficientnet_lite_pytorch` 0.1.0 (likewise). The
 # papers and Keras' documentation give 59, 97 and 300 million multiply-accumulates for MobileNetV2.
 @pytest.mark.parametrize(
     ("name", "macs", "params"),
@@ -42,6 +43,8 @@ def operations(graph: Graph, kind: type) -> list[object]:
         ("mobilenet-v2-0.5", 97_131_840, 1_968_680),
         ("mobilenet-v2-1.0", 300_774_272, 3_504_872),
         ("mobilenet-v3-small", 56_510_400, 2_542_856),
+        ("mobilenet-v3-large", 216_589_760, 5_483_032),
+        ("efficientnet-lite0", 385_187_552, 4_652_008),
     ],
 )
 def test_counts_on_imagenet_are_the_published_ones(name: str, macs: int, params: int) -> None:
@@ -81,7 +84,7 @@ def test_condensenet_has_the_published_counts_when_counted_as_its_authors_do(
     assert f"{(counts.params + dropped) / 1e6:.2f}M" == params
 
 
-@pytest.mark.parametrize("name", BASELINE_NAMES)
+@pytest.mark.parametrize("name", REFERENCE_NAMES)
 def test_counts_equal_the_network_at_32_pixels(name: str) -> None:
     graph = baseline_graph(name, input_size=32, classes=10)
     network = Network(graph).eval()
@@ -210,3 +213,34 @@ def test_activations_by_hand(operation: Relu6 | HardSigmoid | HardSwish, expecte
     builder.add("only", operation, Graph.INPUT)
     x_BCHW = torch.tensor([-7.0, -3.0, -1.0, 0.0, 1.0, 6.0, 7.0]).reshape(1, 1, 1, 7)
     assert Network(builder.build())(x_BCHW).flatten().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side"), [(3, 2, 8), (5, 2, 8), (3, 2, 7), (5, 2, 7), (3, 1, 8), (5, 3, 9)]
+)
+def test_padding_at_the_end_is_that_of_tensorflow(kernel: int, stride: int, side: int) -> None:
+    # An output pixel reads `kernel` pixels from `stride * index - before` on; SAME gives ceil(side / stride) of them.
+    conv = Conv(in_channels=1, out_channels=1, kernel=kernel, stride=stride, pads_end=True)
+    before, after = conv.padding(side)
+    assert after - before in (0, 1)
+    outputs = math.ceil(side / stride)
+    assert (outputs - 1) * stride + kernel == side + before + after
+    builder = GraphBuilder((1, side, side))
+    builder.conv("only", Graph.INPUT, 1, kernel=kernel, stride=stride, batch_norm=False, relu=False, pads_end=True)
+    graph = builder.build()
+    network = Network(graph)
+    weight_HW = network.get_parameter("only.conv.weight").detach()[0, 0]
+    x_BCHW = torch.randn(1, 1, side, side)
+    expected = [
+        [
+            sum(
+                float(weight_HW[i, j] * x_BCHW[0, 0, row, column])
+                for i in range(kernel)
+                for j in range(kernel)
+                if 0 <= (row := top * stride - before + i) < side and 0 <= (column := left * stride - before + j) < side
+            )
+            for left in range(outputs)
+        ]
+        for top in range(outputs)
+    ]
+    assert network(x_BCHW)[0, 0].tolist() == [pytest.approx(line, abs=1e-5) for line in expected]

@@ -97,7 +97,61 @@ def test_the_cell_space_is_no_fbnet_space() -> None:
         space_named("nas-bench-201")
 
 
+@pytest.mark.parametrize("name", preset_names()[:-1])
+def test_another_size_has_a_name_that_says_so_and_nothing_else_changes(name: str) -> None:
+    own = space_named(name)
+    sized = space_named(name, size=128)
+    assert sized == space_named(f"{name}@128") == space_named(f"{name}@128", size=128)
+    assert sized == replace(own, name=f"{name}@128", input_size=128)
+    assert sized.layers[-1].size * sized.layers[-1].stride >= 128 // sized.total_stride
+    graph = sized.graph(("k3_e1",) * sized.num_layers)
+    assert graph.input_shape == (3, 128, 128)
+    assert graph.shape_of("last")[1:] == (128 // sized.total_stride,) * 2
+
+
+def test_a_spaces_own_size_changes_nothing() -> None:
+    assert space_named("fbnet-micro", size=32) == space_named("fbnet-micro@32") == space_named("fbnet-micro")
+
+
+def test_total_stride() -> None:
+    assert [space_named(name).total_stride for name in ("fbnet-micro", "fbnet-cifar", "fbnet-imagenet")] == [8, 8, 32]
+
+
+def test_published_head_is_used_at_any_size() -> None:
+    assert space_named("fbnet-imagenet@96", published="fbnet-a").last_channels == 1504
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("fbnet-micro@64", 96, "`--size` must be the size that `--space` names, but got --space fbnet-micro@64 and"),
+        ("fbnet-micro", 8, "a multiple of 8, the strides of `fbnet-micro` in all, from 16 to 1024, but got 8: use 16"),
+        ("fbnet-micro", 97, "must be a multiple of 8, .* but got 97: use 96, say"),
+        ("fbnet-micro", 0, "but got 0: use 16"),
+        ("fbnet-micro", -96, "but got -96: use 16"),
+        ("fbnet-imagenet@100", None, "a multiple of 32, .* but got 100: use 96, say"),
+        ("fbnet-cifar@4096", None, "from 16 to 1024, but got 4096: use 1024"),
+        ("fbnet@96", None, "`--space` must be one of"),
+        ("fbnet-micro@", None, "`--space` must be one of"),
+        ("fbnet-micro@96@64", None, "`--space` must be one of"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(name: str, size: int | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refusal:
+        space_named(name, size=size)
+    assert "\n" not in str(refusal.value)
+
+
 # Users' own spaces.
+
+
+def test_a_file_at_another_size(tmp_path: Path) -> None:
+    path = write(tmp_path, VALID)
+    assert (
+        space_named(f"{path}@64")
+        == space_named(path, size=64)
+        == replace(space_named(path), name="own@64", input_size=64)
+    )
 
 
 def write(tmp_path: Path, content: object) -> str:

@@ -152,6 +152,10 @@ def test_a_table_must_fit_the_space() -> None:
     check_fits(table, space.with_classes(100))
     with pytest.raises(ValueError, match="the space of a cost table must be .* fbnet-cifar, but .* has fbnet-micro"):
         check_fits(table, space_named("fbnet-cifar"))
+    with pytest.raises(
+        ValueError, match="must be that of the search space, fbnet-micro@96, but .* has fbnet-micro: pr"
+    ):
+        check_fits(table, space_named("fbnet-micro@96"))
     with pytest.raises(ValueError, match="the operators of a cost table"):
         check_fits(table, replace(space, operators=space.operators[1:]))
     with pytest.raises(ValueError, match="the number of layers of a cost table must be .* 6, but .* has 8"):

@@ -215,3 +215,13 @@ def test_clocks_in_between_will_do() -> None:
     chosen = configurations_of((1,), (1800, 1500, 1200), ("fp32",))
     latency_ms = latencies(MICRO, "pi4", *chosen)
     assert (np.diff(latency_ms, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_take_longer_at_a_larger_size(name: str) -> None:
+    spaces = [space_named("fbnet-micro", size=size) for size in (32, 64, 96, 128)]
+    means = [latencies(space, name, BASE).mean() for space in spaces]
+    assert means == sorted(means)
+    # Nearly as the number of pixels: what an operation costs as such does not grow.
+    assert 2.5 < means[3] / means[1] < 4.5
+    assert [built_in_tables(name, space).base.space for space in spaces][2] == "fbnet-micro@96"

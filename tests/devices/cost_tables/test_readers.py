@@ -185,6 +185,11 @@ def test_a_text_table_is_for_the_fbnet_family(hanna: Path) -> None:
         read_any_cost_table(hanna, NasBench201Space())
 
 
+def test_a_text_table_is_for_a_space_at_its_own_size(hanna: Path) -> None:
+    with pytest.raises(ValueError, match="was given for `fbnet-cifar` at 64 pixels: omit `--size`, or profile"):
+        read_any_cost_table(hanna, space_named("fbnet-cifar", size=64))
+
+
 def test_broken_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text('{"space": ')

@@ -267,6 +267,8 @@ def test_settings_survive_json_and_where_they_lie_may_differ(config: ConfigOf) -
     read = config_from_json(json.loads(json.dumps(saved.to_json())))
     assert read == saved
     check_same_settings(dataclasses.replace(read, out=None, resume="run", quiet=True), saved)
+    earlier = {name: value for name, value in saved.to_json().items() if name != "size"}
+    assert config_from_json(earlier) == saved
     with pytest.raises(ValueError, match="these are unknown or missing: colour, epochs"):
         config_from_json({name: value for name, value in saved.to_json().items() if name != "epochs"} | {"colour": 1})
 

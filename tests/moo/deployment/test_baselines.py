@@ -21,6 +21,11 @@ def test_fbnets_have_the_form_of_the_preset_for_their_size(name: Any, size: int,
     assert graph_of(name, input_size=size, classes=7) == expected
 
 
+def test_images_of_96_pixels_go_through_all_strides() -> None:
+    graph = graph_of("fbnet-a", input_size=96, classes=7)
+    assert graph.shape_of("last")[1:] == (3, 3)
+
+
 def test_the_published_counts_are_kept_at_the_published_size() -> None:
     counts = count(graph_of("fbnet-a", input_size=224, classes=1000))
     assert (counts.macs, counts.params) == (249_921_848, 4_321_464)

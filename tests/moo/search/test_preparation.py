@@ -170,6 +170,22 @@ def test_a_run_is_resumed_from_its_folder(config: Any) -> None:
         prepared(config)
 
 
+def test_images_are_brought_to_the_size_asked_for(config: Any) -> None:
+    ready = prepared(replace(config, size=16))
+    assert ready.space == space_named("fbnet-micro@16").with_classes(10)
+    assert ready.splits.weights.images_NCHW.shape[1:] == (3, 16, 16)
+    assert prepared(replace(config, space="fbnet-micro@16")).space == ready.space
+    with pytest.raises(ValueError, match="`--size` must be a multiple of 8"):
+        prepared(replace(config, size=20))
+
+
+def test_a_cost_table_of_another_size_is_refused(config: Any, tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    analytic_cost_table(space_named("fbnet-micro")).write(path)
+    with pytest.raises(ValueError, match="must be that of the search space, fbnet-micro@16, but .* has fbnet-micro"):
+        prepared(replace(config, size=16, cost_table=str(path)))
+
+
 def test_a_run_is_not_resumed_with_other_images_or_another_space(config: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
