@@ -69,7 +69,7 @@ class ImageSource:
         return 1 - 1 / self.aspect
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Looks:
     """The sizes of some pictures, and the side that holds what they show."""
 

@@ -51,7 +51,7 @@ class Part:
         return len(self.labels_N)
 
 
-class Source:
+class DataSource:
     """A data set that was opened: its pictures are read when they are loaded.
 
     Args:
@@ -162,7 +162,7 @@ class Source:
         )
 
 
-def open_source(name_or_path: str, *, image_column: str | None = None, label_column: str | None = None) -> Source:
+def open_source(name_or_path: str, *, image_column: str | None = None, label_column: str | None = None) -> DataSource:
     """Find pictures, labels and classes of a data set; no picture is read yet.
 
     Args:
@@ -199,7 +199,7 @@ def open_source(name_or_path: str, *, image_column: str | None = None, label_col
             parts[name] = Part(name, PublishedPictures(split, image_column), labels_N)
         else:
             left_out.append(f"`{name}` ({len(split):,}, without labels)")
-    return Source(
+    return DataSource(
         name_or_path,
         parts[train_name],
         test=None if test_name is None else parts.get(test_name),
@@ -223,14 +223,14 @@ def load_images(
     Args:
         name_or_path: as for `open_source`, and so are the columns.
         size: height and width of the images in pixels.
-        resize: as for `Source.load`, and so are the last two.
+        resize: as for `DataSource.load`, and so are the last two.
         image_column: column of images, where a data set has several.
         label_column: column of labels, where a data set has several.
         skip_broken: whether pictures that cannot be read are left out.
         on_progress: called now and then while pictures are read.
 
     Raises:
-        ValueError: as `open_source` and `Source.load`.
+        ValueError: as `open_source` and `DataSource.load`.
     """
     source = open_source(name_or_path, image_column=image_column, label_column=label_column)
     return source.load(size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
@@ -247,18 +247,18 @@ def describe_images(
         label_column: column of labels, where a data set has several.
 
     Raises:
-        ValueError: as `open_source` and `Source.describe`.
+        ValueError: as `open_source` and `DataSource.describe`.
     """
     return open_source(name_or_path, image_column=image_column, label_column=label_column).describe()
 
 
-def _digits() -> Source:
+def _digits() -> DataSource:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     pictures = [Image.fromarray(np.uint8(np.round(image * (255 / 16)))) for image in digits.images]
     train = Part("train", pictures, digits.target.astype(np.int64))
-    return Source("digits", train, test=None, class_names=tuple("0123456789"))
+    return DataSource("digits", train, test=None, class_names=tuple("0123456789"))
 
 
 def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, bool] | str]:
