@@ -31,6 +31,7 @@ from moo.formatting import error_text, percent, short
 from moo.storage.run_folder import RunFolder, model_file_name
 from moo.storage.search_state import command_that_goes_on, unfinished_note
 from scripts.command_line import parse, run
+from scripts.help_pages import SELECT_NETWORK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +80,7 @@ class SelectConfig:
 
 def main() -> int:
     """Parse the options, choose, print."""
-    config = parse(SelectConfig)
+    config = parse(SelectConfig, page=SELECT_NETWORK)
     front = in_configurations(read_front(Path(config.run)), config.wanted)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)
