@@ -24,7 +24,7 @@ from devices.profiling.default_configurations import (
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
-from evaluation.batches import Augmentation
+from evaluation.augmentation import Augmentation
 from evaluation.splits import Splits, load_splits
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
@@ -54,8 +54,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
-    goes_on_for_longer: bool = False
-    """Whether a run is resumed with more generations, or more time, than it was made with."""
+    length_changed: bool = False
+    """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
     @property
     def has_two_objectives(self) -> bool:
@@ -184,7 +184,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
-        goes_on_for_longer=saved is not None and _length(config) != _length(saved),
+        length_changed=saved is not None and _length(config) != _length(saved),
     )
 
 
