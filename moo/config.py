@@ -63,8 +63,8 @@ class SearchConfig:
     that is fitted to all architectures evaluated so far: NSGA-II evolves hundreds of coefficients on it, and only
     their most promising architectures are evaluated."""
     minutes: float | None = None
-    """Time for the search itself, after profiling and pre-training: generations go on until it is over, and
-    `--generations` does not count."""
+    """Time for the search itself, after profiling and pre-training, in all over interruptions: generations go on until
+    it is over, and `--generations` does not count."""
     asynchronous: bool = False
     """No barrier between generations: a worker that is free gets a new trial at once. For clusters of unequal
     machines; what is found then depends on the order in which trials end."""
@@ -232,6 +232,8 @@ EXECUTION_SETTINGS = frozenset(
     {"workers", "address", "dashboard", "out", "resume", "quiet", "board_patience", "front_size"}
 )
 """Settings that do not change what a run finds, and may differ when it is resumed."""
+LENGTH_SETTINGS = frozenset({"generations", "minutes"})
+"""Settings that say when a search ends, and may differ when it is resumed: all that was found is kept."""
 
 
 def option_of(name: str) -> str:

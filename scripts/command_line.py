@@ -79,6 +79,11 @@ def named_folder(argv: Sequence[str], option: str) -> Path | None:
     return None
 
 
+def is_given(argv: Sequence[str], option: str) -> bool:
+    """Whether an option is among the arguments."""
+    return any(word.partition("=")[0] == option for word in argv)
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call a script's `main` and exit with what it returns (None means 0).
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
-from scripts.command_line import folder_to_resume, named_folder, parse, run
+from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
@@ -21,8 +21,29 @@ def read_command_line(argv: Sequence[str]) -> SearchConfig:
     saved = RunFolder(folder).read_settings()
     # Without its boards, as those that are given are added to the default's.
     default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
-    config = parse(SearchConfig, argv, default=default)
+    config = _with_one_end(parse(SearchConfig, argv, default=default), argv)
     return config if config.device else dataclasses.replace(config, device=saved.device)
+
+
+def _with_one_end(config: SearchConfig, argv: Sequence[str]) -> SearchConfig:
+    """The settings of a resumed run, whose end is what was given last: generations, or a time.
+
+    A grid keeps its generations, which say what it consists of; a time may end it sooner.
+
+    Raises:
+        ValueError: if both are given.
+    """
+    generations, minutes = is_given(argv, "--generations"), is_given(argv, "--minutes")
+    if config.method == "grid" or config.minutes is None or not (generations or minutes):
+        return config
+    if generations and minutes:
+        raise ValueError(
+            "`--generations` must go with a search that ends with them, but --minutes ends it by time: omit one of "
+            "the two."
+        )
+    if generations:
+        return dataclasses.replace(config, minutes=None)
+    return dataclasses.replace(config, generations=SearchConfig().generations)
 
 
 def _from_another_run(argv: Sequence[str]) -> SearchConfig:

@@ -76,7 +76,8 @@ def search_asynchronously(
 
     def trials() -> Iterator[Trial]:
         for number in itertools.count(start):
-            if clock.is_over or len(stored) + number - start == total or failures >= config.population:
+            enough = total is not None and len(stored) + number - start >= total
+            if clock.is_over or enough or failures >= config.population:
                 return
             proposal = proposed(number)
             if proposal is None:

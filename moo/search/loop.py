@@ -62,7 +62,7 @@ def _opened(preparation: Preparation, backend: Backend, listener: events.Listene
     with closing(lock_folder(folder.path)), ExitStack() as stack:
         if not preparation.resumed:
             folder.write_config(config, preparation.origin)
-        elif preparation.goes_on_for_longer:
+        elif preparation.length_changed:
             folder.write_config(config, folder.read_config()[1])
         record = stack.enter_context(closing(open_record(folder)))
         devices = preparation.boards.devices

@@ -54,8 +54,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
-    goes_on_for_longer: bool = False
-    """Whether a run is resumed with more generations, or more time, than it was made with."""
+    length_changed: bool = False
+    """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
     @property
     def has_two_objectives(self) -> bool:
@@ -184,7 +184,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
-        goes_on_for_longer=saved is not None and _length(config) != _length(saved),
+        length_changed=saved is not None and _length(config) != _length(saved),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from devices.configuration import Precision
 from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
-from moo.config import EXECUTION_SETTINGS, SearchConfig, config_from_json
+from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json
 from moo.storage.origin import RunOrigin, origin_from_json
 from search_space.spaces import split_size
 
@@ -149,16 +149,14 @@ def new_folder(config: SearchConfig) -> RunFolder:
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
-    """Check that a run is resumed with the settings that it was made with; it may go on for longer.
+    """Check that a run is resumed with the settings that it was made with; how long it goes on may change.
+
+    A grid is laid out by the number of its generations, which cannot change; a time may end it sooner.
 
     Raises:
         ValueError: naming the first setting that differs.
     """
-    free = EXECUTION_SETTINGS
-    if given.method != "grid" and given.generations >= saved.generations:
-        free |= {"generations"}
-    if saved.minutes is not None and given.minutes is not None and given.minutes >= saved.minutes:
-        free |= {"minutes"}
+    free = EXECUTION_SETTINGS | (LENGTH_SETTINGS - {"generations"} if given.method == "grid" else LENGTH_SETTINGS)
     check_same_values(
         given.to_json(),
         saved.to_json(),

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,21 @@ class StoreReader:
         return [stored[number] for (number,) in rows]
 
     def seconds_searched(self) -> float:
-        """Time that searching took so far, pre-training left out; that of a search that was killed is not known."""
-        return sum(float(str(content["seconds"])) for _, kind, content in self.events() if kind == "searched")
+        """Time that searching took so far, pre-training left out; where it was killed, up to what it kept last."""
+        trials = self._connection.execute("SELECT date, 'trial', '{}' FROM trials WHERE generation >= 0")
+        happened = [*trials, *self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")]
+        seconds, start, last = 0.0, "", ""
+        for date, kind, content in sorted(happened, key=itemgetter(0)):
+            if kind == "searched":
+                seconds += float(json.loads(content)["seconds"])
+                start = ""
+            elif kind == "searching":
+                start = date
+            elif kind == "resumed" and start:
+                seconds += _seconds_between(start, last)
+                start = ""
+            last = date
+        return seconds
 
     def known_at(self) -> list[tuple[float, Objectives]]:
         """Each architecture's seconds from the beginning of the search to when it was known, with objectives."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
 from moo.visualization.style import GREY, INK
 
+Floats = npt.NDArray[np.float64]
 FONT_POINTS = 8.0
 _DISTANCES = (14, 26, 42, 62, 84)
 _ANGLES = np.deg2rad([225, 200, 250, 180, 45, 20, 70, 90, 280, 300, 135, 160, 0])
@@ -45,6 +47,7 @@ def place_labels(
     labelled = [
         Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in axes.transData.transform(np.reshape(points, (-1, 2)))
     ]
+    corners_of_taken_N4, corners_of_labelled_N4 = _corners(taken), _corners(labelled)
     legend = axes.get_legend()
     fixed = [legend.get_window_extent()] if legend is not None else []
     for point, text in zip(points, texts, strict=True):
@@ -52,13 +55,13 @@ def place_labels(
         size = _text_size(text) * pixels_per_point
         offsets = [(d * np.cos(a), d * np.sin(a)) for d in distances for a in _ANGLES]
         boxes = [_box(anchor + np.array(offset) * pixels_per_point, size, offset) for offset in offsets]
-        costs = [
-            _cost(box, frame, taken, fixed)
-            + _crossed(anchor, np.array(offset) * pixels_per_point, taken)
-            + 3 * _crossed(anchor, np.array(offset) * pixels_per_point, labelled, reach=1)
-            + float(np.hypot(*offset)) / _POINTS_PER_OVERLAP
-            for box, offset in zip(boxes, offsets, strict=True)
-        ]
+        offsets_O2 = np.array(offsets) * pixels_per_point
+        costs = (
+            np.array([_cost(box, frame, taken, fixed) for box in boxes])
+            + _crossed(anchor, offsets_O2, corners_of_taken_N4)
+            + 3 * _crossed(anchor, offsets_O2, corners_of_labelled_N4, reach=1)
+            + np.hypot(*np.array(offsets).T) / _POINTS_PER_OVERLAP
+        )
         best = int(np.argmin(costs))
         offset = offsets[best]
         fixed.append(boxes[best].padded(3))
@@ -106,8 +109,26 @@ def _cost(box: Bbox, frame: Bbox, taken: Sequence[Bbox], fixed: Sequence[Bbox]) 
     return 1000 * outside + 100 * box.count_overlaps(fixed) + box.count_overlaps(taken)
 
 
-def _crossed(anchor: np.ndarray, offset: np.ndarray, boxes: Sequence[Bbox], *, reach: float = 14) -> int:
-    """Number of boxes on the line from a point to its label, other than those within `reach` pixels of the point."""
-    places = [anchor + share * offset for share in np.linspace(0.4, 1, 6)]
-    others = [box for box in boxes if np.abs(np.add(box.min, box.max) / 2 - anchor).max() > reach]
-    return sum(any(box.contains(*place) for place in places) for box in others)
+def _corners(boxes: Sequence[Bbox]) -> Floats:
+    """Left, bottom, right and top of boxes, shape (N, 4)."""
+    return np.array([box.extents for box in boxes], np.float64).reshape(-1, 4)
+
+
+def _crossed(anchor: Floats, offsets_O2: Floats, corners_N4: Floats, *, reach: float = 14) -> npt.NDArray[np.intp]:
+    """Number of boxes on the line from a point to its label, other than those within `reach` pixels of the point.
+
+    Args:
+        anchor: the point in pixels, shape (2,).
+        offsets_O2: from the point to each place of the label that is tried, in pixels.
+        corners_N4: of the boxes.
+        reach: in pixels.
+
+    Returns:
+        Shape (O,).
+    """
+    centres_N2 = (corners_N4[:, :2] + corners_N4[:, 2:]) / 2
+    lower_N2, upper_N2 = np.hsplit(corners_N4[np.abs(centres_N2 - anchor).max(-1, initial=0) > reach], 2)
+    places_OS12 = anchor + np.linspace(0.4, 1, 6)[:, None, None] * offsets_O2[:, None, None]
+    inside_OSN = np.all((lower_N2 <= places_OS12) & (places_OS12 <= upper_N2), axis=-1)
+    crossed_ON: npt.NDArray[np.bool_] = np.any(inside_OSN, axis=1)
+    return np.count_nonzero(crossed_ON, axis=-1)

@@ -209,6 +209,30 @@ def test_a_resumed_run_keeps_its_settings(earlier_run: Any) -> None:
     assert more == dataclasses.replace(saved, workers=3, quiet=True)
 
 
+@pytest.mark.parametrize(
+    ("saved", "options", "expected"),
+    [
+        ({}, ["--minutes", "2"], {"minutes": 2.0}),
+        ({"generations": 3}, ["--minutes=2"], {"minutes": 2.0, "generations": 8}),
+        ({"minutes": 5.0}, ["--generations", "8"], {"minutes": None}),
+        ({"minutes": 5.0}, ["--minutes", "1"], {"minutes": 1.0}),
+        ({"generations": 3}, ["--generations", "2"], {"generations": 2}),
+        ({"method": "grid", "generations": 3}, ["--minutes", "2"], {"minutes": 2.0}),
+        ({"minutes": 5.0}, [], {}),
+    ],
+)
+def test_a_resumed_run_ends_as_was_said_last(tmp_path: Path, saved: Any, options: Any, expected: Any) -> None:
+    config = SearchConfig(measure=False, **saved)
+    RunFolder(tmp_path).write_config(config, ORIGIN)
+    wanted = dataclasses.replace(config, resume=str(tmp_path), **expected)
+    assert read_command_line(["--resume", str(tmp_path), *options]) == wanted
+
+
+def test_a_resumed_run_cannot_end_in_two_ways(earlier_run: Any) -> None:
+    with pytest.raises(ValueError, match="`--generations` must go with a search that ends with them, but --minutes"):
+        read_command_line(["--resume", str(earlier_run), "--generations", "9", "--minutes", "2"])
+
+
 def test_without_options_the_defaults_hold() -> None:
     assert read_command_line([]) == SearchConfig()
     given = read_command_line(["--alpha", "0.5", "2", "--loss", "multiplicative", "--no-dashboard", "--flip", "True"])

@@ -38,6 +38,12 @@ def reader(preparation: Preparation) -> Any:
     return closing(read_store(preparation.folder.store))
 
 
+def trials_of(preparation: Preparation) -> list[Any]:
+    """The trials of a run with what they came to, in the order of their numbers."""
+    with reader(preparation) as store:
+        return [(item.trial, item.objectives) for item in store.trials().values()]
+
+
 def other_board(table: CostTable) -> CostTables:
     """A board that runs narrow operators slowly and wide ones quickly, the other way round than the first."""
     return CostTables([replace(table, latency_ms=table.latency_ms[:, ::-1] * SLOWER, board="another")])
@@ -152,7 +158,7 @@ def test_a_finished_run_goes_on_with_more_generations(prepare_tiny: Prepare) -> 
     settings: dict[str, Any] = {"supernet_generations": 1, "samples": 1, "theta_steps": 1}
     short = prepare_tiny("short", generations=2, **settings)
     finished(short)
-    longer = replace(short, config=replace(short.config, generations=3), resumed=True, goes_on_for_longer=True)
+    longer = replace(short, config=replace(short.config, generations=3), resumed=True, length_changed=True)
     check_same_settings(longer.config, short.config)
     finished(longer)
     whole = prepare_tiny("whole", generations=3, **settings)
@@ -161,10 +167,47 @@ def test_a_finished_run_goes_on_with_more_generations(prepare_tiny: Prepare) -> 
     assert longer.folder.read_settings().generations == 3
 
 
-def test_a_run_does_not_go_on_with_fewer_generations_nor_a_grid_with_more(prepare_tiny: Prepare) -> None:
-    config = prepare_tiny(generations=2).config
-    with pytest.raises(ValueError, match="it was made with generations=2 and got generations=1"):
-        check_same_settings(replace(config, generations=1), config)
-    grid = replace(config, method="grid", supernet_generations=1)
-    with pytest.raises(ValueError, match="it was made with generations=2 and got generations=3"):
-        check_same_settings(replace(grid, generations=3), grid)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_run_ends_with_fewer_generations_and_all_that_it_found_and_goes_on_later(
+    prepare_tiny: Prepare, asynchronous: bool
+) -> None:
+    settings: dict[str, Any] = {"supernet_generations": 1, "samples": 1, "theta_steps": 1, "asynchronous": asynchronous}
+    whole = prepare_tiny("run", generations=3, **settings)
+    finished(whole)
+    items, trials = items_of(whole), trials_of(whole)
+    shorter = replace(whole, config=replace(whole.config, generations=1), resumed=True, length_changed=True)
+    check_same_settings(shorter.config, whole.config)
+    archive = finished(shorter)
+    assert (items_of(shorter), trials_of(shorter)) == (items, trials)
+    assert all((shorter.folder.networks / point.id / "model.onnx").is_file() for point in archive.front())
+    assert shorter.folder.read_settings().generations == 1
+    again = replace(whole, resumed=True, length_changed=True)
+    finished(again)
+    assert (items_of(again), trials_of(again)) == (items, trials)
+    assert again.folder.read_settings().generations == 3
+
+
+def test_a_run_changes_from_generations_to_a_time_and_back(prepare_tiny: Prepare) -> None:
+    settings: dict[str, Any] = {"samples": 1, "theta_steps": 1}
+    first = prepare_tiny("run", generations=2, **settings)
+    finished(first)
+    items, trials = items_of(first), trials_of(first)
+    timed = replace(first, config=replace(first.config, minutes=1e-6), resumed=True, length_changed=True)
+    check_same_settings(timed.config, first.config)
+    finished(timed)
+    assert (items_of(timed), trials_of(timed)) == (items, trials), "the time was used up before"
+    assert timed.folder.read_settings().minutes == 1e-6
+    check_same_settings(first.config, timed.config)
+    longer = replace(first, config=replace(first.config, generations=3), resumed=True, length_changed=True)
+    finished(longer)
+    assert trials_of(longer)[: len(trials)] == trials
+    assert len(trials_of(longer)) == len(trials) * 3 // 2
+    assert longer.folder.read_settings().minutes is None
+
+
+def test_a_grid_keeps_its_generations_but_may_be_given_a_time(prepare_tiny: Prepare) -> None:
+    grid = replace(prepare_tiny(generations=2).config, method="grid", supernet_generations=1)
+    check_same_settings(replace(grid, minutes=3.0), grid)
+    for generations in (1, 3):
+        with pytest.raises(ValueError, match=f"it was made with generations=2 and got generations={generations}"):
+            check_same_settings(replace(grid, generations=generations), grid)

@@ -66,6 +66,23 @@ def test_trials_have_their_minutes_from_the_first_event_on(
     assert store.minutes() == {0: 2.0, 1: 6.0}
 
 
+def test_time_searched_adds_up_over_interruptions_and_kills(
+    store: Any, space: FBNetSpace, result_of: ResultOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = [
+        ("started", 0), ("searching", 2), ("searched", 5, 3.0), ("resumed", 20), ("searching", 30), ("trial", 34),
+        ("resumed", 60), ("searching", 61),
+    ]  # fmt: skip
+    minutes = iter(at for _, at, *_ in course)
+    monkeypatch.setattr("moo.storage.store._now", lambda: f"2000-01-01T00:{next(minutes):02}:00.000+00:00")
+    for kind, _, *took in course:
+        if kind == "trial":
+            store.add_result(result_of(0, (0, 1, 2)), space)
+        else:
+            store.add_event(kind, **({"seconds": took[0]} if took else {}))
+    assert store.seconds_searched() == 3.0 + 4 * 60, "the second search was killed after its trial"
+
+
 def test_failures_come_back_without_objectives(store: Any) -> None:
     job = CoefficientTrial(1, 0, Coefficients(1 / 3, 2.0, 3e-7, 4.0))
     store.add_failure(job, "Traceback:\nboom")
