@@ -11,11 +11,11 @@ from dataclasses import replace
 from evaluation.pretrained.network import PretrainedNetwork
 from evaluation.pretrained.sources import (
     ARCHITECTURES,
-    PRETRAINED_SUFFIX,
     SHORT_LIST,
     UnavailableError,
     pretrained_named,
 )
+from evaluation.pretrained.timm_models import PRETRAINED_SUFFIX
 from evaluation.splits import Splits
 from evaluation.training.config import TrainConfig
 from evaluation.training.fine_tuning import fine_tune_settings
