@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from evaluation.data.rules import Resize, Rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,3 +19,12 @@ class DatasetOrigin:
     """Mean of each channel over the weights split, of pixels in [0, 1]."""
     std: tuple[float, ...]
     """Standard deviation of each channel over the weights split."""
+    resize: Resize = "crop"
+    """How pictures were made square."""
+    rules: Rules = 1
+    """Version of the rules by which pictures became pixels and splits."""
+    omitted: int = 0
+    """Pictures that could not be read and were left out."""
+    width: int | None = field(default=None, compare=False)
+    """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
+    height: int | None = field(default=None, compare=False)

@@ -9,7 +9,7 @@ import dataclasses
 import reprlib
 import types
 from collections.abc import Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Record = TypeVar("Record")
 
@@ -67,6 +67,10 @@ def _value(hint: Any, value: object, where: str) -> object:
         return {name: _value(inner[1], item, f"{where}.{name}") for name, item in value.items()}
     if dataclasses.is_dataclass(hint):
         return record_from_json(hint, value, where=where)  # type: ignore[arg-type]
+    if outer is Literal:
+        if value not in inner or isinstance(value, bool):
+            raise _wrong(where, f"one of {', '.join(map(str, inner))}", value)
+        return value
     what, kinds = _SCALARS[hint]
     if not isinstance(value, kinds) or (isinstance(value, bool) and hint is not bool):
         raise _wrong(where, what, value)

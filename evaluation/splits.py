@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.data.images import ImageData, LabelledImages, Progress
+from evaluation.data.rules import LATEST_RULES, Resize, Rules
 from evaluation.data.source import load_images
 
 HELD_OUT_FRACTION = 0.15
@@ -41,6 +42,12 @@ class Splits:
     """Hash of all images and labels in the order of the splits."""
     network_size: int | None = None
     """Height and width that batches are enlarged to; None for that of the images."""
+    resize: Resize = "crop"
+    """How pictures were made square."""
+    rules: Rules = LATEST_RULES
+    """Version of the rules by which pictures became pixels and splits."""
+    omitted: int = 0
+    """Pictures that could not be read and were left out."""
 
 
 def load_splits(
@@ -48,25 +55,35 @@ def load_splits(
     *,
     size: int,
     seed: int,
+    resize: Resize | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    skip_broken: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> Splits:
     """Load a data set and split it.
 
     Args:
-        name_or_path: as for `load_images`, and so are the columns and `on_progress`.
+        name_or_path: as for `load_images`, and so are the columns and the options below.
         size: height and width of the images in pixels.
         seed: of the permutation.
+        resize: how pictures are made square; by default as they suggest.
         image_column: column of images, where a data set has several.
         label_column: column of labels, where a data set has several.
+        skip_broken: whether pictures that cannot be read are left out.
         on_progress: called now and then while images are decoded.
 
     Raises:
         ValueError: if the data set cannot be read, or has too few images for four splits.
     """
     data = load_images(
-        name_or_path, size=size, image_column=image_column, label_column=label_column, on_progress=on_progress
+        name_or_path,
+        size=size,
+        resize=resize,
+        image_column=image_column,
+        label_column=label_column,
+        skip_broken=skip_broken,
+        on_progress=on_progress,
     )
     return split_data(data, seed)
 
@@ -104,6 +121,9 @@ def split_data(data: ImageData, seed: int) -> Splits:
         std_C=std_C,
         grey=data.grey,
         fingerprint=fingerprint,
+        resize=data.resize,
+        rules=data.rules,
+        omitted=data.omitted,
     )
 
 

@@ -14,16 +14,18 @@ from typing import NoReturn
 from moo.deployment.config import CompareBaselinesConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
+from scripts.help_pages import COMPARE_BASELINES
 
 
 def read_command_line(argv: Sequence[str]) -> CompareBaselinesConfig:
     """The settings; those of training from scratch are the front's, unless given."""
-    config = parse(CompareBaselinesConfig, argv)
+    config = parse(CompareBaselinesConfig, argv, page=COMPARE_BASELINES)
     recipe = saved_recipe(RunFolder(Path(config.run).expanduser()))
     recipe.pop("fine_tune", None)
     # The front's minutes are no measure for larger networks and images.
-    default = CompareBaselinesConfig(run=config.run, pretrained_minutes=config.minutes, **recipe)
-    return parse(CompareBaselinesConfig, argv, default=default)
+    minutes = config.pretrained_minutes or config.minutes
+    default = CompareBaselinesConfig(run=config.run, pretrained_minutes=minutes, **recipe)
+    return parse(CompareBaselinesConfig, argv, page=COMPARE_BASELINES, default=default)
 
 
 def main() -> int:

@@ -1,8 +1,10 @@
 """How images get in: any image-classification data set as uint8 arrays. Start with `source`.
 
-columns    columns of images and labels, and the classes
-images     images and labels as arrays
-pictures   pictures as pixels of one size
-published  the splits of a data set as they were published
-source     `load_images`
+columns      columns of images and labels, and the classes
+description  what the images of a data set are like: sizes, classes, detail
+images       images and labels as arrays
+pictures     one picture as pixels: upright, RGB, square
+published    the splits of a data set as they were published
+rules        the rules by which pictures become images and splits
+source       a data set that is opened once, described, and loaded
 """

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.data.rules import LATEST_RULES, Resize, Rules
+
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded so far, and their total."""
 
@@ -24,6 +26,11 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels_N)
 
+    @property
+    def guessing_error(self) -> float:
+        """Error of always answering the commonest class."""
+        return 1 - float(np.bincount(self.labels_N).max(initial=0)) / max(len(self), 1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageData:
@@ -36,3 +43,9 @@ class ImageData:
     class_names: tuple[str, ...]
     grey: bool
     """Whether all images are grey."""
+    resize: Resize = "crop"
+    """How pictures were made square."""
+    rules: Rules = LATEST_RULES
+    """Version of the rules by which pictures became pixels, and become splits."""
+    omitted: int = 0
+    """Pictures of both splits that could not be read and were left out."""

@@ -1,61 +1,149 @@
-"""Pictures as pixels: decoded in threads, cropped to a square, resized, RGB. Shape suffixes: H height, W width."""
+"""One picture as pixels: upright, RGB, square. Start with `read_picture`."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from evaluation.data.rules import Resize, Rules
 
-def decoded(
-    split: Any, column: str, size: int, split_name: str, where: str
-) -> Iterator[tuple[npt.NDArray[np.uint8], bool]]:
-    """Pixels (3, H, W) of each row, and whether the image is grey.
+Entry: TypeAlias = Mapping[str, Any] | Image.Image | None
+"""A picture as a data set has it: bytes or a path, or decoded already."""
+
+PADDING = (128, 128, 128)
+"""Mid grey: normalised, it is near the zeros that convolutions pad with, so that no edge is seen where there is none.
+Black would be the darkest thing in the picture."""
+GROUND = (255, 255, 255, 255)
+"""White, behind what is transparent: icons and cut-out products are mostly dark things made for paper."""
+
+_ORIENTATION_TAG, _LONG = 0x0112, 4
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BROKEN = (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError)
+
+
+class Pictures(Protocol):
+    """The pictures of one published split."""
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All, in order."""
+
+    def __getitem__(self, row: int, /) -> Entry:
+        """One of them."""
+
+
+class BrokenPictureError(ValueError):
+    """A picture that cannot be read; the message is the reason."""
+
+
+def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -> tuple[Image.Image, bool]:
+    """A picture in RGB, and whether it is grey.
+
+    Args:
+        entry: as the data set has it.
+        rules: version of the rules for pixels.
+        least_side: a JPEG file may be decoded at a half, a quarter or an eighth of its size, but so that no side is
+            shorter than this, in pixels; by default at its own size.
 
     Raises:
-        ValueError: if an image cannot be read, naming row and split.
+        BrokenPictureError: if it cannot be read.
     """
-    import datasets
-
-    if isinstance(split.features[column], datasets.Image):
-        split = split.cast_column(column, datasets.Image(decode=False))
-
-    def decode(numbered: tuple[int, dict[str, Any] | None]) -> tuple[npt.NDArray[np.uint8], bool]:
-        row, entry = numbered
-        try:
-            if not entry or (entry["bytes"] is None and entry["path"] is None):
-                raise ValueError("it has neither bytes nor a path")
-            data = entry["bytes"]
-            with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
-                return square_pixels(image, size)
-        except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
-            name = f" ({entry['path']})" if entry and entry.get("path") else ""
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"every image must be readable, but row {row}{name} of split `{split_name}` of {where} is corrupt: "
-                f"{reason}. Repair or remove it."
-            ) from None
-
-    with ThreadPoolExecutor() as pool:
-        row = 0
-        for batch in split.select_columns([column]).iter(batch_size=1000):
-            entries = batch[column]
-            yield from pool.map(decode, enumerate(entries, start=row))
-            row += len(entries)
+    try:
+        if isinstance(entry, Image.Image):
+            return _rgb(entry, rules)
+        if not entry or (entry["bytes"] is None and entry["path"] is None):
+            raise ValueError("it has neither bytes nor a path")
+        data = entry["bytes"]
+        with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
+            if least_side is not None and rules > 1:
+                image.draft(None, (least_side, least_side))
+            return _rgb(image, rules)
+    except _BROKEN as error:
+        raise BrokenPictureError(" ".join(str(error).split())) from None
 
 
-def square_pixels(image: Image.Image, size: int) -> tuple[npt.NDArray[np.uint8], bool]:
-    """RGB pixels (3, size, size) of the central square, and whether the image is grey."""
+def upright_size(entry: Entry) -> tuple[int, int]:
+    """Width and height of a picture as it is looked at; only its header is read where that suffices.
+
+    Raises:
+        BrokenPictureError: if it cannot be read.
+    """
+    try:
+        if isinstance(entry, Image.Image):
+            return entry.size
+        if not entry or (entry["bytes"] is None and entry["path"] is None):
+            raise ValueError("it has neither bytes nor a path")
+        data = entry["bytes"]
+        with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except _BROKEN as error:
+        raise BrokenPictureError(" ".join(str(error).split())) from None
+
+
+def square(image: Image.Image, size: int, resize: Resize) -> Image.Image:
+    """A picture in RGB as a square of `size` pixels."""
+    sides = (size, size)
+    if resize == "stretch":
+        return image.resize(sides, Image.Resampling.BICUBIC)
+    if resize == "pad":
+        return ImageOps.pad(image, sides, Image.Resampling.BICUBIC, color=PADDING)
+    return ImageOps.fit(image, sides, Image.Resampling.BICUBIC)
+
+
+def _rgb(image: Image.Image, rules: Rules) -> tuple[Image.Image, bool]:
     grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+    if rules > 1:
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        transparent = "transparency" in image.info and image.mode != "P"
+        image = image if turn is None else image.transpose(turn)
+        if transparent and image.mode in ("L", "RGB"):
+            image = image.convert("RGBA")
     if image.mode.startswith("I"):
         wide = np.asarray(image, np.int64)
         image = Image.fromarray(np.uint8(wide >> 8 if wide.max(initial=0) > 255 else wide))
     if image.mode == "P":
         image = image.convert("RGBA")
-    image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image, np.uint8).transpose(2, 0, 1), grey
+    if rules > 1 and image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, GROUND), image)
+    return image.convert("RGB"), grey
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF has it, 1 to 8; 1 where that is absent or broken.
+
+    Read here, since Pillow's reader raises all kinds of errors for what is broken. It turns TIFF files by itself.
+    """
+    exif = image.info.get("exif")
+    data = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+            if tag == _ORIENTATION_TAG:
+                (value,) = struct.unpack_from(f"{order}{'I' if kind == _LONG else 'H'}", data, place + 8)
+                return int(value) if value in _UPRIGHT else 1
+    except struct.error:
+        return 1
+    return 1

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from evaluation.data.pictures import Entry
+
 
 def published_splits(name_or_path: str) -> dict[str, Any]:
     """The published splits by name, each a Hugging Face data set.
@@ -42,6 +44,28 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
     if not splits or not all(len(split) for split in splits.values()):
         raise ValueError(f"a data set must hold images, but {name_or_path!r} is empty.")
     return {name: split.with_format(None) for name, split in splits.items()}
+
+
+class PublishedPictures:
+    """The pictures of a published split, in the order of its rows; implements `evaluation.data.pictures.Pictures`."""
+
+    def __init__(self, split: Any, column: str) -> None:
+        import datasets
+
+        if isinstance(split.features[column], datasets.Image):
+            split = split.cast_column(column, datasets.Image(decode=False))
+        self._split, self._column = split.select_columns([column]), column
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for batch in self._split.iter(batch_size=1000):
+            yield from batch[self._column]
+
+    def __getitem__(self, row: int, /) -> Entry:
+        entry: Entry = self._split[row][self._column]
+        return entry
 
 
 @contextmanager

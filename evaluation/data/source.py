@@ -1,10 +1,16 @@
 """Any image-classification data set as uint8 arrays: scikit-learn's digits, a local path, or a hub name.
 
-Images are cropped to a square, resized, and held as RGB. Start with `load_images`. Shape suffixes: N images,
-C channels, H height, W width.
+A source is opened once, described, and its images are loaded at the size that a network takes: square, RGB. Start with
+`open_source`. Shape suffixes: N images, C channels, H height, W width.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -19,35 +25,158 @@ from evaluation.data.columns import (
     label_columns,
     labels_of,
 )
+from evaluation.data.description import LOOKED_AT, ImageSource, look_at
 from evaluation.data.images import ImageData, LabelledImages, Progress
-from evaluation.data.pictures import decoded, square_pixels
-from evaluation.data.published import published_splits
+from evaluation.data.pictures import BrokenPictureError, Entry, Pictures, read_picture, square
+from evaluation.data.published import PublishedPictures, published_splits
+from evaluation.data.rules import LATEST_RULES, Resize, Rules
+
+NAMED = 5
+"""Broken pictures that a message names."""
+_AT_ONCE = 500
+
+Pixels = npt.NDArray[np.uint8]
 
 
-def load_images(
-    name_or_path: str,
-    *,
-    size: int,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    on_progress: Progress = lambda done, total: None,
-) -> ImageData:
-    """Load a data set and resize its images.
+@dataclass(frozen=True)
+class Part:
+    """One published split: pictures and their labels."""
+
+    name: str
+    pictures: Pictures
+    labels_N: npt.NDArray[np.int64]
+    """Class indices in [0, number of classes)."""
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+
+class DataSource:
+    """A data set that was opened: its pictures are read when they are loaded.
+
+    Args:
+        name: as the user gave it.
+        train: the published split that is trained on.
+        test: the published test split, if there is one with labels.
+        class_names: in the order of the labels' indices.
+        left_out: published splits that are not used, each with the reason.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        train: Part,
+        *,
+        test: Part | None,
+        class_names: tuple[str, ...],
+        left_out: tuple[str, ...] = (),
+    ) -> None:
+        self.name, self.train, self.test = name, train, test
+        self.class_names, self.left_out = class_names, left_out
+
+    def describe(self) -> ImageSource:
+        """What its images are like, from all labels and some 200 pictures; read once.
+
+        Raises:
+            ValueError: if none of these can be read.
+        """
+        return self._description
+
+    @cached_property
+    def _description(self) -> ImageSource:
+        train = self.train
+        rows = np.random.default_rng(0).permutation(len(train))[:LOOKED_AT]
+        try:
+            looks = look_at([train.pictures[int(row)] for row in np.sort(rows)])
+        except BrokenPictureError as error:
+            raise ValueError(f"a data set must hold images, but of {self.name!r} {error}.") from None
+        return ImageSource(
+            name=self.name,
+            images=len(train),
+            classes=self.class_names,
+            images_of_class=tuple(np.bincount(train.labels_N, minlength=len(self.class_names)).tolist()),
+            width=looks.width,
+            height=looks.height,
+            aspect=looks.aspect,
+            portrait=looks.portrait,
+            landscape=looks.landscape,
+            detail=looks.detail,
+            train_split=train.name,
+            test_split=None if self.test is None else self.test.name,
+            test_images=0 if self.test is None else len(self.test),
+            left_out=self.left_out,
+        )
+
+    def load(
+        self,
+        size: int,
+        *,
+        resize: Resize | None = None,
+        rules: Rules = LATEST_RULES,
+        skip_broken: bool = False,
+        on_progress: Progress = lambda done, total: None,
+    ) -> ImageData:
+        """Read all pictures.
+
+        Args:
+            size: height and width of the images in pixels.
+            resize: how pictures are made square; by default as its description says.
+            rules: version of the rules for pixels.
+            skip_broken: whether pictures that cannot be read are left out.
+            on_progress: called now and then with pictures read so far, and their total.
+
+        Raises:
+            ValueError: if pictures cannot be read; the first of them are named.
+        """
+        resize = resize or self.describe().resize
+        parts = [part for part in (self.train, self.test) if part is not None]
+        total = sum(map(len, parts))
+        loaded: list[LabelledImages] = []
+        broken: list[str] = []
+        done, grey = 0, True
+        for part in parts:
+            images_NCHW = np.empty((len(part), 3, size, size), np.uint8)
+            kept: list[int] = []
+            for row, found in enumerate(_read(part.pictures, size, resize, rules)):
+                if isinstance(found, str):
+                    broken.append(f"row {row}{_path_of(part.pictures[row])} of split `{part.name}`: {found}")
+                else:
+                    images_NCHW[len(kept)], is_grey = found
+                    kept.append(row)
+                    grey &= is_grey
+                done += 1
+                if done % _AT_ONCE == 0 or done == total:
+                    on_progress(done, total)
+            loaded.append(LabelledImages(images_NCHW[: len(kept)], part.labels_N[kept]))
+        if broken and (not skip_broken or not len(loaded[0])):
+            raise ValueError(_broken_text(broken, total, self.name))
+        return ImageData(
+            name=self.name,
+            train=loaded[0],
+            test=loaded[1] if len(loaded) > 1 and len(loaded[1]) else None,
+            class_names=self.class_names,
+            grey=grey,
+            resize=resize,
+            rules=rules,
+            omitted=len(broken),
+        )
+
+
+def open_source(name_or_path: str, *, image_column: str | None = None, label_column: str | None = None) -> DataSource:
+    """Find pictures, labels and classes of a data set; no picture is read yet.
 
     Args:
         name_or_path: `digits`, a local path (what Hugging Face `datasets` reads: a folder of parquet files, of images
             in one folder a class, or one made by `save_to_disk`; a parquet file), or a name on the Hugging Face hub.
-        size: height and width to resize to.
         image_column: column of images, where a data set has several.
         label_column: column of labels, where a data set has several.
-        on_progress: called now and then while images are decoded.
 
     Raises:
         ValueError: if nothing can be loaded from there, it is not clear which columns hold images and labels, there are
-            fewer than two classes, a label is of no class, or an image is corrupt; row and split are named.
+            fewer than two classes, or a label is of no class; row and split are named.
     """
     if name_or_path == "digits":
-        return _load_digits(size)
+        return _digits()
     splits = published_splits(name_or_path)
     train_name = "train" if "train" in splits else next(iter(splits))
     test_name = next((name for name in ("test", "validation", "valid", "val") if name in splits), None)
@@ -58,38 +187,111 @@ def load_images(
     image_column = chosen_column("image", image_column, image_columns(train), train, where)
     label_column = chosen_column("label", label_column, label_columns(train), train, where)
     class_names = find_class_names(train, label_column, where)
-    labels: dict[str, npt.NDArray[np.int64]] = {}
+    parts: dict[str, Part] = {}
+    left_out = [f"`{name}` ({len(split):,})" for name, split in splits.items() if name not in (train_name, test_name)]
     for name in (train_name, test_name):
         if name is None:
             continue
-        check_columns(splits[name], image_column, label_column, f"split `{name}` of {where}")
-        if name == train_name or not is_unlabelled(splits[name], label_column):
-            labels[name] = labels_of(splits[name], label_column, class_names, f"split `{name}` of {where}")
-    total = sum(len(labels_N) for labels_N in labels.values())
-    parts: dict[str, LabelledImages] = {}
-    done, grey = 0, True
-    for name, labels_N in labels.items():
-        images_NCHW = np.empty((len(labels_N), 3, size, size), np.uint8)
-        for row, (pixels_CHW, is_grey) in enumerate(decoded(splits[name], image_column, size, name, where)):
-            images_NCHW[row] = pixels_CHW
-            grey &= is_grey
-            done += 1
-            if done % 500 == 0 or done == total:
-                on_progress(done, total)
-        parts[name] = LabelledImages(images_NCHW, labels_N)
-    return ImageData(
-        name=name_or_path, train=parts[train_name], test=parts.get(test_name or ""), class_names=class_names, grey=grey
+        split, place = splits[name], f"split `{name}` of {where}"
+        check_columns(split, image_column, label_column, place)
+        if name == train_name or not is_unlabelled(split, label_column):
+            labels_N = labels_of(split, label_column, class_names, place)
+            parts[name] = Part(name, PublishedPictures(split, image_column), labels_N)
+        else:
+            left_out.append(f"`{name}` ({len(split):,}, without labels)")
+    return DataSource(
+        name_or_path,
+        parts[train_name],
+        test=None if test_name is None else parts.get(test_name),
+        class_names=class_names,
+        left_out=tuple(left_out),
     )
 
 
-def _load_digits(size: int) -> ImageData:
+def load_images(
+    name_or_path: str,
+    *,
+    size: int,
+    resize: Resize | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    skip_broken: bool = False,
+    on_progress: Progress = lambda done, total: None,
+) -> ImageData:
+    """Open a data set and load its images, where nothing else is wanted of it.
+
+    Args:
+        name_or_path: as for `open_source`, and so are the columns.
+        size: height and width of the images in pixels.
+        resize: as for `DataSource.load`, and so are the last two.
+        image_column: column of images, where a data set has several.
+        label_column: column of labels, where a data set has several.
+        skip_broken: whether pictures that cannot be read are left out.
+        on_progress: called now and then while pictures are read.
+
+    Raises:
+        ValueError: as `open_source` and `DataSource.load`.
+    """
+    source = open_source(name_or_path, image_column=image_column, label_column=label_column)
+    return source.load(size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
+
+
+def describe_images(
+    name_or_path: str, *, image_column: str | None = None, label_column: str | None = None
+) -> ImageSource:
+    """What the images of a data set are like, where nothing else is wanted of it.
+
+    Args:
+        name_or_path: as for `open_source`, and so are the columns.
+        image_column: column of images, where a data set has several.
+        label_column: column of labels, where a data set has several.
+
+    Raises:
+        ValueError: as `open_source` and `DataSource.describe`.
+    """
+    return open_source(name_or_path, image_column=image_column, label_column=label_column).describe()
+
+
+def _digits() -> DataSource:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = np.stack(
-        [square_pixels(Image.fromarray(np.uint8(np.round(image * (255 / 16)))), size)[0] for image in digits.images]
-    )
-    labels = digits.target.astype(np.int64)
-    return ImageData(
-        name="digits", train=LabelledImages(images, labels), test=None, class_names=tuple("0123456789"), grey=True
+    pictures = [Image.fromarray(np.uint8(np.round(image * (255 / 16)))) for image in digits.images]
+    train = Part("train", pictures, digits.target.astype(np.int64))
+    return DataSource("digits", train, test=None, class_names=tuple("0123456789"))
+
+
+def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, bool] | str]:
+    """Pixels (3, H, W) of each picture and whether it is grey, or why it cannot be read."""
+
+    def read(entry: Entry) -> tuple[Pixels, bool] | str:
+        try:
+            # At twice the size, a fraction of JPEG's resolution changes pixels by less than the file's own noise.
+            image, grey = read_picture(entry, rules=rules, least_side=2 * size)
+        except BrokenPictureError as error:
+            return str(error)
+        return np.asarray(square(image, size, resize), np.uint8).transpose(2, 0, 1), grey
+
+    with ThreadPoolExecutor() as pool:
+        for entries in _chunks(pictures, _AT_ONCE):
+            yield from pool.map(read, entries)
+
+
+def _chunks(pictures: Iterable[Entry], count: int) -> Iterator[Sequence[Entry]]:
+    iterator = iter(pictures)
+    while chunk := list(islice(iterator, count)):
+        yield chunk
+
+
+def _path_of(entry: Entry) -> str:
+    return f" ({entry['path']})" if entry and not isinstance(entry, Image.Image) and entry.get("path") else ""
+
+
+def _broken_text(broken: Sequence[str], total: int, name: str) -> str:
+    count = f"1 of the {total} of {name!r} is" if len(broken) == 1 else f"{len(broken)} of the {total} of {name!r} are"
+    several = "" if len(broken) <= NAMED else f"; and {len(broken) - NAMED} more"
+    remedy = "Repair or remove it" if len(broken) == 1 else "Repair or remove them"
+    return (
+        f"every image must be readable, but {count} corrupt: {'; '.join(broken[:NAMED])}{several}. {remedy}, or leave "
+        "such images out by --skip-broken."
     )

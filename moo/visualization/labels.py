@@ -130,5 +130,5 @@ def _crossed(anchor: Floats, offsets_O2: Floats, corners_N4: Floats, *, reach: f
     lower_N2, upper_N2 = np.hsplit(corners_N4[np.abs(centres_N2 - anchor).max(-1, initial=0) > reach], 2)
     places_OS12 = anchor + np.linspace(0.4, 1, 6)[:, None, None] * offsets_O2[:, None, None]
     inside_OSN = np.all((lower_N2 <= places_OS12) & (places_OS12 <= upper_N2), axis=-1)
-    crossed_ON: npt.NDArray[np.bool_] = np.any(inside_OSN, axis=1)
-    return np.count_nonzero(crossed_ON, axis=-1)
+    crossed_O: npt.NDArray[np.intp] = np.count_nonzero(np.any(inside_OSN, axis=1), axis=-1)
+    return crossed_O

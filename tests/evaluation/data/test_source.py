@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from evaluation.data.source import load_images
+from evaluation.data.source import describe_images, load_images, open_source
 from tests.evaluation.image_files import (
     CLASSES,
     LABELS,
@@ -140,18 +140,19 @@ def palette(**transparency: bytes) -> Image.Image:
     return image
 
 
+ON_WHITE = np.uint8(np.round((GREY * (GREY.T / 255.0)) + 255 - GREY.T))
+"""What is transparent by `ALPHA`, on a white ground."""
+
+
 @pytest.mark.parametrize(
     ("image", "grey"),
     [
         (Image.fromarray(GREY), True),
         (Image.fromarray(GREY.astype(np.uint16) << 8), True),
         (Image.fromarray(GREY.astype(np.uint16)), True),
-        (with_alpha(Image.fromarray(GREY)), True),
-        (with_alpha(Image.fromarray(GREY).convert("RGB")), False),
         (palette(), False),
-        (palette(transparency=bytes(range(16))), False),
     ],
-    ids=["L", "I;16", "I;16 with 8-bit levels", "LA", "RGBA", "P", "P with transparency"],
+    ids=["L", "I;16", "I;16 with 8-bit levels", "P"],
 )
 @pytest.mark.filterwarnings("error")
 def test_images_of_every_mode_become_rgb(tmp_path: Path, image: Image.Image, *, grey: bool) -> None:
@@ -160,6 +161,21 @@ def test_images_of_every_mode_become_rgb(tmp_path: Path, image: Image.Image, *, 
     for channel in range(3):
         np.testing.assert_array_equal(data.train.images_NCHW[0, channel], GREY)
     assert data.grey is grey
+
+
+@pytest.mark.parametrize(
+    ("image", "grey"),
+    [(with_alpha(Image.fromarray(GREY)), True), (with_alpha(Image.fromarray(GREY).convert("RGB")), False)],
+    ids=["LA", "RGBA"],
+)
+def test_transparent_images_lie_on_white(tmp_path: Path, image: Image.Image, *, grey: bool) -> None:
+    write_raw(tmp_path / "data" / "train.parquet", [raw(image)] * 2)
+    data = load_images(str(tmp_path / "data"), size=4)
+    for channel in range(3):
+        np.testing.assert_allclose(data.train.images_NCHW[0, channel].astype(int), ON_WHITE.astype(int), atol=1)
+    assert data.grey is grey
+    old = open_source(str(tmp_path / "data")).load(4, rules=1)
+    np.testing.assert_array_equal(old.train.images_NCHW[0, 0], GREY)
 
 
 def test_black_and_white_images(tmp_path: Path) -> None:
@@ -184,7 +200,7 @@ def test_the_central_square_is_taken(tmp_path: Path, *, wide: bool) -> None:
     write_raw(tmp_path / "data" / "train.parquet", [raw(image)] * 2)
     central = pixels(1)[0] if wide else pixels(1)[0].transpose(1, 0, 2)
     np.testing.assert_array_equal(
-        load_images(str(tmp_path / "data"), size=4).train.images_NCHW[0], central.transpose(2, 0, 1)
+        load_images(str(tmp_path / "data"), size=4, resize="crop").train.images_NCHW[0], central.transpose(2, 0, 1)
     )
 
 
@@ -251,6 +267,58 @@ def test_progress_ends_with_all_images(tmp_path: Path) -> None:
     calls = []
     load_images(str(tmp_path / "data"), size=4, on_progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (10, 10)
+
+
+def test_broken_images_can_be_left_out(tmp_path: Path) -> None:
+    cells = [raw(image) for image in images()]
+    broken = [*cells[:1], raw(b"no image"), *cells[2:], None]
+    write_raw(tmp_path / "data" / "train.parquet", broken, list("aabbab"))
+    write_raw(tmp_path / "data" / "test.parquet", [raw(b"no image"), *cells], list("aababa"))
+    calls: list[tuple[int, int]] = []
+    data = load_images(
+        str(tmp_path / "data"), size=4, skip_broken=True, on_progress=lambda *counts: calls.append(counts)
+    )
+    check(data.train, np.delete(TRAIN, 1, axis=0), [0, 1, 1, 0])
+    check(data.test, TRAIN, [0, 1, 0, 1, 0])
+    assert data.omitted == 3
+    assert calls[-1] == (12, 12)
+
+
+def test_a_test_split_of_broken_images_alone_is_none(tmp_path: Path) -> None:
+    write_raw(tmp_path / "data" / "train.parquet", [raw(image) for image in images()], list("aabab"))
+    write_raw(tmp_path / "data" / "test.parquet", [None] * 2)
+    assert load_images(str(tmp_path / "data"), size=4, skip_broken=True).test is None
+
+
+def test_a_source_says_which_splits_it_uses(tmp_path: Path) -> None:
+    parts = {
+        "train": data_set(LABELS),
+        "test": data_set([-1] * 5),
+        "extra": data_set(LABELS[:2], pixels_NHWC=TRAIN[:2]),
+    }
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "data")
+    facts = open_source(str(tmp_path / "data")).describe()
+    assert (facts.train_split, facts.test_split, facts.test_images) == ("train", None, 0)
+    assert facts.left_out == ("`extra` (2)", "`test` (5, without labels)")
+    assert (facts.images, facts.classes, facts.images_of_class) == (5, ("cat", "dog"), (3, 2))
+
+
+def test_images_of_a_source_are_read_as_its_description_says(tmp_path: Path) -> None:
+    wide = [raw(Image.fromarray(np.concatenate([one, one[:, :2]], axis=1))) for one in TRAIN]
+    write_raw(tmp_path / "data" / "train.parquet", wide, list("aabab"))
+    source = open_source(str(tmp_path / "data"))
+    assert source.describe().resize == "stretch"
+    assert source.load(4).resize == "stretch"
+    check(
+        source.load(4, resize="crop").train, np.concatenate([TRAIN[:, :, 1:], TRAIN[:, :, :1]], axis=2), [0, 0, 1, 0, 1]
+    )
+
+
+def test_a_source_is_described_once(tmp_path: Path) -> None:
+    parquet_folder(tmp_path / "data")
+    source = open_source(str(tmp_path / "data"))
+    assert source.describe() is source.describe()
+    assert source.describe() == describe_images(str(tmp_path / "data"))
 
 
 def test_columns_can_be_chosen(tmp_path: Path) -> None:

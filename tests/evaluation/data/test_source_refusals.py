@@ -178,7 +178,10 @@ def test_a_corrupt_image_is_named(tmp_path: Path, cell: Cell, split: str) -> Non
         cells = [*good[:2], cell, *good[3:]] if name == split else good
         write_raw(tmp_path / "data" / f"{name}.parquet", cells, list("aabba"))
     named = r" \(no-such-file.png\)" if cell and cell["path"] else ""
-    with one_line(f"every image must be readable, but row 2{named} of split `{split}` of '.*data' is corrupt: "):
+    total = 5 if split == "train" else 10
+    with one_line(
+        f"every image must be readable, but 1 of the {total} of '.*data' is corrupt: row 2{named} of split `{split}`: "
+    ):
         load_images(str(tmp_path / "data"), size=4)
 
 
@@ -186,12 +189,31 @@ def test_a_corrupt_image_far_down_is_named(tmp_path: Path) -> None:
     cells = [raw(Image.new("RGB", (1, 1)))] * 2100
     cells[2050] = raw(b"no image")
     write_raw(tmp_path / "data" / "train.parquet", cells, ["a", "b"] * 1050)
-    with one_line("every image must be readable, but row 2050 of split `train`"):
+    with one_line("every image must be readable, but 1 of the 2100 of .* is corrupt: row 2050 of split `train`: "):
         load_images(str(tmp_path / "data"), size=1)
 
 
 def test_a_corrupt_file_of_an_image_folder_is_named(tmp_path: Path) -> None:
     one_folder_a_class(tmp_path / "data")
     (tmp_path / "data" / "dog" / "3.png").write_bytes(b"no image")
-    with one_line(r"every image must be readable, but row 3 \(.*dog/3.png\) of split `train`"):
+    with one_line(r"every image must be readable, but 1 of the 5 of .*: row 3 \(.*dog/3.png\) of split `train`: "):
         load_images(str(tmp_path / "data"), size=4)
+
+
+def test_all_corrupt_images_are_named_at_once(tmp_path: Path) -> None:
+    write_raw(tmp_path / "data" / "train.parquet", [raw(images()[0])] + [raw(b"no image")] * 7, list("abababab"))
+    with one_line(
+        "every image must be readable, but 7 of the 8 of '.*data' are corrupt: row 1 of .*; row 2 .*; row 5 of split "
+        "`train`: [^;]*; and 2 more. Repair or remove them, or leave such images out by --skip-broken.$"
+    ):
+        load_images(str(tmp_path / "data"), size=4)
+
+
+def test_corrupt_images_alone_are_refused_even_where_they_may_be_left_out(tmp_path: Path) -> None:
+    write_raw(tmp_path / "data" / "train.parquet", [raw(b"no image")] * 2)
+    with one_line("every image must be readable, but 2 of the 2 of"):
+        load_images(str(tmp_path / "data"), size=4, resize="crop", skip_broken=True)
+    with one_line(
+        "a data set must hold images, but of '.*data' none of the 2 pictures that were looked at can be read"
+    ):
+        load_images(str(tmp_path / "data"), size=4, skip_broken=True)
