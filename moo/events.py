@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devices.measurement import Measurement
+from dnas.divergence import Divergence
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
@@ -47,6 +48,15 @@ class PretrainEpoch:
 
     record: PretrainRecord
     total: int
+
+
+@dataclass(frozen=True)
+class TrainingDiverged:
+    """Training went back to where it was good, and goes on with a lower learning rate."""
+
+    name: str
+    """`pre-training`, or the network that is trained."""
+    divergence: Divergence
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,7 @@ Event = (
     RunStarted
     | StageProgress
     | PretrainEpoch
+    | TrainingDiverged
     | GenerationStarted
     | TrialStarted
     | TrialFinished
