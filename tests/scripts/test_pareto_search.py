@@ -40,7 +40,7 @@ def as_a_script(*options: Any, cwd: Any = ROOT) -> Any:
 
 
 def test_help_mentions_every_option() -> None:
-    result = as_a_script("--help")
+    result = as_a_script("--help-all")
     assert result.returncode == 0, result.stderr
     for field in dataclasses.fields(SearchConfig):
         assert f"--{option_of(field.name)}" in result.stdout
@@ -313,6 +313,9 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert code == 130
     assert f"Go on with: python scripts/pareto_search.py --resume {tmp_path / 'run'}" in err
     assert "Traceback" not in err
+    report = tmp_path / "run" / "report.html"
+    assert f"Report so far: {report}   Front so far: {tmp_path / 'run' / 'front.json'}" in err
+    assert "The search has not ended" in report.read_text()
     monkeypatch.setattr(LiveView, "__call__", original)
     assert on_tiny_images("--resume", tmp_path / "run")[0] == 0
 
