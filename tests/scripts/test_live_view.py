@@ -127,9 +127,10 @@ def test_stages_before_the_search_show_their_progress() -> None:
     assert "hypervolume" not in text
 
 
-def test_a_divergence_is_said() -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_divergence_is_said(terminal: bool) -> None:
     found = Divergence(epoch=3, loss=22.7, guessing=1.946, lr=0.15)
-    text = shown(STARTED, events.TrainingDiverged("pre-training", found))
+    text = printed(STARTED, events.TrainingDiverged("pre-training", found), terminal=terminal)
     assert "pre-training diverged in epoch 3 (loss 22.7; guessing has 1.95): again with a" in " ".join(text.split())
 
 
