@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devices.measurement import Measurement
+from dnas.divergence import Divergence
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
@@ -47,6 +48,15 @@ class PretrainEpoch:
 
     record: PretrainRecord
     total: int
+
+
+@dataclass(frozen=True)
+class TrainingDiverged:
+    """Training went back to where it was good, and goes on with a lower learning rate."""
+
+    name: str
+    """`pre-training`, or the network that is trained."""
+    divergence: Divergence
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,14 @@ class FrontChanged:
 
 
 @dataclass(frozen=True)
+class FrontWritten:
+    """The front so far is in front.json; the search goes on."""
+
+    reached: str
+    """How far it came: `after generation 3 of 8`."""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Everything is written."""
 
@@ -200,6 +218,7 @@ Event = (
     RunStarted
     | StageProgress
     | PretrainEpoch
+    | TrainingDiverged
     | GenerationStarted
     | TrialStarted
     | TrialFinished
@@ -208,6 +227,7 @@ Event = (
     | MeasuringFailed
     | BoardEvent
     | FrontChanged
+    | FrontWritten
     | RunFinished
     | TrainingsStarted
     | TrainersStarted
