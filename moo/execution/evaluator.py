@@ -120,8 +120,10 @@ class Evaluator:
         start = time.monotonic()
         seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(3, job.id)).generate_state(1)[0])
         pretraining = new_pretraining(replace(self.setup, seed=seed), settings, self.device)
-        while pretraining.epochs_done < settings.epochs:
-            pretraining.run_epoch()
+        while not pretraining.done:
+            found = pretraining.run_epoch().divergence
+            if found is not None and found.lr is None:
+                raise RuntimeError(f"pre-training {found}; choose a lower --pretrain-lr than {settings.lr:g}")
         supernet = supernet_bytes(pretraining.supernet.state_dict())
         self._load(supernet)
         result = self.search(job, costs)
