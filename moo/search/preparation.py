@@ -24,7 +24,7 @@ from devices.profiling.default_configurations import (
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
-from evaluation.batches import Augmentation
+from evaluation.augmentation import Augmentation
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DataSource, open_source
 from evaluation.splits import Splits, split_data
