@@ -56,6 +56,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    saved_dataset: SearchDataset | None = None
+    """The images as a resumed run has them; of an earlier version, perhaps."""
     length_changed: bool = False
     """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
@@ -63,6 +65,11 @@ class Preparation:
     def has_two_objectives(self) -> bool:
         """Whether energy follows from latency, so that there is nothing to trade between the two."""
         return len(self.configurations) == 1 and not any(device.metered for device in self.boards.devices)
+
+    @property
+    def dataset(self) -> SearchDataset:
+        """The images, as the run was made with them."""
+        return self.saved_dataset or search_dataset(self.splits)
 
     @property
     def pretraining(self) -> PretrainSettings:
@@ -105,7 +112,7 @@ class Preparation:
         return RunOrigin(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             space=self.space,
-            dataset=search_dataset(self.splits),
+            dataset=self.dataset,
             pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
             board=self.boards.board,
             machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
@@ -131,6 +138,8 @@ def search_dataset(splits: Splits) -> SearchDataset:
             selection=len(splits.selection),
             test=len(splits.test),
         ),
+        guessing_error=splits.selection.guessing_error,
+        test_guessing_error=splits.test.guessing_error,
     )
 
 
@@ -192,6 +201,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        saved_dataset=None if saved_origin is None else saved_origin.dataset,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
 
@@ -302,17 +312,17 @@ def run_splits(
     return splits
 
 
-def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archive:
+def archive_for(config: SearchConfig, tables: CostTables, reference_error: float) -> Archive:
     """An empty archive that compares as a run does.
 
     Args:
         config: of the run.
         tables: its own cost tables.
-        classes: of its data set.
+        reference_error: of its data set.
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, classes, energy),
+        reference_point_of(tables, reference_error, energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,
