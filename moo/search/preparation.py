@@ -312,20 +312,21 @@ def run_splits(
     return splits
 
 
-def archive_for(config: SearchConfig, tables: CostTables, reference_error: float) -> Archive:
+def archive_for(config: SearchConfig, tables: CostTables, data: SearchDataset) -> Archive:
     """An empty archive that compares as a run does.
 
     Args:
         config: of the run.
         tables: its own cost tables.
-        reference_error: of its data set.
+        data: its images.
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, reference_error, energy),
+        reference_point_of(tables, data.reference_error, energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,
+        data=data,
     )
 
 

@@ -32,7 +32,7 @@ class SearchDataset(DatasetOrigin):
 
     images: SplitSizes
     guessing_error: float | None = None
-    """Error on the selection split of always answering its commonest class; None for runs of earlier versions."""
+    """Error of always answering the commonest class, on the selection split; None in runs of earlier versions."""
     test_guessing_error: float | None = None
     """The same on the test split."""
 
