@@ -56,6 +56,7 @@ class PretrainingOrigin:
     weight_decay: float
     warmup_fraction: float
     label_smoothing: float
+    passes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

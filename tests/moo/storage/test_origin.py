@@ -71,6 +71,7 @@ def test_it_is_written_as_earlier_versions_wrote_it(tmp_path: Path) -> None:
     expected = changed("board", value=dataclasses.asdict(BOARD))
     expected["dataset"] |= {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None}
     expected["dataset"] |= {"guessing_error": None, "test_guessing_error": None}
+    expected["pretraining"] |= {"passes": 1}
     folder = RunFolder(tmp_path)
     folder.write_config(settings, EARLIER)
     assert json.loads(folder.config.read_text())["origin"] == json.loads(json.dumps(expected))
