@@ -15,8 +15,11 @@ from search_space.spaces import FBNetSpace
 
 
 def verdict(archive: Archive) -> str:
-    """That the best network is no better than guessing, and what to try; empty where it is better."""
-    return f"**{text}**" if (text := verdict_of(archive)) else ""
+    """That the best network is no better than guessing, and what to try, or that none keeps the limits; else empty."""
+    said = [verdict_of(archive)]
+    if not archive.keeps_limits:
+        said.append("No network keeps the limits that were given; the nearest is shown.")
+    return "\n\n".join(f"**{text}**" for text in said if text)
 
 
 def choices_section(archive: Archive, space: FBNetSpace, *, folder: RunFolder | None = None) -> str:
@@ -42,6 +45,18 @@ def choices_section(archive: Archive, space: FBNetSpace, *, folder: RunFolder | 
         notes.insert(0, f"Only {number} left to choose from: the others coincide or cannot be told apart.")
     head = ("", *(choice.name for choice in choices))
     return f"{table(head, rows)}\n\n{' '.join(notes)}"
+
+
+def next_step(archive: Archive, run: str) -> str:
+    """How the networks are trained for deployment, where they are not and are worth it; else empty.
+
+    Args:
+        archive: of a run.
+        run: its folder.
+    """
+    if archive.is_retrained or not archive.front() or verdict_of(archive):
+        return ""
+    return f"Training them for deployment raises their accuracy: `python scripts/train_front.py {run}`."
 
 
 def _rows(

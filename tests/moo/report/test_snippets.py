@@ -65,8 +65,8 @@ def data_of(splits: Splits, resize: Resize) -> SearchDataset:
 
 def expected(path: Path, model: bytes, data: SearchDataset) -> str:
     """Class and probability by the project's own pipeline."""
-    picture, _ = read_picture({"bytes": None, "path": str(path)}, rules=2, least_side=2 * SIZE)
-    return classified(np.asarray(square(picture, SIZE, data.resize)), model, data)
+    picture = read_picture({"bytes": None, "path": str(path)}, rules=2, least_side=2 * SIZE)
+    return classified(np.asarray(square(picture.image, SIZE, data.resize)), model, data)
 
 
 def classified(pixels_HWC: Any, model: bytes, data: SearchDataset) -> str:
