@@ -60,11 +60,9 @@ def chosen_by_note(splits: Iterable[Split]) -> str:
     Args:
         splits: those that errors which are told are of.
     """
-    note = (
-        "Networks were chosen by their errors on the selection split, so the least of many is too low there by chance"
-    )
+    note = "Networks were chosen by their errors on the selection split: the least of many is too low there by chance"
     if "test" in splits:
-        return f"{note}: the test split, which was read once and chose nothing, says what to expect."
+        return f"{note}. The test split, which was read once and chose nothing, says what to expect."
     return f"{note}; the test split was not read yet."
 
 

@@ -13,6 +13,11 @@ from moo.storage.run_folder import RunFolder, model_file_name
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
+MOST_ACCURATE_NOTE = (
+    "The most accurate is that of the least error on the selection split; the test split, where another errs less "
+    "here, chooses nothing."
+)
+
 
 def verdict(archive: Archive) -> str:
     """That the best network is no better than guessing, and what to try, or that none keeps the limits; else empty."""
@@ -39,6 +44,8 @@ def choices_section(archive: Archive, space: FBNetSpace, *, folder: RunFolder | 
     rows = [(name, *(cell(point) for point in points)) for name, cell in _rows(archive, space, folder)]
     notes = ["In parentheses stands the 95 % interval, which so many images leave open."]
     notes.append(chosen_by_note(error.split for error in told))
+    if min(told, key=lambda error: error.error) is not told[0]:
+        notes.append(MOST_ACCURATE_NOTE)
     if note := energy_error_note(point.costs.energy_error for point in points):
         notes.append(note)
     if len(choices) < 3:

@@ -44,7 +44,7 @@ def test_an_error_is_told_with_its_interval() -> None:
 
 def test_the_note_on_the_least_of_many_says_whether_the_test_split_was_read() -> None:
     assert chosen_by_note(["selection", "test"]).endswith("says what to expect.")
-    assert chosen_by_note(iter(["selection"])).endswith("the test split was not read yet.")
+    assert chosen_by_note(["selection"]).endswith("the test split was not read yet.")
 
 
 def test_what_is_said_of_a_run_no_better_than_guessing() -> None:

@@ -53,6 +53,16 @@ def test_three_networks_stand_side_by_side(entry_of: EntryOf, space: FBNetSpace,
     assert "file" not in cells_of(choices_section(archive, space))
 
 
+def test_another_that_errs_less_on_the_test_split_is_not_the_choice(entry_of: EntryOf, space: FBNetSpace) -> None:
+    archive = archive_of(entry_of)
+    best, knee, *_ = archive.front()
+    assert "chooses nothing" not in choices_section(archive, space)
+    archive.set_test_error(best.id, 0.2)
+    text = choices_section(archive, space)
+    assert cells_of(text)["network"][:2] == [f"`{best.id}`", f"`{knee.id}`"]
+    assert "where another errs less here, chooses nothing." in text
+
+
 def test_fewer_are_left_where_they_cannot_be_told_apart(entry_of: EntryOf, space: FBNetSpace) -> None:
     few = replace(DATASET, guessing_error=0.75, test_guessing_error=0.7)
     text = choices_section(archive_of(entry_of, few), space)
