@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from devices.cost_tables.family import CostTables
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
+from moo.report.baselines import comparison_section
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.report.transfer import transfer_section
@@ -47,6 +48,7 @@ def report_markdown(
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
     sections = {
+        "Beside what you would use otherwise": comparison_section(archive, baselines, space),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),
