@@ -47,6 +47,7 @@ def report_markdown(
     """
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
+    scratch = [network for network in baselines if network.pretrained is None]
     sections = {
         "Beside what you would use otherwise": comparison_section(archive, baselines, space),
         "Board and conditions": conditions(archive, origin.board),
@@ -54,7 +55,7 @@ def report_markdown(
         "The front": front_table(archive, space, front_size=config.front_size),
         "On the board that it started from": transfer_section(archive, store, origin, source_tables),
         "The trained files": files_table(trained + baselines),
-        "Baselines": baselines_section(archive, baselines),
+        "Baselines": baselines_section(archive, scratch),
         "Trust in the supernet": trust_section(archive),
         "Pictures": _pictures(plots, archive),
         "Hypervolume": hypervolume(archive),
@@ -145,8 +146,9 @@ def _again(
     commands = [command_of(config)]
     if trained:
         commands.append(" ".join(["python scripts/train_front.py RUN", *_training_options(trained)]))
+    scratch = [network for network in baselines if network.pretrained is None]
     if baselines:
-        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(baselines)]))
+        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(scratch)]))
     after = ""
     if len(commands) > 1:
         after = " `RUN` is the folder of the run; add the other settings of training where they were not the defaults."

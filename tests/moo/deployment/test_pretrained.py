@@ -110,10 +110,11 @@ def test_images_in_another_size_must_be_those_of_the_run(run: Any, monkeypatch: 
     asked: list[int] = []
     found = [run.splits, changed]
 
-    def run_splits(config: Any, size: int, on_loading: Any) -> Any:
+    def run_splits(config: Any, source: Any, size: int, on_loading: Any, *, as_before: Any) -> Any:
         asked.append(size)
         return found.pop(0)
 
+    monkeypatch.setattr(baselines, "run_source", lambda config: None)
     monkeypatch.setattr(baselines, "run_splits", run_splits)
     about = dataclasses.replace(TinyPretrained().about, input_size=16)
     monkeypatch.setattr(baselines, "pretrained_named", lambda name: TinyPretrained(about=about))
