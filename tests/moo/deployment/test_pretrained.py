@@ -111,6 +111,7 @@ def test_images_in_another_size_must_be_those_of_the_run(run: Any, monkeypatch: 
     found = [run.splits, changed]
 
     def run_splits(config: Any, source: Any, size: int, on_loading: Any, *, as_before: Any) -> Any:
+        assert as_before is run.origin.dataset
         asked.append(size)
         return found.pop(0)
 
