@@ -10,14 +10,9 @@ from moo.storage.archive import Archive
 from moo.storage.trained_network import TrainedNetwork
 from search_space.spaces import FBNetSpace
 
-NOT_COMPARED = (
-    "The run's networks were not compared yet with what you would use otherwise, such as a pre-trained network that is "
-    "fine-tuned at 224 pixels: `python scripts/compare_baselines.py RUN` does that, `RUN` being the folder of the run."
-)
-
 
 def comparison_section(archive: Archive, baselines: Sequence[TrainedNetwork], space: FBNetSpace) -> str:
-    """The verdict, and a row for each network; empty where the run has none.
+    """The verdict, and a row for each network; empty where there is nothing to compare.
 
     Args:
         archive: of a run.
@@ -25,10 +20,8 @@ def comparison_section(archive: Archive, baselines: Sequence[TrainedNetwork], sp
         space: that was searched.
     """
     candidates = alternatives(archive, baselines, space)
-    if not any(candidate.of_run for candidate in candidates):
+    if not baselines or not any(candidate.of_run for candidate in candidates):
         return ""
-    if not baselines:
-        return NOT_COMPARED
     head = (
         "network", "what it is", "accuracy, test (95 % interval)", "latency", f"{archive.energy.label}, per image",
         "parameters", "pixels", "runs with", "how it was trained",
