@@ -204,6 +204,15 @@ class TrainingFailed:
     reason: str
 
 
+@dataclass(frozen=True)
+class PretrainedMissing:
+    """A pre-trained network is not to be had; the comparison goes on without it."""
+
+    name: str
+    reason: str
+    """Why, and what to do about it."""
+
+
 BoardEvent = BoardUnreachable | BoardBack
 Event = (
     RunStarted
@@ -225,6 +234,7 @@ Event = (
     | TrainingProgress
     | TrainingFinished
     | TrainingFailed
+    | PretrainedMissing
 )
 Listener = Callable[[Event], None]
 

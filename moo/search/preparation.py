@@ -26,7 +26,9 @@ from dnas.pretraining import PretrainSettings
 from dnas.recipe import pretrain_settings, theta_batch
 from evaluation.augmentation import augmentation_of, strength_for
 from evaluation.batches import is_uneven
-from evaluation.splits import Splits, load_splits
+from evaluation.data.rules import LATEST_RULES
+from evaluation.data.source import DataSource, open_source
+from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.transfer import is_warm_start, source_folder
@@ -69,6 +71,11 @@ class Preparation:
     def search_config(self) -> SearchConfig:
         """The settings as the search itself sees them: a warm start takes over no evaluated architectures."""
         return dataclasses.replace(self.config, from_run=None) if self.warm_start else self.config
+
+    @property
+    def dataset(self) -> SearchDataset:
+        """The images, as the run was made with them."""
+        return search_dataset(self.splits) if self.saved_origin is None else self.saved_origin.dataset
 
     @property
     def pretraining(self) -> PretrainSettings:
@@ -142,7 +149,7 @@ class Preparation:
         return RunOrigin(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             space=self.space,
-            dataset=search_dataset(self.splits),
+            dataset=self.dataset,
             pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
             recipe=self.recipe,
             board=self.boards.board,
@@ -158,12 +165,19 @@ def search_dataset(splits: Splits) -> SearchDataset:
         classes=splits.class_names,
         mean=splits.mean_C,
         std=splits.std_C,
+        resize=splits.resize,
+        rules=splits.rules,
+        omitted=splits.omitted,
+        width=splits.width,
+        height=splits.height,
         images=SplitSizes(
             weights=len(splits.weights),
             theta=len(splits.theta),
             selection=len(splits.selection),
             test=len(splits.test),
         ),
+        guessing_error=splits.selection.guessing_error,
+        test_guessing_error=splits.test.guessing_error,
     )
 
 
@@ -187,8 +201,12 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     else:
         check_effect(config)
         folder = new_folder(config)
-    if config.from_run is not None and config.resume is None:
-        source_folder(config)
+    as_before = None if saved_origin is None else saved_origin.dataset
+    if config.from_run is not None and saved_origin is None:
+        from_config, from_origin = source_folder(config).read_config(option="--from")
+        if from_config.dataset == config.dataset:
+            as_before = from_origin.dataset
+    source = run_source(config)
     space = _space(config)
     settings = MeasureSettings()
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
@@ -207,7 +225,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     )
     try:
         tables, configurations = _configured(config, tables or boards.tables, boards, space)
-        splits = run_splits(config, space.input_size, on_loading)
+        splits = run_splits(config, source, space.input_size, on_loading, as_before=as_before)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
             check_same_inputs(saved_origin, space, splits, config.dataset)
@@ -295,25 +313,43 @@ def _space(config: SearchConfig) -> FBNetSpace:
     return space_named(config.space, size=config.size)
 
 
-def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+def run_source(config: SearchConfig) -> DataSource:
+    """The data set of a run, opened; no picture is read yet.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+
+
+def run_splits(
+    config: SearchConfig,
+    source: DataSource,
+    size: int,
+    on_loading: Callable[[int, int], None],
+    *,
+    as_before: SearchDataset | None,
+) -> Splits:
     """The images of a run, split by its seed.
 
     Args:
         config: of the run.
+        source: its data set.
         size: height and width of the images in pixels.
         on_loading: called with images decoded and in all.
+        as_before: how the images of an earlier run were made, which must be the same ones; None for a new run.
 
     Raises:
         ValueError: if the data set cannot be read, or a split is smaller than a batch.
     """
-    splits = load_splits(
-        config.dataset,
-        size=size,
-        seed=config.seed,
-        image_column=config.image_column,
-        label_column=config.label_column,
+    data = source.load(
+        size,
+        resize=config.resize if as_before is None else as_before.resize,
+        rules=LATEST_RULES if as_before is None else as_before.rules,
+        skip_broken=config.skip_broken,
         on_progress=on_loading,
     )
+    splits = split_data(data, config.seed)
     for name, split in (("theta_batch", splits.theta), ("pretrain_batch", splits.weights)):
         batch = getattr(config, name)
         if batch is not None and batch > len(split):
@@ -324,20 +360,21 @@ def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int],
     return splits
 
 
-def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archive:
+def archive_for(config: SearchConfig, tables: CostTables, data: SearchDataset) -> Archive:
     """An empty archive that compares as a run does.
 
     Args:
         config: of the run.
         tables: its own cost tables.
-        classes: of its data set.
+        data: its images.
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, classes, energy),
+        reference_point_of(tables, data.reference_error, energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,
+        data=data,
     )
 
 
