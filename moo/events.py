@@ -139,6 +139,17 @@ class FrontWritten:
 
 
 @dataclass(frozen=True)
+class TimeEstimated:
+    """How long the run takes from now on, with everything that it does until it ends."""
+
+    stage: str
+    """That goes on."""
+    seconds_left: float
+    elapsed_seconds: float
+    """Since the run was started, or resumed."""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Everything is written."""
 
@@ -208,6 +219,7 @@ Event = (
     | BoardEvent
     | FrontChanged
     | FrontWritten
+    | TimeEstimated
     | RunFinished
     | TrainingsStarted
     | TrainersStarted
