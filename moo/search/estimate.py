@@ -6,6 +6,7 @@ few steps that were timed. Once it goes on, its own pace counts, and afterwards 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -206,7 +207,11 @@ class _Search:
             return 0.0
         if self._plan.search_seconds is not None:
             return max(0.0, self._plan.search_seconds - (0.0 if self._start is None else now - self._start))
-        return sum(max(0, left) * self._pace(pace) for left, pace in zip(self._left, self._paces, strict=True))
+        first, later = (self._pace(pace) for pace in self._paces)
+        if self._paces[0].seen and not self._paces[1].seen:
+            # What was expected of both came of the same steps that were timed.
+            later *= math.sqrt(first / self._paces[0].expected)
+        return max(0, self._left[0]) * first + max(0, self._left[1]) * later
 
     def _pace(self, pace: Pace) -> float:
         """While the first trials run beside each other, each that has ended stands for half of those that have not."""
