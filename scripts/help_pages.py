@@ -76,11 +76,13 @@ TRAIN_FRONT = HelpPage(
 COMPARE_BASELINES = HelpPage(
     examples=(
         ("runs/photos", "all baselines, by the recipe of the front"),
+        ("runs/photos --only efficientnet-lite0-pretrained", "the pre-trained one alone"),
+        ("runs/photos --pretrained timm:mobilenetv3_small_100.lamb_in1k", "one of timm's"),
         ("runs/photos --only mobilenet-v2-0.35 --minutes 5", "one of them, for a time"),
     ),
     groups=(
-        group("run", "run only fresh", "dataset measure"),
-        group("budget", "epochs minutes"),
+        group("run", "run only pretrained fresh", "dataset measure"),
+        group("budget", "epochs minutes pretrained-minutes"),
         _RECIPE,
         _CLUSTER,
         group("output", "quiet"),

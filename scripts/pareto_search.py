@@ -77,6 +77,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from moo.analysis.representatives import verdict_of
     from moo.events import told_to
     from moo.execution.ray_backend import start_ray_backend
     from moo.search.artifacts import SearchFailedError
@@ -125,7 +126,7 @@ def main() -> int:
     result.print(
         f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
         f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"
-        f"Train them for deployment: python scripts/train_front.py {folder}",
+        f"{verdict_of(archive) or f'Train them for deployment: python scripts/train_front.py {folder}'}",
         highlight=False,
         soft_wrap=True,
     )

@@ -79,6 +79,6 @@ def record_of(run: FinishedRun) -> RunRecord:
     """
     tables = read_run_tables(run.folder.cost_table, run.config.given_configurations)
     record = open_record(run.folder)
-    archive = record.load_archive(archive_for(run.config, tables, len(run.splits.class_names)), run.space)
+    archive = record.load_archive(archive_for(run.config, tables, run.origin.dataset), run.space)
     record.use_tables(corrected_tables(tables, archive.entries, run.space))
     return record

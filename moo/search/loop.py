@@ -116,8 +116,8 @@ class _Search:
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
         self._costs = run_cost_tables(self._preparation, self._tell)
-        classes = len(self._preparation.splits.class_names)
-        archive = record.load_archive(archive_for(config, self._costs, classes), space)
+        data = search_dataset(self._preparation.splits)
+        archive = record.load_archive(archive_for(config, self._costs, data), space)
         record.use_tables(corrected_tables(self._costs, archive.entries, space))
         if config.from_run is not None:
             take_over(config, record, space, self._costs, activations=self._preparation.setup.activations)

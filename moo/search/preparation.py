@@ -276,20 +276,21 @@ def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int],
     return splits
 
 
-def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archive:
+def archive_for(config: SearchConfig, tables: CostTables, data: SearchDataset) -> Archive:
     """An empty archive that compares as a run does.
 
     Args:
         config: of the run.
         tables: its own cost tables.
-        classes: of its data set.
+        data: its images.
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, classes, energy),
+        reference_point_of(tables, len(data.classes), energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,
+        data=data,
     )
 
 

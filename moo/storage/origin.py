@@ -31,6 +31,10 @@ class SearchDataset(DatasetOrigin):
     """The images of a search."""
 
     images: SplitSizes
+    guessing_error: float | None = None
+    """Error of always answering the commonest class, on the selection split; None in runs of earlier versions."""
+    test_guessing_error: float | None = None
+    """The same on the test split."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
