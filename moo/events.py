@@ -30,6 +30,8 @@ class RunStarted:
     pretrain_epochs: int
     minutes: float | None = None
     """Time for the search after pre-training, where that decides."""
+    measures: bool = True
+    """Whether there is a board that measures."""
 
 
 @dataclass(frozen=True)

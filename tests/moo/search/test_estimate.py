@@ -54,6 +54,10 @@ def trial(number: int, *, on_surrogate: bool) -> Trial:
     return CoefficientTrial(number, 0, COEFFICIENTS)
 
 
+def epoch_event(number: int) -> events.PretrainEpoch:
+    return events.PretrainEpoch(PretrainRecord(epoch=number, loss=1.0, accuracy=0.5, lr=0.1), PLAN.epochs)
+
+
 def run_of(plan: Plan, *, slower: float) -> Course:
     """A run whose stages all take other times than was planned."""
     course = Course(plan)
@@ -63,7 +67,7 @@ def run_of(plan: Plan, *, slower: float) -> Course:
     for done in range(1, plan.measurements + 1):
         course.after(0.5 * slower, events.StageProgress("profiling", done, plan.measurements))
     for epoch in range(1, plan.epochs + 1):
-        course.after(2.0 * slower, events.PretrainEpoch(PretrainRecord(epoch, 1.0, 0.5, 0.1), plan.epochs))
+        course.after(2.0 * slower, epoch_event(epoch))
     for generation in range(4):
         size = 16 if generation else 8
         course.after(2.0 * slower if generation else 0.0, events.GenerationStarted(generation + 1, size, 0))
@@ -107,7 +111,7 @@ def test_a_time_for_the_search_decides(prepare_tiny: Prepare) -> None:
 def test_the_first_epoch_has_a_start_of_its_own() -> None:
     course = Course(PLAN)
     for epoch, took in ((1, 30.0), (2, 1.0), (3, 1.0)):
-        course.after(took, events.PretrainEpoch(PretrainRecord(epoch, 1.0, 0.5, 0.1), 20))
+        course.after(took, epoch_event(epoch))
     lasts = [left for _, left in course.estimates]
     assert lasts[0] - lasts[1] == pytest.approx(2.0 * 19 - 1.0 * 18), "of the first, the shorter of two"
     assert lasts[1] - lasts[2] == pytest.approx(1.0)
