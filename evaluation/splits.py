@@ -48,6 +48,9 @@ class Splits:
     """Version of the rules by which pictures became pixels and splits."""
     omitted: int = 0
     """Pictures that could not be read and were left out."""
+    width: int | None = None
+    """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
+    height: int | None = None
 
 
 def load_splits(
@@ -124,6 +127,8 @@ def split_data(data: ImageData, seed: int) -> Splits:
         resize=data.resize,
         rules=data.rules,
         omitted=data.omitted,
+        width=data.width,
+        height=data.height,
     )
 
 

@@ -58,6 +58,8 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
         "dataset",
         "image_column",
         "label_column",
+        "resize",
+        "skip_broken",
         "space",
         "size",
         "weight_sharing",

@@ -25,7 +25,7 @@ from moo import events
 from moo.deployment.config import NO_PRETRAINED, SETTINGS, CompareBaselinesConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining, chosen, training_of
-from moo.search.preparation import run_splits
+from moo.search.preparation import run_source, run_splits
 from moo.storage.trained_network import TrainedNetwork
 from search_space.architectures import parse_architecture
 from search_space.graphs import Graph
@@ -94,6 +94,8 @@ def _fine_tunings(
                 dataset=search.dataset,
                 image_column=search.image_column,
                 label_column=search.label_column,
+                resize=search.resize,
+                skip_broken=search.skip_broken,
                 space=search.space,
                 weights=network.about.source,
                 flip=search.flip,
@@ -117,7 +119,13 @@ def _same_splits(run: FinishedRun, size: int, tell: events.Listener) -> Splits:
     """
     if size == run.space.input_size:
         return run.splits
-    splits = run_splits(run.config, size, lambda done, total: tell(events.StageProgress("loading", done, total)))
+    splits = run_splits(
+        run.config,
+        run_source(run.config),
+        size,
+        lambda done, total: tell(events.StageProgress("loading", done, total)),
+        as_before=run.origin.dataset,
+    )
     for name in ("weights", "theta", "selection", "test"):
         before, now = getattr(run.splits, name).labels_N, getattr(splits, name).labels_N
         if before.tolist() != now.tolist():

@@ -86,6 +86,8 @@ def training_of(
         dataset=search.dataset,
         image_column=search.image_column,
         label_column=search.label_column,
+        resize=search.resize,
+        skip_broken=search.skip_broken,
         space=search.space,
         size=search.size,
         weights=None if weights is None else str(weights),

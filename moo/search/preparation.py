@@ -25,7 +25,9 @@ from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.augmentation import Augmentation
-from evaluation.splits import Splits, load_splits
+from evaluation.data.rules import LATEST_RULES
+from evaluation.data.source import DataSource, open_source
+from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.transfer import source_folder
@@ -54,6 +56,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    saved_dataset: SearchDataset | None = None
+    """The images as a resumed run has them; of an earlier version, perhaps."""
     length_changed: bool = False
     """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
@@ -61,6 +65,11 @@ class Preparation:
     def has_two_objectives(self) -> bool:
         """Whether energy follows from latency, so that there is nothing to trade between the two."""
         return len(self.configurations) == 1 and not any(device.metered for device in self.boards.devices)
+
+    @property
+    def dataset(self) -> SearchDataset:
+        """The images, as the run was made with them."""
+        return self.saved_dataset or search_dataset(self.splits)
 
     @property
     def pretraining(self) -> PretrainSettings:
@@ -103,7 +112,7 @@ class Preparation:
         return RunOrigin(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             space=self.space,
-            dataset=search_dataset(self.splits),
+            dataset=self.dataset,
             pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
             board=self.boards.board,
             machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
@@ -118,12 +127,19 @@ def search_dataset(splits: Splits) -> SearchDataset:
         classes=splits.class_names,
         mean=splits.mean_C,
         std=splits.std_C,
+        resize=splits.resize,
+        rules=splits.rules,
+        omitted=splits.omitted,
+        width=splits.width,
+        height=splits.height,
         images=SplitSizes(
             weights=len(splits.weights),
             theta=len(splits.theta),
             selection=len(splits.selection),
             test=len(splits.test),
         ),
+        guessing_error=splits.selection.guessing_error,
+        test_guessing_error=splits.test.guessing_error,
     )
 
 
@@ -146,8 +162,10 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     else:
         check_effect(config)
         folder = new_folder(config)
-    if config.from_run is not None and config.resume is None:
-        source_folder(config)
+    origin = saved_origin
+    if config.from_run is not None and origin is None:
+        origin = source_folder(config).read_config(option="--from")[1]
+    source = run_source(config)
     space = _space(config)
     settings = MeasureSettings()
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
@@ -166,12 +184,11 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     )
     try:
         tables, configurations = _configured(config, tables or boards.tables, boards, space)
-        splits = run_splits(config, space.input_size, on_loading)
+        as_before = None if origin is None else origin.dataset
+        splits = run_splits(config, source, space.input_size, on_loading, as_before=as_before)
         space = space.with_classes(len(splits.class_names))
-        if saved_origin is not None:
-            check_same_inputs(saved_origin, space, splits, config.dataset)
-        elif config.from_run is not None:
-            check_same_inputs(source_folder(config).read_config(option="--from")[1], space, splits, config.dataset)
+        if origin is not None:
+            check_same_inputs(origin, space, splits, config.dataset)
     except BaseException:
         boards.close()
         raise
@@ -184,6 +201,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        saved_dataset=None if saved_origin is None else saved_origin.dataset,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
 
@@ -249,25 +267,43 @@ def _space(config: SearchConfig) -> FBNetSpace:
     return space_named(config.space, size=config.size)
 
 
-def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+def run_source(config: SearchConfig) -> DataSource:
+    """The data set of a run, opened; no picture is read yet.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+
+
+def run_splits(
+    config: SearchConfig,
+    source: DataSource,
+    size: int,
+    on_loading: Callable[[int, int], None],
+    *,
+    as_before: SearchDataset | None,
+) -> Splits:
     """The images of a run, split by its seed.
 
     Args:
         config: of the run.
+        source: its data set.
         size: height and width of the images in pixels.
         on_loading: called with images decoded and in all.
+        as_before: how the images of an earlier run were made, which must be the same ones; None for a new run.
 
     Raises:
         ValueError: if the data set cannot be read, or a split is smaller than a batch.
     """
-    splits = load_splits(
-        config.dataset,
-        size=size,
-        seed=config.seed,
-        image_column=config.image_column,
-        label_column=config.label_column,
+    data = source.load(
+        size,
+        resize=config.resize if as_before is None else as_before.resize,
+        rules=LATEST_RULES if as_before is None else as_before.rules,
+        skip_broken=config.skip_broken,
         on_progress=on_loading,
     )
+    splits = split_data(data, config.seed)
     if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
         raise ValueError(
             f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
@@ -286,7 +322,7 @@ def archive_for(config: SearchConfig, tables: CostTables, data: SearchDataset) -
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, len(data.classes), energy),
+        reference_point_of(tables, data.reference_error, energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,

@@ -411,17 +411,17 @@ def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -
     return history
 
 
-def reference_point_of(costs: CostTables, classes: int, energy: EnergyObjective | None = None) -> Objectives:
+def reference_point_of(costs: CostTables, guessing_error: float, energy: EnergyObjective | None = None) -> Objectives:
     """The reference point of hypervolume: the error of guessing, and the highest costs of any architecture.
 
     Args:
         costs: the run's cost tables; the largest sums of any give latency in ms and energy in mJ.
-        classes: number of classes, K; guessing errs in 1 - 1 / K.
+        guessing_error: of always answering the commonest class.
         energy: that the run minimises; by default that above idle.
     """
     tables = list(costs.mapped((energy or EnergyObjective()).table))
     return (
-        1 - 1 / classes,
+        guessing_error,
         max(table.slowest_ms() for table in tables),
         max(table.highest_mj() for table in tables),
     )
