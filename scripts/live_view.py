@@ -122,9 +122,9 @@ class LiveView:
         lines = options.max_height - 1
         figures: RenderableType = _pairs(self._figures())
         stages = self._progress.make_tasks_table(self._shown_tasks()) if self._shown_tasks() else Group()
-        header: RenderableType = (
-            Panel(_pairs(self._header), title="Pareto search", title_align="left") if self._header else Group()
-        )
+        header: RenderableType = Group()
+        if self._header:
+            header = Panel(_pairs(self._header), title="Pareto search", title_align="left")
         left = lines - _height(console, options, stages) - _height(console, options, figures)
         front = self._front.front if self._front is not None else ()
         wanted = min(len(front), _LEAST_ROWS) + _ROWS_AROUND_FRONT if front else 0

@@ -44,7 +44,7 @@ LAST_EPOCHS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class RunPlan:
     """What a run is to do, and about how long each piece takes, before anything of it was seen."""
 
     measurements: int
@@ -64,7 +64,7 @@ class Plan:
     """Trials at the same time."""
 
 
-def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) -> Plan:
+def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) -> RunPlan:
     """The plan of a run, for which a few steps of training are timed.
 
     Args:
@@ -78,7 +78,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
     pretrained = config.independent or config.from_run is not None or folder.supernet.exists()
     step_seconds = timed_step(preparation)
     image_seconds = step_seconds / settings.batch_size
-    epoch_seconds = step_seconds * max(1, len(preparation.splits.weights) // settings.batch_size)
+    epoch_seconds = step_seconds * settings.steps_an_epoch(len(preparation.splits.weights))
     evaluating = EVALUATION * image_seconds * (RECALIBRATION_IMAGES + len(preparation.splits.selection))
     trial = config.theta_steps * config.theta_batch * STEP_OF_THETA * image_seconds + (config.samples + 1) * evaluating
     if config.independent:
@@ -89,7 +89,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
     on_supernet = int(min(total, size * min(config.generations, supernet_generations(config))))
     measuring = seconds_each(MeasureSettings(), metered=devices[0].metered) if devices else 0.0
     between = FRONT_POINTS / 2 * measuring / size
-    return Plan(
+    return RunPlan(
         measurements=number_of_measurements(preparation.space, preparation.configurations) if profiled else 0,
         measure_seconds=measuring,
         epochs=0 if pretrained else settings.epochs,
@@ -120,8 +120,8 @@ def timed_step(preparation: Preparation) -> float:
         last = now
         if len(taken) > 1 and (now - begin > PROBE_SECONDS or len(taken) > PROBED_STEPS):
             break
-    # The first step allocates memory, and so on.
-    return float(np.mean(taken[1:] or taken))
+    # What other programs add is never negative, and the first step allocates memory.
+    return min(taken)
 
 
 class Pace:
@@ -165,7 +165,7 @@ class _Stage:
 class _Search:
     """The trials of a search, those on the surrogate apart from the others."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunPlan) -> None:
         self._plan = plan
         self._paces = tuple(Pace(seconds, last=4 * plan.workers + 16) for seconds in plan.trial_seconds)
         self._left = list(plan.trials)
@@ -227,7 +227,7 @@ class TimeLeft:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         tell: events.Listener,
         keep: Callable[[events.TimeEstimated], None],
         *,

