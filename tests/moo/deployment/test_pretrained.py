@@ -110,11 +110,13 @@ def test_images_in_another_size_must_be_those_of_the_run(run: Any, monkeypatch: 
     asked: list[int] = []
     found = [run.splits, changed]
 
-    def run_splits(config: Any, size: int, on_loading: Any) -> Any:
+    def run_splits(config: Any, source: Any, size: int, on_loading: Any, *, as_before: Any) -> Any:
+        assert as_before is run.origin.dataset
         asked.append(size)
         return found.pop(0)
 
     monkeypatch.setattr(baselines, "run_splits", run_splits)
+    monkeypatch.setattr(baselines, "run_source", lambda config: None)
     about = dataclasses.replace(TinyPretrained().about, input_size=16)
     monkeypatch.setattr(baselines, "pretrained_named", lambda name: TinyPretrained(about=about))
     config = CompareBaselinesConfig(run=str(run.folder.path), only=("tiny-pretrained",))
