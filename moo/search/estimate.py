@@ -80,7 +80,8 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
     image_seconds = step_seconds / settings.batch_size
     epoch_seconds = step_seconds * settings.steps_an_epoch(len(preparation.splits.weights))
     evaluating = EVALUATION * image_seconds * (RECALIBRATION_IMAGES + len(preparation.splits.selection))
-    trial = config.theta_steps * config.theta_batch * STEP_OF_THETA * image_seconds + (config.samples + 1) * evaluating
+    theta_images = setup.theta.steps * setup.theta.batch_size
+    trial = theta_images * STEP_OF_THETA * image_seconds + (config.samples + 1) * evaluating
     if config.independent:
         trial += settings.epochs * epoch_seconds * torch.get_num_threads() / setup.threads
     if config.method == "architectures":
