@@ -43,6 +43,10 @@ class WorkerSetup:
     seed: int
     threads: int
     """CPU threads of torch."""
+    balanced: bool = False
+    """Whether batches draw all classes evenly."""
+    warm_start: bytes | None = None
+    """Weights of another run's supernet, as safetensors, from which pre-training starts; None for fresh ones."""
     independent: PretrainSettings | None = None
     """How each trial trains a supernet of its own; None if all start from one pre-trained supernet."""
     activations: Activations = "int8"
@@ -95,6 +99,8 @@ class EvaluatedArchitecture:
     """Error in int8, of those that stand for a trial in int8."""
     params: int
     """Trainable parameters."""
+    correct: bytes | None = None
+    """Which images of the selection split it classifies as they are labelled, a bit each (`numpy.packbits`)."""
 
     @property
     def searched_error(self) -> float:

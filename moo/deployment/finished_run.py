@@ -12,10 +12,11 @@ from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement.boards import read_run_tables
 from moo.measurement.front import corrected_tables
-from moo.search.preparation import archive_for, check_same_inputs, run_splits
+from moo.search.preparation import archive_for, check_same_inputs, run_source, run_splits
 from moo.storage.origin import RunOrigin
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
+from moo.storage.search_state import command_that_goes_on, read_state
 from search_space.spaces import FBNetSpace
 
 
@@ -57,15 +58,15 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
     if not folder.config.is_file():
         raise ValueError(f"the folder of a run must be given, but {str(path)!r} holds no config.json.")
     config, origin = folder.read_config()
-    if not folder.front.exists() or not folder.store.exists():
+    if not folder.front.exists() or not folder.store.exists() or not read_state(folder).ended:
         raise ValueError(
             f"a run must have ended with a front, but {str(path)!r} has none yet; go on with: "
-            f"python scripts/pareto_search.py --resume {path}"
+            f"{command_that_goes_on(folder)}"
         )
     config = replace(config, dataset=dataset or config.dataset)
     # A user's own space file may have changed since.
     space = origin.space
-    splits = run_splits(config, space.input_size, on_loading)
+    splits = run_splits(config, run_source(config), space.input_size, on_loading, as_before=origin.dataset)
     check_same_inputs(origin, space, splits, config.dataset)
     return FinishedRun(folder=folder, config=config, origin=origin, space=space, splits=splits)
 
@@ -78,6 +79,6 @@ def record_of(run: FinishedRun) -> RunRecord:
     """
     tables = read_run_tables(run.folder.cost_table, run.config.given_configurations)
     record = open_record(run.folder)
-    archive = record.load_archive(archive_for(run.config, tables, len(run.splits.class_names)), run.space)
+    archive = record.load_archive(archive_for(run.config, tables, run.origin.dataset), run.space)
     record.use_tables(corrected_tables(tables, archive.entries, run.space))
     return record

@@ -9,6 +9,7 @@ from pathlib import Path
 from devices.cost_tables.table_names import is_table
 from devices.measurement import MeasureSettings
 from evaluation.training.loop import TrainRecord
+from evaluation.training.run import TrainPreparation
 from evaluation.work_folder import lock_folder
 from moo import events
 from moo.deployment.config import RunTrainingConfig
@@ -24,11 +25,12 @@ from moo.storage.archive import Archive
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.tensorboard import TensorBoardWriter
+from search_space.spaces import FBNetSpace
 
-TrainingsOf = Callable[[FinishedRun, Archive], list[NetworkTraining]]
+TrainingsOf = Callable[[FinishedRun, Archive, events.Listener], list[NetworkTraining]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedInRun:
     """The networks trained in a run folder."""
 
@@ -38,6 +40,10 @@ class TrainedInRun:
     """Those that are trained."""
     missing: str | None
     """What could not be trained or measured, in one line; None if nothing is missing."""
+    space: FBNetSpace
+    """That was searched."""
+    baselines: tuple[TrainedNetwork, ...]
+    """All that the run has, those that were trained earlier included."""
 
 
 def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: events.Listener) -> TrainedInRun:
@@ -65,13 +71,20 @@ def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: eve
     with lock_folder(path):
         record = record_of(run)
         try:
-            trainings = trainings_of(run, record.archive)
+            trainings = trainings_of(run, record.archive, tell)
             networks, measures = _train(config, run, trainings, record, events.told_to(note_records, tell))
             write_retrained(run, record.archive, record.store, records)
+            baselines = tuple(record.store.trained(baselines=True))
         finally:
             record.close()
         write_pictures_and_report(run, record.archive)
-    return TrainedInRun(record.archive, tuple(networks), _missing(trainings, networks, measured=measures))
+    return TrainedInRun(
+        archive=record.archive,
+        networks=tuple(networks),
+        missing=_missing(trainings, networks, measured=measures),
+        space=run.space,
+        baselines=baselines,
+    )
 
 
 def _train(
@@ -90,7 +103,7 @@ def _train(
     def trainer() -> Trainer:
         ray_trainer = start_ray_trainer(
             run.splits,
-            networks=len(trainings),
+            networks=sum(isinstance(training.preparation, TrainPreparation) for training in trainings),
             workers=config.workers,
             threads=config.threads_per_worker,
             address=config.address,
@@ -101,7 +114,8 @@ def _train(
 
     try:
         # Before anything is forgotten, all that can go wrong has.
-        ready = trainer() if config.fresh else None
+        anew = any(isinstance(training.preparation, TrainPreparation) for training in trainings)
+        ready = trainer() if config.fresh and anew else None
         images = len(run.splits.weights) + len(run.splits.theta)
         tell(events.TrainingsStarted(len(trainings), f"{images:,} images of {run.config.dataset}"))
         if config.fresh:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,19 +23,21 @@ from devices.profiling.default_configurations import (
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
-from evaluation.augmentation import Augmentation
-from evaluation.splits import Splits, load_splits
-from moo.config import SearchConfig, check_effect
+from dnas.recipe import pretrain_settings, theta_batch
+from evaluation.augmentation import augmentation_of, strength_for
+from evaluation.batches import is_uneven
+from evaluation.data.rules import LATEST_RULES
+from evaluation.data.source import DataSource, open_source
+from evaluation.splits import Splits, split_data
+from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
-from moo.search.transfer import source_folder
+from moo.search.transfer import is_warm_start, source_folder
 from moo.storage.archive import Archive, reference_point_of
-from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
+from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
 from search_space.spaces import CELL_SPACE, FBNetSpace, space_named, split_size
 
-DEFAULT_STEPS = 2500
-DEFAULT_EPOCHS = (3, 80)
 _PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
 
 
@@ -54,6 +55,10 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    saved_origin: RunOrigin | None = None
+    """What a resumed run was made from."""
+    warm_start: bool = False
+    """Whether `--from` names a run on other images, from whose supernet pre-training starts."""
     length_changed: bool = False
     """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
@@ -63,23 +68,53 @@ class Preparation:
         return len(self.configurations) == 1 and not any(device.metered for device in self.boards.devices)
 
     @property
+    def search_config(self) -> SearchConfig:
+        """The settings as the search itself sees them: a warm start takes over no evaluated architectures."""
+        return dataclasses.replace(self.config, from_run=None) if self.warm_start else self.config
+
+    @property
+    def dataset(self) -> SearchDataset:
+        """The images, as the run was made with them."""
+        return search_dataset(self.splits) if self.saved_origin is None else self.saved_origin.dataset
+
+    @property
     def pretraining(self) -> PretrainSettings:
-        """Settings of pre-training, with the default number of epochs worked out."""
-        config = self.config
-        epochs = config.pretrain_epochs
-        if epochs is None:
-            steps = max(1, len(self.splits.weights) // config.pretrain_batch)
-            epochs = min(max(math.ceil(DEFAULT_STEPS / steps), DEFAULT_EPOCHS[0]), DEFAULT_EPOCHS[1])
-        return PretrainSettings(epochs=epochs, batch_size=config.pretrain_batch, lr=config.pretrain_lr)
+        """Settings of pre-training, with the defaults worked out; a resumed run has those that it began with."""
+        config, saved = self.config, self.saved_origin
+        if saved is not None and saved.pretraining is not None:
+            return PretrainSettings(**dataclasses.asdict(saved.pretraining))
+        return pretrain_settings(
+            len(self.splits.weights),
+            epochs=config.pretrain_epochs,
+            batch_size=config.pretrain_batch,
+            lr=config.pretrain_lr,
+            augmented=self.recipe.augmentation == "strong",
+            warm_start=self.warm_start,
+        )
+
+    @property
+    def recipe(self) -> RecipeOrigin:
+        """What else follows from the images."""
+        config, saved = self.config, self.saved_origin
+        batch = theta_batch(len(self.splits.theta)) if config.theta_batch is None else config.theta_batch
+        if saved is not None:
+            return saved.recipe or RecipeOrigin(theta_batch=batch, augmentation="light", balanced=False)
+        weights, size = self.splits.weights, self.splits.weights.images_NCHW.shape[-1]
+        return RecipeOrigin(
+            theta_batch=batch,
+            augmentation=strength_for(len(weights), size) if config.augment == "auto" else config.augment,
+            balanced=is_uneven(weights.labels_N) if config.balanced is None else config.balanced,
+            warm_start=self.warm_start,
+        )
 
     @property
     def setup(self) -> WorkerSetup:
         """What every worker is set up with."""
-        config = self.config
+        config, recipe = self.config, self.recipe
         flip = not self.splits.grey if config.flip is None else config.flip
         theta = ThetaSettings(
             steps=config.theta_steps,
-            batch_size=config.theta_batch,
+            batch_size=recipe.theta_batch,
             entropy_weight=config.entropy_weight,
             loss=config.loss,
         )
@@ -87,7 +122,11 @@ class Preparation:
             space=self.space,
             splits=self.splits,
             weight_sharing=config.weight_sharing,
-            augmentation=Augmentation(crop_padding=self.space.input_size // 16, flip=flip),
+            augmentation=augmentation_of(
+                recipe.augmentation, size=self.space.input_size, flip=flip, grey=self.splits.grey
+            ),
+            balanced=recipe.balanced,
+            warm_start=self._first_weights(),
             theta=theta,
             samples=config.samples,
             seed=config.seed,
@@ -97,14 +136,22 @@ class Preparation:
             limits=config.limits,
         )
 
+    def _first_weights(self) -> bytes | None:
+        """Those that pre-training starts from, while it has not ended; in the run's folder once there is one."""
+        if not self.warm_start or self.folder.supernet.exists():
+            return None
+        path = self.folder.warm_start
+        return path.read_bytes() if path.exists() else source_folder(self.config).supernet.read_bytes()
+
     @property
     def origin(self) -> RunOrigin:
         """What the run is made from, as of now."""
         return RunOrigin(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             space=self.space,
-            dataset=search_dataset(self.splits),
+            dataset=self.dataset,
             pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
+            recipe=self.recipe,
             board=self.boards.board,
             machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
             packages={name: importlib.metadata.version(name) for name in _PACKAGES},
@@ -118,12 +165,19 @@ def search_dataset(splits: Splits) -> SearchDataset:
         classes=splits.class_names,
         mean=splits.mean_C,
         std=splits.std_C,
+        resize=splits.resize,
+        rules=splits.rules,
+        omitted=splits.omitted,
+        width=splits.width,
+        height=splits.height,
         images=SplitSizes(
             weights=len(splits.weights),
             theta=len(splits.theta),
             selection=len(splits.selection),
             test=len(splits.test),
         ),
+        guessing_error=splits.selection.guessing_error,
+        test_guessing_error=splits.test.guessing_error,
     )
 
 
@@ -139,6 +193,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     """
     saved_origin: RunOrigin | None = None
     saved: SearchConfig | None = None
+    warm_start = False
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
@@ -146,8 +201,12 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     else:
         check_effect(config)
         folder = new_folder(config)
-    if config.from_run is not None and config.resume is None:
-        source_folder(config)
+    as_before = None if saved_origin is None else saved_origin.dataset
+    if config.from_run is not None and saved_origin is None:
+        from_config, from_origin = source_folder(config).read_config(option="--from")
+        if from_config.dataset == config.dataset:
+            as_before = from_origin.dataset
+    source = run_source(config)
     space = _space(config)
     settings = MeasureSettings()
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
@@ -166,12 +225,15 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     )
     try:
         tables, configurations = _configured(config, tables or boards.tables, boards, space)
-        splits = run_splits(config, space.input_size, on_loading)
+        splits = run_splits(config, source, space.input_size, on_loading, as_before=as_before)
         space = space.with_classes(len(splits.class_names))
         if saved_origin is not None:
             check_same_inputs(saved_origin, space, splits, config.dataset)
+            warm_start = saved_origin.recipe is not None and saved_origin.recipe.warm_start
         elif config.from_run is not None:
-            check_same_inputs(source_folder(config).read_config(option="--from")[1], space, splits, config.dataset)
+            warm_start = is_warm_start(config, space, splits)
+            if not warm_start:
+                check_effect_of_taking_over(config)
     except BaseException:
         boards.close()
         raise
@@ -184,6 +246,8 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        saved_origin=saved_origin,
+        warm_start=warm_start,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
 
@@ -249,47 +313,68 @@ def _space(config: SearchConfig) -> FBNetSpace:
     return space_named(config.space, size=config.size)
 
 
-def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+def run_source(config: SearchConfig) -> DataSource:
+    """The data set of a run, opened; no picture is read yet.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+
+
+def run_splits(
+    config: SearchConfig,
+    source: DataSource,
+    size: int,
+    on_loading: Callable[[int, int], None],
+    *,
+    as_before: SearchDataset | None,
+) -> Splits:
     """The images of a run, split by its seed.
 
     Args:
         config: of the run.
+        source: its data set.
         size: height and width of the images in pixels.
         on_loading: called with images decoded and in all.
+        as_before: how the images of an earlier run were made, which must be the same ones; None for a new run.
 
     Raises:
         ValueError: if the data set cannot be read, or a split is smaller than a batch.
     """
-    splits = load_splits(
-        config.dataset,
-        size=size,
-        seed=config.seed,
-        image_column=config.image_column,
-        label_column=config.label_column,
+    data = source.load(
+        size,
+        resize=config.resize if as_before is None else as_before.resize,
+        rules=LATEST_RULES if as_before is None else as_before.rules,
+        skip_broken=config.skip_broken,
         on_progress=on_loading,
     )
-    if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
-        raise ValueError(
-            f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
-            f"{len(splits.theta)} images and --pretrain-batch {config.pretrain_batch} for {len(splits.weights)}."
-        )
+    splits = split_data(data, config.seed)
+    for name, split in (("theta_batch", splits.theta), ("pretrain_batch", splits.weights)):
+        batch = getattr(config, name)
+        if batch is not None and batch > len(split):
+            raise ValueError(
+                f"a batch must not be larger than its split, but got --{name.replace('_', '-')} {batch} for "
+                f"{len(split)} images; omit it for one that fits."
+            )
     return splits
 
 
-def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archive:
+def archive_for(config: SearchConfig, tables: CostTables, data: SearchDataset) -> Archive:
     """An empty archive that compares as a run does.
 
     Args:
         config: of the run.
         tables: its own cost tables.
-        classes: of its data set.
+        data: its images.
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, classes, energy),
+        reference_point_of(tables, data.reference_error, energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,
+        data=data,
     )
 
 

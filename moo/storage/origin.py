@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from devices.measurement import Board
 from evaluation.dataset_origin import DatasetOrigin
@@ -31,6 +31,19 @@ class SearchDataset(DatasetOrigin):
     """The images of a search."""
 
     images: SplitSizes
+    guessing_error: float | None = None
+    """Error of always answering the commonest class, on the selection split; None in runs of earlier versions."""
+    test_guessing_error: float | None = None
+    """The same on the test split."""
+
+    @property
+    def reference_error(self) -> float:
+        """Error of the reference point of hypervolume, above 0: a network that always gives one answer adds nothing.
+
+        That of answering at random in runs of earlier versions, which are resumed with it, and where the selection
+        split has one class alone.
+        """
+        return self.guessing_error or 1 - 1 / len(self.classes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +56,20 @@ class PretrainingOrigin:
     weight_decay: float
     warmup_fraction: float
     label_smoothing: float
+    passes: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeOrigin:
+    """What else of training follows from the images, where the user does not say so."""
+
+    theta_batch: int
+    """Images in a theta step."""
+    augmentation: Literal["light", "strong"]
+    balanced: bool
+    """Whether batches draw all classes evenly."""
+    warm_start: bool = False
+    """Whether pre-training started from the supernet of a run on other images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +93,8 @@ class RunOrigin:
     dataset: SearchDataset
     pretraining: PretrainingOrigin | None = None
     """None where it is not known."""
+    recipe: RecipeOrigin | None = None
+    """None in runs of earlier versions: light augmentation, and batches as images come."""
     board: Board | None = None
     """What measured; None if nothing did."""
     machine: MachineOrigin | None = None

@@ -58,6 +58,11 @@ class RunFolder:
         return self.checkpoints / "supernet.safetensors"
 
     @property
+    def warm_start(self) -> Path:
+        """Weights of another run's supernet, from which pre-training starts."""
+        return self.checkpoints / "warm_start.safetensors"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"
@@ -89,6 +94,11 @@ class RunFolder:
     def front(self) -> Path:
         """The front as JSON."""
         return self.path / "front.json"
+
+    @property
+    def state(self) -> Path:
+        """How far the search has come."""
+        return self.path / "state.json"
 
     @property
     def networks(self) -> Path:

@@ -5,15 +5,18 @@ A modelled number is never shown as a measured one: labels name the sources, and
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from devices.profiling.family import FamilyProfile
+from evaluation.work_folder import write_atomically
 from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
+from moo.analysis.representatives import distinct_front
 from moo.storage.archive import Archive, Entry, networks_of
 from moo.storage.store import StoredTrial, StoreReader
 from moo.trials import CoefficientTrial
@@ -70,16 +73,20 @@ def write_plots(
     paths = []
     for name, figure in _figures(archive, store, space, front_size):
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1])
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
+        write_atomically(paths[-1], content.getvalue())
     for name in CAPTIONS:
         path = folder / f"{name}.png"
-        if name == COST_TABLES and path.exists():
-            # Drawn when the board was profiled: what was measured is not in the store.
-            paths.append(path)
-        elif path not in paths:
+        # The cost tables were drawn when the board was profiled: what was measured is not in the store.
+        if name != COST_TABLES and path not in paths:
             path.unlink(missing_ok=True)
-    order = list(CAPTIONS)
-    return sorted(paths, key=lambda path: order.index(path.stem))
+    return plots_there(folder)
+
+
+def plots_there(folder: Path) -> list[Path]:
+    """The pictures that a folder holds, in the order of `CAPTIONS`."""
+    return [path for name in CAPTIONS if (path := folder / f"{name}.png").exists()]
 
 
 def write_cost_tables_picture(folder: Path, family: FamilyProfile, space: FBNetSpace) -> None:
@@ -104,7 +111,7 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
         return
     networks = evaluated(archive, store.trained(baselines=True), front_size=front_size)
     front, trials = archive.front(), store.trials()
-    shown = best_of_each(shown_points(front, front_size))
+    shown = best_of_each(shown_points(distinct_front(archive), front_size))
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
     several, energy = len(archive.configurations) > 1, archive.energy.label

@@ -313,6 +313,9 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert code == 130
     assert f"Go on with: python scripts/pareto_search.py --resume {tmp_path / 'run'}" in err
     assert "Traceback" not in err
+    report = tmp_path / "run" / "report.html"
+    assert f"Report so far: {report}   Front so far: {tmp_path / 'run' / 'front.json'}" in err
+    assert "The search has not ended" in report.read_text()
     monkeypatch.setattr(LiveView, "__call__", original)
     assert on_tiny_images("--resume", tmp_path / "run")[0] == 0
 
@@ -323,7 +326,7 @@ def test_interrupted_before_anything_was_written_it_says_so(
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.splits.load_images", interrupted)
+    monkeypatch.setattr("evaluation.data.source.DataSource.load", interrupted)
     code, _, err = on_tiny_images()
     assert code == 130
     assert "Nothing was written." in err

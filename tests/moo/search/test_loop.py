@@ -21,12 +21,15 @@ from dnas.inner_search import ThetaResult
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from moo import events
+from moo.analysis.errors import share_text
+from moo.analysis.selection import read_front
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.search_state import SearchState, read_state
 from moo.storage.store import open_store
 from moo.trials import (
     CoefficientTrial,
@@ -121,7 +124,7 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, t
 
 
 def test_the_reference_point_is_guessing_and_the_most_costly_network(tables: CostTables) -> None:
-    assert reference_point_of(tables, 4) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
+    assert reference_point_of(tables, 0.75) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
 
 
 def test_events_tell_the_course_of_a_run(finished: Any) -> None:
@@ -196,7 +199,8 @@ def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(fini
         (logits_NK,) = session.run(None, {"images": x_NCHW})
         assert float((logits_NK.argmax(1) != splits.test.labels_N).mean()) == pytest.approx(entry.test_error, abs=1e-12)
         card = (folder / "card.md").read_text()
-        assert f"| error, test split | {entry.test_error:.4f} ({len(splits.test)} images) |" in card
+        told = share_text(entry.test_error, len(splits.test))
+        assert f"| error, test split | {told}, {len(splits.test)} images |" in card
         assert "modelled" in card
         assert "in this order: a, b, c, d" in card
 
@@ -442,10 +446,12 @@ def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare
     backend = FailingBackend(preparation.setup, lambda job: job.id >= 4)
     with pytest.raises(SearchFailedError, match="every trial of generation 2 failed; .* MemoryError: too big"):
         run_search(preparation, backend, lambda event: None)
-    assert not preparation.folder.front.exists()
+    assert read_state(preparation.folder) == SearchState(ended=False, reached="after generation 1 of 2 (4 trials)")
+    assert len(read_front(preparation.folder.path)) > 0
 
     preparation = prepare_tiny(pretrain_epochs=0, resumed=True)
     run_to_end(preparation)
+    assert read_state(preparation.folder).ended
     assert all(kept.objectives is not None for kept in _stored(preparation).values())
     assert preparation.folder.front.is_file()
 
