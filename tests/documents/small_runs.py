@@ -1,7 +1,7 @@
 """Commands of documents made small: what stands for a user's images, board and time, in tables that can be read.
 
-A command keeps its own options, but for those that `SMALL` makes smaller; data sets and boards that a test has not are replaced
-by `STAND_INS`.
+A command keeps its own options, but for those that `SMALL` makes smaller; data sets and boards that a test has not are
+replaced by `STAND_INS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ STAND_INS = {
     "--pretrain-epochs 18 --out": "--pretrain-epochs 18 --device pi4 --out",
 }
 SEARCH = {
-    "--space": "small.yaml", "--population": "4", "--generations": "1", "--samples": "1", "--theta-steps": "2", "--pretrain-epochs": "1",
+    "--space": "small.yaml", "--population": "4", "--generations": "1", "--samples": "1",
+    "--theta-steps": "2", "--pretrain-epochs": "1",
     "--theta-batch": "8", "--pretrain-batch": "16", "--no-measure": "", "--quiet": "",
 }  # fmt: skip
 TRAINING = {"--epochs": "1", "--batch-size": "16", "--no-measure": "", "--no-dashboard": "", "--quiet": ""}

@@ -1,7 +1,7 @@
 """Every command of ours that a document shows runs, made small by the tables of `small_runs.py`.
 
-A document's commands run in their order, in a folder of their own. A run that it uses without having made it is made by the
-command of another document; what the same command wrote before is taken from there.
+A document's commands run in their order, in a folder of their own. A run that it uses without having made it is made by
+the command of another document; what the same command wrote before is taken from there.
 """
 
 from __future__ import annotations
