@@ -11,6 +11,7 @@ from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
+from evaluation.data.wording import INPUT
 from evaluation.pretrained.provenance import Pretrained
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
@@ -155,7 +156,7 @@ An image classifier {card.kind}, {_weights(card.trained)}.
 
 ## Input and output
 
-The central square of an image, resized to {size} x {size} pixels (bicubic).
+{INPUT[data.resize]} to {size} x {size} pixels (bicubic).
 Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {_figures(data.mean)} and divided by {_figures(data.std)} for each channel.
 Output `logits`: one score a class, in this order: {", ".join(data.classes)}.

@@ -56,6 +56,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    source: DataSource | None = None
+    """The data set, opened; None where the images came from elsewhere."""
     saved_dataset: SearchDataset | None = None
     """The images as a resumed run has them; of an earlier version, perhaps."""
     length_changed: bool = False
@@ -201,6 +203,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        source=source,
         saved_dataset=None if saved_origin is None else saved_origin.dataset,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
