@@ -2,4 +2,5 @@
 
 photos     draws photos of seven kinds of fasteners: a small data set with known classes
 enlarged   writes a data set as JPEG files in one folder a class, enlarged
+trial      the default search on data sets, against always answering the commonest class
 """

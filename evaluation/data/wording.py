@@ -14,13 +14,6 @@ HOW: dict[Resize, str] = {
 }
 """What is taken of a picture."""
 
-INPUT: dict[Resize, str] = {
-    "crop": "The central square of an image, resized",
-    "pad": "A whole image between grey bars (level 128) that make it square, resized",
-    "stretch": "A whole image, resized out of proportion",
-}
-"""The same as the beginning of a sentence about the input of a network."""
-
 
 def resolution(width: int, height: int, resize: Resize, size: int) -> str:
     """What becomes of the median picture of `width` x `height` pixels, as in `640x480 (median) -> ... -> 96x96`."""
