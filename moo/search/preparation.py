@@ -55,6 +55,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    source: DataSource | None = None
+    """The data set, opened; None where the images came from elsewhere."""
     saved_origin: RunOrigin | None = None
     """What a resumed run was made from."""
     warm_start: bool = False
@@ -246,6 +248,7 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        source=source,
         saved_origin=saved_origin,
         warm_start=warm_start,
         length_changed=saved is not None and _length(config) != _length(saved),
