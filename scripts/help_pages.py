@@ -16,7 +16,7 @@ PARETO_SEARCH = HelpPage(
         ("--resume runs/photos", "after an interruption"),
     ),
     groups=(
-        group("data", "dataset", "image-column label-column resize skip-broken flip"),
+        group("data", "dataset", "image-column label-column resize skip-broken flip augment balanced"),
         group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
         group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
@@ -56,7 +56,8 @@ SETUP_BOARD = HelpPage(
 _RECIPE = group(
     "recipe",
     "",
-    "batch-size lr momentum weight-decay warmup-fraction label-smoothing average-decay cutout mixup precision",
+    "batch-size lr momentum weight-decay warmup-fraction label-smoothing average-decay augment balanced cutout mixup "
+    "precision",
 )
 _CLUSTER = group("cluster", "workers", "threads-per-worker address dashboard")
 TRAIN_FRONT = HelpPage(

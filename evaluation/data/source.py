@@ -107,6 +107,28 @@ class DataSource:
             left_out=self.left_out,
         )
 
+    def samples(self, count: int) -> list[tuple[str, Image.Image]]:
+        """Training pictures in RGB with the names of their classes: of as many classes as there are, always the same.
+
+        Those that cannot be read are passed over.
+        """
+        labels_N = self.train.labels_N
+        order = np.random.default_rng(1).permutation(len(labels_N))
+        turn_N = np.empty(len(labels_N), np.int64)
+        for place in range(len(self.class_names)):
+            of_class = order[labels_N[order] == place]
+            turn_N[of_class] = np.arange(len(of_class))
+        found: list[tuple[str, Image.Image]] = []
+        for row in np.lexsort((labels_N, turn_N)):
+            if len(found) == count:
+                break
+            try:
+                picture = read_picture(self.train.pictures[int(row)], rules=LATEST_RULES)
+            except BrokenPictureError:
+                continue
+            found.append((self.class_names[labels_N[row]], picture.image))
+        return found
+
     def load(
         self,
         size: int,

@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 from devices.cost_tables.family import CostTables
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
+from moo.report.baselines import comparison_section
 from moo.report.choices import choices_section, next_step, verdict
-from moo.report.conditions import conditions, effort, hypervolume, splits
+from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.report.transfer import transfer_section
 from moo.storage.archive import Archive, networks_of
@@ -53,13 +54,14 @@ def report_markdown(
     """
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
+    scratch = [network for network in baselines if network.pretrained is None]
     first = [path for path in plots if PurePosixPath(path).stem == FIRST_PICTURE]
     named = "RUN" if folder is None else str(folder.path)
     sections = {
         "Networks to choose from": _join(
             choices_section(archive, space, folder=folder), "" if note else next_step(archive, named)
         ),
-        "Beside what you would use otherwise": baselines_section(archive, baselines)
+        "Beside what you would use otherwise": comparison_section(archive, baselines, space)
         or ("" if note else _no_baselines(named)),
         "What was asked": _question(archive, config, origin, space),
         "Board and conditions": conditions(archive, origin.board),
@@ -67,11 +69,13 @@ def report_markdown(
         "The front": front_table(archive, space, front_size=config.front_size),
         "On the board that it started from": transfer_section(archive, store, origin, source_tables),
         "The trained files": files_table(trained + baselines, origin.dataset),
+        "Baselines": baselines_section(archive, scratch),
         "Trust in the supernet": trust_section(archive),
         "Pictures": _pictures([path for path in plots if path not in first], archive),
         "Hypervolume": hypervolume(archive),
         "What it cost to find": effort(archive, store, config, origin),
-        "What the splits are for": splits(origin.dataset.images, trained=bool(trained or baselines)),
+        "What the splits are for": pictures(origin.dataset, space.input_size)
+        + splits(origin.dataset.images, trained=bool(trained or baselines)),
         "How to do it again": _again(config, origin, trained, baselines),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
@@ -150,7 +154,10 @@ def _join(*parts: str) -> str:
 
 
 def _no_baselines(run: str) -> str:
-    return f"Nothing was compared yet: `python scripts/compare_baselines.py {run}` trains and measures other networks."
+    return (
+        f"Nothing was compared yet: `python scripts/compare_baselines.py {run}` trains and measures other networks, a "
+        "pre-trained one at 224 pixels first."
+    )
 
 
 def _again(
@@ -167,8 +174,9 @@ def _again(
     commands = [command_of(config)]
     if trained:
         commands.append(" ".join(["python scripts/train_front.py RUN", *_training_options(trained)]))
+    scratch = [network for network in baselines if network.pretrained is None]
     if baselines:
-        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(baselines)]))
+        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(scratch)]))
     after = ""
     if len(commands) > 1:
         after = " `RUN` is the folder of the run; add the other settings of training where they were not the defaults."
