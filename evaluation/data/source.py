@@ -31,6 +31,8 @@ from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Picture
 from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 
+DIGITS = "digits"
+"""The data set that comes with scikit-learn."""
 NAMED = 5
 """Broken pictures that a message names."""
 _AT_ONCE = 500
@@ -203,7 +205,7 @@ def open_source(name_or_path: str, *, image_column: str | None = None, label_col
         ValueError: if nothing can be loaded from there, it is not clear which columns hold images and labels, there are
             fewer than two classes, or a label is of no class; row and split are named.
     """
-    if name_or_path == "digits":
+    if name_or_path == DIGITS:
         return _digits()
     splits = published_splits(name_or_path)
     train_name = "train" if "train" in splits else next(iter(splits))
@@ -286,7 +288,7 @@ def _digits() -> DataSource:
     digits = load_digits()
     pictures = [Image.fromarray(np.uint8(np.round(image * (255 / 16)))) for image in digits.images]
     train = Part("train", pictures, digits.target.astype(np.int64))
-    return DataSource("digits", train, test=None, class_names=tuple("0123456789"))
+    return DataSource(DIGITS, train, test=None, class_names=tuple("0123456789"))
 
 
 def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, Picture] | str]:

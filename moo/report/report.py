@@ -58,8 +58,11 @@ def report_markdown(
     first = [path for path in plots if PurePosixPath(path).stem == FIRST_PICTURE]
     named = "RUN" if folder is None else str(folder.path)
     sections = {
-        "Networks to choose from": _join(choices_section(archive, space, folder=folder), next_step(archive, named)),
-        "Beside what you would use otherwise": comparison_section(archive, baselines, space) or _no_baselines(named),
+        "Networks to choose from": _join(
+            choices_section(archive, space, folder=folder), "" if note else next_step(archive, named)
+        ),
+        "Beside what you would use otherwise": comparison_section(archive, baselines, space)
+        or ("" if note else _no_baselines(named)),
         "What was asked": _question(archive, config, origin, space),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
