@@ -376,7 +376,8 @@ class _QuickDepthwise(nn.Module):
 
 
 def _is_5x5_depthwise(conv: nn.Conv2d) -> bool:
-    return conv.kernel_size == (5, 5) and conv.groups == conv.in_channels == conv.out_channels
+    padded = conv.padding == (2, 2)  # Else its block pads, as TensorFlow does.
+    return padded and conv.kernel_size == (5, 5) and conv.groups == conv.in_channels == conv.out_channels
 
 
 def state_content(state: bytes, device: torch.device) -> dict[str, Any]:

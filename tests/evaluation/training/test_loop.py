@@ -26,6 +26,7 @@ from evaluation.training.loop import (
     update_average,
     use_quick_depthwise,
 )
+from search_space.graphs import Graph, GraphBuilder
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace
 
@@ -317,3 +318,13 @@ def test_a_state_of_an_earlier_version_is_read(training: TrainingOf) -> None:
     torch.save(content, buffer)
     second.load_state(buffer.getvalue())
     assert run_epoch(second) == run_epoch(first)
+
+
+def test_quick_depthwise_leaves_convolutions_alone_whose_block_pads() -> None:
+    builder = GraphBuilder((4, 8, 8))
+    builder.conv("only", Graph.INPUT, 4, kernel=5, stride=2, groups=4, pads_end=True)
+    network = Network(builder.build()).eval()
+    x_BCHW = torch.randn(2, 4, 8, 8)
+    expected = network(x_BCHW)
+    use_quick_depthwise(network)
+    assert torch.allclose(network(x_BCHW), expected, atol=1e-5)
