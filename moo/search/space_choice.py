@@ -1,0 +1,190 @@
+"""The space and the size of images where the user names none: what the images show, in the time that there is.
+
+Start with `choose_space`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from dnas.pretraining import PretrainSettings
+from evaluation.data.description import ImageSource
+from moo.config import SearchConfig
+from moo.formatting import many
+from moo.search.estimate import Estimate, Machines, Speed, estimated_seconds, expected_sizes, minutes_text
+from search_space.counts import count
+from search_space.spaces import FBNetSpace, space_named
+
+SMALL_IMAGES = "fbnet-micro"
+PHOTOS = "fbnet-photo"
+SMALL_IMAGES_ON_GPU = "fbnet-cifar"
+PHOTOS_ON_GPU = "fbnet-imagenet"
+SMALL = 40
+"""Images that show no more than so many pixels are small: 32 pixels hold them."""
+PHOTO_SIZES = (64, 96, 128, 160, 192, 224)
+FEW_IMAGES = 1000
+"""With fewer training images, networks learn nothing more from more pixels than `FEW_IMAGES_SIZE`."""
+FEW_IMAGES_SIZE = 160
+MANY_IMAGES = 20_000
+"""With so many training images and a GPU, a space of 22 layers has enough to learn from."""
+PROBED_SIZE = 96
+"""Nearest to it is the candidate whose steps are timed; the others follow from their multiply-accumulates."""
+DEFAULT_MINUTES = 15.0
+"""What a search takes at most, of the candidates that there are, where the user gives no time."""
+SHARE_BEFORE_SEARCH = 0.6
+"""Of the user's time, what may go by before the search begins and after it ends."""
+LEAST_SHARE = 0.25
+"""Of the user's time, what the search itself gets however long all else takes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hardware:
+    """What this machine has."""
+
+    cores: int
+    gpus: int
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        if self.gpus:
+            return many(self.gpus, "GPU", "GPUs")
+        return many(self.cores, "core", "cores")
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceChoice:
+    """A search space for a data set, a machine and a time."""
+
+    config: SearchConfig
+    """The run's settings with space and size, and what else follows from the time that there is."""
+    text: str
+    """Space, reason, and the time that it will take, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    preset: str
+    space: FBNetSpace
+    estimate: Estimate
+
+
+def choose_space(
+    config: SearchConfig,
+    source: ImageSource,
+    hardware: Hardware,
+    *,
+    machines: Callable[[FBNetSpace], Machines],
+    pretraining: Callable[[SearchConfig, int], PretrainSettings],
+    speed: Callable[[FBNetSpace], Speed],
+) -> SpaceChoice:
+    """The largest images that show something and fit the time, in the space for such images.
+
+    Images that show no more than 32 pixels, however large their files are, stay at 32. Without `minutes`, a search
+    takes about `DEFAULT_MINUTES` at most. With it, that is the whole that the user waits: the search itself gets what
+    pre-training and all else leave of it.
+
+    Args:
+        config: that names no space, and perhaps a size.
+        source: of the images.
+        hardware: of this machine.
+        machines: what a search of a space runs on.
+        pretraining: settings of pre-training for a number of images in the weights split.
+        speed: of this machine in a space; asked once.
+
+    Raises:
+        ValueError: if no space takes images of the size that the user gives.
+    """
+    sizes = expected_sizes(source.images, test_images=source.test_images)
+    spaces = [
+        (preset, space_named(preset, size=size).with_classes(len(source.classes)))
+        for preset, size in candidate_sizes(source, hardware, config.size)
+    ]
+    probed = min(spaces, key=lambda item: abs(item[1].input_size - PROBED_SIZE))[1]
+    found = speed(probed)
+    settings = pretraining(config, sizes.weights)
+    candidates = [
+        _Candidate(
+            preset,
+            space,
+            estimated_seconds(config, sizes, settings, found.scaled(_work(space) / _work(probed)), machines(space)),
+        )
+        for preset, space in spaces
+    ]
+    chosen = _fitting(candidates, config.minutes)
+    best = candidates[chosen]
+    config = replace(config, space=best.preset, size=best.space.input_size)
+    estimate = best.estimate
+    if config.minutes is not None:
+        config, estimate = _within(config, estimate, settings)
+    text = _text(source, hardware, best.space, estimate, candidates[chosen + 1 :])
+    return SpaceChoice(config, text)
+
+
+def candidate_sizes(source: ImageSource, hardware: Hardware, size: int | None) -> list[tuple[str, int]]:
+    """Presets and sizes that suit images, in the order of the work that they make.
+
+    Args:
+        source: of the images.
+        hardware: of this machine.
+        size: that the user gives, if any.
+    """
+    many_on_gpu = hardware.gpus > 0 and source.images >= MANY_IMAGES
+    if size is not None:
+        stride = space_named(PHOTOS).total_stride
+        return [(PHOTOS if size >= 2 * stride and size % stride == 0 and size > SMALL else SMALL_IMAGES, size)]
+    if source.detail <= SMALL:
+        return [(SMALL_IMAGES, 32), *([(SMALL_IMAGES_ON_GPU, 32)] if many_on_gpu else [])]
+    enough = max(PHOTO_SIZES[0], min(source.detail, FEW_IMAGES_SIZE if source.images < FEW_IMAGES else PHOTO_SIZES[-1]))
+    # The first size that holds all that is shown, and those below.
+    last = next(index for index, pixels in enumerate(PHOTO_SIZES) if pixels >= enough)
+    found = [(PHOTOS, pixels) for pixels in PHOTO_SIZES[: last + 1]]
+    return [*found, (PHOTOS_ON_GPU, 224)] if many_on_gpu and found[-1][1] == 224 else found
+
+
+def _fitting(candidates: Sequence[_Candidate], minutes: float | None) -> int:
+    """Index of the last candidate that fits the time; the first one where none does."""
+
+    def fits(item: _Candidate) -> bool:
+        if minutes is None:
+            return item.estimate.total <= 60 * DEFAULT_MINUTES
+        return item.estimate.besides_search <= 60 * minutes * SHARE_BEFORE_SEARCH
+
+    return max((index for index, item in enumerate(candidates) if fits(item)), default=0)
+
+
+def _within(config: SearchConfig, estimate: Estimate, settings: PretrainSettings) -> tuple[SearchConfig, Estimate]:
+    """The time of the search itself, and fewer epochs of pre-training where these would leave it too little."""
+    assert config.minutes is not None, "there must be a time to stay within"
+    whole = 60 * config.minutes
+    too_long = estimate.besides_search - whole * SHARE_BEFORE_SEARCH
+    if too_long > 0 and config.pretrain_epochs is None and estimate.pretraining > 0:
+        kept = max(0.0, estimate.pretraining - too_long) / estimate.pretraining
+        epochs = max(1, int(settings.epochs * kept))
+        estimate = replace(estimate, pretraining=estimate.pretraining * epochs / settings.epochs)
+        config = replace(config, pretrain_epochs=epochs)
+    search = max(whole - estimate.besides_search, whole * LEAST_SHARE)
+    return replace(config, minutes=search / 60), replace(estimate, searching=search)
+
+
+def _work(space: FBNetSpace) -> int:
+    """Multiply-accumulates of a network in the middle of a space."""
+    middle = "k3_e3" if "k3_e3" in space.operators else space.operators[0]
+    return count(space.graph((middle,) * space.num_layers)).macs
+
+
+def _text(
+    source: ImageSource, hardware: Hardware, space: FBNetSpace, estimate: Estimate, larger: Sequence[_Candidate]
+) -> str:
+    photos = f"{source.images:,} images of {source.width}x{source.height}"
+    if source.detail <= SMALL < min(source.width, source.height):
+        photos += f" that show no more than {source.detail} pixels a side"
+    text = f"{photos}, {hardware.text}: {minutes_text(estimate.total)}"
+    if larger:
+        more = larger[0]
+        option = f"--size {more.space.input_size}" if more.preset == PHOTOS else f"--space {more.space.name}"
+        text += f"; {option} would see finer parts in {minutes_text(more.estimate.total)}"
+    return f"{space.name if '@' in space.name else f'{space.name}@{space.input_size}'} ({text})"
+
+
