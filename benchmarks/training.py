@@ -29,7 +29,7 @@ from benchmarks.progress import progress_bars
 from benchmarks.results import Column, TextTable, print_results
 from benchmarks.training_ways import WAYS, Side, Task, Way
 from benchmarks.turns import in_new_processes, median_ratio, rounds_of_turns
-from evaluation.batches import Augmentation
+from evaluation.augmentation import Augmentation
 from evaluation.data.images import LabelledImages
 from evaluation.data.source import load_images
 from evaluation.splits import split_data

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from devices.agent.host import HostDevice
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.cost_tables.table_names import BUILT_IN_NAMES
 from devices.device import Device
 from devices.energy.sampled_meter import open_meter
 from devices.measurement import MeasureSettings
@@ -36,4 +37,7 @@ def open_device(name: str, settings: MeasureSettings, *, meter: str = "none") ->
         board = SshDevice(BoardAddress.parse(name), settings, SshOptions.from_environment())
         board.attach_meter(open_meter(meter, agent_clock=board.clock_seconds, start_on_board=board.start_meter))
         return board
-    raise ValueError(f"`--device` must be one of {', '.join(DEVICE_NAMES)}, but got {name!r}: use `--device host`.")
+    raise ValueError(
+        f"`--device` must be one of {', '.join(DEVICE_NAMES)}, but got {name!r}: use `--device host`. Built-in boards "
+        f"({', '.join(BUILT_IN_NAMES)}) and table files are for searches, which need no profile of them."
+    )

@@ -1,7 +1,8 @@
 """What a network is worth: data and accuracy. Start with `splits`.
 
 accuracy        accuracy of sub-networks with recalibrated BatchNorm
-batches         batches of images, augmented
+augmentation    what is done at random to training images
+batches         batches of images, augmented and balanced
 data            how images get in: any image-classification data set as uint8 arrays
 dataset_origin  which images long work was made from
 export          a trained network as checked ONNX files, fp32 and int8

@@ -7,29 +7,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from evaluation.augmentation import Augmentation, augmented
 from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done at random to each training image."""
-
-    crop_padding: int = 4
-    """Pixels of zero padding on each side before a random crop back to the original size."""
-    flip: bool = True
-    """Whether half of the images are mirrored left to right."""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.crop_padding, int) or self.crop_padding < 0:
-            raise ValueError(f"`crop_padding` must be a whole number of at least 0, but got {self.crop_padding}.")
+MOST_UNEVEN = 3.0
+"""Images of the largest class, as a multiple of the smallest's, up to which batches are drawn without regard to it."""
 
 
 class ImageBatches:
@@ -41,26 +30,41 @@ class ImageBatches:
         splits: Splits,
         *,
         augmentation: Augmentation | None = None,
+        balanced: bool = False,
         device: torch.device | None = None,
     ) -> None:
+        """Hold images.
+
+        Args:
+            images: with their labels.
+            splits: normalise them.
+            augmentation: of `batches`.
+            balanced: whether `batches` draw all classes evenly.
+            device: where the images are held, and augmented.
+        """
         self.images_NCHW = _tensor(images.images_NCHW, device)
         self.labels_N = _tensor(images.labels_N, device)
         self.mean_C11 = torch.tensor(splits.mean_C, device=device)[:, None, None]
         self.std_C11 = torch.tensor(splits.std_C, device=device)[:, None, None]
         self.augmentation = augmentation
+        self._balanced_labels_N = images.labels_N if balanced else None
         self.network_size = splits.network_size
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
     def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass in random order, augmented where asked; the last batch may be smaller."""
-        order = torch.from_numpy(rng.permutation(len(self)))
+        """One pass in random order, augmented where asked; the last batch may be smaller.
+
+        Where classes are drawn evenly, a pass has as many images as there are, but some of them several times.
+        """
+        labels_N = self._balanced_labels_N
+        order = torch.from_numpy(rng.permutation(len(self)) if labels_N is None else balanced_order(labels_N, rng))
         for rows_B in torch.split(order, batch_size):
             rows_B = rows_B.to(self.labels_N.device)
             pixels_BCHW = self.images_NCHW[rows_B]
             if self.augmentation is not None:
-                pixels_BCHW = _augment(pixels_BCHW, self.augmentation, rng)
+                pixels_BCHW = augmented(pixels_BCHW, self.augmentation, rng)
             yield self._normalise(pixels_BCHW), self.labels_N[rows_B]
 
     def in_order(self, batch_size: int, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -79,20 +83,31 @@ class ImageBatches:
         return x_BCHW.contiguous(memory_format=torch.channels_last)
 
 
-def _augment(pixels_BCHW: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Random crops and mirrors of a whole batch at once, by index arithmetic."""
-    batch, _, height, width = pixels_BCHW.shape
-    padding, device = augmentation.crop_padding, pixels_BCHW.device
-    padded = torch.nn.functional.pad(pixels_BCHW, (padding,) * 4)
-    top_B, left_B = torch.from_numpy(rng.integers(0, 2 * padding + 1, size=(2, batch))).to(device)
-    rows_BH = top_B[:, None] + torch.arange(height, device=device)
-    columns_BW = left_B[:, None] + torch.arange(width, device=device)
-    if augmentation.flip:
-        mirrored_B = torch.from_numpy(rng.random(batch) < 0.5).to(device)
-        columns_BW = torch.where(mirrored_B[:, None], columns_BW.flip(1), columns_BW)
-    number_B = torch.arange(batch, device=device)
-    cropped_BHWC = padded.permute(0, 2, 3, 1)[number_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
-    return cropped_BHWC.permute(0, 3, 1, 2)
+def is_uneven(labels_N: npt.NDArray[np.int64]) -> bool:
+    """Whether one class has more than `MOST_UNEVEN` times as many images as another that has any."""
+    counts = np.bincount(labels_N)
+    return bool(counts.max() > MOST_UNEVEN * counts[counts > 0].min())
+
+
+def balanced_order(labels_N: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """As many rows as there are images, in which all classes take turns; rows of small classes come several times.
+
+    Any stretch of them has each class as often as any other, but for one turn at its start and one at its end.
+
+    Args:
+        labels_N: class of each image.
+        rng: order of the classes in each turn, and of each class's images.
+    """
+    count = len(labels_N)
+    classes = np.unique(labels_N)
+    turns = -(-count // len(classes))
+    turn_TK = np.stack([rng.permutation(classes) for _ in range(turns)])
+    order_TK = np.empty_like(turn_TK)
+    for label in classes:
+        rows = np.flatnonzero(labels_N == label)
+        passes = [rng.permutation(rows) for _ in range(-(-turns // len(rows)))]
+        order_TK[turn_TK == label] = np.concatenate(passes)[:turns]
+    return order_TK.ravel()[:count]
 
 
 def _tensor(array: npt.NDArray[np.uint8] | npt.NDArray[np.int64], device: torch.device | None) -> Tensor:

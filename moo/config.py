@@ -44,8 +44,9 @@ class SearchConfig:
     """Height and width in pixels that images are brought to, where they are not the space's own; `--space
     fbnet-micro@96` says the same."""
     device: Annotated[tuple[str, ...], UseAppendAction] = ()
-    """Board to measure on: `host` (this machine, the default), `ssh://user@host[:port]`, `pi4` (published figures,
-    nothing is measured), or a table file. Give it several times for several equal boards, which share the work."""
+    """Board to measure on: `host` (this machine, the default) or `ssh://user@host[:port]`; or, with nothing measured,
+    a built-in Raspberry Pi (`pi4`, `pi5`) or a table file. Give it several times for several equal boards, which share
+    the work."""
     meter: str = "auto"
     """Energy meter, as in `ina219` or `um25c:/dev/rfcomm0@here` (docs/meters.md); `auto` is RAPL where this machine has
     it; energy is modelled without."""

@@ -17,7 +17,7 @@ from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
-from evaluation.batches import Augmentation
+from evaluation.augmentation import Augmentation
 from evaluation.splits import Splits
 from moo.limits import CostLimits
 from search_space.spaces import FBNetSpace

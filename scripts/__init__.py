@@ -9,6 +9,9 @@ train_front    every network of a run's front trained for deployment
 compare_baselines published networks trained and measured like a front
 network_training, training_view  what these two share: the job, and its progress in the terminal
 command_line   what all scripts share: options from a dataclass, errors in one line
+options        the options of a dataclass, and the spelling of booleans
+help_text      what `--help` prints
+help_pages     the groups of each script's options, and its examples
 live_view      a search in the terminal while it goes on
 front_table    a front as a table
 select_network one point of a front: the most accurate within limits, or the knee

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import io
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import tyro
+
+from scripts.help_text import HelpPage, first_sentence, help_text, metavar
+from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
 
 Config = TypeVar("Config")
 
@@ -26,42 +31,91 @@ def parse(
     *,
     default: Config | None = None,
     description: str | None = None,
+    page: HelpPage | None = None,
 ) -> Config:
     """A config from the command line: one flat option a field, with hyphens for underscores.
 
-    Exits with 0 after `--help`, and with 2 and a short text on stderr where the options are wrong.
+    Exits with 0 after `--help` and `--help-all`, and with 2 and a short text on stderr where the options are wrong.
 
     Args:
         config_type: a dataclass with a docstring a field, checked in its `__post_init__`.
         argv: the arguments, by default those of the process.
         default: values of options that are not given, instead of the class's own.
         description: text at the top of `--help`, by default the docstring of `config_type`.
+        page: groups of the options and examples for `--help`; by default one list.
 
     Raises:
         ValueError: what `__post_init__` of the config raised.
     """
+    words = sys.argv[1:] if argv is None else argv
+    options = options_of(config_type, default)
+    if asked := {"-h", "--help", "--help-all"} & set(words):
+        about = description or inspect.cleandoc(config_type.__doc__ or "")
+        everything = "--help-all" in asked
+        sys.stdout.write(help_text(options, page or HelpPage(), description=about, everything=everything))
+        sys.exit(0)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
                 config_type,
-                args=argv,
+                args=in_plain_spelling(words, options),
                 default=tyro.MISSING_NONPROP if default is None else default,
-                description=description,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
             )
+    except MisspeltError as error:
+        sys.stderr.write(f"error: {error} See --help-all.\n")
+        sys.exit(2)
     except SystemExit as stop:
         if isinstance(stop.__context__, ValueError):
             raise stop.__context__ from None
-        sys.stderr.write(_in_one_line(errors.getvalue()))
+        sys.stderr.write(_in_one_line(errors.getvalue(), options))
         raise
 
 
-def _in_one_line(box: str) -> str:
+_WORDINGS = (
+    (
+        r"invalid choice (.+) for argument '(--[\w-]+)'\. Expected one of \((.*?),?\)\.",
+        r"`\2` must be one of \3, but got \1",
+    ),
+    (r"Error parsing (--[\w-]+): invalid literal for int\(\).*: (.+)", r"`\1` must be a whole number, but got \2"),
+    (r"Error parsing (--[\w-]+): could not convert string to float: (.+)", r"`\1` must be a number, but got \2"),
+    (
+        r"Missing value for argument '(--[\w-]+)'\. Expected 1 values?\.",
+        r"`\1` must be followed by a value, but got none",
+    ),
+    (
+        r"Missing value for argument '(--[\w-]+)'\. Expected (\d+) values\.",
+        r"`\1` must be followed by \2 values, but got fewer",
+    ),
+    (r"Unrecognized options: (.+)", r"there must be an option before each value, but got \1 without one"),
+)
+"""What tyro says, and how it is said here."""
+
+
+def _in_one_line(box: str, options: Sequence[Option]) -> str:
     """What tyro says in a box, up to its first rule, as one line; nothing if it said nothing."""
-    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
-    said = " ".join(itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines))
-    return f"error: {said}; see --help.\n" if said else box
+    # Where the terminal has no lines to draw with, hyphens and bars stand for them.
+    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
+    start = itertools.dropwhile(lambda line: not line.strip("-─"), lines)
+    said = " ".join(
+        itertools.takewhile(lambda line: line and not line.startswith(("─", "╰", "--------", "+--")), start)
+    )
+    if not said:
+        return box
+    if said.startswith("Missing from"):
+        missing = [option for option in options if option.is_required and option.text.split(". ")[0][:40] in said]
+        names = " and ".join(f"{metavar(one) if one.is_positional else f'`--{one.name}`'}" for one in missing)
+        text = f": {first_sentence(missing[0].text).rstrip('.')}" if len(missing) == 1 else ""
+        return f"error: {names} must be given{text}. See --help.\n"
+    for pattern, wording in _WORDINGS:
+        if found := re.fullmatch(pattern, said):
+            said = found.expand(wording)
+            if "must be one of" in said:
+                before, choices, after = said.partition(found[3])
+                said = before + choices.replace("'", "") + after
+            break
+    return f"error: {said.rstrip('.')}. See --help.\n"
 
 
 def folder_to_resume(argv: Sequence[str]) -> Path | None:

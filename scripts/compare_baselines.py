@@ -14,14 +14,17 @@ from typing import NoReturn
 from moo.deployment.config import CompareBaselinesConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
+from scripts.help_pages import COMPARE_BASELINES
 
 
 def read_command_line(argv: Sequence[str]) -> CompareBaselinesConfig:
     """The settings; those of training are the front's, unless given."""
-    config = parse(CompareBaselinesConfig, argv)
+    config = parse(CompareBaselinesConfig, argv, page=COMPARE_BASELINES)
     recipe = saved_recipe(RunFolder(Path(config.run).expanduser()))
     recipe.pop("fine_tune", None)
-    return parse(CompareBaselinesConfig, argv, default=CompareBaselinesConfig(run=config.run, **recipe))
+    return parse(
+        CompareBaselinesConfig, argv, page=COMPARE_BASELINES, default=CompareBaselinesConfig(run=config.run, **recipe)
+    )
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from scripts.command_line import parse, run
+from scripts.help_pages import DESCRIBE
 from search_space.architectures import parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.descriptions import ArchitectureDescription, SpaceDescription, describe_architecture, describe_space
@@ -39,7 +40,7 @@ class DescribeConfig:
 
 def main() -> None:
     """Parse the options, describe, print."""
-    config = parse(DescribeConfig)
+    config = parse(DescribeConfig, page=DESCRIBE)
     space = any_space_named(config.space, published=config.architecture, classes=config.classes, size=config.size)
     description: SpaceDescription | ArchitectureDescription
     if config.architecture is None:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run
+from scripts.help_pages import PARETO_SEARCH
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
@@ -21,7 +22,7 @@ def read_command_line(argv: Sequence[str]) -> SearchConfig:
     saved = RunFolder(folder).read_settings()
     # Without its boards, as those that are given are added to the default's.
     default = dataclasses.replace(saved, out=None, resume=None, quiet=False, device=())
-    config = _with_one_end(parse(SearchConfig, argv, default=default), argv)
+    config = _with_one_end(parse(SearchConfig, argv, page=PARETO_SEARCH, default=default), argv)
     return config if config.device else dataclasses.replace(config, device=saved.device)
 
 
@@ -50,7 +51,7 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
     """The settings of a new run; with `--from`, those of that run are the defaults, but for its board and its end."""
     source = named_folder(argv, "--from")
     if source is None:
-        return parse(SearchConfig, argv)
+        return parse(SearchConfig, argv, page=PARETO_SEARCH)
     defaults, saved = SearchConfig(), RunFolder(source).read_settings(option="--from")
     own = (
         "dataset",
@@ -65,7 +66,7 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
         "loss",
     )
     taken = {name: getattr(saved, name) for name in own}
-    return parse(SearchConfig, argv, default=dataclasses.replace(defaults, **taken))
+    return parse(SearchConfig, argv, page=PARETO_SEARCH, default=dataclasses.replace(defaults, **taken))
 
 
 def main() -> int:

@@ -20,11 +20,12 @@ from rich.markup import escape
 
 from moo.profiling.config import ProfileConfig
 from scripts.command_line import parse, run
+from scripts.help_pages import PROFILE_DEVICE
 
 
 def main() -> int:
     """Profile all boards, write their tables and pictures, print the results."""
-    config = parse(ProfileConfig)
+    config = parse(ProfileConfig, page=PROFILE_DEVICE)
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

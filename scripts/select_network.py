@@ -30,6 +30,7 @@ from moo.analysis.selection import (
 from moo.formatting import error_text, percent, short
 from moo.storage.run_folder import RunFolder, model_file_name
 from scripts.command_line import parse, run
+from scripts.help_pages import SELECT_NETWORK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +79,7 @@ class SelectConfig:
 
 def main() -> int:
     """Parse the options, choose, print."""
-    config = parse(SelectConfig)
+    config = parse(SelectConfig, page=SELECT_NETWORK)
     front = in_configurations(read_front(Path(config.run)), config.wanted)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)

@@ -13,6 +13,7 @@ from typing import NoReturn
 from tyro.conf import Positional
 
 from scripts.command_line import parse, run
+from scripts.help_pages import SETUP_BOARD
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SetupConfig:
 
 def main() -> None:
     """Parse the options, set the board up, print what it is."""
-    config = parse(SetupConfig)
+    config = parse(SetupConfig, page=SETUP_BOARD)
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console

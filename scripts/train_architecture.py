@@ -15,15 +15,21 @@ from typing import NoReturn
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from scripts.command_line import folder_to_resume, parse, run
+from scripts.help_pages import TRAIN_ARCHITECTURE
 
 
 def read_command_line(argv: Sequence[str]) -> TrainConfig:
     """The settings; with `--resume`, those of the training, unless given again."""
     folder = folder_to_resume(argv)
     if folder is None:
-        return parse(TrainConfig, argv)
+        return parse(TrainConfig, argv, page=TRAIN_ARCHITECTURE)
     saved = TrainFolder(folder).read_settings()
-    return parse(TrainConfig, argv, default=dataclasses.replace(saved, out=None, resume=None, quiet=False))
+    return parse(
+        TrainConfig,
+        argv,
+        page=TRAIN_ARCHITECTURE,
+        default=dataclasses.replace(saved, out=None, resume=None, quiet=False),
+    )
 
 
 def main() -> int:

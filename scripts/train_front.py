@@ -14,15 +14,16 @@ from typing import NoReturn
 from moo.deployment.config import TrainFrontConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run
+from scripts.help_pages import TRAIN_FRONT
 
 
 def read_command_line(argv: Sequence[str]) -> TrainFrontConfig:
     """The settings; those of training are those that it was begun with, unless given, or unless it begins anew."""
-    config = parse(TrainFrontConfig, argv)
+    config = parse(TrainFrontConfig, argv, page=TRAIN_FRONT)
     if config.fresh:
         return config
     recipe = saved_recipe(RunFolder(Path(config.run).expanduser()), config.only)
-    return parse(TrainFrontConfig, argv, default=TrainFrontConfig(run=config.run, **recipe))
+    return parse(TrainFrontConfig, argv, page=TRAIN_FRONT, default=TrainFrontConfig(run=config.run, **recipe))
 
 
 def main() -> int:

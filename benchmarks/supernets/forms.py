@@ -10,7 +10,8 @@ from dnas.build import WeightSharing, build_supernet
 from dnas.pretraining import Forward, mixed_paths, sampled_path
 from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from evaluation.training.loop import use_quick_depthwise
 from moo.visualization.style import BLUE, GREEN, VERMILION

@@ -23,7 +23,8 @@ from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
 from dnas.supernet import Supernet
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from search_space.spaces import FBNetSpace

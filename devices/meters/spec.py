@@ -43,8 +43,8 @@ class MeterSpec:
     def __post_init__(self) -> None:
         if self.name not in DEFAULT_PLACES:
             raise ValueError(
-                f"a meter must be one of {', '.join(METER_NAMES)}, but got {self.name!r}: "
-                "use `--meter none` to do without, and `--list-meters` to see what is here."
+                f"a meter must be one of auto, none, {', '.join(METER_NAMES)}, but got {self.name!r}: "
+                "`python scripts/profile_device.py --list-meters` says which are here."
             )
         if not self.place:
             object.__setattr__(self, "place", DEFAULT_PLACES[self.name])

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from devices.quantization import Activations
 from evaluation.accuracy import EVALUATION_BATCH
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches
 from evaluation.export import checked_files
 from evaluation.pretrained.network import PretrainedNetwork, last_linear
 from evaluation.splits import Splits

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from devices.quantization import Activations
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
 from evaluation.export import ExportedModel, export
 from evaluation.splits import Splits

@@ -24,7 +24,7 @@ from devices.profiling.default_configurations import (
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
-from evaluation.batches import Augmentation
+from evaluation.augmentation import Augmentation
 from evaluation.splits import Splits, load_splits
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named

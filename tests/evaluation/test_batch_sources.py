@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dnas.batches import Batch, BatchSource
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation, Warp
+from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits, split_data
 from tests.dnas.conftest import ArraySource
@@ -17,6 +18,7 @@ MakeSource = Callable[[LabelledImages, Splits], BatchSource]
 SOURCES: dict[str, MakeSource] = {
     "images": lambda images, splits: ImageBatches(images, splits),
     "augmented images": lambda images, splits: ImageBatches(images, splits, augmentation=Augmentation()),
+    "warped images": lambda images, splits: ImageBatches(images, splits, augmentation=Augmentation(warp=Warp())),
     "arrays": lambda images, _: ArraySource(
         torch.from_numpy(images.images_NCHW).float(), torch.from_numpy(images.labels_N)
     ),

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches, balanced_order, is_uneven
 from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits, split_data
 from tests.evaluation.conftest import ImageDataOf, ImagesOf
@@ -53,9 +54,9 @@ def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(
     [
         Augmentation(),
         Augmentation(crop_padding=1),
-        Augmentation(2, flip=False),
-        Augmentation(0),
-        Augmentation(0, flip=False),
+        Augmentation(crop_padding=2, flip=False),
+        Augmentation(crop_padding=0),
+        Augmentation(crop_padding=0, flip=False),
     ],
     ids=str,
 )
@@ -122,7 +123,51 @@ def test_read_only_arrays_give_no_warnings(image_data: ImageDataOf) -> None:
         torch.set_warn_always(False)
 
 
-@pytest.mark.parametrize("padding", [-1, 1.5])
-def test_padding_must_make_sense(padding: float) -> None:
-    with pytest.raises(ValueError, match=f"`crop_padding` must be a whole number of at least 0, but got {padding}"):
-        Augmentation(crop_padding=padding)  # type: ignore[arg-type]
+def uneven(counts: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+def test_a_balanced_order_has_every_class_once_in_each_turn() -> None:
+    labels_N = uneven((90, 10, 0, 5))
+    order = balanced_order(labels_N, np.random.default_rng(0))
+    assert len(order) == 105
+    for start in range(0, 105, 3):
+        assert sorted(labels_N[order[start : start + 3]]) == [0, 1, 3]
+
+
+def test_a_balanced_order_uses_all_images_of_a_class_before_any_again() -> None:
+    labels_N = uneven((90, 10, 5))
+    order = balanced_order(labels_N, np.random.default_rng(0))
+    for label, count in enumerate((90, 10, 5)):
+        rows = order[labels_N[order] == label]
+        assert len(rows) == 35
+        for start in range(0, 35 - count, count):
+            assert set(rows[start : start + count]) == set(np.flatnonzero(labels_N == label))
+    assert len(set(order[labels_N[order] == 0])) == 35
+
+
+def test_a_balanced_order_follows_the_generator() -> None:
+    labels_N = uneven((30, 8, 5))
+    one, same, other = (balanced_order(labels_N, np.random.default_rng(seed)).tolist() for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+def test_balanced_batches_have_classes_evenly_and_their_own_images(image_data: ImageDataOf) -> None:
+    splits = split_data(image_data(), 0)
+    images = LabelledImages(splits.weights.images_NCHW[:60], uneven((50, 6, 4)))
+    batches = list(ImageBatches(images, splits, balanced=True).batches(12, np.random.default_rng(0)))
+    label_of = {image.tobytes(): label for image, label in zip(images.images_NCHW, images.labels_N, strict=True)}
+    assert len(batches) == 5
+    for x_BCHW, labels_B in batches:
+        assert np.bincount(labels_B).tolist() == [4, 4, 4]
+        std, mean = (torch.tensor(values)[:, None, None] for values in (splits.std_C, splits.mean_C))
+        pixels = ((x_BCHW * std + mean) * 255).round().to(torch.uint8).contiguous().numpy()
+        assert [label_of[one.tobytes()] for one in pixels] == labels_B.tolist()
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [((30, 10), False), ((31, 10), True), ((31, 0, 11), False), ((9,), False)]
+)
+def test_classes_are_uneven_where_one_has_over_three_times_another(counts: tuple[int, ...], *, expected: bool) -> None:
+    assert is_uneven(uneven(counts)) is expected

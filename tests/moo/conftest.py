@@ -20,7 +20,7 @@ from devices.measurement import Measurement, Source
 from devices.replay import ReplayDevice
 from dnas.inner_search import StepRecord, ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
-from evaluation.batches import Augmentation
+from evaluation.augmentation import Augmentation
 from evaluation.data.images import ImageData, LabelledImages
 from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
@@ -111,7 +111,7 @@ def setup(splits: Splits) -> WorkerSetup:
         space=TINY,
         splits=splits,
         weight_sharing="shared",
-        augmentation=Augmentation(1, flip=False),
+        augmentation=Augmentation(crop_padding=1, flip=False),
         theta=ThetaSettings(steps=3, batch_size=16),
         samples=3,
         seed=0,

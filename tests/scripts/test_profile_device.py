@@ -43,7 +43,7 @@ def files(folder: Any) -> Any:
 
 
 def test_help_names_all_options(profile_device: Any) -> None:
-    result = profile_device("--help")
+    result = profile_device("--help-all")
     assert result.returncode == 0, result.stderr
     for field in fields(ProfileConfig):
         assert f"--{field.name.replace('_', '-')}" in result.stdout

@@ -41,7 +41,7 @@ def files(folder: Any) -> Any:
 
 def test_help_names_all_options_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys; sys.argv = ['train_architecture.py', '--help']\n"
+        "import sys; sys.argv = ['train_architecture.py', '--help-all']\n"
         "from scripts.train_architecture import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"

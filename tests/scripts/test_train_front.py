@@ -71,7 +71,10 @@ def script(finished: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 )
 def test_help_is_quick_and_whole(name: str, config: Any) -> None:
     result = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--help"], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--help-all"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     for field in dataclasses.fields(config):

@@ -43,7 +43,7 @@ def test_plugs_have_urls() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("wattmeter", "must be one of ina219, .*'wattmeter'"),
+        ("wattmeter", "must be one of auto, none, ina219, .*'wattmeter'"),
         ("", "must be one of"),
         ("none", "must be one of"),
         ("ina219@mars", "`@board` or `@here`, but got @mars"),

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.schedule import lr_factor
-from evaluation.batches import Augmentation, ImageBatches
+from evaluation.augmentation import Augmentation
+from evaluation.batches import ImageBatches
 from evaluation.data.images import ImageData, LabelledImages
 from evaluation.splits import Splits, split_data
 from evaluation.training.config import TrainSettings

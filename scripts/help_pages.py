@@ -1,0 +1,120 @@
+"""The groups in which `--help` of each script shows its options, and the examples above them.
+
+A test holds that each option of each script is in one group. A new option goes where a reader would look for it: into
+the first list of its group where most users need it (`--help` shows these), else into the second (`--help-all`).
+"""
+
+from __future__ import annotations
+
+from scripts.help_text import HelpPage, group
+
+PARETO_SEARCH = HelpPage(
+    examples=(
+        ("", "scikit-learn's digits on this machine: nothing to download"),
+        ("--dataset photos --out runs/photos", "a folder with one folder of images for each class"),
+        ("--dataset photos --device ssh://pi@raspberrypi.local", "measured on a Raspberry Pi"),
+        ("--resume runs/photos", "after an interruption"),
+    ),
+    groups=(
+        group("data", "dataset", "image-column label-column flip"),
+        group("space", "space size", "weight-sharing"),
+        group("board", "device meter cost-table measure", "board-patience"),
+        group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
+        group("what is looked for", "max-latency-ms max-energy-mj max-params", "energy period-ms"),
+        group(
+            "budget",
+            "minutes generations population pretrain-epochs",
+            "samples supernet-generations theta-steps theta-batch pretrain-lr pretrain-batch",
+        ),
+        group("method", "method", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
+        group("earlier runs", "resume from"),
+        group("cluster", "workers", "address threads-per-worker dashboard"),
+        group("output", "out quiet", "front-size"),
+    ),
+)
+PROFILE_DEVICE = HelpPage(
+    examples=(
+        ("--device ssh://pi@raspberrypi.local --space fbnet-cifar --out pi.json", "a Raspberry Pi, once and for all"),
+        ("--device ssh://pi@raspberrypi.local --configurations base", "one thread in fp32 alone: quicker"),
+        ("--list-meters", "which energy meters are here"),
+    ),
+    groups=(
+        group("board", "device meter list-meters"),
+        group("space", "space size"),
+        group("how the board runs networks", "configurations threads frequency-mhz precision"),
+        group("budget", "like networks passes seed fresh"),
+        group("output", "out quiet"),
+    ),
+)
+SETUP_BOARD = HelpPage(
+    examples=(
+        ("ssh://pi@raspberrypi.local", "a Raspberry Pi with internet"),
+        ("ssh://pi@raspberrypi.local --wheels wheels", "one without (docs/boards.md)"),
+    ),
+    groups=(group("board", "device wheels python"), group("output", "quiet")),
+)
+_RECIPE = group(
+    "recipe",
+    "",
+    "batch-size lr momentum weight-decay warmup-fraction label-smoothing average-decay cutout mixup precision",
+)
+_CLUSTER = group("cluster", "workers", "threads-per-worker address dashboard")
+TRAIN_FRONT = HelpPage(
+    examples=(
+        ("runs/photos --epochs 10 --fine-tune", "from the inherited weights: sooner good"),
+        ("runs/photos --epochs 60 --fresh", "all anew, from scratch"),
+        ("runs/photos --only 028302830 --minutes 5", "one network, for a time"),
+    ),
+    groups=(
+        group("run", "run only fresh", "dataset measure"),
+        group("budget", "epochs minutes fine-tune"),
+        _RECIPE,
+        _CLUSTER,
+        group("output", "quiet"),
+    ),
+)
+COMPARE_BASELINES = HelpPage(
+    examples=(
+        ("runs/photos", "all baselines, by the recipe of the front"),
+        ("runs/photos --only mobilenet-v2-0.35 --minutes 5", "one of them, for a time"),
+    ),
+    groups=(
+        group("run", "run only fresh", "dataset measure"),
+        group("budget", "epochs minutes"),
+        _RECIPE,
+        _CLUSTER,
+        group("output", "quiet"),
+    ),
+)
+SELECT_NETWORK = HelpPage(
+    examples=(
+        ("runs/photos --max-latency-ms 5", "the most accurate within a limit"),
+        ("runs/photos --knee", "the one where the front bulges most"),
+    ),
+    groups=(
+        group("run", "run"),
+        group("choice", "max-latency-ms max-energy-mj max-error knee"),
+        group("how the board runs it", "threads frequency-mhz precision"),
+        group("output", "json"),
+    ),
+)
+TRAIN_ARCHITECTURE = HelpPage(
+    examples=(
+        ("--architecture fbnet-b --dataset cifar10 --out fbnet-b", "a published network"),
+        ("--resume fbnet-b", "after an interruption"),
+    ),
+    groups=(
+        group("network", "architecture space size weights"),
+        group("data", "dataset", "image-column label-column flip"),
+        group("budget", "epochs minutes resume"),
+        group(_RECIPE.title, "batch-size lr", " ".join([*_RECIPE.more[2:], "seed"])),
+        group("output", "out quiet"),
+    ),
+)
+DESCRIBE = HelpPage(
+    examples=(
+        ("--space fbnet-cifar", "a space"),
+        ("--space fbnet-imagenet --architecture fbnet-a", "a network, layer by layer"),
+    ),
+    groups=(group("network", "space architecture size classes"), group("output", "json")),
+)
