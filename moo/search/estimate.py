@@ -216,7 +216,9 @@ def _all(images: SplitSizes) -> int:
 
 
 def _random_network(space: FBNetSpace, rng: np.random.Generator) -> Network:
-    operators = tuple(space.operators[int(index)] for index in rng.integers(len(space.operators), size=space.num_layers))
+    operators = tuple(
+        space.operators[int(index)] for index in rng.integers(len(space.operators), size=space.num_layers)
+    )
     return Network(space.graph(operators)).eval()
 
 

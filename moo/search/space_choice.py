@@ -5,14 +5,31 @@ Start with `choose_space`.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
+from devices.configuration import BASE, RuntimeConfiguration
+from devices.measurement import MeasureSettings
+from devices.profiling.family import number_of_measurements, seconds_each
 from dnas.pretraining import PretrainSettings
-from evaluation.data.description import ImageSource
+from evaluation.data.description import LOOKED_AT, ImageSource
+from evaluation.data.source import open_source
 from moo.config import SearchConfig
 from moo.formatting import many
-from moo.search.estimate import Estimate, Machines, Speed, estimated_seconds, expected_sizes, minutes_text
+from moo.measurement.boards import Boards
+from moo.search.estimate import (
+    Estimate,
+    Machines,
+    Speed,
+    estimated_seconds,
+    expected_sizes,
+    measured_speed,
+    minutes_text,
+)
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named
 
@@ -31,7 +48,9 @@ MANY_IMAGES = 20_000
 PROBED_SIZE = 96
 """Nearest to it is the candidate whose steps are timed; the others follow from their multiply-accumulates."""
 DEFAULT_MINUTES = 15.0
-"""What a search takes at most, of the candidates that there are, where the user gives no time."""
+"""What a search takes at most, of the candidates that there are, where the user gives no time; with `MANY_IMAGES`,
+`DEFAULT_MINUTES_FOR_MANY`."""
+DEFAULT_MINUTES_FOR_MANY = 60.0
 SHARE_BEFORE_SEARCH = 0.6
 """Of the user's time, what may go by before the search begins and after it ends."""
 LEAST_SHARE = 0.25
@@ -70,13 +89,59 @@ class _Candidate:
     estimate: Estimate
 
 
+PretrainingOf = Callable[[SearchConfig, int], PretrainSettings]
+"""Settings of pre-training for a number of images in the weights split."""
+
+
+def choose_space_here(
+    config: SearchConfig,
+    boards: Boards,
+    configurations: Sequence[RuntimeConfiguration],
+    settings: MeasureSettings,
+    pretraining: PretrainingOf,
+) -> SpaceChoice:
+    """`choose_space` for this machine: its images are looked at, and a few steps are timed.
+
+    Args:
+        config: that names no space.
+        boards: that measure, if any.
+        configurations: that are searched, as far as they are known.
+        settings: how boards measure.
+        pretraining: settings of pre-training.
+
+    Raises:
+        ValueError: as `choose_space`, or if the data set cannot be read.
+    """
+    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    before = time.perf_counter()
+    described = source.describe()
+    decoding = (time.perf_counter() - before) / min(described.images, LOOKED_AT)
+    hardware = Hardware(cores=os.cpu_count() or 1, gpus=torch.cuda.device_count())
+
+    def machines(space: FBNetSpace) -> Machines:
+        measures = bool(boards.devices)
+        profiled = measures and config.cost_table is None
+        return Machines(
+            workers=config.workers or hardware.gpus or hardware.cores,
+            configurations=configurations or (BASE,),
+            measurements=number_of_measurements(space, configurations) if profiled else 0,
+            measurement_seconds=seconds_each(settings, metered=boards.devices[0].metered) if measures else 0.0,
+        )
+
+    def speed(space: FBNetSpace) -> Speed:
+        batch_size = pretraining(config, described.images).batch_size
+        return replace(measured_speed(space, config, batch_size=batch_size), decoding=decoding)
+
+    return choose_space(config, described, hardware, machines=machines, pretraining=pretraining, speed=speed)
+
+
 def choose_space(
     config: SearchConfig,
     source: ImageSource,
     hardware: Hardware,
     *,
     machines: Callable[[FBNetSpace], Machines],
-    pretraining: Callable[[SearchConfig, int], PretrainSettings],
+    pretraining: PretrainingOf,
     speed: Callable[[FBNetSpace], Speed],
 ) -> SpaceChoice:
     """The largest images that show something and fit the time, in the space for such images.
@@ -112,7 +177,7 @@ def choose_space(
         )
         for preset, space in spaces
     ]
-    chosen = _fitting(candidates, config.minutes)
+    chosen = _fitting(candidates, config.minutes, images=source.images)
     best = candidates[chosen]
     config = replace(config, space=best.preset, size=best.space.input_size)
     estimate = best.estimate
@@ -143,12 +208,13 @@ def candidate_sizes(source: ImageSource, hardware: Hardware, size: int | None) -
     return [*found, (PHOTOS_ON_GPU, 224)] if many_on_gpu and found[-1][1] == 224 else found
 
 
-def _fitting(candidates: Sequence[_Candidate], minutes: float | None) -> int:
+def _fitting(candidates: Sequence[_Candidate], minutes: float | None, *, images: int) -> int:
     """Index of the last candidate that fits the time; the first one where none does."""
+    usual = DEFAULT_MINUTES_FOR_MANY if images >= MANY_IMAGES else DEFAULT_MINUTES
 
     def fits(item: _Candidate) -> bool:
         if minutes is None:
-            return item.estimate.total <= 60 * DEFAULT_MINUTES
+            return item.estimate.total <= 60 * usual
         return item.estimate.besides_search <= 60 * minutes * SHARE_BEFORE_SEARCH
 
     return max((index for index, item in enumerate(candidates) if fits(item)), default=0)
@@ -186,5 +252,3 @@ def _text(
         option = f"--size {more.space.input_size}" if more.preset == PHOTOS else f"--space {more.space.name}"
         text += f"; {option} would see finer parts in {minutes_text(more.estimate.total)}"
     return f"{space.name if '@' in space.name else f'{space.name}@{space.input_size}'} ({text})"
-
-

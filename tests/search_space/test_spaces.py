@@ -19,7 +19,8 @@ VALID: dict[str, Any] = {
 
 
 def test_presets() -> None:
-    assert preset_names() == ("fbnet-96-0.35", "fbnet-cifar", "fbnet-imagenet", "fbnet-micro", "nas-bench-201")
+    names = ("fbnet-96-0.35", "fbnet-cifar", "fbnet-imagenet", "fbnet-micro", "fbnet-photo", "nas-bench-201")
+    assert preset_names() == names
     for name in preset_names()[:-1]:
         space = space_named(name)
         assert space.name == name
