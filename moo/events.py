@@ -131,6 +131,14 @@ class FrontChanged:
 
 
 @dataclass(frozen=True)
+class FrontWritten:
+    """The front so far is in front.json; the search goes on."""
+
+    reached: str
+    """How far it came: `after generation 3 of 8`."""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Everything is written."""
 
@@ -199,6 +207,7 @@ Event = (
     | MeasuringFailed
     | BoardEvent
     | FrontChanged
+    | FrontWritten
     | RunFinished
     | TrainingsStarted
     | TrainersStarted

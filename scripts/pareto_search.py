@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
+from moo.storage.search_state import command_that_goes_on
 from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run
 from scripts.help_pages import PARETO_SEARCH
 
@@ -79,6 +80,7 @@ def main() -> int:
     from moo.events import told_to
     from moo.execution.ray_backend import start_ray_backend
     from moo.search.artifacts import SearchFailedError
+    from moo.search.drawing import FrontDrawing
     from moo.search.loop import run_search
     from moo.search.outputs import write_pictures_and_report
     from moo.search.preparation import prepare
@@ -99,21 +101,29 @@ def main() -> int:
             backend = start_ray_backend(
                 preparation.setup, workers=config.workers, address=config.address, dashboard=config.dashboard
             )
-            writer = TensorBoardWriter(preparation.folder.tensorboard)
+            writer, drawing = TensorBoardWriter(preparation.folder.tensorboard), FrontDrawing(preparation.folder)
             try:
-                archive = run_search(preparation, backend, told_to(view, writer))
+                archive = run_search(preparation, backend, told_to(view, writer, drawing))
             finally:
+                drawing.close()
                 writer.close()
                 backend.close()
             write_pictures_and_report(preparation, archive)
     except KeyboardInterrupt:
+        sys.stderr.write("\nStopped; nothing that had ended is lost.\n")
         there = folder is not None and (folder / "config.json").exists()
-        remedy = f"Go on with: python scripts/pareto_search.py --resume {folder}" if there else "Nothing was written."
-        sys.stderr.write(f"\nStopped; nothing that had ended is lost. {remedy}\n")
+        if folder is None or not there:
+            sys.stderr.write("Nothing was written.\n")
+        else:
+            sys.stderr.write(f"{_so_far(folder)}Go on with: {command_that_goes_on(RunFolder(folder))}\n")
         return 130
     except SearchFailedError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(_so_far(folder))
         return 1
+    except Exception:
+        _so_far(folder)
+        raise
     result = Console()
     result.print(front_table(archive, front_size=config.front_size))
     result.print(
@@ -124,6 +134,15 @@ def main() -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _so_far(folder: Path | None) -> str:
+    """Draws what a stopped run has found, if anything; says where it is."""
+    from moo.search.drawing import draw_unfinished
+
+    if folder is None or not draw_unfinished(RunFolder(folder)):
+        return ""
+    return f"Report so far: {folder}/report.html   Front so far: {folder}/front.json\n"
 
 
 def command() -> NoReturn:

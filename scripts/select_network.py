@@ -29,6 +29,7 @@ from moo.analysis.selection import (
 )
 from moo.formatting import error_text, percent, short
 from moo.storage.run_folder import RunFolder, model_file_name
+from moo.storage.search_state import command_that_goes_on, unfinished_note
 from scripts.command_line import parse, run
 from scripts.help_pages import SELECT_NETWORK
 
@@ -83,8 +84,11 @@ def main() -> int:
     front = in_configurations(read_front(Path(config.run)), config.wanted)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)
-    folder = RunFolder(Path(config.run)).networks / shown.id
+    run_folder = RunFolder(Path(config.run))
+    folder = run_folder.networks / shown.id
     exceeded = excesses(shown, config.limits)
+    if note := unfinished_note(run_folder):
+        sys.stderr.write(f"{note} {command_that_goes_on(run_folder)}\n")
     if config.json:
         content = {
             "qualifies": chosen is not None,

@@ -1,16 +1,16 @@
-"""What README and docs/ show is there, and runs."""
+"""What README and docs/ show is there; their commands have tests of their own in `tests/documents`."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.pareto_search import read_command_line
+from tests.documents.commands import shown_commands
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,15 +35,9 @@ def test_every_module_of_ours_that_is_named_is_there(document: Path) -> None:
             assert re.search(rf"\b{parts[found[-1]]}\b", module.read_text()), name
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_search_that_is_shown_has_options_that_are_accepted(document: Path) -> None:
-    shown = re.findall(r"^python scripts/pareto_search\.py(.*)$", document.read_text(), re.MULTILINE)
-    commands = [shlex.split(line, comments=True) for line in shown if not line.rstrip().endswith("\\")]
-    for words in commands:
-        if "--resume" not in words and "--from" not in words:
-            read_command_line(words)
-    if document.name == "single_searches.md":
-        assert [read_command_line(words).population for words in commands] == [1] * 5
+def test_single_searches_are_of_one_trial() -> None:
+    shown = [command for command in shown_commands() if command.document == "single_searches.md"]
+    assert [read_command_line(command.options).population for command in shown if not command.inline] == [1] * 5
 
 
 @pytest.mark.slow

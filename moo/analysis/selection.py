@@ -130,7 +130,7 @@ def read_front(run: Path) -> tuple[FrontPoint, ...]:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(
-            f"a run folder must hold a front.json, but {str(run)!r} does not; a run writes it when it ends."
+            f"a run folder must hold a front.json, but {str(run)!r} does not; it comes with its first generation."
         ) from None
     except OSError as error:
         raise ValueError(f"a front must be readable, but {str(path)!r} is not: {error.strerror}.") from None

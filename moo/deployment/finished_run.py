@@ -16,6 +16,7 @@ from moo.search.preparation import archive_for, check_same_inputs, run_splits
 from moo.storage.origin import RunOrigin
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
+from moo.storage.search_state import command_that_goes_on, read_state
 from search_space.spaces import FBNetSpace
 
 
@@ -57,10 +58,10 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
     if not folder.config.is_file():
         raise ValueError(f"the folder of a run must be given, but {str(path)!r} holds no config.json.")
     config, origin = folder.read_config()
-    if not folder.front.exists() or not folder.store.exists():
+    if not folder.front.exists() or not folder.store.exists() or not read_state(folder).ended:
         raise ValueError(
             f"a run must have ended with a front, but {str(path)!r} has none yet; go on with: "
-            f"python scripts/pareto_search.py --resume {path}"
+            f"{command_that_goes_on(folder)}"
         )
     config = replace(config, dataset=dataset or config.dataset)
     # A user's own space file may have changed since.

@@ -134,6 +134,8 @@ class FrontMeasuring:
         if self._measurer is None:
             return False
         total, done = self._measurer.waiting, 0
+        if total:
+            self._tell(events.StageProgress("measuring", 0, total))
         for report in self._measurer.drain(self._patience_seconds):
             if isinstance(report, Measured | NotMeasured):
                 done += 1

@@ -30,6 +30,7 @@ def report_markdown(
     plots: Sequence[str],
     *,
     source_tables: CostTables | None = None,
+    note: str = "",
 ) -> str:
     """The text of report.md.
 
@@ -41,6 +42,7 @@ def report_markdown(
         space: that was searched.
         plots: paths of the pictures, relative to the report.
         source_tables: cost tables of the run that this one started from, if it started from one.
+        note: what stands at the top, if anything.
     """
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
@@ -59,7 +61,9 @@ def report_markdown(
         "How to do it again": _again(config, origin, trained, baselines),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
-    return "\n\n".join([_question(archive, config, origin, space), *parts]) + "\n"
+    title = f"# Pareto front of {space.name} on {config.dataset}"
+    head = [title, note, _question(archive, config, origin, space)]
+    return "\n\n".join([*(part for part in head if part), *parts]) + "\n"
 
 
 def command_of(config: SearchConfig) -> str:
@@ -88,7 +92,6 @@ def _question(archive: Archive, config: SearchConfig, origin: RunOrigin, space: 
         table = "" if archive.tables is None else f" of {archive.tables.base.board}"
         where = f"by the figures of a cost table{table} (nothing was measured)"
     return (
-        f"# Pareto front of {space.name} on {config.dataset}\n\n"
         f"Which networks of the search space `{space.name}` ({space.num_architectures:,} architectures) classify "
         f"`{config.dataset}` with the lowest error for their latency and energy {where}? "
         f"{_answer(archive)}"

@@ -9,6 +9,7 @@ proposals    what is tried next, by method
 generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/
+drawing      pictures and report, while a search goes on
 clock        the time that a search may take
 transfer        what a search takes over from a finished run
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from devices.cost_tables.family import CostTables
 from moo import events
@@ -38,6 +38,7 @@ def search_asynchronously(
     surrogate_proposals: ProposalSource,
     clock: Clock,
     tell: events.Listener,
+    generation_ended: Callable[[None], None],
     *,
     costs: CostTables,
 ) -> None:
@@ -52,6 +53,7 @@ def search_asynchronously(
         surrogate_proposals: what trials after the first ones evaluate, by the first one's number.
         clock: the time that there is.
         tell: is told of the beginning.
+        generation_ended: is called each time that as many trials have ended as a generation has.
         costs: what trials are searched with.
 
     Raises:
@@ -89,6 +91,8 @@ def search_asynchronously(
         nonlocal failures
         failures = 0 if objectives is not None else failures + 1
         tell_algorithm(algorithm, trial, objectives, violation)
+        if (done := record.store.num_trials()) and done % generation_size(config) == 0:
+            generation_ended(None)
 
     tell(events.GenerationStarted(1, total or 0, len(stored)))
     runner.front_changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from devices.cost_tables.family import CostTables
 from moo import events
@@ -37,6 +38,7 @@ def search_in_generations(
     surrogate_proposals: ProposalSource,
     clock: Clock,
     tell: events.Listener,
+    generation_ended: Callable[[int], None],
     *,
     costs: CostTables,
 ) -> None:
@@ -51,6 +53,7 @@ def search_in_generations(
         surrogate_proposals: what generations after the first ones evaluate, by the first trial's number.
         clock: the time that there is.
         tell: is told of generations.
+        generation_ended: is told of each generation that has ended now, by its number from 1.
         costs: what the first generation is searched with; later ones have it corrected by what was measured.
 
     Raises:
@@ -95,5 +98,7 @@ def search_in_generations(
         runner.evaluate_some_in_int8(costs, stage=f"generation {generation + 1}", most=IN_INT8_EACH)
         measuring.between_generations(f"generation {generation + 1}")
         runner.front_changed()
+        if waiting:
+            generation_ended(generation + 1)
         if clock.is_over:
             return

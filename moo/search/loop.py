@@ -14,24 +14,28 @@ from evaluation.work_folder import lock_folder
 from moo import events
 from moo.algorithms.base import Proposal
 from moo.execution.backend import Backend
+from moo.formatting import many
 from moo.measurement.front import FrontMeasuring, corrected_tables
 from moo.measurement.queue import Measurer, start_measurer
 from moo.search.artifacts import run_cost_tables, started, supernet_weights
 from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
 from moo.search.generational import search_in_generations
-from moo.search.outputs import onnx_model, write_front
+from moo.search.outputs import onnx_model, write_front, write_front_json
 from moo.search.preparation import Preparation, archive_for, search_dataset
 from moo.search.proposals import kept_proposals
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.record import RunRecord, open_record
+from moo.storage.search_state import SearchState, write_state
 from moo.trials import DeliveryResult
 
 
 def run_search(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
     """Run or resume a search to its end, and write everything but pictures and report.
+
+    The front so far is in front.json after each generation, and when the search is interrupted or fails.
 
     Args:
         preparation: checked inputs.
@@ -45,8 +49,12 @@ def run_search(preparation: Preparation, backend: Backend, listener: events.List
         SearchFailedError: if the board failed while it was profiled, or every trial of a generation failed.
     """
     with _opened(preparation, backend, listener) as search:
-        search.find()
-        return search.hand_over()
+        try:
+            search.find()
+            return search.hand_over()
+        except BaseException:
+            search.keep_front()
+            raise
 
 
 def find_front(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
@@ -91,6 +99,8 @@ class _Search:
         self._measurer = measurer
         self._start = time.monotonic()
         self._delivered: dict[str, DeliveryResult] = {}
+        self._generation: int | None = None
+        self._ended = False
 
     def find(self) -> Archive:
         record, config, space = self._record, self._config, self._space
@@ -117,6 +127,27 @@ class _Search:
         self._search()
         return archive
 
+    def keep_front(self) -> None:
+        """Write the front so far, if anything was found, and that the search has not ended."""
+        record = self._record
+        if self._ended or not record.has_archive or not record.archive.front():
+            return
+        write_front_json(self._folder, record.archive, front_size=self._config.front_size)
+        write_state(self._folder, SearchState(ended=False, reached=self._reached()))
+
+    def _reached(self) -> str:
+        trials = many(self._record.store.num_trials(), "trial", "trials")
+        if self._generation is None:
+            return f"after {trials}"
+        of = "" if self._config.minutes else f" of {self._config.generations}"
+        return f"after generation {self._generation}{of} ({trials})"
+
+    def _generation_ended(self, number: int | None) -> None:
+        """A generation, or as many trials without one, have ended."""
+        self._generation = number
+        self.keep_front()
+        self._tell(events.FrontWritten(self._reached()))
+
     def hand_over(self) -> Archive:
         archive, data = self._record.archive, search_dataset(self._preparation.splits)
         self._measure_final_front()
@@ -129,6 +160,8 @@ class _Search:
             dataset=self._config.dataset,
             front_size=self._config.front_size,
         )
+        write_state(self._folder, SearchState(ended=True))
+        self._ended = True
         seconds = time.monotonic() - self._start
         self._record.add_event("finished", seconds=seconds)
         self._tell(events.RunFinished(str(self._folder.path), seconds))
@@ -151,6 +184,7 @@ class _Search:
                 self._surrogate_proposals,
                 clock,
                 self._tell,
+                self._generation_ended,
                 costs=self._costs,
             )
         finally:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +23,10 @@ from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of, obj
 from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.pareto import epsilon_front
 from moo.storage.run_folder import RunFolder, model_file_name
-from moo.storage.store import read_store
+from moo.storage.search_state import command_that_goes_on, unfinished_note
+from moo.storage.store import StoreReader, read_store
 from moo.trials import Arrays, DeliveryResult
-from moo.visualization.gallery import write_plots
+from moo.visualization.gallery import plots_there, write_plots
 from search_space.onnx_files import to_onnx
 from search_space.spaces import FBNetSpace
 
@@ -109,6 +111,17 @@ def write_front(
         if result is not None and entry.trained is None:
             card = card_markdown(front_card(entry, archive, space), data, dataset=dataset)
             _write_network(folder.networks / entry.architecture.id, entry, card, space, result)
+    write_front_json(folder, archive, front_size=front_size)
+
+
+def write_front_json(folder: RunFolder, archive: Archive, *, front_size: int = 24) -> None:
+    """Write front.json alone, as while a search goes on.
+
+    Args:
+        folder: of the run.
+        archive: all evaluated architectures.
+        front_size: points that tables and pictures show at most.
+    """
     items = front_json(archive, front_size=front_size)
     write_atomically(folder.front, (json.dumps(items, indent=1) + "\n").encode())
 
@@ -134,17 +147,37 @@ class RunInputs(Protocol):
 
 
 def write_pictures_and_report(run: RunInputs, archive: Archive) -> None:
-    """Write plots/*.png, report.md and report.html of a run that has ended."""
+    """Write plots/*.png, report.md and report.html of a run; of one that has not ended, the report says so."""
+    with closing(read_store(run.folder.store)) as store:
+        write_report(run, archive, store)
+
+
+def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: bool = True) -> None:
+    """The same, with pictures that are drawn, or those that are there.
+
+    Args:
+        run: what it was made from.
+        archive: all evaluated architectures.
+        store: of the run.
+        draw: whether the pictures are drawn.
+    """
     folder = run.folder
-    store = read_store(folder.store)
-    try:
+    if draw:
         pictures = write_plots(folder.plots, archive, store, run.space, front_size=run.config.front_size)
-        names = [str(path.relative_to(folder.path)) for path in pictures]
-        path = folder.source_cost_table
-        source_tables = read_cost_tables(path) if path.exists() else None
-        report = report_markdown(archive, store, run.config, run.origin, run.space, names, source_tables=source_tables)
-    finally:
-        store.close()
+    else:
+        pictures = plots_there(folder.plots)
+    names = [str(path.relative_to(folder.path)) for path in pictures]
+    path, note = folder.source_cost_table, unfinished_note(folder)
+    report = report_markdown(
+        archive,
+        store,
+        run.config,
+        run.origin,
+        run.space,
+        names,
+        source_tables=read_cost_tables(path) if path.exists() else None,
+        note=f"**{note}**\n\n```bash\n{command_that_goes_on(folder)}\n```" if note else "",
+    )
     write_atomically(folder.report, report.encode())
     write_atomically(folder.report.with_suffix(".html"), report_html(report, folder.path).encode())
 

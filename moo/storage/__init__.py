@@ -8,5 +8,6 @@ schema           its tables
 migrations       run folders of earlier versions, brought to the present one
 trained_network  what training for deployment made of a network
 origin           what a run was made from
+search_state     how far its search has come
 run_folder       where everything of a run lies
 """

@@ -30,6 +30,11 @@ class RunRecord:
         return self._archive
 
     @property
+    def has_archive(self) -> bool:
+        """Whether `load_archive` was called."""
+        return self._archive is not None
+
+    @property
     def store(self) -> StoreReader:
         """What the store holds."""
         return self._store

@@ -91,6 +91,11 @@ class RunFolder:
         return self.path / "front.json"
 
     @property
+    def state(self) -> Path:
+        """How far the search has come."""
+        return self.path / "state.json"
+
+    @property
     def networks(self) -> Path:
         """Folder with one folder for each network of the front."""
         return self.path / "front"

@@ -370,14 +370,20 @@ def open_store(path: Path) -> Store:
     return Store(_connection(path), path)
 
 
-def read_store(path: Path) -> StoreReader:
+def read_store(path: Path, *, as_of_now: bool = False) -> StoreReader:
     """Open a store that is only read.
+
+    Args:
+        path: of the file.
+        as_of_now: whether what is written to it from now on is not seen, so that all that is read belongs together.
 
     Raises:
         ValueError: as `open_store`.
     """
     connection = _connection(path)
     connection.execute("PRAGMA query_only = ON")
+    if as_of_now:
+        connection.execute("BEGIN")
     return StoreReader(connection, path)
 
 

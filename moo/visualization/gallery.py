@@ -5,12 +5,14 @@ A modelled number is never shown as a measured one: labels name the sources, and
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from devices.profiling.family import FamilyProfile
+from evaluation.work_folder import write_atomically
 from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
@@ -70,16 +72,20 @@ def write_plots(
     paths = []
     for name, figure in _figures(archive, store, space, front_size):
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1])
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
+        write_atomically(paths[-1], content.getvalue())
     for name in CAPTIONS:
         path = folder / f"{name}.png"
-        if name == COST_TABLES and path.exists():
-            # Drawn when the board was profiled: what was measured is not in the store.
-            paths.append(path)
-        elif path not in paths:
+        # The cost tables were drawn when the board was profiled: what was measured is not in the store.
+        if name != COST_TABLES and path not in paths:
             path.unlink(missing_ok=True)
-    order = list(CAPTIONS)
-    return sorted(paths, key=lambda path: order.index(path.stem))
+    return plots_there(folder)
+
+
+def plots_there(folder: Path) -> list[Path]:
+    """The pictures that a folder holds, in the order of `CAPTIONS`."""
+    return [path for name in CAPTIONS if (path := folder / f"{name}.png").exists()]
 
 
 def write_cost_tables_picture(folder: Path, family: FamilyProfile, space: FBNetSpace) -> None:

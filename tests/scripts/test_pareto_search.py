@@ -313,6 +313,9 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert code == 130
     assert f"Go on with: python scripts/pareto_search.py --resume {tmp_path / 'run'}" in err
     assert "Traceback" not in err
+    report = tmp_path / "run" / "report.html"
+    assert f"Report so far: {report}   Front so far: {tmp_path / 'run' / 'front.json'}" in err
+    assert "The search has not ended" in report.read_text()
     monkeypatch.setattr(LiveView, "__call__", original)
     assert on_tiny_images("--resume", tmp_path / "run")[0] == 0
 

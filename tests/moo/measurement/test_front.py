@@ -247,7 +247,7 @@ def test_this_machine_measures_between_generations_only(setting: Any, device: An
     assert device.measured == front
     stages = [event for event in setting.seen if isinstance(event, events.StageProgress)]
     assert [(event.stage, event.done, event.total) for event in stages] == [
-        ("measuring", number + 1, len(front)) for number in range(len(front))
+        ("measuring", number, len(front)) for number in range(len(front) + 1)
     ]
 
 

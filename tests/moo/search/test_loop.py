@@ -21,12 +21,14 @@ from dnas.inner_search import ThetaResult
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from moo import events
+from moo.analysis.selection import read_front
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
+from moo.storage.search_state import SearchState, read_state
 from moo.storage.store import open_store
 from moo.trials import (
     CoefficientTrial,
@@ -442,10 +444,12 @@ def test_a_generation_that_fails_altogether_ends_the_run_with_the_reason(prepare
     backend = FailingBackend(preparation.setup, lambda job: job.id >= 4)
     with pytest.raises(SearchFailedError, match="every trial of generation 2 failed; .* MemoryError: too big"):
         run_search(preparation, backend, lambda event: None)
-    assert not preparation.folder.front.exists()
+    assert read_state(preparation.folder) == SearchState(ended=False, reached="after generation 1 of 2 (4 trials)")
+    assert len(read_front(preparation.folder.path)) > 0
 
     preparation = prepare_tiny(pretrain_epochs=0, resumed=True)
     run_to_end(preparation)
+    assert read_state(preparation.folder).ended
     assert all(kept.objectives is not None for kept in _stored(preparation).values())
     assert preparation.folder.front.is_file()
 
