@@ -28,7 +28,7 @@ from moo.storage.origin import SplitSizes
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace
 
-PROBE_SECONDS = 0.5
+PROBE_SECONDS = 0.3
 """Time that each of the three kinds of steps is repeated for, after one that does not count."""
 SURROGATE_SECONDS = 5.0
 """A generation's search on the surrogate: it does not depend on images. Measured on two cores of an AMD EPYC."""
@@ -174,6 +174,7 @@ def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int) 
         torch.manual_seed(0)
         supernet = build_supernet(space, config.weight_sharing).to(device)
         image_1CHW = torch.rand(1, *space.input_shape, device=device)
+        networks = [_random_network(space, rng).to(device) for _ in range(4)]
     forward = sampled_path if config.weight_sharing == "shared" else mixed_paths
     optimizer = torch.optim.SGD(parameter_groups(supernet, 1e-4), lr=1e-9, momentum=0.9, nesterov=True)
 
@@ -189,8 +190,6 @@ def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int) 
     def theta_step() -> None:
         theta_LO = torch.zeros(space.num_layers, len(space.operators), device=device, requires_grad=True)
         _backward(supernet.forward_mixture(batch(config.theta_batch), torch.softmax(theta_LO, -1)))
-
-    networks = [_random_network(space, rng).to(device) for _ in range(4)]
 
     def images() -> None:
         with torch.inference_mode():

@@ -41,8 +41,9 @@ SMALL = 40
 """Images that show no more than so many pixels are small: 32 pixels hold them."""
 PHOTO_SIZES = (64, 96, 128, 160, 192, 224)
 FEW_IMAGES = 1000
-"""With fewer training images, networks learn nothing more from more pixels than `FEW_IMAGES_SIZE`."""
-FEW_IMAGES_SIZE = 160
+"""With fewer training images, more pixels than `FEW_IMAGES_SIZE` are not tried unless the user asks for them."""
+FEW_IMAGES_SIZE = 128
+FEW_IMAGES_SIZE_ON_GPU = 160
 MANY_IMAGES = 20_000
 """With so many training images and a GPU, a space of 22 layers has enough to learn from."""
 PROBED_SIZE = 96
@@ -201,7 +202,8 @@ def candidate_sizes(source: ImageSource, hardware: Hardware, size: int | None) -
         return [(PHOTOS if size >= 2 * stride and size % stride == 0 and size > SMALL else SMALL_IMAGES, size)]
     if source.detail <= SMALL:
         return [(SMALL_IMAGES, 32), *([(SMALL_IMAGES_ON_GPU, 32)] if many_on_gpu else [])]
-    enough = max(PHOTO_SIZES[0], min(source.detail, FEW_IMAGES_SIZE if source.images < FEW_IMAGES else PHOTO_SIZES[-1]))
+    most = FEW_IMAGES_SIZE_ON_GPU if hardware.gpus else FEW_IMAGES_SIZE
+    enough = max(PHOTO_SIZES[0], min(source.detail, most if source.images < FEW_IMAGES else PHOTO_SIZES[-1]))
     # The first size that holds all that is shown, and those below.
     last = next(index for index, pixels in enumerate(PHOTO_SIZES) if pixels >= enough)
     found = [(PHOTOS, pixels) for pixels in PHOTO_SIZES[: last + 1]]

@@ -61,7 +61,7 @@ def test_what_makes_a_search_longer() -> None:
     assert estimate(method="random").searching > usual
     assert estimate(independent=True).searching > usual
     assert estimate(machines=replace(MACHINES, workers=1)).searching > usual
-    in_int8 = replace(MACHINES, configurations=configurations_of((1,), (), ("fp32", "int8")))
+    in_int8 = replace(MACHINES, configurations=configurations_of((1,), (None,), ("fp32", "int8")))
     assert estimate(in_int8).searching > usual
     assert estimate(replace(MACHINES, measurement_seconds=0.5)).searching > usual
     assert estimate(method="architectures", generations=1).searching < estimate(generations=1).searching
