@@ -150,7 +150,7 @@ def main() -> None:
     config = read_config(RivalsConfig)
     base = loaded(replace(config.search_config("shared"), minutes=config.budget_seconds / 60))
     table, supernet = shared_start(base)
-    reference_M = np.array(reference_point_of(table, len(base.splits.class_names)))
+    reference_M = np.array(reference_point_of(table, base.dataset.reference_error))
     found = []
     for number, (method, seed) in enumerate(config.turns, start=1):
         found.append(searched(config, base, method, seed, supernet))

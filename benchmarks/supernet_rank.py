@@ -34,7 +34,7 @@ from benchmarks.supernets.forms import FORMS, Form
 from benchmarks.supernets.inherited import Inherited, inherited_accuracies
 from benchmarks.supernets.ranked_networks import RankedNetworks, networks_at_random, networks_of_run
 from benchmarks.supernets.trained_alone import trained_accuracies
-from evaluation.data.source import load_images
+from evaluation.data.source import open_source
 from evaluation.splits import split_data
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.work_folder import check_same_values, write_json
@@ -193,13 +193,20 @@ def load_networks(config: SupernetRankConfig, show: Show) -> RankedNetworks:
     """
     assert config.dataset is not None
     space = space_named(config.space)
-    data = load_images(
-        config.dataset,
-        size=space.input_size,
-        image_column=config.image_column,
-        label_column=config.label_column,
-        on_progress=partial(show, "images"),
-    )
+    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    shown = partial(show, "images")
+    if config.run_folder is None:
+        data = source.load(space.input_size, on_progress=shown)
+    else:
+        searched, origin = RunFolder(config.run_folder).read_config()
+        made = origin.dataset
+        data = source.load(
+            space.input_size,
+            resize=made.resize,
+            rules=made.rules,
+            skip_broken=searched.skip_broken,
+            on_progress=shown,
+        )
     splits = split_data(data, config.seed)
     space = space.with_classes(len(splits.class_names))
     if config.run_folder is None:

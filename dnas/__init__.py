@@ -4,6 +4,7 @@ batches           what the search needs of data
 build             builds a supernet in either form
 costs             expected latency and energy as plain tensors
 depthwise         depthwise convolutions with quick gradients
+divergence        training that has diverged, and what is tried then
 inner_search      searches theta for one set of coefficients, on the supernet
 losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
 optimizer         which parameters decay, for an optimiser of weights

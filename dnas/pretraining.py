@@ -1,14 +1,14 @@
 """Shared pre-training: the supernet's weights, trained once before all inner searches.
 
 `Pretraining` runs epoch by epoch and its state can be saved between epochs; the random numbers of an epoch depend
-on seed and epoch alone, so a resumed run equals an uninterrupted one.
+on seed and epoch alone, so a resumed run equals an uninterrupted one. An epoch that diverges is done again more slowly.
 Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dnas.batches import BatchSource
+from dnas.batches import Batch, BatchSource
+from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.optimizer import parameter_groups
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
@@ -29,7 +30,7 @@ class PretrainSettings:
     """How the supernet's weights are trained."""
 
     epochs: int
-    """Passes over the weights split; 0 leaves the random weights."""
+    """Epochs of `passes` over the weights split; 0 leaves the random weights."""
     batch_size: int = 64
     """Images a step."""
     lr: float = 0.3
@@ -40,6 +41,8 @@ class PretrainSettings:
     """Share of all steps in which the learning rate rises linearly, before its cosine decay to zero."""
     label_smoothing: float = 0.0
     """Probability mass spread over all classes in the training target, in [0, 1)."""
+    passes: int = 1
+    """Passes over the weights split in an epoch: several where there are few images, so that its figures mean much."""
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -50,12 +53,18 @@ class PretrainSettings:
             raise ValueError(f"`lr > 0` must hold, but got {self.lr}.")
         if not self.weight_decay >= 0:
             raise ValueError(f"`weight_decay >= 0` must hold, but got {self.weight_decay}.")
+        if self.passes < 1:
+            raise ValueError(f"`passes >= 1` must hold, but got {self.passes}.")
         for name in ("warmup_fraction", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")
 
+    def steps_an_epoch(self, images: int) -> int:
+        """Steps of an epoch with so many images, of whole batches only where there is one."""
+        return self.passes * max(1, images // self.batch_size)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainRecord:
     """Figures of one epoch of pre-training, over the training batches."""
 
@@ -67,6 +76,8 @@ class PretrainRecord:
     """Mean accuracy of the sampled paths on augmented training images, in [0, 1]."""
     lr: float
     """Learning rate of the last step."""
+    divergence: Divergence | None = None
+    """Why the epoch does not count, if it does not."""
 
 
 Forward = Callable[[Supernet, Tensor, np.random.Generator], Tensor]
@@ -106,9 +117,12 @@ class Pretraining:
         self.seed = seed
         self.forward = forward
         self.epochs_done = 0
-        steps_an_epoch = max(1, len(source) // settings.batch_size)
-        self.total_steps = max(1, steps_an_epoch * settings.epochs)
+        self.total_steps = max(1, settings.steps_an_epoch(len(source)) * settings.epochs)
         self.step = 0
+        self.restarts = 0
+        """Epochs that diverged, each of which halved the learning rate."""
+        self._good: dict[str, Any] | None = None
+        """What the last epoch that went well began from."""
         self.optimizer = torch.optim.SGD(
             parameter_groups(supernet, settings.weight_decay),
             lr=settings.lr,
@@ -120,13 +134,25 @@ class Pretraining:
         for parameter in supernet.parameters():
             self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
+    @property
+    def peak_lr(self) -> float:
+        """Peak learning rate, as it is after restarts."""
+        return self.settings.lr * LR_FACTOR**self.restarts
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs were made."""
+        return self.epochs_done >= self.settings.epochs
+
     def run_epoch(self) -> PretrainRecord:
-        """One pass over the source, of whole batches only."""
+        """One epoch; where it diverges, training goes back, and on with half the learning rate.
+
+        It goes back to where the epoch before began: what that had learnt by its end is not known to be good.
+        """
+        before = self._snapshot()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epochs_done]))
         losses, correct, seen, lr = torch.zeros((), dtype=torch.double), torch.zeros((), dtype=torch.long), 0, 0.0
-        for x_BCHW, labels_B in self.source.batches(self.settings.batch_size, rng):
-            if seen and len(labels_B) < self.settings.batch_size:
-                continue
+        for x_BCHW, labels_B in self._batches(rng):
             lr = self._set_lr()
             self.optimizer.zero_grad(set_to_none=True)
             logits_BK = self.forward(self.supernet, x_BCHW, rng)
@@ -139,10 +165,35 @@ class Pretraining:
             correct = correct.to(loss.device) + (logits_BK.argmax(-1) == labels_B).sum()
             seen += len(labels_B)
         self.epochs_done += 1
-        return PretrainRecord(self.epochs_done, float(losses) / seen, int(correct) / seen, lr)
+        mean, accuracy = float(losses) / seen, int(correct) / seen
+        found = divergence(
+            mean,
+            epoch=self.epochs_done,
+            classes=self.supernet.space.classes,
+            lr=self.peak_lr,
+            restarts=self.restarts,
+            warm=self.step >= self.settings.warmup_fraction * self.total_steps,
+        )
+        record = PretrainRecord(epoch=self.epochs_done, loss=mean, accuracy=accuracy, lr=lr, divergence=found)
+        if found is None:
+            self._good = before
+        else:
+            self._restore(self._good or before)
+            self.restarts += 1
+        return record
 
     def state(self) -> dict[str, Any]:
         """A copy of all that `load_state` needs to continue after the last finished epoch."""
+        return {**self._snapshot(), "restarts": self.restarts, "good": copy.deepcopy(self._good)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self._restore(state)
+        # Earlier versions had neither.
+        self.restarts = int(state.get("restarts", 0))
+        self._good = copy.deepcopy(state.get("good"))
+
+    def _snapshot(self) -> dict[str, Any]:
         state = {
             "weights": self.supernet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -151,15 +202,22 @@ class Pretraining:
         }
         return copy.deepcopy(state)
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
-        self.supernet.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.epochs_done = int(state["epochs_done"])
-        self.step = int(state["step"])
+    def _restore(self, snapshot: dict[str, Any]) -> None:
+        self.supernet.load_state_dict(snapshot["weights"])
+        self.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
+        self.epochs_done = int(snapshot["epochs_done"])
+        self.step = int(snapshot["step"])
+
+    def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """An epoch's batches: whole ones only, where there is one."""
+        size = self.settings.batch_size
+        for _ in range(self.settings.passes):
+            for batch in self.source.batches(size, rng):
+                if len(batch[1]) == size or len(self.source) < size:
+                    yield batch
 
     def _set_lr(self) -> float:
-        lr = self.settings.lr * lr_factor_within(self.step, self.total_steps, self.settings.warmup_fraction)
+        lr = self.peak_lr * lr_factor_within(self.step, self.total_steps, self.settings.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         return lr

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,17 +67,37 @@ def recalibrate(network: nn.Module, images: ImageBatches) -> None:
     network.eval()
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Classified:
+    """How a network classifies images."""
+
+    error: float
+    """In [0, 1]."""
+    cross_entropy: float
+    """Mean, in nats."""
+    correct_N: npt.NDArray[np.bool_]
+    """Whether each image is classified as it is labelled, shape (N,)."""
+
+
 def classification(network: nn.Module, images: ImageBatches) -> tuple[float, float]:
     """Error in [0, 1] and mean cross-entropy in nats of a network over images; sets evaluation mode."""
+    found = classified(network, images)
+    return found.error, found.cross_entropy
+
+
+@torch.inference_mode()
+def classified(network: nn.Module, images: ImageBatches) -> Classified:
+    """The same, and which images are classified as they are labelled; sets evaluation mode."""
     folded = _folded(network.eval())
     device = images.labels_N.device
-    wrong, total = torch.zeros((), dtype=torch.long, device=device), torch.zeros((), device=device)
+    correct, total = [], torch.zeros((), device=device)
     for x_BCHW, labels_B in images.in_order(CLASSIFICATION_BATCH):
         logits_BK = folded(x_BCHW)
-        wrong += (logits_BK.argmax(-1) != labels_B).sum()
+        correct.append(logits_BK.argmax(-1) == labels_B)
         total += F.cross_entropy(logits_BK, labels_B, reduction="sum")
-    return int(wrong) / len(images), float(total) / len(images)
+    correct_N = torch.cat(correct).cpu().numpy()
+    error = int(np.count_nonzero(~correct_N)) / len(images)
+    return Classified(error, float(total) / len(images), correct_N)
 
 
 def _folded(network: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Four disjoint seeded splits of a data set.
+"""Four disjoint seeded splits of a data set, each with each class's share.
 
 Weights are trained on the first, theta on the second, networks selected on the third; the test split is read once,
 for the final report. Start with `load_splits`. Shape suffixes: N images, C channels, H height, W width.
@@ -18,6 +18,9 @@ from evaluation.data.source import load_images
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000
+LEAST_IMAGES, LEAST_OF_CLASS = 20, 4
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,9 @@ class Splits:
     """Version of the rules by which pictures became pixels and splits."""
     omitted: int = 0
     """Pictures that could not be read and were left out."""
+    width: int | None = None
+    """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
+    height: int | None = None
 
 
 def load_splits(
@@ -89,24 +95,26 @@ def load_splits(
 
 
 def split_data(data: ImageData, seed: int) -> Splits:
-    """Split a data set by a seeded permutation.
+    """Split a data set by a seed, each class in the same shares.
 
     Theta and selection each take 15 % of the published training images, at most 5,000; so does the test split where
-    none is published. The weights split is the rest.
+    none is published. The weights split is the rest. A class of few images has at least one in each split, and one of
+    fewer images than splits is in the weights split first, then in those that judge. Images of the first version of
+    the rules are split by one permutation of all, whatever their classes.
 
     Raises:
-        ValueError: if there are too few images for four splits.
+        ValueError: if there are too few images for four splits, or a class is to be tested that has none.
     """
-    count = len(data.train)
+    count, classes = len(data.train), len(data.class_names)
     held_out = min(int(HELD_OUT_FRACTION * count), HELD_OUT_MOST)
     parts = 2 if data.test is not None else 3
-    if held_out < 2 or count - parts * held_out < 2 * len(data.class_names):
-        raise ValueError(
-            f"a data set must have enough training images for four splits (at least 20 and some of each of its "
-            f"{len(data.class_names)} classes), but {data.name!r} has {count}."
-        )
+    _check_numbers(data, held_out, parts)
     order = np.random.default_rng(np.random.SeedSequence([seed, 0xDA7A])).permutation(count)
-    pieces = [_take(data.train, np.sort(piece)) for piece in _cut(order, held_out, parts)]
+    if data.rules == 1:
+        rows = _cut(order, held_out, parts)
+    else:
+        rows = _cut_by_class(order, data.train.labels_N, _shares(data.train.labels_N, classes, held_out, parts))
+    pieces = [_take(data.train, np.sort(piece)) for piece in rows]
     test = data.test if data.test is not None else pieces[3]
     weights, theta, selection = pieces[:3]
     mean_C, std_C = _statistics(weights.images_NCHW)
@@ -124,10 +132,60 @@ def split_data(data: ImageData, seed: int) -> Splits:
         resize=data.resize,
         rules=data.rules,
         omitted=data.omitted,
+        width=data.width,
+        height=data.height,
     )
 
 
-def _cut(order: npt.NDArray[np.int64], held_out: int, parts: int) -> list[npt.NDArray[np.int64]]:
+def _check_numbers(data: ImageData, held_out: int, parts: int) -> None:
+    count, classes = len(data.train), len(data.class_names)
+    if data.rules == 1:
+        enough = held_out >= 2 and count - parts * held_out >= 2 * classes
+    else:
+        enough = count >= max(LEAST_IMAGES, LEAST_OF_CLASS * classes)
+    if not enough:
+        raise ValueError(
+            f"a data set must have enough training images for four splits, at least {LEAST_IMAGES} and "
+            f"{LEAST_OF_CLASS} for each of its {classes} classes, but {data.name!r} has {count}."
+        )
+    if data.test is None or data.rules == 1:
+        return
+    absent = np.setdiff1d(data.test.labels_N, data.train.labels_N)
+    if len(absent):
+        raise ValueError(
+            f"every class must have training images, but of {data.name!r} {data.class_names[absent[0]]!r} is in the "
+            "test split alone: add some, or remove it."
+        )
+
+
+def _shares(labels_N: Rows, classes: int, held_out: int, parts: int) -> Rows:
+    """Images of each class in each held-out split, shape (classes, parts), by the largest remainders."""
+    of_class_K = np.bincount(labels_N, minlength=classes)
+    # One is left for the weights split.
+    most_K = np.maximum((of_class_K - 1) // parts, 0)
+    quota_K = of_class_K * held_out / len(labels_N)
+    share_K = np.minimum(np.maximum(quota_K.astype(np.int64), 1), most_K)
+    for place in np.argsort(share_K - quota_K, kind="stable"):
+        if share_K.sum() >= held_out:
+            break
+        share_K[place] += share_K[place] < most_K[place]
+    share_KP = np.repeat(share_K[:, None], parts, axis=1)
+    for place in np.flatnonzero((of_class_K <= parts) & (of_class_K > 1)):
+        share_KP[place, parts - (of_class_K[place] - 1) :] = 1
+    return share_KP
+
+
+def _cut_by_class(order: Rows, labels_N: Rows, share_KP: Rows) -> list[Rows]:
+    """Rows of the weights split, then of each held-out one."""
+    pieces: list[list[Rows]] = [[] for _ in range(1 + share_KP.shape[1])]
+    for place, share_P in enumerate(share_KP):
+        *held_out, rest = np.split(order[labels_N[order] == place], np.cumsum(share_P))
+        for piece, rows in zip(pieces, [rest, *held_out], strict=True):
+            piece.append(rows)
+    return [np.concatenate(piece) for piece in pieces]
+
+
+def _cut(order: Rows, held_out: int, parts: int) -> list[Rows]:
     start = len(order) - parts * held_out
     return [order[:start], *(order[start + k * held_out : start + (k + 1) * held_out] for k in range(parts))]
 

@@ -14,6 +14,7 @@ from tyro.conf import UseAppendAction
 from devices.configuration import ConfigurationSet, Precision, RuntimeConfiguration, named_configurations
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.table_names import is_table
+from evaluation.data.rules import Resize
 from evaluation.work_folder import check_out_and_resume
 from moo.limits import CostLimits
 
@@ -38,6 +39,13 @@ class SearchConfig:
     """Column of images, where the data set has several."""
     label_column: str | None = None
     """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
+    resize: Resize | None = None
+    """How pictures become square: `crop`, their central square; `pad`, the whole picture between grey bars; `stretch`,
+    the whole picture out of proportion. By default what loses least: `crop` where the central square holds nine tenths
+    of the median picture, else `stretch`, or `pad` where some stand and others lie, or where they are longer than
+    2:1."""
+    skip_broken: bool = False
+    """Whether images that cannot be read are left out."""
     space: str | None = None
     """A preset (README's table) or a .yaml file (docs/search_spaces.md); by default chosen by the images, the machine
     and `--minutes`, and told with the reason."""

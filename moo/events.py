@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devices.measurement import Measurement
+from dnas.divergence import Divergence
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
@@ -47,6 +48,15 @@ class PretrainEpoch:
 
     record: PretrainRecord
     total: int
+
+
+@dataclass(frozen=True)
+class TrainingDiverged:
+    """Training went back to where it was good, and goes on with a lower learning rate."""
+
+    name: str
+    """`pre-training`, or the network that is trained."""
+    divergence: Divergence
 
 
 @dataclass(frozen=True)
@@ -194,11 +204,21 @@ class TrainingFailed:
     reason: str
 
 
+@dataclass(frozen=True)
+class PretrainedMissing:
+    """A pre-trained network is not to be had; the comparison goes on without it."""
+
+    name: str
+    reason: str
+    """Why, and what to do about it."""
+
+
 BoardEvent = BoardUnreachable | BoardBack
 Event = (
     RunStarted
     | StageProgress
     | PretrainEpoch
+    | TrainingDiverged
     | GenerationStarted
     | TrialStarted
     | TrialFinished
@@ -214,6 +234,7 @@ Event = (
     | TrainingProgress
     | TrainingFinished
     | TrainingFailed
+    | PretrainedMissing
 )
 Listener = Callable[[Event], None]
 

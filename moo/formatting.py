@@ -19,8 +19,19 @@ def short(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as a percentage with two decimals, or three significant digits where it is tiny."""
-    return f"{short(100 * share) if 0 < share < 1e-3 else f'{100 * share:.2f}'} %"
+    """A share in [0, 1] as a percentage with a decimal, or three significant digits where it is tiny: `12.3 %`."""
+    return f"{_hundredths(share)} %"
+
+
+def percent_within(share: float, low: float | None = None, high: float | None = None) -> str:
+    """The same with the interval that it lies in, where there is one: `12.3 % (9.1–16.4)`."""
+    if low is None or high is None:
+        return percent(share)
+    return f"{percent(share)} ({_hundredths(low)}–{_hundredths(high)})"
+
+
+def _hundredths(share: float) -> str:
+    return short(100 * share) if 0 < share < 1e-3 else f"{100 * share:.1f}"
 
 
 def cost(value: float, unit: str, source: Source) -> str:

@@ -95,6 +95,8 @@ class EvaluatedArchitecture:
     """Error in int8, of those that stand for a trial in int8."""
     params: int
     """Trainable parameters."""
+    correct: bytes | None = None
+    """Which images of the selection split it classifies as they are labelled, a bit each (`numpy.packbits`)."""
 
     @property
     def searched_error(self) -> float:

@@ -18,13 +18,14 @@ from scripts.help_pages import COMPARE_BASELINES
 
 
 def read_command_line(argv: Sequence[str]) -> CompareBaselinesConfig:
-    """The settings; those of training are the front's, unless given."""
+    """The settings; those of training from scratch are the front's, unless given."""
     config = parse(CompareBaselinesConfig, argv, page=COMPARE_BASELINES)
     recipe = saved_recipe(RunFolder(Path(config.run).expanduser()))
     recipe.pop("fine_tune", None)
-    return parse(
-        CompareBaselinesConfig, argv, page=COMPARE_BASELINES, default=CompareBaselinesConfig(run=config.run, **recipe)
-    )
+    # The front's minutes are no measure for larger networks and images.
+    minutes = config.pretrained_minutes or config.minutes
+    default = CompareBaselinesConfig(run=config.run, pretrained_minutes=minutes, **recipe)
+    return parse(CompareBaselinesConfig, argv, page=COMPARE_BASELINES, default=default)
 
 
 def main() -> int:
@@ -38,7 +39,7 @@ def main() -> int:
     from scripts.front_table import baselines_table
     from scripts.network_training import print_ending, train_with_view
 
-    done = train_with_view(config, lambda run, archive: baseline_trainings(run, config))
+    done = train_with_view(config, lambda run, _, tell: baseline_trainings(run, config, tell))
     Console().print(baselines_table(done.networks, done.archive))
     return print_ending(config, done, files=f"Files: {config.run}/baselines")
 

@@ -9,8 +9,10 @@ from rich.table import Table
 
 from devices.measurement import Source
 from moo.analysis.comparison import compared
+from moo.analysis.errors import CHOSEN_BY_NOTE, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
+from moo.analysis.representatives import representatives
 from moo.formatting import energy_error_note, many, percent, short
 from moo.storage.archive import Archive, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
@@ -25,9 +27,11 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         archive: whose front it is. Errors after training are those of the files in the precision of each point.
         front_size: points that are shown at most, those of one network together.
     """
-    front = archive.front()
+    found = representatives(archive.front(), archive.data)
+    front = [one.point for one in found]
     shown = grouped(shown_points(front, front_size))
     networks = networks_of(front)
+    merged = {(one.point.id, one.point.configuration): len(one.others) for one in found}
     trained = [entry.trained for entry in networks if entry.trained is not None]
     tested = any(point.test_error is not None for point in shown)
     several = len(archive.configurations) > 1
@@ -37,10 +41,14 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         title += f" in {many(len(front), 'operating point', 'operating points')}"
     if len(shown) < len(front):
         title += f", of which {len(shown)} are shown"
+    title += "\n95 % intervals, by the number of images, in parentheses" if archive.data is not None else ""
     if trained:
         errors = ("inherited", "trained", "test")
         title += "\nerrors with inherited weights, after training (of the very file), on the test split"
     captions = [mixture(trained), energy_error_note(point.costs.energy_error for point in shown)]
+    captions += [_stands_note(sum(merged.values())), _guessing_note(archive, shown)]
+    if archive.data is not None and shown:
+        captions.append(CHOSEN_BY_NOTE)
     if not archive.keeps_limits:
         captions.append("No network keeps the limits that were given; this is the nearest.")
     elif several and (unused := unused_configurations(archive)):
@@ -55,16 +63,20 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     # Where the terminal is narrow, a cost's source goes below it.
     for name in ("latency", "energy" if archive.energy.kind == "net" else archive.energy.label):
         table.add_column(name, justify="right")
+    if any(merged.values()):
+        table.add_column("stands for", justify="right")
     before = None
     for point in shown:
         costs = point.costs
-        untrained = (_percent(point.error), _percent(point.test_error))
+        untrained = (_on_selection(archive, point.error), _on_test(archive, point.test_error))
+        others = merged[point.id, point.configuration]
         table.add_row(
             "" if point.id == before else point.id,
             *([point.configuration.short_label] if several else []),
-            *(_errors(archive, point) if trained else untrained)[: len(errors)],
+            *_marked(archive, point, (_errors(archive, point) if trained else untrained)[: len(errors)]),
             _with_source(costs.latency_ms, "ms", costs.latency_source),
             _with_source(costs.energy_mj, "mJ", costs.energy_source),
+            *([many(others, "other", "others") if others else ""] if any(merged.values()) else []),
         )
         before = point.id
     return table
@@ -96,12 +108,12 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
     for c in compared(archive, baselines):
         table.add_row(
             c.baseline.name,
-            percent(c.file.error),
-            percent(c.file.top1),
+            _on_selection(archive, c.file.error),
+            on_test_split(1 - c.file.top1, archive.data).accuracy_text.replace(" (", "\n("),
             "–" if c.costs is None else _with_source(c.costs.latency_ms, "ms", c.costs.latency_source),
             "–" if c.costs is None else _with_source(c.costs.energy_mj, "mJ", c.costs.energy_source),
             "–" if c.rival is None else c.rival.id,
-            "–" if c.gain is None else f"{c.gain:+.2f}",
+            "–" if c.gain is None else f"{c.gain:+.1f}",
         )
     return table
 
@@ -110,13 +122,39 @@ def _errors(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
     """Inherited and trained error on the selection split, and error on the test split after training."""
     trained = point.entry.trained
     file = None if trained is None else trained.file_in(point.configuration.precision)
-    after = (None, None) if file is None else (file.error, 1 - file.top1)
+    error, test = (None, None) if file is None else (file.error, 1 - file.top1)
     inherited = archive.searched_error(point.entry, point.configuration)
-    return tuple(_percent(error) for error in (inherited, *after))
+    return _on_selection(archive, inherited), _on_selection(archive, error), _on_test(archive, test)
 
 
-def _percent(error: float | None) -> str:
-    return "–" if error is None else percent(error)
+def _on_selection(archive: Archive, error: float | None) -> str:
+    return "–" if error is None else on_selection_split(error, archive.data).text.replace(" (", "\n(")
+
+
+def _on_test(archive: Archive, error: float | None) -> str:
+    return "–" if error is None else on_test_split(error, archive.data).text.replace(" (", "\n(")
+
+
+def _marked(archive: Archive, point: OperatingPoint, errors: Sequence[str]) -> list[str]:
+    """The errors, the last of them with a mark where the network is no better than guessing."""
+    mark = " !" if told_error(point, archive.data).beats_guessing is False else ""
+    first, *more = errors[-1].split("\n")
+    return [*errors[:-1], "\n".join([first + mark, *more])]
+
+
+def _guessing_note(archive: Archive, shown: Sequence[OperatingPoint]) -> str:
+    told = [told_error(point, archive.data) for point in shown]
+    if all(error.beats_guessing is not False for error in told):
+        return ""
+    guessing = next(error.guessing for error in told if error.beats_guessing is False)
+    return f"!: not better than always answering the commonest class ({percent(guessing or 0.0)})"
+
+
+def _stands_note(merged: int) -> str:
+    if not merged:
+        return ""
+    points = many(merged, "point costs more and is", "points cost more and are")
+    return f"{points} not significantly more accurate: the cheaper one stands for it (all are in front.json)"
 
 
 def _with_source(value: float, unit: str, source: Source) -> str:

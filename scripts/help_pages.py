@@ -16,7 +16,7 @@ PARETO_SEARCH = HelpPage(
         ("--resume runs/photos", "after an interruption"),
     ),
     groups=(
-        group("data", "dataset", "image-column label-column flip"),
+        group("data", "dataset", "image-column label-column resize skip-broken flip"),
         group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
         group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
@@ -76,11 +76,13 @@ TRAIN_FRONT = HelpPage(
 COMPARE_BASELINES = HelpPage(
     examples=(
         ("runs/photos", "all baselines, by the recipe of the front"),
+        ("runs/photos --only efficientnet-lite0-pretrained", "the pre-trained one alone"),
+        ("runs/photos --pretrained timm:mobilenetv3_small_100.lamb_in1k", "one of timm's"),
         ("runs/photos --only mobilenet-v2-0.35 --minutes 5", "one of them, for a time"),
     ),
     groups=(
-        group("run", "run only fresh", "dataset measure"),
-        group("budget", "epochs minutes"),
+        group("run", "run only pretrained fresh", "dataset measure"),
+        group("budget", "epochs minutes pretrained-minutes"),
         _RECIPE,
         _CLUSTER,
         group("output", "quiet"),
@@ -105,7 +107,7 @@ TRAIN_ARCHITECTURE = HelpPage(
     ),
     groups=(
         group("network", "architecture space size weights"),
-        group("data", "dataset", "image-column label-column flip"),
+        group("data", "dataset", "image-column label-column resize skip-broken flip"),
         group("budget", "epochs minutes resume"),
         group(_RECIPE.title, "batch-size lr", " ".join([*_RECIPE.more[2:], "seed"])),
         group("output", "out quiet"),

@@ -71,6 +71,8 @@ class LiveView:
             case events.PretrainEpoch(record, total):
                 detail = f"loss {record.loss:.3f}  accuracy of sampled paths {record.accuracy:.1%}"
                 self._show("pre-training", record.epoch, total, detail)
+            case events.TrainingDiverged(name, divergence):
+                self._console.print(f"[yellow]{name} {divergence}[/]")
             case events.GenerationStarted(number, trials, already_done):
                 self._generation_started(number, trials, already_done)
             case events.TrialStarted():

@@ -58,6 +58,8 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
         "dataset",
         "image_column",
         "label_column",
+        "resize",
+        "skip_broken",
         "space",
         "size",
         "weight_sharing",
@@ -77,6 +79,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from moo.analysis.representatives import verdict_of
     from moo.events import told_to
     from moo.execution.ray_backend import start_ray_backend
     from moo.search.artifacts import SearchFailedError
@@ -129,7 +132,7 @@ def main() -> int:
     result.print(
         f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
         f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"
-        f"Train them for deployment: python scripts/train_front.py {folder}",
+        f"{verdict_of(archive) or f'Train them for deployment: python scripts/train_front.py {folder}'}",
         highlight=False,
         soft_wrap=True,
     )

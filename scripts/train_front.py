@@ -37,7 +37,7 @@ def main() -> int:
     from scripts.front_table import front_table
     from scripts.network_training import print_ending, train_with_view
 
-    done = train_with_view(config, lambda run, archive: front_trainings(run, archive, config))
+    done = train_with_view(config, lambda run, archive, _: front_trainings(run, archive, config))
     console, archive = Console(), done.archive
     console.print(front_table(archive))
     if not archive.is_retrained:

@@ -59,6 +59,8 @@ class TrainingView:
             case events.TrainingFailed(name, reason):
                 self._remove(name)
                 self._print(f"[red]{name} could not be trained:[/] {escape(reason)}", markup=True)
+            case events.PretrainedMissing(name, reason):
+                self._print(f"{name} is not compared: {reason}")
             case events.NetworkMeasured(network, measurement):
                 self._print(f"{network}: {_costs(measurement)}")
             case events.MeasuringFailed(network, reason):

@@ -101,7 +101,7 @@ def main() -> None:
         tables = built_in_tables(board, origin.space)
         sources += [table.latency_source for table in tables] + [table.energy_source for table in tables]
         gains += [
-            gain for kind in KINDS for gain in gains_of(board, evaluated, tables, kind, len(origin.dataset.classes))
+            gain for kind in KINDS for gain in gains_of(board, evaluated, tables, kind, origin.dataset.reference_error)
         ]
     content = {"run": folder.path.name, "networks": len(evaluated), "gains": [asdict(gain) for gain in gains]}
     in_int8 = sum(item.quantized_error is not None for item in evaluated)
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def gains_of(
-    board: str, evaluated: Sequence[EvaluatedArchitecture], tables: CostTables, kind: EnergyKind, classes: int
+    board: str, evaluated: Sequence[EvaluatedArchitecture], tables: CostTables, kind: EnergyKind, guessing_error: float
 ) -> list[Gain]:
     """What sets of configurations add: clocks and threads in fp32, and int8 besides.
 
@@ -121,11 +121,11 @@ def gains_of(
         evaluated: networks with their errors.
         tables: of the board, the base first.
         kind: of energy.
-        classes: of the data set.
+        guessing_error: of the data set.
     """
     energy = EnergyObjective(kind)
     base = CostTables([tables.base])
-    reference = reference_point_of(base, classes, energy)
+    reference = reference_point_of(base, guessing_error, energy)
     alone, _ = _front(evaluated, base, energy)
     # A little beyond, so that the extremes count.
     worst = np.array(alone).max(0) * (1 + 1e-6)

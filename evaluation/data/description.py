@@ -1,4 +1,4 @@
-"""What the images of a data set are like, from labels and a few pictures. Start with `described`.
+"""What the images of a data set are like, from labels and a few pictures. Start with `look_at`.
 
 From it follows how pictures are best made square, and what size in pixels holds what they show.
 """
@@ -128,7 +128,7 @@ def _size(entry: Entry) -> tuple[int, int] | None:
 
 def _grey_square(entry: Entry, side: int, resize: Resize) -> Image.Image | None:
     try:
-        image, _ = read_picture(entry, rules=LATEST_RULES, least_side=2 * side)
+        image = read_picture(entry, rules=LATEST_RULES, least_side=2 * side).image
     except BrokenPictureError:
         return None
     return square(image, side, resize).convert("L")

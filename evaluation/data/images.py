@@ -49,3 +49,6 @@ class ImageData:
     """Version of the rules by which pictures became pixels, and become splits."""
     omitted: int = 0
     """Pictures of both splits that could not be read and were left out."""
+    width: int | None = None
+    """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
+    height: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -31,6 +32,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = (5, 6, 7, 8)
 _BROKEN = (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -47,12 +49,24 @@ class Pictures(Protocol):
         """One of them."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was read."""
+
+    image: Image.Image
+    """In RGB."""
+    grey: bool
+    width: int
+    """Of the whole picture upright, in pixels; `image` may be smaller. So is `height`."""
+    height: int
+
+
 class BrokenPictureError(ValueError):
     """A picture that cannot be read; the message is the reason."""
 
 
-def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -> tuple[Image.Image, bool]:
-    """A picture in RGB, and whether it is grey.
+def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -> Picture:
+    """Read a picture.
 
     Args:
         entry: as the data set has it.
@@ -65,14 +79,15 @@ def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -
     """
     try:
         if isinstance(entry, Image.Image):
-            return _rgb(entry, rules)
+            return _picture(entry, entry.size, rules)
         if not entry or (entry["bytes"] is None and entry["path"] is None):
             raise ValueError("it has neither bytes nor a path")
         data = entry["bytes"]
         with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
+            whole = image.size
             if least_side is not None and rules > 1:
                 image.draft(None, (least_side, least_side))
-            return _rgb(image, rules)
+            return _picture(image, whole, rules)
     except _BROKEN as error:
         raise BrokenPictureError(" ".join(str(error).split())) from None
 
@@ -91,7 +106,7 @@ def upright_size(entry: Entry) -> tuple[int, int]:
         data = entry["bytes"]
         with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
             width, height = image.size
-            return (height, width) if _orientation(image) >= 5 else (width, height)
+            return (height, width) if _orientation(image) in _LYING else (width, height)
     except _BROKEN as error:
         raise BrokenPictureError(" ".join(str(error).split())) from None
 
@@ -106,11 +121,13 @@ def square(image: Image.Image, size: int, resize: Resize) -> Image.Image:
     return ImageOps.fit(image, sides, Image.Resampling.BICUBIC)
 
 
-def _rgb(image: Image.Image, rules: Rules) -> tuple[Image.Image, bool]:
+def _picture(image: Image.Image, whole: tuple[int, int], rules: Rules) -> Picture:
     grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
     if rules > 1:
         image.load()
-        turn = _UPRIGHT.get(_orientation(image))
+        orientation = _orientation(image)
+        turn = _UPRIGHT.get(orientation)
+        whole = whole[::-1] if orientation in _LYING else whole
         transparent = "transparency" in image.info and image.mode != "P"
         image = image if turn is None else image.transpose(turn)
         if transparent and image.mode in ("L", "RGB"):
@@ -123,7 +140,7 @@ def _rgb(image: Image.Image, rules: Rules) -> tuple[Image.Image, bool]:
     if rules > 1 and image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, GROUND), image)
-    return image.convert("RGB"), grey
+    return Picture(image.convert("RGB"), grey, *whole)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -27,7 +27,7 @@ from evaluation.data.columns import (
 )
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
 from evaluation.data.images import ImageData, LabelledImages, Progress
-from evaluation.data.pictures import BrokenPictureError, Entry, Pictures, read_picture, square
+from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 
@@ -134,6 +134,7 @@ class DataSource:
         loaded: list[LabelledImages] = []
         broken: list[str] = []
         done, grey = 0, True
+        sizes: list[tuple[int, int]] = []
         for part in parts:
             images_NCHW = np.empty((len(part), 3, size, size), np.uint8)
             kept: list[int] = []
@@ -141,15 +142,18 @@ class DataSource:
                 if isinstance(found, str):
                     broken.append(f"row {row}{_path_of(part.pictures[row])} of split `{part.name}`: {found}")
                 else:
-                    images_NCHW[len(kept)], is_grey = found
+                    images_NCHW[len(kept)], picture = found
                     kept.append(row)
-                    grey &= is_grey
+                    grey &= picture.grey
+                    if part is self.train:
+                        sizes.append((picture.width, picture.height))
                 done += 1
                 if done % _AT_ONCE == 0 or done == total:
                     on_progress(done, total)
             loaded.append(LabelledImages(images_NCHW[: len(kept)], part.labels_N[kept]))
         if broken and (not skip_broken or not len(loaded[0])):
             raise ValueError(_broken_text(broken, total, self.name))
+        width, height = np.median(sizes, axis=0).astype(int).tolist()
         return ImageData(
             name=self.name,
             train=loaded[0],
@@ -159,6 +163,8 @@ class DataSource:
             resize=resize,
             rules=rules,
             omitted=len(broken),
+            width=width,
+            height=height,
         )
 
 
@@ -261,16 +267,16 @@ def _digits() -> DataSource:
     return DataSource("digits", train, test=None, class_names=tuple("0123456789"))
 
 
-def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, bool] | str]:
-    """Pixels (3, H, W) of each picture and whether it is grey, or why it cannot be read."""
+def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, Picture] | str]:
+    """Pixels (3, H, W) of each picture, and the picture; or why it cannot be read."""
 
-    def read(entry: Entry) -> tuple[Pixels, bool] | str:
+    def read(entry: Entry) -> tuple[Pixels, Picture] | str:
         try:
             # At twice the size, a fraction of JPEG's resolution changes pixels by less than the file's own noise.
-            image, grey = read_picture(entry, rules=rules, least_side=2 * size)
+            picture = read_picture(entry, rules=rules, least_side=2 * size)
         except BrokenPictureError as error:
             return str(error)
-        return np.asarray(square(image, size, resize), np.uint8).transpose(2, 0, 1), grey
+        return np.asarray(square(picture.image, size, resize), np.uint8).transpose(2, 0, 1), picture
 
     with ThreadPoolExecutor() as pool:
         for entries in _chunks(pictures, _AT_ONCE):

@@ -9,25 +9,12 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from evaluation.pretrained.provenance import Pretrained
 from search_space.counts import Counts, count
 from search_space.graphs import Graph
 from search_space.networks import Network
 from search_space.onnx_files import Array, to_onnx
 from search_space.reference_networks import baseline_graph
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pretrained:
-    """Where a network's first weights are from, and the images that it takes."""
-
-    source: str
-    """Of the weights, as a reader should know it."""
-    input_size: int
-    """Height and width in pixels."""
-    mean: tuple[float, ...]
-    """Of each channel, that is subtracted from pixels in [0, 1]."""
-    std: tuple[float, ...]
-    """Of each channel, that they are divided by then."""
 
 
 class PretrainedNetwork(Protocol):

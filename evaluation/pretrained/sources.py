@@ -14,9 +14,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from evaluation.pretrained.network import GraphNetwork, Pretrained, PretrainedNetwork
+from evaluation.pretrained.network import GraphNetwork, PretrainedNetwork
+from evaluation.pretrained.provenance import Pretrained
 from evaluation.pretrained.state_dicts import graph_weights, naming_of
-from evaluation.pretrained.timm_models import TIMM, timm_network
+from evaluation.pretrained.timm_models import PRETRAINED_SUFFIX, TIMM, timm_network
 from search_space.onnx_files import Array
 from search_space.reference_networks import baseline_graph
 
@@ -110,7 +111,7 @@ def _graph_network(architecture: str, state: Mapping[str, Array], source: str, w
     except ValueError as error:
         raise ValueError(f"{where!r} does not fit {architecture}: {error}") from None
     return GraphNetwork(
-        id=f"{architecture}-pretrained",
+        id=f"{architecture}{PRETRAINED_SUFFIX}",
         architecture=architecture,
         about=Pretrained(source=source, input_size=IMAGE_SIZE, mean=form.mean, std=form.std),
         weights=weights,

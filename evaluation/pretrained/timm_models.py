@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from evaluation.pretrained.network import Pretrained
+from evaluation.pretrained.provenance import Pretrained
 from search_space.graphs import Graph
 from search_space.onnx_files import INPUT_NAME
 
 TIMM = "timm:"
+PRETRAINED_SUFFIX = "-pretrained"
+"""What ends the name of a pre-trained network among baselines."""
 _OPSET = 17
 
 
@@ -67,7 +69,9 @@ def timm_network(name: str) -> TimmNetwork | str:
         mean=tuple(float(value) for value in config["mean"]),
         std=tuple(float(value) for value in config["std"]),
     )
-    return TimmNetwork(id=f"timm-{model.replace('/', '-').replace(':', '-')}-pretrained", name=model, about=about)
+    return TimmNetwork(
+        id=f"timm-{model.replace('/', '-').replace(':', '-')}{PRETRAINED_SUFFIX}", name=model, about=about
+    )
 
 
 def exported(module: nn.Module, size: int) -> bytes:

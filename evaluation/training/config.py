@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evaluation.data.rules import Resize
 from evaluation.work_folder import check_out_and_resume, check_same_values
 
 TrainPrecision = Literal["fp32", "bf16"]
@@ -24,6 +25,13 @@ class TrainTask:
     """Column of images, where the data set has several."""
     label_column: str | None = None
     """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
+    resize: Resize | None = None
+    """How pictures become square: `crop`, their central square; `pad`, the whole picture between grey bars; `stretch`,
+    the whole picture out of proportion. By default what loses least: `crop` where the central square holds nine tenths
+    of the median picture, else `stretch`, or `pad` where some stand and others lie, or where they are longer than
+    2:1."""
+    skip_broken: bool = False
+    """Whether images that cannot be read are left out."""
     space: str = "fbnet-cifar"
     """Name of a preset, `nas-bench-201`, or a .yaml file (docs/search_spaces.md)."""
     size: int | None = None
@@ -111,8 +119,8 @@ EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
 """Settings that do not affect the result of a training, and may differ when it is resumed."""
 
 
-_LATER_SETTINGS = ("size",)
-"""Settings that trainings of earlier versions lack; None is what these did."""
+_LATER_SETTINGS = {"size": None, "resize": None, "skip_broken": False}
+"""Settings that trainings of earlier versions lack, and what these did."""
 
 
 def config_from_json(content: dict[str, Any]) -> TrainConfig:
@@ -122,7 +130,7 @@ def config_from_json(content: dict[str, Any]) -> TrainConfig:
         ValueError: if a setting is unknown, missing or out of range.
     """
     known = {field.name for field in dataclasses.fields(TrainConfig)}
-    content = dict.fromkeys(_LATER_SETTINGS) | content
+    content = _LATER_SETTINGS | content
     if content.keys() != known:
         names = ", ".join(sorted(content.keys() ^ known))
         raise ValueError(f"settings must be {', '.join(sorted(known))}, but these are unknown or missing: {names}.")

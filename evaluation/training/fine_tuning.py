@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from devices.quantization import Activations
 from evaluation.accuracy import EVALUATION_BATCH
-from evaluation.augmentation import Augmentation
+from evaluation.augmentation import augmentation_of
 from evaluation.batches import ImageBatches
 from evaluation.export import checked_files
 from evaluation.pretrained.network import PretrainedNetwork, last_linear
@@ -150,7 +150,8 @@ def _new_training(job: FineTuneJob, splits: Splits, device: torch.device | None)
         torch.manual_seed(int(np.random.SeedSequence(job.seed, spawn_key=(0,)).generate_state(1)[0]))
         network = job.network.module(len(splits.class_names))
     flip = not splits.grey if job.flip is None else job.flip
-    augmentation = Augmentation(crop_padding=splits.selection.images_NCHW.shape[2] // 8, flip=flip)
+    size = splits.selection.images_NCHW.shape[2]
+    augmentation = augmentation_of("strong", size=size, flip=flip, grey=splits.grey)
     images = ImageBatches(training_images(splits), splits, augmentation=augmentation, device=device)
     selection = ImageBatches(splits.selection, splits, device=device)
     return Training(network, images, selection, job.settings, seed=job.seed, frozen_statistics=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from devices.quantization import Activations
-from evaluation.pretrained.network import Pretrained, PretrainedNetwork, counts_of
+from evaluation.pretrained.network import PretrainedNetwork, counts_of
+from evaluation.pretrained.provenance import Pretrained
 from evaluation.splits import Splits
 from evaluation.training.config import TrainConfig
 from evaluation.training.fine_tuning import FineTuneJob

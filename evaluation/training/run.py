@@ -12,7 +12,9 @@ import safetensors.numpy
 import torch
 
 from devices.quantization import Activations
-from evaluation.splits import Splits, load_splits
+from evaluation.data.rules import LATEST_RULES
+from evaluation.data.source import open_source
+from evaluation.splits import Splits, split_data
 from evaluation.training.config import TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
 from evaluation.training.job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
@@ -98,6 +100,11 @@ def train_dataset(splits: Splits) -> TrainDataset:
         classes=splits.class_names,
         mean=splits.mean_C,
         std=splits.std_C,
+        resize=splits.resize,
+        rules=splits.rules,
+        omitted=splits.omitted,
+        width=splits.width,
+        height=splits.height,
         images=TrainImages(
             training=len(splits.weights) + len(splits.theta), selection=len(splits.selection), test=len(splits.test)
         ),
@@ -125,14 +132,16 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = new_folder(config, architecture)
     size = space.input_shape[1]
     check_cutout(config, size)
-    splits = load_splits(
-        config.dataset,
-        size=size,
-        seed=config.seed,
-        image_column=config.image_column,
-        label_column=config.label_column,
+    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    as_before = None if saved_origin is None else saved_origin.dataset
+    data = source.load(
+        size,
+        resize=config.resize if as_before is None else as_before.resize,
+        rules=LATEST_RULES if as_before is None else as_before.rules,
+        skip_broken=config.skip_broken,
         on_progress=on_loading,
     )
+    splits = split_data(data, config.seed)
     classes = len(splits.class_names)
     space = any_space_named(config.space, published=config.architecture, classes=classes, size=config.size)
     graph = space.graph(architecture.operators)

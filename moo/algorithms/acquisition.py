@@ -84,7 +84,8 @@ def most_promising(
         costs: for each runtime configuration one or two, as latency and energy.
         evaluated: what is known.
         candidates_CL: to choose from.
-        reference_M: reference point of the hypervolume: error, then each cost.
+        reference_M: reference point of the hypervolume: error, then each cost. Its error gives way to the worst one
+            evaluated as long as none is below it, so that what is better than all others adds most even there.
         num_operators: operators that a layer can have.
         count: candidates to choose.
         settings: how candidates are judged.
@@ -93,6 +94,8 @@ def most_promising(
     seen_KNM = np.stack([costs_of(own, evaluated.indices_NL, num_operators) for own in costs])
     cost_KCM = np.stack([costs_of(own, candidates_CL, num_operators) for own in costs])
     lowest_M = np.append(evaluated.error_N.min(), np.minimum(seen_KNM.min((0, 1)), cost_KCM.min((0, 1))))
+    if lowest_M[0] >= reference_M[0]:
+        reference_M = np.append(evaluated.error_N.max() + 1e-3, reference_M[1:])
     frame = _Frame(reference_M, lowest_M, _directions(settings.directions, len(reference_M), rng))
     best_D = frame.best_volumes(evaluated.error_N, seen_KNM).max(0)
     mean_C, std_C = model.predict(candidates_CL)

@@ -1,5 +1,9 @@
 """Networks of a run compared.
 
+chance            intervals of shares, and tests whether two networks differ
+errors            errors as they are told, beside that of guessing
+representatives   the points of a front that can be told apart
+choices           three points of a front to choose from
 networks          what pictures of a front show: its networks, the others, baselines
 comparison        baselines against the front
 rank_correlation  Kendall's tau with its interval

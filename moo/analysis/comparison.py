@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from devices.configuration import RuntimeConfiguration
 from moo.analysis.networks import file_costs, grouped, shown_points
+from moo.analysis.representatives import distinct_front
 from moo.storage.archive import Archive, Costs, OperatingPoint
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 
@@ -54,7 +55,7 @@ def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size:
         ValueError: if a trained network has no file in the precision of a point.
     """
     rows = []
-    for point in grouped(shown_points(archive.front(), front_size)):
+    for point in grouped(shown_points(distinct_front(archive), front_size)):
         trained, precision = point.entry.trained, point.configuration.precision
         top1 = None if point.test_error is None else 1 - point.test_error
         if trained is not None:

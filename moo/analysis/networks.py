@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
+from moo.analysis.chance import Interval
+from moo.analysis.errors import on_selection_split
 from moo.analysis.recipes import many_epochs
+from moo.analysis.representatives import representatives
 from moo.storage.archive import (
     Archive,
     Costs,
@@ -20,6 +23,7 @@ from moo.storage.archive import (
     networks_of,
     objectives_of,
 )
+from moo.storage.origin import SearchDataset
 from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
 
@@ -37,6 +41,8 @@ class ShownNetwork:
     """How it is run; None where that makes no difference to what is shown."""
     trained: bool = False
     """Whether `error` is that after training, instead of with inherited weights."""
+    interval: Interval | None = None
+    """95 % interval of `error`; None where it is not told."""
 
     @property
     def coordinates(self) -> tuple[float, float, float]:
@@ -51,6 +57,10 @@ class Evaluated:
     front: tuple[ShownNetwork, ...]
     others: tuple[ShownNetwork, ...]
     """Dominated networks, and, where the front is one of trained networks, those that were not trained."""
+    merged: tuple[ShownNetwork, ...] = ()
+    """Points of the front that cannot be told apart from a cheaper one, which stands for them."""
+    guessing: float | None = None
+    """Error of always answering the commonest class, in [0, 1]; None where that is not known."""
     baselines: tuple[ShownNetwork, ...] = ()
     """The measured ones; none unless the front is one of trained networks."""
     left_out: str = ""
@@ -65,7 +75,7 @@ class Evaluated:
     @property
     def all(self) -> tuple[ShownNetwork, ...]:
         """The evaluated networks, the front first."""
-        return self.front + self.others
+        return self.front + self.merged + self.others
 
     @property
     def drawn(self) -> tuple[ShownNetwork, ...]:
@@ -108,6 +118,8 @@ class Evaluated:
             front = f"{len(self.front)} operating points on the front"
         if self.front_points is not None and self.front_points > len(self.front):
             front = f"{self.front_points} operating points on the front, {len(self.front)} shown"
+        if self.merged:
+            front += f" that can be told apart ({len(self.merged)} more cannot)"
         if not self.retrained:
             return f"{number} with inherited weights; {front}, of which {measured} measured for latency"
         trained = len({network.id for network in self.all if network.trained})
@@ -131,11 +143,13 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
             inherited weights none does, as their errors cannot be compared.
         front_size: operating points of the front that are shown at most.
     """
-    retrained, front = archive.is_retrained, archive.front()
+    retrained, whole = archive.is_retrained, archive.front()
+    found = representatives(whole, archive.data)
+    front = [one.point for one in found]
     shown = shown_points(front, front_size)
     several = len(archive.configurations) > 1
-    front_ids = {point.id for point in front}
-    trained = [entry.trained for entry in networks_of(front) if entry.trained is not None]
+    front_ids = {point.id for point in whole}
+    trained = [entry.trained for entry in networks_of(whole) if entry.trained is not None]
     others = [
         _other(archive, entry, retrained=retrained)
         for entry in archive.entries
@@ -156,7 +170,9 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
     else:
         left_out = f"{missing} baseline{'s' * (missing != 1)} not measured and left out" if missing else ""
     return Evaluated(
-        front=tuple(shown_network(point, several=several) for point in shown),
+        front=tuple(shown_network(point, several=several, data=archive.data) for point in shown),
+        merged=tuple(shown_network(point, several=several) for one in found for point in one.others),
+        guessing=None if archive.data is None else archive.data.guessing_error,
         others=tuple(others),
         baselines=tuple(measured),
         left_out=left_out,
@@ -190,16 +206,22 @@ def best_of_each(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]
     return tuple({point.id: point for point in reversed(points)}.values())[::-1]
 
 
-def shown_network(point: OperatingPoint, *, several: bool) -> ShownNetwork:
+def shown_network(point: OperatingPoint, *, several: bool, data: SearchDataset | None = None) -> ShownNetwork:
     """A point as pictures show it.
 
     Args:
         point: of a front.
         several: whether configurations are told apart.
+        data: the images of the run, where the interval of the error is shown.
     """
     configuration = point.configuration if several else None
     return ShownNetwork(
-        id=point.id, error=point.error, costs=point.costs, configuration=configuration, trained=point.trained
+        id=point.id,
+        error=point.error,
+        costs=point.costs,
+        configuration=configuration,
+        trained=point.trained,
+        interval=on_selection_split(point.error, data).interval,
     )
 
 

@@ -43,6 +43,19 @@ def mixture(networks: Sequence[TrainedNetwork]) -> str:
     return f"Not all were trained alike ({said}): their errors differ by their training too."
 
 
+def how_trained(network: TrainedNetwork) -> str:
+    """How one network came to its weights: `trained from scratch for 60 epochs (400 s)`."""
+    epochs = f"{network.epochs:.3g} epochs ({network.seconds:.0f} s)"
+    if network.pretrained is None:
+        start = "fine-tuned from inherited weights" if network.fine_tuned else "trained from scratch"
+        return f"{start} for {epochs}"
+    if network.head_only:
+        part = f"its last layer fitted, which was better than fine-tuning all for {epochs}"
+    else:
+        part = f"all layers fine-tuned for {epochs}"
+    return f"pre-trained ({network.pretrained.source}), {part}"
+
+
 def many_epochs(networks: Sequence[TrainedNetwork]) -> str:
     """The epochs that networks were trained for, at least one network: `3 to 5 epochs`."""
     epochs = span((network.epochs for network in networks), ".3g")

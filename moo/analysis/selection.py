@@ -1,7 +1,7 @@
-"""Choosing one operating point of a run's front: the most accurate within limits, or the knee.
+"""Choosing an operating point of a run's front: three to choose from, the most accurate within limits, or the knee.
 
-Start with `read_front`, then `in_configurations`, `best_within` or `knee`. Only front.json is read, so a front can be
-chosen from on any machine that the run folder was copied to.
+Start with `read_front`, then `in_configurations`, `three_choices`, `best_within` or `knee`. Only front.json is read, so
+a front can be chosen from on any machine that the run folder was copied to.
 """
 
 from __future__ import annotations
@@ -15,15 +15,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import ENERGY_KINDS, EnergyKind
 from devices.measurement import SOURCES, Source
+from moo.analysis.choices import knee_place, three_of
 from moo.storage.run_folder import RunFolder
 
-Floats = npt.NDArray[np.float64]
+PointKey = tuple[str, str | None]
+"""Architecture id, and label of the configuration."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedError:
+    """The error to expect of a network: on the test split where that was read, else on the selection split."""
+
+    error: float
+    """In [0, 1]; so are the bounds of its 95 % interval."""
+    low: float | None
+    """None where the number of images is not known; so is the next."""
+    high: float | None
+    images: int | None
+    split: str
+    """`test` or `selection`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +63,23 @@ class FrontPoint:
     """How far a modelled energy may be off, as a fraction; None where that is not known."""
     error_source: str = "inherited"
     """What weights the error is of: `inherited` from the supernet, or `trained`."""
+    error_low: float | None = None
+    """Of the 95 % interval of `error`; None in runs of earlier versions, as are all that follow."""
+    error_high: float | None = None
+    images: int | None = None
+    """Of the selection split."""
+    expected: ExpectedError | None = None
+    beats_guessing: bool | None = None
+    """Whether the interval of what is expected lies below the error of always answering the commonest class."""
+    params: int | None = None
+    """Trainable parameters."""
+    same_as: PointKey | None = None
+    """The cheaper point that it cannot be told apart from, and that stands for it."""
+
+    @property
+    def key(self) -> PointKey:
+        """What names it in `same_as` of others."""
+        return self.id, None if self.configuration is None else self.configuration.label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +122,7 @@ class Limits:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name} > 0` must hold, and be finite, but got {value}.")
         if self.max_error is not None and self.max_error > 1:
-            raise ValueError(f"`max_error <= 1` must hold (a share, not a percentage), but got {self.max_error}.")
+            raise ValueError(f"`max_error <= 1` must hold, as it is a share, but got {self.max_error}.")
 
     @property
     def is_empty(self) -> bool:
@@ -155,6 +185,17 @@ def in_configurations(front: Sequence[FrontPoint], wanted: ConfigurationFilter) 
     return chosen
 
 
+def three_choices(front: Sequence[FrontPoint]) -> tuple[tuple[str, FrontPoint], ...]:
+    """The most accurate point, the knee, and the fastest above chance, each with what it is; fewer where they coincide.
+
+    Args:
+        front: at least one point.
+    """
+    told_apart = distinct(front)
+    choices = three_of([_objectives(point) for point in told_apart], [point.beats_guessing for point in told_apart])
+    return tuple((choice.name, told_apart[choice.place]) for choice in choices)
+
+
 def excesses(point: FrontPoint, limits: Limits) -> tuple[Excess, ...]:
     """The limits that a point exceeds; a cost equal to its limit is within it."""
     pairs = (
@@ -182,50 +223,19 @@ def nearest_to(front: Sequence[FrontPoint], limits: Limits) -> FrontPoint:
 
 
 def knee(front: Sequence[FrontPoint]) -> FrontPoint:
-    """The point where the front bulges most towards the ideal point.
-
-    Error, latency and energy are normalised to [0, 1] over the front. The extremes are the points that are best in one
-    of them; they span a plane, or a line where one point is best in two. The knee is the point that lies farthest, at a
-    right angle, on that side of it where the ideal point (0, 0, 0) is. Where no point lies there (there are only two,
-    say, or the front bulges away from the ideal) it is the most accurate one.
-
-    Source: Das, "On characterizing the 'knee' of the Pareto curve based on normal-boundary intersection", Structural
-    Optimization 18 (1999), 107-115. Departure: of the points at hand the farthest is taken, not the solution of the
-    normal-boundary subproblem.
+    """The point where the front bulges most towards the ideal point; `moo.analysis.choices.knee_place` says how.
 
     Args:
         front: at least one point.
     """
-    ordered = sorted(front, key=_objectives)
-    objectives = np.array([_objectives(point) for point in ordered])
-    return ordered[int(np.argmax(np.round(bulge(objectives), 12)))]
+    told_apart = distinct(front)
+    return told_apart[knee_place([_objectives(point) for point in told_apart])]
 
 
-def bulge(objectives: Floats) -> Floats:
-    """How far each point lies beyond the plane or line through the extremes, towards the ideal point.
-
-    Args:
-        objectives: shape (N, M), all minimised, N >= 1; they are normalised to [0, 1] here, and those of one value
-            only are left out.
-
-    Returns:
-        Shape (N,): signed distances in the normalised space, 0 for the extremes.
-    """
-    low, high = objectives.min(axis=0), objectives.max(axis=0)
-    varies = high > low
-    if not varies.any():
-        return np.zeros(len(objectives))
-    normalised = ((objectives - low) / np.where(varies, high - low, 1.0))[:, varies]
-    totals = normalised.sum(axis=1)
-    extremes = normalised[[int(np.lexsort((totals, column))[0]) for column in normalised.T]]
-    spread = (extremes[1:] - extremes[0]).T
-    along = spread @ np.linalg.pinv(spread)
-    towards_ideal = -(extremes[0] - along @ extremes[0])
-    length = float(np.linalg.norm(towards_ideal))
-    if length < 1e-12:
-        return np.zeros(len(objectives))
-    distances: Floats = (normalised - extremes[0]) @ towards_ideal / length
-    return distances
+def distinct(front: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """The points that can be told apart: those for which no other of them stands."""
+    present = {point.key for point in front}
+    return tuple(point for point in front if point.same_as not in present)
 
 
 def _objectives(point: FrontPoint) -> tuple[float, float, float]:
@@ -250,6 +260,13 @@ def _point_from(item: Any, where: str) -> FrontPoint:
             energy_kind=item.get("energy_kind", "net"),
             energy_error=item.get("energy_error"),
             error_source=item.get("error_source", "inherited"),
+            error_low=item.get("error_low"),
+            error_high=item.get("error_high"),
+            images=item.get("images"),
+            expected=_expected_from(item.get("expected")),
+            beats_guessing=item.get("beats_guessing"),
+            params=item.get("params"),
+            same_as=_key_from(item.get("same_as")),
         )
     except KeyError as error:
         raise ValueError(f"{where} must have the field {error.args[0]!r}, but lacks it.") from None
@@ -261,9 +278,10 @@ def _point_from(item: Any, where: str) -> FrontPoint:
         value = getattr(point, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
             raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {reprlib.repr(value)}.")
-    off = point.energy_error
-    if off is not None and (isinstance(off, bool) or not isinstance(off, (int, float)) or not off >= 0):
-        raise ValueError(f"{where} must have a number of at least 0 as 'energy_error', but has {reprlib.repr(off)}.")
+    for name in ("energy_error", "error_low", "error_high", "images", "params"):
+        value = getattr(point, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
+            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {reprlib.repr(value)}.")
     if point.error_source not in ("inherited", "trained"):
         raise ValueError(f"{where} must have an error that is inherited or trained, but has {point.error_source!r}.")
     for source in (point.latency_source, point.energy_source):
@@ -276,6 +294,16 @@ def _point_from(item: Any, where: str) -> FrontPoint:
     if point.precision not in PRECISIONS:
         raise ValueError(f"{where} must have a precision of {', '.join(PRECISIONS)}, but has {point.precision!r}.")
     return point
+
+
+def _expected_from(content: Any) -> ExpectedError | None:
+    if content is None:
+        return None
+    return ExpectedError(**{name: content[name] for name in ("error", "low", "high", "images", "split")})
+
+
+def _key_from(content: Any) -> PointKey | None:
+    return None if content is None else (str(content["id"]), content["configuration"])
 
 
 def _configuration_from(item: dict[str, Any], where: str) -> RuntimeConfiguration | None:

@@ -49,7 +49,6 @@ def transferred(
     archive: Archive,
     source_front: Collection[str],
     source_tables: CostTables,
-    classes: int,
     *,
     in_int8: Mapping[str, float] | None = None,
 ) -> Transfer:
@@ -62,13 +61,12 @@ def transferred(
         archive: of the run; has the source's architectures.
         source_front: ids of the architectures of the source's front.
         source_tables: of the source's board, with energy above idle.
-        classes: of the data set.
         in_int8: errors in int8 that the source evaluated, by id; of other networks those of the archive are taken.
     """
     known = in_int8 or {}
     own = networks_of(archive.inherited_front())
     source = [archive[identifier] for identifier in source_front if identifier in archive]
-    there = reference_point_of(source_tables, classes, archive.energy)
+    there = reference_point_of(source_tables, archive.reference_point[0], archive.energy)
     source_points = archive.points(source)
     return Transfer(
         source_board=source_tables.base.board,

@@ -1,13 +1,32 @@
-"""What people would use otherwise: published networks, trained and measured like a run's front."""
+"""What people would use otherwise: published networks, trained and measured like a run's front.
+
+From scratch at the run's image size, and pre-trained ones at their own. Start with `baseline_trainings`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from evaluation.pretrained.network import PretrainedNetwork
+from evaluation.pretrained.sources import (
+    ARCHITECTURES,
+    SHORT_LIST,
+    UnavailableError,
+    pretrained_named,
+)
+from evaluation.pretrained.timm_models import PRETRAINED_SUFFIX
+from evaluation.splits import Splits
+from evaluation.training.config import TrainConfig
+from evaluation.training.fine_tuning import fine_tune_settings
+from evaluation.training.fine_tuning_run import FineTunePreparation, loaded_size, splits_for
 from evaluation.training.origin import BaselineNetwork
-from moo.deployment.config import CompareBaselinesConfig
+from moo import events
+from moo.deployment.config import NO_PRETRAINED, SETTINGS, CompareBaselinesConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining, chosen, training_of
+from moo.search.preparation import run_source, run_splits
+from moo.storage.trained_network import TrainedNetwork
 from search_space.architectures import parse_architecture
 from search_space.graphs import Graph
 from search_space.reference_networks import BASELINE_NAMES, baseline_graph
@@ -19,19 +38,110 @@ LARGE_INPUT = 96
 """Inputs of so many pixels and more are given to networks in their ImageNet form."""
 
 
-def baseline_trainings(run: FinishedRun, config: CompareBaselinesConfig) -> list[NetworkTraining]:
-    """The baselines as trainings, for the input size and classes of a run.
+def baseline_trainings(
+    run: FinishedRun, config: CompareBaselinesConfig, tell: events.Listener = lambda event: None
+) -> list[NetworkTraining]:
+    """The baselines as trainings, for the classes of a run: pre-trained ones first, then those from scratch.
+
+    Args:
+        run: that they are compared with.
+        config: how they are trained.
+        tell: is told of pre-trained networks that are not to be had, and of images that are loaded for the others.
 
     Raises:
         ValueError: if `--only` names no baseline, or a setting does not fit the images.
     """
-    trainings = []
-    for name in chosen(config.only, NAMES, what="baselines"):
+    pretrained = {network.id: network for network in _pretrained(config.pretrained, tell)}
+    names = chosen(config.only, (*pretrained, *NAMES), what="baselines")
+    trainings = _fine_tunings(run, config, [pretrained[name] for name in names if name in pretrained], tell)
+    for name in names:
+        if name in pretrained:
+            continue
         graph = graph_of(name, input_size=run.space.input_size, classes=run.space.classes)
         network = BaselineNetwork(id=name, input_size=run.space.input_size)
         preparation = training_of(run, config, network, graph, run.folder.baseline(name), None)
         trainings.append(NetworkTraining(preparation, baseline=True))
     return trainings
+
+
+def _pretrained(names: Sequence[str], tell: events.Listener) -> list[PretrainedNetwork]:
+    if NO_PRETRAINED in names:
+        return []
+    networks = []
+    for name in names or SHORT_LIST:
+        try:
+            networks.append(pretrained_named(name))
+        except UnavailableError as error:
+            tell(events.PretrainedMissing(name, str(error)))
+    return networks
+
+
+def _fine_tunings(
+    run: FinishedRun, config: CompareBaselinesConfig, networks: Sequence[PretrainedNetwork], tell: events.Listener
+) -> list[NetworkTraining]:
+    search, loaded = run.config, dict[int, Splits]()
+    parts = (run.splits.weights, run.splits.theta, run.splits.selection, run.splits.test)
+    trainings = []
+    for network in networks:
+        size = loaded_size(sum(map(len, parts)), network.about.input_size)
+        if size not in loaded:
+            loaded[size] = _same_splits(run, size, tell)
+        splits = splits_for(loaded[size], network.about)
+        settings = fine_tune_settings(len(splits.weights) + len(splits.theta), minutes=config.pretrained_minutes)
+        preparation = FineTunePreparation(
+            config=TrainConfig(
+                architecture=network.id,
+                dataset=search.dataset,
+                image_column=search.image_column,
+                label_column=search.label_column,
+                resize=search.resize,
+                skip_broken=search.skip_broken,
+                space=search.space or TrainConfig.space,
+                weights=network.about.source,
+                flip=search.flip,
+                seed=search.seed,
+                **{name: getattr(settings, name) for name in SETTINGS},
+            ),
+            folder=run.folder.baseline(network.id),
+            pretrained=network,
+            splits=splits,
+            activations=run.activations,
+        )
+        trainings.append(NetworkTraining(preparation, baseline=True))
+    return trainings
+
+
+def _same_splits(run: FinishedRun, size: int, tell: events.Listener) -> Splits:
+    """The images of a run's splits in another size.
+
+    Raises:
+        ValueError: if they are others.
+    """
+    if size == run.space.input_size:
+        return run.splits
+    splits = run_splits(
+        run.config,
+        run_source(run.config),
+        size,
+        lambda done, total: tell(events.StageProgress("loading", done, total)),
+        as_before=run.origin.dataset,
+    )
+    for name in ("weights", "theta", "selection", "test"):
+        before, now = getattr(run.splits, name).labels_N, getattr(splits, name).labels_N
+        if before.tolist() != now.tolist():
+            raise ValueError(f"a run's images must stay as they are, but those of its {name} split have changed.")
+    return splits
+
+
+def baseline_graph_of(network: TrainedNetwork, run: FinishedRun) -> Graph | None:
+    """The graph of a trained baseline; None where it is none of this project's."""
+    name, classes = network.name, run.space.classes
+    if network.pretrained is None:
+        return graph_of(name, input_size=run.space.input_size, classes=classes)
+    architecture = name.removesuffix(PRETRAINED_SUFFIX)
+    if architecture not in ARCHITECTURES:
+        return None
+    return baseline_graph(architecture, input_size=network.pretrained.input_size, classes=classes)
 
 
 def graph_of(name: str, *, input_size: int, classes: int) -> Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from moo.storage.run_folder import RunFolder
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(TrainSettings))
 """Names of the settings that make up a training recipe."""
+NO_PRETRAINED = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,25 @@ class TrainFrontConfig(RunTrainingConfig):
 class CompareBaselinesConfig(RunTrainingConfig):
     """Train and measure published networks like a run's front, and draw them into its pictures.
 
-    Settings of training are those of the front's own training, unless given.
+    Some are trained from scratch at the run's image size; pre-trained ones are fine-tuned at their own. Settings of
+    training from scratch are those of the front's own training, unless given.
     """
+
+    pretrained: Annotated[tuple[str, ...], UseAppendAction] = ()
+    """Pre-trained network to fine-tune: `efficientnet-lite0` (a package), `timm:NAME`, `ARCHITECTURE=FILE` with weights
+    of torchvision or timm, or `none`; give it several times for several. By default what is installed of a short
+    list."""
+    pretrained_minutes: float | None = None
+    """Minutes that each pre-trained network is fine-tuned for; by default `--minutes` if given, else as the number of
+    images asks for, at most ten."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        value = self.pretrained_minutes
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ValueError(f"`--pretrained-minutes > 0` must hold, but got {value}.")
+        if NO_PRETRAINED in self.pretrained and len(self.pretrained) > 1:
+            raise ValueError(f"`--pretrained {NO_PRETRAINED}` must stand alone, but got {' '.join(self.pretrained)}.")
 
 
 def saved_recipe(folder: RunFolder, only: Sequence[str] = ()) -> dict[str, Any]:

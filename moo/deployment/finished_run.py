@@ -12,7 +12,7 @@ from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.measurement.boards import read_run_tables
 from moo.measurement.front import corrected_tables
-from moo.search.preparation import archive_for, check_same_inputs, run_splits
+from moo.search.preparation import archive_for, check_same_inputs, run_source, run_splits
 from moo.storage.origin import RunOrigin
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
@@ -66,7 +66,7 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
     config = replace(config, dataset=dataset or config.dataset)
     # A user's own space file may have changed since.
     space = origin.space
-    splits = run_splits(config, space.input_size, on_loading)
+    splits = run_splits(config, run_source(config), space.input_size, on_loading, as_before=origin.dataset)
     check_same_inputs(origin, space, splits, config.dataset)
     return FinishedRun(folder=folder, config=config, origin=origin, space=space, splits=splits)
 
@@ -79,6 +79,6 @@ def record_of(run: FinishedRun) -> RunRecord:
     """
     tables = read_run_tables(run.folder.cost_table, run.config.given_configurations)
     record = open_record(run.folder)
-    archive = record.load_archive(archive_for(run.config, tables, len(run.splits.class_names)), run.space)
+    archive = record.load_archive(archive_for(run.config, tables, run.origin.dataset), run.space)
     record.use_tables(corrected_tables(tables, archive.entries, run.space))
     return record

@@ -9,6 +9,7 @@ from pathlib import Path
 from devices.cost_tables.table_names import is_table
 from devices.measurement import MeasureSettings
 from evaluation.training.loop import TrainRecord
+from evaluation.training.run import TrainPreparation
 from evaluation.work_folder import lock_folder
 from moo import events
 from moo.deployment.config import RunTrainingConfig
@@ -25,7 +26,7 @@ from moo.storage.record import RunRecord
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.tensorboard import TensorBoardWriter
 
-TrainingsOf = Callable[[FinishedRun, Archive], list[NetworkTraining]]
+TrainingsOf = Callable[[FinishedRun, Archive, events.Listener], list[NetworkTraining]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: eve
     with lock_folder(path):
         record = record_of(run)
         try:
-            trainings = trainings_of(run, record.archive)
+            trainings = trainings_of(run, record.archive, tell)
             networks, measures = _train(config, run, trainings, record, events.told_to(note_records, tell))
             write_retrained(run, record.archive, record.store, records)
         finally:
@@ -90,7 +91,7 @@ def _train(
     def trainer() -> Trainer:
         ray_trainer = start_ray_trainer(
             run.splits,
-            networks=len(trainings),
+            networks=sum(isinstance(training.preparation, TrainPreparation) for training in trainings),
             workers=config.workers,
             threads=config.threads_per_worker,
             address=config.address,
@@ -101,7 +102,8 @@ def _train(
 
     try:
         # Before anything is forgotten, all that can go wrong has.
-        ready = trainer() if config.fresh else None
+        anew = any(isinstance(training.preparation, TrainPreparation) for training in trainings)
+        ready = trainer() if config.fresh and anew else None
         images = len(run.splits.weights) + len(run.splits.theta)
         tell(events.TrainingsStarted(len(trainings), f"{images:,} images of {run.config.dataset}"))
         if config.fresh:

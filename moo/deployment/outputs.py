@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluation.training.folder import TrainFolder
 from evaluation.training.loop import TrainRecord
 from evaluation.work_folder import write_atomically
-from moo.deployment.baselines import graph_of
+from moo.deployment.baselines import baseline_graph_of
 from moo.deployment.finished_run import FinishedRun
 from moo.report.card import Card, baseline_card, card_markdown, front_card
 from moo.search.outputs import write_front
@@ -38,6 +38,8 @@ def write_retrained(
         training = folder.baseline(network.name) if network.baseline else folder.training(network.name)
         if records.get(network.name):
             title = f"{network.name}, trained {'from inherited weights' if network.fine_tuned else 'from scratch'}"
+            if network.pretrained is not None:
+                title = f"{network.name}, all layers fine-tuned from pre-trained weights"
             subtitle = f"{dataset}, {network.epochs:.3g} epochs; test top-1 {network.top1:.2%}"
             picture = io.BytesIO()
             training_curves(records[network.name], title, subtitle).savefig(picture, format="png")
@@ -55,7 +57,7 @@ def write_retrained(
 def _card(run: FinishedRun, archive: Archive, network: TrainedNetwork) -> Card | None:
     """The card of a trained network; None where the run does not know it."""
     if network.baseline:
-        graph = graph_of(network.name, input_size=run.space.input_size, classes=run.space.classes)
+        graph = baseline_graph_of(network, run)
         return baseline_card(network, graph, archive)
     if network.name not in archive:
         return None

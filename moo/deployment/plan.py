@@ -16,6 +16,7 @@ from dnas.build import build_supernet
 from evaluation.accuracy import inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig
+from evaluation.training.fine_tuning_run import FineTunePreparation
 from evaluation.training.folder import TrainFolder
 from evaluation.training.job import Arrays
 from evaluation.training.loop import records_in
@@ -33,7 +34,7 @@ from search_space.graphs import Graph
 class NetworkTraining:
     """A network that is to be trained, and what for."""
 
-    preparation: TrainPreparation
+    preparation: TrainPreparation | FineTunePreparation
     baseline: bool
 
     @property
@@ -86,6 +87,8 @@ def training_of(
         dataset=search.dataset,
         image_column=search.image_column,
         label_column=search.label_column,
+        resize=search.resize,
+        skip_broken=search.skip_broken,
         space=search.space,
         size=search.size,
         weights=None if weights is None else str(weights),

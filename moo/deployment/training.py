@@ -12,12 +12,14 @@ from pathlib import Path
 
 from devices.configuration import PRECISIONS
 from devices.device import Device
+from evaluation.training.fine_tuning_run import FineTunePreparation
 from evaluation.training.folder import TrainFolder, TrainResult, read_result
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure
 from evaluation.training.loop import TrainRecord, records_in
-from evaluation.training.run import begin, write_outcome
+from evaluation.training.run import TrainPreparation, begin, write_outcome
 from evaluation.work_folder import write_atomically
 from moo import events
+from moo.deployment.fine_tuning import fine_tuned
 from moo.deployment.finished_run import FinishedRun
 from moo.deployment.plan import NetworkTraining
 from moo.execution.backend import Trainer
@@ -53,7 +55,14 @@ def train_networks(
     keeper = _Keeper(run, {training.name: training for training in trainings}, record, devices, tell)
     try:
         waiting = [training for training in trainings if not keeper.take_up(training)]
-        jobs = [(training.preparation.job, _state_of(training.folder)) for training in waiting]
+        jobs = []
+        for training in waiting:
+            preparation, state = training.preparation, _state_of(training.folder)
+            if isinstance(preparation, FineTunePreparation):
+                for event in fine_tuned(preparation, state):
+                    keeper.keep(training.name, event)
+            else:
+                jobs.append((preparation.job, state))
         if jobs:
             running = trainer()
             try:
@@ -166,7 +175,7 @@ class _Keeper:
 
 def trained_network(training: NetworkTraining, result: TrainResult, root: Path) -> TrainedNetwork:
     """What the store keeps of a training that has ended, before its files are measured."""
-    folder = training.folder
+    folder, preparation = training.folder, training.preparation
     files = tuple(
         DeployedFile(
             precision=file.precision,
@@ -185,10 +194,12 @@ def trained_network(training: NetworkTraining, result: TrainResult, root: Path) 
         top3=result.top3,
         epochs=result.epochs,
         seconds=result.seconds,
-        fine_tuned=training.preparation.weights is not None,
+        fine_tuned=isinstance(preparation, TrainPreparation) and preparation.weights is not None,
         macs=result.macs,
         params=result.params,
         files=files,
+        pretrained=preparation.pretrained.about if isinstance(preparation, FineTunePreparation) else None,
+        head_only=result.head_only,
     )
 
 

@@ -19,7 +19,7 @@ from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
-from evaluation.accuracy import classification, inherited_network
+from evaluation.accuracy import Classified, classification, classified, inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.export import file_error, quantized_file
 from moo.execution.pretraining import new_pretraining, new_supernet, supernet_bytes
@@ -56,7 +56,7 @@ class Evaluator:
         splits = self.setup.splits
         self.supernet = new_supernet(self.setup).to(self.device)
         self._loaded: bytes | None = None
-        self._known: dict[Indices, tuple[float, float]] = {}
+        self._known: dict[Indices, Classified] = {}
         self._quantized: dict[Indices, float] = {}
         self.theta_batches = self._batches("theta", augmented=True)
         self.selection = self._batches("selection")
@@ -120,8 +120,10 @@ class Evaluator:
         start = time.monotonic()
         seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(3, job.id)).generate_state(1)[0])
         pretraining = new_pretraining(replace(self.setup, seed=seed), settings, self.device)
-        while pretraining.epochs_done < settings.epochs:
-            pretraining.run_epoch()
+        while not pretraining.done:
+            found = pretraining.run_epoch().divergence
+            if found is not None and found.lr is None:
+                raise RuntimeError(f"pre-training {found}; choose a lower --pretrain-lr than {settings.lr:g}")
         supernet = supernet_bytes(pretraining.supernet.state_dict())
         self._load(supernet)
         result = self.search(job, costs)
@@ -163,12 +165,13 @@ class Evaluator:
 
     def _evaluate(self, indices: Indices, costs: CostTable) -> EvaluatedArchitecture:
         if indices not in self._known:
-            self._known[indices] = classification(self._network(indices), self.selection)
-        error, cross_entropy = self._known[indices]
+            self._known[indices] = classified(self._network(indices), self.selection)
+        found = self._known[indices]
         return EvaluatedArchitecture(
             indices=indices,
-            error=error,
-            cross_entropy=cross_entropy,
+            error=found.error,
+            cross_entropy=found.cross_entropy,
+            correct=np.packbits(found.correct_N).tobytes(),
             latency_ms=costs.latency_of(indices),
             energy_mj=costs.energy_of(indices),
             params=count(self._graph(indices)).params,

@@ -21,15 +21,20 @@ from moo.trials import (
 def pretraining_epochs(
     setup: WorkerSetup, settings: PretrainSettings, state: bytes | None, device: torch.device
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
-    """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
+    """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch.
+
+    It ends early, with such a record, where it diverges however slowly it learns.
+    """
     pretraining = new_pretraining(setup, settings, device)
     if state is not None:
         pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
-    while pretraining.epochs_done < settings.epochs:
+    while not pretraining.done:
         record = pretraining.run_epoch()
         buffer = io.BytesIO()
         torch.save(pretraining.state(), buffer)
         yield record, buffer.getvalue()
+        if record.divergence is not None and record.divergence.lr is None:
+            return
 
 
 def pretrained_weights(state: bytes) -> bytes:

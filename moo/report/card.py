@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
+from evaluation.pretrained.provenance import Pretrained
 from moo.analysis.networks import file_costs
+from moo.analysis.recipes import how_trained
 from moo.formatting import error_text, short, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
 from moo.storage.origin import SearchDataset, SplitSizes
@@ -42,7 +44,8 @@ class Card:
     name: str
     kind: str
     """What it is, as the end of a sentence that begins with "An image classifier"."""
-    graph: Graph
+    graph: Graph | None
+    """None where it is none of this project's."""
     layers: tuple[str, ...]
     """A line each, in Markdown."""
     costs: Costs | None
@@ -59,6 +62,19 @@ class Card:
     """Its operating points on the front, the fastest first; none of a network that is on no front."""
     energy: EnergyObjective = field(default_factory=EnergyObjective)
     """The energy that the run minimised."""
+
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """Where its first weights are from, if others have trained it before."""
+        return None if self.trained is None else self.trained.pretrained
+
+    @property
+    def input_size(self) -> int:
+        """Height and width of its images in pixels."""
+        if self.pretrained is not None:
+            return self.pretrained.input_size
+        assert self.graph is not None, "a network that was not pre-trained is a graph"
+        return self.graph.input_shape[1]
 
 
 def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
@@ -91,12 +107,12 @@ def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
     )
 
 
-def baseline_card(network: TrainedNetwork, graph: Graph, archive: Archive) -> Card:
+def baseline_card(network: TrainedNetwork, graph: Graph | None, archive: Archive) -> Card:
     """The card of a published network that was trained for comparison.
 
     Args:
         network: as it was trained.
-        graph: of this network.
+        graph: of this network, if it is one of this project's.
         archive: of the run; says in which configuration it was measured.
     """
     precision = archive.base.precision
@@ -105,7 +121,11 @@ def baseline_card(network: TrainedNetwork, graph: Graph, archive: Archive) -> Ca
         name=network.name,
         kind=f"of a published architecture, `{network.name}`, to compare a front with",
         graph=graph,
-        layers=tuple(_layer(node) for node in graph.nodes if isinstance(node.operation, (Conv, Linear))),
+        layers=tuple(
+            _layer(node)
+            for node in (() if graph is None else graph.nodes)
+            if isinstance(node.operation, (Conv, Linear))
+        ),
         costs=file_costs(network, precision, archive.energy),
         measurement=None if file is None else file.measurement,
         precision=precision,
@@ -123,7 +143,9 @@ def card_markdown(card: Card, data: SearchDataset, *, dataset: str | None = None
         data: the images of the run.
         dataset: how the user named the data set; None where that is not known.
     """
-    size = card.graph.input_shape[1]
+    size = card.input_size
+    if card.pretrained is not None:
+        data = replace(data, mean=card.pretrained.mean, std=card.pretrained.std)
     layers = "\n".join(f"{number}. {line}" for number, line in enumerate(card.layers, start=1))
     return f"""# {card.name}
 
@@ -134,7 +156,7 @@ An image classifier {card.kind}, {_weights(card.trained)}.
 ## Input and output
 
 The central square of an image, resized to {size} x {size} pixels (bicubic).
-Input `{INPUT_NAME}`: float32, shape (batch, {", ".join(str(side) for side in card.graph.input_shape)}), RGB, pixels in
+Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {_figures(data.mean)} and divided by {_figures(data.std)} for each channel.
 Output `logits`: one score a class, in this order: {", ".join(data.classes)}.
 
@@ -151,7 +173,7 @@ This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an 
 
 ## Layers
 
-{layers}
+{layers or "Those of timm's network."}
 """
 
 
@@ -219,6 +241,8 @@ def _other_energy(card: Card, costs: Costs) -> str:
 def _weights(trained: TrainedNetwork | None) -> str:
     if trained is None:
         return "with weights inherited from the supernet (not retrained)"
+    if trained.pretrained is not None:
+        return how_trained(trained)
     start = "fine-tuned from weights inherited from the supernet" if trained.fine_tuned else "trained from scratch"
     return f"{start} for {trained.epochs:.3g} epochs ({trained.seconds:.0f} s)"
 
@@ -226,13 +250,18 @@ def _weights(trained: TrainedNetwork | None) -> str:
 def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[str, str]]:
     named = [f"`{dataset}`"] if dataset else []
     named += [f"{len(data.classes)} classes", f"fingerprint {data.fingerprint}"]
-    counts = count(card.graph)
+    if card.graph is not None:
+        counts = count(card.graph)
+        macs, params = counts.macs, counts.params
+    else:
+        assert card.trained is not None, "a network of others was trained"
+        macs, params = card.trained.macs, card.trained.params
     return [
         ("data set", ", ".join(named)),
         *_accuracy(card, data.images),
         *_costs(card),
-        ("multiply-accumulates", f"{counts.macs:,}"),
-        ("parameters", f"{counts.params:,}"),
+        ("multiply-accumulates", f"{macs:,}"),
+        ("parameters", f"{params:,}"),
         *_coefficients(card.inherited),
     ]
 

@@ -178,7 +178,7 @@ def files_table(networks: Sequence[TrainedNetwork]) -> str:
                 f"`{network.name}`",
                 *(NOTHING if file is None else short(file.logits_difference) for file in (floats, integers)),
                 *(NOTHING if file is None else percent(file.top1) for file in (floats, integers)),
-                NOTHING if lost is None else f"{lost:.2f}",
+                NOTHING if lost is None else f"{lost:.1f}",
                 *_cost_cells(None if floats is None else floats.measurement),
                 *_cost_cells(None if integers is None else integers.measurement),
             )
@@ -232,7 +232,7 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
         else:
             latency, energy = _cost_cells(c.rival.costs)
             differences.append(c.gain)
-            row += [f"`{c.rival.id}`, {latency}, {energy}", f"{c.gain:+.2f} points"]
+            row += [f"`{c.rival.id}`, {latency}, {energy}", f"{c.gain:+.1f} points"]
     front = [entry.trained for entry in networks_of(archive.front()) if entry.trained is not None]
     better, worse = (sum(sign * difference > 0 for difference in differences) for sign in (1, -1))
     verdict = (

@@ -25,7 +25,7 @@ def transfer_section(archive: Archive, store: StoreReader, origin: RunOrigin, so
     if source is None or not source[0] or source_tables is None or not len(archive):
         return ""
     front, in_int8 = source
-    found = transferred(archive, front, source_tables, len(origin.dataset.classes), in_int8=in_int8)
+    found = transferred(archive, front, source_tables, in_int8=in_int8)
     rows = [
         ("this run's front", f"{found.own_here:.4f}", f"{found.own_there:.4f}"),
         ("the front of the run that it started from", f"{found.source_here:.4f}", f"{found.source_there:.4f}"),

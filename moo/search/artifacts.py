@@ -29,7 +29,11 @@ TWO_OBJECTIVES = (
 
 
 class SearchFailedError(RuntimeError):
-    """A run cannot go on: the board failed while it was profiled, or every evaluation of a generation failed."""
+    """A run cannot go on.
+
+    The board failed while it was profiled, every evaluation of a generation failed, or pre-training diverged however
+    slowly it learnt.
+    """
 
 
 def started(preparation: Preparation, dashboard_url: str | None) -> events.RunStarted:
@@ -102,7 +106,11 @@ def generation_cost_tables(folder: RunFolder, generation: int, latest: CostTable
 
 
 def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:
-    """Weights of the pre-trained supernet, as safetensors; fresh ones where each trial trains a supernet of its own."""
+    """Weights of the pre-trained supernet, as safetensors; fresh ones where each trial trains a supernet of its own.
+
+    Raises:
+        SearchFailedError: if pre-training diverges however slowly it learns.
+    """
     folder, settings = preparation.folder, preparation.pretraining
     if folder.supernet.exists():
         return folder.supernet.read_bytes()
@@ -115,7 +123,15 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
         for record, later_state in backend.pretrain(settings, state):
             state = later_state
             write_atomically(folder.pretraining, state)
-            tell(events.PretrainEpoch(record, settings.epochs))
+            if record.divergence is None:
+                tell(events.PretrainEpoch(record, settings.epochs))
+                continue
+            tell(events.TrainingDiverged("pre-training", record.divergence))
+            if record.divergence.lr is None:
+                folder.pretraining.unlink()
+                raise SearchFailedError(
+                    f"pre-training {record.divergence}: choose a lower --pretrain-lr than {settings.lr:g} in a new run."
+                )
     weights = untrained_weights(preparation.setup) if state is None else pretrained_weights(state)
     write_atomically(folder.supernet, weights)
     folder.pretraining.unlink(missing_ok=True)

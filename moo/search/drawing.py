@@ -58,7 +58,7 @@ def draw(folder: RunFolder, *, pictures: bool = True) -> None:
     run = FolderRun(folder, config, origin)
     tables = read_run_tables(folder.cost_table, config.given_configurations)
     with closing(read_store(folder.store, as_of_now=True)) as store:
-        archive = store.fill(archive_for(config, tables, len(origin.dataset.classes)), run.space)
+        archive = store.fill(archive_for(config, tables, origin.dataset), run.space)
         archive.use_tables(corrected_tables(tables, archive.entries, run.space))
         write_report(run, archive, store, draw=pictures)
 

@@ -121,7 +121,8 @@ def estimated_seconds(
     float_error = NETWORK_SECONDS + speed.image * (min(images.weights, RECALIBRATION_IMAGES) + images.selection)
     int8_error = QUANTIZED_SECONDS + speed.image * images.selection
     evaluation = float_error + in_int8 * int8_error
-    weights = pretraining.epochs * max(1, images.weights // pretraining.batch_size) * speed.weight_step
+    steps = pretraining.epochs * pretraining.passes * max(1, images.weights // pretraining.batch_size)
+    weights = steps * speed.weight_step
 
     proposed = int(min(config.generations, supernet_generations(config)))
     on_supernet = proposed * generation_size(config)

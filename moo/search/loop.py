@@ -22,7 +22,7 @@ from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
 from moo.search.generational import search_in_generations
 from moo.search.outputs import onnx_model, write_front, write_front_json
-from moo.search.preparation import Preparation, archive_for, search_dataset
+from moo.search.preparation import Preparation, archive_for
 from moo.search.proposals import kept_proposals
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
@@ -107,8 +107,7 @@ class _Search:
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
         self._costs = run_cost_tables(self._preparation, self._tell)
-        classes = len(self._preparation.splits.class_names)
-        archive = record.load_archive(archive_for(config, self._costs, classes), space)
+        archive = record.load_archive(archive_for(config, self._costs, self._preparation.dataset), space)
         record.use_tables(corrected_tables(self._costs, archive.entries, space))
         if config.from_run is not None:
             take_over(config, record, space, self._costs, activations=self._preparation.setup.activations)
@@ -149,7 +148,7 @@ class _Search:
         self._tell(events.FrontWritten(self._reached()))
 
     def hand_over(self) -> Archive:
-        archive, data = self._record.archive, search_dataset(self._preparation.splits)
+        archive, data = self._record.archive, self._preparation.dataset
         self._measure_final_front()
         write_front(
             self._folder,

@@ -12,16 +12,17 @@ from typing import Any, Protocol
 
 import safetensors.numpy
 
-from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.family import read_cost_tables
 from evaluation.work_folder import write_atomically
+from moo.analysis.errors import on_selection_split, told_error
+from moo.analysis.networks import shown_points
+from moo.analysis.representatives import representatives
 from moo.config import SearchConfig
 from moo.report.card import card_markdown, front_card
 from moo.report.html import report_html
 from moo.report.report import report_markdown
-from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of, objectives_of
+from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.origin import RunOrigin, SearchDataset
-from moo.storage.pareto import epsilon_front
 from moo.storage.run_folder import RunFolder, model_file_name
 from moo.storage.search_state import command_that_goes_on, unfinished_note
 from moo.storage.store import StoreReader, read_store
@@ -37,23 +38,55 @@ def front_json(archive: Archive, *, front_size: int = 24) -> list[dict[str, Any]
     `error` is that on the selection split which the front was made by, in the precision of the configuration: after
     training (`error_source` is `trained`) if all networks of the search's front were trained, else with inherited
     weights. `inherited_error` and `test_error` are always those of inherited weights, in fp32 and in the precision of
-    the configuration; `trained` has all that came of training. `shown` says which points tables and pictures show.
+    the configuration; `trained` has all that came of training. `error_low` and `error_high` bound the 95 % interval of
+    `error` on `images` of the selection split; `expected` is the error to expect, on the test split where that was
+    read, with `beats_guessing`: whether its interval lies below the error of always answering the commonest class.
+
+    `same_as` names the cheaper point that stands for one which cannot be told apart from it. `shown` says which points
+    tables and pictures show.
 
     Args:
         archive: of a run.
         front_size: points that tables and pictures show at most.
     """
-    front = archive.front()
-    shown = set(epsilon_front(objectives_of(front), front_size))
-    return [_point_json(point, archive.energy, shown=place in shown) for place, point in enumerate(front)]
+    found = representatives(archive.front(), archive.data)
+    stands_for = {_key(other): one.point for one in found for other in one.others}
+    shown = {_key(point) for point in shown_points([one.point for one in found], front_size)}
+    return [
+        _point_json(point, archive, stand_in=stands_for.get(_key(point)), shown=_key(point) in shown)
+        for point in archive.front()
+    ]
 
 
-def _point_json(point: OperatingPoint, energy: EnergyObjective, *, shown: bool) -> dict[str, Any]:
+def _key(point: OperatingPoint) -> tuple[str, str]:
+    return point.id, point.configuration.label
+
+
+def _point_json(
+    point: OperatingPoint, archive: Archive, *, stand_in: OperatingPoint | None, shown: bool
+) -> dict[str, Any]:
+    energy, told, expected = (
+        archive.energy,
+        on_selection_split(point.error, archive.data),
+        told_error(point, archive.data),
+    )
+    interval, expected_interval = told.interval, expected.interval
     entry, costs, configuration = point.entry, point.costs, point.configuration
     return {
         "architecture": entry.architecture.to_json(),
         "configuration": dataclasses.asdict(configuration) | {"label": configuration.label},
         "error": point.error,
+        "error_low": None if interval is None else interval.low,
+        "error_high": None if interval is None else interval.high,
+        "images": told.images,
+        "expected": {
+            "error": expected.error,
+            "low": None if expected_interval is None else expected_interval.low,
+            "high": None if expected_interval is None else expected_interval.high,
+            "images": expected.images,
+            "split": expected.split,
+        },
+        "beats_guessing": expected.beats_guessing,
         "error_source": "trained" if point.trained else "inherited",
         "inherited_error": entry.error,
         "precision": configuration.precision,
@@ -65,11 +98,13 @@ def _point_json(point: OperatingPoint, energy: EnergyObjective, *, shown: bool) 
         "net_energy_mj": costs.net_mj,
         "gross_energy_mj": costs.gross_mj,
         "energy_error": costs.energy_error,
+        "params": entry.params,
         "coefficients": None if entry.coefficients is None else dataclasses.asdict(entry.coefficients),
         "test_error": point.test_error,
         "trained": None if entry.trained is None else entry.trained.to_json(),
         "trial": entry.trial_id,
         "measurement": None if point.measurement is None else point.measurement.to_json(),
+        "same_as": None if stand_in is None else {"id": stand_in.id, "configuration": stand_in.configuration.label},
         "shown": shown,
     }
 

@@ -25,7 +25,9 @@ from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
 from evaluation.augmentation import Augmentation
-from evaluation.splits import Splits, load_splits
+from evaluation.data.rules import LATEST_RULES
+from evaluation.data.source import DataSource, open_source
+from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig, check_effect
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.space_choice import choose_space_here
@@ -55,6 +57,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    saved_dataset: SearchDataset | None = None
+    """The images as a resumed run has them; of an earlier version, perhaps."""
     length_changed: bool = False
     """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
@@ -62,6 +66,11 @@ class Preparation:
     def has_two_objectives(self) -> bool:
         """Whether energy follows from latency, so that there is nothing to trade between the two."""
         return len(self.configurations) == 1 and not any(device.metered for device in self.boards.devices)
+
+    @property
+    def dataset(self) -> SearchDataset:
+        """The images, as the run was made with them."""
+        return self.saved_dataset or search_dataset(self.splits)
 
     @property
     def pretraining(self) -> PretrainSettings:
@@ -99,7 +108,7 @@ class Preparation:
         return RunOrigin(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             space=self.space,
-            dataset=search_dataset(self.splits),
+            dataset=self.dataset,
             pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
             board=self.boards.board,
             machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
@@ -128,12 +137,19 @@ def search_dataset(splits: Splits) -> SearchDataset:
         classes=splits.class_names,
         mean=splits.mean_C,
         std=splits.std_C,
+        resize=splits.resize,
+        rules=splits.rules,
+        omitted=splits.omitted,
+        width=splits.width,
+        height=splits.height,
         images=SplitSizes(
             weights=len(splits.weights),
             theta=len(splits.theta),
             selection=len(splits.selection),
             test=len(splits.test),
         ),
+        guessing_error=splits.selection.guessing_error,
+        test_guessing_error=splits.test.guessing_error,
     )
 
 
@@ -171,6 +187,10 @@ def prepare(
         check_effect(config)
         config = _with_size(_with_known_space(config))
         folder = new_folder(config)
+    origin = saved_origin
+    if config.from_run is not None and origin is None:
+        origin = source_folder(config).read_config(option="--from")[1]
+    source = run_source(config)
     settings = MeasureSettings()
     given = config.given_configurations
     tables = None
@@ -180,7 +200,7 @@ def prepare(
         tables = tables_named(config.cost_table, _space(config))
     chosen = config.space is None
     if chosen and any(is_table(name) for name in config.boards):
-        config = _with_chosen_space(config, Boards(), settings, on_choice)
+        config = _with_chosen_space(config, source, Boards(), settings, on_choice)
     boards = open_boards(
         config.boards,
         None if config.space is None else _space(config),
@@ -191,17 +211,16 @@ def prepare(
     )
     try:
         if config.space is None:
-            config = _with_chosen_space(config, boards, settings, on_choice)
+            config = _with_chosen_space(config, source, boards, settings, on_choice)
         if chosen:
             folder = new_folder(config)
         space = _space(config)
         tables, configurations = _configured(config, tables or boards.tables, boards, space)
-        splits = run_splits(config, space.input_size, on_loading)
+        as_before = None if origin is None else origin.dataset
+        splits = run_splits(config, source, space.input_size, on_loading, as_before=as_before)
         space = space.with_classes(len(splits.class_names))
-        if saved_origin is not None:
-            check_same_inputs(saved_origin, space, splits, config.dataset)
-        elif config.from_run is not None:
-            check_same_inputs(source_folder(config).read_config(option="--from")[1], space, splits, config.dataset)
+        if origin is not None:
+            check_same_inputs(origin, space, splits, config.dataset)
     except BaseException:
         boards.close()
         raise
@@ -214,6 +233,7 @@ def prepare(
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        saved_dataset=None if saved_origin is None else saved_origin.dataset,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
 
@@ -309,35 +329,57 @@ def _with_known_space(config: SearchConfig) -> SearchConfig:
 
 
 def _with_chosen_space(
-    config: SearchConfig, boards: Boards, settings: MeasureSettings, on_choice: Callable[[str], None]
+    config: SearchConfig,
+    source: DataSource,
+    boards: Boards,
+    settings: MeasureSettings,
+    on_choice: Callable[[str], None],
 ) -> SearchConfig:
     configurations = config.given_configurations
     if boards.board is not None:
         configurations = _of_board(boards, configurations)
-    choice = choose_space_here(config, boards, configurations or (BASE,), settings, pretraining_of)
+    choice = choose_space_here(config, source, boards, configurations or (BASE,), settings, pretraining_of)
     on_choice(choice.text)
     return choice.config
 
 
-def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int], None]) -> Splits:
+def run_source(config: SearchConfig) -> DataSource:
+    """The data set of a run, opened; no picture is read yet.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+
+
+def run_splits(
+    config: SearchConfig,
+    source: DataSource,
+    size: int,
+    on_loading: Callable[[int, int], None],
+    *,
+    as_before: SearchDataset | None,
+) -> Splits:
     """The images of a run, split by its seed.
 
     Args:
         config: of the run.
+        source: its data set.
         size: height and width of the images in pixels.
         on_loading: called with images decoded and in all.
+        as_before: how the images of an earlier run were made, which must be the same ones; None for a new run.
 
     Raises:
         ValueError: if the data set cannot be read, or a split is smaller than a batch.
     """
-    splits = load_splits(
-        config.dataset,
-        size=size,
-        seed=config.seed,
-        image_column=config.image_column,
-        label_column=config.label_column,
+    data = source.load(
+        size,
+        resize=config.resize if as_before is None else as_before.resize,
+        rules=LATEST_RULES if as_before is None else as_before.rules,
+        skip_broken=config.skip_broken,
         on_progress=on_loading,
     )
+    splits = split_data(data, config.seed)
     if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
         raise ValueError(
             f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
@@ -346,20 +388,21 @@ def run_splits(config: SearchConfig, size: int, on_loading: Callable[[int, int],
     return splits
 
 
-def archive_for(config: SearchConfig, tables: CostTables, classes: int) -> Archive:
+def archive_for(config: SearchConfig, tables: CostTables, data: SearchDataset) -> Archive:
     """An empty archive that compares as a run does.
 
     Args:
         config: of the run.
         tables: its own cost tables.
-        classes: of its data set.
+        data: its images.
     """
     energy = config.energy_objective
     return Archive(
-        reference_point_of(tables, classes, energy),
+        reference_point_of(tables, data.reference_error, energy),
         configurations=tables.configurations,
         energy=energy,
         limits=config.limits,
+        data=data,
     )
 
 

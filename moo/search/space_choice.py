@@ -17,7 +17,7 @@ from devices.measurement import MeasureSettings
 from devices.profiling.family import number_of_measurements, seconds_each
 from dnas.pretraining import PretrainSettings
 from evaluation.data.description import LOOKED_AT, ImageSource
-from evaluation.data.source import open_source
+from evaluation.data.source import DataSource
 from moo.config import SearchConfig
 from moo.formatting import many
 from moo.measurement.boards import Boards
@@ -96,6 +96,7 @@ PretrainingOf = Callable[[SearchConfig, int], PretrainSettings]
 
 def choose_space_here(
     config: SearchConfig,
+    source: DataSource,
     boards: Boards,
     configurations: Sequence[RuntimeConfiguration],
     settings: MeasureSettings,
@@ -105,15 +106,15 @@ def choose_space_here(
 
     Args:
         config: that names no space.
+        source: its images.
         boards: that measure, if any.
         configurations: that are searched, as far as they are known.
         settings: how boards measure.
         pretraining: settings of pre-training.
 
     Raises:
-        ValueError: as `choose_space`, or if the data set cannot be read.
+        ValueError: as `choose_space`, or if none of the images that are looked at can be read.
     """
-    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
     before = time.perf_counter()
     described = source.describe()
     decoding = (time.perf_counter() - before) / min(described.images, LOOKED_AT)

@@ -20,6 +20,7 @@ from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement, Source
 from dnas.losses import Coefficients
 from moo.limits import CostLimits
+from moo.storage.origin import SearchDataset
 from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Objectives
@@ -46,6 +47,9 @@ class Entry:
     """That its trial was searched for; None is the run's only one."""
     params: int | None = None
     """Trainable parameters; None in runs of earlier versions."""
+    correct: bytes | None = None
+    """Which images of the selection split it classifies as they are labelled, a bit each (`numpy.packbits`), with
+    the weights of `error`; None in runs of earlier versions."""
     quantized_error: float | None = None
     """The same as `error` in int8; None where it was not evaluated."""
     measurements: tuple[Measurement, ...] = ()
@@ -127,6 +131,7 @@ class Archive:
         configurations: Sequence[RuntimeConfiguration] = (BASE,),
         energy: EnergyObjective | None = None,
         limits: CostLimits | None = None,
+        data: SearchDataset | None = None,
     ) -> None:
         """An empty archive.
 
@@ -135,11 +140,13 @@ class Archive:
             configurations: of the run, the base first.
             energy: that the run minimises; by default that above idle.
             limits: of the run; what exceeds them is on the front only where nothing keeps them.
+            data: the images that errors are of; without, nothing is known of how far chance carries them.
         """
         self.reference_point = reference_point
         self.configurations = tuple(configurations)
         self.energy = energy or EnergyObjective()
         self.limits = limits or CostLimits()
+        self.data = data
         self._entries: dict[str, Entry] = {}
         self.tables: CostTables | None = None
         """What predicts, with energy above idle; without any, predictions are those that entries came with."""
@@ -404,17 +411,17 @@ def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -
     return history
 
 
-def reference_point_of(costs: CostTables, classes: int, energy: EnergyObjective | None = None) -> Objectives:
+def reference_point_of(costs: CostTables, guessing_error: float, energy: EnergyObjective | None = None) -> Objectives:
     """The reference point of hypervolume: the error of guessing, and the highest costs of any architecture.
 
     Args:
         costs: the run's cost tables; the largest sums of any give latency in ms and energy in mJ.
-        classes: number of classes, K; guessing errs in 1 - 1 / K.
+        guessing_error: of always answering the commonest class.
         energy: that the run minimises; by default that above idle.
     """
     tables = list(costs.mapped((energy or EnergyObjective()).table))
     return (
-        1 - 1 / classes,
+        guessing_error,
         max(table.slowest_ms() for table in tables),
         max(table.highest_mj() for table in tables),
     )

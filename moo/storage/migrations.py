@@ -25,6 +25,9 @@ ALTER TABLE architectures ADD COLUMN params INTEGER;
 ALTER TABLE architectures ADD COLUMN quantized_error REAL;
 ALTER TABLE architectures ADD COLUMN quantized_test_error REAL;
 """,
+    4: """
+ALTER TABLE architectures ADD COLUMN correct BLOB;
+""",
 }
 """SQL that brings a store from a version, the key, to the next one."""
 RENAMED = (("checkpoints", "steered_*.json", "steered_", "surrogate_"), ("tensorboard", "tuple_*", "tuple_", "trial_"))

@@ -31,6 +31,19 @@ class SearchDataset(DatasetOrigin):
     """The images of a search."""
 
     images: SplitSizes
+    guessing_error: float | None = None
+    """Error of always answering the commonest class, on the selection split; None in runs of earlier versions."""
+    test_guessing_error: float | None = None
+    """The same on the test split."""
+
+    @property
+    def reference_error(self) -> float:
+        """Error of the reference point of hypervolume, above 0: a network that always gives one answer adds nothing.
+
+        That of answering at random in runs of earlier versions, which are resumed with it, and where the selection
+        split has one class alone.
+        """
+        return self.guessing_error or 1 - 1 / len(self.classes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +56,7 @@ class PretrainingOrigin:
     weight_decay: float
     warmup_fraction: float
     label_smoothing: float
+    passes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

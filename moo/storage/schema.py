@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SCHEMA = """
 CREATE TABLE trials (
     id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE trials (
 CREATE TABLE architectures (
     id TEXT PRIMARY KEY, operators TEXT NOT NULL, error REAL NOT NULL, cross_entropy REAL NOT NULL,
     latency_ms REAL NOT NULL, energy_mj REAL NOT NULL, params INTEGER,
-    quantized_error REAL, test_error REAL, quantized_test_error REAL);
+    quantized_error REAL, test_error REAL, quantized_test_error REAL, correct BLOB);
 CREATE TABLE evaluations (
     trial_id INTEGER NOT NULL REFERENCES trials (id), position INTEGER NOT NULL,
     architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (trial_id, position));
@@ -29,9 +29,9 @@ CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
 """
 TAKE_OVER = (
-    "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, latency_ms = excluded.latency_ms, "
-    "energy_mj = excluded.energy_mj, quantized_error = coalesce(excluded.quantized_error, "
-    "CASE WHEN excluded.error = error THEN quantized_error END)"
+    "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, correct = excluded.correct, "
+    "latency_ms = excluded.latency_ms, energy_mj = excluded.energy_mj, "
+    "quantized_error = coalesce(excluded.quantized_error, CASE WHEN excluded.error = error THEN quantized_error END)"
 )
 """For an architecture that a trial gave, when an earlier one gives it, too: what the earlier one found counts."""
 STAY = (

@@ -120,8 +120,8 @@ class StoreReader:
             space: that was searched.
         """
         rows = self._connection.execute(
-            "SELECT a.operators, a.error, a.cross_entropy, a.latency_ms, a.energy_mj, a.params, a.quantized_error "
-            "FROM architectures a JOIN evaluations e ON e.architecture_id = a.id GROUP BY a.id "
+            "SELECT a.operators, a.error, a.cross_entropy, a.latency_ms, a.energy_mj, a.params, a.quantized_error, "
+            "a.correct FROM architectures a JOIN evaluations e ON e.architecture_id = a.id GROUP BY a.id "
             "ORDER BY min(e.trial_id), min(e.position), a.id"
         )
         return [
@@ -133,8 +133,9 @@ class StoreReader:
                 energy_mj=energy_mj,
                 params=params or 0,
                 quantized_error=quantized_error,
+                correct=correct,
             )
-            for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error in rows
+            for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error, correct in rows
         ]
 
     def source_front(self) -> tuple[list[str], dict[str, float]] | None:
@@ -216,11 +217,13 @@ class StoreReader:
         """
         rows = self._connection.execute(
             "SELECT a.operators, a.error, a.latency_ms, a.energy_mj, a.params, a.quantized_error, a.test_error, "
-            "a.quantized_test_error, e.trial_id, e.position, t.configuration, t.alpha, t.beta, t.gamma, t.delta "
+            "a.quantized_test_error, a.correct, e.trial_id, e.position, "
+            "t.configuration, t.alpha, t.beta, t.gamma, t.delta "
             "FROM evaluations e JOIN architectures a ON a.id = e.architecture_id "
             "JOIN trials t ON t.id = e.trial_id ORDER BY e.trial_id, e.position"
         )
-        for operators, error, latency, energy, params, quantized, test, quantized_test, trial, place, label, *c in rows:
+        for operators, error, latency, energy, params, *row in rows:
+            quantized, test, quantized_test, correct, trial, place, label, *c = row
             archive.add(
                 Entry(
                     architecture=architecture_of(space, tuple(json.loads(operators))),
@@ -232,6 +235,7 @@ class StoreReader:
                     coefficients=_coefficients(c),
                     configuration=_configuration(label),
                     params=params,
+                    correct=correct,
                     quantized_error=quantized,
                     test_error=test,
                     quantized_test_error=quantized_test,
@@ -281,6 +285,7 @@ class Store(StoreReader):
                     "energy_mj": item.energy_mj,
                     "params": item.params,
                     "quantized_error": item.quantized_error,
+                    "correct": item.correct,
                 }
                 # With supernets of their own, trials differ in what they find: the earliest counts.
                 self._insert("architectures", found, f"ON CONFLICT (id) DO {STAY if earlier else TAKE_OVER}")
@@ -435,6 +440,7 @@ def entries_of(result: TrialResult, space: FBNetSpace) -> list[Entry]:
             coefficients=result.trial.coefficients,
             configuration=result.trial.configuration,
             params=item.params,
+            correct=item.correct,
             quantized_error=item.quantized_error,
         )
         for position, item in enumerate(result.architectures)

@@ -6,11 +6,12 @@ Networks of the front and baselines alike; they are made by `moo.deployment.trai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from devices.configuration import Precision
 from devices.measurement import Measurement
+from evaluation.pretrained.provenance import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,10 @@ class TrainedNetwork:
     params: int
     """Trainable parameters."""
     files: tuple[DeployedFile, ...]
+    pretrained: Pretrained | None = None
+    """Where its weights are from, if it is a network that others have trained before."""
+    head_only: bool = False
+    """Whether nothing but the last layer of a pre-trained network was trained."""
 
     def file(self, precision: Precision) -> DeployedFile | None:
         """Its file of a precision, if there is one."""
@@ -86,7 +91,14 @@ class TrainedNetwork:
         """
         _check_keys(cls, content, "a trained network")
         files = tuple(_file_from(file) for file in content["files"])
-        return cls(**dict(content) | {"files": files})
+        given = content.get("pretrained")
+        pretrained = None if given is None else _pretrained_from(given)
+        return cls(**dict(content) | {"files": files, "pretrained": pretrained})
+
+
+def _pretrained_from(content: Mapping[str, Any]) -> Pretrained:
+    _check_keys(Pretrained, content, "the source of a pre-trained network")
+    return Pretrained(**dict(content) | {name: tuple(content[name]) for name in ("mean", "std")})
 
 
 def _file_from(content: Mapping[str, Any]) -> DeployedFile:
@@ -96,7 +108,11 @@ def _file_from(content: Mapping[str, Any]) -> DeployedFile:
     return DeployedFile(**values)
 
 
-def _check_keys(kind: type[DeployedFile] | type[TrainedNetwork], content: Mapping[str, Any], what: str) -> None:
+def _check_keys(
+    kind: type[DeployedFile] | type[TrainedNetwork] | type[Pretrained], content: Mapping[str, Any], what: str
+) -> None:
+    """Check the keys of an object; earlier versions did not write those that have a default."""
     names = {entry.name for entry in fields(kind)}
-    if content.keys() != names:
+    needed = {entry.name for entry in fields(kind) if entry.default is MISSING}
+    if not needed <= content.keys() <= names:
         raise ValueError(f"{what} must have exactly {', '.join(sorted(names))}, but got {', '.join(sorted(content))}.")

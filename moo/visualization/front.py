@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ from moo.visualization.style import (
     BLUE,
     COLOUR_MAP,
     INK,
+    VERMILION,
     dress,
     marker_of,
     new_figure,
@@ -68,12 +70,14 @@ def latency_error_figure(networks: Evaluated, *, space: str) -> Figure:
     axes.margins(0.05, 0.13)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom=max(bottom, -0.08 * top))
+    _draw_guessing(axes, networks)
     bar = figure.colorbar(scale, ax=axes, pad=0.015, aspect=32)
     bar.set_label(cost_axis_label(2, networks.front, networks.energy), fontsize=10)
     bar.ax.tick_params(labelsize=9)
     bar.outline.set_visible(False)
     handles = _handles(networks, lambda costs: costs.latency_source, what="latency ", colour="#3B528B")
-    axes.legend(handles=[*handles, _step_handle()], fontsize=9, loc="best", edgecolor="#DDDDDD")
+    handles += [*_interval_handle(networks), _step_handle()]
+    axes.legend(handles=handles, fontsize=9, loc="best", edgecolor="#DDDDDD")
     _annotate(axes, networks)
     return figure
 
@@ -82,7 +86,7 @@ def projections_figure(networks: Evaluated) -> Figure:
     """The three two-dimensional projections, each with the line of its own front."""
     by_label = {handle.get_label(): handle for _, _, origin in _PLANES for handle in _handles(networks, origin)}
     handles = [by_label[label] for label in sorted(by_label, key=lambda label: (str(label)[0] != "f", str(label)))]
-    handles.append(_step_handle())
+    handles += [*_interval_handle(networks), _step_handle()]
     height = 5.0 + 0.2 * -(-len(handles) // _LEGEND_COLUMNS)
     figure = new_figure(14, height, "The front in its three projections", networks.summary_with_baselines)
     columns = figure.subplots(1, 3)
@@ -132,6 +136,8 @@ def _draw_plane(
             points[:, x], points[:, y], s=size, marker=marker_of(name), color=[colours[place] for place in places],
             edgecolors="white", linewidths=0.9, zorder=4,
         )  # fmt: skip
+    if y == 0:
+        _draw_intervals(axes, networks.front, x, colours)
     baselines = baselines_of(networks)
     for name, points, _ in _by_origin(baselines.networks, origin):
         share = baselines.share if name == "measured" else 1.0
@@ -141,6 +147,25 @@ def _draw_plane(
         )  # fmt: skip
     line = _plane_front(networks.front, x, y)
     axes.step(line[:, 0], line[:, 1], where="post", color=INK, linewidth=1.1, alpha=0.55, zorder=3)
+
+
+def _draw_intervals(axes: Axes, networks: Sequence[ShownNetwork], x: int, colours: Sequence[Any]) -> None:
+    """A thin upright bar for the 95 % interval of each error."""
+    for network, colour in zip(networks, colours, strict=True):
+        if network.interval is not None:
+            bounds = (100 * network.interval.low, 100 * network.interval.high)
+            axes.vlines(network.coordinates[x], *bounds, colors=[colour], linewidth=1.0, alpha=0.6, zorder=3)
+
+
+def _draw_guessing(axes: Axes, networks: Evaluated) -> None:
+    """A dashed line at the error of always answering the commonest class, where that is within the picture."""
+    if networks.guessing is None or 100 * networks.guessing > axes.get_ylim()[1]:
+        return
+    axes.axhline(100 * networks.guessing, color=VERMILION, linewidth=1.1, linestyle="--", zorder=1)
+    axes.text(
+        0.99, 100 * networks.guessing, "always the commonest class", transform=axes.get_yaxis_transform(),
+        fontsize=8.5, color=VERMILION, ha="right", va="bottom",
+    )  # fmt: skip
 
 
 def _by_origin(
@@ -163,6 +188,13 @@ def _scale_axis(axes: Axes, name: str, values: Sequence[float]) -> None:
     if spans_widely(values):
         axes.set(**{f"{name}scale": "log"})
         plain_log_ticks(axes.xaxis if name == "x" else axes.yaxis, values)
+
+
+def _interval_handle(networks: Evaluated) -> list[Line2D]:
+    if all(network.interval is None for network in networks.front):
+        return []
+    label = "95 % interval, by the number of images"
+    return [Line2D([], [], linestyle="", marker="|", markersize=11, color="#3B528B", alpha=0.7, label=label)]
 
 
 def _step_handle() -> Line2D:

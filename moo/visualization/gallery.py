@@ -16,6 +16,7 @@ from evaluation.work_folder import write_atomically
 from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
+from moo.analysis.representatives import distinct_front
 from moo.storage.archive import Archive, Entry, networks_of
 from moo.storage.store import StoredTrial, StoreReader
 from moo.trials import CoefficientTrial
@@ -110,7 +111,7 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
         return
     networks = evaluated(archive, store.trained(baselines=True), front_size=front_size)
     front, trials = archive.front(), store.trials()
-    shown = best_of_each(shown_points(front, front_size))
+    shown = best_of_each(shown_points(distinct_front(archive), front_size))
     yield "front_latency_error", latency_error_figure(networks, space=space.name)
     yield "front_projections", projections_figure(networks)
     several, energy = len(archive.configurations) > 1, archive.energy.label

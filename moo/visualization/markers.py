@@ -15,6 +15,8 @@ from moo.visualization.style import FAINT, GREY, VERMILION, legend_marker, marke
 
 _BASELINE_MARKERS = {"measured": "*", "modelled": "v", "published": "P"}
 _MIXED_BASELINE_MARKER = "X"
+SAME = "no better than a cheaper one"
+"""What the legend calls points of the front that cannot be told apart from one that costs no more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,14 +39,17 @@ class Group:
 
 def groups_of(networks: Evaluated, colour: str) -> tuple[Group, ...]:
     """The evaluated networks in the order of drawing, the front (in this colour) last."""
+    merged = Group(name=SAME, networks=networks.merged, colour=colour, share=0.45, opacity=0.35)
     if not networks.retrained:
         return (
             Group(name="dominated", networks=networks.dominated, colour=FAINT, share=0.39, opacity=0.6),
+            merged,
             Group(name="front", networks=networks.front, colour=colour, share=1.0, opacity=1.0),
         )
     return (
         Group(name="inherited error", networks=networks.untrained, colour=FAINT, share=0.3, opacity=0.5),
         Group(name="dominated, trained", networks=networks.dominated, colour=GREY, share=0.45, opacity=0.8),
+        merged,
         Group(name="front, trained", networks=networks.front, colour=colour, share=1.0, opacity=1.0),
     )
 

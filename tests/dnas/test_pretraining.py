@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dnas.batches import BatchSource
 from dnas.build import build_supernet
-from dnas.pretraining import Forward, Pretraining, PretrainSettings, mixed_paths, sampled_path
+from dnas.pretraining import Forward, Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
 from dnas.supernet import Supernet
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import SourceOf
@@ -120,6 +120,95 @@ def test_only_whole_batches_are_used_where_there_is_one(space: FBNetSpace, easy_
     assert sizes == [16, 16, 9]
 
 
+def test_an_epoch_has_as_many_passes_as_asked_for(space: FBNetSpace, easy_source: SourceOf) -> None:
+    settings = PretrainSettings(epochs=2, batch_size=16, passes=3)
+    run = pretraining(space, easy_source(40), init=1, settings=settings)
+    assert (settings.steps_an_epoch(40), settings.steps_an_epoch(9)) == (6, 3)
+    assert (run.total_steps, run.run_epoch().epoch, run.step) == (12, 1, 6)
+    few = pretraining(space, easy_source(9), init=1, settings=settings)
+    few.run_epoch()
+    assert (few.total_steps, few.step) == (6, 3)
+
+
+WILD = PretrainSettings(epochs=6, batch_size=16, lr=200.0, warmup_fraction=0.2)
+"""Diverges at first."""
+
+
+def whole(run: Pretraining) -> list[PretrainRecord]:
+    records = []
+    while not run.done:
+        records.append(run.run_epoch())
+    return records
+
+
+def test_an_epoch_that_diverges_is_done_again_with_half_the_rate(space: FBNetSpace, easy_source: SourceOf) -> None:
+    run = pretraining(space, easy_source(48), init=1, settings=WILD)
+    records = whole(run)
+    restarts = [record.divergence for record in records if record.divergence is not None]
+    assert [restart.lr for restart in restarts] == [200.0 / 2 ** (number + 1) for number in range(len(restarts))]
+    assert 1 <= len(restarts) <= 4
+    assert run.restarts == len(restarts)
+    assert all(restart.loss > restart.guessing == math.log(space.classes) for restart in restarts)
+    assert (run.epochs_done, run.step, records[-1].epoch) == (6, run.total_steps, 6)
+
+
+def test_training_goes_back_to_where_the_last_good_epoch_began(space: FBNetSpace, easy_source: SourceOf) -> None:
+    """The damage of an epoch's last steps shows in the next one only."""
+    wild = False
+
+    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+        return sampled_path(supernet, x_BCHW, rng) * (1e4 if wild else 1.0)
+
+    run, plain = (pretraining(space, easy_source(32), init=1, forward=forward) for _ in range(2))
+    for _ in range(2):
+        run.run_epoch()
+    plain.run_epoch()
+    wild = True
+    assert run.run_epoch().divergence is not None
+    wild = False
+    assert (run.epochs_done, run.step) == (1, plain.step)
+    assert equal(run, plain)
+    assert run.run_epoch().lr == pytest.approx(plain.run_epoch().lr / 2)
+
+
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_a_run_that_diverged_is_resumed_bit_for_bit(space: FBNetSpace, easy_source: SourceOf, stop: int) -> None:
+    source = easy_source(48)
+    uninterrupted, first = (pretraining(space, source, init=1, settings=WILD) for _ in range(2))
+    records = whole(uninterrupted)
+    assert any(record.divergence is not None for record in records)
+    for _ in range(stop):
+        first.run_epoch()
+    buffer = io.BytesIO()
+    torch.save(first.state(), buffer)
+    resumed = pretraining(space, source, init=2, settings=WILD)
+    buffer.seek(0)
+    resumed.load_state(torch.load(buffer, weights_only=True))
+    assert [repr(record) for record in whole(resumed)] == [repr(record) for record in records[stop:]]
+    assert equal(uninterrupted, resumed)
+
+
+def test_a_loss_that_never_is_finite_ends_the_training(space: FBNetSpace, easy_source: SourceOf) -> None:
+    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+        return sampled_path(supernet, x_BCHW, rng) * math.nan
+
+    run = pretraining(space, easy_source(32), init=1, forward=forward)
+    rates = [record.divergence.lr for record in (run.run_epoch() for _ in range(5)) if record.divergence is not None]
+    assert rates == [0.15, 0.075, 0.0375, 0.01875, None]
+
+
+def test_a_state_of_an_earlier_version_is_read(space: FBNetSpace, easy_source: SourceOf) -> None:
+    first, second = (pretraining(space, easy_source(32), init=init) for init in (1, 2))
+    first.run_epoch()
+    state = first.state()
+    del state["restarts"], state["good"]
+    second.load_state(state)
+    assert (second.restarts, second.epochs_done) == (0, 1)
+    first.run_epoch()
+    second.run_epoch()
+    assert equal(first, second)
+
+
 def test_weight_decay_spares_scales_and_shifts(space: FBNetSpace, easy_source: SourceOf) -> None:
     run = pretraining(space, easy_source(16), init=1)
     decayed, spared = run.optimizer.param_groups
@@ -158,6 +247,7 @@ def test_sampled_paths_are_uniform(space: FBNetSpace) -> None:
     [
         ({"epochs": -1}, "`epochs >= 0` must hold for pre-training, but got -1"),
         ({"batch_size": 1}, r"`batch_size >= 2` must hold \(BatchNorm\), but got 1"),
+        ({"passes": 0}, "`passes >= 1` must hold, but got 0"),
         ({"lr": 0.0}, "`lr > 0` must hold, but got 0.0"),
         ({"lr": math.nan}, "`lr > 0` must hold, but got nan"),
         ({"weight_decay": -0.1}, "`weight_decay >= 0` must hold, but got -0.1"),

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from dnas.build import WeightSharing, build_supernet
-from evaluation.accuracy import EVALUATION_BATCH, RECALIBRATION_IMAGES, classification, inherited_network, recalibrate
+from evaluation.accuracy import (
+    EVALUATION_BATCH,
+    RECALIBRATION_IMAGES,
+    classification,
+    classified,
+    inherited_network,
+    recalibrate,
+)
 from evaluation.batches import ImageBatches
 from evaluation.splits import split_data
 from search_space.networks import Network
@@ -196,5 +203,6 @@ def test_a_network_that_always_says_one_class(batches: BatchesOf) -> None:
         def forward(self, x_BCHW: Tensor) -> Tensor:
             return torch.tensor([0.0, 5.0, 0.0]).expand(len(x_BCHW), 3)
 
-    error, _ = classification(Always(), images)
-    assert error == float((images.labels_N != 1).double().mean())
+    found = classified(Always(), images)
+    assert found.error == float((images.labels_N != 1).double().mean())
+    assert found.correct_N.tolist() == (images.labels_N == 1).tolist()

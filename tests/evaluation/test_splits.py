@@ -1,9 +1,11 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from evaluation.data.images import ImageData, LabelledImages
-from evaluation.data.source import load_images
+from evaluation.data.source import load_images, open_source
 from evaluation.splits import Splits, load_splits, split_data
 from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
@@ -77,6 +79,69 @@ def test_the_fingerprint_is_that_of_data_and_seed(image_data: ImageDataOf) -> No
         assert split_data(data, 1).fingerprint != fingerprint
 
 
+EARLIER_FINGERPRINTS = ["eb2efcaebae08cfb", "8945f362039aba19"]
+
+
+def labelled(*of_class: int, seed: int = 0, **options: Any) -> ImageData:
+    """So many images of each class, in random order, each with its number."""
+    labels_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(of_class)), of_class))
+    images_NCHW = np.zeros((len(labels_N), 3, 1, 1), np.uint8)
+    images_NCHW[:, :2, 0, 0] = np.stack([np.arange(len(labels_N)) >> 8, np.arange(len(labels_N)) & 255], axis=1)
+    names = tuple(f"class {number}" for number in range(len(of_class)))
+    images = LabelledImages(images_NCHW, labels_N)
+    return ImageData(
+        name="labelled", train=images, test=options.pop("test", None), class_names=names, grey=False, **options
+    )
+
+
+def counts(part: LabelledImages, classes: int) -> list[int]:
+    return [int(number) for number in np.bincount(part.labels_N, minlength=classes)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("of_class", "held_out"),
+    [
+        ((100, 100), [15, 15]),
+        ((900, 100), [135, 15]),
+        ((9, 9, 9, 9, 8, 8, 8), [2, 2, 1, 1, 1, 1, 1]),
+        ((110, 6), [16, 1]),
+        ((5,) * 30, [1] * 30),
+        ((50_000, 5000), [4545, 455]),
+    ],
+)
+def test_each_split_has_each_classs_share(of_class: tuple[int, ...], held_out: list[int], seed: int) -> None:
+    splits = split_data(labelled(*of_class), seed)
+    for part in (splits.theta, splits.selection, splits.test):
+        assert counts(part, len(of_class)) == held_out
+    together = np.concatenate([part.images_NCHW[:, :2, 0, 0].astype(int) @ [256, 1] for part in parts(splits)])
+    assert sorted(together) == list(range(sum(of_class)))
+
+
+def test_a_class_of_few_images_is_trained_first_and_then_tested() -> None:
+    splits = split_data(labelled(30, 1, 2, 3, 4), 0)
+    found = np.array([counts(part, 5) for part in parts(splits)])
+    assert found[:, 1:].T.tolist() == [[1, 0, 0, 0], [1, 0, 0, 1], [1, 0, 1, 1], [1, 1, 1, 1]]
+    published = LabelledImages(np.zeros((5, 3, 1, 1), np.uint8), np.arange(5))
+    splits = split_data(labelled(30, 1, 2, 3, 4, test=published), 0)
+    found = np.array([counts(part, 5) for part in (splits.weights, splits.theta, splits.selection)])
+    assert found[:, 1:].T.tolist() == [[1, 0, 0], [1, 0, 1], [1, 1, 1], [2, 1, 1]]
+
+
+def test_a_class_without_training_images_cannot_be_tested() -> None:
+    published = LabelledImages(np.zeros((2, 3, 1, 1), np.uint8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="every class must have training images, but of 'labelled' 'class 2' is in"):
+        split_data(labelled(20, 20, 0, test=published), 0)
+    assert counts(split_data(labelled(20, 20, 0), 0).weights, 3) == [11, 11, 0]
+
+
+def test_work_of_earlier_versions_keeps_its_splits() -> None:
+    """Fingerprints as version 0.1.0 had them."""
+    digits = open_source("digits").load(8, rules=1)
+    assert [split_data(digits, seed).fingerprint for seed in (0, 7)] == EARLIER_FINGERPRINTS
+    assert split_data(open_source("digits").load(8), 0).fingerprint not in EARLIER_FINGERPRINTS
+
+
 def test_statistics_are_those_of_the_weights_split(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     levels = splits.weights.images_NCHW / 255
@@ -90,6 +155,6 @@ def test_too_few_images_are_refused(numbered: ImagesOf, count: int, test: int | 
     names = tuple(str(number) for number in range(classes))
     data = ImageData(name="few", train=numbered(count), test=published, class_names=names, grey=False)
     with pytest.raises(
-        ValueError, match=f"enough training images for four splits .*{classes} classes.* 'few' has {count}"
+        ValueError, match=f"enough training images for four splits.*{classes} classes, but 'few' has {count}"
     ):
         split_data(data, 0)

@@ -9,6 +9,7 @@ from moo.formatting import (
     error_text,
     many,
     percent,
+    percent_within,
     short,
     sources_text,
     span,
@@ -32,9 +33,14 @@ def test_short_numbers_have_three_digits(value: float, text: str) -> None:
     assert short(value) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0, "0.00 %"), (0.0833, "8.33 %"), (1, "100.00 %"), (2e-5, "0.00200 %")])
+@pytest.mark.parametrize(("share", "text"), [(0, "0.0 %"), (0.0833, "8.3 %"), (1, "100.0 %"), (2e-5, "0.00200 %")])
 def test_tiny_shares_do_not_become_zero(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_a_share_is_told_with_its_interval() -> None:
+    assert percent_within(0.1234, 0.0911, 0.1644) == "12.3 % (9.1–16.4)"
+    assert percent_within(0.1234) == percent_within(0.1234, 0.1) == "12.3 %"
 
 
 def test_sources_are_named_once_in_one_order() -> None:

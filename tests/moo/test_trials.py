@@ -10,7 +10,7 @@ from safetensors.torch import load
 from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
-from evaluation.accuracy import classification, inherited_network
+from evaluation.accuracy import classification, classified, inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from moo.execution.backend import InProcessBackend
@@ -68,7 +68,9 @@ def test_an_architecture_is_worth_what_its_stand_alone_network_does(
         graph = setup.space.graph(tuple(setup.space.operators[index] for index in item.indices))
         state = supernet.sub_network_state(item.indices)
         network = inherited_network(graph, state, ImageBatches(splits.weights, splits))
-        assert classification(network, ImageBatches(splits.selection, splits)) == (item.error, item.cross_entropy)
+        found = classified(network, ImageBatches(splits.selection, splits))
+        assert (found.error, found.cross_entropy) == (item.error, item.cross_entropy)
+        assert item.correct == np.packbits(found.correct_N).tobytes()
         assert (item.latency_ms, item.energy_mj) == (
             tables.base.latency_of(item.indices),
             tables.base.energy_of(item.indices),

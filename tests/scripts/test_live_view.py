@@ -9,6 +9,7 @@ from rich.console import Console
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Measurement
+from dnas.divergence import Divergence
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
@@ -116,7 +117,7 @@ def test_stages_before_the_search_show_their_progress() -> None:
         events.StageProgress("loading", 500, 1797),
         STARTED,
         events.StageProgress("profiling", 3, 90, "16 channels [k3_e1]"),
-        events.PretrainEpoch(PretrainRecord(7, 0.75, 0.625, 0.1), 30),
+        events.PretrainEpoch(PretrainRecord(epoch=7, loss=0.75, accuracy=0.625, lr=0.1), 30),
     )
     assert "500/1797" in line_of(text, "loading")
     assert "3/90" in line_of(text, "profiling")
@@ -124,6 +125,13 @@ def test_stages_before_the_search_show_their_progress() -> None:
     assert "7/30" in line_of(text, "pre-training")
     assert "loss 0.750  accuracy of sampled paths 62.5%" in line_of(text, "pre-training")
     assert "hypervolume" not in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_divergence_is_said(terminal: bool) -> None:
+    found = Divergence(epoch=3, loss=22.7, guessing=1.946, lr=0.15)
+    text = printed(STARTED, events.TrainingDiverged("pre-training", found), terminal=terminal)
+    assert "pre-training diverged in epoch 3 (loss 22.7; guessing has 1.95): again with a" in " ".join(text.split())
 
 
 def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() -> None:
@@ -214,7 +222,7 @@ def printed(*happened: Any, terminal: Any) -> Any:
 COURSE = (
     events.StageProgress("loading", 500, 1797),
     STARTED,
-    events.PretrainEpoch(PretrainRecord(1, 0.75, 0.625, 0.1), 30),
+    events.PretrainEpoch(PretrainRecord(epoch=1, loss=0.75, accuracy=0.625, lr=0.1), 30),
     events.GenerationStarted(1, 8, 0),
     events.TrialStarted(job(0)),
     done(0),

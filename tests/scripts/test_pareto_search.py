@@ -326,7 +326,7 @@ def test_interrupted_before_anything_was_written_it_says_so(
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.splits.load_images", interrupted)
+    monkeypatch.setattr("evaluation.data.source.DataSource.load", interrupted)
     code, _, err = on_tiny_images()
     assert code == 130
     assert "Nothing was written." in err

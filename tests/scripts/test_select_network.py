@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_the_most_accurate_within_limits_and_its_folder(run_folder: Any) -> None
     assert result.stdout.splitlines() == [
         "network        01",
         "configuration  not recorded (a run of an earlier version)",
-        "error          8.00 % (selection split, inherited weights, fp32)",
+        "error          8.0 % (selection split, inherited weights, fp32)",
         "latency        4.00 ms measured",
         "energy         18.0 mJ modelled, above idle",
         f"file           {run_folder / 'front' / '01' / 'model.onnx'}",
@@ -107,6 +108,13 @@ def test_json(run_folder: Any) -> None:
             "energy_kind": "net",
             "energy_error": None,
             "error_source": "inherited",
+            "error_low": None,
+            "error_high": None,
+            "images": None,
+            "expected": None,
+            "beats_guessing": None,
+            "params": None,
+            "same_as": None,
             "folder": str(run_folder / "front" / "01"),
             "file": str(run_folder / "front" / "01" / "model.onnx"),
         },
@@ -120,7 +128,7 @@ def test_a_point_has_its_configuration_its_file_and_its_kind_of_energy(points_fo
     assert result.stdout.splitlines() == [
         "network        01",
         "configuration  ort 4t 1000MHz int8",
-        "error          6.00 % (selection split, inherited weights, int8)",
+        "error          6.0 % (selection split, inherited weights, int8)",
         "latency        3.00 ms measured",
         "energy         15.0 mJ modelled, with idle power",
         f"file           {points_folder / 'front' / '01' / 'model_int8.onnx'}",
@@ -165,13 +173,13 @@ def test_a_configuration_that_the_front_lacks_is_refused(points_folder: Any) -> 
 
 
 def test_a_folder_that_is_not_there_is_said(run_folder: Any) -> None:
-    assert "(not there" in select(run_folder, "--max-error", "0.06").stdout
-    content = json.loads(select(run_folder, "--max-error", "0.06", "--json").stdout)
+    assert "(not there" in select(run_folder, "--max-error", "6").stdout
+    content = json.loads(select(run_folder, "--max-error", "6", "--json").stdout)
     assert (content["network"]["id"], content["network"]["folder"]) == ("00", None)
 
 
 def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder: Any) -> None:
-    limits = ("--max-latency-ms", "3.2", "--max-energy-mj", "20", "--max-error", "0.1")
+    limits = ("--max-latency-ms", "3.2", "--max-energy-mj", "20", "--max-error", "10")
     result = select(run_folder, *limits)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
@@ -184,18 +192,79 @@ def test_none_within_the_limits_is_exit_code_1_and_the_nearest(run_folder: Any) 
     assert content["exceeded"] == [{"quantity": "latency_ms", "value": 4.0, "limit": 3.2}]
 
 
+def test_a_limit_on_error_below_one_per_cent_has_its_sign(run_folder: Any) -> None:
+    assert select(run_folder, "--max-error", "8%").returncode == 0
+    assert "where 0.5 % is allowed" in select(run_folder, "--max-error", "0.5%").stderr
+
+
+def told_errors(run_folder: Any) -> None:
+    """Gives the points of a front what present runs write: intervals, errors on the test split, what beats guessing."""
+    first, second, third = json.loads((run_folder / "front.json").read_text())
+    for item, error, beats in ((first, 0.07, True), (second, 0.1, True), (third, 0.5, False)):
+        item["expected"] = {"error": error, "low": error - 0.02, "high": error + 0.03, "images": 400, "split": "test"}
+        item |= {"error_low": item["error"] - 0.01, "error_high": item["error"] + 0.02, "images": 300}
+        item |= {"params": 12345, "beats_guessing": beats, "same_as": None}
+    twin = {**second, "error": 0.079, "latency_ms": 5.0, "same_as": {"id": "01", "configuration": None}}
+    twin["architecture"] = {**second["architecture"], "id": "02"}
+    (run_folder / "front.json").write_text(json.dumps([first, twin, second, third]))
+
+
+def test_without_limits_there_are_three_to_choose_from(run_folder: Any) -> None:
+    told_errors(run_folder)
+    (run_folder / "front" / "01" / "model.onnx").write_bytes(bytes(12_300))
+    result = select(run_folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    head, *rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
+    # The knee is the fastest that is better than guessing, too; "88" is faster, and is not.
+    assert head == ["", "most accurate", "knee, fastest above chance"]
+    assert ["network", "00", "01"] in rows
+    assert ["accuracy", "93.0 % (90.0–95.0)", "90.0 % (87.0–92.0)"] in rows
+    assert ["on the", "test split, inherited", "test split, inherited"] in rows
+    assert ["latency", "9.00 ms measured", "4.00 ms measured"] in rows
+    assert ["parameters", "12,345", "12,345"] in rows
+    assert ["file size", "not there", "12 kB"] in rows
+    assert result.stdout.splitlines()[-1] == f"knee, fastest above chance: {run_folder}/front/01/model.onnx"
+    choices = json.loads(select(run_folder, "--json").stdout)["choices"]
+    assert [choice["choice"] for choice in choices] == ["most accurate", "knee, fastest above chance"]
+    assert [choice["network"]["id"] for choice in choices] == ["00", "01"]
+    assert json.loads(select(run_folder, "--knee", "--json").stdout)["network"] == choices[1]["network"]
+
+
+def test_a_point_says_what_to_expect_and_which_cheaper_one_is_as_good(run_folder: Any) -> None:
+    told_errors(run_folder)
+    lines = select(run_folder, "--max-error", "7.95").stdout.splitlines()
+    assert "error          5.0 % (4.0–7.0) (selection split, inherited weights, fp32)" in lines
+    assert "               7.0 % (5.0–10.0) on the test split" in lines
+    text = select(run_folder, "--max-latency-ms", "5").stdout
+    assert "network        02" in text
+    assert "not significantly below that of 01, which costs less" in text
+    text = select(run_folder, "--max-latency-ms", "1").stdout
+    assert "not better than always answering the commonest class" in text
+
+
+def test_a_run_whose_best_is_no_better_than_guessing_says_so(run_folder: Any) -> None:
+    told_errors(run_folder)
+    items = json.loads((run_folder / "front.json").read_text())
+    (run_folder / "front.json").write_text(json.dumps([item | {"beats_guessing": False} for item in items]))
+    text = select(run_folder).stdout
+    assert "The best network is not better than always answering the commonest class" in text
+    assert "fastest above chance" not in text
+
+
 def test_an_error_above_its_limit_is_a_percentage(run_folder: Any) -> None:
-    assert "has error 5.00 % where 4.00 % is allowed (+25.0 %)" in select(run_folder, "--max-error", "0.04").stderr
+    assert "has error 5.0 % where 4.0 % is allowed (+25.0 %)" in select(run_folder, "--max-error", "4").stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "either `--knee` or at least one of"),
-        (["--knee", "--max-error", "0.1"], "but got both"),
+        (["--knee", "--max-error", "10"], "but got both"),
         (["--max-latency-ms", "-1"], "`max_latency_ms > 0` must hold"),
         (["--max-energy-mj", "nan"], "`max_energy_mj > 0` must hold"),
-        (["--max-error", "10"], "`max_error <= 1` must hold"),
+        (["--max-error", "101"], "`0 < --max-error <= 100` must hold (per cent), but got '101'"),
+        (["--max-error", "nan"], "`0 < --max-error <= 100` must hold"),
+        (["--max-error", "few"], "must be a number of per cent, as in 12.5, but got 'few'"),
+        (["--max-error", "0.125"], "which may be a share: write 12.5 for a share, or 0.125% if you mean so little"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(run_folder: Any, options: Any, message: str) -> None:

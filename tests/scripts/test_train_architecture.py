@@ -92,7 +92,7 @@ def test_ctrl_c_before_anything_is_written(train: Any, folder: Any, monkeypatch:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.splits.load_images", interrupted)
+    monkeypatch.setattr("evaluation.data.source.DataSource.load", interrupted)
     result = train(*OPTIONS)
     assert result.returncode == 130
     assert "Nothing was written." in result.stderr

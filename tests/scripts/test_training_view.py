@@ -82,7 +82,7 @@ def test_ends_failures_and_measurements_are_lines() -> None:
         terminal=False,
     )
     assert text.splitlines() == [
-        "012: test top-1 80.00 %, top-3 95.00 %; in int8 79.00 %; 2.5 epochs, 61 s",
+        "012: test top-1 80.0 %, top-3 95.0 %; in int8 79.0 %; 2.5 epochs, 61 s",
         "012/fp32: 1.50 ms (measured), 4.00 mJ (modelled)",
         "012/int8: not measured, it crashed",
         "210 could not be trained: [/red] [enforce fail at alloc.cpp]",

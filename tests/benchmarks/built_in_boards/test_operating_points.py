@@ -35,14 +35,14 @@ def evaluated(*, in_int8: bool) -> list[EvaluatedArchitecture]:
 
 
 def test_more_configurations_never_take_hypervolume_away() -> None:
-    floats, everything = gains_of("pi5", evaluated(in_int8=True), built_in_tables("pi5", SPACE), "net", 10)
+    floats, everything = gains_of("pi5", evaluated(in_int8=True), built_in_tables("pi5", SPACE), "net", 0.9)
     assert 1 < floats.hypervolume < everything.hypervolume
     assert 1 < floats.hypervolume_of_front < everything.hypervolume_of_front
     assert everything.on_front > floats.on_front > 1
 
 
 def test_int8_counts_only_where_it_was_evaluated() -> None:
-    floats, everything = gains_of("pi5", evaluated(in_int8=False), built_in_tables("pi5", SPACE), "net", 10)
+    floats, everything = gains_of("pi5", evaluated(in_int8=False), built_in_tables("pi5", SPACE), "net", 0.9)
     assert everything.hypervolume == floats.hypervolume
     assert everything.points == floats.points
 
@@ -50,6 +50,6 @@ def test_int8_counts_only_where_it_was_evaluated() -> None:
 def test_the_base_alone_gains_nothing() -> None:
     tables = built_in_tables("pi4", SPACE)
     alone = tables.only([tables.base.configuration])
-    for gain in gains_of("pi4", evaluated(in_int8=True), alone, "gross", 10):
+    for gain in gains_of("pi4", evaluated(in_int8=True), alone, "gross", 0.9):
         assert gain.hypervolume == pytest.approx(1.0)
         assert gain.hypervolume_of_front == pytest.approx(1.0)

@@ -34,21 +34,21 @@ def with_orientation(image: Image.Image, orientation: int) -> dict[str, Any]:
 def test_pictures_are_upright_as_pillow_turns_them(orientation: int) -> None:
     entry = with_orientation(photo(24, 16), orientation)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(entry["bytes"])))
-    image, grey = read_picture(entry, rules=2)
-    np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
-    assert not grey
-    assert upright_size(entry) == image.size
+    picture = read_picture(entry, rules=2)
+    np.testing.assert_array_equal(np.asarray(picture.image), np.asarray(expected))
+    assert not picture.grey
+    assert upright_size(entry) == (picture.width, picture.height) == picture.image.size
 
 
 def test_earlier_work_keeps_pixels_as_they_are_stored() -> None:
     entry = with_orientation(photo(24, 16), 6)
-    assert read_picture(entry, rules=1)[0].size == (24, 16)
+    assert read_picture(entry, rules=1).image.size == (24, 16)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 60_000])
 def test_an_orientation_that_does_not_exist_is_upright(orientation: int) -> None:
     entry = with_orientation(photo(24, 16), orientation)
-    assert read_picture(entry, rules=2)[0].size == (24, 16)
+    assert read_picture(entry, rules=2).image.size == (24, 16)
 
 
 def exif_with(order: str, entries: bytes) -> bytes:
@@ -62,7 +62,7 @@ def test_numbers_of_either_length_and_order_are_read(order: str, kind: str) -> N
     value = struct.pack(f"{order}{kind}", 6).ljust(4, b"\0")
     entries = struct.pack(f"{order}HHI", 0x0100, 3, 1) + b"\0" * 4
     entries += struct.pack(f"{order}HHI", 0x0112, {"H": 3, "I": 4}[kind], 1) + value
-    assert read_picture(jpeg(photo(24, 16), exif=exif_with(order, entries)), rules=2)[0].size == (16, 24)
+    assert read_picture(jpeg(photo(24, 16), exif=exif_with(order, entries)), rules=2).image.size == (16, 24)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_numbers_of_either_length_and_order_are_read(order: str, kind: str) -> N
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_harmless(exif: bytes) -> None:
     entry = jpeg(photo(24, 16), exif=exif)
-    assert read_picture(entry, rules=2)[0].size == upright_size(entry) == (24, 16)
+    assert read_picture(entry, rules=2).image.size == upright_size(entry) == (24, 16)
 
 
 def test_a_turned_tiff_is_turned_once() -> None:
@@ -89,7 +89,7 @@ def test_a_turned_tiff_is_turned_once() -> None:
     image.save(buffer, "TIFF", exif=exif)
     entry = {"bytes": buffer.getvalue(), "path": None}
     assert upright_size(entry) == (16, 24)
-    found, _ = read_picture(entry, rules=2)
+    found = read_picture(entry, rules=2).image
     np.testing.assert_array_equal(np.asarray(found), np.asarray(image.transpose(Image.Transpose.ROTATE_270)))
 
 
@@ -119,7 +119,7 @@ def black_is_transparent(mode: str) -> bytes:
     ids=["RGBA", "LA", "L with a transparent level", "RGB with a transparent colour"],
 )
 def test_what_is_transparent_is_white(data: bytes, drawn: int) -> None:
-    found = np.asarray(read_picture({"bytes": data, "path": None}, rules=2)[0])
+    found = np.asarray(read_picture({"bytes": data, "path": None}, rules=2).image)
     assert (found[:, :2] == drawn).all()
     assert (found[:, 2:] == 255).all()
 
@@ -130,7 +130,7 @@ def test_a_transparent_palette_is_white() -> None:
     image.paste(1, (0, 0, 2, 4))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=0)
-    found = np.asarray(read_picture({"bytes": buffer.getvalue(), "path": None}, rules=2)[0])
+    found = np.asarray(read_picture({"bytes": buffer.getvalue(), "path": None}, rules=2).image)
     assert (found[:, :2] == (40, 50, 60)).all()
     assert (found[:, 2:] == 255).all()
 
@@ -138,12 +138,13 @@ def test_a_transparent_palette_is_white() -> None:
 @pytest.mark.parametrize("side", [96, 224])
 def test_a_jpeg_at_a_fraction_of_its_size_gives_nearly_the_same(side: int) -> None:
     entry = jpeg(photo(640, 480))
-    whole, part = read_picture(entry, rules=2)[0], read_picture(entry, rules=2, least_side=2 * side)[0]
+    whole, part = read_picture(entry, rules=2).image, read_picture(entry, rules=2, least_side=2 * side).image
     assert whole.size == (640, 480)
+    assert read_picture(entry, rules=2, least_side=2 * side).width == 640
     assert part.size == ((320, 240) if side == 96 else (640, 480))
     first, second = (np.asarray(square(image, side, "crop"), np.int64) for image in (whole, part))
     assert np.abs(first - second).mean() < 1
-    assert read_picture(entry, rules=1, least_side=2 * side)[0].size == (640, 480)
+    assert read_picture(entry, rules=1, least_side=2 * side).image.size == (640, 480)
 
 
 def test_the_central_square_is_cropped() -> None:

@@ -88,6 +88,32 @@ def proposed(
     )
 
 
+@pytest.mark.parametrize("reference_error", [0.001, 0.1, 0.15])
+def test_the_best_is_chosen_where_none_is_better_than_the_reference(reference_error: float) -> None:
+    """All cost the same here, and the best of those evaluated errs in 0.15."""
+    seen, candidates = ALL[[0, 1, 9]], ALL[[0, 30, 53, 60, 80]]
+    errors, expected = KnownErrors().predict(seen)[0], KnownErrors().predict(candidates)[0]
+    flat = 0.15 + errors - errors.min()
+
+    class Model(KnownErrors):
+        def predict(self, indices_CL: Any) -> Any:
+            mean_C, std_C = super().predict(indices_CL)
+            return 0.15 + mean_C - errors.min(), std_C
+
+    places = most_promising(
+        Model(),
+        [(lambda probs_TLO: torch.ones(len(probs_TLO)),)],
+        EvaluatedArchitectures(seen, flat),
+        candidates,
+        reference_M=np.array([reference_error, 2.0]),
+        num_operators=OPERATORS,
+        count=1,
+        settings=SETTINGS.acquisition,
+        rng=np.random.default_rng(0),
+    )
+    assert places == [int(expected.argmin())]
+
+
 def test_candidates_are_different_and_begin_with_the_modes() -> None:
     theta = torch.tensor([[[0.0, 9.0], [0.0, 1.0]], [[5.0, 0.0], [1.0, 0.0]], [[0.0, 9.0], [0.0, 1.0]]])
     drawn, owner = candidates_of(theta, 30, np.random.default_rng(0))

@@ -11,21 +11,24 @@ import pytest
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
+from moo.analysis.choices import bulge
 from moo.analysis.selection import (
     ConfigurationFilter,
+    ExpectedError,
     FrontPoint,
     Limits,
     best_within,
-    bulge,
+    distinct,
     excesses,
     in_configurations,
     knee,
     nearest_to,
     read_front,
+    three_choices,
 )
 from moo.search.outputs import front_json
 from moo.storage.archive import Archive
-from tests.moo.conftest import EntryOf, MeasurementOf, TrainedOf
+from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, TrainedOf
 
 
 def network(
@@ -60,9 +63,36 @@ def test_what_a_run_writes_is_read_back(tmp_path: Path, entry_of: EntryOf, measu
     archive.set_measurement("333", measurement_of(6.0))
     (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
     assert read_front(tmp_path) == (
-        replace(network(0.1, 6.0, 12.0, "333"), operators=("k3_e6",) * 3),
-        replace(network(0.3, 1.0, 2.0, "000"), operators=("k3_e1",) * 3, latency_source="modelled"),
-    )
+        replace(network(0.1, 6.0, 12.0, "333"), operators=("k3_e6",) * 3, expected=expected_error(0.1)),
+        replace(
+            network(0.3, 1.0, 2.0, "000"), operators=("k3_e1",) * 3, latency_source="modelled",
+            expected=expected_error(0.3),
+        ),
+    )  # fmt: skip
+
+
+def expected_error(error: float) -> ExpectedError:
+    return ExpectedError(error=error, low=None, high=None, images=None, split="selection")
+
+
+def test_intervals_tests_and_the_point_that_stands_for_one_are_read_back(tmp_path: Path, entry_of: EntryOf) -> None:
+    archive = Archive((1.0, 10.0, 20.0), data=replace(DATASET, guessing_error=0.75, test_guessing_error=0.7))
+    archive.add(replace(entry_of((0, 0, 0), 0.3, 1.0, 2.0), params=17))
+    archive.add(entry_of((1, 1, 1), 0.2, 4.0, 8.0))
+    archive.set_test_error("000", 0.4)
+    (tmp_path / "front.json").write_text(json.dumps(front_json(archive)))
+    merged, stands = read_front(tmp_path)
+    assert (stands.id, stands.same_as, stands.params, stands.images) == ("000", None, 17, 30)
+    assert (merged.id, merged.same_as, merged.params) == ("333", ("000", "ort 1t fp32"), None)
+    assert (stands.error_low, stands.error_high) == pytest.approx((0.1667, 0.4788), abs=1e-4)
+    assert stands.expected is not None
+    assert (stands.expected.split, stands.expected.images, stands.expected.error) == ("test", 40, 0.4)
+    assert merged.expected is not None
+    assert (merged.expected.split, stands.beats_guessing, merged.beats_guessing) == ("selection", True, True)
+    assert distinct((merged, stands)) == (stands,)
+    assert distinct((merged,)) == (merged,)
+    assert [item["shown"] for item in front_json(archive)] == [False, True]
+    assert three_choices((merged, stands)) == (("most accurate, knee, fastest above chance", stands),)
 
 
 def test_points_in_several_configurations_are_read_back(
@@ -278,7 +308,7 @@ def test_limits_must_be_positive_and_finite(name: str, value: Any) -> None:
 
 
 def test_an_error_is_a_share() -> None:
-    with pytest.raises(ValueError, match="not a percentage"):
+    with pytest.raises(ValueError, match="as it is a share"):
         Limits(max_error=10)
 
 

@@ -152,7 +152,7 @@ def test_what_is_trained_is_not_trained_again(run: Any, record: Any) -> None:
 def test_fine_tuning_starts_from_the_inherited_weights(run: Any, record: Any) -> None:
     archive = archive_now(run)
     (training, *_) = front_trainings(run, archive, front_config(run, fine_tune=True))
-    job = training.preparation.job
+    job: Any = training.preparation.job
     point = archive.inherited_front()[0]
     assert job.name == point.id
     error, _ = classification(new_training(job, run.splits).network, ImageBatches(run.splits.selection, run.splits))

@@ -400,7 +400,7 @@ class TestSeveralConfigurations:
     @pytest.fixture
     def record(self, setting: Any, tables: CostTables, space: FBNetSpace) -> RunRecord:
         record: RunRecord = setting.record
-        empty = Archive(reference_point_of(tables, 4), configurations=SEVERAL)
+        empty = Archive(reference_point_of(tables, 0.75), configurations=SEVERAL)
         archive = record.load_archive(empty, space)
         record.use_tables(tables)
         for entry in archive.entries[::2]:

@@ -199,12 +199,12 @@ def test_too_few_networks_are_refused_and_nothing_is_written(space: FBNetSpace) 
     [
         (
             TableError(30, 0.0261, 0.98, 0.9876),
-            "30 networks measured whole, each predicted from the others: mean error 2.61 %, 98.00 % within 10 %, "
+            "30 networks measured whole, each predicted from the others: mean error 2.6 %, 98.0 % within 10 %, "
             "rank correlation 0.988",
         ),
         (
             TableError(2, 0.5, 0.0, None),
-            "2 networks measured whole, each predicted from the others: mean error 50.00 %, 0.00 % within 10 %",
+            "2 networks measured whole, each predicted from the others: mean error 50.0 %, 0.0 % within 10 %",
         ),
     ],
 )

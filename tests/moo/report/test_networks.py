@@ -44,7 +44,7 @@ def test_a_trained_front_has_both_errors_and_both_accuracies(retrained: Any, spa
     rows = rows_of(text)
     best = retrained.front()[0].id
     assert next(iter(rows)) == best
-    assert rows[best][1:6] == ["20.00 %", "10.00 %", "90.00 %", "95.00 %", "3.00 ms (measured)"]
+    assert rows[best][1:6] == ["20.0 %", "10.0 %", "90.0 %", "95.0 %", "3.00 ms (measured)"]
     assert "3 networks trained for 3 epochs, from random weights." in text
     assert "The front is that of the trained errors" in text
 
@@ -74,11 +74,11 @@ def test_one_table_has_accuracy_latency_and_energy_of_the_front_and_of_baselines
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:7]]
     front = [f"`{point.id}`" for point in retrained.front()]
     assert rows == [
-        [front[0], "90.00 %", "3.00 ms (measured)", "6.00 mJ (modelled)"],
-        [front[1], "80.00 %", "2.00 ms (measured)", "4.00 mJ (modelled)"],
-        [front[2], "70.00 %", "1.00 ms (measured)", "2.00 mJ (modelled)"],
-        ["`good` (baseline)", "95.00 %", "7.00 ms (modelled)", "14.0 mJ (measured)"],
-        ["`poor` (baseline)", "40.00 %", "not measured", "not measured"],
+        [front[0], "90.0 %", "3.00 ms (measured)", "6.00 mJ (modelled)"],
+        [front[1], "80.0 %", "2.00 ms (measured)", "4.00 mJ (modelled)"],
+        [front[2], "70.0 %", "1.00 ms (measured)", "2.00 mJ (modelled)"],
+        ["`good` (baseline)", "95.0 %", "7.00 ms (modelled)", "14.0 mJ (measured)"],
+        ["`poor` (baseline)", "40.0 %", "not measured", "not measured"],
     ]
     assert "that of the very file in the precision of its row" in text
     assert "inherited" not in text
@@ -92,7 +92,7 @@ def test_accuracies_with_inherited_weights_are_told_from_those_after_training(
     archive.set_test_error(middle, 0.25)
     archive.set_trained(best, trained_of(best, error=0.1))
     text = models_table(archive, [trained_of("mobile", baseline=True, error=0.3)])
-    assert [cells[1] for cells in rows_of(text).values()] == ["90.00 %", "75.00 % (inherited weights)", "–", "70.00 %"]
+    assert [cells[1] for cells in rows_of(text).values()] == ["90.0 %", "75.0 % (inherited weights)", "–", "70.0 %"]
     assert "Networks with inherited weights are not trained yet" in text
 
 
@@ -100,7 +100,7 @@ def test_files_have_their_own_accuracy_and_latency(trained_of: TrainedOf, measur
     networks = [trained_of("a", measurement=measurement_of(0.5)), trained_of("b", error=0.4)]
     rows = rows_of(text := files_table(networks))
     assert rows["a"][1:] == [
-        "1.00e-06", "0.100", "80.00 %", "79.00 %", "1.00", "0.500 ms (measured)", "1.00 mJ (modelled)",
+        "1.00e-06", "0.100", "80.0 %", "79.0 %", "1.0", "0.500 ms (measured)", "1.00 mJ (modelled)",
         "not measured", "not measured",
     ]  # fmt: skip
     assert rows["b"][6:] == ["not measured"] * 4
@@ -111,7 +111,7 @@ def test_files_have_their_own_accuracy_and_latency(trained_of: TrainedOf, measur
 
 def test_a_file_that_is_missing_is_a_dash(trained_of: TrainedOf) -> None:
     network = trained_of("a")
-    assert rows_of(files_table([replace(network, files=network.files[:1])]))["a"][2:6] == ["–", "80.00 %", "–", "–"]
+    assert rows_of(files_table([replace(network, files=network.files[:1])]))["a"][2:6] == ["–", "80.0 %", "–", "–"]
 
 
 def test_each_baseline_meets_the_best_network_that_is_no_slower(
@@ -127,8 +127,8 @@ def test_each_baseline_meets_the_best_network_that_is_no_slower(
     rows = rows_of(text)
     slow, middle, fast = (point.id for point in retrained.front())
     assert rows["fast"][6:] == ["0.500 ms (measured)", "1.00 mJ (modelled)", "none is as fast", "–"]
-    assert rows["good"][8:] == [f"`{middle}`, 2.00 ms (measured), 4.00 mJ (modelled)", "-15.00 points"]
-    assert rows["poor"][8:] == [f"`{fast}`, 1.00 ms (measured), 2.00 mJ (modelled)", "+30.00 points"]
+    assert rows["good"][8:] == [f"`{middle}`, 2.00 ms (measured), 4.00 mJ (modelled)", "-15.0 points"]
+    assert rows["poor"][8:] == [f"`{fast}`, 1.00 ms (measured), 2.00 mJ (modelled)", "+30.0 points"]
     assert rows["unknown"][6:] == ["not measured", "not measured", "–", "–"]
     assert slow not in text
     assert "it is more accurate than 1 and less accurate than 1 of them" in text
@@ -171,14 +171,14 @@ def test_a_run_in_int8_tells_of_int8_files(
     fp32, int8 = measurement_of(4.0), replace(measurement_of(2.0), precision="int8")
     archive.set_trained("000", trained_of("000", error=0.1, measurement=fp32, int8_measurement=int8))
     text = front_table(archive, space)
-    assert rows_of(text)["000"][1:5] == ["40.00 %", "11.00 %", "89.00 %", "2.00 ms (measured)"]
+    assert rows_of(text)["000"][1:5] == ["40.0 %", "11.0 %", "89.0 %", "2.00 ms (measured)"]
     assert "those of the very int8 files" in text
     assert "top-3" not in text
     mobile = trained_of("mobile", baseline=True, error=0.3, measurement=fp32, int8_measurement=int8)
     text = baselines_section(archive, [mobile])
     assert rows_of(text)["mobile"][3:] == [
-        "31.00 %", "69.00 %", "2.00 ms (measured)", "4.00 mJ (modelled)",
-        "`000`, 2.00 ms (measured), 4.00 mJ (modelled)", "+20.00 points",
+        "31.0 %", "69.0 %", "2.00 ms (measured)", "4.00 mJ (modelled)",
+        "`000`, 2.00 ms (measured), 4.00 mJ (modelled)", "+20.0 points",
     ]  # fmt: skip
     assert "top-3" not in text
 

@@ -56,8 +56,8 @@ def test_the_front_is_a_table_with_sources_and_exact_counts(
     counts = count(space.graph(archive[identifier].architecture.operators))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:] == [
-        "0.00 %",
-        "12.50 %",
+        "0.0 %",
+        "12.5 %",
         "0.500 ms (measured)",
         "1.00 mJ (modelled)",
         "–",
@@ -115,7 +115,7 @@ def test_pictures_reference_point_and_splits_are_there(run: Any, space: FBNetSpa
     assert "](plots/front_3d.png)" in report
     assert "![other](plots/other.png)" in report
     assert f"dominates {archive.hypervolume():.4f}" in report
-    assert "error 75.00 %, latency 10.0 ms, energy 10.0 mJ" in report
+    assert "error 75.0 %, latency 10.0 ms, energy 10.0 mJ" in report
     assert "| selection | 40 |" in report
 
 

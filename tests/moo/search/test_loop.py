@@ -123,7 +123,7 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, t
 
 
 def test_the_reference_point_is_guessing_and_the_most_costly_network(tables: CostTables) -> None:
-    assert reference_point_of(tables, 4) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
+    assert reference_point_of(tables, 0.75) == (0.75, 1.0 + 5 + 4 + 6, 2.0 + 7 + 9 + 8)
 
 
 def test_events_tell_the_course_of_a_run(finished: Any) -> None:

@@ -84,8 +84,8 @@ def test_a_board_that_does_not_answer_is_refused(config: Any, device: Any, tmp_p
 
 
 def test_a_board_is_closed_if_the_data_set_is_refused(config: Any, device: Any) -> None:
-    with pytest.raises(ValueError, match="does not exist"):
-        prepared(replace(config, measure=True, dataset="./none"))
+    with pytest.raises(ValueError, match="a batch must not be larger than its split"):
+        prepared(replace(config, measure=True, theta_batch=10_000))
     assert device.closed
 
 

@@ -429,10 +429,10 @@ def test_gross_energy_prefers_what_is_quick_and_net_energy_what_takes_little(
 
 def test_the_reference_point_is_beyond_all_configurations(table: CostTable) -> None:
     family = family_of(table, FOUR)
-    error, latency_ms, energy_mj = reference_point_of(family, 4)
+    error, latency_ms, energy_mj = reference_point_of(family, 0.75)
     assert error == 0.75
     assert latency_ms == max(one.slowest_ms() for one in family) == table.slowest_ms()
     assert energy_mj == max(one.highest_mj() for one in family) > table.highest_mj()
-    gross = reference_point_of(family, 4, EnergyObjective("gross"))
+    gross = reference_point_of(family, 0.75, EnergyObjective("gross"))
     assert gross[:2] == (error, latency_ms)
     assert gross[2] > energy_mj

@@ -106,7 +106,7 @@ def test_of_a_run_of_version_3_nothing_is_lost(folder_3: RunFolder) -> None:
     assert rows(folder_3.store, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert rows(folder_3.store, "PRAGMA foreign_key_check") == []
     assert {entry.configuration for entry in archive.entries} == {None}
-    assert {(entry.params, entry.quantized_error) for entry in archive.entries} == {(None, None)}
+    assert {(entry.params, entry.quantized_error, entry.correct) for entry in archive.entries} == {(None, None, None)}
     measured = [entry for entry in archive.entries if entry.measurements]
     assert len(measured) == 5
     assert all(entry.measured_in(TWO_THREADS_INT8) is not None for entry in measured)

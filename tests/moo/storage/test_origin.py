@@ -69,11 +69,20 @@ def test_the_config_of_an_earlier_version_is_read() -> None:
 def test_it_is_written_as_earlier_versions_wrote_it(tmp_path: Path) -> None:
     settings = SearchConfig()
     expected = changed("board", value=dataclasses.asdict(BOARD))
-    write_json(tmp_path / "expected.json", {"settings": settings.to_json(), "origin": expected})
+    expected["dataset"] |= {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None}
+    expected["dataset"] |= {"guessing_error": None, "test_guessing_error": None}
+    expected["pretraining"] |= {"passes": 1}
     folder = RunFolder(tmp_path)
     folder.write_config(settings, EARLIER)
-    assert folder.config.read_bytes() == (tmp_path / "expected.json").read_bytes()
+    assert json.loads(folder.config.read_text())["origin"] == json.loads(json.dumps(expected))
     assert folder.read_config() == (settings, EARLIER)
+
+
+def test_the_reference_is_the_error_of_guessing_which_earlier_versions_took_from_the_classes() -> None:
+    dataset = EARLIER.dataset
+    assert dataset.reference_error == 1 - 1 / len(dataset.classes)
+    assert dataclasses.replace(dataset, guessing_error=0.05).reference_error == 0.05
+    assert dataclasses.replace(dataset, guessing_error=0.0).reference_error == 1 - 1 / len(dataset.classes)
 
 
 @pytest.mark.parametrize("name", ["date", "pretraining", "board", "machine", "packages"])

@@ -172,6 +172,27 @@ def test_errors_in_int8_come_back(store: Any, path: Any, space: FBNetSpace, resu
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_right_images_are_those_of_the_trial_whose_error_counts(
+    store: Any, space: FBNetSpace, result_of: ResultOf, order: tuple[int, int]
+) -> None:
+    results = []
+    for number in (0, 1):
+        result = result_of(number, (0, 0, 0))
+        (found,) = result.architectures
+        found = dataclasses.replace(found, error=0.25 + number / 8, correct=bytes([number, 255]))
+        results.append(dataclasses.replace(result, architectures=(found,)))
+    archive = Archive(REFERENCE)
+    for number in order:
+        store.add_result(results[number], space)
+        for entry in entries_of(results[number], space):
+            archive.add(entry)
+    copy = store.fill(Archive(REFERENCE), space)
+    assert copy.entries == archive.entries
+    assert (copy["000"].error, copy["000"].correct) == (0.25, bytes([0, 255]))
+    assert [item.correct for item in store.evaluated(space)] == [bytes([0, 255])]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_an_error_in_int8_stays_whichever_trial_gave_it(
     store: Any, space: FBNetSpace, result_of: ResultOf, order: tuple[int, int]
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from evaluation.pretrained.provenance import Pretrained
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, open_store
 from moo.storage.trained_network import TrainedNetwork
@@ -27,6 +29,15 @@ def test_a_trained_network_comes_back_from_the_store(
     store.set_trained(again)
     assert store.trained(baselines=False) == [again]
     store.close()
+
+
+def test_where_pretrained_weights_are_from_is_kept_and_earlier_versions_knew_none(trained_of: TrainedOf) -> None:
+    about = Pretrained(source="ImageNet", input_size=224, mean=(0.5,) * 3, std=(0.25,) * 3)
+    network = dataclasses.replace(trained_of("lite0", baseline=True), pretrained=about, head_only=True)
+    content = json.loads(json.dumps(network.to_json()))
+    assert TrainedNetwork.from_json(content) == network
+    del content["pretrained"], content["head_only"]
+    assert TrainedNetwork.from_json(content) == dataclasses.replace(network, pretrained=None, head_only=False)
 
 
 def test_files_are_found_by_precision(trained_of: TrainedOf) -> None:

@@ -170,7 +170,7 @@ def test_networks_of_the_trade_are_named_with_their_error() -> None:
     points = points_of()
     for axes in panels_of(trade_figure(points, configurations_in(points), energy=ENERGY)):
         assert sorted(text.get_text().split("\n")[0] for text in axes.texts) == ["net0", "net1"]
-    assert "net0\n50.00 %" in [text.get_text() for text in axes.figure.axes[0].texts]
+    assert "net0\n50.0 %" in [text.get_text() for text in axes.figure.axes[0].texts]
 
 
 def test_threads_have_colours_where_there_is_one_clock() -> None:
@@ -185,7 +185,7 @@ def test_energy_against_the_clock_has_a_panel_a_network_and_a_line_for_threads_a
     points = points_of(3)
     figure = clock_figure(points, energy=ENERGY)
     panels = panels_of(figure)
-    assert [axes.get_title(loc="left") for axes in panels] == ["net0, 50.00 %", "net1, 25.00 %", "net2, 16.67 %"]
+    assert [axes.get_title(loc="left") for axes in panels] == ["net0, 50.0 %", "net1, 25.0 %", "net2, 16.7 %"]
     for number, axes in enumerate(panels):
         drawn = {(tuple(line.get_xdata()), tuple(line.get_ydata()), line.get_linestyle()) for line in axes.lines}  # type: ignore[arg-type]
         expected = {

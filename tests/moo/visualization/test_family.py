@@ -65,7 +65,7 @@ def test_the_points_are_the_networks_and_the_titles_their_errors() -> None:
         threads = "1 thread" if member.configuration.threads == 1 else "4 threads"
         title = (
             f"{threads}, {member.configuration.precision}, {member.configuration.frequency_mhz} MHz\n"
-            f"{len(member.measurements)} networks, error {100 * member.table.error.mean_relative:.2f} %"
+            f"{len(member.measurements)} networks, error {100 * member.table.error.mean_relative:.1f} %"
         )
         (points,) = (item for item in panels[title].collections if isinstance(item, PathCollection))
         measured = [measurement.latency_ms for measurement in member.measurements]

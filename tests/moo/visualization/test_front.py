@@ -104,7 +104,7 @@ def test_latency_is_logarithmic_where_it_spans_widely() -> None:
 
 def test_labels_name_networks_with_their_source() -> None:
     texts = [text.get_text() for text in latency_error_figure(NETWORKS, space="tiny").axes[0].texts]
-    assert texts == ["111\n40.00 %, 1.00 ms modelled", "000\n10.00 %, 2.00 ms measured"]
+    assert texts == ["111\n40.0 %, 1.00 ms modelled", "000\n10.0 %, 2.00 ms measured"]
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -135,7 +135,7 @@ def test_errors_with_inherited_weights_say_so() -> None:
 
 def test_baselines_are_drawn_with_their_names_and_omitted_ones_are_named() -> None:
     figure = latency_error_figure(TRAINED, space="tiny")
-    assert "mobile\n30.00 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
+    assert "mobile\n30.0 %, 50.0 ms measured" in [text.get_text() for text in figure.axes[0].texts]
     assert "1 baseline; 2 baselines not measured" in figure.texts[1].get_text()
     assert figure.axes[0].get_xscale() == "log"
     planes = projections_figure(TRAINED)

@@ -20,7 +20,7 @@ def test_hypervolume_is_that_of_the_archive_and_says_that_it_is_modelled(number:
     axes = figure.axes[0]
     assert list(axes.lines[0].get_ydata()) == hypervolume_history(entries, reference)  # type: ignore[arg-type]
     assert "modelled" in axes.get_ylabel()
-    assert any("reference point (error 100.00 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
+    assert any("reference point (error 100.0 %, 2.00 ms, 2.00 mJ)" in text.get_text() for text in figure.texts)
 
 
 def test_hypervolume_grows_in_the_order_in_which_trials_ended(entry_of: EntryOf) -> None:

@@ -63,7 +63,7 @@ def session_groups(folder: Path) -> dict[str, Any]:
 
 
 def epoch(number: Any, loss: float = 1.0) -> Any:
-    return events.PretrainEpoch(PretrainRecord(number, loss, 0.5, 0.1), 4)
+    return events.PretrainEpoch(PretrainRecord(epoch=number, loss=loss, accuracy=0.5, lr=0.1), 4)
 
 
 @pytest.fixture

