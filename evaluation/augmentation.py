@@ -17,6 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Strength = Literal["light", "strong"]
+FEW_IMAGES = 5000
+"""Images below which they are augmented strongly, where they have `LEAST_SIZE`."""
+LEAST_SIZE = 48
+"""Height and width in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +79,14 @@ class Jitter:
         for name in ("brightness", "contrast", "saturation", "tint"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`0 <= {name} <= 1` must hold for a jitter, but got {getattr(self, name)}.")
+
+
+def strength_for(images: int, size: int) -> Strength:
+    """The strength that so many training images of a size are best augmented with.
+
+    Few photos are soon known by heart. Tiny images have no pixels to spare, and many images show enough by themselves.
+    """
+    return "strong" if images < FEW_IMAGES and size >= LEAST_SIZE else "light"
 
 
 def augmentation_of(strength: Strength, *, size: int, flip: bool, grey: bool, light_share: int = 16) -> Augmentation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -83,15 +83,16 @@ class SearchConfig:
     samples: int = 4
     """Different architectures sampled from each trial's theta, besides its mode."""
     pretrain_epochs: int | None = None
-    """Passes over the weights split in pre-training; by default as many as make about 2,500 steps, 3 to 80."""
-    pretrain_lr: float = 0.3
-    """Peak learning rate of pre-training."""
-    pretrain_batch: int = 64
-    """Images in a step of pre-training."""
+    """Epochs of pre-training, each of one pass over the weights split, or of several where there are fewer than 512
+    images; by default as many as the number of images needs."""
+    pretrain_lr: float | None = None
+    """Peak learning rate of pre-training; by default 0.3 for batches of 64, and less for smaller ones."""
+    pretrain_batch: int | None = None
+    """Images in a step of pre-training; by default 64, or down to 16 where there are few images."""
     theta_steps: int = 60
     """Gradient steps on theta in each inner search."""
-    theta_batch: int = 32
-    """Images in a theta step."""
+    theta_batch: int | None = None
+    """Images in a theta step; by default 32, or all of the theta split where it has fewer."""
     entropy_weight: float = 0.02
     """Reward for spread-out theta."""
     loss: Literal["additive", "multiplicative"] = "additive"
@@ -108,11 +109,18 @@ class SearchConfig:
     """Lowest and highest delta, the exponent of energy."""
     flip: bool | None = None
     """Whether training images are mirrored at random; by default only where images have colour."""
+    augment: Literal["auto", "light", "strong"] = "auto"
+    """How training images are changed at random: `light` crops them; `strong` moves, turns and resizes them, and
+    changes light and colour; `auto` is strong for fewer than 5,000 images of 48 pixels or more."""
+    balanced: bool | None = None
+    """Whether batches draw all classes evenly; by default where the largest has over three times the images of the
+    smallest."""
     measure: bool = True
     """Whether networks are measured on the board; without, all costs are modelled and labelled so."""
     from_run: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Folder of a finished run on the same images and space, whose supernet and evaluated architectures are taken over:
-    for another board, other configurations or limits, without pre-training again. Its settings are the defaults."""
+    """Folder of a finished run to start from. On the same images and space its supernet and evaluated architectures are
+    taken over, without pre-training again: for another board, other configurations or limits. On other images,
+    pre-training starts from its supernet: a larger data set serves a small one. Its settings are the defaults."""
     cost_table: str | None = None
     """Cost table to start from instead of profiling: one by profile_device.py, or one of docs/published_tables.md."""
     configurations: ConfigurationSet = "default"
@@ -157,15 +165,12 @@ class SearchConfig:
     def __post_init__(self) -> None:
         for name, least in (
             ("population", 1), ("front_size", 1), ("generations", 1), ("samples", 0), ("theta_steps", 1),
-            ("theta_batch", 2), ("pretrain_batch", 2), ("threads_per_worker", 1), ("seed", 0),
-            ("supernet_generations", 1),
+            ("threads_per_worker", 1), ("seed", 0), ("supernet_generations", 1), ("theta_batch", 2),
+            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("workers", 1),
         ):  # fmt: skip
-            _check_least(name, getattr(self, name), least)
-        if self.pretrain_epochs is not None:
-            _check_least("pretrain_epochs", self.pretrain_epochs, 0)
-        if self.workers is not None:
-            _check_least("workers", self.workers, 1)
-        if not (math.isfinite(self.pretrain_lr) and self.pretrain_lr > 0):
+            if getattr(self, name) is not None:
+                _check_least(name, getattr(self, name), least)
+        if self.pretrain_lr is not None and not (math.isfinite(self.pretrain_lr) and self.pretrain_lr > 0):
             raise ValueError(f"`--pretrain-lr > 0` must hold, but got {self.pretrain_lr}.")
         if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
             raise ValueError(f"`--entropy-weight >= 0` must hold, but got {self.entropy_weight}.")
@@ -209,7 +214,7 @@ class SearchConfig:
             found |= {*INNER_SEARCH, "alpha", "beta", "gamma", "delta"}
         if self.method == "grid":
             found |= {"beta", "delta"}
-        if self.method != "dnas" or self.independent or self.from_run is not None:
+        if self.method != "dnas" or self.independent:
             found.add("supernet_generations")
         return frozenset(found)
 
@@ -277,8 +282,30 @@ def check_effect(config: SearchConfig) -> None:
     Raises:
         ValueError: naming the first such setting, and what it cannot go with.
     """
+    _check_ignored(config, _ignored(config))
+
+
+def check_effect_of_taking_over(config: SearchConfig) -> None:
+    """Check that no setting is given that a search ignores which takes over what a run on the same images found.
+
+    Raises:
+        ValueError: naming the first such setting, and what it cannot go with.
+    """
+    pretraining = frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch"})
+    why = "--from takes it over from a run on the same images"
+    search = "--from goes on from a run on the same images"
+    _check_ignored(
+        config,
+        [
+            (pretraining, "pre-training", why),
+            (frozenset({"supernet_generations"}), "a search that begins with them", search),
+        ],
+    )
+
+
+def _check_ignored(config: SearchConfig, ignored: Iterable[tuple[frozenset[str], str, str]]) -> None:
     given = {field.name for field in dataclasses.fields(SearchConfig) if getattr(config, field.name) != field.default}
-    for names, user, reason in _ignored(config):
+    for names, user, reason in ignored:
         for name in sorted(names & given):
             raise ValueError(f"`--{option_of(name)}` must go with {user}, but {reason}: omit one of the two.")
 
@@ -287,7 +314,6 @@ def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
     """Settings that this search ignores, what would use them, and what it is instead."""
     search = "a search that uses it"
     method = f"--method {config.method}{' --independent' * config.independent}"
-    method = "--from" if config.from_run is not None else method
     yield config.without_effect, search, f"{method} does not"
     # `--meter none` says what is the case anyway.
     boards = frozenset({"board_patience"} if config.meter == "none" else {"board_patience", "meter"})
@@ -297,8 +323,6 @@ def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
         yield boards, "a board that measures", "--no-measure lets none measure"
     if config.minutes is not None and config.method != "grid":
         yield frozenset({"generations"}), "a search that ends with them", "--minutes ends it by time"
-    if config.from_run is not None:
-        yield frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch"}), "pre-training", "--from takes it over"
     if config.pretrain_epochs == 0:
         yield frozenset({"pretrain_lr"}), "pre-training", "--pretrain-epochs 0 switches that off"
 

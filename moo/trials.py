@@ -43,6 +43,10 @@ class WorkerSetup:
     seed: int
     threads: int
     """CPU threads of torch."""
+    balanced: bool = False
+    """Whether batches draw all classes evenly."""
+    warm_start: bytes | None = None
+    """Weights of another run's supernet, as safetensors, from which pre-training starts; None for fresh ones."""
     independent: PretrainSettings | None = None
     """How each trial trains a supernet of its own; None if all start from one pre-trained supernet."""
     activations: Activations = "int8"

@@ -35,12 +35,18 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from moo.analysis.alternatives import alternatives, verdict
     from moo.deployment.baselines import baseline_trainings
-    from scripts.front_table import baselines_table
+    from scripts.front_table import alternatives_table, baselines_table
     from scripts.network_training import print_ending, train_with_view
 
     done = train_with_view(config, lambda run, _, tell: baseline_trainings(run, config, tell))
-    Console().print(baselines_table(done.networks, done.archive))
+    console = Console()
+    candidates = alternatives(done.archive, done.baselines, done.space)
+    console.print(alternatives_table(candidates, done.archive))
+    console.print(verdict(candidates), highlight=False)
+    if scratch := [network for network in done.networks if network.pretrained is None]:
+        console.print(baselines_table(scratch, done.archive))
     return print_ending(config, done, files=f"Files: {config.run}/baselines")
 
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from devices.measurement import Source
+from moo.analysis.alternatives import Candidate
 from moo.analysis.comparison import compared
 from moo.analysis.errors import CHOSEN_BY_NOTE, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
@@ -79,6 +80,37 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
             *([many(others, "other", "others") if others else ""] if any(merged.values()) else []),
         )
         before = point.id
+    return table
+
+
+def alternatives_table(candidates: Sequence[Candidate], archive: Archive) -> Table:
+    """One row a network: the run's choice, then what one would use otherwise.
+
+    Args:
+        candidates: of `moo.analysis.alternatives`.
+        archive: of the run; says what energy is.
+    """
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title="The run's networks beside what you would use otherwise\naccuracy on the test split, with 95 % intervals",
+    )
+    table.add_column("network", overflow="fold")
+    for name in ("accuracy", "latency", "energy" if archive.energy.kind == "net" else archive.energy.label):
+        table.add_column(name, justify="right", min_width=9)
+    table.add_column("pixels", justify="right")
+    table.add_column("what it is", overflow="fold")
+    for one in candidates:
+        split = "" if one.error.split == "test" else f"\n{one.error.split} split"
+        precision = ", int8" if "int8" in one.configuration else ""
+        table.add_row(
+            one.name,
+            one.error.accuracy_text.replace(" (", "\n(") + split,
+            "–" if one.costs is None else _with_source(one.costs.latency_ms, "ms", one.costs.latency_source),
+            "–" if one.costs is None else _with_source(one.costs.energy_mj, "mJ", one.costs.energy_source),
+            str(one.pixels),
+            f"{one.role}{precision}" + (", inherited weights" if not one.trained else ""),
+        )
     return table
 
 

@@ -16,7 +16,7 @@ PARETO_SEARCH = HelpPage(
         ("--resume runs/photos", "after an interruption"),
     ),
     groups=(
-        group("data", "dataset", "image-column label-column resize skip-broken flip"),
+        group("data", "dataset", "image-column label-column resize skip-broken flip augment balanced"),
         group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
         group("how the board runs networks", "", "configurations threads frequency-mhz precision"),

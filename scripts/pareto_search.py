@@ -65,6 +65,8 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
         "weight_sharing",
         "seed",
         "flip",
+        "augment",
+        "balanced",
         "samples",
         "loss",
     )

@@ -50,15 +50,15 @@ class ToldError:
     @property
     def text(self) -> str:
         """As in `12.3 % (9.1–16.4)`."""
-        return error_text(self.error, self.images)
+        return share_text(self.error, self.images)
 
     @property
     def accuracy_text(self) -> str:
         """The accuracy, 1 less the error, in the same form."""
-        return error_text(1 - self.error, self.images)
+        return share_text(1 - self.error, self.images)
 
 
-def error_text(share: float, images: int | None) -> str:
+def share_text(share: float, images: int | None) -> str:
     """An error or an accuracy with its interval, as in `12.3 % (9.1–16.4)`; without where images are not known."""
     if images is None:
         return percent_within(share)

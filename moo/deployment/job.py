@@ -25,11 +25,12 @@ from moo.storage.archive import Archive
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.tensorboard import TensorBoardWriter
+from search_space.spaces import FBNetSpace
 
 TrainingsOf = Callable[[FinishedRun, Archive, events.Listener], list[NetworkTraining]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedInRun:
     """The networks trained in a run folder."""
 
@@ -39,6 +40,10 @@ class TrainedInRun:
     """Those that are trained."""
     missing: str | None
     """What could not be trained or measured, in one line; None if nothing is missing."""
+    space: FBNetSpace
+    """That was searched."""
+    baselines: tuple[TrainedNetwork, ...]
+    """All that the run has, those that were trained earlier included."""
 
 
 def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: events.Listener) -> TrainedInRun:
@@ -69,10 +74,17 @@ def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: eve
             trainings = trainings_of(run, record.archive, tell)
             networks, measures = _train(config, run, trainings, record, events.told_to(note_records, tell))
             write_retrained(run, record.archive, record.store, records)
+            baselines = tuple(record.store.trained(baselines=True))
         finally:
             record.close()
         write_pictures_and_report(run, record.archive)
-    return TrainedInRun(record.archive, tuple(networks), _missing(trainings, networks, measured=measures))
+    return TrainedInRun(
+        archive=record.archive,
+        networks=tuple(networks),
+        missing=_missing(trainings, networks, measured=measures),
+        space=run.space,
+        baselines=baselines,
+    )
 
 
 def _train(

@@ -192,6 +192,7 @@ class Evaluator:
             getattr(splits, name),
             splits,
             augmentation=self.setup.augmentation if augmented else None,
+            balanced=augmented and self.setup.balanced,
             device=self.device,
         )
 

@@ -43,8 +43,8 @@ def pretrained_weights(state: bytes) -> bytes:
 
 
 def untrained_weights(setup: WorkerSetup) -> bytes:
-    """The fresh supernet's weights, as safetensors: what pre-training starts from."""
-    return supernet_bytes(new_supernet(setup).state_dict())
+    """The supernet's weights that pre-training starts from, as safetensors: fresh ones, or another run's."""
+    return supernet_bytes(_first_supernet(setup).state_dict())
 
 
 def new_supernet(setup: WorkerSetup) -> Supernet:
@@ -54,6 +54,26 @@ def new_supernet(setup: WorkerSetup) -> Supernet:
         return build_supernet(setup.space, setup.weight_sharing)
 
 
+def warm_start(supernet: Supernet, weights: bytes) -> int:
+    """Take over another supernet's weights where names and shapes agree; the classifier stays as it is.
+
+    Args:
+        supernet: with fresh weights.
+        weights: of the other one, as safetensors.
+
+    Returns:
+        How many tensors were taken over.
+    """
+    own, other = supernet.state_dict(), safetensors.torch.load(weights)
+    taken = {
+        name: other[name]
+        for name, value in own.items()
+        if not name.startswith("classifier.") and name in other and other[name].shape == value.shape
+    }
+    supernet.load_state_dict({**own, **taken})
+    return len(taken)
+
+
 def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
     """Weights of a supernet as safetensors."""
     return bytes(safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()}))
@@ -61,7 +81,20 @@ def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
 
 def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torch.device) -> Pretraining:
     """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
-    source = ImageBatches(setup.splits.weights, setup.splits, augmentation=setup.augmentation, device=device)
-    supernet = new_supernet(setup).to(device)
+    source = ImageBatches(
+        setup.splits.weights,
+        setup.splits,
+        augmentation=setup.augmentation,
+        balanced=setup.balanced,
+        device=device,
+    )
+    supernet = _first_supernet(setup).to(device)
     forward = sampled_path if setup.weight_sharing == "shared" else mixed_paths
     return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward)
+
+
+def _first_supernet(setup: WorkerSetup) -> Supernet:
+    supernet = new_supernet(setup)
+    if setup.warm_start is not None:
+        warm_start(supernet, setup.warm_start)
+    return supernet

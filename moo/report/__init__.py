@@ -2,8 +2,11 @@
 
 report      report.md (start here)
 networks    its sections on networks: the front, files, baselines, trust in the supernet
+baselines   its section on what one would use otherwise
 conditions  its sections on the run: board, cost, hypervolume, splits
 html        report.html: one page that fetches nothing
+choices     the answer: three networks to choose from
+snippets    Python that runs a network on a board
 card        card.md: what somebody needs who deploys a network
 transfer    the section on the run that a run started from
 """

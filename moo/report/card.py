@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -12,11 +11,13 @@ from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from evaluation.pretrained.provenance import Pretrained
+from moo.analysis.errors import CHOSEN_BY_NOTE, ToldError, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
-from moo.formatting import error_text, short, table
+from moo.formatting import cost, error_text, percent, short, table
+from moo.report.snippets import CAMERA_PACKAGES, PHOTO_PACKAGES, camera_snippet, how_square, photo_snippet
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
-from moo.storage.origin import SearchDataset, SplitSizes
+from moo.storage.origin import SearchDataset
 from moo.storage.run_folder import model_file_name
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.counts import count
@@ -149,27 +150,39 @@ def card_markdown(card: Card, data: SearchDataset, *, dataset: str | None = None
     layers = "\n".join(f"{number}. {line}" for number, line in enumerate(card.layers, start=1))
     return f"""# {card.name}
 
-An image classifier {card.kind}, {_weights(card.trained)}.
+{_first_lines(card, data, dataset)}
+
+## Run it
+
+On the board, in this folder, with a `photo.jpg` of any size; it needs `{PHOTO_PACKAGES}`. Save it as `classify.py`:
+
+```python
+{photo_snippet(data, size=size, configuration=card.configuration)}
+```
+
+What a camera of a Raspberry Pi sees, with `classify.py` beside it; it also needs `{CAMERA_PACKAGES}` (in a virtual
+environment: one made with `--system-site-packages`):
+
+```python
+{camera_snippet()}
+```
+
+## Facts
 
 {table(("", ""), _facts(card, data, dataset))}
 
+{CHOSEN_BY_NOTE}
+
 ## Input and output
 
-The central square of an image, resized to {size} x {size} pixels (bicubic).
+{how_square(data.resize, size)}
 Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {_figures(data.mean)} and divided by {_figures(data.std)} for each channel.
 Output `logits`: one score a class, in this order: {", ".join(data.classes)}.
-
-This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an image: RGB, uint8, shape
-({size}, {size}, 3).
-
-```python
-{snippet(data.classes, data.mean, data.std, configuration=card.configuration)}
-```
-{_points(card)}
+{_points(card, data)}
 ## Files
 
-{_files(card.trained, card.points)}
+{_files(card.trained, card.points, data)}
 
 ## Layers
 
@@ -177,36 +190,36 @@ This needs `onnxruntime` alone, which brings `numpy`. `image.npy` holds such an 
 """
 
 
-def snippet(
-    classes: Sequence[str],
-    mean: Sequence[float],
-    std: Sequence[float],
-    *,
-    configuration: RuntimeConfiguration = BASE,
-) -> str:
-    """Python that prints the class of `image.npy`, by the file in the same folder, with the threads that were measured.
-
-    Args:
-        classes: names, in the order of the scores.
-        mean: of each channel.
-        std: of each channel.
-        configuration: gives file and threads.
-    """
-    file = model_file_name(configuration.precision)
-    at = f"  # measured at {configuration.frequency_mhz} MHz" if configuration.frequency_mhz is not None else ""
-    return f"""import numpy as np
-import onnxruntime as ort
-classes = {json.dumps(list(classes), ensure_ascii=False)}
-mean, std = np.float32({list(mean)}), np.float32({list(std)})
-pixels = np.load("image.npy").astype(np.float32) / 255
-images = ((pixels - mean) / std).transpose(2, 0, 1)[None]
-options = ort.SessionOptions()
-options.intra_op_num_threads = {configuration.threads}{at}
-session = ort.InferenceSession("{file}", options, providers=["CPUExecutionProvider"])
-print(classes[session.run(None, {{"{INPUT_NAME}": images}})[0].argmax()])"""
+def _first_lines(card: Card, data: SearchDataset, dataset: str | None) -> str:
+    """What it is, how accurate, how fast."""
+    named = f" of `{dataset}`" if dataset else ""
+    told, costs = _told(card, data), card.costs
+    accuracy = f"Accuracy {told.accuracy_text} on {told.images} images of the {told.split} split"
+    if told.beats_guessing is False:
+        accuracy += ", **which is not better than always answering the commonest class**"
+    latency = "latency not measured"
+    if costs is not None:
+        latency = f"latency {cost(costs.latency_ms, 'ms', costs.latency_source)} with {card.configuration.label}"
+    return (
+        f"An image classifier for {len(data.classes)} classes{named}, {card.kind}, {_weights(card.trained)}.\n\n"
+        f"**{accuracy}; {latency}.** In parentheses stands the 95 % interval, which so many images leave open."
+    )
 
 
-def _points(card: Card) -> str:
+def _told(card: Card, data: SearchDataset) -> ToldError:
+    """The error to believe: of the file on the test split, or of inherited weights where that was read."""
+    if card.trained is not None:
+        return on_test_split(1 - card.trained.file_in(card.precision).top1, data)
+    assert card.inherited is not None, "a network has inherited weights or was trained"
+    main = min(card.points, key=lambda point: point.objectives, default=None)
+    if main is not None:
+        return told_error(main, data)
+    if card.inherited.test_error is not None:
+        return on_test_split(card.inherited.test_error, data)
+    return on_selection_split(card.inherited.error, data)
+
+
+def _points(card: Card, data: SearchDataset) -> str:
     """The network's operating points on the front, as a section; nothing where there is one at most."""
     if len(card.points) < 2:
         return ""
@@ -216,7 +229,7 @@ def _points(card: Card) -> str:
         (
             point.configuration.label,
             f"`{model_file_name(point.configuration.precision)}`",
-            f"{point.error:.4f}",
+            on_selection_split(point.error, data).text,
             f"{short(point.costs.latency_ms)} ms ({point.costs.latency_source})",
             f"{short(point.costs.energy_mj)} mJ ({point.costs.energy_source}{error_text([point.costs.energy_error])})",
             _other_energy(card, point.costs),
@@ -258,7 +271,7 @@ def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[s
         macs, params = card.trained.macs, card.trained.params
     return [
         ("data set", ", ".join(named)),
-        *_accuracy(card, data.images),
+        *_accuracy(card, data),
         *_costs(card),
         ("multiply-accumulates", f"{macs:,}"),
         ("parameters", f"{params:,}"),
@@ -266,25 +279,35 @@ def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[s
     ]
 
 
-def _accuracy(card: Card, images: SplitSizes) -> list[tuple[str, str]]:
+def _accuracy(card: Card, data: SearchDataset) -> list[tuple[str, str]]:
     rows, suffix = [], ""
-    selection, test = f"{images.selection} images", f"{images.test} images"
+    selection, test = f"{data.images.selection} images", f"{data.images.test} images"
     if card.trained is not None:
         file = card.trained.file_in(card.precision)
         rows += [
-            (f"error of the {card.precision} file, selection split", f"{file.error:.4f} ({selection})"),
-            (f"top-1 accuracy of the {card.precision} file, test split", f"{file.top1:.4f} ({test})"),
-            ("top-3 accuracy by PyTorch (fp32), test split", f"{card.trained.top3:.4f} ({test})"),
+            (f"error of the {card.precision} file, selection split", f"{_error(file.error, data)}, {selection}"),
+            (f"top-1 accuracy of the {card.precision} file, test split", f"{_top(file.top1, data)}, {test}"),
+            ("top-3 accuracy by PyTorch (fp32), test split", f"{_top(card.trained.top3, data)}, {test}"),
         ]
         suffix = ", inherited weights"
     if card.inherited is not None:
         test_error = card.inherited.test_error
-        read = "not read" if test_error is None else f"{test_error:.4f}"
+        read = "not read" if test_error is None else on_test_split(test_error, data).text
         rows += [
-            (f"error, selection split{suffix}", f"{card.inherited.error:.4f} ({selection})"),
-            (f"error, test split{suffix}", f"{read} ({test})"),
+            (f"error, selection split{suffix}", f"{_error(card.inherited.error, data)}, {selection}"),
+            (f"error, test split{suffix}", f"{read}, {test}"),
         ]
+    if data.test_guessing_error is not None:
+        rows.append(("error of always answering the commonest class, test split", percent(data.test_guessing_error)))
     return rows
+
+
+def _error(error: float, data: SearchDataset) -> str:
+    return on_selection_split(error, data).text
+
+
+def _top(accuracy: float, data: SearchDataset) -> str:
+    return on_test_split(1 - accuracy, data).accuracy_text
 
 
 def _costs(card: Card) -> list[tuple[str, str]]:
@@ -310,7 +333,7 @@ def _coefficients(inherited: Inherited | None) -> list[tuple[str, str]]:
     return [("found with", ", ".join(f"{name} {short(value)}" for name, value in values))]
 
 
-def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint]) -> str:
+def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint], data: SearchDataset) -> str:
     names = ("precision", "file", "largest difference of logits", "top-1, test split", "latency", "energy above idle")
     if trained is None:
         files = "`model.onnx` computes in fp32. It was not checked against PyTorch by itself."
@@ -320,7 +343,7 @@ def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint]) -> 
                 "with images of the selection split."
             )
         return files
-    rows = [_file_row(file) for file in trained.files]
+    rows = [_file_row(file, data) for file in trained.files]
     notes = [f"- {file.precision}: {_file_conditions(m)}" for file in trained.files if (m := file.measurement)]
     note = (
         "Logits are compared with those of the PyTorch network, over images of the selection split; accuracy is that "
@@ -329,11 +352,11 @@ def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint]) -> 
     return "\n\n".join([table(names, rows), note, *(["Measured on:\n\n" + "\n".join(notes)] if notes else [])])
 
 
-def _file_row(file: DeployedFile) -> tuple[str, ...]:
+def _file_row(file: DeployedFile, data: SearchDataset) -> tuple[str, ...]:
     m, name = file.measurement, PurePosixPath(file.path).name
     latency = "not measured" if m is None else f"{short(m.latency_ms)} ms ({m.latency_source})"
     energy = "not measured" if m is None else f"{short(m.energy_mj)} mJ ({m.energy_source})"
-    return file.precision, f"`{name}`", short(file.logits_difference), f"{file.top1:.4f}", latency, energy
+    return file.precision, f"`{name}`", short(file.logits_difference), _top(file.top1, data), latency, energy
 
 
 def _file_conditions(measurement: Measurement) -> str:

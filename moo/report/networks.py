@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.comparison import ModelRow, compared, models
+from moo.analysis.errors import CHOSEN_BY_NOTE, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
-from moo.formatting import cost, distinct, energy_error_note, many, percent, short, span, table
+from moo.analysis.representatives import representatives
+from moo.formatting import cost, distinct, energy_error_note, many, short, span, table
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint, networks_of
+from moo.storage.origin import SearchDataset
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost
 from search_space.counts import count
@@ -35,7 +38,7 @@ def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front
     if all(row.baseline for row in rows):
         return ""
     several = len(archive.configurations) > 1
-    cells = [(_model(row, several=several), _top1(row), *_cost_cells(row.costs)) for row in rows]
+    cells = [(_model(row, several=several), _top1(row, archive.data), *_cost_cells(row.costs)) for row in rows]
     note = "Top-1 accuracy is that on the test split."
     if any(row.trained for row in rows):
         note += " Of trained networks it is that of the very file in the precision of its row."
@@ -52,10 +55,15 @@ def _model(row: ModelRow, *, several: bool) -> str:
     return f"`{row.name}`{' (baseline)' * row.baseline}{configuration}"
 
 
-def _top1(row: ModelRow) -> str:
+def _top1(row: ModelRow, data: SearchDataset | None) -> str:
     if row.top1 is None:
         return NOTHING
-    return percent(row.top1) + " (inherited weights)" * (not row.trained)
+    return _accuracy(row.top1, data) + ", inherited weights" * (not row.trained)
+
+
+def _accuracy(share: float, data: SearchDataset | None) -> str:
+    """An accuracy on the test split with its interval."""
+    return on_test_split(1 - share, data).accuracy_text
 
 
 def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) -> str:
@@ -66,7 +74,9 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
         space: that was searched.
         front_size: operating points that are shown at most, those of one network together.
     """
-    front = archive.front()
+    found = representatives(archive.front(), archive.data)
+    front = [one.point for one in found]
+    stands_for = {(one.point.id, one.point.configuration): len(one.others) for one in found}
     shown = grouped(shown_points(front, front_size))
     any_trained = any(point.entry.trained is not None for point in shown)
     if any_trained:
@@ -82,7 +92,8 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
             (
                 f"`{point.id}`",
                 *([point.configuration.label] if several else []),
-                *(_trained_cells(archive, point) if any_trained else (percent(point.error), _share(point.test_error))),
+                *(_trained_cells(archive, point) if any_trained else _inherited_cells(archive, point)),
+                *([_others(stands_for[point.id, point.configuration])] if any(stands_for.values()) else []),
                 *_cost_cells(costs),
                 *_other_energy(archive, costs),
                 f"{counts.macs:,}",
@@ -93,6 +104,7 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
         "network",
         *(["configuration"] if several else []),
         *errors,
+        *(["stands for"] if any(stands_for.values()) else []),
         "latency",
         f"{archive.energy.label}, per image",
         _other_energy_head(archive),
@@ -108,7 +120,7 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
         + ", ".join(f"{index} `{name}`" for index, name in enumerate(space.vocabulary))
         + "."
     )
-    note += _energy_note(shown)
+    note += f" {_chance_note(archive, shown, sum(stands_for.values()))}{_energy_note(shown)}"
     if several:
         note += (
             " A configuration is runtime (`ort` is ONNX Runtime), threads, clock where one is set, and precision; "
@@ -163,11 +175,12 @@ def _coefficients(coefficients: Coefficients | None, columns: int) -> tuple[str,
     return tuple(short(value) for value in dataclasses.astuple(coefficients))
 
 
-def files_table(networks: Sequence[TrainedNetwork]) -> str:
+def files_table(networks: Sequence[TrainedNetwork], data: SearchDataset | None = None) -> str:
     """The files of trained networks in both precisions; empty if there are none.
 
     Args:
         networks: of the search, then baselines.
+        data: the images of the run.
     """
     rows = []
     for network in (network for network in networks if network.files):
@@ -177,7 +190,7 @@ def files_table(networks: Sequence[TrainedNetwork]) -> str:
             (
                 f"`{network.name}`",
                 *(NOTHING if file is None else short(file.logits_difference) for file in (floats, integers)),
-                *(NOTHING if file is None else percent(file.top1) for file in (floats, integers)),
+                *(NOTHING if file is None else _accuracy(file.top1, data) for file in (floats, integers)),
                 NOTHING if lost is None else f"{lost:.1f}",
                 *_cost_cells(None if floats is None else floats.measurement),
                 *_cost_cells(None if integers is None else integers.measurement),
@@ -210,8 +223,8 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
             f"`{c.baseline.name}`",
             f"{c.baseline.macs:,}",
             f"{c.baseline.params:,}",
-            percent(c.file.error),
-            percent(c.file.top1),
+            _selection(archive, c.file.error),
+            _accuracy(c.file.top1, archive.data),
             *_top3_cells(archive, c.baseline),
             *_cost_cells(c.costs),
         ]
@@ -267,13 +280,44 @@ def trust_section(archive: Archive) -> str:
     return text
 
 
+def _others(number: int) -> str:
+    return many(number, "other", "others") if number else ""
+
+
+def _chance_note(archive: Archive, shown: Sequence[OperatingPoint], merged: int) -> str:
+    """What chance does to the errors, which points are merged, and which are no better than guessing."""
+    notes = []
+    if archive.data is not None:
+        notes += ["In parentheses stands the 95 % interval, which so many images leave open (Wilson).", CHOSEN_BY_NOTE]
+    if merged:
+        notes.append(
+            f"{many(merged, 'point costs', 'points cost')} more than a point above and "
+            f"{'is' if merged == 1 else 'are'} not significantly more accurate (McNemar's test on the same images, "
+            "one-sided at 5 %; `front.json` has all): the cheaper one stands for it."
+        )
+    told = [told_error(point, archive.data) for point in shown]
+    if any(error.beats_guessing is False for error in told):
+        notes.append("\\* Not better than always answering the commonest class.")
+    return " ".join(notes)
+
+
+def _inherited_cells(archive: Archive, point: OperatingPoint) -> tuple[str, str]:
+    mark = " \\*" if told_error(point, archive.data).beats_guessing is False else ""
+    selection = on_selection_split(point.error, archive.data).text
+    if point.test_error is None:
+        return selection + mark, NOTHING
+    return selection, on_test_split(point.test_error, archive.data).text + mark
+
+
 def _trained_cells(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
     entry, precision = point.entry, point.configuration.precision
     inherited = archive.searched_error(entry, point.configuration)
     if entry.trained is None:
-        return _share(inherited), NOTHING, NOTHING, *(NOTHING for _ in _top3_head(archive))
+        return _selection(archive, inherited), NOTHING, NOTHING, *(NOTHING for _ in _top3_head(archive))
     file = entry.trained.file_in(precision)
-    return _share(inherited), percent(file.error), percent(file.top1), *_top3_cells(archive, entry.trained)
+    mark = " \\*" if told_error(point, archive.data).beats_guessing is False else ""
+    errors = (_selection(archive, inherited), _selection(archive, file.error))
+    return *errors, _accuracy(file.top1, archive.data) + mark, *_top3_cells(archive, entry.trained)
 
 
 def _top3_head(archive: Archive) -> tuple[str, ...]:
@@ -283,7 +327,7 @@ def _top3_head(archive: Archive) -> tuple[str, ...]:
 
 
 def _top3_cells(archive: Archive, network: TrainedNetwork) -> tuple[str, ...]:
-    return tuple(percent(network.top3) for _ in _top3_head(archive))
+    return tuple(_accuracy(network.top3, archive.data) for _ in _top3_head(archive))
 
 
 def _files_note(archive: Archive) -> str:
@@ -335,5 +379,5 @@ def _cost_cells(costs: Costs | Measurement | None) -> tuple[str, str]:
     return cost(costs.latency_ms, "ms", costs.latency_source), cost(costs.energy_mj, "mJ", costs.energy_source)
 
 
-def _share(value: float | None) -> str:
-    return NOTHING if value is None else percent(value)
+def _selection(archive: Archive, error: float | None) -> str:
+    return NOTHING if error is None else on_selection_split(error, archive.data).text

@@ -10,15 +10,21 @@ from pathlib import PurePosixPath
 from devices.cost_tables.family import CostTables
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
+from moo.report.baselines import comparison_section
+from moo.report.choices import choices_section, next_step, verdict
 from moo.report.conditions import conditions, effort, hypervolume, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.report.transfer import transfer_section
 from moo.storage.archive import Archive, networks_of
 from moo.storage.origin import RunOrigin
+from moo.storage.run_folder import RunFolder
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS, why_not_in_space
 from search_space.spaces import FBNetSpace
+
+FIRST_PICTURE = "front_latency_error"
+"""The picture that the report begins with."""
 
 
 def report_markdown(
@@ -31,8 +37,9 @@ def report_markdown(
     *,
     source_tables: CostTables | None = None,
     note: str = "",
+    folder: RunFolder | None = None,
 ) -> str:
-    """The text of report.md.
+    """The text of report.md: the answer, a comparison with baselines, and how it came about.
 
     Args:
         archive: all evaluated architectures.
@@ -43,18 +50,25 @@ def report_markdown(
         plots: paths of the pictures, relative to the report.
         source_tables: cost tables of the run that this one started from, if it started from one.
         note: what stands at the top, if anything.
+        folder: of the run, whose files are named; None where they are not looked at.
     """
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
+    scratch = [network for network in baselines if network.pretrained is None]
+    first = [path for path in plots if PurePosixPath(path).stem == FIRST_PICTURE]
+    named = "RUN" if folder is None else str(folder.path)
     sections = {
+        "Networks to choose from": _join(choices_section(archive, space, folder=folder), next_step(archive, named)),
+        "Beside what you would use otherwise": comparison_section(archive, baselines, space) or _no_baselines(named),
+        "What was asked": _question(archive, config, origin, space),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),
         "On the board that it started from": transfer_section(archive, store, origin, source_tables),
-        "The trained files": files_table(trained + baselines),
-        "Baselines": baselines_section(archive, baselines),
+        "The trained files": files_table(trained + baselines, origin.dataset),
+        "Baselines": baselines_section(archive, scratch),
         "Trust in the supernet": trust_section(archive),
-        "Pictures": _pictures(plots, archive),
+        "Pictures": _pictures([path for path in plots if path not in first], archive),
         "Hypervolume": hypervolume(archive),
         "What it cost to find": effort(archive, store, config, origin),
         "What the splits are for": splits(origin.dataset.images, trained=bool(trained or baselines)),
@@ -62,7 +76,7 @@ def report_markdown(
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     title = f"# Pareto front of {space.name} on {config.dataset}"
-    head = [title, note, _question(archive, config, origin, space)]
+    head = [title, note, verdict(archive), *map(_picture, first)]
     return "\n\n".join([*(part for part in head if part), *parts]) + "\n"
 
 
@@ -120,13 +134,26 @@ def _answer(archive: Archive) -> str:
 def _pictures(plots: Sequence[str], archive: Archive) -> str:
     if not plots:
         return ""
-    pictures = []
-    for path in plots:
-        caption = CAPTIONS.get(PurePosixPath(path).stem, PurePosixPath(path).stem)
-        pictures.append(f"![{caption}]({path})\n\n*{caption}*")
+    pictures = [_picture(path) for path in plots]
     if why := why_not_in_space(archive):
         pictures.append(why)
     return "\n\n".join(pictures)
+
+
+def _picture(path: str) -> str:
+    caption = CAPTIONS.get(PurePosixPath(path).stem, PurePosixPath(path).stem)
+    return f"![{caption}]({path})\n\n*{caption}*"
+
+
+def _join(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _no_baselines(run: str) -> str:
+    return (
+        f"Nothing was compared yet: `python scripts/compare_baselines.py {run}` trains and measures other networks, a "
+        "pre-trained one at 224 pixels first."
+    )
 
 
 def _again(
@@ -143,8 +170,9 @@ def _again(
     commands = [command_of(config)]
     if trained:
         commands.append(" ".join(["python scripts/train_front.py RUN", *_training_options(trained)]))
+    scratch = [network for network in baselines if network.pretrained is None]
     if baselines:
-        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(baselines)]))
+        commands.append(" ".join(["python scripts/compare_baselines.py RUN", *_epochs_option(scratch)]))
     after = ""
     if len(commands) > 1:
         after = " `RUN` is the folder of the run; add the other settings of training where they were not the defaults."

@@ -38,10 +38,12 @@ class SearchFailedError(RuntimeError):
 
 def started(preparation: Preparation, dashboard_url: str | None) -> events.RunStarted:
     """What is searched on what, as an event."""
-    config, space, classes = preparation.config, preparation.space, len(preparation.splits.class_names)
+    config, space, classes = preparation.search_config, preparation.space, len(preparation.splits.class_names)
     description = (
         ("data set", f"{config.dataset} ({classes} classes)"),
         ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
+        *_start_text(preparation),
+        ("training", _training_text(preparation)),
         ("board", _board_text(preparation)),
         ("configurations", configurations_text(preparation.configurations)),
         *_profile_text(preparation),
@@ -114,7 +116,7 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
     folder, settings = preparation.folder, preparation.pretraining
     if folder.supernet.exists():
         return folder.supernet.read_bytes()
-    if preparation.config.from_run is not None:
+    if preparation.search_config.from_run is not None:
         weights = source_folder(preparation.config).supernet.read_bytes()
         write_atomically(folder.supernet, weights)
         return weights
@@ -135,7 +137,30 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
     weights = untrained_weights(preparation.setup) if state is None else pretrained_weights(state)
     write_atomically(folder.supernet, weights)
     folder.pretraining.unlink(missing_ok=True)
+    folder.warm_start.unlink(missing_ok=True)
     return weights
+
+
+def _start_text(preparation: Preparation) -> list[tuple[str, str]]:
+    """What is taken over from another run, if anything is."""
+    source = preparation.config.from_run
+    if source is None:
+        return []
+    if preparation.warm_start:
+        return [("start", f"the supernet of {source}, which was trained on other images and is trained further")]
+    return [("start", f"the supernet of {source} and all that it evaluated, on the same images")]
+
+
+def _training_text(preparation: Preparation) -> str:
+    """How the supernet is trained, and by how many images."""
+    recipe, settings = preparation.recipe, preparation.pretraining
+    images = len(preparation.splits.weights)
+    balance = ", classes drawn evenly" if recipe.balanced else ""
+    augmented = f"{recipe.augmentation} augmentation{balance}"
+    if preparation.search_config.from_run is not None or not settings.epochs:
+        return f"none but that of theta, {images:,} images, {augmented}"
+    steps = settings.epochs * settings.steps_an_epoch(images)
+    return f"{images:,} images, {steps:,} steps of {settings.batch_size}, learning rate {settings.lr:.3g}, {augmented}"
 
 
 def _board_text(preparation: Preparation) -> str:

@@ -161,13 +161,14 @@ def expected_sizes(images: int, *, test_images: int) -> SplitSizes:
     return SplitSizes(weights=weights, theta=held_out, selection=held_out, test=test)
 
 
-def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int) -> Speed:
+def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int, theta_batch: int) -> Speed:
     """What steps of a supernet of random weights on random images take here; a few seconds at most.
 
     Args:
         space: with the classes of the data set.
-        config: batch of theta, threads of a worker, and how weights are shared.
+        config: threads of a worker, and how weights are shared.
         batch_size: of a step of pre-training.
+        theta_batch: of a step of an inner search.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rng = np.random.default_rng(0)
@@ -190,7 +191,7 @@ def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int) 
 
     def theta_step() -> None:
         theta_LO = torch.zeros(space.num_layers, len(space.operators), device=device, requires_grad=True)
-        _backward(supernet.forward_mixture(batch(config.theta_batch), torch.softmax(theta_LO, -1)))
+        _backward(supernet.forward_mixture(batch(theta_batch), torch.softmax(theta_LO, -1)))
 
     def images() -> None:
         with torch.inference_mode():

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
 from devices.cost_tables.family import CostTables
-from evaluation.work_folder import lock_folder
+from evaluation.work_folder import lock_folder, write_atomically
 from moo import events
 from moo.algorithms.base import Proposal
 from moo.execution.backend import Backend
@@ -72,6 +72,9 @@ def _opened(preparation: Preparation, backend: Backend, listener: events.Listene
             folder.write_config(config, preparation.origin)
         elif preparation.length_changed:
             folder.write_config(config, folder.read_config()[1])
+        first = preparation.setup.warm_start
+        if first is not None and not folder.warm_start.exists():
+            write_atomically(folder.warm_start, first)
         record = stack.enter_context(closing(open_record(folder)))
         devices = preparation.boards.devices
         measurer = None
@@ -90,7 +93,7 @@ class _Search:
         measurer: Measurer | None,
     ) -> None:
         self._preparation = preparation
-        self._config = preparation.config
+        self._config = preparation.search_config
         self._space = preparation.space
         self._folder = preparation.folder
         self._backend = backend

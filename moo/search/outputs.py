@@ -211,6 +211,7 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
         run.space,
         names,
         source_tables=read_cost_tables(path) if path.exists() else None,
+        folder=folder,
         note=f"**{note}**\n\n```bash\n{command_that_goes_on(folder)}\n```" if note else "",
     )
     write_atomically(folder.report, report.encode())

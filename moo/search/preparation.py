@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,22 +23,22 @@ from devices.profiling.default_configurations import (
 from devices.quantization import activations_for
 from dnas.inner_search import ThetaSettings
 from dnas.pretraining import PretrainSettings
-from evaluation.augmentation import Augmentation
+from dnas.recipe import pretrain_settings, theta_batch
+from evaluation.augmentation import augmentation_of, strength_for
+from evaluation.batches import is_uneven
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DataSource, open_source
 from evaluation.splits import Splits, split_data
-from moo.config import SearchConfig, check_effect
+from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.space_choice import choose_space_here
-from moo.search.transfer import source_folder
+from moo.search.transfer import is_warm_start, source_folder
 from moo.storage.archive import Archive, reference_point_of
-from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes
+from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
 from search_space.spaces import CELL_SPACE, FBNetSpace, preset_names, space_named, split_size
 
-DEFAULT_STEPS = 2500
-DEFAULT_EPOCHS = (3, 80)
 _PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
 
 
@@ -57,8 +56,10 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
-    saved_dataset: SearchDataset | None = None
-    """The images as a resumed run has them; of an earlier version, perhaps."""
+    saved_origin: RunOrigin | None = None
+    """What a resumed run was made from."""
+    warm_start: bool = False
+    """Whether `--from` names a run on other images, from whose supernet pre-training starts."""
     length_changed: bool = False
     """Whether a run is resumed with another number of generations, or another time, than it had before."""
 
@@ -68,23 +69,53 @@ class Preparation:
         return len(self.configurations) == 1 and not any(device.metered for device in self.boards.devices)
 
     @property
+    def search_config(self) -> SearchConfig:
+        """The settings as the search itself sees them: a warm start takes over no evaluated architectures."""
+        return dataclasses.replace(self.config, from_run=None) if self.warm_start else self.config
+
+    @property
     def dataset(self) -> SearchDataset:
         """The images, as the run was made with them."""
-        return self.saved_dataset or search_dataset(self.splits)
+        return search_dataset(self.splits) if self.saved_origin is None else self.saved_origin.dataset
 
     @property
     def pretraining(self) -> PretrainSettings:
-        """Settings of pre-training, with the default number of epochs worked out."""
-        return pretraining_of(self.config, len(self.splits.weights))
+        """Settings of pre-training, with the defaults worked out; a resumed run has those that it began with."""
+        config, saved = self.config, self.saved_origin
+        if saved is not None and saved.pretraining is not None:
+            return PretrainSettings(**dataclasses.asdict(saved.pretraining))
+        return pretrain_settings(
+            len(self.splits.weights),
+            epochs=config.pretrain_epochs,
+            batch_size=config.pretrain_batch,
+            lr=config.pretrain_lr,
+            augmented=self.recipe.augmentation == "strong",
+            warm_start=self.warm_start,
+        )
+
+    @property
+    def recipe(self) -> RecipeOrigin:
+        """What else follows from the images."""
+        config, saved = self.config, self.saved_origin
+        batch = theta_batch(len(self.splits.theta)) if config.theta_batch is None else config.theta_batch
+        if saved is not None:
+            return saved.recipe or RecipeOrigin(theta_batch=batch, augmentation="light", balanced=False)
+        weights, size = self.splits.weights, self.splits.weights.images_NCHW.shape[-1]
+        return RecipeOrigin(
+            theta_batch=batch,
+            augmentation=strength_for(len(weights), size) if config.augment == "auto" else config.augment,
+            balanced=is_uneven(weights.labels_N) if config.balanced is None else config.balanced,
+            warm_start=self.warm_start,
+        )
 
     @property
     def setup(self) -> WorkerSetup:
         """What every worker is set up with."""
-        config = self.config
+        config, recipe = self.config, self.recipe
         flip = not self.splits.grey if config.flip is None else config.flip
         theta = ThetaSettings(
             steps=config.theta_steps,
-            batch_size=config.theta_batch,
+            batch_size=recipe.theta_batch,
             entropy_weight=config.entropy_weight,
             loss=config.loss,
         )
@@ -92,7 +123,11 @@ class Preparation:
             space=self.space,
             splits=self.splits,
             weight_sharing=config.weight_sharing,
-            augmentation=Augmentation(crop_padding=self.space.input_size // 16, flip=flip),
+            augmentation=augmentation_of(
+                recipe.augmentation, size=self.space.input_size, flip=flip, grey=self.splits.grey
+            ),
+            balanced=recipe.balanced,
+            warm_start=self._first_weights(),
             theta=theta,
             samples=config.samples,
             seed=config.seed,
@@ -102,6 +137,13 @@ class Preparation:
             limits=config.limits,
         )
 
+    def _first_weights(self) -> bytes | None:
+        """Those that pre-training starts from, while it has not ended; in the run's folder once there is one."""
+        if not self.warm_start or self.folder.supernet.exists():
+            return None
+        path = self.folder.warm_start
+        return path.read_bytes() if path.exists() else source_folder(self.config).supernet.read_bytes()
+
     @property
     def origin(self) -> RunOrigin:
         """What the run is made from, as of now."""
@@ -110,24 +152,11 @@ class Preparation:
             space=self.space,
             dataset=self.dataset,
             pretraining=PretrainingOrigin(**dataclasses.asdict(self.pretraining)),
+            recipe=self.recipe,
             board=self.boards.board,
             machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
             packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         )
-
-
-def pretraining_of(config: SearchConfig, images: int) -> PretrainSettings:
-    """Settings of pre-training, with the default number of epochs worked out.
-
-    Args:
-        config: of the run.
-        images: in the weights split.
-    """
-    epochs = config.pretrain_epochs
-    if epochs is None:
-        steps = max(1, images // config.pretrain_batch)
-        epochs = min(max(math.ceil(DEFAULT_STEPS / steps), DEFAULT_EPOCHS[0]), DEFAULT_EPOCHS[1])
-    return PretrainSettings(epochs=epochs, batch_size=config.pretrain_batch, lr=config.pretrain_lr)
 
 
 def search_dataset(splits: Splits) -> SearchDataset:
@@ -176,6 +205,7 @@ def prepare(
         )
     saved_origin: RunOrigin | None = None
     saved: SearchConfig | None = None
+    warm_start = False
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
@@ -187,9 +217,11 @@ def prepare(
         check_effect(config)
         config = _with_size(_with_known_space(config))
         folder = new_folder(config)
-    origin = saved_origin
-    if config.from_run is not None and origin is None:
-        origin = source_folder(config).read_config(option="--from")[1]
+    as_before = None if saved_origin is None else saved_origin.dataset
+    if config.from_run is not None and saved_origin is None:
+        from_config, from_origin = source_folder(config).read_config(option="--from")
+        if from_config.dataset == config.dataset:
+            as_before = from_origin.dataset
     source = run_source(config)
     settings = MeasureSettings()
     given = config.given_configurations
@@ -216,11 +248,15 @@ def prepare(
             folder = new_folder(config)
         space = _space(config)
         tables, configurations = _configured(config, tables or boards.tables, boards, space)
-        as_before = None if origin is None else origin.dataset
         splits = run_splits(config, source, space.input_size, on_loading, as_before=as_before)
         space = space.with_classes(len(splits.class_names))
-        if origin is not None:
-            check_same_inputs(origin, space, splits, config.dataset)
+        if saved_origin is not None:
+            check_same_inputs(saved_origin, space, splits, config.dataset)
+            warm_start = saved_origin.recipe is not None and saved_origin.recipe.warm_start
+        elif config.from_run is not None:
+            warm_start = is_warm_start(config, space, splits)
+            if not warm_start:
+                check_effect_of_taking_over(config)
     except BaseException:
         boards.close()
         raise
@@ -233,7 +269,8 @@ def prepare(
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
-        saved_dataset=None if saved_origin is None else saved_origin.dataset,
+        saved_origin=saved_origin,
+        warm_start=warm_start,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
 
@@ -338,7 +375,7 @@ def _with_chosen_space(
     configurations = config.given_configurations
     if boards.board is not None:
         configurations = _of_board(boards, configurations)
-    choice = choose_space_here(config, source, boards, configurations or (BASE,), settings, pretraining_of)
+    choice = choose_space_here(config, source, boards, configurations or (BASE,), settings)
     on_choice(choice.text)
     return choice.config
 
@@ -380,11 +417,13 @@ def run_splits(
         on_progress=on_loading,
     )
     splits = split_data(data, config.seed)
-    if config.theta_batch > len(splits.theta) or config.pretrain_batch > len(splits.weights):
-        raise ValueError(
-            f"a batch must not be larger than its split, but got --theta-batch {config.theta_batch} for "
-            f"{len(splits.theta)} images and --pretrain-batch {config.pretrain_batch} for {len(splits.weights)}."
-        )
+    for name, split in (("theta_batch", splits.theta), ("pretrain_batch", splits.weights)):
+        batch = getattr(config, name)
+        if batch is not None and batch > len(split):
+            raise ValueError(
+                f"a batch must not be larger than its split, but got --{name.replace('_', '-')} {batch} for "
+                f"{len(split)} images; omit it for one that fits."
+            )
     return splits
 
 

@@ -16,6 +16,8 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import MeasureSettings
 from devices.profiling.family import number_of_measurements, seconds_each
 from dnas.pretraining import PretrainSettings
+from dnas.recipe import pretrain_settings, theta_batch
+from evaluation.augmentation import strength_for
 from evaluation.data.description import LOOKED_AT, ImageSource
 from evaluation.data.source import DataSource
 from moo.config import SearchConfig
@@ -30,6 +32,7 @@ from moo.search.estimate import (
     measured_speed,
     minutes_text,
 )
+from moo.storage.origin import SplitSizes
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named
 
@@ -90,17 +93,12 @@ class _Candidate:
     estimate: Estimate
 
 
-PretrainingOf = Callable[[SearchConfig, int], PretrainSettings]
-"""Settings of pre-training for a number of images in the weights split."""
-
-
 def choose_space_here(
     config: SearchConfig,
     source: DataSource,
     boards: Boards,
     configurations: Sequence[RuntimeConfiguration],
     settings: MeasureSettings,
-    pretraining: PretrainingOf,
 ) -> SpaceChoice:
     """`choose_space` for this machine: its images are looked at, and a few steps are timed.
 
@@ -110,7 +108,6 @@ def choose_space_here(
         boards: that measure, if any.
         configurations: that are searched, as far as they are known.
         settings: how boards measure.
-        pretraining: settings of pre-training.
 
     Raises:
         ValueError: as `choose_space`, or if none of the images that are looked at can be read.
@@ -131,10 +128,14 @@ def choose_space_here(
         )
 
     def speed(space: FBNetSpace) -> Speed:
-        batch_size = pretraining(config, described.images).batch_size
-        return replace(measured_speed(space, config, batch_size=batch_size), decoding=decoding)
+        sizes = expected_sizes(described.images, test_images=described.test_images)
+        batch_size = _pretraining(config, sizes, space).batch_size
+        timed = measured_speed(
+            space, config, batch_size=batch_size, theta_batch=config.theta_batch or theta_batch(sizes.theta)
+        )
+        return replace(timed, decoding=decoding)
 
-    return choose_space(config, described, hardware, machines=machines, pretraining=pretraining, speed=speed)
+    return choose_space(config, described, hardware, machines=machines, speed=speed)
 
 
 def choose_space(
@@ -143,7 +144,6 @@ def choose_space(
     hardware: Hardware,
     *,
     machines: Callable[[FBNetSpace], Machines],
-    pretraining: PretrainingOf,
     speed: Callable[[FBNetSpace], Speed],
 ) -> SpaceChoice:
     """The largest images that show something and fit the time, in the space for such images.
@@ -157,7 +157,6 @@ def choose_space(
         source: of the images.
         hardware: of this machine.
         machines: what a search of a space runs on.
-        pretraining: settings of pre-training for a number of images in the weights split.
         speed: of this machine in a space; asked once.
 
     Raises:
@@ -170,12 +169,17 @@ def choose_space(
     ]
     probed = min(spaces, key=lambda item: abs(item[1].input_size - PROBED_SIZE))[1]
     found = speed(probed)
-    settings = pretraining(config, sizes.weights)
     candidates = [
         _Candidate(
             preset,
             space,
-            estimated_seconds(config, sizes, settings, found.scaled(_work(space) / _work(probed)), machines(space)),
+            estimated_seconds(
+                config,
+                sizes,
+                _pretraining(config, sizes, space),
+                found.scaled(_work(space) / _work(probed)),
+                machines(space),
+            ),
         )
         for preset, space in spaces
     ]
@@ -184,7 +188,7 @@ def choose_space(
     config = replace(config, space=best.preset, size=best.space.input_size)
     estimate = best.estimate
     if config.minutes is not None:
-        config, estimate = _within(config, estimate, settings)
+        config, estimate = _within(config, estimate, _pretraining(config, sizes, best.space))
     text = _text(source, hardware, best.space, estimate, candidates[chosen + 1 :])
     return SpaceChoice(config, text)
 
@@ -235,6 +239,18 @@ def _within(config: SearchConfig, estimate: Estimate, settings: PretrainSettings
         config = replace(config, pretrain_epochs=epochs)
     search = max(whole - estimate.besides_search, whole * LEAST_SHARE)
     return replace(config, minutes=search / 60), replace(estimate, searching=search)
+
+
+def _pretraining(config: SearchConfig, sizes: SplitSizes, space: FBNetSpace) -> PretrainSettings:
+    """Settings of pre-training as a run will have them."""
+    strength = strength_for(sizes.weights, space.input_size) if config.augment == "auto" else config.augment
+    return pretrain_settings(
+        sizes.weights,
+        epochs=config.pretrain_epochs,
+        batch_size=config.pretrain_batch,
+        lr=config.pretrain_lr,
+        augmented=strength == "strong",
+    )
 
 
 def _work(space: FBNetSpace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from devices.cost_tables.family import CostTables
 from devices.quantization import Activations, activations_for
+from evaluation.splits import Splits
 from evaluation.work_folder import write_atomically
 from moo.analysis.selection import read_front
 from moo.config import SearchConfig
@@ -39,6 +40,39 @@ def source_folder(config: SearchConfig) -> RunFolder:
             f"{', '.join(missing)}: name a run that has ended its search."
         )
     return folder
+
+
+def is_warm_start(config: SearchConfig, space: FBNetSpace, splits: Splits) -> bool:
+    """Whether a search only starts from a run's supernet, as its images are others; else it takes all of it over.
+
+    Args:
+        config: of the search; names the run.
+        space: that is searched, with the classes of the images.
+        splits: of the images.
+
+    Raises:
+        ValueError: if the run's supernet has another form, or images that it was trained on would be tested on.
+    """
+    saved, origin = source_folder(config).read_config(option="--from")
+    if origin.dataset.fingerprint == splits.fingerprint and origin.space == space:
+        return False
+    if saved.weight_sharing != config.weight_sharing or _form(origin.space) != _form(space):
+        raise ValueError(
+            f"`--from` must name a run whose supernet has the same stem, stages, operators and weight sharing, but "
+            f"that of {config.from_run!r} is {origin.space.name} ({saved.weight_sharing}), and {space.name} "
+            f"({config.weight_sharing}) is searched: give its `--space`."
+        )
+    if saved.dataset == config.dataset and saved.seed != config.seed:
+        raise ValueError(
+            f"a search that starts from a run on the same data set must have its `--seed`, {saved.seed}, or it would "
+            f"test on images that the supernet was trained on, but got {config.seed}."
+        )
+    return True
+
+
+def _form(space: FBNetSpace) -> tuple[object, ...]:
+    """What the weights of a space's supernet depend on, but for its classifier."""
+    return space.stem_channels, space.stem_stride, space.stages, space.last_channels, space.operators
 
 
 def take_over(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from devices.measurement import Board
 from evaluation.dataset_origin import DatasetOrigin
@@ -60,6 +60,19 @@ class PretrainingOrigin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeOrigin:
+    """What else of training follows from the images, where the user does not say so."""
+
+    theta_batch: int
+    """Images in a theta step."""
+    augmentation: Literal["light", "strong"]
+    balanced: bool
+    """Whether batches draw all classes evenly."""
+    warm_start: bool = False
+    """Whether pre-training started from the supernet of a run on other images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MachineOrigin:
     """The machine that a run was started on."""
 
@@ -80,6 +93,8 @@ class RunOrigin:
     dataset: SearchDataset
     pretraining: PretrainingOrigin | None = None
     """None where it is not known."""
+    recipe: RecipeOrigin | None = None
+    """None in runs of earlier versions: light augmentation, and batches as images come."""
     board: Board | None = None
     """What measured; None if nothing did."""
     machine: MachineOrigin | None = None

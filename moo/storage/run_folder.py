@@ -58,6 +58,11 @@ class RunFolder:
         return self.checkpoints / "supernet.safetensors"
 
     @property
+    def warm_start(self) -> Path:
+        """Weights of another run's supernet, from which pre-training starts."""
+        return self.checkpoints / "warm_start.safetensors"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"

@@ -78,7 +78,7 @@ AMPLITUDE = 60
 def _speed_of_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the space is chosen, no step is timed: tests say how quick the machine is."""
     speed = Speed(weight_step=0.05, theta_step=0.03, image=0.0005)
-    monkeypatch.setattr(space_choice, "measured_speed", lambda space, config, batch_size: speed)
+    monkeypatch.setattr(space_choice, "measured_speed", lambda *_, **__: speed)
 
 
 @pytest.fixture(scope="session")

@@ -115,8 +115,8 @@ def test_images_in_another_size_must_be_those_of_the_run(run: Any, monkeypatch: 
         asked.append(size)
         return found.pop(0)
 
-    monkeypatch.setattr(baselines, "run_splits", run_splits)
     monkeypatch.setattr(baselines, "run_source", lambda config: None)
+    monkeypatch.setattr(baselines, "run_splits", run_splits)
     about = dataclasses.replace(TinyPretrained().about, input_size=16)
     monkeypatch.setattr(baselines, "pretrained_named", lambda name: TinyPretrained(about=about))
     config = CompareBaselinesConfig(run=str(run.folder.path), only=("tiny-pretrained",))

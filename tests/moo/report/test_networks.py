@@ -92,7 +92,7 @@ def test_accuracies_with_inherited_weights_are_told_from_those_after_training(
     archive.set_test_error(middle, 0.25)
     archive.set_trained(best, trained_of(best, error=0.1))
     text = models_table(archive, [trained_of("mobile", baseline=True, error=0.3)])
-    assert [cells[1] for cells in rows_of(text).values()] == ["90.0 %", "75.0 % (inherited weights)", "–", "70.0 %"]
+    assert [cells[1] for cells in rows_of(text).values()] == ["90.0 %", "75.0 %, inherited weights", "–", "70.0 %"]
     assert "Networks with inherited weights are not trained yet" in text
 
 

@@ -161,9 +161,11 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(
     store.set_trained(trained_of("mobile", baseline=True, measurement=measurement_of(2.0)))
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, [])
     titles = [line[3:] for line in report.splitlines() if line.startswith("## ")]
-    assert titles[:5] == [
-        "Board and conditions", "Accuracy, latency and energy", "The front", "The trained files", "Baselines",
+    assert titles[:6] == [
+        "Networks to choose from", "Beside what you would use otherwise", "What was asked", "Board and conditions",
+        "Accuracy, latency and energy", "The front",
     ]  # fmt: skip
+    assert "The trained files" in titles
     assert "2 were trained for deployment" in report
     assert "python scripts/train_front.py RUN --epochs 3 --fine-tune" in report
     assert "python scripts/compare_baselines.py RUN --epochs 3\n" in report
@@ -174,8 +176,10 @@ def test_a_report_of_trained_networks_has_their_sections_and_commands(
 
 def test_a_report_without_training_says_nothing_of_it(run: Any, space: FBNetSpace) -> None:
     report = report_markdown(run[0], run[1], SearchConfig(), ORIGIN, space, [])
-    for text in ("trained files", "Baselines", "Trust", "train_front", "compare_baselines", "training of"):
+    for text in ("trained files", "Baselines", "Trust", "training of"):
         assert text not in report
+    assert "Training them for deployment raises their accuracy: `python scripts/train_front.py RUN`." in report
+    assert "Nothing was compared yet: `python scripts/compare_baselines.py RUN` trains" in report
     assert "Its errors are those with inherited weights" in report
 
 
@@ -230,7 +234,8 @@ def test_conditions_of_several_configurations_name_them_all(
 def test_limits_that_nothing_keeps_are_told(run: Any, space: FBNetSpace, limits: CostLimits, *, kept: bool) -> None:
     archive = archive_in_configurations(limits=limits)
     report = report_markdown(archive, run[1], SearchConfig(), ORIGIN, space, [])
-    said = "None keeps the limits that were given; this is the nearest." in report.partition("\n## ")[0]
+    assert ("None keeps the limits that were given; this is the nearest." in report) == (not kept)
+    said = "No network keeps the limits that were given; the nearest is shown." in report.partition("\n## ")[0]
     assert said == (not kept)
     if limits.max_latency_ms is not None and not kept:
         fastest = min(point.costs.latency_ms for point in archive.points())

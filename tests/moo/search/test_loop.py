@@ -21,6 +21,7 @@ from dnas.inner_search import ThetaResult
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from moo import events
+from moo.analysis.errors import share_text
 from moo.analysis.selection import read_front
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
@@ -198,7 +199,8 @@ def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(fini
         (logits_NK,) = session.run(None, {"images": x_NCHW})
         assert float((logits_NK.argmax(1) != splits.test.labels_N).mean()) == pytest.approx(entry.test_error, abs=1e-12)
         card = (folder / "card.md").read_text()
-        assert f"| error, test split | {entry.test_error:.4f} ({len(splits.test)} images) |" in card
+        told = share_text(entry.test_error, len(splits.test))
+        assert f"| error, test split | {told}, {len(splits.test)} images |" in card
         assert "modelled" in card
         assert "in this order: a, b, c, d" in card
 

@@ -137,8 +137,8 @@ def test_a_card_says_what_the_network_is_and_how_to_use_it(
     card = (folder.networks / "333" / "card.md").read_text()
     counts = count(space.graph(("k3_e6",) * 3))
     for line in (
-        "| error, selection split | 0.1000 (30 images) |",
-        "| error, test split | 0.1250 (40 images) |",
+        "| error, selection split | 10.0 % (3.5–25.6), 30 images |",
+        "| error, test split | 12.5 % (5.5–26.1), 40 images |",
         "| latency | 6.0000 ms (measured; 5th percentile of single inferences) |",
         "| energy above idle | 12.0000 mJ (modelled) |",
         "| conditions | bench board, none, 1 thread(s), 50 runs, 2000-01-01T00:00:00+00:00 |",
@@ -152,7 +152,7 @@ def test_a_card_says_what_the_network_is_and_how_to_use_it(
     other = (folder.networks / "000" / "card.md").read_text()
     assert "ms (modelled; " in other
     assert "| conditions | not measured |" in other
-    assert "| error, test split | not read (40 images) |" in other
+    assert "| error, test split | not read, 40 images |" in other
 
 
 def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,14 @@ from devices.configuration import BASE, configurations_of
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
+from dnas.recipe import pretrain_settings
+from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits
 from moo.config import SearchConfig
 from moo.limits import CostLimits
 from moo.measurement import boards
 from moo.search.preparation import prepare
+from moo.storage.origin import RecipeOrigin
 from search_space.spaces import space_named
 
 
@@ -89,18 +91,63 @@ def test_a_board_is_closed_if_the_data_set_is_refused(config: Any, device: Any) 
     assert device.closed
 
 
-def test_default_epochs_make_about_2500_steps_within_bounds(config: Any, splits: Splits) -> None:
+def test_settings_follow_the_number_of_images_unless_given(config: Any, splits: Splits) -> None:
     ready = prepared(config)
-    images = len(ready.splits.weights)
-
-    def epochs(batch: Any) -> Any:
-        return replace(ready, config=replace(config, pretrain_batch=batch)).pretraining.epochs
-
-    assert epochs(16) == math.ceil(2500 / (images // 16))
-    assert epochs(2) == math.ceil(2500 / (images // 2))
-    assert epochs(64) == 80
-    assert replace(ready, splits=splits).pretraining.epochs == 80
+    assert ready.pretraining == pretrain_settings(len(ready.splits.weights))
+    assert ready.setup.theta.batch_size == 32
+    few = replace(ready, splits=splits)
+    assert few.pretraining == pretrain_settings(len(splits.weights))
+    given = replace(config, pretrain_epochs=3, pretrain_batch=8, pretrain_lr=0.5, theta_batch=5)
+    settings = replace(few, config=given).pretraining
+    assert (settings.epochs, settings.batch_size, settings.lr) == (3, 8, 0.5)
+    assert replace(few, config=given).setup.theta.batch_size == 5
     assert replace(ready, config=replace(config, pretrain_epochs=0)).pretraining.epochs == 0
+
+
+def test_few_photos_are_augmented_strongly_and_uneven_classes_drawn_evenly(config: Any, splits: Splits) -> None:
+    ready = prepared(config)
+    assert ready.recipe == RecipeOrigin(theta_batch=32, augmentation="light", balanced=False)
+    weights = splits.weights
+    large = LabelledImages(np.zeros((len(weights), 3, 48, 48), np.uint8), weights.labels_N)
+    photos = replace(ready, splits=replace(splits, weights=large))
+    assert photos.recipe.augmentation == "strong"
+    assert photos.setup.augmentation.warp is not None
+    assert photos.pretraining == pretrain_settings(len(weights), augmented=True)
+    assert replace(photos, config=replace(config, augment="light")).recipe.augmentation == "light"
+    labels_N = np.where(weights.labels_N == 0, 0, 1)
+    uneven = replace(ready, splits=replace(splits, weights=LabelledImages(weights.images_NCHW, labels_N)))
+    assert uneven.setup.balanced is bool(np.sum(labels_N == 1) > 3 * np.sum(labels_N == 0))
+    assert replace(ready, config=replace(config, balanced=True)).setup.balanced
+
+
+def test_a_resumed_run_keeps_what_followed_from_its_images(config: Any) -> None:
+    first = prepared(config)
+    pretraining = replace(first.origin.pretraining, epochs=7, lr=0.123)
+    recipe = RecipeOrigin(theta_batch=9, augmentation="strong", balanced=True)
+    first.folder.write_config(config, replace(first.origin, pretraining=pretraining, recipe=recipe))
+    again = prepared(replace(config, out=None, resume=config.out))
+    assert (again.pretraining.epochs, again.pretraining.lr) == (7, 0.123)
+    assert again.recipe == recipe
+    assert again.setup.augmentation.warp is not None
+
+
+def test_a_run_of_an_earlier_version_keeps_its_augmentation_and_its_batches(config: Any) -> None:
+    first = prepared(config)
+    pretraining = replace(first.origin.pretraining, epochs=80, batch_size=64, lr=0.3)
+    first.folder.write_config(
+        replace(config, theta_batch=32, pretrain_batch=64, pretrain_lr=0.3),
+        replace(first.origin, pretraining=pretraining, recipe=None),
+    )
+    content = json.loads(first.folder.config.read_text())
+    for name in ("augment", "balanced"):
+        del content["settings"][name]
+    del content["origin"]["recipe"], content["origin"]["pretraining"]["passes"]
+    first.folder.config.write_text(json.dumps(content))
+    saved = first.folder.read_settings()
+    again = prepared(replace(saved, out=None, resume=config.out))
+    settings = again.pretraining
+    assert (settings.epochs, settings.batch_size, settings.lr, settings.passes) == (80, 64, 0.3, 1)
+    assert again.recipe == RecipeOrigin(theta_batch=32, augmentation="light", balanced=False)
 
 
 def test_images_are_mirrored_where_they_have_colour_unless_told(config: Any, splits: Splits) -> None:
@@ -134,7 +181,7 @@ def test_workers_are_set_up_with_the_settings(config: Any) -> None:
         ({"dataset": "./none"}, "the path './none' does not exist"),
         ({"cost_table": "none.json"}, "a cost table file must exist, but got 'none.json'"),
         ({"theta_batch": 10_000}, "a batch must not be larger than its split, but got --theta-batch 10000 for 269"),
-        ({"pretrain_batch": 10_000}, "--pretrain-batch 10000 for 990"),
+        ({"pretrain_batch": 10_000}, "--pretrain-batch 10000 for 990 images; omit it"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line_and_nothing_is_written(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from devices.configuration import configurations_of
+from dnas.recipe import pretrain_settings
 from evaluation.data.description import ImageSource
 from moo.config import SearchConfig
 from moo.search.estimate import Machines, Speed
-from moo.search.preparation import pretraining_of
 from moo.search.space_choice import Hardware, SpaceChoice, candidate_sizes, choose_space
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named
@@ -51,7 +51,7 @@ def chosen(
     def speed(space: FBNetSpace) -> Speed:
         macs = count(space.graph(("k3_e3",) * space.num_layers)).macs
         second = macs / (quicker * MACS_A_SECOND)
-        return Speed(weight_step=3 * 64 * second, theta_step=9 * 32 * second, image=2 * second, decoding=0.002)
+        return Speed(weight_step=3 * 16 * second, theta_step=9 * 32 * second, image=2 * second, decoding=0.002)
 
     def machines(space: FBNetSpace) -> Machines:
         return Machines(
@@ -61,9 +61,7 @@ def chosen(
             measurement_seconds=0.45,
         )
 
-    return choose_space(
-        SearchConfig(**settings), source, hardware, machines=machines, pretraining=pretraining_of, speed=speed
-    )
+    return choose_space(SearchConfig(**settings), source, hardware, machines=machines, speed=speed)
 
 
 def named(choice: SpaceChoice) -> tuple[str, int]:
@@ -153,7 +151,7 @@ def test_the_time_given_is_that_of_the_whole() -> None:
 
 
 def test_pre_training_is_shortened_where_it_would_leave_the_search_no_time() -> None:
-    usual = pretraining_of(SearchConfig(), 165).epochs
+    usual = pretrain_settings(165, augmented=True).epochs
     choice = chosen(PHOTOS, quicker=0.02, minutes=20)
     assert choice.config.pretrain_epochs is not None
     assert 1 <= choice.config.pretrain_epochs < usual

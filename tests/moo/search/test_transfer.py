@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables, read_cost_tables
+from evaluation.data.images import ImageData, LabelledImages
+from evaluation.splits import Splits, split_data
 from moo import events
 from moo.analysis.transfer import transferred
-from moo.config import check_effect
+from moo.config import check_effect, check_effect_of_taking_over
 from moo.execution.backend import InProcessBackend
 from moo.report.transfer import transfer_section
 from moo.search.loop import run_search
 from moo.search.preparation import Preparation
-from moo.search.transfer import GENERATION, source_folder
+from moo.search.transfer import GENERATION, is_warm_start, source_folder
 from moo.storage.archive import Archive
-from moo.storage.run_folder import check_same_settings
+from moo.storage.run_folder import RunFolder, check_same_settings
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial
 from tests.moo.conftest import Prepare, family_of
@@ -149,11 +153,101 @@ def test_a_run_that_lacks_something_is_refused(prepare_tiny: Prepare, source: Pr
 
 def test_what_trains_a_supernet_has_no_place_beside_it(prepare_tiny: Prepare, source: Preparation) -> None:
     config = replace(prepare_tiny("second").config, from_run=str(source.folder.path), supernet_generations=1)
-    config = replace(config, pretrain_epochs=None, pretrain_batch=64, pretrain_lr=0.1)
-    with pytest.raises(ValueError, match="`--pretrain-lr` must go with pre-training, but --from takes it over"):
-        check_effect(config)
+    config = replace(config, pretrain_epochs=None, pretrain_batch=None, theta_batch=None, pretrain_lr=0.1)
+    check_effect(config)
+    rule = "`--pretrain-lr` must go with pre-training, but --from takes it over from a run on the same images"
+    with pytest.raises(ValueError, match=rule):
+        check_effect_of_taking_over(config)
+    with pytest.raises(ValueError, match="`--supernet-generations` must go with a search that begins with them"):
+        check_effect_of_taking_over(replace(config, pretrain_lr=None, supernet_generations=2))
     with pytest.raises(ValueError, match="`--from` must go with a search that uses what was evaluated before"):
         replace(config, method="random")
+
+
+def other_images(splits: Splits) -> Splits:
+    """Other images, of other classes."""
+    rng = np.random.default_rng(9)
+    labels_N = rng.integers(3, size=200)
+    images_NCHW = rng.integers(0, 200, (200, 3, 8, 8)) + 18 * labels_N[:, None, None, None]
+    images = LabelledImages(images_NCHW.astype(np.uint8), labels_N)
+    return split_data(
+        ImageData(name="dim", train=images, test=None, class_names=("dim", "grey", "lit"), grey=False), seed=0
+    )
+
+
+def warm(prepare_tiny: Prepare, source: Preparation, splits: Splits, name: str = "warm") -> Preparation:
+    settings: dict[str, Any] = {**SHORT, "pretrain_epochs": 1}
+    ready = prepare_tiny(name, dataset="dim", from_run=str(source.folder.path), generations=1, **settings)
+    return replace(ready, splits=other_images(splits), space=ready.space.with_classes(3), warm_start=True)
+
+
+@pytest.fixture
+def written_source(source: Preparation) -> Preparation:
+    """A run whose configuration is that of its folder."""
+    source.folder.write_config(source.config, source.origin)
+    return source
+
+
+def test_on_other_images_only_the_supernet_is_taken_over_and_trained_further(
+    prepare_tiny: Prepare, written_source: Preparation, splits: Splits
+) -> None:
+    ready = warm(prepare_tiny, written_source, splits)
+    assert is_warm_start(ready.config, ready.space, ready.splits)
+    seen: list[Any] = []
+    run_search(ready, InProcessBackend(ready.setup), seen.append)
+    assert sum(isinstance(event, events.PretrainEpoch) for event in seen) == ready.pretraining.epochs
+    words = dict(seen[0].description)
+    assert "which was trained on other images and is trained further" in words["start"]
+    with reader(ready) as store:
+        assert all(stored.trial.generation >= 0 for stored in store.trials().values())
+    assert ready.origin.recipe is not None
+    assert ready.origin.recipe.warm_start
+    assert not ready.folder.warm_start.exists()
+    cold = replace(ready, folder=RunFolder(ready.folder.path.parent / "cold"), warm_start=False)
+    cold = replace(cold, config=replace(cold.config, from_run=None))
+    run_search(cold, InProcessBackend(cold.setup), lambda event: None)
+    assert cold.folder.supernet.read_bytes() != ready.folder.supernet.read_bytes()
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_warm_start_is_resumed_without_the_run_that_it_began_from(
+    prepare_tiny: Prepare, written_source: Preparation, splits: Splits, after: int
+) -> None:
+    whole, stopped = (warm(prepare_tiny, written_source, splits, name) for name in ("whole", "stopped"))
+    finished(whole)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(stopped, StoppedBackend(stopped.setup, after), lambda event: None)
+    shutil.rmtree(written_source.folder.path)
+    finished(replace(stopped, resumed=True))
+    assert stopped.folder.supernet.read_bytes() == whole.folder.supernet.read_bytes()
+    assert items_of(stopped) == items_of(whole)
+
+
+def test_the_same_images_are_no_warm_start(prepare_tiny: Prepare, written_source: Preparation) -> None:
+    same = prepare_tiny("second", from_run=str(written_source.folder.path))
+    assert not is_warm_start(same.config, same.space, same.splits)
+
+
+def test_the_form_of_the_space_must_be_the_same_but_not_its_input_size(
+    prepare_tiny: Prepare, written_source: Preparation, splits: Splits
+) -> None:
+    ready = warm(prepare_tiny, written_source, splits)
+    larger = replace(ready.space, name="tiny@16", input_size=16)
+    assert is_warm_start(ready.config, larger, ready.splits)
+    rule = "`--from` must name a run whose supernet has the same stem, stages, operators and weight sharing, but"
+    with pytest.raises(ValueError, match=rule):
+        is_warm_start(ready.config, replace(ready.space, stem_channels=10), ready.splits)
+    with pytest.raises(ValueError, match=rule):
+        is_warm_start(replace(ready.config, weight_sharing="separate"), ready.space, ready.splits)
+
+
+def test_another_seed_on_the_same_data_set_is_refused(
+    prepare_tiny: Prepare, written_source: Preparation, splits: Splits
+) -> None:
+    """Its test split would hold images that the supernet was trained on."""
+    config = replace(written_source.config, from_run=str(written_source.folder.path), seed=5)
+    with pytest.raises(ValueError, match="on the same data set must have its `--seed`, 0, .* but got 5"):
+        is_warm_start(config, written_source.space, other_images(splits))
 
 
 def test_a_finished_run_goes_on_with_more_generations(prepare_tiny: Prepare) -> None:

@@ -66,12 +66,13 @@ def test_the_config_of_an_earlier_version_is_read() -> None:
     assert origin == EARLIER
 
 
-def test_it_is_written_as_earlier_versions_wrote_it(tmp_path: Path) -> None:
+def test_it_is_written_as_earlier_versions_wrote_it_but_for_what_is_new(tmp_path: Path) -> None:
     settings = SearchConfig()
     expected = changed("board", value=dataclasses.asdict(BOARD))
     expected["dataset"] |= {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None}
     expected["dataset"] |= {"guessing_error": None, "test_guessing_error": None}
     expected["pretraining"] |= {"passes": 1}
+    expected["recipe"] = None
     folder = RunFolder(tmp_path)
     folder.write_config(settings, EARLIER)
     assert json.loads(folder.config.read_text())["origin"] == json.loads(json.dumps(expected))

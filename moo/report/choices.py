@@ -1,0 +1,105 @@
+"""The answer, with which the report begins: what the best network is worth, and three networks to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moo.analysis.choices import three_of
+from moo.analysis.errors import CHOSEN_BY_NOTE, told_error
+from moo.analysis.representatives import distinct_front, verdict_of
+from moo.formatting import cost, energy_error_note, error_text, many, table
+from moo.storage.archive import Archive, OperatingPoint
+from moo.storage.run_folder import RunFolder, model_file_name
+from search_space.counts import count
+from search_space.spaces import FBNetSpace
+
+
+def verdict(archive: Archive) -> str:
+    """That the best network is no better than guessing, and what to try, or that none keeps the limits; else empty."""
+    said = [verdict_of(archive)]
+    if not archive.keeps_limits:
+        said.append("No network keeps the limits that were given; the nearest is shown.")
+    return "\n\n".join(f"**{text}**" for text in said if text)
+
+
+def choices_section(archive: Archive, space: FBNetSpace, *, folder: RunFolder | None = None) -> str:
+    """The most accurate network, the knee, and the fastest above chance, side by side; empty if the front is.
+
+    Args:
+        archive: of a run.
+        space: that was searched.
+        folder: of the run, whose files are named and measured; None where they are not looked at.
+    """
+    front = distinct_front(archive)
+    if not front:
+        return ""
+    told = [told_error(point, archive.data).beats_guessing for point in front]
+    choices = three_of([point.objectives for point in front], told)
+    points = [front[choice.place] for choice in choices]
+    rows = [(name, *(cell(point) for point in points)) for name, cell in _rows(archive, space, folder)]
+    notes = ["In parentheses stands the 95 % interval, which so many images leave open.", CHOSEN_BY_NOTE]
+    if note := energy_error_note(point.costs.energy_error for point in points):
+        notes.append(note)
+    if len(choices) < 3:
+        number = many(len(choices), "network is", "networks are")
+        notes.insert(0, f"Only {number} left to choose from: the others coincide or cannot be told apart.")
+    head = ("", *(choice.name for choice in choices))
+    return f"{table(head, rows)}\n\n{' '.join(notes)}"
+
+
+def next_step(archive: Archive, run: str) -> str:
+    """How the networks are trained for deployment, where they are not and are worth it; else empty.
+
+    Args:
+        archive: of a run.
+        run: its folder.
+    """
+    if archive.is_retrained or not archive.front() or verdict_of(archive):
+        return ""
+    return f"Training them for deployment raises their accuracy: `python scripts/train_front.py {run}`."
+
+
+def _rows(
+    archive: Archive, space: FBNetSpace, folder: RunFolder | None
+) -> list[tuple[str, Callable[[OperatingPoint], str]]]:
+    rows: list[tuple[str, Callable[[OperatingPoint], str]]] = [("network", lambda point: f"`{point.id}`")]
+    if len(archive.configurations) > 1:
+        rows.append(("runs with", lambda point: point.configuration.label))
+    rows += [
+        ("accuracy", lambda point: _accuracy(archive, point)),
+        ("weights", lambda point: "trained" if point.trained else "inherited, not trained yet"),
+        ("latency", lambda point: cost(point.costs.latency_ms, "ms", point.costs.latency_source)),
+        (archive.energy.label, _energy),
+        ("parameters", lambda point: f"{count(space.graph(point.entry.architecture.operators)).params:,}"),
+    ]
+    if folder is not None:
+        rows += [
+            ("file", lambda point: _file(folder, point)),
+            ("how to run it", lambda point: f"[card.md]({_relative(folder, point)}/card.md)"),
+        ]
+    return rows
+
+
+def _accuracy(archive: Archive, point: OperatingPoint) -> str:
+    told = told_error(point, archive.data)
+    images = "" if told.images is None else f"{told.images:,} "
+    mark = ", not better than always answering the commonest class" if told.beats_guessing is False else ""
+    return f"{told.accuracy_text} on {images}{told.split} images{mark}"
+
+
+def _energy(point: OperatingPoint) -> str:
+    costs = point.costs
+    off = error_text([costs.energy_error]) if costs.energy_source == "modelled" else ""
+    return f"{cost(costs.energy_mj, 'mJ', costs.energy_source)}{off}"
+
+
+def _file(folder: RunFolder, point: OperatingPoint) -> str:
+    name = model_file_name(point.configuration.precision)
+    path = folder.networks / point.id / name
+    if not path.is_file():
+        return "not written yet"
+    return f"[{name}]({_relative(folder, point)}/{name}), {path.stat().st_size / 1000:,.0f} kB"
+
+
+def _relative(folder: RunFolder, point: OperatingPoint) -> str:
+    return (folder.networks / point.id).relative_to(folder.path).as_posix()
