@@ -53,6 +53,10 @@ class ImageBatches:
     def __len__(self) -> int:
         return len(self.labels_N)
 
+    def as_arrays(self) -> LabelledImages:
+        """The images and labels, as they are held."""
+        return LabelledImages(self.images_NCHW.cpu().numpy(), self.labels_N.cpu().numpy())
+
     def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass in random order, augmented where asked; the last batch may be smaller.
 

@@ -56,7 +56,8 @@ SETUP_BOARD = HelpPage(
 _RECIPE = group(
     "recipe",
     "",
-    "batch-size lr momentum weight-decay warmup-fraction label-smoothing average-decay cutout mixup precision",
+    "batch-size lr momentum weight-decay warmup-fraction label-smoothing average-decay augment balanced cutout mixup "
+    "precision",
 )
 _CLUSTER = group("cluster", "workers", "threads-per-worker address dashboard")
 TRAIN_FRONT = HelpPage(

@@ -61,6 +61,8 @@ def main() -> int:
 
             def tell(epoch: EpochDone) -> None:
                 record = epoch.record
+                for divergence in epoch.divergences:
+                    console.print(f"training {divergence}", highlight=False)
                 figures = f"loss {record.loss:.3f}, accuracy {record.accuracy:.2%}, lr {record.lr:.2g}"
                 console.print(f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}", highlight=False)
 

@@ -53,6 +53,8 @@ class TrainingView:
                     self._print(f"Ray dashboard: {dashboard_url}")
             case events.TrainingProgress():
                 self._move(event)
+            case events.TrainingDiverged(name, divergence):
+                self._console.print(f"[yellow]{name} {divergence}[/]")
             case events.TrainingFinished(network):
                 self._remove(network.name)
                 self._print(_ended(network))

@@ -19,6 +19,7 @@ from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import TrainJob, new_training
+from evaluation.training.recipe import train_batch
 from evaluation.work_folder import write_json
 
 
@@ -48,7 +49,7 @@ def trained_accuracies(
         if item.id not in networks.known and not paths[item.id].exists()
     }
     images = len(networks.splits.weights) + len(networks.splits.theta)
-    total = len(jobs) * epochs * (images // settings.batch_size)
+    total = len(jobs) * epochs * (images // train_batch(images))
     train_all(jobs, networks.splits, processes=processes, on_steps=lambda done: show("training alone", done, total))
     kept = {name: json.loads(path.read_text())["accuracy"] for name, path in paths.items() if path.exists()}
     return [(networks.known | kept)[item.id] for item in networks.architectures]

@@ -8,5 +8,6 @@ folder           paths of a training's folder; making one, and reading its conte
 job              what training one network needs and gives, free of folders: runs here or on any worker
 loop             trains one network, epoch by epoch
 origin           what a training was made from
+recipe           how one network is trained where the user does not say so
 run              a whole training: inputs checked first, then checkpoints, then the finished files
 """

@@ -46,24 +46,32 @@ class TrainTask:
 class TrainSettings:
     """How a network's weights are trained: SGD with Nesterov momentum, linear warm-up and cosine decay."""
 
-    epochs: float = 60
-    """Passes over the training images; the last one may be a part."""
+    epochs: float | None = None
+    """Passes over the training images, of which the last may be a part; by default 60, and more of few photos."""
     minutes: float | None = None
     """Instead of epochs: as many as fit into so many minutes, judged by the speed of the first steps."""
-    batch_size: int = 128
-    """Images a step."""
-    lr: float = 0.2
-    """Peak learning rate."""
+    batch_size: int | None = None
+    """Images a step; by default 128, or down to 16 where there are few images."""
+    lr: float | None = None
+    """Peak learning rate; by default 0.2 for batches of 128, and less for smaller ones."""
     momentum: float = 0.9
     """Nesterov momentum, in [0, 1)."""
-    weight_decay: float = 2e-4
-    """Weight decay of convolutions and the classifier; BatchNorm and biases have none."""
+    weight_decay: float | None = None
+    """Weight decay of convolutions and the classifier, not of BatchNorm and biases; by default 2e-4, and 5e-4 with
+    strong augmentation."""
     warmup_fraction: float = 0.05
     """Share of all steps in which the learning rate rises linearly, before its cosine decay to zero."""
     label_smoothing: float = 0.1
     """Probability mass spread over all classes in the training target, in [0, 1)."""
-    average_decay: float = 0.999
-    """Decay of the exponential moving average of the weights, which is the delivered network; 0 for none."""
+    average_decay: float | None = None
+    """Decay of the exponential moving average of the weights, which is the delivered network; 0 for none; by default
+    0.999, or less where there are few steps."""
+    augment: Literal["auto", "light", "strong"] = "auto"
+    """How training images are changed at random: `light` crops them; `strong` moves, turns and resizes them, and
+    changes light and colour; `auto` is strong for fewer than 5,000 images of 48 pixels or more."""
+    balanced: bool | None = None
+    """Whether batches draw all classes evenly; by default where the largest has over three times the images of the
+    smallest."""
     cutout: int = 0
     """Side of a square, in pixels, that is cut out of each training image."""
     mixup: float = 0.0
@@ -77,15 +85,16 @@ class TrainSettings:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`--{name} > 0` must hold, but got {value}.")
         for name, least in (("batch_size", 2), ("cutout", 0)):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ValueError(f"`--{_option(name)} >= {least}` must hold, but got {getattr(self, name)}.")
-        if not (math.isfinite(self.lr) and self.lr > 0):
+        if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"`--lr > 0` must hold, but got {self.lr}.")
         for name in ("weight_decay", "mixup"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"`--{_option(name)} >= 0` must hold, but got {getattr(self, name)}.")
         for name in ("momentum", "warmup_fraction", "label_smoothing", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= --{_option(name)} < 1` must hold, but got {getattr(self, name)}.")
 
 
@@ -115,11 +124,13 @@ class TrainConfig(TrainSettings, TrainTask):
         return dataclasses.asdict(self)
 
 
+FOLLOWING = ("epochs", "batch_size", "lr", "weight_decay", "average_decay", "augment", "balanced")
+"""Settings that follow from the images where they are left open; a training keeps what followed."""
 EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
 """Settings that do not affect the result of a training, and may differ when it is resumed."""
 
 
-_LATER_SETTINGS = {"size": None, "resize": None, "skip_broken": False}
+_LATER_SETTINGS = {"size": None, "resize": None, "skip_broken": False, "augment": "light", "balanced": False}
 """Settings that trainings of earlier versions lack, and what these did."""
 
 
@@ -138,7 +149,7 @@ def config_from_json(content: dict[str, Any]) -> TrainConfig:
 
 
 def check_same_settings(given: TrainConfig, saved: TrainConfig) -> None:
-    """Check that a training is resumed with the settings that it was begun with.
+    """Check that a training is resumed with the settings that it was begun with, or leaves them open.
 
     Raises:
         ValueError: naming the first setting that differs.
@@ -146,7 +157,7 @@ def check_same_settings(given: TrainConfig, saved: TrainConfig) -> None:
     check_same_values(
         given.to_json(),
         saved.to_json(),
-        free=EXECUTION_SETTINGS,
+        free=EXECUTION_SETTINGS | {name for name in FOLLOWING if getattr(given, name) in (None, "auto")},
         rule="a training must be resumed with its own settings, but it was begun with",
         remedy="begin a new training",
     )

@@ -14,13 +14,15 @@ import numpy.typing as npt
 import torch
 
 from devices.quantization import Activations
-from evaluation.augmentation import Augmentation
+from dnas.divergence import Divergence
+from evaluation.augmentation import augmentation_of
 from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
 from evaluation.export import ExportedModel, export
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training, TrainRecord, top_accuracies
+from evaluation.training.recipe import train_recipe
 from search_space.graphs import Graph
 from search_space.networks import Network
 
@@ -66,6 +68,8 @@ class EpochDone:
     """Of the whole training."""
     state: bytes
     """What `train` needs to resume from here."""
+    divergences: tuple[Divergence, ...] = ()
+    """Why training went back on the way, each time that it did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +128,7 @@ def train(
     if state is not None:
         training.load_state(state)
     while not training.done:
-        steps = training.epoch()
+        before, steps = len(training.divergences), training.epoch()
         while True:
             try:
                 yield StepDone(next(steps), training.total_steps)
@@ -135,6 +139,7 @@ def train(
                     total_steps=training.total_steps,
                     epochs=training.epochs,
                     state=training.state(),
+                    divergences=tuple(training.divergences[before:]),
                 )
                 break
     yield _outcome(job, splits, training)
@@ -149,8 +154,10 @@ def new_training(job: TrainJob, splits: Splits, *, device: torch.device | None =
         given = {name: torch.from_numpy(np.array(value)) for name, value in job.weights.items()}
         network.load_state_dict(given, strict=False)
     flip = not splits.grey if job.flip is None else job.flip
-    augmentation = Augmentation(crop_padding=job.graph.input_shape[1] // 8, flip=flip)
-    images = ImageBatches(training_images(splits), splits, augmentation=augmentation, device=device)
+    size, training = job.graph.input_shape[1], training_images(splits)
+    recipe = train_recipe(job.settings, training)
+    augmentation = augmentation_of(recipe.augment, size=size, flip=flip, grey=splits.grey, light_share=8)
+    images = ImageBatches(training, splits, augmentation=augmentation, balanced=recipe.balanced, device=device)
     selection = ImageBatches(splits.selection, splits, device=device)
     return Training(network, images, selection, job.settings, seed=job.seed)
 

@@ -8,9 +8,9 @@ Shape suffixes: B batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import itertools
-import math
 import pickle
 import statistics
 import time
@@ -25,11 +25,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv
+from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
 from evaluation.accuracy import EVALUATION_BATCH, classification
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
+from evaluation.training.recipe import train_recipe
 from search_space.networks import ConvBlock
 
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
@@ -77,6 +79,7 @@ class Training:
         self.images = images
         self.selection = selection
         self.settings = settings
+        self.recipe = train_recipe(settings, images.as_arrays())
         self.seed = seed
         self.frozen_statistics = frozen_statistics
         self.device = images.labels_N.device
@@ -85,16 +88,20 @@ class Training:
             use_quick_depthwise(self.network)
         self.averaged = copy.deepcopy(self.network).requires_grad_(requires_grad=False).eval()
         self.optimizer = torch.optim.SGD(
-            parameter_groups(self.network, settings.weight_decay),
-            lr=settings.lr,
+            parameter_groups(self.network, self.recipe.weight_decay),
+            lr=self.recipe.lr,
             momentum=settings.momentum,
             nesterov=settings.momentum > 0,
         )
-        self.steps_an_epoch = max(1, len(images) // settings.batch_size)
-        self.total_steps = max(1, round(self.steps_an_epoch * settings.epochs))
+        self.steps_an_epoch = max(1, len(images) // self.recipe.batch_size)
+        self.total_steps = max(1, round(self.steps_an_epoch * self.recipe.epochs))
         """Steps of the whole training; where it is bounded by time, they are set by the first epoch."""
         self.step = 0
         self.records: list[TrainRecord] = []
+        self.divergences: list[Divergence] = []
+        """Why training went back, and on with half the learning rate, each time that it did."""
+        self._good: dict[str, Any] | None = None
+        """What the last epoch that went well began from."""
         self.seconds = 0.0
         """Time spent so far, resumed epochs included."""
 
@@ -111,6 +118,8 @@ class Training:
     def epoch(self) -> Generator[int, None, TrainRecord]:
         """One pass over the training images, of whole batches only, or what is left of the last one.
 
+        Where it diverges, training goes back to where the epoch before began, and on with half the learning rate.
+
         Yields:
             The number of steps made so far, after each step.
 
@@ -118,26 +127,49 @@ class Training:
             Figures of the epoch.
 
         Raises:
-            ValueError: if the loss is no longer finite.
+            ValueError: if the loss is no longer finite, however low the learning rate.
         """
+        while True:
+            before = self._snapshot()
+            record = yield from self._pass()
+            found = divergence(
+                record.loss,
+                epoch=record.epoch,
+                classes=self._classes,
+                lr=self.peak_lr,
+                restarts=len(self.divergences),
+                warm=self.step >= self.settings.warmup_fraction * self.total_steps,
+            )
+            if found is None:
+                self._good = before
+                return record
+            if found.lr is None:
+                raise ValueError(
+                    f"the training loss must stay finite, but is {found.loss} in epoch {found.epoch}; choose a lower "
+                    f"--lr than {self.recipe.lr}."
+                )
+            self._restore(self._good or before)
+            self.divergences.append(found)
+
+    @property
+    def peak_lr(self) -> float:
+        """Peak learning rate, as it is after training went back."""
+        return self.recipe.lr * LR_FACTOR ** len(self.divergences)
+
+    def _pass(self) -> Generator[int, None, TrainRecord]:
         start, epoch = time.monotonic(), len(self.records)
         if not self.step and self.settings.minutes is not None:
             self.total_steps = max(1, round(60 * self.settings.minutes / self.seconds_a_step()))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, epoch)))
         self._set_mode()
         loss_sum, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
-        batches = self.images.batches(self.settings.batch_size, rng)
+        batches = self.images.batches(self.recipe.batch_size, rng)
         steps = min(self.steps_an_epoch, self.total_steps - self.step)
         for x_BCHW, labels_B in islice(batches, steps):
-            lr = self.settings.lr * lr_factor(self.step, self.total_steps, self.settings.warmup_fraction)
+            lr = self.peak_lr * lr_factor(self.step, self.total_steps, self.settings.warmup_fraction)
             loss_sum += self._step(x_BCHW, labels_B, lr, rng)
             yield self.step
         loss = float(loss_sum) / steps
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the training loss must stay finite, but is {loss} in epoch {epoch + 1}; choose a lower --lr than "
-                f"{self.settings.lr}."
-            )
         error, _ = classification(self.averaged, self.selection)
         record = TrainRecord(epoch + 1, loss, 1 - error, lr)
         self.records.append(record)
@@ -150,15 +182,16 @@ class Training:
         Args:
             beside: further tensors and numbers to keep, for `state_content`.
         """
-        content = dict(beside or {}) | {
-            "weights": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "total_steps": self.total_steps,
-            "records": [astuple(record) for record in self.records],
-            "seconds": self.seconds,
-        }
+        content = (
+            dict(beside or {})
+            | self._snapshot()
+            | {
+                "total_steps": self.total_steps,
+                "seconds": self.seconds,
+                "divergences": [dataclasses.asdict(one) for one in self.divergences],
+                "good": self._good,
+            }
+        )
         buffer = io.BytesIO()
         torch.save(content, buffer)
         return buffer.getvalue()
@@ -171,14 +204,29 @@ class Training:
         """
         try:
             content = state_content(state, self.device)
-            self.network.load_state_dict(content["weights"])
-            self.averaged.load_state_dict(content["averaged"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            self.step, self.total_steps = int(content["step"]), int(content["total_steps"])
+            self._restore(content)
+            self.total_steps = int(content["total_steps"])
             self.seconds = float(content["seconds"])
-            self.records = _records(content)
+            # Earlier versions had neither.
+            self.divergences = [Divergence(**one) for one in content.get("divergences", ())]
+            self._good = content.get("good")
         except UNREADABLE as error:
             raise _refused(error) from None
+
+    def _snapshot(self) -> dict[str, Any]:
+        tensors = {
+            "weights": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        return copy.deepcopy(tensors) | {"step": self.step, "records": [astuple(record) for record in self.records]}
+
+    def _restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(snapshot["weights"])
+        self.averaged.load_state_dict(snapshot["averaged"])
+        self.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
+        self.step = int(snapshot["step"])
+        self.records = _records(snapshot)
 
     def _set_mode(self) -> None:
         self.network.train()
@@ -192,7 +240,7 @@ class Training:
         trial = copy.deepcopy(self, shared)
         trial._set_mode()
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2,)))
-        seconds, batches = [], itertools.cycle(self.images.batches(self.settings.batch_size, rng))
+        seconds, batches = [], itertools.cycle(self.images.batches(self.recipe.batch_size, rng))
         for x_BCHW, labels_B in islice(batches, trial_steps):
             start = time.perf_counter()
             float(trial._step(x_BCHW, labels_B, 0.0, rng))
@@ -212,10 +260,11 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             logits_BK = self.network(x_BCHW)
+        self._classes = logits_BK.shape[1]
         loss = mixed_cross_entropy(logits_BK.float(), labels_B, labels_B[partner_B], share, settings.label_smoothing)
         torch.autograd.backward(loss)
         self.optimizer.step()
-        decay = average_decay(self.step, settings.average_decay)
+        decay = average_decay(self.step, self.recipe.average_decay)
         update_average(self.averaged, self.network, decay)
         self.step += 1
         return loss.detach()

@@ -15,11 +15,21 @@ from devices.quantization import Activations
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import open_source
 from evaluation.splits import Splits, split_data
-from evaluation.training.config import TrainConfig, TrainSettings, check_same_settings
+from evaluation.training.config import FOLLOWING, TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
-from evaluation.training.job import Arrays, EpochDone, StepDone, TrainEvent, TrainJob, TrainOutcome, train
+from evaluation.training.job import (
+    Arrays,
+    EpochDone,
+    StepDone,
+    TrainEvent,
+    TrainJob,
+    TrainOutcome,
+    train,
+    training_images,
+)
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImages, TrainOrigin
+from evaluation.training.recipe import with_recipe
 from evaluation.work_folder import write_atomically, write_json
 from search_space.architectures import Architecture, parse_architecture
 from search_space.catalogue import any_space_named
@@ -126,6 +136,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = TrainFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
         check_same_settings(config, saved)
+        config = dataclasses.replace(config, **{name: getattr(saved, name) for name in FOLLOWING})
     space = any_space_named(config.space, published=config.architecture, size=config.size)
     architecture = parse_architecture(space, config.architecture)
     if config.resume is None:
@@ -146,6 +157,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     space = any_space_named(config.space, published=config.architecture, classes=classes, size=config.size)
     graph = space.graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
+    config = with_recipe(config, training_images(splits))
     weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
     preparation = TrainPreparation(
         config=config, folder=folder, network=architecture, graph=graph, splits=splits, weights=weights
@@ -173,7 +185,7 @@ def check_fits(settings: TrainSettings, input_shape: Shape, splits: Splits) -> N
     """
     check_cutout(settings, input_shape[1])
     available = len(splits.weights) + len(splits.theta)
-    if settings.batch_size > available:
+    if settings.batch_size is not None and settings.batch_size > available:
         raise ValueError(
             f"`--batch-size` must be at most the {available} training images, but got {settings.batch_size}."
         )

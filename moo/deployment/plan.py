@@ -18,9 +18,10 @@ from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig
 from evaluation.training.fine_tuning_run import FineTunePreparation
 from evaluation.training.folder import TrainFolder
-from evaluation.training.job import Arrays
+from evaluation.training.job import Arrays, training_images
 from evaluation.training.loop import records_in
 from evaluation.training.origin import BaselineNetwork
+from evaluation.training.recipe import with_recipe
 from evaluation.training.run import TrainPreparation, check_fits, read_weights
 from evaluation.work_folder import check_same_values, write_atomically
 from moo.deployment.config import SETTINGS, RunTrainingConfig, TrainFrontConfig
@@ -96,6 +97,7 @@ def training_of(
         seed=search.seed,
         **config.recipe,
     )
+    settings = with_recipe(settings, training_images(run.splits))
     start = None if weights is None else read_weights(weights, graph)
     return TrainPreparation(
         config=settings,

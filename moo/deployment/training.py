@@ -111,6 +111,8 @@ class _Keeper:
             self._tell(events.TrainingProgress(name, event.step, event.total_steps))
         elif isinstance(event, EpochDone):
             write_atomically(training.folder.checkpoint, event.state)
+            for divergence in event.divergences:
+                self._tell(events.TrainingDiverged(name, divergence))
             self._tell(events.TrainingProgress(name, event.step, event.total_steps, event))
         elif isinstance(event, TrainFailure):
             reason = event.reason or event.traceback.strip().splitlines()[-1]

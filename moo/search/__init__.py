@@ -3,13 +3,14 @@
 loop         the whole job (start here)
 preparation  everything that a run needs, checked before anything is written
 space_choice space and size of images where the user names none
-estimate     how long a search takes, by a few timed steps
+forecast     how long a search of a space would take, before one is chosen
 artifacts    what trials start from: cost table, supernet
 proposals    what is tried next, by method
 generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/
 drawing      pictures and report, while a search goes on
+estimate     how long a run takes to its end
 clock        the time that a search may take
 transfer        what a search takes over from a finished run
 """

@@ -57,6 +57,7 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         trials=None if config.minutes else expected_trials(config),
         pretrain_epochs=0 if config.independent or config.from_run else preparation.pretraining.epochs,
         minutes=config.minutes,
+        measures=bool(preparation.boards.devices),
     )
 
 

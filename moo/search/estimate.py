@@ -1,251 +1,346 @@
-"""How long a search takes, told before it starts: a few timed steps on this machine, times how often they are made.
+"""How long a run takes from now to its end: all stages, each by what is known of it. Start with `TimeLeft`.
 
-Start with `measured_speed` and `estimated_seconds`.
+Before a stage has begun, its seconds are expected from quick facts: numbers of images, epochs and measurements, and a
+few steps that were timed. Once it goes on, its own pace counts, and afterwards nothing of it is left.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from devices.configuration import RuntimeConfiguration
-from dnas.build import build_supernet
-from dnas.optimizer import parameter_groups
-from dnas.pretraining import PretrainSettings, mixed_paths, sampled_path
+from devices.measurement import MeasureSettings
+from devices.profiling.family import number_of_measurements, seconds_each
 from evaluation.accuracy import RECALIBRATION_IMAGES
-from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST
-from moo.config import SearchConfig
+from moo import events
+from moo.execution.pretraining import new_pretraining
+from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials, generation_size, supernet_generations
-from moo.storage.origin import SplitSizes
-from search_space.networks import Network
-from search_space.spaces import FBNetSpace
+from moo.trials import ArchitectureTrial, Trial
 
-PROBE_SECONDS = 0.3
-"""Time that each of the three kinds of steps is repeated for, after one that does not count."""
-SURROGATE_SECONDS = 5.0
-"""A generation's search on the surrogate: it does not depend on images. Measured on two cores of an AMD EPYC."""
-NETWORK_SECONDS = 0.1
-"""What an evaluation takes besides its images: the network is built and BatchNorm is folded."""
-QUANTIZED_SECONDS = 1.0
-"""What an evaluation in int8 takes besides its images: calibration, the file, and the runtime's start."""
-FILES_OF_A_FRONT = 16
-"""Networks that a front usually has: each is written as files, and measured once more."""
-POINTS_OF_A_GENERATION = 6
-"""Points that a generation usually adds to the front, which the board measures."""
-STARTING_SECONDS = 8.0
-"""Ray and its workers."""
-PICTURES_SECONDS = 15.0
-"""Pictures and report at the end."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Speed:
-    """What this machine takes for a step of each kind, in s."""
-
-    weight_step: float
-    """A step of pre-training, with the threads that it has."""
-    theta_step: float
-    """A step of an inner search, with a worker's threads."""
-    image: float
-    """An image through an average network of the space, with a worker's threads."""
-    decoding: float = 0.0
-    """Reading an image of the data set and bringing it to size."""
-
-    def scaled(self, factor: float) -> Speed:
-        """For so many times the pixels; reading images takes as long."""
-        return Speed(
-            weight_step=self.weight_step * factor,
-            theta_step=self.theta_step * factor,
-            image=self.image * factor,
-            decoding=self.decoding,
-        )
+PROBE_SECONDS = 2.0
+"""How long training steps are timed at most, once one has warmed up."""
+STEP_OF_THETA = 3.0
+"""What a step on theta takes, in steps of pre-training with as many images: it runs all candidates at their largest."""
+EVALUATION = 1 / 3
+"""What evaluating an image takes, as a share of training with it."""
+PROPOSING_SECONDS = 2.0
+"""What a search on the surrogate takes before any was seen."""
+DELIVERING_SECONDS = 0.5
+"""What handing out a network takes before any was handed out."""
+DRAWING_SECONDS = 6.0
+"""What pictures, report and stopping the workers take at the end."""
+FRONT_POINTS = 16
+"""Points of the front before any is known."""
+PROBED_STEPS = 5
+LAST_EPOCHS = 10
+"""Epochs whose mean is the pace of those that follow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Machines:
-    """What a search runs on."""
+class RunPlan:
+    """What a run is to do, and about how long each piece takes, before anything of it was seen."""
 
+    measurements: int
+    """Of the profile that is to be made; 0 if none is."""
+    measure_seconds: float
+    """Of one measurement; 0 if nothing is measured."""
+    epochs: int
+    """Of shared pre-training that are left."""
+    epoch_seconds: float
+    search_seconds: float | None
+    """Time that is left for the search, where that decides."""
+    trials: tuple[int, int]
+    """Of the search: on the supernet or as they were proposed, and on the surrogate."""
+    trial_seconds: tuple[float, float]
+    """From one to the next, with all workers, and all that is done between generations."""
     workers: int
-    """Inner searches at the same time."""
-    configurations: Sequence[RuntimeConfiguration]
-    """In which networks are run on the board."""
-    measurements: int = 0
-    """Short measurements of the board's profile; 0 where there are cost tables already."""
-    measurement_seconds: float = 0.0
-    """Of each; 0 where nothing is measured."""
+    """Trials at the same time."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """Seconds of each stage, in their order."""
-
-    loading: float
-    profiling: float
-    pretraining: float
-    searching: float
-    finishing: float
-    """Networks of the front as files, measured once more; pictures and report."""
-
-    @property
-    def total(self) -> float:
-        """From the command to the report."""
-        return self.loading + self.profiling + self.pretraining + self.searching + self.finishing
-
-    @property
-    def besides_search(self) -> float:
-        """All but the search itself, which may be given a time."""
-        return self.total - self.searching
-
-
-def estimated_seconds(
-    config: SearchConfig, images: SplitSizes, pretraining: PretrainSettings, speed: Speed, machines: Machines
-) -> Estimate:
-    """How long each stage of a search takes from its start.
+def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) -> RunPlan:
+    """The plan of a run, for which a few steps of training are timed.
 
     Args:
-        config: of the run; without `minutes`, all of its generations count.
-        images: of each split.
-        pretraining: of the shared supernet.
-        speed: of this machine in the search space.
-        machines: what searches and measures.
+        preparation: checked inputs.
+        workers: trials at the same time.
+        searched_seconds: time that its search took before an interruption.
     """
-    in_int8 = sum(item.precision == "int8" for item in machines.configurations) / max(1, len(machines.configurations))
-    float_error = NETWORK_SECONDS + speed.image * (min(images.weights, RECALIBRATION_IMAGES) + images.selection)
-    int8_error = QUANTIZED_SECONDS + speed.image * images.selection
-    evaluation = float_error + in_int8 * int8_error
-    steps = pretraining.epochs * pretraining.passes * max(1, images.weights // pretraining.batch_size)
-    weights = steps * speed.weight_step
-
-    proposed = int(min(config.generations, supernet_generations(config)))
-    on_supernet = proposed * generation_size(config)
-    later = expected_trials(config) - on_supernet
-    per_trial = config.theta_steps * speed.theta_step + config.samples * float_error + evaluation
-    if config.method == "architectures":
-        per_trial = evaluation
+    config, folder, devices = preparation.config, preparation.folder, preparation.boards.devices
+    settings, setup = preparation.pretraining, preparation.setup
+    profiled = bool(devices) and preparation.cost_tables is None and not folder.cost_table.exists()
+    pretrained = config.independent or config.from_run is not None or folder.supernet.exists()
+    step_seconds = timed_step(preparation)
+    image_seconds = step_seconds / settings.batch_size
+    epoch_seconds = step_seconds * settings.steps_an_epoch(len(preparation.splits.weights))
+    evaluating = EVALUATION * image_seconds * (RECALIBRATION_IMAGES + len(preparation.splits.selection))
+    theta_images = setup.theta.steps * setup.theta.batch_size
+    trial = theta_images * STEP_OF_THETA * image_seconds + (config.samples + 1) * evaluating
     if config.independent:
-        # Each trial pre-trains on a worker of its own: about the machine's whole speed divided among them.
-        per_trial += weights * machines.workers
-    searching = (on_supernet * per_trial + later * evaluation) / machines.workers
-    searching += (config.generations - proposed) * SURROGATE_SECONDS
-    searching += config.generations * POINTS_OF_A_GENERATION * machines.measurement_seconds
-    delivery = NETWORK_SECONDS + speed.image * (images.test + min(images.weights, RECALIBRATION_IMAGES))
-    delivery += in_int8 * (QUANTIZED_SECONDS + speed.image * images.test)
-    finishing = FILES_OF_A_FRONT * (delivery / machines.workers + machines.measurement_seconds) + PICTURES_SECONDS
-    return Estimate(
-        loading=STARTING_SECONDS + speed.decoding * _all(images),
-        profiling=machines.measurements * machines.measurement_seconds,
-        pretraining=0.0 if config.independent or config.from_run is not None else weights,
-        searching=searching if config.minutes is None else 60 * config.minutes,
-        finishing=finishing,
+        trial += settings.epochs * epoch_seconds * torch.get_num_threads() / setup.threads
+    if config.method == "architectures":
+        trial = evaluating
+    total, size = expected_trials(config), generation_size(config)
+    on_supernet = int(min(total, size * min(config.generations, supernet_generations(config))))
+    measuring = seconds_each(MeasureSettings(), metered=devices[0].metered) if devices else 0.0
+    between = FRONT_POINTS / 2 * measuring / size
+    return RunPlan(
+        measurements=number_of_measurements(preparation.space, preparation.configurations) if profiled else 0,
+        measure_seconds=measuring,
+        epochs=0 if pretrained else settings.epochs,
+        epoch_seconds=epoch_seconds,
+        search_seconds=max(0.0, 60 * config.minutes - searched_seconds) if config.minutes else None,
+        trials=(on_supernet, total - on_supernet),
+        trial_seconds=(
+            trial / min(workers, size) + between,
+            evaluating / workers + (PROPOSING_SECONDS / size + between) / 2,
+        ),
+        workers=workers,
     )
 
 
-def expected_sizes(images: int, *, test_images: int) -> SplitSizes:
-    """The splits of a data set that is not loaded yet.
-
-    Args:
-        images: for training.
-        test_images: of the published test split; 0 where a part of the others is held out for that.
-    """
-    held_out = min(int(HELD_OUT_FRACTION * images), HELD_OUT_MOST)
-    test = test_images or held_out
-    weights = images - held_out * (2 if test_images else 3)
-    return SplitSizes(weights=weights, theta=held_out, selection=held_out, test=test)
-
-
-def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int, theta_batch: int) -> Speed:
-    """What steps of a supernet of random weights on random images take here; a few seconds at most.
-
-    Args:
-        space: with the classes of the data set.
-        config: threads of a worker, and how weights are shared.
-        batch_size: of a step of pre-training.
-        theta_batch: of a step of an inner search.
-    """
+def timed_step(preparation: Preparation) -> float:
+    """Seconds of a step of pre-training, on this machine's cores or GPU; nothing of the run is touched by it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rng = np.random.default_rng(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        supernet = build_supernet(space, config.weight_sharing).to(device)
-        image_1CHW = torch.rand(1, *space.input_shape, device=device)
-        networks = [_random_network(space, rng).to(device) for _ in range(4)]
-    forward = sampled_path if config.weight_sharing == "shared" else mixed_paths
-    optimizer = torch.optim.SGD(parameter_groups(supernet, 1e-4), lr=1e-9, momentum=0.9, nesterov=True)
-
-    def batch(size: int) -> torch.Tensor:
-        return image_1CHW.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-
-    def weight_step() -> None:
-        _backward(forward(supernet, batch(batch_size), rng))
-        torch.nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def theta_step() -> None:
-        theta_LO = torch.zeros(space.num_layers, len(space.operators), device=device, requires_grad=True)
-        _backward(supernet.forward_mixture(batch(theta_batch), torch.softmax(theta_LO, -1)))
-
-    def images() -> None:
-        with torch.inference_mode():
-            for network in networks:
-                network(batch(16))
-
-    with _threads(os.cpu_count() or 1):
-        weights = _seconds(weight_step, device)
-    with _threads(config.threads_per_worker):
-        supernet.requires_grad_(requires_grad=False)
-        theta = _seconds(theta_step, device)
-        image = _seconds(images, device) / (16 * len(networks))
-    return Speed(weight_step=weights, theta_step=theta, image=image)
+    pretraining, rng = new_pretraining(preparation.setup, preparation.pretraining, device), np.random.default_rng(0)
+    taken: list[float] = []
+    begin = last = time.monotonic()
+    for x_BCHW, labels_B in pretraining.source.batches(preparation.pretraining.batch_size, rng):
+        logits_BK = pretraining.forward(pretraining.supernet, x_BCHW, rng)
+        torch.autograd.backward(F.cross_entropy(logits_BK, labels_B))
+        pretraining.optimizer.step()
+        float(logits_BK[0, 0].detach())
+        now = time.monotonic()
+        taken.append(now - last)
+        last = now
+        if len(taken) > 1 and (now - begin > PROBE_SECONDS or len(taken) > PROBED_STEPS):
+            break
+    # What other programs add is never negative, and the first step allocates memory.
+    return min(taken)
 
 
-def minutes_text(seconds: float) -> str:
-    """A time in whole minutes, as one says it."""
-    return "about 1 min" if seconds < 90 else f"about {ceil(seconds / 60 - 0.5)} min"
+class Pace:
+    """Seconds from one piece of work to the next."""
+
+    def __init__(self, expected: float, *, last: int) -> None:
+        """A pace that is expected.
+
+        Args:
+            expected: seconds of a piece before any was seen.
+            last: pieces whose mean is the pace, once some were seen.
+        """
+        self.expected = expected
+        self._last = last
+        self.seen: list[float] = []
+
+    @property
+    def seconds(self) -> float:
+        """Of a piece."""
+        seen = self.seen[-self._last :]
+        return sum(seen) / len(seen) if seen else self.expected
+
+    def saw(self, seconds: float) -> None:
+        """Note how long a piece took."""
+        self.seen.append(seconds)
 
 
-def _all(images: SplitSizes) -> int:
-    return images.weights + images.theta + images.selection + images.test
+@dataclass
+class _Stage:
+    """A part of a run, piece by piece."""
+
+    pace: Pace
+    left: int
+
+    @property
+    def seconds(self) -> float:
+        """That are left of it."""
+        return self.left * self.pace.seconds
 
 
-def _random_network(space: FBNetSpace, rng: np.random.Generator) -> Network:
-    operators = tuple(
-        space.operators[int(index)] for index in rng.integers(len(space.operators), size=space.num_layers)
-    )
-    return Network(space.graph(operators)).eval()
+class _Search:
+    """The trials of a search, those on the surrogate apart from the others."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._paces = tuple(Pace(seconds, last=4 * plan.workers + 16) for seconds in plan.trial_seconds)
+        self._left = list(plan.trials)
+        self._place = 0
+        self._proposing = 0.0
+        self._start: float | None = None
+        self.has_ended = False
+
+    def start(self, now: float) -> None:
+        if self._start is None:
+            self._start = now
+
+    def skip(self, trials: int) -> None:
+        """Trials that a resumed run takes from its store."""
+        for _ in range(trials):
+            self._left[0 if self._left[0] else 1] -= 1
+
+    def proposed(self, trials: int, seconds: float) -> None:
+        """What it took to propose trials is shared among them."""
+        self._proposing = seconds / max(1, trials)
+
+    def trial_ended(self, trial: Trial, seconds: float) -> None:
+        self._place = int(isinstance(trial, ArchitectureTrial) and trial.coefficients is not None)
+        self._left[self._place] = max(0, self._left[self._place] - 1)
+        self._paces[self._place].saw(seconds + self._proposing)
+
+    def between(self, seconds: float) -> None:
+        """What is done between generations belongs to the trials before it."""
+        seen = self._paces[self._place].seen
+        if seen:
+            seen[-1] += seconds
+
+    def generation_ended(self) -> None:
+        """The last one has, where no trials are left."""
+        self.has_ended = self._plan.search_seconds is None and max(self._left) <= 0
+
+    def seconds(self, now: float) -> float:
+        if self.has_ended:
+            return 0.0
+        if self._plan.search_seconds is not None:
+            return max(0.0, self._plan.search_seconds - (0.0 if self._start is None else now - self._start))
+        first, later = (self._pace(pace) for pace in self._paces)
+        if self._paces[0].seen and not self._paces[1].seen:
+            # What was expected of both came of the same steps that were timed.
+            later *= math.sqrt(first / self._paces[0].expected)
+        return max(0, self._left[0]) * first + max(0, self._left[1]) * later
+
+    def _pace(self, pace: Pace) -> float:
+        """While the first trials run beside each other, each that has ended stands for half of those that have not."""
+        count = len(pace.seen)
+        return pace.seconds * count / (count + (self._plan.workers - 1) / 2) if 0 < count < 8 else pace.seconds
 
 
-def _backward(logits_BK: torch.Tensor) -> None:
-    labels_B = torch.zeros(len(logits_BK), dtype=torch.long, device=logits_BK.device)
-    torch.autograd.backward(F.cross_entropy(logits_BK, labels_B))
+class TimeLeft:
+    """Follows the events of a run, and tells of the time that is left: a listener that has a listener.
 
+    Estimates follow events alone, so that a run tells of as many of them as its twin.
+    """
 
-def _seconds(step: Callable[[], None], device: torch.device) -> float:
-    """Median time of a step, after a first one that does not count."""
-    start, times = time.perf_counter(), list[float]()
-    while len(times) < 2 or time.perf_counter() - start < PROBE_SECONDS:
-        before = time.perf_counter()
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - before)
-    return float(np.median(times[1:]))
+    def __init__(
+        self,
+        plan: RunPlan,
+        tell: events.Listener,
+        keep: Callable[[events.TimeEstimated], None],
+        *,
+        start: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Follow a run from now on.
 
+        Args:
+            plan: what it is to do.
+            tell: is told of all events, estimates included.
+            keep: is given each estimate.
+            start: when the run began, by `now`.
+            now: seconds.
+        """
+        self._tell_others = tell
+        self._keep = keep
+        self._now = now
+        self._start = start
+        self._last = now()
+        self._name = "starting"
+        measured = Pace(plan.measure_seconds, last=20)
+        self._profile = _Stage(measured, plan.measurements)
+        self._all_measurements = plan.measurements
+        self._measuring = _Stage(measured, FRONT_POINTS if plan.measure_seconds else 0)
+        self._measures = plan.measure_seconds > 0
+        self._pretraining = _Stage(Pace(plan.epoch_seconds, last=LAST_EPOCHS), plan.epochs)
+        self._search = _Search(plan)
+        self._in_int8 = _Stage(Pace(0.0, last=20), 0)
+        self._delivering = _Stage(Pace(DELIVERING_SECONDS, last=20), FRONT_POINTS)
 
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """So many threads of PyTorch meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    def __call__(self, event: events.Event) -> None:
+        """Pass an event on, and tell how much time is left where it says something about that."""
+        self._tell_others(event)
+        if self._learn(event):
+            estimate = events.TimeEstimated(self._name, self.seconds, self._now() - self._start)
+            self._keep(estimate)
+            self._tell_others(estimate)
+
+    @property
+    def seconds(self) -> float:
+        """From now to the end of the run."""
+        stages = (self._profile, self._pretraining, self._in_int8, self._delivering, self._measuring)
+        return sum(stage.seconds for stage in stages) + self._search.seconds(self._now()) + DRAWING_SECONDS
+
+    def _learn(self, event: events.Event) -> bool:
+        """Take in an event; whether it says something new."""
+        now = self._now()
+        took, before = now - self._last, self._name
+        match event:
+            case events.RunStarted():
+                pass
+            case events.StageProgress(stage, done, total):
+                self._name, self._last = stage, now
+                self._learn_stage(stage, done, total, took)
+                return stage != before or done == total or 10 * done // max(1, total) > 10 * (done - 1) // max(1, total)
+            case events.PretrainEpoch(record, total):
+                self._name, self._profile.left, self._pretraining.left = "pre-training", 0, total - record.epoch
+                self._learn_epoch(took)
+            case events.GenerationStarted(_, trials, already_done):
+                self._name, self._profile.left, self._pretraining.left = "search", 0, 0
+                self._search.start(now)
+                self._search.skip(already_done)
+                self._search.proposed(trials - already_done, took if before == "search" else 0.0)
+            case events.TrialFinished(result):
+                self._search.trial_ended(result.trial, took)
+            case events.TrialFailed(trial):
+                self._search.trial_ended(trial, took)
+            case events.FrontWritten():
+                self._name = "search"
+                self._search.between(took)
+                self._search.generation_ended()
+            case events.FrontChanged(front=front):
+                if not self._search.has_ended:
+                    self._measuring.left = len(front) if self._measures else 0
+                    self._delivering.left = len({point.id for point in front})
+                return False
+            case _:
+                return False
+        self._last = now
+        return True
+
+    def _learn_epoch(self, took: float) -> None:
+        pace = self._pretraining.pace
+        if not pace.seen:
+            # The first one has a start of its own.
+            pace.expected = min(took, pace.expected)
+            pace.seen = [pace.expected]
+        elif len(pace.seen) == 1:
+            pace.seen = [took, took]
+        else:
+            pace.saw(took)
+
+    def _learn_stage(self, stage: str, done: int, total: int, took: float) -> None:
+        match stage:
+            case "profiling":
+                self._profile.left = max(total, self._all_measurements) - done
+                self._profile.pace.saw(took)
+            case "measuring":
+                if done:
+                    self._measuring.pace.saw(took)
+                if self._search.has_ended:
+                    self._measuring.left = total - done
+                else:
+                    self._search.between(took)
+            case "evaluating in int8":
+                self._in_int8.left = total - done
+                self._in_int8.pace.saw(took)
+                if not self._search.has_ended:
+                    self._search.between(took)
+            case "delivering":
+                self._search.has_ended = True
+                self._delivering.left = total - done
+                if done:
+                    self._delivering.pace.saw(took / done)

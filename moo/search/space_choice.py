@@ -23,8 +23,8 @@ from evaluation.data.source import DataSource
 from moo.config import SearchConfig
 from moo.formatting import many
 from moo.measurement.boards import Boards
-from moo.search.estimate import (
-    Estimate,
+from moo.search.forecast import (
+    Forecast,
     Machines,
     Speed,
     estimated_seconds,
@@ -90,7 +90,7 @@ class SpaceChoice:
 class _Candidate:
     preset: str
     space: FBNetSpace
-    estimate: Estimate
+    estimate: Forecast
 
 
 def choose_space_here(
@@ -227,7 +227,7 @@ def _fitting(candidates: Sequence[_Candidate], minutes: float | None, *, images:
     return max((index for index, item in enumerate(candidates) if fits(item)), default=0)
 
 
-def _within(config: SearchConfig, estimate: Estimate, settings: PretrainSettings) -> tuple[SearchConfig, Estimate]:
+def _within(config: SearchConfig, estimate: Forecast, settings: PretrainSettings) -> tuple[SearchConfig, Forecast]:
     """The time of the search itself, and fewer epochs of pre-training where these would leave it too little."""
     assert config.minutes is not None, "there must be a time to stay within"
     whole = 60 * config.minutes
@@ -260,7 +260,7 @@ def _work(space: FBNetSpace) -> int:
 
 
 def _text(
-    source: ImageSource, hardware: Hardware, space: FBNetSpace, estimate: Estimate, larger: Sequence[_Candidate]
+    source: ImageSource, hardware: Hardware, space: FBNetSpace, estimate: Forecast, larger: Sequence[_Candidate]
 ) -> str:
     photos = f"{source.images:,} images of {source.width}x{source.height}"
     if source.detail <= SMALL < min(source.width, source.height):

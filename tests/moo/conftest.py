@@ -26,7 +26,7 @@ from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards
 from moo.search import space_choice
-from moo.search.estimate import Speed
+from moo.search.forecast import Speed
 from moo.search.preparation import Preparation
 from moo.storage.archive import Archive, Costs, Entry
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes

@@ -1,3 +1,4 @@
+import io
 import time
 from collections.abc import Callable
 from typing import Any
@@ -82,7 +83,7 @@ def run_epoch(training: Training, on_step: Callable[[int], object] = lambda done
 
 
 def test_the_rates_of_an_epoch_are_those_of_the_schedule(training: TrainingOf) -> None:
-    run = training(warmup_fraction=0.0)
+    run = training(warmup_fraction=0.0, lr=0.2)
     records = [run_epoch(run) for _ in range(3)]
     last_steps = [(epoch + 1) * run.steps_an_epoch - 1 for epoch in range(3)]
     expected = [0.2 * lr_factor(step, run.total_steps, 0.0) for step in last_steps]
@@ -257,7 +258,7 @@ def test_a_part_of_an_epoch_is_the_last(training: TrainingOf) -> None:
     assert [list(run.epoch()) for _ in range(2)] == [[1, 2], [3]]
     assert run.done
     assert run.epochs == 1.5
-    assert run.records[-1].lr == pytest.approx(run.settings.lr * lr_factor(2, 3, run.settings.warmup_fraction))
+    assert run.records[-1].lr == pytest.approx(run.recipe.lr * lr_factor(2, 3, run.settings.warmup_fraction))
 
 
 def test_minutes_become_as_many_steps_as_fit(training: TrainingOf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,3 +275,45 @@ def test_minutes_become_as_many_steps_as_fit(training: TrainingOf, monkeypatch: 
     again = training(minutes=0.35)
     again.load_state(timed.state())
     assert again.done
+
+
+WILD: dict[str, Any] = {"lr": 300.0, "epochs": 5, "warmup_fraction": 0.1, "batch_size": 32}
+"""Diverges at first."""
+
+
+def test_an_epoch_that_diverges_is_done_again_with_half_the_rate(training: TrainingOf) -> None:
+    run = training(**WILD)
+    while not run.done:
+        run_epoch(run)
+    rates = [one.lr for one in run.divergences]
+    assert 1 <= len(rates) <= 4
+    assert rates == [300.0 / 2 ** (number + 1) for number in range(len(rates))]
+    assert [record.epoch for record in run.records] == [1, 2, 3, 4, 5]
+    assert all(np.isfinite(record.loss) for record in run.records)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_a_training_that_diverged_is_resumed_bit_for_bit(training: TrainingOf, stop: int) -> None:
+    whole, first, second = (training(**WILD) for _ in range(3))
+    while not whole.done:
+        run_epoch(whole)
+    for _ in range(stop):
+        run_epoch(first)
+    second.load_state(first.state())
+    while not second.done:
+        run_epoch(second)
+    assert second.records == whole.records
+    assert second.divergences == whole.divergences
+    for one, other in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_state_of_an_earlier_version_is_read(training: TrainingOf) -> None:
+    first, second = training(), training()
+    run_epoch(first)
+    content = torch.load(io.BytesIO(first.state()), weights_only=True)
+    del content["divergences"], content["good"]
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    second.load_state(buffer.getvalue())
+    assert run_epoch(second) == run_epoch(first)

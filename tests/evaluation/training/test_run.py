@@ -87,7 +87,7 @@ def test_a_run_writes_everything(config: ConfigOf, tmp_path: Path) -> None:
     counts = count(preparation.graph)
     assert (content["macs"], content["params"]) == (counts.macs, counts.params)
     assert content["selection_accuracy"] == records[-1].accuracy
-    assert content["settings"] == config().to_json()
+    assert content["settings"] == preparation.config.to_json()
     assert len(content["classes"]) == 10
     assert len(records) == 2
 

@@ -97,7 +97,7 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, t
         generations=4,
         samples=6,
         theta_steps=8,
-        pretrain_epochs=20,
+        pretrain_epochs=3,
         pretrain_lr=0.1,
         alpha=(0.001, 20.0),
         gamma=(0.001, 20.0),
@@ -269,6 +269,7 @@ class MadeUpBackend:
     """Gives architectures and errors that follow from the job alone, without a supernet; notes its jobs."""
 
     dashboard_url = None
+    workers = 1
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._space, self._samples = setup.space, setup.samples

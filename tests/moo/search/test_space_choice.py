@@ -9,7 +9,7 @@ from devices.configuration import configurations_of
 from dnas.recipe import pretrain_settings
 from evaluation.data.description import ImageSource
 from moo.config import SearchConfig
-from moo.search.estimate import Machines, Speed
+from moo.search.forecast import Machines, Speed
 from moo.search.space_choice import Hardware, SpaceChoice, candidate_sizes, choose_space
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named
