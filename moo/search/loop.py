@@ -19,7 +19,7 @@ from moo.execution.backend import Backend
 from moo.formatting import many
 from moo.measurement.front import FrontMeasuring, corrected_tables
 from moo.measurement.queue import Measurer, start_measurer
-from moo.search.artifacts import run_cost_tables, started, supernet_weights
+from moo.search.artifacts import draw_samples, run_cost_tables, started, supernet_weights
 from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
 from moo.search.estimate import TimeLeft, plan_of
@@ -118,6 +118,7 @@ class _Search:
         record, config, space = self._record, self._config, self._space
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
+        draw_samples(self._preparation)
         self._costs = run_cost_tables(self._preparation, self._tell)
         archive = record.load_archive(archive_for(config, self._costs, self._preparation.dataset), space)
         record.use_tables(corrected_tables(self._costs, archive.entries, space))

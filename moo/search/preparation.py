@@ -27,8 +27,9 @@ from dnas.recipe import pretrain_settings, theta_batch
 from evaluation.augmentation import augmentation_of, strength_for
 from evaluation.batches import is_uneven
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DataSource, open_source
+from evaluation.data.source import DIGITS, DataSource, open_source
 from evaluation.splits import Splits, split_data
+from evaluation.work_folder import with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.space_choice import choose_space_here
@@ -56,6 +57,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    source: DataSource | None = None
+    """The data set, opened; None where the images came from elsewhere."""
     saved_origin: RunOrigin | None = None
     """What a resumed run was made from."""
     warm_start: bool = False
@@ -198,6 +201,7 @@ def prepare(
     Raises:
         ValueError: for every kind of bad input.
     """
+    config = here(config)
     if config.cost_table is not None and any(is_table(name) for name in config.boards):
         raise ValueError(
             f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
@@ -211,7 +215,7 @@ def prepare(
         saved, saved_origin = folder.read_config()
         if config.space is None:
             config = dataclasses.replace(config, space=saved.space, size=saved.size)
-        config, saved = _with_size(config), _with_size(saved)
+        config, saved = _with_size(config), _with_size(here(saved))
         check_same_settings(config, saved)
     else:
         check_effect(config)
@@ -220,7 +224,7 @@ def prepare(
     as_before = None if saved_origin is None else saved_origin.dataset
     if config.from_run is not None and saved_origin is None:
         from_config, from_origin = source_folder(config).read_config(option="--from")
-        if from_config.dataset == config.dataset:
+        if here(from_config).dataset == config.dataset:
             as_before = from_origin.dataset
     source = run_source(config)
     settings = MeasureSettings()
@@ -269,10 +273,17 @@ def prepare(
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        source=source,
         saved_origin=saved_origin,
         warm_start=warm_start,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
+
+
+def here(config: SearchConfig) -> SearchConfig:
+    """Settings whose local paths are absolute."""
+    folders = ("from_run",) if config.dataset == DIGITS else ("dataset", "from_run")
+    return with_absolute_paths(config, files=("space", "device", "cost_table"), folders=folders)
 
 
 def _length(config: SearchConfig) -> tuple[int, float | None]:
@@ -341,7 +352,7 @@ def _with_size(config: SearchConfig) -> SearchConfig:
     """The same settings, with the size of the space named apart from it and never left open."""
     if config.space is None:
         return config
-    return dataclasses.replace(config, space=split_size(config.space)[0], size=_space(config).input_size)
+    return here(dataclasses.replace(config, space=split_size(config.space)[0], size=_space(config).input_size))
 
 
 def _with_known_space(config: SearchConfig) -> SearchConfig:
