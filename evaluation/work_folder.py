@@ -5,6 +5,7 @@ Searches (`moo.storage.run_folder`) and trainings (`evaluation.training.folder`)
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 Part = TypeVar("Part")
+Settings = TypeVar("Settings")
 
 
 def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
@@ -41,6 +43,32 @@ def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ValueError(f"`--out` must lie in a folder that can be written to, but {str(parent)!r} cannot.")
     return path
+
+
+def with_absolute_paths(config: Settings, *, files: Collection[str], folders: Collection[str]) -> Settings:
+    """Settings whose local paths are absolute, so that they mean the same in another working directory; `~` is home.
+
+    A text that names nothing on this machine stays as it is: the name of a data set on a hub, say.
+
+    Args:
+        config: a dataclass.
+        files: names of settings that may hold files, or several.
+        folders: names of settings that may hold files or folders.
+    """
+    changes: dict[str, Any] = {}
+    for name in (*files, *folders):
+        value = getattr(config, name)
+        if isinstance(value, tuple):
+            changes[name] = tuple(_absolute(text, folder=name in folders) for text in value)
+        elif isinstance(value, str):
+            changes[name] = _absolute(value, folder=name in folders)
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def _absolute(text: str, *, folder: bool) -> str:
+    path = Path(text).expanduser() if text.strip() else Path()
+    there = path.exists() if folder else path.is_file()
+    return str(path.absolute()) if text.strip() and there else text
 
 
 def check_out_and_resume(out: str | None, resume: str | None) -> None:

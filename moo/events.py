@@ -30,6 +30,8 @@ class RunStarted:
     pretrain_epochs: int
     minutes: float | None = None
     """Time for the search after pre-training, where that decides."""
+    measures: bool = True
+    """Whether there is a board that measures."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,17 @@ class FrontWritten:
 
 
 @dataclass(frozen=True)
+class TimeEstimated:
+    """How long the run takes from now on, with everything that it does until it ends."""
+
+    stage: str
+    """That goes on."""
+    seconds_left: float
+    elapsed_seconds: float
+    """Since the run was started, or resumed."""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Everything is written."""
 
@@ -228,6 +241,7 @@ Event = (
     | BoardEvent
     | FrontChanged
     | FrontWritten
+    | TimeEstimated
     | RunFinished
     | TrainingsStarted
     | TrainersStarted

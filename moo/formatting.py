@@ -34,6 +34,16 @@ def _hundredths(share: float) -> str:
     return short(100 * share) if 0 < share < 1e-3 else f"{100 * share:.1f}"
 
 
+def duration(seconds: float) -> str:
+    """A time as people say it: `45 s`, `2 min 10 s`, `3 h 05 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 def cost(value: float, unit: str, source: Source) -> str:
     """A latency or an energy with where it comes from: `3.20 ms (measured)`."""
     return f"{short(value)} {unit} ({source})"

@@ -10,7 +10,7 @@ from rich.table import Table
 from devices.measurement import Source
 from moo.analysis.alternatives import Candidate
 from moo.analysis.comparison import compared
-from moo.analysis.errors import CHOSEN_BY_NOTE, on_selection_split, on_test_split, told_error
+from moo.analysis.errors import chosen_by_note, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
 from moo.analysis.representatives import representatives
@@ -49,7 +49,7 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     captions = [mixture(trained), energy_error_note(point.costs.energy_error for point in shown)]
     captions += [_stands_note(sum(merged.values())), _guessing_note(archive, shown)]
     if archive.data is not None and shown:
-        captions.append(CHOSEN_BY_NOTE)
+        captions.append(chosen_by_note(told_error(point, archive.data).split for point in shown))
     if not archive.keeps_limits:
         captions.append("No network keeps the limits that were given; this is the nearest.")
     elif several and (unused := unused_configurations(archive)):

@@ -6,20 +6,28 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn
+from rich.table import Column, Table
 
 from moo import events
 from moo.analysis.networks import grouped, shown_points
-from moo.formatting import cost, error_text
+from moo.formatting import cost, duration, error_text, percent
 from moo.trials import named
 
-FRONT_ROWS = 14
+WIDE = 110
+"""Columns from which on words are written out."""
+LOGGED_APART = 60.0
+"""Seconds from one estimate of the time left to the next, without a terminal, but where a stage begins."""
+_LEAST_ROWS = 6
+"""Of the front; what is searched is shown where it leaves as many, or as many as there are."""
+_ROWS_AROUND_FRONT = 3
+"""Title, head, and how many more there are."""
 _BARS = " ▁▂▃▄▅▆▇█"
+_SHORT = {"measured": "meas", "modelled": "mod", "published": "publ"}
 
 
 class LiveView:
@@ -29,19 +37,22 @@ class LiveView:
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description:<15}"),
-            BarColumn(bar_width=32),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
         self._header: list[tuple[str, str]] = []
         self._trials: int | None = None
-        self._minutes: float | None = None
+        self._measures = True
         self._generation = 0
         self._trials_this_run = self._trials_done = self._running = self._failed = self._measured = self._waiting = 0
-        self._search_started: float | None = None
+        self._started = time.monotonic()
+        self._searching = False
+        self._left: tuple[float, float] | None = None
+        self._logged_stages: set[str] = set()
+        self._logged = -LOGGED_APART
         self._front: events.FrontChanged | None = None
         self._hypervolumes: list[float] = []
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
@@ -69,7 +80,7 @@ class LiveView:
             case events.StageProgress(stage, done, total, detail):
                 self._show(stage, done, total, detail)
             case events.PretrainEpoch(record, total):
-                detail = f"loss {record.loss:.3f}  accuracy of sampled paths {record.accuracy:.1%}"
+                detail = f"loss {record.loss:.3f}, accuracy of paths {percent(record.accuracy)}"
                 self._show("pre-training", record.epoch, total, detail)
             case events.TrainingDiverged(name, divergence):
                 self._console.print(f"[yellow]{name} {divergence}[/]")
@@ -103,20 +114,36 @@ class LiveView:
             case events.FrontChanged():
                 self._front = event
                 self._hypervolumes.append(event.hypervolume)
+            case events.TimeEstimated(stage, seconds):
+                self._estimated(stage, seconds)
 
-    def __rich__(self) -> RenderableType:
-        parts: list[RenderableType] = []
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As much as the terminal holds: figures always, then the front, then what is searched."""
+        lines = options.max_height - 1
+        figures: RenderableType = _pairs(self._figures())
+        stages = self._progress.make_tasks_table(self._shown_tasks()) if self._shown_tasks() else Group()
+        header: RenderableType = Group()
         if self._header:
-            parts.append(Panel(_pairs(self._header), title="Pareto search", title_align="left"))
-        parts.append(self._progress)
-        if self._search_started is not None:
-            parts.append(_pairs(self._figures()))
-        if self._front is not None and self._front.front:
-            parts.append(_front_table(self._front))
-        return Group(*parts)
+            header = Panel(_pairs(self._header), title="Pareto search", title_align="left")
+        left = lines - _height(console, options, stages) - _height(console, options, figures)
+        front = self._front.front if self._front is not None else ()
+        wanted = min(len(front), _LEAST_ROWS) + _ROWS_AROUND_FRONT if front else 0
+        if left - _height(console, options, header) < wanted:
+            header = _folder_line(self._header)
+        left -= _height(console, options, header)
+        yield header
+        yield stages
+        yield figures
+        if self._front is not None and front and left > _ROWS_AROUND_FRONT:
+            yield _front_table(self._front, rows=left - _ROWS_AROUND_FRONT, wide=options.max_width >= WIDE)
+
+    def _shown_tasks(self) -> list[Task]:
+        """Stages that go on, the search and the last that ended."""
+        tasks = self._progress.tasks
+        return [task for task in tasks if not task.finished or task.description == "search" or task is tasks[-1]]
 
     def _run_started(self, event: events.RunStarted) -> None:
-        self._trials, self._minutes = event.trials, event.minutes
+        self._trials, self._measures = event.trials, event.measures
         self._header = [
             *event.description,
             ("run folder", event.folder),
@@ -130,8 +157,7 @@ class LiveView:
     def _generation_started(self, number: int, trials: int, already_done: int) -> None:
         self._generation = number
         self._trials_done += already_done
-        if self._search_started is None:
-            self._search_started = time.monotonic()
+        self._searching = True
         self._show("search", self._trials_done, self._trials, f"generation {number}")
 
     def _trial_ended(self) -> None:
@@ -141,31 +167,43 @@ class LiveView:
         self._show("search", self._trials_done, self._trials, f"generation {self._generation}", quiet=True)
 
     def _figures(self) -> list[tuple[str, str]]:
-        board = f"{self._measured} measured, {self._waiting} waiting"
-        trials = f"{self._trials_done} done, {self._running} running, {self._failed} failed"
-        figures = [("trials", trials), ("networks", board)]
-        if self._front is not None:
+        figures = []
+        if self._searching:
+            trials = f"{self._trials_done} done, {self._running} running, {self._failed} failed"
+            figures.append(("trials", trials))
+            if self._measures:
+                figures.append(("networks", f"{self._measured} measured, {self._waiting} waiting"))
+        if self._searching and self._front is not None:
             value = f"{self._front.hypervolume:.4f}  {sparkline(self._hypervolumes)}"
             figures += [
                 ("architectures", f"{self._front.evaluations}, {len(self._front.front)} on the front"),
                 ("hypervolume", value),
             ]
-        figures.append(("time left", self._time_left()))
+        figures += [
+            ("elapsed", duration(time.monotonic() - self._started)),
+            ("time left (all)", self._time_left()),
+        ]
         return figures
 
     def _time_left(self) -> str:
-        if not self._trials_this_run or self._search_started is None:
+        if self._left is None:
             return "not known yet"
-        spent = time.monotonic() - self._search_started
-        if self._trials is not None:
-            seconds = spent / self._trials_this_run * (self._trials - self._trials_done)
-        else:
-            seconds = max(0.0, 60 * (self._minutes or 0) - spent)
-        return f"about {int(seconds // 60)} min {int(seconds % 60):02d} s of search"
+        seconds, at = self._left
+        return f"about {duration(seconds - (time.monotonic() - at))}"
+
+    def _estimated(self, stage: str, seconds: float) -> None:
+        now = time.monotonic()
+        self._left = (seconds, now)
+        if stage not in self._logged_stages or now - self._logged >= LOGGED_APART:
+            self._logged_stages.add(stage)
+            self._logged = now
+            self._log(f"{stage}: elapsed {duration(now - self._started)}, time left (all) {self._time_left()}")
 
     def _show(self, stage: str, done: int, total: int | None, detail: str, *, quiet: bool = False) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=detail)
+            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=escape(detail))
+        # A run that is resumed for shorter has more than it needs.
+        total = None if total is None else max(done, total)
         self._progress.update(self._tasks[stage], completed=done, total=total, detail=escape(detail))
         if not quiet and stage in ("pre-training", "search"):
             self._log(f"{stage} {done}{'' if total is None else f'/{total}'} {detail}")
@@ -190,23 +228,34 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _front_table(state: events.FrontChanged) -> Table:
+def _height(console: Console, options: ConsoleOptions, part: RenderableType) -> int:
+    return len(console.render_lines(part, options.update(height=None)))
+
+
+def _folder_line(header: Sequence[tuple[str, str]]) -> RenderableType:
+    """Where the run lies, which is all of the header that a low terminal has place for."""
+    return _pairs([pair for pair in header if pair[0] == "run folder"]) if header else Group()
+
+
+def _front_table(state: events.FrontChanged, *, rows: int, wide: bool) -> Table:
     errors = error_text(point.costs.energy_error for point in state.front)
     title = "front so far" + (f" (modelled energies{errors})" if errors else "")
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
-    for column in ("architecture", "runs with", "error", "latency ms", "", "energy mJ", ""):
-        table.add_column(column, justify="left" if column in ("architecture", "runs with", "") else "right")
-    shown = grouped(shown_points(state.front, FRONT_ROWS))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2 if wide else 1))
+    for column in ("architecture", "runs with", "error", "latency ms" if wide else "ms", "", "energy mJ", ""):
+        table.add_column(
+            column, justify="left" if column in ("architecture", "runs with", "") else "right", no_wrap=True
+        )
+    shown = grouped(shown_points(state.front, rows))
     for point in shown:
         costs = point.costs
         table.add_row(
             point.id,
             point.configuration.short_label,
-            f"{point.error:.4f}",
+            percent(point.error),
             f"{costs.latency_ms:.3f}",
-            costs.latency_source,
+            costs.latency_source if wide else _SHORT[costs.latency_source],
             f"{costs.energy_mj:.3f}",
-            costs.energy_source,
+            costs.energy_source if wide else _SHORT[costs.energy_source],
         )
     if len(shown) < len(state.front):
         table.add_row(f"... and {len(state.front) - len(shown)} more", "", "", "", "", "", "")

@@ -123,7 +123,7 @@ class SimulatedWorkers:
     def __init__(self, stand_in: StandIn, workers: int) -> None:
         self.dashboard_url: str | None = None
         self._stand_in = stand_in
-        self._workers = workers
+        self.workers = workers
         self._threads = ThreadPoolExecutor(workers)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
@@ -138,7 +138,7 @@ class SimulatedWorkers:
         running: set[Future[Outcome]] = set()
 
         def employ() -> None:
-            for job in itertools.islice(waiting, self._workers - len(running)):
+            for job in itertools.islice(waiting, self.workers - len(running)):
                 on_start(job)
                 running.add(self._threads.submit(self._stand_in.work, job, costs))
 

@@ -7,4 +7,5 @@ pictures     one picture as pixels: upright, RGB, square
 published    the splits of a data set as they were published
 rules        the rules by which pictures become images and splits
 source       a data set that is opened once, described, and loaded
+wording      what becomes of pictures, in words
 """

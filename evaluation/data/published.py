@@ -10,6 +10,9 @@ from typing import Any
 
 from evaluation.data.pictures import Entry
 
+_PARQUET = b"PAR1"
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+
 
 def published_splits(name_or_path: str) -> dict[str, Any]:
     """The published splits by name, each a Hugging Face data set.
@@ -34,12 +37,12 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
             elif path.is_dir():
                 loaded = datasets.load_dataset(str(path))
             elif path.exists():
+                _check_parquet(path)
                 loaded = datasets.load_dataset("parquet", data_files=str(path))
             else:
                 loaded = datasets.load_dataset(name_or_path)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{rule}, but {name_or_path!r} could not be loaded: {reason}") from None
+        raise ValueError(f"{rule}, but {name_or_path!r} could not be loaded: {_reason(error, path)}") from None
     splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
     if not splits or not all(len(split) for split in splits.values()):
         raise ValueError(f"a data set must hold images, but {name_or_path!r} is empty.")
@@ -66,6 +69,27 @@ class PublishedPictures:
     def __getitem__(self, row: int, /) -> Entry:
         entry: Entry = self._split[row][self._column]
         return entry
+
+
+def _check_parquet(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_PARQUET))
+    if start != _PARQUET:
+        listed = " (of a list of files, as metadata.csv with a column `file_name`)" if path.suffix == ".csv" else ""
+        raise ValueError(
+            "a single file must be a parquet file. Else give a folder: of parquet files, of images in one folder a "
+            f"class, or of images with their labels{listed}."
+        )
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """Why a data set could not be loaded, in one line: the cause that `datasets` hides behind a general text."""
+    cause = error
+    while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = " ".join(str(cause).split())[:300] or type(cause).__name__
+    packed = sorted(one.name for one in path.iterdir() if one.suffix in _PACKED) if path.is_dir() else []
+    return f"{reason.rstrip('.')}. Unpack {packed[0]}, and remove it from the folder." if packed else reason
 
 
 @contextmanager

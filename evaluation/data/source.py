@@ -31,6 +31,8 @@ from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Picture
 from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 
+DIGITS = "digits"
+"""The data set that comes with scikit-learn."""
 NAMED = 5
 """Broken pictures that a message names."""
 _AT_ONCE = 500
@@ -107,6 +109,28 @@ class DataSource:
             left_out=self.left_out,
         )
 
+    def samples(self, count: int) -> list[tuple[str, Image.Image]]:
+        """Training pictures in RGB with the names of their classes: of as many classes as there are, always the same.
+
+        Those that cannot be read are passed over.
+        """
+        labels_N = self.train.labels_N
+        order = np.random.default_rng(1).permutation(len(labels_N))
+        turn_N = np.empty(len(labels_N), np.int64)
+        for place in range(len(self.class_names)):
+            of_class = order[labels_N[order] == place]
+            turn_N[of_class] = np.arange(len(of_class))
+        found: list[tuple[str, Image.Image]] = []
+        for row in np.lexsort((labels_N, turn_N)):
+            if len(found) == count:
+                break
+            try:
+                picture = read_picture(self.train.pictures[int(row)], rules=LATEST_RULES)
+            except BrokenPictureError:
+                continue
+            found.append((self.class_names[labels_N[row]], picture.image))
+        return found
+
     def load(
         self,
         size: int,
@@ -181,7 +205,7 @@ def open_source(name_or_path: str, *, image_column: str | None = None, label_col
         ValueError: if nothing can be loaded from there, it is not clear which columns hold images and labels, there are
             fewer than two classes, or a label is of no class; row and split are named.
     """
-    if name_or_path == "digits":
+    if name_or_path == DIGITS:
         return _digits()
     splits = published_splits(name_or_path)
     train_name = "train" if "train" in splits else next(iter(splits))
@@ -264,7 +288,7 @@ def _digits() -> DataSource:
     digits = load_digits()
     pictures = [Image.fromarray(np.uint8(np.round(image * (255 / 16)))) for image in digits.images]
     train = Part("train", pictures, digits.target.astype(np.int64))
-    return DataSource("digits", train, test=None, class_names=tuple("0123456789"))
+    return DataSource(DIGITS, train, test=None, class_names=tuple("0123456789"))
 
 
 def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, Picture] | str]:

@@ -45,6 +45,9 @@ MOST_FEATURE_IMAGES = 5000
 MOST_PASSES = 3
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Weights of the squared norm of the last layer that are tried; the best on the selection split is taken."""
+LEAST_SPREAD = 0.1
+"""What is added to each feature's standard deviation, as a share of their mean."""
+CLIP_NORM = 1.0
 _HEAD = ("head_weight", "head_bias", "head_accuracy")
 
 
@@ -101,7 +104,8 @@ def fine_tune(
     """Fine-tune, or resume, and export; the test split is read last of all.
 
     BatchNorm keeps its statistics, as batches of few images have none to speak of. Of the network with nothing but its
-    last layer fitted, and the one with all layers fine-tuned, that is delivered which is better on the selection split.
+    last layer fitted, and the one with all layers fine-tuned, that is delivered which is better on the selection split;
+    the former where the loss of the latter does not stay finite.
 
     Args:
         job: what to fine-tune.
@@ -114,7 +118,7 @@ def fine_tune(
         Steps, epochs, and last the outcome.
 
     Raises:
-        ValueError: if the state cannot be read, or the loss is no longer finite.
+        ValueError: if the state cannot be read.
     """
     start = time.monotonic()
     training = _new_training(job, splits, device)
@@ -133,6 +137,10 @@ def fine_tune(
         while True:
             try:
                 yield StepDone(next(steps), training.total_steps)
+            except ValueError:
+                # The loss is no longer finite; there is still the network whose last layer was fitted.
+                yield _outcome(job, splits, training, head, diverged=True)
+                return
             except StopIteration as end:
                 yield EpochDone(
                     record=end.value,
@@ -154,7 +162,9 @@ def _new_training(job: FineTuneJob, splits: Splits, device: torch.device | None)
     augmentation = augmentation_of("strong", size=size, flip=flip, grey=splits.grey)
     images = ImageBatches(training_images(splits), splits, augmentation=augmentation, device=device)
     selection = ImageBatches(splits.selection, splits, device=device)
-    return Training(network, images, selection, job.settings, seed=job.seed, frozen_statistics=True)
+    return Training(
+        network, images, selection, job.settings, seed=job.seed, frozen_statistics=True, clip_norm=CLIP_NORM
+    )
 
 
 def _limit_steps(training: Training) -> None:
@@ -193,7 +203,9 @@ def _fitted_head(training: Training, layer: nn.Linear, *, seed: int) -> _Head:
         parts.append(_features(training.network, layer, islice(batches, -(-most // EVALUATION_BATCH))))
     features_NF, labels_N = (torch.cat(values) for values in zip(*parts, strict=True))
     selection_NF, expected_N = _features(training.network, layer, training.selection.in_order(EVALUATION_BATCH))
-    mean_F, std_F = features_NF.mean(0), features_NF.std(0) + 1e-6
+    mean_F, std_F = features_NF.mean(0), features_NF.std(0)
+    # Features that hardly vary here may vary in other images: they get no weight to speak of.
+    std_F = std_F + LEAST_SPREAD * std_F.mean() + 1e-6
     heads = []
     for penalty in PENALTIES:
         weight_KF, bias_K = _logistic_regression(
@@ -243,9 +255,11 @@ def _head_in(state: bytes, device: torch.device) -> _Head:
         raise ValueError(f"a state of fine-tuning must be whole, but is not: {reason}") from None
 
 
-def _outcome(job: FineTuneJob, splits: Splits, training: Training, head: _Head) -> TrainOutcome:
-    accuracy, network = training.records[-1].accuracy, training.averaged
-    head_only = head.accuracy > accuracy
+def _outcome(
+    job: FineTuneJob, splits: Splits, training: Training, head: _Head, *, diverged: bool = False
+) -> TrainOutcome:
+    accuracy, network = 0.0 if diverged else training.records[-1].accuracy, training.averaged
+    head_only = diverged or head.accuracy > accuracy
     if head_only:
         fresh = _new_training(job, splits, training.device)
         _set_head(fresh, head)

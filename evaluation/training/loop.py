@@ -64,6 +64,7 @@ class Training:
         settings: how to train.
         seed: of the order and augmentation of the images.
         frozen_statistics: whether BatchNorm keeps the statistics that it has, as suits small batches of few images.
+        clip_norm: norm of all gradients together that a step is scaled down to; None for no bound.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Training:
         *,
         seed: int,
         frozen_statistics: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
         self.images = images
         self.selection = selection
@@ -82,6 +84,7 @@ class Training:
         self.recipe = train_recipe(settings, images.as_arrays())
         self.seed = seed
         self.frozen_statistics = frozen_statistics
+        self.clip_norm = clip_norm
         self.device = images.labels_N.device
         self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.precision == "fp32":
@@ -263,6 +266,8 @@ class Training:
         self._classes = logits_BK.shape[1]
         loss = mixed_cross_entropy(logits_BK.float(), labels_B, labels_B[partner_B], share, settings.label_smoothing)
         torch.autograd.backward(loss)
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
         decay = average_decay(self.step, self.recipe.average_decay)
         update_average(self.averaged, self.network, decay)

@@ -13,7 +13,7 @@ import torch
 
 from devices.quantization import Activations
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import open_source
+from evaluation.data.source import DIGITS, open_source
 from evaluation.splits import Splits, split_data
 from evaluation.training.config import FOLLOWING, TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
@@ -30,7 +30,7 @@ from evaluation.training.job import (
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImages, TrainOrigin
 from evaluation.training.recipe import with_recipe
-from evaluation.work_folder import write_atomically, write_json
+from evaluation.work_folder import with_absolute_paths, write_atomically, write_json
 from search_space.architectures import Architecture, parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.counts import count
@@ -121,6 +121,12 @@ def train_dataset(splits: Splits) -> TrainDataset:
     )
 
 
+def _here(config: TrainConfig) -> TrainConfig:
+    """Settings whose local paths are absolute."""
+    files = ("space", "weights", "architecture")
+    return with_absolute_paths(config, files=files, folders=() if config.dataset == DIGITS else ("dataset",))
+
+
 def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], None]) -> TrainPreparation:
     """Check all settings and load all inputs; nothing is written.
 
@@ -131,11 +137,12 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     Raises:
         ValueError: for every kind of bad input.
     """
+    config = _here(config)
     saved_origin = None
     if config.resume is not None:
         folder = TrainFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
-        check_same_settings(config, saved)
+        check_same_settings(config, _here(saved))
         config = dataclasses.replace(config, **{name: getattr(saved, name) for name in FOLLOWING})
     space = any_space_named(config.space, published=config.architecture, size=config.size)
     architecture = parse_architecture(space, config.architecture)

@@ -5,6 +5,7 @@ Start with `told_error`, which is the one to believe: on the test split where it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,6 @@ from moo.storage.archive import OperatingPoint
 from moo.storage.origin import SearchDataset
 
 Split = Literal["selection", "test"]
-CHOSEN_BY_NOTE = (
-    "Networks were chosen by their errors on the selection split, so the least of many is too low there by chance: "
-    "the test split, which was read once and chose nothing, says what to expect."
-)
-"""Why the least error of many that were tried is not to be believed as it stands."""
 TRY_INSTEAD = "more images, `--from` a run on a larger set of images, or more epochs (`--pretrain-epochs`)"
 """What helps where networks are no better than guessing."""
 
@@ -56,6 +52,18 @@ class ToldError:
     def accuracy_text(self) -> str:
         """The accuracy, 1 less the error, in the same form."""
         return share_text(1 - self.error, self.images)
+
+
+def chosen_by_note(splits: Iterable[Split]) -> str:
+    """Why the least error of many that were tried is not to be believed as it stands.
+
+    Args:
+        splits: those that errors which are told are of.
+    """
+    note = "Networks were chosen by their errors on the selection split: the least of many is too low there by chance"
+    if "test" in splits:
+        return f"{note}. The test split, which was read once and chose nothing, says what to expect."
+    return f"{note}; the test split was not read yet."
 
 
 def share_text(share: float, images: int | None) -> str:

@@ -28,6 +28,10 @@ class Backend(Protocol):
     def dashboard_url(self) -> str | None:
         """Address of a dashboard, if there is one."""
 
+    @property
+    def workers(self) -> int:
+        """Jobs at the same time."""
+
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
 
@@ -58,6 +62,7 @@ class InProcessBackend:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.dashboard_url: str | None = None
+        self.workers = 1
         self._bench = setup
         self._workbench = Evaluator(setup)
 

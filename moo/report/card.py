@@ -11,7 +11,7 @@ from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from evaluation.pretrained.provenance import Pretrained
-from moo.analysis.errors import CHOSEN_BY_NOTE, ToldError, on_selection_split, on_test_split, told_error
+from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
 from moo.formatting import cost, error_text, percent, short, table
@@ -171,7 +171,7 @@ environment: one made with `--system-site-packages`):
 
 {table(("", ""), _facts(card, data, dataset))}
 
-{CHOSEN_BY_NOTE}
+{chosen_by_note([_told(card, data).split])}
 
 ## Input and output
 

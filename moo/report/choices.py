@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moo.analysis.choices import three_of
-from moo.analysis.errors import CHOSEN_BY_NOTE, told_error
+from moo.analysis.errors import chosen_by_note, told_error
 from moo.analysis.representatives import distinct_front, verdict_of
 from moo.formatting import cost, energy_error_note, error_text, many, table
 from moo.storage.archive import Archive, OperatingPoint
 from moo.storage.run_folder import RunFolder, model_file_name
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
+
+MOST_ACCURATE_NOTE = (
+    "The most accurate is that of the least error on the selection split; the test split, where another errs less "
+    "here, chooses nothing."
+)
 
 
 def verdict(archive: Archive) -> str:
@@ -33,11 +38,14 @@ def choices_section(archive: Archive, space: FBNetSpace, *, folder: RunFolder | 
     front = distinct_front(archive)
     if not front:
         return ""
-    told = [told_error(point, archive.data).beats_guessing for point in front]
-    choices = three_of([point.objectives for point in front], told)
+    told = [told_error(point, archive.data) for point in front]
+    choices = three_of([point.objectives for point in front], [error.beats_guessing for error in told])
     points = [front[choice.place] for choice in choices]
     rows = [(name, *(cell(point) for point in points)) for name, cell in _rows(archive, space, folder)]
-    notes = ["In parentheses stands the 95 % interval, which so many images leave open.", CHOSEN_BY_NOTE]
+    notes = ["In parentheses stands the 95 % interval, which so many images leave open."]
+    notes.append(chosen_by_note(error.split for error in told))
+    if min(told, key=lambda error: error.error) is not told[0]:
+        notes.append(MOST_ACCURATE_NOTE)
     if note := energy_error_note(point.costs.energy_error for point in points):
         notes.append(note)
     if len(choices) < 3:
@@ -75,7 +83,7 @@ def _rows(
     if folder is not None:
         rows += [
             ("file", lambda point: _file(folder, point)),
-            ("how to run it", lambda point: f"[card.md]({_relative(folder, point)}/card.md)"),
+            ("how to run it", lambda point: _card(folder, point)),
         ]
     return rows
 
@@ -99,6 +107,11 @@ def _file(folder: RunFolder, point: OperatingPoint) -> str:
     if not path.is_file():
         return "not written yet"
     return f"[{name}]({_relative(folder, point)}/{name}), {path.stat().st_size / 1000:,.0f} kB"
+
+
+def _card(folder: RunFolder, point: OperatingPoint) -> str:
+    is_there = (folder.networks / point.id / "card.md").is_file()
+    return f"[card.md]({_relative(folder, point)}/card.md)" if is_there else "not written yet"
 
 
 def _relative(folder: RunFolder, point: OperatingPoint) -> str:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from devices.measurement import Board, Measurement
+from evaluation.data.wording import resolution
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
-from moo.storage.origin import RunOrigin, SplitSizes
+from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
@@ -143,6 +144,19 @@ def hypervolume(archive: Archive) -> str:
         "The picture of its growth has errors with inherited weights and predicted costs throughout, so that early and "
         "late networks compare."
     )
+
+
+def pictures(data: SearchDataset, size: int) -> str:
+    """What became of the pictures of the data set, as sentences; empty for runs that do not know.
+
+    Args:
+        data: the images of the run.
+        size: height and width that networks take, in pixels.
+    """
+    if data.width is None or data.height is None:
+        return ""
+    omitted = f" {many(data.omitted, 'picture', 'pictures')} that cannot be read were left out." if data.omitted else ""
+    return f"Pictures: {resolution(data.width, data.height, data.resize, size)}.{omitted}\n\n"
 
 
 def splits(images: SplitSizes, *, trained: bool) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.comparison import ModelRow, compared, models
-from moo.analysis.errors import CHOSEN_BY_NOTE, on_selection_split, on_test_split, told_error
+from moo.analysis.errors import chosen_by_note, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
@@ -288,7 +288,8 @@ def _chance_note(archive: Archive, shown: Sequence[OperatingPoint], merged: int)
     """What chance does to the errors, which points are merged, and which are no better than guessing."""
     notes = []
     if archive.data is not None:
-        notes += ["In parentheses stands the 95 % interval, which so many images leave open (Wilson).", CHOSEN_BY_NOTE]
+        notes.append("In parentheses stands the 95 % interval, which so many images leave open (Wilson).")
+        notes.append(chosen_by_note(told_error(point, archive.data).split for point in shown))
     if merged:
         notes.append(
             f"{many(merged, 'point costs', 'points cost')} more than a point above and "

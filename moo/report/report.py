@@ -12,7 +12,7 @@ from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
 from moo.report.baselines import comparison_section
 from moo.report.choices import choices_section, next_step, verdict
-from moo.report.conditions import conditions, effort, hypervolume, splits
+from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.report.transfer import transfer_section
 from moo.storage.archive import Archive, networks_of
@@ -58,8 +58,11 @@ def report_markdown(
     first = [path for path in plots if PurePosixPath(path).stem == FIRST_PICTURE]
     named = "RUN" if folder is None else str(folder.path)
     sections = {
-        "Networks to choose from": _join(choices_section(archive, space, folder=folder), next_step(archive, named)),
-        "Beside what you would use otherwise": comparison_section(archive, baselines, space) or _no_baselines(named),
+        "Networks to choose from": _join(
+            choices_section(archive, space, folder=folder), "" if note else next_step(archive, named)
+        ),
+        "Beside what you would use otherwise": comparison_section(archive, baselines, space)
+        or ("" if note else _no_baselines(named)),
         "What was asked": _question(archive, config, origin, space),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
@@ -71,7 +74,8 @@ def report_markdown(
         "Pictures": _pictures([path for path in plots if path not in first], archive),
         "Hypervolume": hypervolume(archive),
         "What it cost to find": effort(archive, store, config, origin),
-        "What the splits are for": splits(origin.dataset.images, trained=bool(trained or baselines)),
+        "What the splits are for": pictures(origin.dataset, space.input_size)
+        + splits(origin.dataset.images, trained=bool(trained or baselines)),
         "How to do it again": _again(config, origin, trained, baselines),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from devices.configuration import BASE, RuntimeConfiguration
 from evaluation.data.pictures import PADDING
@@ -33,7 +34,7 @@ import onnxruntime as ort
 from PIL import Image, ImageOps
 
 classes = {json.dumps(list(data.classes), ensure_ascii=False)}
-mean, std = np.float32({list(data.mean)}), np.float32({list(data.std)})
+mean, std = np.float32({_list(data.mean)}), np.float32({_list(data.std)})
 options = ort.SessionOptions()
 options.intra_op_num_threads = {configuration.threads}{at}
 session = ort.InferenceSession("{file}", options, providers=["CPUExecutionProvider"])
@@ -81,6 +82,11 @@ def how_square(resize: Resize, size: int) -> str:
         "stretch": "An upright picture, whole, out of proportion where it is not square",
     }[resize]
     return f"{what}, resized to {size} x {size} pixels (bicubic)."
+
+
+def _list(values: Sequence[float]) -> str:
+    """With all digits that float32 has."""
+    return "[" + ", ".join(f"{value:.8g}" for value in values) + "]"
 
 
 def _square(resize: Resize, size: int) -> str:

@@ -8,6 +8,7 @@ generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/
 drawing      pictures and report, while a search goes on
+estimate     how long a run takes to its end
 clock        the time that a search may take
 transfer        what a search takes over from a finished run
 """

@@ -11,6 +11,10 @@ from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
 from devices.profiling.family import number_of_measurements, remembered_family, seconds_each
+from evaluation.data.description import ImageSource
+from evaluation.data.pictures import square
+from evaluation.data.wording import resolution, shrinking, shrinking_warning
+from evaluation.splits import LEAST_OF_CLASS
 from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.execution.backend import Backend
@@ -20,8 +24,13 @@ from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
 from moo.search.transfer import source_folder
 from moo.storage.run_folder import RunFolder
-from moo.visualization.gallery import write_cost_tables_picture
+from moo.visualization.gallery import SAMPLES, write_cost_tables_picture, write_samples_picture
+from moo.visualization.samples import Sample
 
+NUM_SAMPLES = 9
+"""Images that are drawn as networks see them."""
+NAMED_CLASSES = 10
+"""Classes that the description of a run names one by one."""
 TWO_OBJECTIVES = (
     "two: in one configuration and without a meter, energy is latency times a constant; search several "
     "configurations, or give a meter"
@@ -41,6 +50,7 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
     config, space, classes = preparation.search_config, preparation.space, len(preparation.splits.class_names)
     description = (
         ("data set", f"{config.dataset} ({classes} classes)"),
+        *images_text(preparation),
         ("space", f"{space.name} ({space.num_architectures:,} architectures)"),
         *_start_text(preparation),
         ("training", _training_text(preparation)),
@@ -57,7 +67,48 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         trials=None if config.minutes else expected_trials(config),
         pretrain_epochs=0 if config.independent or config.from_run else preparation.pretraining.epochs,
         minutes=config.minutes,
+        measures=bool(preparation.boards.devices),
     )
+
+
+def images_text(preparation: Preparation) -> list[tuple[str, str]]:
+    """Which images are trained and tested on, how many of each class, and what becomes of them."""
+    if preparation.source is None:
+        return []
+    facts, data, size = preparation.source.describe(), preparation.dataset, preparation.space.input_size
+    test = f"`{facts.test_split}` ({facts.test_images:,})" if facts.test_split else f"{data.images.test:,} of them"
+    used = f"trained on `{facts.train_split}` ({facts.images:,}), tested on {test}"
+    left_out = [*facts.left_out, *([f"{data.omitted:,} that cannot be read"] if data.omitted else [])]
+    used += f"; left out: {', '.join(left_out)}" if left_out else ""
+    lines = [("images", used), ("of each class", _numbers_text(facts))]
+    lines.append(("resolution", resolution(facts.width, facts.height, data.resize, size)))
+    warning = shrinking_warning(shrinking(facts.width, facts.height, data.resize, size), size, facts.detail)
+    return [*lines, ("warning", warning)] if warning else lines
+
+
+def _numbers_text(facts: ImageSource) -> str:
+    """How many images each class has: one by one where there are few classes, and which ones have hardly any."""
+    numbers = sorted(zip(facts.images_of_class, facts.classes, strict=True), reverse=True)
+    if len(numbers) <= NAMED_CLASSES:
+        text = ", ".join(f"{name} {number:,}" for number, name in numbers)
+    else:
+        text = f"{numbers[-1][0]:,} ({numbers[-1][1]}) to {numbers[0][0]:,} ({numbers[0][1]})"
+    few = [name for number, name in numbers if number < LEAST_OF_CLASS]
+    if few:
+        more = ", ..." if len(few) > NAMED_CLASSES else ""
+        text += f"; fewer than {LEAST_OF_CLASS}, so not in every split: {', '.join(few[:NAMED_CLASSES])}{more}"
+    return text
+
+
+def draw_samples(preparation: Preparation) -> None:
+    """Draw some images as networks will see them, where they are not drawn yet."""
+    source, resize, size = preparation.source, preparation.dataset.resize, preparation.space.input_size
+    if source is None or (preparation.folder.plots / f"{SAMPLES}.png").exists():
+        return
+    facts = source.describe()
+    samples = [Sample(name, image, square(image, size, resize)) for name, image in source.samples(NUM_SAMPLES)]
+    said = resolution(facts.width, facts.height, resize, size)
+    write_samples_picture(preparation.folder.plots, samples, size=size, said=said)
 
 
 def configurations_text(configurations: Sequence[RuntimeConfiguration]) -> str:

@@ -99,13 +99,12 @@ class FrontDrawing:
     def _request(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            # Not a fork, which threads of Ray would not survive; Ctrl-C in the terminal is for this process alone.
+            # Not a fork, which threads of Ray would not survive.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(self._folder.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -146,5 +145,8 @@ def serve(folder: RunFolder, requests: int) -> None:
 
 
 if __name__ == "__main__":
+    # Ctrl-C in the terminal is for the search alone. A session of its own would leave it standing still for ever where
+    # the search is killed; a group whose parent dies is sent SIGHUP and SIGCONT.
+    os.setpgid(0, 0)
     os.nice(NICENESS)
     serve(RunFolder(Path(sys.argv[1])), sys.stdin.fileno())

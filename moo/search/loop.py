@@ -5,9 +5,11 @@ The order of things, and what is in the store when, is such that a run killed at
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 
 from devices.cost_tables.family import CostTables
 from evaluation.work_folder import lock_folder, write_atomically
@@ -17,9 +19,10 @@ from moo.execution.backend import Backend
 from moo.formatting import many
 from moo.measurement.front import FrontMeasuring, corrected_tables
 from moo.measurement.queue import Measurer, start_measurer
-from moo.search.artifacts import run_cost_tables, started, supernet_weights
+from moo.search.artifacts import draw_samples, run_cost_tables, started, supernet_weights
 from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
+from moo.search.estimate import TimeLeft, plan_of
 from moo.search.generational import search_in_generations
 from moo.search.outputs import onnx_model, write_front, write_front_json
 from moo.search.preparation import Preparation, archive_for
@@ -29,7 +32,11 @@ from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.record import RunRecord, open_record
 from moo.storage.search_state import SearchState, write_state
+from moo.storage.store import ESTIMATE
 from moo.trials import DeliveryResult
+
+KEPT_ESTIMATES_APART = 5.0
+"""Seconds from one estimate in the store to the next, at least."""
 
 
 def run_search(preparation: Preparation, backend: Backend, listener: events.Listener) -> Archive:
@@ -97,10 +104,12 @@ class _Search:
         self._space = preparation.space
         self._folder = preparation.folder
         self._backend = backend
-        self._tell = listener
         self._record = record
         self._measurer = measurer
         self._start = time.monotonic()
+        plan = plan_of(preparation, workers=backend.workers, searched_seconds=record.store.seconds_searched())
+        self._tell = TimeLeft(plan, listener, self._keep_estimate, start=self._start)
+        self._estimate_kept = -math.inf
         self._delivered: dict[str, DeliveryResult] = {}
         self._generation: int | None = None
         self._ended = False
@@ -109,6 +118,7 @@ class _Search:
         record, config, space = self._record, self._config, self._space
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
+        draw_samples(self._preparation)
         self._costs = run_cost_tables(self._preparation, self._tell)
         archive = record.load_archive(archive_for(config, self._costs, self._preparation.dataset), space)
         record.use_tables(corrected_tables(self._costs, archive.entries, space))
@@ -128,6 +138,12 @@ class _Search:
         )
         self._search()
         return archive
+
+    def _keep_estimate(self, estimate: events.TimeEstimated) -> None:
+        """Now and then: how good estimates were can be told from a run that has ended."""
+        if estimate.elapsed_seconds - self._estimate_kept >= KEPT_ESTIMATES_APART:
+            self._estimate_kept = estimate.elapsed_seconds
+            self._record.add_event(ESTIMATE, **asdict(estimate))
 
     def keep_front(self) -> None:
         """Write the front so far, if anything was found, and that the search has not ended."""

@@ -27,8 +27,9 @@ from dnas.recipe import pretrain_settings, theta_batch
 from evaluation.augmentation import augmentation_of, strength_for
 from evaluation.batches import is_uneven
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DataSource, open_source
+from evaluation.data.source import DIGITS, DataSource, open_source
 from evaluation.splits import Splits, split_data
+from evaluation.work_folder import with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.transfer import is_warm_start, source_folder
@@ -55,6 +56,8 @@ class Preparation:
     """The tables that the user gave, or that the run had before; for all of the configurations."""
     configurations: tuple[RuntimeConfiguration, ...]
     """Those that are searched, the base first."""
+    source: DataSource | None = None
+    """The data set, opened; None where the images came from elsewhere."""
     saved_origin: RunOrigin | None = None
     """What a resumed run was made from."""
     warm_start: bool = False
@@ -191,20 +194,21 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
     Raises:
         ValueError: for every kind of bad input.
     """
+    config = here(config)
     saved_origin: RunOrigin | None = None
     saved: SearchConfig | None = None
     warm_start = False
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
-        check_same_settings(config, saved)
+        check_same_settings(config, here(saved))
     else:
         check_effect(config)
         folder = new_folder(config)
     as_before = None if saved_origin is None else saved_origin.dataset
     if config.from_run is not None and saved_origin is None:
         from_config, from_origin = source_folder(config).read_config(option="--from")
-        if from_config.dataset == config.dataset:
+        if here(from_config).dataset == config.dataset:
             as_before = from_origin.dataset
     source = run_source(config)
     space = _space(config)
@@ -246,10 +250,17 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         boards=boards,
         cost_tables=tables,
         configurations=configurations,
+        source=source,
         saved_origin=saved_origin,
         warm_start=warm_start,
         length_changed=saved is not None and _length(config) != _length(saved),
     )
+
+
+def here(config: SearchConfig) -> SearchConfig:
+    """Settings whose local paths are absolute."""
+    folders = ("from_run",) if config.dataset == DIGITS else ("dataset", "from_run")
+    return with_absolute_paths(config, files=("space", "device", "cost_table"), folders=folders)
 
 
 def _length(config: SearchConfig) -> tuple[int, float | None]:

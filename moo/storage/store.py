@@ -38,6 +38,8 @@ from search_space.spaces import FBNetSpace
 
 IN_INT8 = "evaluating in int8"
 """Kind of the event that says which networks were chosen for that."""
+ESTIMATE = "estimate"
+"""Kind of the event that says how much time seemed left: `stage`, `seconds_left`, `elapsed_seconds`."""
 PointToMeasure = tuple[str, RuntimeConfiguration]
 """An architecture's id, and how it is run."""
 

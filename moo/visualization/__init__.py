@@ -5,6 +5,7 @@ front          a front: large, as three projections, in 3-D
 coefficients   which loss coefficients give which networks
 search         how it was found: hypervolume, theta
 training       training curves, the supernet's ranking put to the test, int8 against fp32
+samples        images of the data set, as networks see them
 architectures  the networks of a front, layer by layer
 profile        the profile of a board
 family         its cost tables in several configurations

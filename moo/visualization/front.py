@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -137,7 +136,7 @@ def _draw_plane(
             edgecolors="white", linewidths=0.9, zorder=4,
         )  # fmt: skip
     if y == 0:
-        _draw_intervals(axes, networks.front, x, colours)
+        _draw_intervals(axes, networks.front, x)
     baselines = baselines_of(networks)
     for name, points, _ in _by_origin(baselines.networks, origin):
         share = baselines.share if name == "measured" else 1.0
@@ -149,12 +148,12 @@ def _draw_plane(
     axes.step(line[:, 0], line[:, 1], where="post", color=INK, linewidth=1.1, alpha=0.55, zorder=3)
 
 
-def _draw_intervals(axes: Axes, networks: Sequence[ShownNetwork], x: int, colours: Sequence[Any]) -> None:
+def _draw_intervals(axes: Axes, networks: Sequence[ShownNetwork], x: int) -> None:
     """A thin upright bar for the 95 % interval of each error."""
-    for network, colour in zip(networks, colours, strict=True):
+    for network in networks:
         if network.interval is not None:
             bounds = (100 * network.interval.low, 100 * network.interval.high)
-            axes.vlines(network.coordinates[x], *bounds, colors=[colour], linewidth=1.0, alpha=0.6, zorder=3)
+            axes.vlines(network.coordinates[x], *bounds, colors=INK, linewidth=0.9, alpha=0.5, zorder=3)
 
 
 def _draw_guessing(axes: Axes, networks: Evaluated) -> None:
@@ -194,7 +193,7 @@ def _interval_handle(networks: Evaluated) -> list[Line2D]:
     if all(network.interval is None for network in networks.front):
         return []
     label = "95 % interval, by the number of images"
-    return [Line2D([], [], linestyle="", marker="|", markersize=11, color="#3B528B", alpha=0.7, label=label)]
+    return [Line2D([], [], linestyle="", marker="|", markersize=11, color=INK, alpha=0.5, label=label)]
 
 
 def _step_handle() -> Line2D:

@@ -31,11 +31,12 @@ from moo.visualization.configurations import (
 )
 from moo.visualization.family import family_figure
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
+from moo.visualization.samples import Sample, samples_figure
 from moo.visualization.search import hypervolume_figure, theta_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
 from search_space.spaces import FBNetSpace
 
-COST_TABLES = "cost_tables"
+COST_TABLES, SAMPLES = "cost_tables", "samples"
 CAPTIONS = {
     "front_latency_error": "Error against latency; colour is energy.",
     "front_projections": "The front in its three projections.",
@@ -48,6 +49,7 @@ CAPTIONS = {
     "architectures": "What the networks of the front are made of, the fastest at the top.",
     "coefficients": "Which coefficients give which network.",
     "hypervolume": "Hypervolume against evaluated architectures and against time, with predicted costs.",
+    SAMPLES: "Training images as they are, and as networks see them.",
     "theta": "The inner search on the supernet that gave the most accurate network of the front that came of one.",
 }
 """Caption of each picture by the name of its file; also the order in which they are shown."""
@@ -78,8 +80,8 @@ def write_plots(
         write_atomically(paths[-1], content.getvalue())
     for name in CAPTIONS:
         path = folder / f"{name}.png"
-        # The cost tables were drawn when the board was profiled: what was measured is not in the store.
-        if name != COST_TABLES and path not in paths:
+        # These were drawn before the search: what was measured and the images are not in the store.
+        if name not in (COST_TABLES, SAMPLES) and path not in paths:
             path.unlink(missing_ok=True)
     return plots_there(folder)
 
@@ -99,6 +101,19 @@ def write_cost_tables_picture(folder: Path, family: FamilyProfile, space: FBNetS
     """
     folder.mkdir(parents=True, exist_ok=True)
     family_figure(family, space).savefig(folder / f"{COST_TABLES}.png")
+
+
+def write_samples_picture(folder: Path, samples: Sequence[Sample], *, size: int, said: str) -> None:
+    """Draw some images of a run as networks see them, beside its other pictures.
+
+    Args:
+        folder: where to; made if it is not there.
+        samples: at least one.
+        size: height and width that networks take, in pixels.
+        said: what becomes of pictures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    samples_figure(samples, size=size, said=said).savefig(folder / f"{SAMPLES}.png")
 
 
 def why_not_in_space(archive: Archive) -> str:

@@ -1,6 +1,7 @@
 """Folders of long work: where they may lie, what is written into them, and with what they are resumed."""
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from evaluation.work_folder import (
     check_same_values,
     lock_folder,
     new_work_folder,
+    with_absolute_paths,
     write_atomically,
     write_json,
 )
@@ -84,3 +86,26 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         write_atomically(path, b"new")
     assert json.loads(path.read_text()) == {"a": 1}
     assert [item.name for item in path.parent.iterdir()] == ["content.json"]
+
+
+@dataclass(frozen=True)
+class Paths:
+    dataset: str = "photos"
+    space: str = "fbnet-micro"
+    device: tuple[str, ...] = ("host", "table.json")
+    weights: str | None = None
+
+
+def test_local_paths_become_absolute_and_other_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make = partial(with_absolute_paths, files=("space", "device", "weights"), folders=("dataset",))
+    assert make(Paths()) == Paths()
+    for name in ("photos", "fbnet-micro", "host"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "table.json").touch()
+    absolute = Paths(dataset=str(tmp_path / "photos"), device=("host", str(tmp_path / "table.json")))
+    assert make(Paths()) == absolute
+    assert make(Paths(dataset="~/photos", device=("host", "~/table.json"))) == absolute
+    assert make(absolute) == absolute
+    assert make(Paths(dataset="")).dataset == ""

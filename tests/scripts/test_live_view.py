@@ -15,7 +15,7 @@ from dnas.pretraining import PretrainRecord
 from moo import events
 from moo.storage.archive import Entry, OperatingPoint
 from moo.trials import ArchitectureTrial, CoefficientTrial, TrialResult
-from scripts.live_view import FRONT_ROWS, LiveView, sparkline
+from scripts.live_view import LiveView, sparkline
 from search_space.architectures import Architecture
 from tests.moo.conftest import costs_of
 
@@ -88,12 +88,12 @@ def console(*, terminal: bool = True) -> Any:
     )
 
 
-def shown(*happened: Any) -> Any:
+def shown(*happened: Any, width: int = 110, height: int = 60) -> Any:
     """What the view shows after these events."""
     view = LiveView(console())
     for event in happened:
         view(event)
-    plain = Console(file=io.StringIO(), record=True, width=110)
+    plain = Console(file=io.StringIO(), record=True, width=width, height=height)
     plain.print(view)
     return plain.export_text()
 
@@ -123,7 +123,7 @@ def test_stages_before_the_search_show_their_progress() -> None:
     assert "3/90" in line_of(text, "profiling")
     assert "[k3_e1]" in line_of(text, "profiling")
     assert "7/30" in line_of(text, "pre-training")
-    assert "loss 0.750  accuracy of sampled paths 62.5%" in line_of(text, "pre-training")
+    assert "loss 0.750, accuracy of paths 62.5 %" in line_of(text, "pre-training")
     assert "hypervolume" not in text
 
 
@@ -154,12 +154,14 @@ def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() ->
     assert "2 measured, 5 waiting" in line_of(text, "networks")
     assert "40, 2 on the front" in line_of(text, "architectures")
     assert "0.4321  ▁█" in line_of(text, "hypervolume")
-    assert "about 0 min" in line_of(text, "time left")
+    assert "not known yet" in line_of(text, "time left (all)")
+    assert "0 s" in line_of(text, "elapsed")
     assert line_of(text, "001").split() == [
         "001",
         "1t",
         "fp32",
-        "0.0100",
+        "1.0",
+        "%",
         "1.250",
         "measured",
         "2.500",
@@ -169,7 +171,8 @@ def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() ->
         "002",
         "1t",
         "fp32",
-        "0.0200",
+        "2.0",
+        "%",
         "2.000",
         "modelled",
         "2.500",
@@ -177,29 +180,95 @@ def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() ->
     ]
 
 
-def test_time_left_is_not_guessed_before_a_trial_has_ended() -> None:
-    text = shown(STARTED, events.GenerationStarted(1, 8, 0))
-    assert "not known yet" in line_of(text, "time left")
-    assert "generation 1" in line_of(text, "search")
+def test_time_left_is_that_of_the_whole_run_and_goes_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("scripts.live_view.time.monotonic", lambda: now)
+    view = LiveView(console())
+    for event in (STARTED, events.TimeEstimated("profiling", 130.0, 0.0)):
+        view(event)
+    now += 25.0
+    plain = console()
+    plain.print(view)
+    text = plain.export_text()
+    assert "about 1 min 45 s" in line_of(text, "time left (all)")
+    assert "25 s" in line_of(text, "elapsed")
 
 
-def test_trials_of_a_resumed_run_count_as_done_but_not_for_the_time_left() -> None:
+def test_trials_of_a_resumed_run_count_as_done() -> None:
     text = shown(STARTED, events.GenerationStarted(1, 8, 8), events.GenerationStarted(2, 8, 3))
     assert "11/32" in line_of(text, "search")
+    assert "generation 2" in line_of(text, "search")
     assert "11 done, 0 running, 0 failed" in line_of(text, "trials")
-    assert "not known yet" in line_of(text, "time left")
 
 
-def test_a_long_front_is_cut() -> None:
+def test_a_run_that_is_resumed_for_shorter_has_no_more_than_all() -> None:
+    assert "40/40" in line_of(shown(STARTED, events.GenerationStarted(1, 40, 40)), "search")
+
+
+def long_front(count: int) -> Any:
+    """Points that all are needed: each is slower and more accurate than the next; ids and labels are long."""
+    configuration = RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="int8")
     points = [
-        replace(point, costs=costs_of(40.0 - number, 2.5))
-        for number, point in enumerate(front_of([entry(number) for number in range(40)]).front)
+        replace(
+            point,
+            entry=replace(point.entry, architecture=Architecture("tiny", ("skip",), f"{number:022d}")),
+            configuration=configuration,
+            costs=costs_of(400.0 - number, 250.5, "measured"),
+        )
+        for number, point in enumerate(front_of([entry(number) for number in range(count)]).front)
     ]
-    text = shown(STARTED, events.GenerationStarted(1, 8, 0), replace(front_of([]), front=tuple(points)))
-    rows = [line.split()[0] for line in text.splitlines() if "1t" in line]
-    assert 1 < len(rows) <= FRONT_ROWS
-    assert f"... and {40 - len(rows)} more" in text
-    assert {"000", "039"} <= set(rows), "the ends are shown"
+    return replace(front_of([], 0.4321), front=tuple(points))
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (160, 50)])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_a_terminal_of_any_usual_size_shows_every_figure(width: int, height: int, count: int) -> None:
+    text = shown(
+        events.StageProgress("loading", 1797, 1797),
+        replace(STARTED, folder="runs/digits-fbnet-micro-20000101-000000", description=STARTED.description * 4),
+        events.StageProgress("profiling", 286, 286, "2 threads, int8: network 10"),
+        events.PretrainEpoch(PretrainRecord(epoch=30, loss=0.75, accuracy=0.625, lr=0.1), 30),
+        events.GenerationStarted(2, 16, 8),
+        *(events.TrialStarted(job(number)) for number in range(5)),
+        done(0),
+        events.TrialFailed(job(2), "Traceback"),
+        events.NetworkMeasured("000", MEASUREMENT, 5),
+        events.StageProgress("evaluating in int8", 1, 16),
+        long_front(count),
+        events.TimeEstimated("search", 3700.0, 60.0),
+        width=width,
+        height=height,
+    )
+    lines = text.splitlines()
+    assert len(lines) < height
+    assert "…" not in text
+    assert "10/32" in line_of(text, "search")
+    assert "generation 2" in line_of(text, "search")
+    assert "1/16" in line_of(text, "evaluating in int8") or "1/16" in text
+    assert "runs/digits-fbnet-micro-20000101-000000" in line_of(text, "run folder")
+    for word, figure in (
+        ("trials", "10 done, 3 running, 1 failed"),
+        ("networks", "1 measured, 5 waiting"),
+        ("architectures", f"40, {count} on the front"),
+        ("hypervolume", "0.4321"),
+        ("elapsed", "0 s"),
+        ("time left (all)", "about 1 h 01 min"),
+    ):
+        assert figure in line_of(text, word)
+    rows = [line.split() for line in lines if line.strip().startswith("0000")]
+    assert all("int8" in row and "%" in row and "250.500" in row for row in rows)
+    left = count - len(rows)
+    assert (f"... and {left} more" in text) == (left > 0)
+    assert len(rows) >= min(count, 6)
+    if left:
+        assert len(lines) >= height - 4, "the place that there is, is used"
+        assert {f"{0:022d}", f"{count - 1:022d}"} <= {row[0] for row in rows}, "the ends are shown"
+
+
+def test_where_nothing_can_be_measured_nothing_waits_for_it() -> None:
+    text = shown(replace(STARTED, measures=False), events.GenerationStarted(1, 8, 0))
+    assert "measured" not in text
+    assert "0 measured, 0 waiting" in shown(STARTED, events.GenerationStarted(1, 8, 0))
 
 
 def test_points_of_a_network_stand_together() -> None:
@@ -228,6 +297,8 @@ COURSE = (
     done(0),
     events.NetworkMeasured("000", MEASUREMENT, 6),
     front_of([entry(1)]),
+    events.TimeEstimated("search", 130.0, 60.0),
+    events.TimeEstimated("search", 128.0, 62.0),
     events.RunFinished("runs/one", 12.0),
 )
 
@@ -238,12 +309,14 @@ def test_without_a_terminal_each_larger_step_is_a_line() -> None:
         "data set: [digits]",
         "Ray dashboard: http://127.0.0.1:8265",
         "TensorBoard: tensorboard --logdir runs/one/tensorboard",
-        "pre-training 1/30 loss 0.750  accuracy of sampled paths 62.5%",
+        "pre-training 1/30 loss 0.750, accuracy of paths 62.5 %",
         "trial 0: 0 architectures, 3 new, 7.5 s",
         "measured 000: 1.250 ms, 2.50 mJ (modelled)",
     ):
         assert line in lines
     assert any(line.startswith("search 0/32 generation 1") for line in lines)
+    assert lines.count("search: elapsed 0 s, time left (all) about 2 min 10 s") == 1
+    assert sum("time left" in line for line in lines) == 1, "now and then"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -272,11 +345,10 @@ def test_a_sparkline_goes_from_the_least_to_the_greatest_value() -> None:
     assert sparkline(range(100), width=5) == sparkline(range(95, 100))
 
 
-def test_where_a_time_decides_the_time_left_is_that_of_the_search() -> None:
+def test_where_a_time_decides_the_number_of_trials_is_not_known() -> None:
     started = replace(STARTED, trials=None, minutes=5.0)
     text = shown(started, events.GenerationStarted(1, 8, 0), events.TrialStarted(job(0)), done(0))
     assert "1/?" in line_of(text, "search")
-    assert "min" in line_of(text, "time left")
 
 
 def test_an_architecture_that_was_proposed_as_it_is_is_called_so() -> None:

@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,18 @@ def test_corrupt_images_alone_are_refused_even_where_they_may_be_left_out(tmp_pa
         "a data set must hold images, but of '.*data' none of the 2 pictures that were looked at can be read"
     ):
         load_images(str(tmp_path / "data"), size=4, skip_broken=True)
+
+
+def test_the_cause_behind_a_general_text_is_told_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with zipfile.ZipFile(tmp_path / "data" / "photos.zip", "w") as file:
+        for number in range(20):
+            file.writestr(f"{'cat' if number % 2 else 'dog'}/{number}.png", png(images()[0]))
+    with pytest.raises(ValueError, match="could not be loaded: (?!An error occurred).*Unpack photos.zip"):
+        load_images(str(tmp_path / "data"), size=4)
+
+
+def test_a_single_file_must_be_parquet(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image,label\nimages/0.png,cat\n")
+    with one_line(".*labels.csv' could not be loaded: a single file must be a parquet file. Else give .*metadata.csv"):
+        load_images(str(tmp_path / "labels.csv"), size=4)

@@ -13,13 +13,14 @@ from sklearn.linear_model import LogisticRegression
 
 from evaluation.batches import ImageBatches
 from evaluation.data.images import ImageData, LabelledImages
-from evaluation.pretrained.network import counts_of
+from evaluation.pretrained.network import counts_of, last_linear
 from evaluation.splits import Splits, split_data
 from evaluation.training import fine_tuning
 from evaluation.training.config import TrainSettings
 from evaluation.training.fine_tuning import FineTuneJob, fine_tune, fine_tune_settings
 from evaluation.training.fine_tuning_run import MOST_BYTES, loaded_size, splits_for
 from evaluation.training.job import EpochDone, StepDone, TrainOutcome
+from evaluation.training.loop import Training
 from search_space.counts import count
 from tests.evaluation.pretrained.tiny_network import TinyPretrained
 
@@ -64,7 +65,9 @@ def test_a_network_learns_and_its_file_does_as_well(splits: Splits) -> None:
     assert right.mean() == pytest.approx(outcome.top1)
 
 
-def test_statistics_of_batches_stay_those_of_pre_training(splits: Splits) -> None:
+def test_statistics_of_batches_stay_those_of_pre_training(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that fine-tuning is what is delivered.
+    monkeypatch.setattr(fine_tuning, "_fitted_head", lambda training, layer, *, seed: poor(layer))
     outcome = outcome_of(fine_tune(job_of(), splits))
     before = NETWORK.module(3).state_dict()
     assert not outcome.head_only
@@ -74,13 +77,46 @@ def test_statistics_of_batches_stay_those_of_pre_training(splits: Splits) -> Non
     assert not np.allclose(outcome.weights["stem.conv.weight"], before["stem.conv.weight"].numpy())
 
 
-def test_where_fine_tuning_does_harm_the_last_layer_alone_is_taken(splits: Splits) -> None:
-    outcome = outcome_of(fine_tune(job_of(lr=3.0, epochs=0.5), splits))
+def poor(layer: Any) -> fine_tuning._Head:
+    """The last layer as it is, and an accuracy that anything is as good as."""
+    return fine_tuning._Head(layer.weight.detach().clone(), layer.bias.detach().clone(), 0.0)
+
+
+@pytest.mark.parametrize("change", ["harm", "divergence"])
+def test_where_fine_tuning_does_harm_the_last_layer_alone_is_taken(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def spoilt(training: Training, *rest: Any) -> Any:
+        loss = step(training, *rest)
+        for network in (training.network, training.averaged):
+            torch.nn.init.zeros_(last_linear(network).weight)
+        return loss if change == "harm" else loss * float("nan")
+
+    step = Training._step
+    monkeypatch.setattr(Training, "_step", spoilt)
+    events = list(fine_tune(job_of(epochs=1), splits))
+    outcome = outcome_of(events)
+    assert any(isinstance(event, EpochDone) for event in events) == (change == "harm")
     assert outcome.head_only
-    assert outcome.selection_accuracy > outcome.records[-1].accuracy
+    assert outcome.selection_accuracy > 0.8
+    assert outcome.top1 > 0.8
     for name, value in NETWORK.module(3).state_dict().items():
         same = np.allclose(outcome.weights[name], value.numpy())
         assert same != name.startswith("classifier")
+
+
+def test_features_that_do_not_vary_get_no_weight(splits: Splits) -> None:
+    class Dead(TinyPretrained):
+        def module(self, classes: int) -> Any:
+            network = NETWORK.module(classes)
+            torch.nn.init.zeros_(network.get_parameter("last.norm.weight")[:3])
+            torch.nn.init.zeros_(network.get_parameter("last.norm.bias")[:3])
+            return network
+
+    job = dataclasses.replace(job_of(), network=Dead())
+    training = fine_tuning._new_training(job, splits, None)
+    head = fine_tuning._fitted_head(training, last_linear(training.network), seed=0)
+    assert float(head.weight_KF[:, :3].abs().max()) < 1e-3 < float(head.weight_KF.abs().max())
 
 
 def test_an_interrupted_fine_tuning_goes_on_to_the_result_of_an_uninterrupted_one(splits: Splits) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from moo.analysis.errors import ToldError, guessing_verdict, on_selection_split, share_text, told_error
+from moo.analysis.errors import ToldError, chosen_by_note, guessing_verdict, on_selection_split, share_text, told_error
 from moo.storage.archive import Archive
 from tests.moo.conftest import DATASET, EntryOf, TrainedOf
 
@@ -40,6 +40,11 @@ def test_an_error_is_told_with_its_interval() -> None:
     assert on_selection_split(0.5, GUESSABLE).text == "50.0 % (33.2–66.8)"
     assert on_selection_split(0.1, GUESSABLE).accuracy_text == "90.0 % (74.4–96.5)"
     assert share_text(0.5, None) == "50.0 %"
+
+
+def test_the_note_on_the_least_of_many_says_whether_the_test_split_was_read() -> None:
+    assert chosen_by_note(["selection", "test"]).endswith("says what to expect.")
+    assert chosen_by_note(["selection"]).endswith("the test split was not read yet.")
 
 
 def test_what_is_said_of_a_run_no_better_than_guessing() -> None:

@@ -40,6 +40,7 @@ def test_three_networks_stand_side_by_side(entry_of: EntryOf, space: FBNetSpace,
     best, knee, fast, _ = archive.front()
     (folder.networks / best.id).mkdir(parents=True)
     (folder.networks / best.id / "model.onnx").write_bytes(bytes(45_600))
+    (folder.networks / best.id / "card.md").touch()
     cells = cells_of(text := choices_section(archive, space, folder=folder))
     assert cells[""] == ["most accurate", "knee", "fastest above chance"]
     assert cells["network"] == [f"`{point.id}`" for point in (best, knee, fast)]
@@ -47,9 +48,19 @@ def test_three_networks_stand_side_by_side(entry_of: EntryOf, space: FBNetSpace,
     assert cells["weights"] == ["inherited, not trained yet"] * 3
     assert cells["latency"] == ["9.00 ms (modelled)", "3.00 ms (modelled)", "2.00 ms (modelled)"]
     assert cells["file"] == [f"[model.onnx](front/{best.id}/model.onnx), 46 kB", "not written yet", "not written yet"]
-    assert cells["how to run it"][0] == f"[card.md](front/{best.id}/card.md)"
+    assert cells["how to run it"] == [f"[card.md](front/{best.id}/card.md)", "not written yet", "not written yet"]
     assert "Networks were chosen by their errors on the selection split" in text
     assert "file" not in cells_of(choices_section(archive, space))
+
+
+def test_another_that_errs_less_on_the_test_split_is_not_the_choice(entry_of: EntryOf, space: FBNetSpace) -> None:
+    archive = archive_of(entry_of)
+    best, knee, *_ = archive.front()
+    assert "chooses nothing" not in choices_section(archive, space)
+    archive.set_test_error(best.id, 0.2)
+    text = choices_section(archive, space)
+    assert cells_of(text)["network"][:2] == [f"`{best.id}`", f"`{knee.id}`"]
+    assert "where another errs less here, chooses nothing." in text
 
 
 def test_fewer_are_left_where_they_cannot_be_told_apart(entry_of: EntryOf, space: FBNetSpace) -> None:
@@ -69,6 +80,8 @@ def test_a_run_no_better_than_guessing_begins_with_that(
     assert report.splitlines()[2].startswith("![Error against latency")
     assert report.index("## Networks to choose from") < report.index("## Beside what") < report.index("theta.png")
     assert report.count("front_latency_error.png") == 1
+    unfinished = report_markdown(archive, store, SearchConfig(), ORIGIN, space, plots, note="**Not ended.**")
+    assert not any(script in unfinished for script in ("train_front", "compare_baselines"))
     hopeless = archive_of(entry_of, replace(MANY, test_guessing_error=0.1))
     report = report_markdown(hopeless, store, SearchConfig(), ORIGIN, space, plots)
     store.close()

@@ -8,7 +8,7 @@ import pytest
 
 from dnas.losses import Coefficients
 from moo.config import SearchConfig
-from moo.report.conditions import conditions, effort, hypervolume, splits
+from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
 from moo.storage.archive import Archive
 from moo.storage.origin import SplitSizes
 from moo.storage.store import open_store
@@ -96,3 +96,11 @@ def test_coefficients_and_proposed_architectures_are_counted_apart(
     assert "- trial 1 failed: `RuntimeError: no memory`" in text
     assert "- architecture 2 failed: `RuntimeError: no memory`" in text
     store.close()
+
+
+def test_what_became_of_the_pictures_is_said_where_it_is_known() -> None:
+    data = replace(ORIGIN.dataset, width=640, height=480, resize="stretch", omitted=3)
+    text = pictures(data, 96)
+    assert "640x480 (median) -> whole picture, stretched -> 96x96" in text
+    assert "3 pictures that cannot be read were left out" in text
+    assert pictures(ORIGIN.dataset, 96) == ""

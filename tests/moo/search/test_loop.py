@@ -269,6 +269,7 @@ class MadeUpBackend:
     """Gives architectures and errors that follow from the job alone, without a supernet; notes its jobs."""
 
     dashboard_url = None
+    workers = 1
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._space, self._samples = setup.space, setup.samples

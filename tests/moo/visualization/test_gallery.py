@@ -12,11 +12,12 @@ from PIL import Image
 from devices.configuration import RuntimeConfiguration, configurations_of
 from moo.storage.archive import Archive
 from moo.storage.store import Store, entries_of, open_store
-from moo.visualization.gallery import CAPTIONS, COST_TABLES, trial_points, why_not_in_space, write_plots
+from moo.visualization.gallery import CAPTIONS, COST_TABLES, SAMPLES, trial_points, why_not_in_space, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
-OF_CONFIGURATIONS = ("front_3d", "configurations", "clocks", COST_TABLES)
+OTHERS = ("front_3d", "configurations", "clocks", COST_TABLES, SAMPLES)
+"""Of several configurations, and those that were drawn before the search."""
 """Pictures that need several configurations, energy that does not follow latency, or a profile."""
 
 
@@ -49,7 +50,7 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
     train(archive, store, trained_of, number=3)
     settings = dict(matplotlib.rcParams)
     paths = write_plots(tmp_path / "plots", archive, store, space, front_size=24)
-    assert [path.stem for path in paths] == [name for name in CAPTIONS if name not in OF_CONFIGURATIONS]
+    assert [path.stem for path in paths] == [name for name in CAPTIONS if name not in OTHERS]
     for path in paths:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
@@ -60,7 +61,7 @@ def test_all_pictures_are_written_in_the_order_of_their_captions(
 def test_pictures_of_training_need_a_trained_network(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
     archive, store = run
     names = [path.stem for path in write_plots(tmp_path / "plots", archive, store, space, front_size=24)]
-    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions", *OF_CONFIGURATIONS)]
+    assert names == [name for name in CAPTIONS if name not in ("ranking", "precisions", *OTHERS)]
 
 
 def test_the_picture_of_a_profile_stays_and_has_its_place(tmp_path: Path, run: Any, space: FBNetSpace) -> None:
