@@ -194,6 +194,18 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelledCosts:
+    """Costs of one inference by a model of a board that nothing was measured on."""
+
+    latency_ms: float
+    energy_mj: float
+    """Above idle."""
+    idle_w: float
+    energy_error: float | None
+    """How far the energy may be off, as a fraction; None where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MeasureSettings:
     """How a board measures one network, whatever its configuration."""
 

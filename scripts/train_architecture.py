@@ -44,6 +44,8 @@ def main() -> int:
     from evaluation.training.allocator import keep_freed_memory
     from evaluation.training.job import EpochDone
     from evaluation.training.run import prepare_training, run_training
+    from moo.analysis.errors import share_text
+    from moo.formatting import percent
     from moo.visualization.training import training_curves
     from search_space.spaces import split_size
 
@@ -63,7 +65,7 @@ def main() -> int:
                 record = epoch.record
                 for divergence in epoch.divergences:
                     console.print(f"training {divergence}", highlight=False)
-                figures = f"loss {record.loss:.3f}, accuracy {record.accuracy:.2%}, lr {record.lr:.2g}"
+                figures = f"loss {record.loss:.3f}, accuracy {percent(record.accuracy)}, lr {record.lr:.2g}"
                 console.print(f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}", highlight=False)
 
             preparation = prepare_training(config, on_loading=show)
@@ -76,7 +78,7 @@ def main() -> int:
         remedy = go_on if there else "Nothing was written."
         sys.stderr.write(f"\nStopped; no finished epoch is lost. {remedy}\n")
         return 130
-    test = f"test split: top-1 {result.top1:.2%}, top-3 {result.top3:.2%}"
+    test = f"test split: top-1 {share_text(result.top1, len(preparation.splits.test))}, top-3 {percent(result.top3)}"
     name = config.architecture if len(config.architecture) <= 40 else preparation.network.id
     pixels = preparation.graph.input_shape[1]
     title = f"{name} in {split_size(config.space)[0]} at {pixels} pixels"

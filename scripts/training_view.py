@@ -78,7 +78,7 @@ class TrainingView:
         self._progress.update(self._tasks[moved.name], completed=moved.step, total=moved.total_steps)
         if moved.epoch is not None:
             record = moved.epoch.record
-            detail = f"epoch {record.epoch} of {moved.epoch.epochs:.3g}, accuracy {record.accuracy:.2%}"
+            detail = f"epoch {record.epoch} of {moved.epoch.epochs:.3g}, accuracy {percent(record.accuracy)}"
             self._progress.update(self._tasks[moved.name], detail=detail)
 
     def _remove(self, name: str) -> None:

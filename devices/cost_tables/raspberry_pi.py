@@ -19,7 +19,9 @@ from devices.cost_tables.family import CostTables
 from devices.cost_tables.operator_model import COUNTS, graph_counts
 from devices.cost_tables.pi4 import fitted_model, has_published_shapes, pi4_cost_table, published_latencies
 from devices.energy.power_model import RASPBERRY_PI_4, RASPBERRY_PI_5, PowerModel
+from devices.measurement import ModelledCosts
 from search_space.block_graph import block_graph
+from search_space.graphs import Graph
 from search_space.operators import OPERATORS
 from search_space.spaces import FBNetSpace
 
@@ -122,6 +124,41 @@ def built_in_tables(
     return CostTables([_table(name, board, work, configuration) for configuration in chosen])
 
 
+def modelled_costs(name: str, graph: Graph, configuration: RuntimeConfiguration) -> ModelledCosts:
+    """Costs of any graph on a built-in board, by the operator model and the laws of `built_in_tables`.
+
+    The model was fitted to operators of 4 to 32 pixels; beyond that it extrapolates.
+
+    Args:
+        name: `pi4` or `pi5`.
+        graph: of a network.
+        configuration: how it runs; without a clock, at the board's top one.
+
+    Raises:
+        ValueError: if no board has this name, or it cannot run in the configuration.
+    """
+    board = _board(name)
+    _check(name, board, configuration)
+    prices_F = fitted_model(published_latencies()).ms_per_count
+    mhz = configuration.frequency_mhz or board.clocks_mhz[0]
+    latency_ms = float(graph_counts(graph) @ (prices_F * _factors(board, configuration, mhz)))
+    return ModelledCosts(
+        latency_ms=latency_ms,
+        energy_mj=board.power.energy_mj(latency_ms, replace(configuration, frequency_mhz=mhz)),
+        idle_w=board.power.idle_w,
+        energy_error=board.power.relative_error,
+    )
+
+
+def _factors(board: BuiltInBoard, configuration: RuntimeConfiguration, mhz: int) -> Array:
+    """Time over that of the published table, for each of the `COUNTS`: shape (F,)."""
+    clock = clock_factor(board.clock_share, board.clocks_mhz[0], mhz)
+    factors_F: Array = board.time * clock * thread_factors(configuration.threads)
+    if configuration.precision == "int8":
+        factors_F = factors_F * int8_factors(board.int8_scale)
+    return factors_F
+
+
 def thread_factors(threads: int) -> Array:
     """Time with some threads over time with one, for each of the `COUNTS`: shape (F,)."""
     serial = np.array(
@@ -193,9 +230,7 @@ def _table(name: str, board: BuiltInBoard, work: _Work, configuration: RuntimeCo
     base = replace(work.table, frequency_mhz=configuration.frequency_mhz)
     if board.time == 1 and configuration in (BASE, replace(BASE, frequency_mhz=top_mhz)):
         return base
-    factors_F = board.time * clock_factor(board.clock_share, top_mhz, mhz) * thread_factors(configuration.threads)
-    if configuration.precision == "int8":
-        factors_F = factors_F * int8_factors(board.int8_scale)
+    factors_F = _factors(board, configuration, mhz)
     latency_ms = base.latency_ms * work.ratios(factors_F)
     fixed_ms = base.fixed_latency_ms * work.fixed_ratio(factors_F)
     mj_per_ms = board.power.energy_mj(1.0, replace(configuration, frequency_mhz=mhz))

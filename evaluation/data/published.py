@@ -31,7 +31,7 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
     if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
         raise ValueError(f"{rule}, but the path {name_or_path!r} does not exist.")
     try:
-        with _quiet("datasets", "huggingface_hub"):
+        with quiet("datasets", "huggingface_hub"):
             if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
                 loaded = datasets.load_from_disk(str(path))
             elif path.is_dir():
@@ -93,7 +93,7 @@ def _reason(error: BaseException, path: Path) -> str:
 
 
 @contextmanager
-def _quiet(*loggers: str) -> Iterator[None]:
+def quiet(*loggers: str) -> Iterator[None]:
     """No log lines of libraries that also raise what they log."""
     levels = {logger: logger.level for logger in map(logging.getLogger, loggers)}
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from evaluation.data.published import quiet
 from evaluation.pretrained.provenance import Pretrained
 from search_space.graphs import Graph
 from search_space.onnx_files import INPUT_NAME
@@ -58,7 +59,8 @@ def timm_network(name: str) -> TimmNetwork | str:
         reason = " ".join(str(error).split())[:120]
         return f"timm cannot be imported ({reason}); type: pip install timm torchvision"
     try:
-        module = timm.create_model(model, pretrained=True)
+        with quiet("timm", "huggingface_hub"):
+            module = timm.create_model(model, pretrained=True)
         config: dict[str, Any] = timm.data.resolve_model_data_config(module)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]

@@ -237,6 +237,21 @@ def _other(archive: Archive, entry: Entry, *, retrained: bool) -> ShownNetwork:
 
 
 def file_costs(network: TrainedNetwork, precision: Precision, energy: EnergyObjective) -> Costs | None:
-    """Costs of a trained network's file of a precision; None if there is no such file, or it was not measured."""
+    """Costs of a trained network's file of a precision, measured or else modelled; None if there are neither."""
     file = network.file(precision)
-    return None if file is None or file.measurement is None else measured_costs(file.measurement, energy)
+    if file is None:
+        return None
+    if file.measurement is not None:
+        return measured_costs(file.measurement, energy)
+    if file.modelled is None:
+        return None
+    m = file.modelled
+    return Costs(
+        latency_ms=m.latency_ms,
+        energy_mj=energy.energy_mj(m.energy_mj, m.latency_ms, m.idle_w),
+        latency_source="modelled",
+        energy_source="modelled",
+        net_mj=m.energy_mj,
+        idle_w=m.idle_w,
+        energy_error=m.energy_error,
+    )

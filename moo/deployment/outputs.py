@@ -11,6 +11,7 @@ from evaluation.training.loop import TrainRecord
 from evaluation.work_folder import write_atomically
 from moo.deployment.baselines import baseline_graph_of
 from moo.deployment.finished_run import FinishedRun
+from moo.formatting import percent
 from moo.report.card import Card, baseline_card, card_markdown, front_card
 from moo.search.outputs import write_front
 from moo.storage.archive import Archive, networks_of
@@ -40,7 +41,7 @@ def write_retrained(
             title = f"{network.name}, trained {'from inherited weights' if network.fine_tuned else 'from scratch'}"
             if network.pretrained is not None:
                 title = f"{network.name}, all layers fine-tuned from pre-trained weights"
-            subtitle = f"{dataset}, {network.epochs:.3g} epochs; test top-1 {network.top1:.2%}"
+            subtitle = f"{dataset}, {network.epochs:.3g} epochs; test top-1 {percent(network.top1)}"
             picture = io.BytesIO()
             training_curves(records[network.name], title, subtitle).savefig(picture, format="png")
             write_atomically(training.curves, picture.getvalue())

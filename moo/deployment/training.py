@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from devices.configuration import PRECISIONS
+from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS, modelled_costs
 from devices.device import Device
 from evaluation.training.fine_tuning_run import FineTunePreparation
 from evaluation.training.folder import TrainFolder, TrainResult, read_result
@@ -26,6 +27,7 @@ from moo.execution.backend import Trainer
 from moo.measurement.queue import Measured, MeasurerReport, NotMeasured, Request, keep_board_event, start_measurer
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
+from search_space.graphs import Graph
 
 
 def train_networks(
@@ -142,6 +144,7 @@ class _Keeper:
         network = trained_network(training, result, self._run.folder.path)
         if known is not None and replace(known, files=()) == replace(network, files=()):
             network = replace(network, files=known.files)
+        network = _with_modelled_costs(self._run, training, network)
         self._set(network)
         self._tell(events.TrainingFinished(network, records))
         if self._measurer is None:
@@ -203,6 +206,23 @@ def trained_network(training: NetworkTraining, result: TrainResult, root: Path) 
         pretrained=preparation.pretrained.about if isinstance(preparation, FineTunePreparation) else None,
         head_only=result.head_only,
     )
+
+
+def _with_modelled_costs(run: FinishedRun, training: NetworkTraining, network: TrainedNetwork) -> TrainedNetwork:
+    """A baseline with costs of its files where the run's board is a model; as it is where that cannot tell."""
+    board = next((name for name in run.config.boards if name in BUILT_IN_BOARDS), None)
+    preparation = training.preparation
+    if isinstance(preparation, TrainPreparation):
+        graph: Graph | None = preparation.graph
+    else:
+        graph = preparation.pretrained.graph(len(run.splits.class_names))
+    if board is None or graph is None or not training.baseline:
+        return network
+    files = (
+        replace(file, modelled=modelled_costs(board, graph, replace(run.file_configuration, precision=file.precision)))
+        for file in network.files
+    )
+    return replace(network, files=tuple(files))
 
 
 def _state_of(folder: TrainFolder) -> bytes | None:

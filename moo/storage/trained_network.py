@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from devices.configuration import Precision
-from devices.measurement import Measurement
+from devices.measurement import Measurement, ModelledCosts
 from evaluation.pretrained.provenance import Pretrained
 
 
@@ -29,6 +29,8 @@ class DeployedFile:
     """Error of this very file on the selection split, in [0, 1]: what fronts in its precision are made of."""
     measurement: Measurement | None = None
     """None where nothing was measured."""
+    modelled: ModelledCosts | None = None
+    """For a board that is a model; None where there is a real one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,13 +105,18 @@ def _pretrained_from(content: Mapping[str, Any]) -> Pretrained:
 
 def _file_from(content: Mapping[str, Any]) -> DeployedFile:
     _check_keys(DeployedFile, content, "a file of a trained network")
-    measurement = content["measurement"]
+    measurement, modelled = content.get("measurement"), content.get("modelled")
     values = dict(content) | {"measurement": None if measurement is None else Measurement.from_json(measurement)}
+    if modelled is not None:
+        _check_keys(ModelledCosts, modelled, "modelled costs")
+        values["modelled"] = ModelledCosts(**modelled)
     return DeployedFile(**values)
 
 
 def _check_keys(
-    kind: type[DeployedFile] | type[TrainedNetwork] | type[Pretrained], content: Mapping[str, Any], what: str
+    kind: type[DeployedFile] | type[TrainedNetwork] | type[Pretrained] | type[ModelledCosts],
+    content: Mapping[str, Any],
+    what: str,
 ) -> None:
     """Check the keys of an object; earlier versions did not write those that have a default."""
     names = {entry.name for entry in fields(kind)}

@@ -98,4 +98,4 @@ def test_in_a_terminal_each_training_has_a_bar() -> None:
     )
     assert "012" in text
     assert "5/10" in text
-    assert "epoch 1 of 2, accuracy 70.00%" in text
+    assert "epoch 1 of 2, accuracy 70.0 %" in text

@@ -20,6 +20,7 @@ from devices.cost_tables.raspberry_pi import (
     built_in_tables,
     clock_factor,
     int8_factors,
+    modelled_costs,
     thread_factors,
 )
 from devices.energy.power_model import RASPBERRY_PI_4, RASPBERRY_PI_5, PowerModel
@@ -225,3 +226,27 @@ def test_networks_take_longer_at_a_larger_size(name: str) -> None:
     # Nearly as the number of pixels: what an operation costs as such does not grow.
     assert 2.5 < means[3] / means[1] < 4.5
     assert [built_in_tables(name, space).base.space for space in spaces][2] == "fbnet-micro@96"
+
+
+@pytest.mark.parametrize("name", ["pi4", "pi5"])
+@pytest.mark.parametrize(
+    "configuration", [BASE, RuntimeConfiguration(threads=4, precision="int8"), RuntimeConfiguration(frequency_mhz=1500)]
+)
+def test_costs_of_a_graph_are_those_of_the_table_of_its_space(name: str, configuration: RuntimeConfiguration) -> None:
+    # No layer of 72 pixels is in the published table, so that all of it is the operator model's.
+    space = space_named("fbnet-micro", size=72)
+    indices = tuple(index % len(space.vocabulary) for index in range(space.num_layers))
+    operators = tuple(space.vocabulary[index] for index in indices)
+    table = built_in_tables(name, space, [configuration]).base
+    costs = modelled_costs(name, space.graph(operators), configuration)
+    assert costs.latency_ms == pytest.approx(table.latency_of(indices), rel=1e-6)
+    assert costs.energy_mj == pytest.approx(table.energy_of(indices), rel=1e-6)
+    assert (costs.idle_w, costs.energy_error) == (table.idle_w, table.energy_error)
+
+
+def test_costs_of_a_graph_need_a_board_that_there_is() -> None:
+    graph = space_named("fbnet-micro").graph(("skip",) * MICRO.num_layers)
+    with pytest.raises(ValueError, match="a built-in board must be one of pi4, pi5"):
+        modelled_costs("pi6", graph, BASE)
+    with pytest.raises(ValueError, match="`threads` must be at most 4"):
+        modelled_costs("pi5", graph, RuntimeConfiguration(threads=8))

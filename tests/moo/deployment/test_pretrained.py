@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
+from devices.cost_tables.raspberry_pi import modelled_costs
 from evaluation.pretrained.sources import UnavailableError
+from moo.analysis.networks import file_costs
 from moo.deployment import baselines
 from moo.deployment.baselines import baseline_trainings
 from moo.deployment.config import CompareBaselinesConfig
@@ -137,3 +141,20 @@ def test_images_in_another_size_must_be_those_of_the_run(run: Any, monkeypatch: 
 def test_settings_of_pretrained_networks_that_make_no_sense_are_refused(values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CompareBaselinesConfig(run="runs/first", **values)
+
+
+def test_a_board_that_is_a_model_has_modelled_costs_of_baselines(
+    run: Any, record: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_pi5 = dataclasses.replace(run, config=dataclasses.replace(run.config, device=("pi5",)))
+    (training,) = pretrained_baselines(on_pi5, monkeypatch)
+    (network,) = train_networks(on_pi5, [training], no_trainer, record, (), lambda event: None)
+    assert record.store.trained(baselines=True) == [network]
+    for file in network.files:
+        configuration = RuntimeConfiguration(precision=file.precision)
+        assert file.measurement is None
+        assert file.modelled == modelled_costs("pi5", TinyPretrained().graph(4), configuration)
+        costs = file_costs(network, file.precision, EnergyObjective())
+        assert costs is not None
+        assert (costs.latency_source, costs.energy_source) == ("modelled", "modelled")
+        assert costs.latency_ms == file.modelled.latency_ms
