@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,8 +109,17 @@ def test_a_time_for_the_search_decides(prepare_tiny: Prepare) -> None:
     assert course.left.seconds == pytest.approx(before - 120.0)
 
 
-def test_the_first_epoch_has_a_start_of_its_own() -> None:
+def test_slow_pretraining_corrects_what_is_expected_of_trials() -> None:
     course = Course(PLAN)
+    before = course.left.seconds
+    for epoch in range(1, PLAN.epochs + 1):
+        course.after(6.0, epoch_event(epoch))
+    after = 8 * 2.0 + 48 * 0.5
+    assert course.left.seconds == pytest.approx(before - 100 * 0.5 - 20 * 2.0 + 2 * after)
+
+
+def test_the_first_epoch_has_a_start_of_its_own() -> None:
+    course = Course(replace(PLAN, trials=(0, 0)))
     for epoch, took in ((1, 30.0), (2, 1.0), (3, 1.0)):
         course.after(took, epoch_event(epoch))
     lasts = [left for _, left in course.estimates]
