@@ -15,7 +15,8 @@ from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
 from dnas.recipe import pretrain_settings
 from evaluation.data.images import LabelledImages
-from evaluation.splits import Splits
+from evaluation.data.source import open_source
+from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
 from moo.limits import CostLimits
 from moo.measurement import boards
@@ -321,3 +322,48 @@ def test_an_option_that_the_method_does_not_use_is_refused(config: Any, tmp_path
     with pytest.raises(ValueError, match="`--theta-steps` must go with a search that uses it, but --method architect"):
         prepared(replace(config, method="architectures", theta_steps=5))
     assert not list(tmp_path.iterdir())
+
+
+def lying_photos(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(path)
+
+
+def test_a_run_goes_on_from_another_working_directory(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying_photos(tmp_path / "here" / "photos")
+    monkeypatch.chdir(tmp_path / "here")
+    first = prepared(replace(config, dataset="photos", theta_batch=2, pretrain_batch=2))
+    assert first.config.dataset == str(tmp_path / "here" / "photos")
+    first.folder.write_config(first.config, first.origin)
+    monkeypatch.chdir(tmp_path)
+    again = prepared(replace(first.config, out=None, resume=config.out))
+    assert again.splits.fingerprint == first.splits.fingerprint
+    assert prepared(replace(first.config, dataset="here/photos", out=None, resume=config.out)).resumed
+    with pytest.raises(ValueError, match="made with dataset=.*photos and got dataset=photos"):
+        prepared(replace(first.config, dataset="photos", out=None, resume=config.out))
+
+
+def test_a_run_of_an_earlier_version_keeps_its_images_and_splits(config: Any, tmp_path: Path) -> None:
+    lying_photos(tmp_path / "photos")
+    config = replace(config, dataset=str(tmp_path / "photos"), theta_batch=2, pretrain_batch=2)
+    new = prepared(config)
+    assert (new.dataset.resize, new.dataset.rules, new.dataset.width, new.dataset.height) == ("stretch", 2, 40, 30)
+    old = split_data(open_source(config.dataset).load(new.space.input_size, resize="crop", rules=1), config.seed)
+    assert old.fingerprint != new.splits.fingerprint
+    origin = new.origin.to_json() | {"recipe": None}
+    dataset = origin["dataset"] | {"fingerprint": old.fingerprint}
+    for name in ("resize", "rules", "omitted", "width", "height", "guessing_error", "test_guessing_error"):
+        del dataset[name]
+    new.folder.path.mkdir(parents=True, exist_ok=True)
+    settings = config.to_json()
+    del settings["resize"], settings["skip_broken"]
+    content = {"settings": settings, "origin": origin | {"dataset": dataset}}
+    new.folder.config.write_text(json.dumps(content))
+    again = prepared(replace(config, out=None, resume=config.out))
+    assert again.splits.fingerprint == old.fingerprint
+    assert again.dataset.reference_error == 0.5
