@@ -174,12 +174,13 @@ def settings_of_run(config: SupernetRankConfig) -> SupernetRankConfig:
     if config.run_folder is None:
         return dataclasses.replace(config, dataset=config.dataset or "digits")
     searched = RunFolder(config.run_folder).read_settings()
+    assert searched.space is not None, "a run's settings name its space"
     return dataclasses.replace(
         config,
         dataset=config.dataset or searched.dataset,
         image_column=searched.image_column,
         label_column=searched.label_column,
-        space=searched.space,
+        space=searched.space if searched.size is None else f"{searched.space}@{searched.size}",
         seed=searched.seed,
     )
 

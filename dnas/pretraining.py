@@ -24,6 +24,9 @@ from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
 
+NARROW_CHANNELS = 128
+"""Channels of a last layer up to which its classifier learns as quickly as the convolutions."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainSettings:
@@ -158,6 +161,7 @@ class Pretraining:
             logits_BK = self.forward(self.supernet, x_BCHW, rng)
             loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
             torch.autograd.backward(loss)
+            self._calm_classifier()
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
             self.optimizer.step()
             self.step += 1
@@ -207,6 +211,17 @@ class Pretraining:
         self.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
         self.epochs_done = int(snapshot["epochs_done"])
         self.step = int(snapshot["step"])
+
+    def _calm_classifier(self) -> None:
+        """Make the classifier's steps as large for wide last layers as for narrow ones.
+
+        Its features are averages after a ReLU, all of one sign, so that the loss curves the more in its weights the
+        more there are: with nearly 2,000 of them, steps that suit the convolutions let it diverge.
+        """
+        share = NARROW_CHANNELS / self.supernet.space.last_channels
+        for name, weight in self.supernet.named_parameters():
+            if share < 1 and name.startswith("classifier.") and weight.grad is not None:
+                weight.grad.mul_(share)
 
     def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """An epoch's batches: whole ones only, where there is one."""

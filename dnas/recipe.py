@@ -24,10 +24,8 @@ STEPS_AN_EPOCH = 40
 """Steps that an epoch has at least where a pass over few images has fewer than `BATCHES_A_PASS` of `BATCH`."""
 FEW_IMAGES = 5000
 """Below this many images, weights are kept small and targets soft."""
-WARM_START_LR = 0.3
-"""Share of the learning rate with which weights of another run are trained further."""
 WARM_START_STEPS = 0.5
-"""Share of the steps, likewise."""
+"""Share of the steps that weights of another run are trained further for."""
 THETA_BATCH = 32
 
 
@@ -53,7 +51,7 @@ def pretrain_settings(
     if batch_size is None:
         batch_size = pretrain_batch(images)
     if lr is None:
-        lr = LR * batch_size / BATCH * (WARM_START_LR if warm_start else 1)
+        lr = LR * batch_size / BATCH
     steps_a_pass = max(1, images // batch_size)
     passes = math.ceil(STEPS_AN_EPOCH / steps_a_pass) if images < BATCHES_A_PASS * BATCH else 1
     if epochs is None:

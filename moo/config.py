@@ -30,7 +30,7 @@ INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"
 class SearchConfig:
     """Find the accuracy / latency / energy Pareto front of a board.
 
-    With no options at all it searches `fbnet-micro` on scikit-learn's digits and measures on this machine.
+    With no options at all it searches on scikit-learn's digits and measures on this machine.
     """
 
     dataset: str = "digits"
@@ -46,8 +46,9 @@ class SearchConfig:
     2:1."""
     skip_broken: bool = False
     """Whether images that cannot be read are left out."""
-    space: str = "fbnet-micro"
-    """A preset (see `python scripts/describe.py --help`) or a .yaml file (docs/search_spaces.md)."""
+    space: str | None = None
+    """A preset (README's table) or a .yaml file (docs/search_spaces.md); by default chosen by the images, the machine
+    and `--minutes`, and told with the reason."""
     size: int | None = None
     """Height and width in pixels that images are brought to, where they are not the space's own; `--space
     fbnet-micro@96` says the same."""

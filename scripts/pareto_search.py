@@ -97,7 +97,11 @@ def main() -> int:
     folder: Path | None = None
     try:
         with LiveView(console) as view:
-            preparation = prepare(config, on_loading=view.loading)
+            preparation = prepare(
+                config,
+                on_loading=view.loading,
+                on_choice=lambda text: console.print(f"space: {text}", highlight=False, soft_wrap=True, markup=False),
+            )
             folder = preparation.folder.path
             backend = start_ray_backend(
                 preparation.setup, workers=config.workers, address=config.address, dashboard=config.dashboard

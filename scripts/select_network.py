@@ -107,12 +107,12 @@ def share_of(text: str) -> float:
 def main() -> int:
     """Parse the options, choose, print."""
     config = parse(SelectConfig, page=SELECT_NETWORK)
-    front = in_configurations(read_front(Path(config.run)), config.wanted)
+    run_folder = RunFolder(Path(config.run).expanduser())
+    front = in_configurations(read_front(run_folder.path), config.wanted)
     if not config.knee and config.limits.is_empty:
-        return _three(RunFolder(Path(config.run)), front, as_json=config.json)
+        return _three(run_folder, front, as_json=config.json)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)
-    run_folder = RunFolder(Path(config.run))
     folder = run_folder.networks / shown.id
     exceeded = excesses(shown, config.limits)
     if note := unfinished_note(run_folder):

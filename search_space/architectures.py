@@ -80,7 +80,7 @@ def parse_architecture(space: SearchSpace, text: str) -> Architecture:
     if text.lower() in PUBLISHED:
         return architecture_of(space, PUBLISHED[text.lower()].operators)
     if text.endswith(".json"):
-        return _read_json(space, Path(text))
+        return _read_json(space, Path(text).expanduser())
     if text.startswith("|") and isinstance(space, NasBench201Space):
         return architecture_of(space, parse_cell(text))
     return architecture_of(space, tuple(_operator_name(space, word) for word in _words(space, text)))

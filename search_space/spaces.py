@@ -247,7 +247,7 @@ def space_named(name_or_path: str, *, published: str | None = None, size: int | 
     """
     name_or_path, size = _checked_size(name_or_path, size)
     if name_or_path.endswith((".yaml", ".yml")):
-        return _at_size(read_space(Path(name_or_path)), size)
+        return _at_size(read_space(Path(name_or_path).expanduser()), size)
     presets = tuple(name for name in preset_names() if name != CELL_SPACE)
     if name_or_path not in presets:
         reason = ", which is no FBNet space" if name_or_path == CELL_SPACE else ""

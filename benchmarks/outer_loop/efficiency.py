@@ -59,7 +59,7 @@ def efficiency(worked: Sequence[Worked], *, workers: int, stage_seconds: float) 
 
 def prepared(config: SearchConfig, folder: Path) -> Preparation:
     """Inputs of a search on noise, with a modelled cost table."""
-    space = space_named(config.space)
+    space = space_named(config.space or "fbnet-micro", size=config.size)
     return Preparation(
         config=config,
         folder=RunFolder(folder),

@@ -99,8 +99,8 @@ def split_table_paths(text: str) -> tuple[Path, Path | None]:
     Raises:
         ValueError: if there are more than two, or one is empty.
     """
-    if Path(text).is_file():
-        return Path(text), None
+    if Path(text).expanduser().is_file():
+        return Path(text).expanduser(), None
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
         raise ValueError(f"a cost table must be given as `FILE` or `LATENCY_FILE,ENERGY_FILE`, but got {text!r}.")

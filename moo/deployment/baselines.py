@@ -96,7 +96,7 @@ def _fine_tunings(
                 label_column=search.label_column,
                 resize=search.resize,
                 skip_broken=search.skip_broken,
-                space=search.space,
+                space=search.space or TrainConfig.space,
                 weights=network.about.source,
                 flip=search.flip,
                 seed=search.seed,

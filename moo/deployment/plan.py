@@ -82,6 +82,7 @@ def training_of(
     """
     check_fits(config, graph.input_shape, run.splits)
     search = run.config
+    assert search.space is not None, "a run's settings name its space"
     settings = TrainConfig(
         architecture=network.id,
         dataset=search.dataset,

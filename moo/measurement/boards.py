@@ -36,7 +36,7 @@ class Boards:
 
 def open_boards(
     names: Sequence[str],
-    space: FBNetSpace,
+    space: FBNetSpace | None,
     settings: MeasureSettings,
     *,
     meter: str,
@@ -47,7 +47,7 @@ def open_boards(
 
     Args:
         names: `host`, `ssh://...`, `pi4`, `pi5`, or a table file.
-        space: the search space, which a table must be for.
+        space: the search space, which a table must be for; may be None where no table is named.
         settings: how boards measure.
         meter: what reads their energy.
         measure: whether boards are to be asked at all; without, only their names are checked.
@@ -66,6 +66,7 @@ def open_boards(
             f"`--device` must be several boards or one table of costs, but got {', '.join(names)}: omit the others."
         )
     if tables:
+        assert space is not None, "a table of costs must be for a space"
         return Boards(tables=tables_named(tables[0], space, configurations))
     if len(set(names)) < len(names):
         raise ValueError(f"each `--device` must be given once, but got {', '.join(names)}.")

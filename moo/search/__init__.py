@@ -2,6 +2,8 @@
 
 loop         the whole job (start here)
 preparation  everything that a run needs, checked before anything is written
+space_choice space and size of images where the user names none
+forecast     how long a search of a space would take, before one is chosen
 artifacts    what trials start from: cost table, supernet
 proposals    what is tried next, by method
 generational, asynchronous  trials in generations, or as workers get free

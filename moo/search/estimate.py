@@ -39,6 +39,8 @@ DRAWING_SECONDS = 6.0
 FRONT_POINTS = 16
 """Points of the front before any is known."""
 PROBED_STEPS = 5
+SLOWER = (0.5, 8.0)
+"""Between which pre-training may correct what is expected of trials, as a factor."""
 LAST_EPOCHS = 10
 """Epochs whose mean is the pace of those that follow."""
 
@@ -170,6 +172,8 @@ class _Search:
         self._plan = plan
         self._paces = tuple(Pace(seconds, last=4 * plan.workers + 16) for seconds in plan.trial_seconds)
         self._left = list(plan.trials)
+        self.slower = 1.0
+        """How much slower than expected pre-training was: what is expected of trials comes of the same steps."""
         self._place = 0
         self._proposing = 0.0
         self._start: float | None = None
@@ -208,10 +212,10 @@ class _Search:
             return 0.0
         if self._plan.search_seconds is not None:
             return max(0.0, self._plan.search_seconds - (0.0 if self._start is None else now - self._start))
-        first, later = (self._pace(pace) for pace in self._paces)
+        first, later = (self._pace(pace) * (1.0 if pace.seen else self.slower) for pace in self._paces)
         if self._paces[0].seen and not self._paces[1].seen:
             # What was expected of both came of the same steps that were timed.
-            later *= math.sqrt(first / self._paces[0].expected)
+            later *= math.sqrt(first / (self._paces[0].expected * self.slower))
         return max(0, self._left[0]) * first + max(0, self._left[1]) * later
 
     def _pace(self, pace: Pace) -> float:
@@ -255,6 +259,7 @@ class TimeLeft:
         self._all_measurements = plan.measurements
         self._measuring = _Stage(measured, FRONT_POINTS if plan.measure_seconds else 0)
         self._measures = plan.measure_seconds > 0
+        self._epoch_seconds = max(plan.epoch_seconds, 1e-9)
         self._pretraining = _Stage(Pace(plan.epoch_seconds, last=LAST_EPOCHS), plan.epochs)
         self._search = _Search(plan)
         self._in_int8 = _Stage(Pace(0.0, last=20), 0)
@@ -321,6 +326,8 @@ class TimeLeft:
             pace.seen = [took, took]
         else:
             pace.saw(took)
+            least, most = SLOWER
+            self._search.slower = min(max(pace.seconds / self._epoch_seconds, least), most)
 
     def _learn_stage(self, stage: str, done: int, total: int, took: float) -> None:
         match stage:

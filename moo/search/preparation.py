@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from devices.configuration import BASE, RuntimeConfiguration
-from devices.cost_tables.family import CostTables
+from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.cost_tables.table_names import BUILT_IN_NAMES, is_table
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
@@ -32,12 +32,13 @@ from evaluation.splits import Splits, split_data
 from evaluation.work_folder import with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
+from moo.search.space_choice import choose_space_here
 from moo.search.transfer import is_warm_start, source_folder
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
-from search_space.spaces import CELL_SPACE, FBNetSpace, space_named, split_size
+from search_space.spaces import CELL_SPACE, FBNetSpace, preset_names, space_named, split_size
 
 _PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
 
@@ -184,26 +185,41 @@ def search_dataset(splits: Splits) -> SearchDataset:
     )
 
 
-def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> Preparation:
+def prepare(
+    config: SearchConfig,
+    *,
+    on_loading: Callable[[int, int], None],
+    on_choice: Callable[[str], None] = lambda text: None,
+) -> Preparation:
     """Check all settings and load all inputs; nothing is written.
 
     Args:
         config: the settings; with `resume`, those of the run.
         on_loading: called with images decoded and in all.
+        on_choice: called with space, reason and time, where the user names no space.
 
     Raises:
         ValueError: for every kind of bad input.
     """
     config = here(config)
+    if config.cost_table is not None and any(is_table(name) for name in config.boards):
+        raise ValueError(
+            f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
+            f"{config.cost_table}: omit one of the two."
+        )
     saved_origin: RunOrigin | None = None
     saved: SearchConfig | None = None
     warm_start = False
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
-        check_same_settings(config, here(saved))
+        if config.space is None:
+            config = dataclasses.replace(config, space=saved.space, size=saved.size)
+        config, saved = _with_size(config), _with_size(here(saved))
+        check_same_settings(config, saved)
     else:
         check_effect(config)
+        config = _with_size(_with_known_space(config))
         folder = new_folder(config)
     as_before = None if saved_origin is None else saved_origin.dataset
     if config.from_run is not None and saved_origin is None:
@@ -211,23 +227,30 @@ def prepare(config: SearchConfig, *, on_loading: Callable[[int, int], None]) -> 
         if here(from_config).dataset == config.dataset:
             as_before = from_origin.dataset
     source = run_source(config)
-    space = _space(config)
     settings = MeasureSettings()
-    if config.cost_table is not None and any(is_table(name) for name in config.boards):
-        raise ValueError(
-            f"costs must come from one table, but got --device {config.boards[0]} and --cost-table "
-            f"{config.cost_table}: omit one of the two."
-        )
     given = config.given_configurations
     tables = None
     if saved_origin is not None and folder.cost_table.exists():
         tables = read_run_tables(folder.cost_table, given)
-    elif config.cost_table is not None and config.cost_table not in BUILT_IN_NAMES:
-        tables = tables_named(config.cost_table, space)
+    elif config.cost_table is not None and config.cost_table not in BUILT_IN_NAMES and config.space is not None:
+        tables = tables_named(config.cost_table, _space(config))
+    chosen = config.space is None
+    if chosen and any(is_table(name) for name in config.boards):
+        config = _with_chosen_space(config, source, Boards(), settings, on_choice)
     boards = open_boards(
-        config.boards, space, settings, meter=config.meter, measure=config.measure, configurations=given
+        config.boards,
+        None if config.space is None else _space(config),
+        settings,
+        meter=config.meter,
+        measure=config.measure,
+        configurations=given,
     )
     try:
+        if config.space is None:
+            config = _with_chosen_space(config, source, boards, settings, on_choice)
+        if chosen:
+            folder = new_folder(config)
+        space = _space(config)
         tables, configurations = _configured(config, tables or boards.tables, boards, space)
         splits = run_splits(config, source, space.input_size, on_loading, as_before=as_before)
         space = space.with_classes(len(splits.class_names))
@@ -316,12 +339,56 @@ def _of_board(boards: Boards, given: tuple[RuntimeConfiguration, ...] | None) ->
 
 
 def _space(config: SearchConfig) -> FBNetSpace:
+    assert config.space is not None, "the space must be chosen by now"
     if split_size(config.space)[0] == CELL_SPACE:
         raise ValueError(
             "`--space` must be a space with a supernet, but `nas-bench-201` is for the tabular benchmark only; "
             "use an `fbnet-` preset or a .yaml file."
         )
     return space_named(config.space, size=config.size)
+
+
+def _with_size(config: SearchConfig) -> SearchConfig:
+    """The same settings, with the size of the space named apart from it and never left open."""
+    if config.space is None:
+        return config
+    return here(dataclasses.replace(config, space=split_size(config.space)[0], size=_space(config).input_size))
+
+
+def _with_known_space(config: SearchConfig) -> SearchConfig:
+    """The space where it follows from a run or a cost table that the user names.
+
+    Raises:
+        ValueError: if the run is none, or the file is no cost table.
+    """
+    if config.from_run is not None:
+        saved = source_folder(config).read_settings(option="--from")
+        if config.space is None:
+            config = dataclasses.replace(config, space=saved.space, size=config.size or saved.size)
+    tables = [name for name in (config.cost_table, *config.device) if name is not None and is_table(name)]
+    if config.space is None and tables and tables[0] not in BUILT_IN_NAMES and tables[0].endswith(".json"):
+        name = read_cost_tables(Path(tables[0]).expanduser()).base.space
+        if split_size(name)[0] not in preset_names():
+            raise ValueError(
+                f"`--space` must name the file of the space {name!r}, which the cost table {tables[0]!r} is for."
+            )
+        config = dataclasses.replace(config, space=name)
+    return config
+
+
+def _with_chosen_space(
+    config: SearchConfig,
+    source: DataSource,
+    boards: Boards,
+    settings: MeasureSettings,
+    on_choice: Callable[[str], None],
+) -> SearchConfig:
+    configurations = config.given_configurations
+    if boards.board is not None:
+        configurations = _of_board(boards, configurations)
+    choice = choose_space_here(config, source, boards, configurations or (BASE,), settings)
+    on_choice(choice.text)
+    return choice.config
 
 
 def run_source(config: SearchConfig) -> DataSource:

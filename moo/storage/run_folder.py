@@ -152,10 +152,11 @@ def new_folder(config: SearchConfig) -> RunFolder:
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
     """
-    space, size = split_size(config.space)
-    pixels = config.size or size
-    name = f"{Path(config.dataset).stem}-{Path(space).stem}{'' if pixels is None else f'-{pixels}px'}"
-    return RunFolder(new_work_folder(config.out, name=name, what="a run"))
+    parts = [Path(config.dataset).stem]
+    if config.space is not None:
+        space, size = split_size(config.space)
+        parts += [Path(space).stem, *(str(pixels) for pixels in (config.size or size,) if pixels is not None)]
+    return RunFolder(new_work_folder(config.out, name="-".join(parts), what="a run"))
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:

@@ -209,6 +209,23 @@ def test_a_state_of_an_earlier_version_is_read(space: FBNetSpace, easy_source: S
     assert equal(first, second)
 
 
+def test_the_classifier_of_a_wide_layer_takes_smaller_steps(
+    space: FBNetSpace, easy_source: SourceOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of the step for four times the channels; other weights are not concerned."""
+    settings = PretrainSettings(epochs=1, batch_size=16, lr=1e-3, weight_decay=0.0)
+    changes = []
+    for narrow in (space.last_channels, space.last_channels // 4):
+        monkeypatch.setattr("dnas.pretraining.NARROW_CHANNELS", narrow)
+        run = pretraining(space, easy_source(16), init=1, settings=settings)
+        before = {name: value.clone() for name, value in run.supernet.named_parameters()}
+        run.run_epoch()
+        changes.append({name: value.detach() - before[name] for name, value in run.supernet.named_parameters()})
+    plain, calm = changes
+    torch.testing.assert_close(calm["classifier.weight"], plain["classifier.weight"] / 4, rtol=1e-2, atol=1e-7)
+    torch.testing.assert_close(calm["stem.weight"], plain["stem.weight"], rtol=1e-2, atol=1e-7)
+
+
 def test_weight_decay_spares_scales_and_shifts(space: FBNetSpace, easy_source: SourceOf) -> None:
     run = pretraining(space, easy_source(16), init=1)
     decayed, spared = run.optimizer.param_groups

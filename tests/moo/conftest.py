@@ -25,6 +25,8 @@ from evaluation.data.images import ImageData, LabelledImages
 from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
 from moo.measurement.boards import Boards
+from moo.search import space_choice
+from moo.search.forecast import Speed
 from moo.search.preparation import Preparation
 from moo.storage.archive import Archive, Costs, Entry
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
@@ -70,6 +72,13 @@ DATASET = SearchDataset(
 ORIGIN = RunOrigin(space=TINY, dataset=DATASET)
 AMPLITUDE = 60
 """Of the stripes that tell the classes apart, of 255; the rest is noise."""
+
+
+@pytest.fixture(autouse=True)
+def _speed_of_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the space is chosen, no step is timed: tests say how quick the machine is."""
+    speed = Speed(weight_step=0.05, theta_step=0.03, image=0.0005)
+    monkeypatch.setattr(space_choice, "measured_speed", lambda *_, **__: speed)
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ def test_settings_of_training_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
     (folder / "config.json").write_text(json.dumps({"settings": saved, "origin": {}}))
     assert compare_baselines.read_command_line(["run"]).recipe == config.recipe
     assert train_front.read_command_line(["run"]).recipe == config.recipe
-    assert train_front.read_command_line(["run", "--fresh"]).epochs == 60
+    assert train_front.read_command_line(["run", "--fresh"]).epochs is None
     saved["weights"] = "inherited.safetensors"
     (folder / "config.json").write_text(json.dumps({"settings": saved, "origin": {}}))
     assert train_front.read_command_line(["run"]).fine_tune

@@ -19,7 +19,8 @@ VALID: dict[str, Any] = {
 
 
 def test_presets() -> None:
-    assert preset_names() == ("fbnet-96-0.35", "fbnet-cifar", "fbnet-imagenet", "fbnet-micro", "nas-bench-201")
+    names = ("fbnet-96-0.35", "fbnet-cifar", "fbnet-imagenet", "fbnet-micro", "fbnet-photo", "nas-bench-201")
+    assert preset_names() == names
     for name in preset_names()[:-1]:
         space = space_named(name)
         assert space.name == name
@@ -272,3 +273,9 @@ def test_a_space_made_in_code_is_checked_too() -> None:
         replace(space, stages=())
     with pytest.raises(ValueError, match="`stride` must be 1 or 2, but got 4"):
         Stage(16, 1, 4)
+
+
+def test_a_file_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.yaml").write_text(EXAMPLE.read_text())
+    assert space_named("~/own.yaml") == space_named(str(EXAMPLE))

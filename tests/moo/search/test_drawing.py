@@ -62,7 +62,7 @@ def test_the_front_is_there_after_each_generation_and_after_an_interruption(
     assert not folder.networks.exists()
     assert draw_unfinished(folder)
     report = folder.report.read_text()
-    assert report.index("**The search has not ended") < report.index("Which networks")
+    assert report.index("**The search has not ended") < report.index("## ")
     assert reached[-1] in report
     assert f"python scripts/pareto_search.py --resume {folder.path}" in report
     assert len(list(folder.plots.glob("*.png"))) >= 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def run_of(plan: RunPlan, *, slower: float) -> Course:
 def test_estimates_are_within_a_factor_of_two_once_the_pace_is_known(slower: float) -> None:
     course = run_of(PLAN, slower=slower)
     ratios = [(left / (course.now - at), at / course.now) for at, left in course.estimates]
-    assert all(0.5 < ratio < 2 for ratio, share in ratios if slower < 2 or share > 0.75), ratios
+    assert all(0.5 < ratio < 2 for ratio, share in ratios if slower < 2 or share > 0.4), ratios
     assert all(left >= 0 for _, left in course.estimates)
     assert course.estimates[-1][1] == pytest.approx(DRAWING_SECONDS)
 
@@ -108,8 +109,17 @@ def test_a_time_for_the_search_decides(prepare_tiny: Prepare) -> None:
     assert course.left.seconds == pytest.approx(before - 120.0)
 
 
-def test_the_first_epoch_has_a_start_of_its_own() -> None:
+def test_slow_pretraining_corrects_what_is_expected_of_trials() -> None:
     course = Course(PLAN)
+    before = course.left.seconds
+    for epoch in range(1, PLAN.epochs + 1):
+        course.after(6.0, epoch_event(epoch))
+    after = 8 * 2.0 + 48 * 0.5
+    assert course.left.seconds == pytest.approx(before - 100 * 0.5 - 20 * 2.0 + 2 * after)
+
+
+def test_the_first_epoch_has_a_start_of_its_own() -> None:
+    course = Course(replace(PLAN, trials=(0, 0)))
     for epoch, took in ((1, 30.0), (2, 1.0), (3, 1.0)):
         course.after(took, epoch_event(epoch))
     lasts = [left for _, left in course.estimates]

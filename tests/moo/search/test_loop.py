@@ -97,7 +97,7 @@ def test_the_true_front_of_an_enumerable_space_is_found(prepare_tiny: Prepare, t
         generations=4,
         samples=6,
         theta_steps=8,
-        pretrain_epochs=3,
+        pretrain_epochs=2,
         pretrain_lr=0.1,
         alpha=(0.001, 20.0),
         gamma=(0.001, 20.0),

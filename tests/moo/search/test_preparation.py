@@ -15,7 +15,8 @@ from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
 from dnas.recipe import pretrain_settings
 from evaluation.data.images import LabelledImages
-from evaluation.splits import Splits
+from evaluation.data.source import open_source
+from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
 from moo.limits import CostLimits
 from moo.measurement import boards
@@ -197,7 +198,7 @@ def test_a_cost_table_must_fit_the_space(config: Any, tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     analytic_cost_table(space_named("fbnet-cifar")).write(path)
     with pytest.raises(ValueError, match="the space of a cost table must be .* fbnet-micro, but .* has fbnet-cifar"):
-        prepared(replace(config, cost_table=str(path)))
+        prepared(replace(config, space="fbnet-micro", cost_table=str(path)))
     analytic_cost_table(space_named("fbnet-micro")).write(path)
     tables = prepared(replace(config, cost_table=str(path))).cost_tables
     assert tables is not None
@@ -206,7 +207,7 @@ def test_a_cost_table_must_fit_the_space(config: Any, tmp_path: Path) -> None:
 
 def test_a_run_is_resumed_from_its_folder(config: Any) -> None:
     first = prepared(config)
-    first.folder.write_config(config, first.origin)
+    first.folder.write_config(first.config, first.origin)
     again = prepared(replace(config, out=None, resume=config.out))
     assert again.resumed
     assert again.folder == first.folder
@@ -215,6 +216,53 @@ def test_a_run_is_resumed_from_its_folder(config: Any) -> None:
         prepared(replace(config, out=None, resume=config.out, population=9))
     with pytest.raises(ValueError, match="already holds a run"):
         prepared(config)
+
+
+def test_a_run_is_resumed_with_the_space_that_was_chosen_for_it(config: Any) -> None:
+    told: list[str] = []
+    first = prepare(config, on_loading=lambda done, total: None, on_choice=told.append)
+    assert len(told) == 1
+    assert told[0].startswith("fbnet-micro@32 (1,797 images of 8x8, ")
+    assert (first.config.space, first.config.size) == ("fbnet-micro", 32)
+    first.folder.write_config(first.config, first.origin)
+    assert (first.folder.read_config()[0].space, first.folder.read_config()[0].size) == ("fbnet-micro", 32)
+    resumed = replace(config, out=None, resume=config.out)
+    for given in (
+        resumed,
+        replace(resumed, space="fbnet-micro"),
+        replace(resumed, space="fbnet-micro@32"),
+        replace(resumed, space="fbnet-micro", size=32),
+    ):
+        assert prepare(given, on_loading=lambda done, total: None, on_choice=told.append).config.space == "fbnet-micro"
+    assert len(told) == 1
+    with pytest.raises(ValueError, match="made with size=32 and got size=64; omit `--size`"):
+        prepared(replace(resumed, space="fbnet-micro", size=64))
+
+
+def test_a_run_of_an_earlier_version_has_its_spaces_own_size(config: Any) -> None:
+    first = prepared(config)
+    earlier = replace(first.config, space="fbnet-micro", size=None)
+    first.folder.write_config(earlier, first.origin)
+    resumed = replace(earlier, out=None, resume=config.out)
+    assert prepared(resumed).config.size == 32
+    assert prepared(replace(resumed, size=32)).config.size == 32
+
+
+def test_the_space_is_that_of_the_cost_table(config: Any, tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    analytic_cost_table(space_named("fbnet-micro@16")).write(path)
+    for changes in ({"cost_table": str(path)}, {"device": (str(path),)}):
+        assert prepared(replace(config, **changes)).space.name == "fbnet-micro@16"
+    analytic_cost_table(replace(space_named("fbnet-micro"), name="own")).write(path)
+    with pytest.raises(ValueError, match="`--space` must name the file of the space 'own', which the cost table .* is"):
+        prepared(replace(config, cost_table=str(path)))
+
+
+def test_a_space_is_chosen_for_published_costs_too(config: Any) -> None:
+    ready = prepared(replace(config, device=("pi4",)))
+    assert ready.config.space == "fbnet-micro"
+    assert ready.cost_tables is not None
+    assert ready.cost_tables.base.space == "fbnet-micro"
 
 
 def test_images_are_brought_to_the_size_asked_for(config: Any) -> None:
@@ -250,7 +298,7 @@ def test_a_run_is_not_resumed_with_other_images_or_another_space(config: Any, tm
     config = replace(config, dataset=str(tmp_path / "images"), space=str(space), theta_batch=2, pretrain_batch=2)
     first = prepared(config)
     assert first.space.classes == 2
-    first.folder.write_config(config, first.origin)
+    first.folder.write_config(first.config, first.origin)
     resumed = replace(config, out=None, resume=config.out)
     assert asdict(prepared(resumed).space) == asdict(first.space)
 
@@ -321,3 +369,48 @@ def test_an_option_that_the_method_does_not_use_is_refused(config: Any, tmp_path
     with pytest.raises(ValueError, match="`--theta-steps` must go with a search that uses it, but --method architect"):
         prepared(replace(config, method="architectures", theta_steps=5))
     assert not list(tmp_path.iterdir())
+
+
+def lying_photos(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        path = folder / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(path)
+
+
+def test_a_run_goes_on_from_another_working_directory(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying_photos(tmp_path / "here" / "photos")
+    monkeypatch.chdir(tmp_path / "here")
+    first = prepared(replace(config, dataset="photos", theta_batch=2, pretrain_batch=2))
+    assert first.config.dataset == str(tmp_path / "here" / "photos")
+    first.folder.write_config(first.config, first.origin)
+    monkeypatch.chdir(tmp_path)
+    again = prepared(replace(first.config, out=None, resume=config.out))
+    assert again.splits.fingerprint == first.splits.fingerprint
+    assert prepared(replace(first.config, dataset="here/photos", out=None, resume=config.out)).resumed
+    with pytest.raises(ValueError, match="made with dataset=.*photos and got dataset=photos"):
+        prepared(replace(first.config, dataset="photos", out=None, resume=config.out))
+
+
+def test_a_run_of_an_earlier_version_keeps_its_images_and_splits(config: Any, tmp_path: Path) -> None:
+    lying_photos(tmp_path / "photos")
+    config = replace(config, dataset=str(tmp_path / "photos"), theta_batch=2, pretrain_batch=2)
+    new = prepared(config)
+    assert (new.dataset.resize, new.dataset.rules, new.dataset.width, new.dataset.height) == ("stretch", 2, 40, 30)
+    old = split_data(open_source(config.dataset).load(new.space.input_size, resize="crop", rules=1), config.seed)
+    assert old.fingerprint != new.splits.fingerprint
+    origin = new.origin.to_json() | {"recipe": None}
+    dataset = origin["dataset"] | {"fingerprint": old.fingerprint}
+    for name in ("resize", "rules", "omitted", "width", "height", "guessing_error", "test_guessing_error"):
+        del dataset[name]
+    new.folder.path.mkdir(parents=True, exist_ok=True)
+    settings = config.to_json()
+    del settings["resize"], settings["skip_broken"]
+    content = {"settings": settings, "origin": origin | {"dataset": dataset}}
+    new.folder.config.write_text(json.dumps(content))
+    again = prepared(replace(config, out=None, resume=config.out))
+    assert again.splits.fingerprint == old.fingerprint
+    assert again.dataset.reference_error == 0.5

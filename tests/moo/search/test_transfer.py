@@ -18,6 +18,7 @@ from moo import events
 from moo.analysis.transfer import transferred
 from moo.config import check_effect, check_effect_of_taking_over
 from moo.execution.backend import InProcessBackend
+from moo.execution.pretraining import untrained_weights
 from moo.report.transfer import transfer_section
 from moo.search.loop import run_search
 from moo.search.preparation import Preparation
@@ -183,8 +184,9 @@ def warm(prepare_tiny: Prepare, source: Preparation, splits: Splits, name: str =
 
 @pytest.fixture
 def written_source(source: Preparation) -> Preparation:
-    """A run whose configuration is that of its folder."""
+    """A run whose supernet is not what the seed of the next one gives."""
     source.folder.write_config(source.config, source.origin)
+    source.folder.supernet.write_bytes(untrained_weights(replace(source.setup, seed=7)))
     return source
 
 

@@ -71,6 +71,9 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     path = new_folder(SearchConfig(dataset="/data/cifar10", space="own/tiny.yaml")).path
     assert re.fullmatch(r"runs/cifar10-tiny-\d{8}-\d{6}", str(path))
     assert not path.exists()
+    for space, size in (("fbnet-micro@96", None), ("fbnet-micro", 96)):
+        path = new_folder(SearchConfig(dataset="/data/cifar10", space=space, size=size)).path
+        assert re.fullmatch(r"runs/cifar10-fbnet-micro-96-\d{8}-\d{6}", str(path))
     assert new_folder(SearchConfig(out="deep/er")).path == Path("deep/er")
     assert not Path("deep").exists()
 
