@@ -18,11 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnas.batches import Batch, BatchSource
+from dnas.build import WeightSharing
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.optimizer import parameter_groups
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
+from search_space.spaces import FBNetSpace
 
 NARROW_CHANNELS = 128
 """Channels of a last layer up to which its classifier learns as quickly as the convolutions."""
@@ -46,6 +48,8 @@ class PretrainSettings:
     """Probability mass spread over all classes in the training target, in [0, 1)."""
     passes: int = 1
     """Passes over the weights split in an epoch: several where there are few images, so that its figures mean much."""
+    largest_share: float = 0.0
+    """Share of the steps, in [0, 1], that train the largest architecture instead of a sampled one."""
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -61,6 +65,8 @@ class PretrainSettings:
         for name in ("warmup_fraction", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")
+        if not 0 <= self.largest_share <= 1:
+            raise ValueError(f"`0 <= largest_share <= 1` must hold, but got {self.largest_share}.")
 
     def steps_an_epoch(self, images: int) -> int:
         """Steps of an epoch with so many images, of whole batches only where there is one."""
@@ -92,6 +98,47 @@ def sampled_path(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -
     num_operators = len(supernet.space.operators)
     indices = tuple(int(index) for index in rng.integers(num_operators, size=supernet.space.num_layers))
     return supernet.forward_path(x_BCHW, indices)
+
+
+def weight_step_forward(weight_sharing: WeightSharing, largest_share: float) -> Forward:
+    """What a weight step trains: sampled paths where weights are shared, FBNet's mixture where not.
+
+    Args:
+        weight_sharing: of the supernet.
+        largest_share: as in `PretrainSettings`; a mixture has all paths in every step, and ignores it.
+    """
+    if weight_sharing == "separate":
+        return mixed_paths
+    return sampled_or_largest(largest_share) if largest_share else sampled_path
+
+
+def sampled_or_largest(share: float) -> Forward:
+    """Logits of the largest architecture in a share of the steps, of a sampled one in the others.
+
+    All candidates of a layer are views of the largest one's weights, which a sampled path trains in small parts only.
+
+    Source: the sandwich rule (Yu et al., "Universally Slimmable Networks", ICCV 2019; Yu et al., "BigNAS", ECCV 2020).
+    Departure: one architecture a step, in turns by chance; the smallest one is not singled out.
+
+    Args:
+        share: of the steps, in (0, 1].
+    """
+
+    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+        if rng.random() >= share:
+            return sampled_path(supernet, x_BCHW, rng)
+        return supernet.forward_path(x_BCHW, (largest_operator(supernet.space),) * supernet.space.num_layers)
+
+    return forward
+
+
+def largest_operator(space: FBNetSpace) -> int:
+    """Index of the candidate with the widest expansion, of these the largest kernel, of these the fewest groups."""
+    candidates = space.candidates
+    return max(
+        range(len(candidates)),
+        key=lambda index: (candidates[index].expansion, candidates[index].kernel, -candidates[index].groups),
+    )
 
 
 def mixed_paths(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from dnas.pretraining import PretrainSettings
 BATCH = 64
 LR = 0.3
 """Peak learning rate at a batch of `BATCH`; it is proportional to the batch."""
-LEAST_BATCH = 16
+LEAST_BATCH = 32
 BATCHES_A_PASS = 8
 """Batches that a pass over few images has at least, as far as `LEAST_BATCH` allows."""
 STEPS = 2500
@@ -26,6 +26,8 @@ FEW_IMAGES = 5000
 """Below this many images, weights are kept small and targets soft."""
 WARM_START_STEPS = 0.5
 """Share of the steps that weights of another run are trained further for."""
+LARGEST_SHARE = 0.5
+"""Share of the steps that train the largest architecture, where there are fewer than `FEW_IMAGES`."""
 THETA_BATCH = 32
 
 
@@ -67,6 +69,7 @@ def pretrain_settings(
         weight_decay=5e-4 if few else 1e-4,
         label_smoothing=0.1 if few else 0.0,
         passes=passes,
+        largest_share=LARGEST_SHARE if few else 0.0,
     )
 
 

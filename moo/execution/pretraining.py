@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from dnas.build import build_supernet
-from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
+from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, weight_step_forward
 from dnas.supernet import Supernet
 from evaluation.batches import ImageBatches
 from moo.trials import (
@@ -80,7 +80,7 @@ def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
 
 
 def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torch.device) -> Pretraining:
-    """Pre-training of a run's supernet: sampled paths where weights are shared, FBNet's mixture where not."""
+    """Pre-training of a run's supernet."""
     source = ImageBatches(
         setup.splits.weights,
         setup.splits,
@@ -89,7 +89,7 @@ def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torc
         device=device,
     )
     supernet = _first_supernet(setup).to(device)
-    forward = sampled_path if setup.weight_sharing == "shared" else mixed_paths
+    forward = weight_step_forward(setup.weight_sharing, settings.largest_share)
     return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward)
 
 

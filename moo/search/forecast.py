@@ -7,6 +7,7 @@ Nothing is loaded yet; how long a run that was prepared still takes, `moo.search
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from devices.configuration import RuntimeConfiguration
 from dnas.build import build_supernet
 from dnas.optimizer import parameter_groups
-from dnas.pretraining import PretrainSettings, mixed_paths, sampled_path
+from dnas.pretraining import PretrainSettings, weight_step_forward
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST
 from moo.config import SearchConfig
@@ -29,7 +30,7 @@ from moo.storage.origin import SplitSizes
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace
 
-PROBE_SECONDS = 0.3
+PROBE_SECONDS = 0.6
 """Time that each of the three kinds of steps is repeated for."""
 THREADS_EXPONENT = 0.75
 """So many threads make a step quicker by this power of their number: 1.7 times with two, 8 times with 16. Assumed."""
@@ -164,13 +165,15 @@ def expected_sizes(images: int, *, test_images: int) -> SplitSizes:
     return SplitSizes(weights=weights, theta=held_out, selection=held_out, test=test)
 
 
-def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int, theta_batch: int) -> Speed:
+def measured_speed(
+    space: FBNetSpace, config: SearchConfig, *, pretraining: PretrainSettings, theta_batch: int
+) -> Speed:
     """What steps of a supernet of random weights on random images take here; a few seconds at most.
 
     Args:
         space: with the classes of the data set.
         config: threads of a worker, and how weights are shared.
-        batch_size: of a step of pre-training.
+        pretraining: whose steps are timed.
         theta_batch: of a step of an inner search.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -180,14 +183,14 @@ def measured_speed(space: FBNetSpace, config: SearchConfig, *, batch_size: int, 
         supernet = build_supernet(space, config.weight_sharing).to(device)
         image_1CHW = torch.rand(1, *space.input_shape, device=device)
         networks = [_random_network(space, rng).to(device) for _ in range(4)]
-    forward = sampled_path if config.weight_sharing == "shared" else mixed_paths
+    forward = weight_step_forward(config.weight_sharing, pretraining.largest_share)
     optimizer = torch.optim.SGD(parameter_groups(supernet, 1e-4), lr=1e-9, momentum=0.9, nesterov=True)
 
     def batch(size: int) -> torch.Tensor:
         return image_1CHW.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def weight_step() -> None:
-        _backward(forward(supernet, batch(batch_size), rng))
+        _backward(forward(supernet, batch(pretraining.batch_size), rng))
         torch.nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -240,7 +243,7 @@ def _backward(logits_BK: torch.Tensor) -> None:
 
 
 def _seconds(step: Callable[[], None], device: torch.device) -> float:
-    """Least time of a step after the first; on a CPU its own time, which other programs do not lengthen."""
+    """Mean time of a step after the first; on a CPU its own time, which other programs do not lengthen."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     start, times = time.perf_counter(), list[float]()
     while len(times) < 2 or time.perf_counter() - start < PROBE_SECONDS:
@@ -249,7 +252,7 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(clock() - before)
-    return min(times[1:])
+    return statistics.mean(times[1:])
 
 
 @contextmanager

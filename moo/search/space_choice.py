@@ -129,9 +129,11 @@ def choose_space_here(
 
     def speed(space: FBNetSpace) -> Speed:
         sizes = expected_sizes(described.images, test_images=described.test_images)
-        batch_size = _pretraining(config, sizes, space).batch_size
         timed = measured_speed(
-            space, config, batch_size=batch_size, theta_batch=config.theta_batch or theta_batch(sizes.theta)
+            space,
+            config,
+            pretraining=_pretraining(config, sizes, space),
+            theta_batch=config.theta_batch or theta_batch(sizes.theta),
         )
         return replace(timed, decoding=decoding)
 

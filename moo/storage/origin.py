@@ -57,6 +57,7 @@ class PretrainingOrigin:
     warmup_fraction: float
     label_smoothing: float
     passes: int = 1
+    largest_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

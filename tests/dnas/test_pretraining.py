@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import math
 from typing import Any
@@ -9,7 +10,17 @@ from torch import Tensor
 
 from dnas.batches import BatchSource
 from dnas.build import build_supernet
-from dnas.pretraining import Forward, Pretraining, PretrainRecord, PretrainSettings, mixed_paths, sampled_path
+from dnas.pretraining import (
+    Forward,
+    Pretraining,
+    PretrainRecord,
+    PretrainSettings,
+    largest_operator,
+    mixed_paths,
+    sampled_or_largest,
+    sampled_path,
+    weight_step_forward,
+)
 from dnas.supernet import Supernet
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import SourceOf
@@ -34,7 +45,7 @@ def equal(one: Pretraining, other: Pretraining) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.supernet.parameters(), other.supernet.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("forward", [sampled_path, mixed_paths])
+@pytest.mark.parametrize("forward", [sampled_path, mixed_paths, sampled_or_largest(0.5)])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     space: FBNetSpace, easy_source: SourceOf, forward: Forward, epoch: int
@@ -277,3 +288,36 @@ def test_sampled_paths_are_uniform(space: FBNetSpace) -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         PretrainSettings(**{"epochs": 1, **settings})
+
+
+@pytest.mark.parametrize(
+    ("operators", "largest"),
+    [(("k3_e1", "k3_e6", "k5_e1", "skip"), "k3_e6"), (("k3_e6", "k5_e6"), "k5_e6"), (("k5_e1", "k5_e1_g2"), "k5_e1")],
+)
+def test_the_largest_operator_is_the_widest_then_has_the_largest_kernel(
+    space: FBNetSpace, operators: tuple[str, ...], largest: str
+) -> None:
+    narrowed = dataclasses.replace(space, operators=operators)
+    assert operators[largest_operator(narrowed)] == largest
+
+
+def test_a_share_of_the_steps_trains_the_largest_architecture(space: FBNetSpace) -> None:
+    torch.manual_seed(0)
+    supernet, x_BCHW = build_supernet(space, "shared").eval(), torch.randn(4, *space.input_shape)
+    whole = supernet.forward_path(x_BCHW, (largest_operator(space),) * space.num_layers)
+    rng = np.random.default_rng(0)
+    logits = [sampled_or_largest(0.5)(supernet, x_BCHW, rng) for _ in range(200)]
+    assert 70 <= sum(torch.equal(one, whole) for one in logits) <= 130
+    assert all(torch.equal(sampled_or_largest(1.0)(supernet, x_BCHW, rng), whole) for _ in range(5))
+
+
+def test_what_a_weight_step_trains_follows_weight_sharing_and_share() -> None:
+    assert weight_step_forward("shared", 0.0) is sampled_path
+    assert weight_step_forward("separate", 0.5) is mixed_paths
+    assert weight_step_forward("shared", 0.5) not in (sampled_path, mixed_paths)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_of_the_largest_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="largest_share"):
+        PretrainSettings(epochs=1, largest_share=share)

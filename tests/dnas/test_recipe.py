@@ -4,9 +4,9 @@ from dnas.recipe import pretrain_batch, pretrain_settings, theta_batch
 
 
 @pytest.mark.parametrize(
-    ("images", "batch"), [(50_000, 64), (512, 64), (511, 32), (256, 32), (255, 16), (165, 16), (33, 16), (12, 12)]
+    ("images", "batch"), [(50_000, 64), (512, 64), (511, 32), (256, 32), (165, 32), (33, 32), (12, 12)]
 )
-def test_a_pass_has_eight_batches_where_batches_of_16_to_64_allow_it(images: int, batch: int) -> None:
+def test_a_pass_has_eight_batches_where_batches_of_32_to_64_allow_it(images: int, batch: int) -> None:
     assert pretrain_batch(images) == batch
     assert pretrain_settings(images).batch_size == batch
 
@@ -37,10 +37,15 @@ def test_many_images_are_seen_three_times_at_least() -> None:
 
 def test_the_rate_follows_the_batch_and_regularisation_the_number_of_images() -> None:
     few, many = pretrain_settings(165, augmented=True), pretrain_settings(40_000)
-    assert (few.lr, many.lr) == (pytest.approx(0.3 / 4), 0.3)
+    assert (few.lr, many.lr) == (pytest.approx(0.3 / 2), 0.3)
     assert pretrain_settings(165, batch_size=128).lr == pytest.approx(0.6)
     assert few.weight_decay > many.weight_decay
     assert few.label_smoothing > many.label_smoothing == 0
+
+
+def test_few_images_train_the_largest_architecture_in_half_of_the_steps() -> None:
+    assert pretrain_settings(165, augmented=True).largest_share == 0.5
+    assert pretrain_settings(165).largest_share == pretrain_settings(40_000).largest_share == 0
 
 
 def test_a_warm_start_takes_half_of_the_steps() -> None:

@@ -90,7 +90,7 @@ def test_splits_are_those_that_are_made() -> None:
 @pytest.mark.parametrize("weight_sharing", ["shared", "separate"])
 def test_steps_are_timed_and_nothing_is_changed(weight_sharing: Any) -> None:
     before = torch.get_num_threads(), torch.get_rng_state()
-    speed = measured_speed(TINY, SearchConfig(weight_sharing=weight_sharing), batch_size=8, theta_batch=4)
+    speed = measured_speed(TINY, SearchConfig(weight_sharing=weight_sharing), pretraining=PRETRAINING, theta_batch=4)
     assert min(speed.weight_step, speed.theta_step, speed.image) > 0
     assert speed.decoding == 0
     assert torch.get_num_threads() == before[0]
