@@ -99,8 +99,10 @@ def split_data(data: ImageData, seed: int) -> Splits:
 
     Theta and selection each take 15 % of the published training images, at most 5,000; so does the test split where
     none is published. The weights split is the rest. A class of few images has at least one in each split, and one of
-    fewer images than splits is in the weights split first, then in those that judge. Images of the first version of
-    the rules are split by one permutation of all, whatever their classes.
+    fewer images than splits is in the weights split first, then in those that judge. Images are in the order of the
+    permutation: a folder lists one class after the other, and the first images of a split, which BatchNorm and int8 are
+    calibrated with, must be of all of them. Images of the first version of the rules are split by one permutation of
+    all, whatever their classes, and keep their own order.
 
     Raises:
         ValueError: if there are too few images for four splits, or a class is to be tested that has none.
@@ -111,10 +113,10 @@ def split_data(data: ImageData, seed: int) -> Splits:
     _check_numbers(data, held_out, parts)
     order = np.random.default_rng(np.random.SeedSequence([seed, 0xDA7A])).permutation(count)
     if data.rules == 1:
-        rows = _cut(order, held_out, parts)
+        rows = [np.sort(piece) for piece in _cut(order, held_out, parts)]
     else:
         rows = _cut_by_class(order, data.train.labels_N, _shares(data.train.labels_N, classes, held_out, parts))
-    pieces = [_take(data.train, np.sort(piece)) for piece in rows]
+    pieces = [_take(data.train, piece) for piece in rows]
     test = data.test if data.test is not None else pieces[3]
     weights, theta, selection = pieces[:3]
     mean_C, std_C = _statistics(weights.images_NCHW)
@@ -176,13 +178,15 @@ def _shares(labels_N: Rows, classes: int, held_out: int, parts: int) -> Rows:
 
 
 def _cut_by_class(order: Rows, labels_N: Rows, share_KP: Rows) -> list[Rows]:
-    """Rows of the weights split, then of each held-out one."""
+    """Rows of the weights split, then of each held-out one, in the given order."""
     pieces: list[list[Rows]] = [[] for _ in range(1 + share_KP.shape[1])]
     for place, share_P in enumerate(share_KP):
         *held_out, rest = np.split(order[labels_N[order] == place], np.cumsum(share_P))
         for piece, rows in zip(pieces, [rest, *held_out], strict=True):
             piece.append(rows)
-    return [np.concatenate(piece) for piece in pieces]
+    place_N = np.argsort(order)
+    merged = [np.concatenate(piece) for piece in pieces]
+    return [piece[np.argsort(place_N[piece])] for piece in merged]
 
 
 def _cut(order: Rows, held_out: int, parts: int) -> list[Rows]:

@@ -118,6 +118,14 @@ def test_each_split_has_each_classs_share(of_class: tuple[int, ...], held_out: l
     assert sorted(together) == list(range(sum(of_class)))
 
 
+def test_the_first_images_of_a_split_are_of_all_classes_where_a_folder_lists_one_after_the_other() -> None:
+    labels_N = np.repeat(np.arange(5), 200)
+    train = LabelledImages(np.zeros((1000, 3, 1, 1), np.uint8), labels_N)
+    data = ImageData(name="sorted", train=train, test=None, class_names=tuple("abcde"), grey=False)
+    for part in parts(split_data(data, seed=0)):
+        assert len(set(part.labels_N[:80].tolist())) == 5
+
+
 def test_a_class_of_few_images_is_trained_first_and_then_tested() -> None:
     splits = split_data(labelled(30, 1, 2, 3, 4), 0)
     found = np.array([counts(part, 5) for part in parts(splits)])
