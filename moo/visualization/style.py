@@ -5,6 +5,7 @@ Only `matplotlib.figure.Figure` is used, so no backend is chosen and no global s
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,6 +33,9 @@ DPI = 150
 LOG_SPAN = 5.0
 """Axes are logarithmic where the largest value is more than this many times the smallest."""
 
+_LETTERS_AN_INCH = 13.5
+"""Of a subtitle."""
+
 
 def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
     """An empty figure with room for its title and subtitle.
@@ -40,8 +44,10 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure
         width: in inches.
         height: in inches.
         title: what is seen, in bold.
-        subtitle: how it was found, in grey.
+        subtitle: how it was found, in grey; long lines are wrapped to the figure's width.
     """
+    lines = [wrapped for line in subtitle.split("\n") for wrapped in textwrap.wrap(line, int(_LETTERS_AN_INCH * width))]
+    subtitle = "\n".join(lines)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     head = 0.78 + 0.2 * subtitle.count("\n")
     figure.set_layout_engine(
