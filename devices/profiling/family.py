@@ -19,9 +19,9 @@ from devices.cost_tables.family import CostTables
 from devices.device import Device
 from devices.energy.fitted_power import fitted_where_metered
 from devices.energy.power_model import PowerModel, power_model_of
-from devices.measurement import MeasureSettings
+from devices.measurement import Board, MeasureSettings
 from devices.profiling.family_plan import LAW_NETWORKS, LAW_NETWORKS_OF_OTHERS, Plan
-from devices.profiling.journal import JournaledDevice, profile_path
+from devices.profiling.journal import JournaledDevice, measurements_kept, profile_path
 from devices.profiling.lower_clocks import ConfigurationProfile, FittedLaw, MeasuredNetworks
 from devices.profiling.operator_costs import PASSES, number_of_graphs
 from devices.profiling.profile import (
@@ -224,6 +224,20 @@ def seconds_each(settings: MeasureSettings, *, metered: bool) -> float:
         metered: whether a meter reads its energy.
     """
     return SECONDS_AROUND + (settings.metered_seconds if metered else settings.min_seconds)
+
+
+def measurements_left(
+    board: Board, space: FBNetSpace, configurations: Sequence[RuntimeConfiguration], settings: MeasureSettings
+) -> int:
+    """How many measurements of a family were not made before, on this board in this way.
+
+    Args:
+        board: that is profiled.
+        space: the search space.
+        configurations: as for `profile_family`.
+        settings: how the board measures.
+    """
+    return max(0, number_of_measurements(space, configurations) - measurements_kept(board, space, settings))
 
 
 def number_of_measurements(

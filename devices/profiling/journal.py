@@ -100,6 +100,11 @@ def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) ->
     return cache_folder() / "profiles" / f"{name}-{digest}.jsonl"
 
 
+def measurements_kept(board: Board, space: SearchSpace, settings: MeasureSettings) -> int:
+    """How many measurements of a profile were made before."""
+    return len(_lines_of(profile_path(board, space, settings)))
+
+
 def _key(model: bytes, configuration: RuntimeConfiguration) -> str:
     return _key_of(model_key(model), configuration)
 

@@ -10,7 +10,7 @@ from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
-from devices.profiling.family import number_of_measurements, remembered_family, seconds_each
+from devices.profiling.family import measurements_left, remembered_family, seconds_each
 from evaluation.data.description import ImageSource
 from evaluation.data.pictures import square
 from evaluation.data.wording import resolution, shrinking, shrinking_warning
@@ -227,9 +227,13 @@ def _profile_text(preparation: Preparation) -> list[tuple[str, str]]:
     devices = preparation.boards.devices
     if preparation.cost_tables is not None or not devices:
         return []
-    count = number_of_measurements(preparation.space, preparation.configurations)
-    minutes = math.ceil(count * seconds_each(MeasureSettings(), metered=devices[0].metered) / 60)
-    return [("profile", f"{count} short measurements first, about {minutes} min, unless they were made before")]
+    board, settings = preparation.boards.board, MeasureSettings()
+    assert board is not None, "a board that measures has said what it is"
+    count = measurements_left(board, preparation.space, preparation.configurations, settings)
+    if not count:
+        return [("profile", "measured before")]
+    minutes = math.ceil(count * seconds_each(settings, metered=devices[0].metered) / 60)
+    return [("profile", f"{count} short measurements first, about {minutes} min")]
 
 
 def _profiled(preparation: Preparation, tell: events.Listener) -> CostTables:

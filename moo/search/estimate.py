@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from devices.measurement import MeasureSettings
-from devices.profiling.family import number_of_measurements, seconds_each
+from devices.profiling.family import measurements_left, seconds_each
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from moo import events
 from moo.execution.pretraining import new_pretraining
@@ -91,10 +91,15 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
         trial = evaluating
     total, size = expected_trials(config), generation_size(config)
     on_supernet = int(min(total, size * min(config.generations, supernet_generations(config))))
+    board, measurements_to_make = preparation.boards.board, 0
+    if profiled and board is not None:
+        measurements_to_make = measurements_left(
+            board, preparation.space, preparation.configurations, MeasureSettings()
+        )
     measuring = seconds_each(MeasureSettings(), metered=devices[0].metered) if devices else 0.0
     between = FRONT_POINTS / 2 * measuring / size
     return RunPlan(
-        measurements=number_of_measurements(preparation.space, preparation.configurations) if profiled else 0,
+        measurements=measurements_to_make,
         measure_seconds=measuring,
         epochs=0 if pretrained else settings.epochs,
         epoch_seconds=epoch_seconds,

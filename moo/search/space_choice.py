@@ -14,7 +14,7 @@ import torch
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import MeasureSettings
-from devices.profiling.family import number_of_measurements, seconds_each
+from devices.profiling.family import measurements_left, seconds_each
 from dnas.pretraining import PretrainSettings
 from dnas.recipe import pretrain_settings, theta_batch
 from evaluation.augmentation import strength_for
@@ -119,11 +119,11 @@ def choose_space_here(
 
     def machines(space: FBNetSpace) -> Machines:
         measures = bool(boards.devices)
-        profiled = measures and config.cost_table is None
+        board = boards.board if measures and config.cost_table is None else None
         return Machines(
             workers=config.workers or hardware.gpus or hardware.cores,
             configurations=configurations or (BASE,),
-            measurements=number_of_measurements(space, configurations) if profiled else 0,
+            measurements=0 if board is None else measurements_left(board, space, configurations, settings),
             measurement_seconds=seconds_each(settings, metered=boards.devices[0].metered) if measures else 0.0,
         )
 

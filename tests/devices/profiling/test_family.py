@@ -15,7 +15,13 @@ from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import RASPBERRY_PI_4, RASPBERRY_PI_5
 from devices.errors import MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
-from devices.profiling.family import FamilyProfile, number_of_measurements, profile_family, remembered_family
+from devices.profiling.family import (
+    FamilyProfile,
+    measurements_left,
+    number_of_measurements,
+    profile_family,
+    remembered_family,
+)
 from devices.profiling.family_plan import LAW_NETWORKS, LAW_NETWORKS_OF_OTHERS
 from devices.profiling.profile import FEW, few_shot_profile, profile
 from devices.replay import ReplayDevice
@@ -303,6 +309,24 @@ def test_a_base_that_was_profiled_before_is_not_measured_again(tmp_path: Path, m
     assert board.measured == before + others
     remembered_family(device, SPACE, EVERYTHING, settings, networks=12, passes=2, fresh=True)
     assert board.measured == 2 * (before + others)
+
+
+def test_what_was_measured_before_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path))
+    board, settings = Counting(answers=40), MeasureSettings()
+    device = ReplayDevice(board)
+
+    def left() -> int:
+        return measurements_left(device.describe(), SPACE, EVERYTHING[:1], settings)
+
+    total = number_of_measurements(SPACE, EVERYTHING[:1])
+    assert left() == total
+    with pytest.raises(MeasurementError):
+        remembered_family(device, SPACE, EVERYTHING[:1], settings)
+    assert left() == total - 40
+    board.answers = 10**9
+    remembered_family(device, SPACE, EVERYTHING[:1], settings)
+    assert left() == 0
 
 
 def test_a_family_file_gives_back_the_tables(family: FamilyProfile, tmp_path: Path) -> None:
