@@ -54,7 +54,12 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         captions.append("No network keeps the limits that were given; this is the nearest.")
     elif several and (unused := unused_configurations(archive)):
         captions.append(f"none on the front: {'; '.join(unused)}")
-    table = Table(box=box.SIMPLE_HEAD, title=title, caption="\n".join(part for part in captions if part) or None)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=title,
+        caption="\n".join(part for part in captions if part) or None,
+    )
     longest = max((len(point.id) for point in shown), default=0)
     table.add_column("network", no_wrap=True, min_width=longest)
     if several:
@@ -63,9 +68,9 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     # Where the terminal is narrow, a cost's source goes below it.
     for name in ("latency", "energy" if archive.energy.kind == "net" else archive.energy.label):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=len("published"))
     if any(merged.values()):
-        table.add_column("stands for", justify="right")
+        table.add_column("stands for", justify="right", min_width=len("others"))
     before = None
     for point in shown:
         costs = point.costs
