@@ -96,6 +96,7 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     whole = [float(str(content["seconds"])) for kind, content in happened if kind == "finished"]
     seconds = sum(stored.seconds for stored in trials.values())
     rows = [
+        *_pretraining(config, origin),
         ("coefficients searched on the supernet", _counted(trials.values(), CoefficientTrial)),
         *_directly_evaluated(trials.values()),
         ("architectures evaluated", f"{len(archive)}"),
@@ -116,6 +117,19 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     lines = [f"- {named(stored.trial)} failed: `{_last_line(stored.traceback)}`" for stored in failed]
     lines += [f"- `{item.get('architecture')}` was not measured: {item.get('reason')}" for item in not_measured]
     return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
+
+
+def _pretraining(config: SearchConfig, origin: RunOrigin) -> list[tuple[str, str]]:
+    """How the supernet was trained, as far as the run knows."""
+    settings, recipe = origin.pretraining, origin.recipe
+    if settings is None or recipe is None:
+        return []
+    if config.from_run is not None and not recipe.warm_start:
+        return [("supernet", f"that of `{config.from_run}`, on the same images, not trained further")]
+    start = f", from the supernet of `{config.from_run}`, which has seen other images" if recipe.warm_start else ""
+    passes, batch = settings.epochs * settings.passes, settings.batch_size
+    text = f"{many(passes, 'pass', 'passes')} over the weights split in batches of {batch}, learning rate "
+    return [("supernet", f"{text}{short(settings.lr)}, {recipe.augmentation} augmentation{start}")]
 
 
 def _counted(trials: Iterable[StoredTrial], kind: type[Trial]) -> str:

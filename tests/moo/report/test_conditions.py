@@ -10,7 +10,7 @@ from dnas.losses import Coefficients
 from moo.config import SearchConfig
 from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
 from moo.storage.archive import Archive
-from moo.storage.origin import SplitSizes
+from moo.storage.origin import PretrainingOrigin, RecipeOrigin, SplitSizes
 from moo.storage.store import open_store
 from moo.trials import ArchitectureTrial
 from search_space.spaces import FBNetSpace
@@ -95,6 +95,28 @@ def test_coefficients_and_proposed_architectures_are_counted_apart(
     assert f"| architectures proposed by {algorithm} | 1, of which 1 failed |" in text
     assert "- trial 1 failed: `RuntimeError: no memory`" in text
     assert "- architecture 2 failed: `RuntimeError: no memory`" in text
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "warm_start", "expected"),
+    [
+        (None, False, "6 passes over the weights split in batches of 32, learning rate 0.150, strong augmentation |"),
+        ("runs/a", True, "strong augmentation, from the supernet of `runs/a`, which has seen other images |"),
+        ("runs/a", False, "| supernet | that of `runs/a`, on the same images, not trained further |"),
+    ],
+)
+def test_where_the_supernet_comes_from_is_said(
+    tmp_path: Path, archive: Any, source: str | None, warm_start: bool, expected: str
+) -> None:
+    pretraining = PretrainingOrigin(
+        epochs=3, passes=2, batch_size=32, lr=0.15, weight_decay=0, warmup_fraction=0, label_smoothing=0
+    )
+    recipe = RecipeOrigin(theta_batch=8, augmentation="strong", balanced=False, warm_start=warm_start)
+    store = open_store(tmp_path / "search.sqlite")
+    origin = replace(ORIGIN, pretraining=pretraining, recipe=recipe)
+    assert expected in effort(archive, store, SearchConfig(from_run=source), origin)
+    assert "| supernet |" not in effort(archive, store, SearchConfig(), ORIGIN)
     store.close()
 
 
