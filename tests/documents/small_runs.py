@@ -23,12 +23,14 @@ operators: [k3_e1, k5_e3, skip]
 STAND_INS = {
     # A folder with one folder of small JPEG files for each of three classes.
     "cifar10": "images",
+    # The run that others read has the configurations of a Pi.
+    "--dataset photos --out": "--dataset images --device pi4 --out",
+    "--dataset photos": "--dataset images",
     # This machine.
     "ssh://pi@raspberrypi.local": "host",
     # Clocks that only a Pi can set, and a meter that is wired to one.
     "--threads 1 4 --frequency-mhz 600 1500": "--threads 1",
     "--meter ina219": "",
-    # The run that others read has the configurations of a Pi.
     "--pretrain-epochs 18 --out": "--pretrain-epochs 18 --device pi4 --out",
 }
 SEARCH = {
