@@ -94,6 +94,16 @@ def test_what_becomes_of_the_images_is_said_and_drawn_before_a_search(prepare_ti
     assert drawn.stat().st_mtime_ns == before
 
 
+def test_with_a_published_test_split_three_images_are_enough_for_the_others(
+    prepare_tiny: Prepare, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos" / "train")
+    photos(tmp_path / "photos" / "test")
+    source = open_source(str(tmp_path / "photos"))
+    data = split_data(source.load(TINY.input_size, skip_broken=True), 0)
+    assert images_text(replace(prepare_tiny(), source=source, splits=data))[1][1] == "nut 20, bolt 20, rivet 3"
+
+
 def test_samples_are_of_as_many_classes_as_there_are(tmp_path: Path) -> None:
     samples = open_source(photos(tmp_path / "photos")).samples(9)
     assert [name for name, _ in samples] == ["bolt", "nut", "rivet", "bolt", "nut", "rivet", "bolt", "nut", "bolt"]
