@@ -73,8 +73,8 @@ class SearchConfig:
     that is fitted to all architectures evaluated so far: NSGA-II evolves hundreds of coefficients on it, and only
     their most promising architectures are evaluated."""
     minutes: float | None = None
-    """Time for the search itself, after profiling and pre-training, in all over interruptions: generations go on until
-    it is over, and `--generations` does not count."""
+    """Time instead of generations: the whole that you wait where no `--space` is given, else that of the search itself,
+    after profiling and pre-training, in all over interruptions. With `--resume` it is that of the search."""
     asynchronous: bool = False
     """No barrier between generations: a worker that is free gets a new trial at once. For clusters of unequal
     machines; what is found then depends on the order in which trials end."""

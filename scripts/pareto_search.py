@@ -54,10 +54,10 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
     if source is None:
         return parse(SearchConfig, argv, page=PARETO_SEARCH)
     defaults, saved = SearchConfig(), RunFolder(source).read_settings(option="--from")
+    of_its_images = ("image_column", "label_column")
     own = (
         "dataset",
-        "image_column",
-        "label_column",
+        *(() if is_given(argv, "--dataset") else of_its_images),
         "resize",
         "skip_broken",
         "space",

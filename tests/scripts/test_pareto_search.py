@@ -233,6 +233,14 @@ def test_a_resumed_run_cannot_end_in_two_ways(earlier_run: Any) -> None:
         read_command_line(["--resume", str(earlier_run), "--generations", "9", "--minutes", "2"])
 
 
+def test_columns_of_another_run_are_not_those_of_other_images(tmp_path: Path) -> None:
+    RunFolder(tmp_path).write_config(SearchConfig(dataset="cifar100", label_column="fine_label", seed=3), ORIGIN)
+    same = read_command_line(["--from", str(tmp_path)])
+    other = read_command_line(["--from", str(tmp_path), "--dataset", "cifar10"])
+    assert (same.dataset, same.label_column, same.seed) == ("cifar100", "fine_label", 3)
+    assert (other.dataset, other.label_column, other.seed) == ("cifar10", None, 3)
+
+
 def test_without_options_the_defaults_hold() -> None:
     assert read_command_line([]) == SearchConfig()
     given = read_command_line(["--alpha", "0.5", "2", "--loss", "multiplicative", "--no-dashboard", "--flip", "True"])
