@@ -109,14 +109,14 @@ def main() -> int:
     config = parse(SelectConfig, page=SELECT_NETWORK)
     run_folder = RunFolder(Path(config.run).expanduser())
     front = in_configurations(read_front(run_folder.path), config.wanted)
+    if note := unfinished_note(run_folder):
+        sys.stderr.write(f"{note} {command_that_goes_on(run_folder)}\n")
     if not config.knee and config.limits.is_empty:
         return _three(run_folder, front, as_json=config.json)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)
     folder = run_folder.networks / shown.id
     exceeded = excesses(shown, config.limits)
-    if note := unfinished_note(run_folder):
-        sys.stderr.write(f"{note} {command_that_goes_on(run_folder)}\n")
     if config.json:
         content = {
             "qualifies": chosen is not None,

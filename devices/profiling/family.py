@@ -237,7 +237,11 @@ def measurements_left(
         configurations: as for `profile_family`.
         settings: how the board measures.
     """
-    return max(0, number_of_measurements(space, configurations) - measurements_kept(board, space, settings))
+    plan, of_base = Plan.of(configurations), NETWORKS_A_LAYER * space.num_layers
+    wanted = {plan.base: number_of_graphs(space) + of_base} | plan.networks_in(of_base)
+    kept = measurements_kept(board, space, settings)
+    # What is kept of one configuration is of no use for another.
+    return sum(max(0, PASSES * count - kept[configuration.label]) for configuration, count in wanted.items())
 
 
 def number_of_measurements(

@@ -64,8 +64,12 @@ class Plan:
 
     def whole_networks(self, of_base: int) -> int:
         """How many networks are measured in each pass besides the base's profile, which has so many."""
-        count = FEW * len(self.adapted)
+        return sum(self.networks_in(of_base).values())
+
+    def networks_in(self, of_base: int) -> dict[RuntimeConfiguration, int]:
+        """The same by configuration, in which any are measured."""
+        counts = dict.fromkeys(self.adapted, FEW)
         for number, clocks in enumerate(self.clocks):
             candidates = of_base if clocks.top == self.base else FEW
-            count += min(LAW_NETWORKS_OF_OTHERS if number else LAW_NETWORKS, candidates)
-        return count
+            counts[clocks.lowest] = min(LAW_NETWORKS_OF_OTHERS if number else LAW_NETWORKS, candidates)
+        return counts

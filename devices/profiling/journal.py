@@ -100,9 +100,10 @@ def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) ->
     return cache_folder() / "profiles" / f"{name}-{digest}.jsonl"
 
 
-def measurements_kept(board: Board, space: SearchSpace, settings: MeasureSettings) -> int:
-    """How many measurements of a profile were made before."""
-    return len(_lines_of(profile_path(board, space, settings)))
+def measurements_kept(board: Board, space: SearchSpace, settings: MeasureSettings) -> Counter[str]:
+    """How many measurements of a profile were made before, by the label of their configuration."""
+    known = _lines_of(profile_path(board, space, settings))
+    return Counter(measurement.configuration.label for _, measurement in known)
 
 
 def _key(model: bytes, configuration: RuntimeConfiguration) -> str:

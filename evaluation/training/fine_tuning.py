@@ -133,7 +133,7 @@ def fine_tune(
         training.load_state(state)
         head = _head_in(state, training.device)
     while not training.done:
-        steps = training.epoch()
+        before, steps = len(training.divergences), training.epoch()
         while True:
             try:
                 yield StepDone(next(steps), training.total_steps)
@@ -148,6 +148,7 @@ def fine_tune(
                     total_steps=training.total_steps,
                     epochs=training.epochs,
                     state=training.state(dict(zip(_HEAD, (head.weight_KF, head.bias_K, head.accuracy), strict=True))),
+                    divergences=tuple(training.divergences[before:]),
                 )
                 break
     yield _outcome(job, splits, training, head)

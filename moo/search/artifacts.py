@@ -93,10 +93,11 @@ def _numbers_text(facts: ImageSource) -> str:
         text = ", ".join(f"{name} {number:,}" for number, name in numbers)
     else:
         text = f"{numbers[-1][0]:,} ({numbers[-1][1]}) to {numbers[0][0]:,} ({numbers[0][1]})"
-    few = [name for number, name in numbers if number < LEAST_OF_CLASS]
+    least = LEAST_OF_CLASS if facts.test_split is None else LEAST_OF_CLASS - 1
+    few = [name for number, name in numbers if number < least]
     if few:
         more = ", ..." if len(few) > NAMED_CLASSES else ""
-        text += f"; fewer than {LEAST_OF_CLASS}, so not in every split: {', '.join(few[:NAMED_CLASSES])}{more}"
+        text += f"; fewer than {least}, so not in every split: {', '.join(few[:NAMED_CLASSES])}{more}"
     return text
 
 

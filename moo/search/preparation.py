@@ -225,7 +225,8 @@ def prepare(
     if config.from_run is not None and saved_origin is None:
         from_config, from_origin = source_folder(config).read_config(option="--from")
         if here(from_config).dataset == config.dataset:
-            as_before = from_origin.dataset
+            # Splits as before keep what is tested apart; pictures may be made square in another way.
+            as_before = dataclasses.replace(from_origin.dataset, resize=config.resize or from_origin.dataset.resize)
     source = run_source(config)
     settings = MeasureSettings()
     given = config.given_configurations

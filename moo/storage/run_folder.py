@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from devices.configuration import Precision
 from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
-from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json
+from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json, option_of
 from moo.storage.origin import RunOrigin, origin_from_json
 from search_space.spaces import split_size
 
@@ -168,9 +168,13 @@ def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
         ValueError: naming the first setting that differs.
     """
     free = EXECUTION_SETTINGS | (LENGTH_SETTINGS - {"generations"} if given.method == "grid" else LENGTH_SETTINGS)
+    now, before = (
+        {option_of(name).replace("-", "_"): value for name, value in config.to_json().items()}
+        for config in (given, saved)
+    )
     check_same_values(
-        given.to_json(),
-        saved.to_json(),
+        now,
+        before,
         free=free,
         rule="a run must be resumed with its own settings, but it was made with",
         remedy="start a new run",

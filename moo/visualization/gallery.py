@@ -75,9 +75,7 @@ def write_plots(
     paths = []
     for name, figure in _figures(archive, store, space, front_size):
         paths.append(folder / f"{name}.png")
-        content = io.BytesIO()
-        figure.savefig(content, format="png")
-        write_atomically(paths[-1], content.getvalue())
+        _save(figure, paths[-1])
     for name in CAPTIONS:
         path = folder / f"{name}.png"
         # These were drawn before the search: what was measured and the images are not in the store.
@@ -100,7 +98,7 @@ def write_cost_tables_picture(folder: Path, family: FamilyProfile, space: FBNetS
         space: their search space.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    family_figure(family, space).savefig(folder / f"{COST_TABLES}.png")
+    _save(family_figure(family, space), folder / f"{COST_TABLES}.png")
 
 
 def write_samples_picture(folder: Path, samples: Sequence[Sample], *, size: int, said: str) -> None:
@@ -113,7 +111,14 @@ def write_samples_picture(folder: Path, samples: Sequence[Sample], *, size: int,
         said: what becomes of pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    samples_figure(samples, size=size, said=said).savefig(folder / f"{SAMPLES}.png")
+    _save(samples_figure(samples, size=size, said=said), folder / f"{SAMPLES}.png")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Whole or not at all: some pictures are not drawn again where they are there."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_atomically(path, content.getvalue())
 
 
 def why_not_in_space(archive: Archive) -> str:

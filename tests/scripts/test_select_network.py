@@ -69,10 +69,11 @@ def select(*options: Any) -> Any:
 def test_of_a_search_that_has_not_ended_it_says_so(run_folder: Any) -> None:
     state = {"ended": False, "reached": "after generation 3 of 8 (24 trials)"}
     (run_folder / "state.json").write_text(json.dumps({"search": state}))
-    result = select(run_folder, "--knee")
-    assert result.returncode == 0
-    assert result.stdout.startswith("network")
-    assert "The search has not ended: this is its front after generation 3 of 8 (24 trials)." in result.stderr
+    knee, three = select(run_folder, "--knee"), select(run_folder)
+    assert knee.stdout.startswith("network")
+    for result in (knee, three):
+        assert result.returncode == 0
+        assert "The search has not ended: this is its front after generation 3 of 8 (24 trials)." in result.stderr
     assert f"python scripts/pareto_search.py --resume {run_folder}" in result.stderr
 
 

@@ -327,6 +327,10 @@ def test_what_was_measured_before_is_not_left(tmp_path: Path, monkeypatch: pytes
     board.answers = 10**9
     remembered_family(device, SPACE, EVERYTHING[:1], settings)
     assert left() == 0
+    other = EVERYTHING[1:2]
+    assert measurements_left(device.describe(), SPACE, other, settings) == number_of_measurements(SPACE, other)
+    both = EVERYTHING[:2]
+    assert measurements_left(device.describe(), SPACE, both, settings) == number_of_measurements(SPACE, both) - total
 
 
 def test_a_family_file_gives_back_the_tables(family: FamilyProfile, tmp_path: Path) -> None:

@@ -105,6 +105,17 @@ def test_where_fine_tuning_does_harm_the_last_layer_alone_is_taken(
         assert same != name.startswith("classifier")
 
 
+def test_where_it_diverges_it_says_so_and_goes_on_more_slowly(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(training: Training, *rest: Any) -> Any:
+        loss = step(training, *rest)
+        return loss if training.divergences else loss * float("nan")
+
+    step = Training._step
+    monkeypatch.setattr(Training, "_step", spoilt)
+    epochs = [event for event in fine_tune(job_of(epochs=2), splits) if isinstance(event, EpochDone)]
+    assert [[one.lr for one in event.divergences] for event in epochs] == [[0.005], []]
+
+
 def test_features_that_do_not_vary_get_no_weight(splits: Splits) -> None:
     class Dead(TinyPretrained):
         def module(self, classes: int) -> Any:

@@ -1,11 +1,14 @@
 """What is said and drawn before a search, and what pre-training that diverges does to a run."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dnas.divergence import Divergence
@@ -92,6 +95,33 @@ def test_what_becomes_of_the_images_is_said_and_drawn_before_a_search(prepare_ti
     before = drawn.stat().st_mtime_ns
     draw_samples(preparation)
     assert drawn.stat().st_mtime_ns == before
+
+
+def test_a_picture_of_samples_that_was_not_finished_is_drawn_anew(
+    prepare_tiny: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(figure: Figure, target: Any, **_: Any) -> None:
+        (target.write if isinstance(target, io.BytesIO) else target.write_bytes)(b"the beginning")
+        raise KeyboardInterrupt
+
+    source = open_source(photos(tmp_path / "photos"))
+    preparation = replace(prepare_tiny(), source=source)
+    with monkeypatch.context() as patched:
+        patched.setattr(Figure, "savefig", cut)
+        with pytest.raises(KeyboardInterrupt):
+            draw_samples(preparation)
+    draw_samples(preparation)
+    assert Image.open(preparation.folder.plots / "samples.png").size[0] > 500
+
+
+def test_with_a_published_test_split_three_images_are_enough_for_the_others(
+    prepare_tiny: Prepare, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos" / "train")
+    photos(tmp_path / "photos" / "test")
+    source = open_source(str(tmp_path / "photos"))
+    data = split_data(source.load(TINY.input_size, skip_broken=True), 0)
+    assert images_text(replace(prepare_tiny(), source=source, splits=data))[1][1] == "nut 20, bolt 20, rivet 3"
 
 
 def test_samples_are_of_as_many_classes_as_there_are(tmp_path: Path) -> None:

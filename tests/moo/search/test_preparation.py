@@ -311,6 +311,27 @@ def test_a_run_is_not_resumed_with_other_images_or_another_space(config: Any, tm
         prepared(resumed)
 
 
+def test_a_search_from_a_run_on_the_same_images_may_make_them_square_in_another_way(
+    config: Any, tmp_path: Path
+) -> None:
+    for number in range(60):
+        folder = tmp_path / "images" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 48, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    config = replace(config, dataset=str(tmp_path / "images"), space="fbnet-micro")
+    first = prepared(config)
+    first.folder.write_config(first.config, first.origin)
+    first.folder.checkpoints.mkdir()
+    for path in (first.folder.supernet, first.folder.store):
+        path.touch()
+    second = replace(config, out=str(tmp_path / "second"), from_run=config.out)
+    same, other = prepared(second), prepared(replace(second, resize="pad"))
+    assert (same.splits.resize, same.warm_start) == ("stretch", False)
+    assert (other.splits.resize, other.warm_start) == ("pad", True)
+    assert np.array_equal(other.splits.test.labels_N, first.splits.test.labels_N)
+
+
 @pytest.mark.parametrize("changes", [{"threads": (4,)}, {"frequency_mhz": (1500,)}, {"precision": ("int8",)}])
 def test_configurations_must_be_told_apart_by_a_board_or_by_tables(config: Any, device: Any, changes: Any) -> None:
     with pytest.raises(ValueError, match="configurations must be told apart by a board or by cost tables, but got ort"):

@@ -123,6 +123,11 @@ def test_different_settings_are_named_with_both_values(name: str, value: Any) ->
     assert f"omit `--{option}`" in message
 
 
+def test_a_run_that_another_began_from_is_named_by_its_option() -> None:
+    with pytest.raises(ValueError, match="made with from=None and got from=runs/first; omit `--from`, or start"):
+        check_same_settings(SearchConfig(from_run="runs/first"), SearchConfig())
+
+
 def test_of_several_different_settings_the_first_is_named() -> None:
     given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=(9,), entropy_weight=9)
     with pytest.raises(ValueError, match="population=99"):
