@@ -172,8 +172,10 @@ def test_a_corrupt_image_is_named(refused: Any, tmp_path: Path) -> None:
 def test_a_cost_table_of_another_space_is_refused(refused: Any, tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     analytic_cost_table(space_named("fbnet-cifar")).write(path)
-    assert "the space of a cost table must be that of the search space, fbnet-micro" in refused("--cost-table", path)
+    named = ("--space", "fbnet-micro", "--cost-table", path)
+    assert "the space of a cost table must be that of the search space, fbnet-micro" in refused(*named)
     path.write_text("{}")
+    assert "in the cost table file" in refused(*named)
     assert "in the cost table file" in refused("--cost-table", path)
 
 
