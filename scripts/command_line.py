@@ -81,6 +81,14 @@ _WORDINGS = (
     (r"Error parsing (--[\w-]+): invalid literal for int\(\).*: (.+)", r"`\1` must be a whole number, but got \2"),
     (r"Error parsing (--[\w-]+): could not convert string to float: (.+)", r"`\1` must be a number, but got \2"),
     (
+        r"Error parsing (--[\w-]+): no type .*\bINT\b.* could be instantiated from \['(.+)'\].*",
+        r"`\1` must be a whole number, but got '\2'",
+    ),
+    (
+        r"Error parsing (--[\w-]+): no type .*\bFLOAT\b.* could be instantiated from \['(.+)'\].*",
+        r"`\1` must be a number, but got '\2'",
+    ),
+    (
         r"Missing value for argument '(--[\w-]+)'\. Expected 1 values?\.",
         r"`\1` must be followed by a value, but got none",
     ),

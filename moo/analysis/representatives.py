@@ -28,7 +28,8 @@ def representatives(front: Sequence[OperatingPoint], data: SearchDataset | None)
 
     From the cheapest on, a point is merged into one that costs no more latency and no more energy where its own error
     is not significantly lower; into the most accurate of these, where there are several. One that is no better than
-    guessing stands for none that is better.
+    guessing, on the selection split or on the test split where that was read, stands for none that is better: with few
+    images, chance would hide the one network that has learnt something behind one that has not.
 
     Args:
         front: points that none dominates.
@@ -76,8 +77,9 @@ def is_more_accurate(point: OperatingPoint, other: OperatingPoint, data: SearchD
 def _is_as_good(cheap: OperatingPoint, point: OperatingPoint, data: SearchDataset | None) -> bool:
     if cheap.costs.energy_mj > point.costs.energy_mj or is_more_accurate(point, cheap, data):
         return False
-    better, other = (on_selection_split(one.error, data).beats_guessing for one in (point, cheap))
-    return not (better is True and other is False)
+    selection = [on_selection_split(one.error, data).beats_guessing for one in (point, cheap)]
+    told = [told_error(one, data).beats_guessing for one in (point, cheap)]
+    return [True, False] not in (selection, told)
 
 
 def _correct(point: OperatingPoint) -> bytes | None:

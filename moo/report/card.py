@@ -196,7 +196,7 @@ def _first_lines(card: Card, data: SearchDataset, dataset: str | None) -> str:
     told, costs = _told(card, data), card.costs
     accuracy = f"Accuracy {told.accuracy_text} on {told.images} images of the {told.split} split"
     if told.beats_guessing is False:
-        accuracy += ", **which is not better than always answering the commonest class**"
+        accuracy += ", which is not better than always answering the commonest class"
     latency = "latency not measured"
     if costs is not None:
         latency = f"latency {cost(costs.latency_ms, 'ms', costs.latency_source)} with {card.configuration.label}"

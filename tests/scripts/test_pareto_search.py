@@ -243,6 +243,17 @@ def test_columns_of_another_run_are_not_those_of_other_images(tmp_path: Path) ->
     assert (other.dataset, other.label_column, other.seed) == ("cifar10", None, 3)
 
 
+@pytest.mark.parametrize(
+    ("option", "kind"), [("--minutes", "a number"), ("--workers", "a whole number"), ("--max-latency-ms", "a number")]
+)
+def test_words_for_numbers_are_refused_where_an_option_may_be_absent(
+    capsys: pytest.CaptureFixture[str], option: str, kind: str
+) -> None:
+    with pytest.raises(SystemExit):
+        read_command_line([option, "six"])
+    assert f"`{option}` must be {kind}, but got 'six'." in capsys.readouterr().err
+
+
 def test_without_options_the_defaults_hold() -> None:
     assert read_command_line([]) == SearchConfig()
     given = read_command_line(["--alpha", "0.5", "2", "--loss", "multiplicative", "--no-dashboard", "--flip", "True"])

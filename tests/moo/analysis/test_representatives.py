@@ -90,6 +90,23 @@ def test_a_network_no_better_than_guessing_stands_for_none_that_is(entry_of: Ent
     assert ids(representatives(archive.front(), replace(few, guessing_error=None))) == [("000", ["333"])]
 
 
+def test_nor_one_that_the_test_split_shows_to_be_no_better(entry_of: EntryOf) -> None:
+    few = replace(
+        DATASET,
+        images=SplitSizes(weights=9, theta=9, selection=31, test=31),
+        guessing_error=0.7,
+        test_guessing_error=0.7,
+    )
+    archive = Archive((1.0, 10.0, 20.0), data=few)
+    archive.add(entry_of((0, 0, 0), 0.45, 1.0, 1.0))
+    archive.add(entry_of((1, 1, 1), 0.3, 2.0, 2.0))
+    assert ids(representatives(archive.front(), few)) == [("000", ["333"])]
+    archive.set_test_error("000", 0.6)
+    archive.set_test_error("333", 0.3)
+    assert ids(representatives(archive.front(), few)) == [("333", []), ("000", [])]
+    assert verdict_of(archive) == ""
+
+
 def test_without_images_every_difference_counts(entry_of: EntryOf) -> None:
     archive = Archive((1.0, 10.0, 20.0))
     archive.add(entry_of((0, 0, 0), 0.5, 1.0, 1.0))
