@@ -136,7 +136,13 @@ def test_a_new_store_has_the_tables_and_indices_of_a_migrated_one(tmp_path: Path
 def test_it_is_resumed_and_reported(folder: RunFolder, prepare_tiny: Prepare, replay: MakeReplay) -> None:
     before = rows(folder.store, f"SELECT {COLUMNS} FROM tuples ORDER BY id")
     config, _ = folder.read_config()
-    settings = {"threads": (1,), "precision": ("fp32",), "generations": 3, "supernet_generations": 1}
+    settings = {
+        "threads": (1,),
+        "precision": ("fp32",),
+        "generations": 3,
+        "supernet_generations": 1,
+        "pretrain_lr": 0.3,
+    }
     preparation = prepare_tiny("run", device=replay(), resumed=True, **settings)
     assert preparation.config == config
     archive = run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
@@ -155,7 +161,13 @@ def test_a_run_of_version_3_in_int8_is_resumed_in_its_configuration(
 ) -> None:
     before = rows(folder_3.store, f"SELECT {COLUMNS} FROM trials ORDER BY id")
     config, _ = folder_3.read_config()
-    settings = {"threads": (2,), "precision": ("int8",), "generations": 3, "supernet_generations": 1}
+    settings = {
+        "threads": (2,),
+        "precision": ("int8",),
+        "generations": 3,
+        "supernet_generations": 1,
+        "pretrain_lr": 0.3,
+    }
     preparation = prepare_tiny("run", device=replay(), resumed=True, **settings)
     assert preparation.config == config
     archive = run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
