@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass
 
-from evaluation.work_folder import read_part, write_json
+from evaluation.work_folder import read_part
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.writing import write_json
 
 
 @dataclass(frozen=True)

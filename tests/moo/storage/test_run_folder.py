@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from evaluation.work_folder import write_atomically
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
+from search_space.boundary.writing import write_atomically
 from tests.moo.conftest import ORIGIN
 
 
