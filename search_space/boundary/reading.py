@@ -136,10 +136,10 @@ def read_yaml(path: Path, *, what: str, most: int = MOST_YAML_BYTES) -> Any:
 class _PlainYaml(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """A node, unless it stands for another one."""
-        if self.check_event(yaml.events.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, f"it has the alias *{event.anchor}", event.start_mark)
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
 
 _TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"

@@ -25,6 +25,27 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [item.name for item in path.parent.iterdir()] == ["content.json"]
 
 
+def test_a_disk_that_fills_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_atomically(tmp_path / "file", b"old")
+    monkeypatch.setattr("os.fsync", full)
+    for name in ("file", "new"):
+        with pytest.raises(OSError, match="No space left"):
+            write_atomically(tmp_path / name, b"newer")
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in (b"first", b"second"):
+        write_atomically(path, content)
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("name", ["content", "content.part"])
 def test_a_link_is_replaced_and_its_target_stays(name: str, tmp_path: Path) -> None:
     target = tmp_path / "target"
