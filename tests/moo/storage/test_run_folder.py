@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -94,13 +95,18 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"^`--out` must name a folder, but '.*file' is a file\.$"):
         new_folder(SearchConfig(out=str(tmp_path / "file")))
-    with pytest.raises(ValueError, match=r"^`--out` must lie in a folder that can be written to, but '.*file' cannot"):
+    with pytest.raises(
+        ValueError, match=r"^the folder of a run must lie where files can be written, but in '.*file' none"
+    ):
         new_folder(SearchConfig(out=str(tmp_path / "file" / "run")))
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(ValueError, match=r"^`--out` must lie in a folder that can be written to"):
+    def read_only(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(ValueError, match=r"^the folder of a run must lie where .* none can: Read-only file system"):
         new_folder(SearchConfig(out=str(tmp_path / "run")))
 
 
