@@ -21,13 +21,14 @@ Settings = TypeVar("Settings")
 BEGIN_ANEW = "Restore it from a copy, or begin anew."
 
 
-def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
+def new_work_folder(out: str | None, *, name: str, what: str, leftovers: Collection[str] = ()) -> Path:
     """The folder for new work; it is not made yet.
 
     Args:
         out: where the user wants it; None for a folder under `runs/`, with `name` and the time.
         name: what the work is about, for a folder under `runs/`.
         what: the kind of work, as in `a run`, for messages.
+        leftovers: names of files that may be there, as a beginning leaves them that was killed before its config.json.
 
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
@@ -36,7 +37,7 @@ def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
     path = Path("runs") / f"{name}-{stamp}" if out is None else Path(out).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(item.name not in leftovers and item.suffix != ".part" for item in path.iterdir()):
         state = f"already holds {what}" if (path / "config.json").exists() else "is not empty"
         raise ValueError(
             f"`--out` must name a new folder, but {str(path)!r} {state}; choose another, or go on with {what} by "

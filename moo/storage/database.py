@@ -16,12 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from moo.storage.migrations import statements_from
-from moo.storage.run_folder import RESTORE
+from moo.storage.run_folder import BESIDE_STORE, RESTORE
 from moo.storage.schema import SCHEMA_VERSION, TABLES
+from search_space.boundary.text import one_line, reason_of
 
 Connection = sqlite3.Connection
-BESIDE = ("", "-wal", "-shm", "-journal")
-"""What SQLite adds to the name of a database for its other files."""
 _SCHEMA_TABLE = "sqlite_master"
 _MODULUS = 2**256
 
@@ -33,7 +32,7 @@ def new_database(path: Path) -> Connection:
         OSError: if it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in BESIDE:
+    for suffix in BESIDE_STORE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     with _named(path):
         connection = _connected(path, "rwc")
@@ -136,9 +135,10 @@ def _named(path: Path) -> Iterator[None]:
     """What SQLite says of a file, with its name."""
     try:
         yield
-    except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+    except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"a run's store must be an SQLite file that can be written to, but {str(path)!r} is not: {error}. {RESTORE}"
+            f"a run's store must be an SQLite file that can be written to, but {str(path)!r} is not: "
+            f"{reason_of(error)}. {RESTORE}"
         ) from None
 
 
@@ -167,7 +167,7 @@ def _check_structure(connection: Connection, path: Path) -> None:
         )
     (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
-        raise _damaged(path, " ".join(str(found).split()))
+        raise _damaged(path, one_line(found))
 
 
 def _check_seals(connection: Connection, path: Path) -> None:

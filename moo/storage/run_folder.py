@@ -16,6 +16,8 @@ from search_space.boundary.sealing import read_tensors, write_sealed_json
 from search_space.spaces import split_size
 
 Part = TypeVar("Part")
+BESIDE_STORE = ("", "-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a store for its other files."""
 RESTORE = "Restore it from a copy, or begin a new run."
 """What is left where a file of a run is lost that nothing makes anew."""
 
@@ -189,7 +191,9 @@ def new_folder(config: SearchConfig) -> RunFolder:
     if config.space is not None:
         space, size = split_size(config.space)
         parts += [Path(space).stem, *(str(pixels) for pixels in (config.size or size,) if pixels is not None)]
-    return RunFolder(new_work_folder(config.out, name="-".join(parts), what="a run"))
+    store = RunFolder(Path()).store.name
+    leftovers = (".lock", *(store + suffix for suffix in BESIDE_STORE))
+    return RunFolder(new_work_folder(config.out, name="-".join(parts), what="a run", leftovers=leftovers))
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:

@@ -122,7 +122,7 @@ def read_tensors(path: Path, *, what: str, remedy: str) -> bytes:
         header, metadata, data = _parts_of(content)
         if SEAL not in metadata:
             _check_no_other(metadata)
-            safetensors.deserialize(content)
+            safetensors.deserialize(content)  # type: ignore[no-untyped-call]
         elif metadata.pop(SEAL) != _seal_of([header, metadata], data):
             raise ValueError(f"its contents do not match its `{SEAL}`")
     except (ValueError, safetensors.SafetensorError) as error:

@@ -137,3 +137,12 @@ def test_of_several_different_settings_the_first_is_named() -> None:
     given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=(9,), entropy_weight=9)
     with pytest.raises(ValueError, match="population=99"):
         check_same_settings(given, SearchConfig())
+
+
+def test_a_beginning_that_was_killed_before_its_settings_is_begun_again(tmp_path: Path) -> None:
+    for name in (".lock", "search.sqlite", "search.sqlite-wal", "config.json.part"):
+        (tmp_path / name).touch()
+    assert new_folder(SearchConfig(out=str(tmp_path))).path == tmp_path
+    (tmp_path / "notes").touch()
+    with pytest.raises(ValueError, match=r"`--out` must name a new folder, but .* is not empty"):
+        new_folder(SearchConfig(out=str(tmp_path)))
