@@ -58,9 +58,9 @@ def main() -> None:
         except MeasurementError as error:
             raise ValueError(str(error)) from None
     for warning in report.warnings:
-        console.print(f"note: {warning}", highlight=False, soft_wrap=True)
+        console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
     board = report.board
-    console.print(f"{board.label} is ready: {board.os}, {board.runtime}", highlight=False, soft_wrap=True)
+    console.print(f"{board.label} is ready: {board.os}, {board.runtime}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"Profile it: python scripts/profile_device.py --device {address} --space fbnet-cifar", soft_wrap=True
     )
