@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Literal
 from benchmarks.options import check_at_least, read_config
 from benchmarks.results import Column, TextTable, print_results
 from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
-from evaluation.work_folder import write_json
 from moo import events
 from moo.config import SearchConfig
 from moo.search.preparation import Preparation
 from scripts.command_line import run
+from search_space.boundary.writing import write_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.work_folder import write_json
+from search_space.boundary.writing import write_json
 
 Pictures = Mapping[str, Callable[[], Figure]]
 """Drawn when they are written, by file name."""

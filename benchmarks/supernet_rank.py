@@ -37,11 +37,12 @@ from benchmarks.supernets.trained_alone import trained_accuracies
 from evaluation.data.source import open_source
 from evaluation.splits import split_data
 from evaluation.training.allocator import keep_freed_memory
-from evaluation.work_folder import check_same_values, write_json
+from evaluation.work_folder import check_same_values
 from moo.analysis.rank_correlation import LEAST_PAIRS, RankCorrelation, kendall_tau
 from moo.storage.run_folder import RunFolder
 from moo.visualization.style import INK, VERMILION, dress, new_figure
 from scripts.command_line import run
+from search_space.boundary.writing import write_json
 from search_space.spaces import space_named
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A folder that long work writes into: made once, written atomically, and resumed with the same settings.
+"""A folder that long work writes into: made once, had by one program at a time, resumed with the same settings.
 
 Searches (`moo.storage.run_folder`) and trainings (`evaluation.training.folder`) both have one. Importing this is quick.
 """
@@ -6,13 +6,14 @@ Searches (`moo.storage.run_folder`) and trainings (`evaluation.training.folder`)
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
+
+from search_space.boundary.writing import lock_file
 
 Part = TypeVar("Part")
 Settings = TypeVar("Settings")
@@ -109,18 +110,20 @@ def lock_folder(path: Path) -> IO[bytes]:
     """Lock a folder until the returned file is closed or the process ends.
 
     Raises:
-        ValueError: if another process has locked it.
+        ValueError: if another process has locked it, or its lock is a link or cannot be made.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    lock = (path / ".lock").open("wb")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+        lock = lock_file(path / ".lock")
+    except OSError as error:
+        raise ValueError(
+            f"a folder must be one that can be locked, but in {str(path)!r} `.lock` cannot be opened: "
+            f"{error.strerror}. Remove it, or choose another folder."
+        ) from None
+    if lock is None:
         raise ValueError(
             f"only one program at a time may write into a folder, but another works in {str(path)!r}: wait until it "
             "has ended, or stop it."
-        ) from None
+        )
     return lock
 
 
@@ -145,23 +148,3 @@ def read_part(path: Path, part: str, parse: Callable[[Any], Part], *, rule: str)
         return parse(content[part])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error}") from None
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values as a JSON file."""
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(content)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        # On a full disk, what is there of it takes space.
-        temporary.unlink(missing_ok=True)
-        raise

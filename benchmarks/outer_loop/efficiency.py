@@ -16,7 +16,6 @@ from devices.configuration import BASE
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.family import CostTables
 from evaluation.splits import split_data
-from evaluation.work_folder import write_atomically
 from moo import events
 from moo.config import SearchConfig
 from moo.execution.backend import Backend
@@ -26,6 +25,7 @@ from moo.search.loop import find_front
 from moo.search.preparation import Preparation
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import open_store
+from search_space.boundary.writing import write_atomically
 from search_space.spaces import space_named
 
 Place = Literal["simulated", "ray"]

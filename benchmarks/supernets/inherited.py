@@ -13,8 +13,8 @@ from benchmarks.supernets.ranked_networks import RankedNetworks
 from benchmarks.supernets.timed_pretraining import TimedPretraining
 from dnas.pretraining import PretrainSettings
 from evaluation.batches import ImageBatches
-from evaluation.work_folder import write_json
 from search_space.architectures import operator_indices
+from search_space.boundary.writing import write_json
 
 
 @dataclass(frozen=True)

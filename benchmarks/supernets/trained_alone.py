@@ -20,7 +20,7 @@ from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import TrainJob, new_training
 from evaluation.training.recipe import train_batch
-from evaluation.work_folder import write_json
+from search_space.boundary.writing import write_json
 
 
 def trained_accuracies(

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from devices.configuration import Precision
 from evaluation.training.config import TrainConfig, config_from_json
 from evaluation.training.origin import TrainOrigin, train_origin_from_json
-from evaluation.work_folder import new_work_folder, read_part, write_json
+from evaluation.work_folder import new_work_folder, read_part
 from search_space.architectures import Architecture
+from search_space.boundary.writing import write_json
 
 Part = TypeVar("Part")
 

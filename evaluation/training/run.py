@@ -30,8 +30,9 @@ from evaluation.training.job import (
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImages, TrainOrigin
 from evaluation.training.recipe import with_recipe
-from evaluation.work_folder import with_absolute_paths, write_atomically, write_json
+from evaluation.work_folder import with_absolute_paths
 from search_space.architectures import Architecture, parse_architecture
+from search_space.boundary.writing import write_atomically, write_json
 from search_space.catalogue import any_space_named
 from search_space.counts import count
 from search_space.graphs import Graph, Shape

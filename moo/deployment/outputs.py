@@ -8,7 +8,6 @@ from pathlib import Path
 
 from evaluation.training.folder import TrainFolder
 from evaluation.training.loop import TrainRecord
-from evaluation.work_folder import write_atomically
 from moo.deployment.baselines import baseline_graph_of
 from moo.deployment.finished_run import FinishedRun
 from moo.formatting import percent
@@ -18,6 +17,7 @@ from moo.storage.archive import Archive, networks_of
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import training_curves
+from search_space.boundary.writing import write_atomically
 
 HANDED_OVER = ("architecture.json", "weights.safetensors", "model.onnx", "model_int8.onnx", "curves.png", "card.md")
 """Files of a training that go into front/<id>/."""

@@ -23,11 +23,12 @@ from evaluation.training.loop import records_in
 from evaluation.training.origin import BaselineNetwork
 from evaluation.training.recipe import with_recipe
 from evaluation.training.run import TrainPreparation, check_fits, read_weights
-from evaluation.work_folder import check_same_values, write_atomically
+from evaluation.work_folder import check_same_values
 from moo.deployment.config import SETTINGS, RunTrainingConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry, networks_of
 from search_space.architectures import Architecture, operator_indices
+from search_space.boundary.writing import write_atomically
 from search_space.graphs import Graph
 
 

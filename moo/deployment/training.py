@@ -18,7 +18,6 @@ from evaluation.training.folder import TrainFolder, TrainResult, read_result
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.run import TrainPreparation, begin, write_outcome
-from evaluation.work_folder import write_atomically
 from moo import events
 from moo.deployment.fine_tuning import fine_tuned
 from moo.deployment.finished_run import FinishedRun
@@ -27,6 +26,7 @@ from moo.execution.backend import Trainer
 from moo.measurement.queue import Measured, MeasurerReport, NotMeasured, Request, keep_board_event, start_measurer
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
+from search_space.boundary.writing import write_atomically
 from search_space.graphs import Graph
 
 

@@ -21,10 +21,10 @@ from devices.profiling.default_configurations import (
 from devices.profiling.family import FamilyProfile, number_of_measurements, remembered_family, seconds_each
 from devices.profiling.operator_costs import PASSES
 from devices.profiling.profile import Profiler, profile
-from evaluation.work_folder import write_atomically, write_json
 from moo.formatting import many, percent
 from moo.visualization.family import family_figure
 from moo.visualization.profile import profile_figure
+from search_space.boundary.writing import write_atomically, write_json
 from search_space.spaces import FBNetSpace
 
 

@@ -15,7 +15,6 @@ from evaluation.data.description import ImageSource
 from evaluation.data.pictures import square
 from evaluation.data.wording import resolution, shrinking, shrinking_warning
 from evaluation.splits import LEAST_OF_CLASS
-from evaluation.work_folder import write_atomically, write_json
 from moo import events
 from moo.execution.backend import Backend
 from moo.execution.pretraining import pretrained_weights, untrained_weights
@@ -26,6 +25,7 @@ from moo.search.transfer import source_folder
 from moo.storage.run_folder import RunFolder
 from moo.visualization.gallery import SAMPLES, write_cost_tables_picture, write_samples_picture
 from moo.visualization.samples import Sample
+from search_space.boundary.writing import write_atomically, write_json
 
 NUM_SAMPLES = 9
 """Images that are drawn as networks see them."""

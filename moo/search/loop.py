@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 
 from devices.cost_tables.family import CostTables
-from evaluation.work_folder import lock_folder, write_atomically
+from evaluation.work_folder import lock_folder
 from moo import events
 from moo.algorithms.base import Proposal
 from moo.execution.backend import Backend
@@ -34,6 +34,7 @@ from moo.storage.record import RunRecord, open_record
 from moo.storage.search_state import SearchState, write_state
 from moo.storage.store import ESTIMATE
 from moo.trials import DeliveryResult
+from search_space.boundary.writing import write_atomically
 
 KEPT_ESTIMATES_APART = 5.0
 """Seconds from one estimate in the store to the next, at least."""

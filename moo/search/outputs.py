@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import safetensors.numpy
 
 from devices.cost_tables.family import read_cost_tables
-from evaluation.work_folder import write_atomically
 from moo.analysis.errors import on_selection_split, told_error
 from moo.analysis.networks import shown_points
 from moo.analysis.representatives import representatives
@@ -28,6 +27,7 @@ from moo.storage.search_state import command_that_goes_on, unfinished_note
 from moo.storage.store import StoreReader, read_store
 from moo.trials import Arrays, DeliveryResult
 from moo.visualization.gallery import plots_there, write_plots
+from search_space.boundary.writing import write_atomically
 from search_space.onnx_files import to_onnx
 from search_space.spaces import FBNetSpace
 

@@ -17,7 +17,6 @@ from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.surrogate import fit_surrogate
 from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings
-from evaluation.work_folder import write_json
 from moo.algorithms.acquisition import EvaluatedArchitectures
 from moo.algorithms.base import Algorithm, ConfiguredProposal, PlainProposal, Proposal, SurrogateProposal
 from moo.algorithms.genomes import CoefficientBounds, ConfiguredGenome, Genome, genome_of
@@ -31,6 +30,7 @@ from moo.storage.store import StoredTrial
 from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial
 from search_space.architectures import operator_indices
 from search_space.block_graph import block_graph
+from search_space.boundary.writing import write_json
 from search_space.counts import count, node_params
 from search_space.spaces import FBNetSpace
 

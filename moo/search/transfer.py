@@ -9,7 +9,6 @@ from pathlib import Path
 from devices.cost_tables.family import CostTables
 from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
-from evaluation.work_folder import write_atomically
 from moo.analysis.selection import read_front
 from moo.config import SearchConfig
 from moo.storage.record import RunRecord
@@ -17,6 +16,7 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, TrialResult
 from search_space.architectures import architecture_from_indices
+from search_space.boundary.writing import write_atomically
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import numpy as np
 
 from devices.cost_tables.family import CostTables
-from evaluation.work_folder import write_atomically
 from moo import events
 from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring
@@ -34,6 +33,7 @@ from moo.trials import (
     TrialResult,
 )
 from search_space.architectures import operator_indices
+from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
 Learn = Callable[[Trial, Objectives | None, float], None]

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from devices.configuration import Precision
 from evaluation.training.folder import TrainFolder
-from evaluation.work_folder import check_same_values, new_work_folder, read_part, write_json
+from evaluation.work_folder import check_same_values, new_work_folder, read_part
 from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json, option_of
 from moo.storage.origin import RunOrigin, origin_from_json
+from search_space.boundary.writing import write_json
 from search_space.spaces import split_size
 
 Part = TypeVar("Part")

@@ -12,7 +12,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from devices.profiling.family import FamilyProfile
-from evaluation.work_folder import write_atomically
 from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
@@ -34,6 +33,7 @@ from moo.visualization.front import latency_error_figure, projections_figure, sp
 from moo.visualization.samples import Sample, samples_figure
 from moo.visualization.search import hypervolume_figure, theta_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
+from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
 COST_TABLES, SAMPLES = "cost_tables", "samples"

@@ -1,6 +1,5 @@
 """Folders of long work: where they may lie, what is written into them, and with what they are resumed."""
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,6 @@ from evaluation.work_folder import (
     lock_folder,
     new_work_folder,
     with_absolute_paths,
-    write_atomically,
-    write_json,
 )
 
 
@@ -70,22 +67,6 @@ def test_a_folder_is_had_by_one_at_a_time(tmp_path: Path) -> None:
     with lock_folder(tmp_path / "run"), pytest.raises(ValueError, match="another works in '.*run': wait until it has"):
         lock_folder(tmp_path / "run")
     lock_folder(tmp_path / "run").close()
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "deep" / "content.json"
-    write_json(path, {"a": 1})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [item.name for item in path.parent.iterdir()] == ["content.json"]
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, b"new")
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [item.name for item in path.parent.iterdir()] == ["content.json"]
 
 
 @dataclass(frozen=True)

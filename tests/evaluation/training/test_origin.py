@@ -9,8 +9,8 @@ import pytest
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImages, TrainOrigin
-from evaluation.work_folder import write_json
 from search_space.architectures import Architecture
+from search_space.boundary.writing import write_json
 
 SETTINGS = TrainConfig(architecture="0,1", dataset="digits")
 EARLIER_DATASET: dict[str, Any] = {

@@ -12,10 +12,10 @@ import pytest
 
 from devices.measurement import Board
 from dnas.pretraining import PretrainSettings
-from evaluation.work_folder import write_json
 from moo.config import SearchConfig
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RunOrigin, SearchDataset, SplitSizes, origin_from_json
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.writing import write_json
 from tests.moo.conftest import TINY
 
 VERSION_2 = RunFolder(Path(__file__).with_name("run_of_version_2"))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from evaluation.work_folder import write_atomically
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
 from tests.moo.conftest import ORIGIN
@@ -132,30 +131,3 @@ def test_of_several_different_settings_the_first_is_named() -> None:
     given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=(9,), entropy_weight=9)
     with pytest.raises(ValueError, match="population=99"):
         check_same_settings(given, SearchConfig())
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "deep" / "file.json"
-    write_atomically(path, b"old")
-    assert path.read_bytes() == b"old"
-
-    def no_space(self: Any, content: Any) -> None:
-        with open(self, "wb") as file:
-            file.write(content[:2])
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", no_space)
-    with pytest.raises(OSError, match="no space left"):
-        write_atomically(path, b"newer")
-    assert path.read_bytes() == b"old"
-    with pytest.raises(OSError, match="no space left"):
-        write_atomically(tmp_path / "new.json", b"newer")
-    assert not (tmp_path / "new.json").exists()
-
-
-def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    for content in (b"first", b"second"):
-        write_atomically(path, content)
-    assert path.read_bytes() == b"second"
-    assert list(tmp_path.iterdir()) == [path]

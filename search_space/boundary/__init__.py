@@ -1,0 +1,6 @@
+"""Where the project meets files and texts of others: what comes in is bounded, what goes out does no harm.
+
+text     outside text as one safe line for a terminal, Markdown or HTML; outside values and errors for messages
+reading  files, JSON and YAML with bounds on size, nesting and numbers; whatever is wrong is one `ValueError`
+writing  files that are there whole or not at all, never through a link; locks
+"""

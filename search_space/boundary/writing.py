@@ -1,0 +1,100 @@
+"""Files that are there whole or not at all, never through a link; locks. Start with `write_atomically`.
+
+A folder may have come from somebody else: a link in it would lead writing elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values as a JSON file.
+
+    Raises:
+        OSError: as `write_atomically`.
+    """
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, a power cut included; its folder is made.
+
+    A link in its place is replaced, not followed.
+
+    Raises:
+        OSError: if it cannot be written; nothing of it is left then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.unlink(missing_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666)
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except OSError:
+        # On a full disk, what is there of it takes space.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _keep_names(path.parent)
+
+
+def check_no_links(folder: Path, *, what: str) -> None:
+    """Check that a folder, which may itself be a link, holds none: all that is written below it stays there.
+
+    Args:
+        folder: to be written into; it need not exist.
+        what: what it is, as in `a run folder`, for messages.
+
+    Raises:
+        ValueError: naming the first link.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            path = Path(place) / name
+            if path.is_symlink():
+                raise ValueError(
+                    f"{what} must hold no links, as what is written through them lands elsewhere, but {str(path)!r} "
+                    "is one: put what it leads to in its place, or remove it."
+                )
+
+
+def lock_file(path: Path) -> IO[bytes] | None:
+    """Lock a file, which is made if need be and never changed, until it is closed or the process ends.
+
+    Returns:
+        The open file; None if another process has locked it.
+
+    Raises:
+        OSError: if it cannot be opened, or is a link.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600), "r+b")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
+def _keep_names(folder: Path) -> None:
+    """Make the renaming itself survive a power cut; some file systems cannot be asked to."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
