@@ -83,15 +83,17 @@ def read_sealed_json(path: Path, *, what: str, remedy: str) -> Any:
 
 
 def is_sealed(path: Path, *, what: str) -> bool:
-    """Whether a JSON file has a seal, as all have that this version wrote.
+    """Whether there is a JSON file with a seal, as all have that this version wrote.
 
     Args:
         path: of the file.
         what: as for `read_sealed_json`.
 
     Raises:
-        ValueError: if it is missing, or no JSON.
+        ValueError: if it is no JSON.
     """
+    if not path.exists():
+        return False
     content = read_json(path, what=what)
     return isinstance(content, dict) and SEAL in content
 
