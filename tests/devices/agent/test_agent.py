@@ -362,7 +362,7 @@ def test_one_running_agent_serves_clocks_and_precisions_in_turn(board: Path, fir
     settings = MeasureSettings(warmup_runs=0, min_runs=3, max_runs=3, min_seconds=0.0)
     link = HostLink([sys.executable, agent.__file__, "--root", str(board)])
     points: list[tuple[int | None, Precision]] = [(600, "fp32"), (1000, "int8"), (None, "fp32"), (1000, "fp32")]
-    with AgentDevice(link, settings, name="a board", shares_host=True) as device:
+    with AgentDevice(link, settings, name="a board", shares_host=False) as device:
         device.describe()
         running = device._channel
         for mhz, precision in points:
