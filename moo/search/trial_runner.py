@@ -135,7 +135,7 @@ class TrialRunner:
             stage: of the run.
             most: how many at most; the rest follows at the end.
         """
-        archive, chosen = self._record.archive, self._record.store.networks_in_int8().get(stage)
+        archive, chosen = self._record.archive, self._record.store.networks_in_int8(stage)
         if chosen is None:
             chosen = [entry.architecture.id for entry in archive.unquantized()[:most]]
             self._record.add_event(IN_INT8, stage=stage, networks=chosen)
