@@ -176,9 +176,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except OSError as error:
-        if error.errno in NOT_ALLOWED and error.filename is not None:
+        # Of two names, what a file is to be called is the one that people know.
+        name = error.filename2 or error.filename
+        if error.errno in NOT_ALLOWED and name is not None:
             sys.stderr.write(
-                f"error: files must allow what is done with them, but {shown(str(error.filename))} does not: "
+                f"error: files must allow what is done with them, but {shown(str(name))} does not: "
                 f"{one_line(error.strerror)}. Mend that, and go on: what had ended is kept.\n"
             )
             sys.exit(2)
