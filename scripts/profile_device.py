@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from moo.profiling.config import ProfileConfig
-from scripts.command_line import parse, run
+from scripts.command_line import parse, run_watched
+from scripts.endings import goes_on_with, same_command
 from scripts.help_pages import PROFILE_DEVICE
 
 
@@ -40,6 +41,8 @@ def main() -> int:
     if config.list_meters:
         _print_meters(console)
         return 0
+    kept = "what was measured is kept"
+    goes_on_with(same_command(), kept=kept)
     space = space_named(config.space, size=config.size)
     source = None if config.like is None else tables_named(config.like, space).base
     settings = MeasureSettings()
@@ -126,7 +129,7 @@ def _print_meters(console: Console) -> None:
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from tyro.conf import Positional
 
-from scripts.command_line import parse, run
+from scripts.command_line import parse, run_watched
+from scripts.endings import goes_on_with, same_command
 from scripts.help_pages import SETUP_BOARD
 
 
@@ -43,6 +44,7 @@ def main() -> None:
     from devices.errors import MeasurementError
 
     address = BoardAddress.parse(config.device)
+    goes_on_with(same_command(), kept="what was set up stays")
     console = Console()
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, disable=config.quiet) as progress:
@@ -68,7 +70,7 @@ def main() -> None:
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":
