@@ -18,10 +18,11 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
-from scripts.endings import CURRENT, Ending, say_mistake, told
+from scripts.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mistake, told
 from scripts.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
 from scripts.watching import watched
+from search_space.boundary.text import one_line
 
 Config = TypeVar("Config")
 
@@ -65,7 +66,7 @@ def parse(
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
             )
     except MisspeltError as error:
-        sys.stderr.write(f"error: {error} See --help-all.\n")
+        sys.stderr.write(f"error: {one_line(error, most=LONGEST_MESSAGE)} See --help-all.\n")
         sys.exit(2)
     except SystemExit as stop:
         if isinstance(stop.__context__, ValueError):
@@ -124,7 +125,7 @@ def _in_one_line(box: str, options: Sequence[Option]) -> str:
                 before, choices, after = said.partition(found[3])
                 said = before + choices.replace("'", "") + after
             break
-    return f"error: {said.rstrip('.')}. See --help.\n"
+    return f"error: {one_line(said, most=LONGEST_MESSAGE).rstrip('.')}. See --help.\n"
 
 
 def folder_to_resume(argv: Sequence[str]) -> Path | None:

@@ -6,19 +6,22 @@ Start with `told`. Nothing heavy is imported here.
 from __future__ import annotations
 
 import errno
-import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from moo.execution.machinery import MachineryError
+from search_space.boundary.text import command_line, one_line
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LONGEST_MESSAGE = 3000
+"""Characters of an error that are shown."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -64,8 +67,8 @@ def goes_on_with(command: str, *, kept: str = "nothing that had ended is lost") 
 def same_command(*, omitted: str = "") -> str:
     """This very command line, without one option."""
     name = Path(sys.argv[0]).name
-    words = shlex.join(word for word in sys.argv[1:] if word != omitted)
-    return f"{f'python scripts/{name}' if name.endswith('.py') else name} {words}".rstrip()
+    words = [word for word in sys.argv[1:] if word != omitted]
+    return command_line([*(["python", f"scripts/{name}"] if name.endswith(".py") else [name]), *words])
 
 
 def told(error: BaseException) -> int | None:
@@ -78,38 +81,37 @@ def told(error: BaseException) -> int | None:
     if isinstance(error, KeyboardInterrupt) or ending.stopped_by is not None:
         # Whatever a signal's exception became on its way, as libraries catch it.
         code = 128 + (ending.stopped_by or signal.SIGINT)
-        line = f"\nStopped{f'; {ending.kept}' if ending.command else ''}. {ending.go_on}"
+        line = f"Stopped{f'; {ending.kept}' if ending.command else ''}. {ending.go_on}"
     elif isinstance(error, MachineryError):
-        line = f"error: {_one_line(error)} {ending.go_on}"
+        line = f"error: {one_line(error, most=LONGEST_MESSAGE)} {ending.go_on}"
     elif isinstance(error, OSError) and error.errno in NO_SPACE:
-        where = f" for {error.filename}" if error.filename else ""
+        where = f" for {one_line(error.filename)}" if error.filename else ""
         line = (
             f"error: there must be space on the disk, but none is left{where}; make some, and go on: what had ended is "
             f"kept.{f' {ending.go_on}' if ending.command else ''}"
         )
     elif isinstance(error, ValueError):
-        code, line = 2, f"error: {_one_line(error)}"
+        code, line = 2, f"error: {one_line(error, most=LONGEST_MESSAGE)}"
     else:
         return None
-    say(line)
+    write_line(line)
     ending.note("told", "")
     return code
 
 
-def say(line: str) -> None:
-    """Write a line to stderr, if anybody still reads it."""
-    try:
+def write_line(line: str) -> None:
+    """Write a line to stderr, if anybody still reads it: the terminal may have been closed."""
+    with suppress(OSError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-    except OSError:
-        pass  # A terminal that was closed.
 
 
 def say_mistake(error: BaseException) -> None:
     """Show the traceback of a mistake of ours, and how to go on."""
-    say("".join(traceback.format_exception(error)).rstrip())
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        write_line(line[: len(line) - len(line.lstrip())] + one_line(line, most=LONGEST_MESSAGE))
     if _current().command is not None:
-        say(_current().go_on)
+        write_line(_current().go_on)
 
 
 def answer_signals(ending: Ending) -> None:
@@ -130,7 +132,3 @@ def answer_signals(ending: Ending) -> None:
 
 def _current() -> Ending:
     return CURRENT.get(Ending())
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

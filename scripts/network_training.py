@@ -10,7 +10,9 @@ from moo import events
 from moo.deployment.config import RunTrainingConfig
 from moo.deployment.job import TrainedInRun, TrainingsOf, train_in_run
 from scripts.endings import goes_on_with, same_command
+from scripts.terminal import LONGEST, say
 from scripts.training_view import TrainingView
+from search_space.boundary.text import one_line
 
 
 def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> TrainedInRun:
@@ -45,8 +47,8 @@ def print_ending(config: RunTrainingConfig, done: TrainedInRun, *, files: str) -
         files: word and place of what was trained, as in `Networks: runs/first/front`.
     """
     places = f"Pictures: {config.run}/plots   Report: {config.run}/report.html   {files}"
-    Console().print(places, highlight=False, soft_wrap=True)
+    say(Console(), places)
     if done.missing is None:
         return 0
-    sys.stderr.write(f"{done.missing}\n")
+    sys.stderr.write(f"{one_line(done.missing, most=LONGEST)}\n")
     return 1

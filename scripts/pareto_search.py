@@ -13,8 +13,9 @@ from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
 from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
-from scripts.endings import goes_on_with, say, told
+from scripts.endings import LONGEST_MESSAGE, goes_on_with, told, write_line
 from scripts.help_pages import PARETO_SEARCH
+from search_space.boundary.text import command_line, one_line
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
@@ -93,6 +94,7 @@ def main() -> int:
     from moo.visualization.tensorboard import TensorBoardWriter
     from scripts.front_table import front_table
     from scripts.live_view import LiveView
+    from scripts.terminal import say
 
     console = Console(quiet=config.quiet)
     folder = None if config.resume is None else Path(config.resume).expanduser()
@@ -108,7 +110,7 @@ def main() -> int:
             preparation = prepare(
                 config,
                 on_loading=view.loading,
-                on_choice=lambda text: console.print(f"space: {text}", highlight=False, soft_wrap=True, markup=False),
+                on_choice=lambda text: say(console, f"space: {text}"),
             )
             folder = preparation.folder.path
             backend = start_ray_backend(
@@ -126,12 +128,12 @@ def main() -> int:
         return _ended_early(error, folder)
     result = Console()
     result.print(front_table(archive, front_size=config.front_size))
-    result.print(
-        f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
-        f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"
-        f"{verdict_of(archive) or f'Train them for deployment: python scripts/train_front.py {folder}'}",
-        highlight=False,
-        soft_wrap=True,
+    train = command_line(["python", "scripts/train_front.py", str(folder)])
+    say(
+        result,
+        f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front",
+        f"Look at how it was found: {command_line(['tensorboard', '--logdir', f'{folder}/tensorboard'])}",
+        verdict_of(archive) or f"Train them for deployment: {train}",
     )
     return 0
 
@@ -142,14 +144,14 @@ def _ended_early(error: BaseException, folder: Path | None) -> int:
     from moo.search.drawing import draw_unfinished
 
     if isinstance(error, SearchFailedError):
-        say(f"error: {error}")
+        write_line(f"error: {one_line(error, most=LONGEST_MESSAGE)}")
         code: int | None = 1
     else:
         code = told(error)
     # Drawing fails where the disk is full, too.
     with suppress(OSError, ValueError):
         if folder is not None and draw_unfinished(RunFolder(folder)) and code is not None:
-            say(f"Report so far: {folder}/report.html   Front so far: {folder}/front.json")
+            write_line(one_line(f"Report so far: {folder}/report.html   Front so far: {folder}/front.json", most=2000))
     if code is None:
         raise error
     return code

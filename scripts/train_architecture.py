@@ -7,7 +7,6 @@ Example:
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -17,6 +16,7 @@ from evaluation.training.folder import TrainFolder
 from scripts.command_line import folder_to_resume, parse, run_watched
 from scripts.endings import goes_on_with
 from scripts.help_pages import TRAIN_ARCHITECTURE
+from search_space.boundary.text import command_line
 
 KEPT = "no finished epoch is lost"
 
@@ -50,6 +50,7 @@ def main() -> int:
     from moo.analysis.errors import share_text
     from moo.formatting import percent
     from moo.visualization.training import training_curves
+    from scripts.terminal import say
     from search_space.spaces import split_size
 
     keep_freed_memory()
@@ -67,9 +68,9 @@ def main() -> int:
         def tell(epoch: EpochDone) -> None:
             record = epoch.record
             for divergence in epoch.divergences:
-                console.print(f"training {divergence}", highlight=False)
+                say(console, f"training {divergence}")
             figures = f"loss {record.loss:.3f}, accuracy {percent(record.accuracy)}, lr {record.lr:.2g}"
-            console.print(f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}", highlight=False)
+            say(console, f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}")
 
         preparation = prepare_training(config, on_loading=show)
         path = preparation.folder.path
@@ -83,13 +84,13 @@ def main() -> int:
     title = f"{name} in {split_size(config.space)[0]} at {pixels} pixels"
     subtitle = f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
     training_curves(records, title, subtitle).savefig(preparation.folder.curves)
-    text = f"{test}\n{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
-    Console().print(f"{text}\nModel: {preparation.folder.onnx}   Everything: {path}", highlight=False, soft_wrap=True)
+    size = f"{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
+    say(Console(), test, size, f"Model: {preparation.folder.onnx}   Everything: {path}")
     return 0
 
 
 def _command_that_goes_on(folder: str) -> str:
-    return f"python scripts/train_architecture.py --resume {shlex.quote(folder)}"
+    return command_line(["python", "scripts/train_architecture.py", "--resume", folder])
 
 
 def command() -> NoReturn:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.endings import CURRENT, STOP_SIGNALS, Ending, answer_signals, say
+from scripts.endings import CURRENT, STOP_SIGNALS, Ending, answer_signals, write_line
 
 PATIENCE_SECONDS = 7.0
 """From a signal to the last word of a command; it is killed where it has none."""
@@ -138,10 +138,10 @@ class _Watch:
         kept = f"; {notes['kept']}" if command is not None else ""
         if self._first is not None:
             if "told" not in notes:
-                say(f"\nStopped{kept}. {go_on}")
+                write_line(f"Stopped{kept}. {go_on}")
             return 128 + self._first[0]
         if "told" not in notes:
-            say(f"\nerror: {_death(status)}{kept}. {go_on}")
+            write_line(f"error: {_death(status)}{kept}. {go_on}")
         return 1
 
 

@@ -11,9 +11,9 @@ def descendants(ancestor: int) -> dict[int, str]:
     parents, lines = dict[int, int](), dict[int, str]()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            state, mother = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
             if state != "Z":
-                parents[int(entry.name)] = int(parent)
+                parents[int(entry.name)] = int(mother)
                 lines[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     found, waiting = dict[int, str](), [ancestor]
     while waiting:

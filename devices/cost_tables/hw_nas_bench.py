@@ -9,6 +9,7 @@ the interface is that of `hw_nas_bench_api.py` in https://github.com/GATECH-EIC/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 
 from devices.cost_tables.plain_pickle import PickledArray, read_plain_pickle
 from search_space.architectures import Architecture, architecture_of
+from search_space.boundary.text import one_line, shown
 from search_space.graphs import Graph
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
 from search_space.operators import OPERATOR_NAMES, operator_named
@@ -138,11 +140,11 @@ class HWNASBenchAPI:
     def _nasbench201(self, arch_index: int | Sequence[int], dataname: str) -> tuple[int, dict[str, Any]]:
         tables = self.HW_metrics["nasbench201"]
         if dataname not in tables:
-            raise ValueError(f"`dataname` must be one of {', '.join(tables)}, but got {dataname!r}.")
+            raise ValueError(f"`dataname` must be one of {one_line(', '.join(tables))}, but got {shown(dataname)}.")
         table = tables[dataname]
         count = len(table["config"])
         if not isinstance(arch_index, int | np.integer) or not 0 <= arch_index < count:
-            raise ValueError(f"`arch_index` must be a whole number in [0, {count - 1}], but got {arch_index!r}.")
+            raise ValueError(f"`arch_index` must be a whole number in [0, {count - 1}], but got {shown(arch_index)}.")
         return int(arch_index), table
 
     def _tables(self, content: object) -> dict[str, dict[str, Any]]:
@@ -154,21 +156,32 @@ class HWNASBenchAPI:
     def _block_costs(self, table: object, metric: str) -> dict[str, float]:
         costs = self._mapping(table, f"`{metric}`")
         for block, cost in costs.items():
-            if not isinstance(cost, int | float | np.number) or not np.isfinite(cost):
+            if not _is_number(cost):
                 raise ValueError(
-                    f"`{metric}` of block {block} must be a finite number, but {self._origin} has {cost!r}."
+                    f"`{metric}` of block {one_line(block)} must be a finite number, but {self._origin} has "
+                    f"{shown(cost)}."
                 )
         return {str(block): float(cost) for block, cost in costs.items()}
 
     def _network_costs(self, table: object, dataname: str) -> dict[str, Any]:
-        columns = {name: _sequence(column) for name, column in self._mapping(table, f"`{dataname}`").items()}
+        columns = {name: _sequence(column) for name, column in self._mapping(table, f"`{one_line(dataname)}`").items()}
         for name in ("config", *NASBENCH201_METRICS):
             column = columns.get(name)
             if column is None or len(column) != len(columns["config"]):
                 raise ValueError(
-                    f"`{dataname}` must have one entry of `{name}` for each `config`, but {self._origin} has "
+                    f"`{one_line(dataname)}` must have one entry of `{name}` for each `config`, but {self._origin} has "
                     f"{'none' if column is None else len(column)}."
                 )
+        for name in NASBENCH201_METRICS:
+            wrong = next((cost for cost in columns[name] if not _is_number(cost)), None)
+            if wrong is not None:
+                raise ValueError(
+                    f"`{name}` of `{one_line(dataname)}` must be finite numbers, but {self._origin} has {shown(wrong)}."
+                )
+        if not all(isinstance(config, Mapping) for config in columns["config"]):
+            raise ValueError(
+                f"each `config` of `{one_line(dataname)}` must be a dictionary; {self._origin} has others."
+            )
         return columns
 
     def _mapping(self, value: object, where: str) -> Mapping[str, Any]:
@@ -191,17 +204,21 @@ def architecture_of_config(config: Mapping[str, Any]) -> tuple[SearchSpace, Arch
     """The space and architecture that `HWNASBenchAPI.get_net_config` describes; errors as for `graph_of_config`."""
     cell, classes = config.get("arch_str"), config.get("num_classes")
     if not isinstance(classes, int):
-        raise ValueError(f"`num_classes` of a configuration must be a whole number, but got {classes!r}.")
+        raise ValueError(f"`num_classes` of a configuration must be a whole number, but got {shown(classes)}.")
     if isinstance(cell, str):
         channels, cells = config.get("C"), config.get("N")
         if not isinstance(channels, int) or not isinstance(cells, int):
-            raise ValueError(f"`C` and `N` of a configuration must be whole numbers, but got {channels!r}, {cells!r}.")
+            raise ValueError(
+                f"`C` and `N` of a configuration must be whole numbers, but got {shown((channels, cells))}."
+            )
         space: SearchSpace = NasBench201Space(
             classes=classes, input_size=_SMALL_IMAGES.get(classes, 32), channels=channels, cells_per_stage=cells
         )
         return space, architecture_of(space, parse_cell(cell))
     if not isinstance(cell, list | tuple):
-        raise ValueError(f"`arch_str` of a configuration must be a string or a list of operators, but got {cell!r}.")
+        raise ValueError(
+            f"`arch_str` of a configuration must be a string or a list of operators, but got {shown(cell)}."
+        )
     space = _fbnet_space(config.get("dataset")).with_classes(classes)
     return space, architecture_of(space, tuple(cell))
 
@@ -231,7 +248,7 @@ def block_name(layer: Layer, operator_name: str) -> str:
 
 def _fbnet_space(dataname: object) -> FBNetSpace:
     if dataname not in _FBNET_SPACES:
-        raise ValueError(f"`dataname` must be one of {', '.join(_FBNET_SPACES)} for FBNet, but got {dataname!r}.")
+        raise ValueError(f"`dataname` must be one of {', '.join(_FBNET_SPACES)} for FBNet, but got {shown(dataname)}.")
     name, classes = _FBNET_SPACES[str(dataname)]
     return space_named(name).with_classes(classes)
 
@@ -240,8 +257,14 @@ def _fbnet_indices(arch_index: object) -> tuple[int, ...]:
     indices = tuple(arch_index) if isinstance(arch_index, Sequence | np.ndarray) else ()
     fits = all(isinstance(index, int | np.integer) and 0 <= index < len(OPERATOR_NAMES) for index in indices)
     if len(indices) != 22 or not fits:
-        raise ValueError(f"`arch_index` must be a list of 22 numbers in [0, 8] for FBNet, but got {arch_index!r}.")
+        raise ValueError(f"`arch_index` must be a list of 22 numbers in [0, 8] for FBNet, but got {shown(arch_index)}.")
     return tuple(int(index) for index in indices)
+
+
+def _is_number(cost: object) -> bool:
+    if isinstance(cost, float):
+        return math.isfinite(cost)
+    return isinstance(cost, int | np.integer | np.floating) and abs(float(cost)) < math.inf
 
 
 def _sequence(column: object) -> Any:

@@ -16,7 +16,7 @@ import yaml
 
 from search_space.boundary.text import one_line, reason_of
 
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 24 * 2**20
 """Bytes of a text file that are read by default."""
 MOST_YAML_BYTES = 2**17
 """YAML is read a thousand times more slowly than JSON."""
@@ -43,9 +43,13 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
         # Without waiting: a pipe would never answer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            state = os.fstat(handle)
+            if not stat.S_ISREG(state.st_mode):
                 raise ValueError(f"{what} must be a file, but {str(path)!r} is none.")
-            content = file.read(most + 1)
+            # No more memory than it needs, though it may grow; what the system makes has no size.
+            content = file.read(min(state.st_size, most) + 1) or file.read(most + 1)
+            if len(content) > state.st_size:
+                content += file.read(most + 1 - len(content))
     except FileNotFoundError:
         raise ValueError(f"{what} must exist, but got {str(path)!r}.") from None
     except IsADirectoryError:
