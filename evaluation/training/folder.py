@@ -14,6 +14,7 @@ from evaluation.training.origin import TrainOrigin, train_origin_from_json
 from evaluation.work_folder import new_work_folder, read_part
 from search_space.architectures import Architecture
 from search_space.boundary.reading import read_bytes
+from search_space.boundary.records import record_from_json
 from search_space.boundary.sealing import (
     MOST_STATE_BYTES,
     digest_of,
@@ -21,6 +22,7 @@ from search_space.boundary.sealing import (
     read_sealed_state,
     write_sealed_json,
 )
+from search_space.boundary.text import reason_of
 
 Part = TypeVar("Part")
 
@@ -171,10 +173,11 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
             for item in dataclasses.fields(TrainResult)
             if item.name in content or item.default is dataclasses.MISSING
         }
-        return TrainResult(**values | {"files": tuple(FileCheck(**file) for file in content["files"])})
+        return record_from_json(TrainResult, values, where="result")
     except (KeyError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         raise ValueError(
-            f"{str(folder.result)!r} must be the result of a training, but is not: {error!r}. {remedy}"
+            f"{str(folder.result)!r} must be the result of a training, but is not: {reason}. {remedy}"
         ) from None
 
 

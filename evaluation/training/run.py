@@ -33,13 +33,15 @@ from evaluation.training.recipe import with_recipe
 from evaluation.work_folder import check_work_folder, with_absolute_paths
 from search_space.architectures import Architecture, parse_architecture
 from search_space.boundary.sealing import digest_of, read_tensors, sealed_state, sealed_tensors, write_sealed_json
-from search_space.boundary.text import reason_of
+from search_space.boundary.text import reason_of, shown
 from search_space.boundary.writing import write_atomically, write_json
 from search_space.catalogue import any_space_named
 from search_space.counts import count
 from search_space.graphs import Graph, Shape
 from search_space.onnx_files import weight_shapes
 
+MOST_WEIGHTS_BYTES = 256 * 2**20
+"""Of a file of weights."""
 OnStep = Callable[[int, int], None]
 """Called with the number of steps done, and their total."""
 
@@ -299,15 +301,17 @@ def read_weights(path: Path, graph: Graph) -> Arrays:
         ValueError: if it cannot be read, or is of another network.
     """
     rule = "weights must be a .safetensors file of this network's weights"
-    content = read_tensors(path, what="a file of weights", remedy="Give a .safetensors file of this network.")
+    remedy = "Give a .safetensors file of this network."
+    content = read_tensors(path, what="a file of weights", remedy=remedy, most=MOST_WEIGHTS_BYTES)
     try:
         weights: Arrays = safetensors.numpy.load(content)
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:
+        # A header that is wrong meets a library that raises whatever comes of it.
         raise ValueError(f"{rule}, but {str(path)!r} is not: {reason_of(error)}.") from None
     for name, shape in weight_shapes(graph).items():
         got = tuple(weights[name].shape) if name in weights else None
         if got != shape:
-            raise ValueError(f"{rule}, but {name!r} of {str(path)!r} must have shape {shape}, and has {got}.")
+            raise ValueError(f"{rule}, but {shown(name)} of {str(path)!r} must have shape {shape}, and has {got}.")
     return weights
 
 

@@ -83,15 +83,17 @@ def read_sealed_json(path: Path, *, what: str, remedy: str) -> Any:
 
 
 def is_sealed(path: Path, *, what: str) -> bool:
-    """Whether a JSON file has a seal, as all have that this version wrote.
+    """Whether there is a JSON file with a seal, as all have that this version wrote.
 
     Args:
         path: of the file.
         what: as for `read_sealed_json`.
 
     Raises:
-        ValueError: if it is missing, or no JSON.
+        ValueError: if it is no JSON.
     """
+    if not path.exists():
+        return False
     content = read_json(path, what=what)
     return isinstance(content, dict) and SEAL in content
 
@@ -106,18 +108,19 @@ def sealed_tensors(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
-def read_tensors(path: Path, *, what: str, remedy: str) -> bytes:
+def read_tensors(path: Path, *, what: str, remedy: str, most: int = MOST_STATE_BYTES) -> bytes:
     """A safetensors file, of ours or of others, known to be whole.
 
     Args:
         path: of the file.
         what: what the file should be, for messages.
         remedy: a sentence, for messages.
+        most: bytes that it may have.
 
     Raises:
         ValueError: if it is missing, no safetensors file, or damaged.
     """
-    content = _bytes_of(path, what, remedy)
+    content = _bytes_of(path, what, remedy, most)
     try:
         header, metadata, data = _parts_of(content)
         if SEAL not in metadata:
@@ -125,7 +128,8 @@ def read_tensors(path: Path, *, what: str, remedy: str) -> bytes:
             safetensors.deserialize(content)  # type: ignore[no-untyped-call]
         elif metadata.pop(SEAL) != _seal_of([header, metadata], data):
             raise ValueError(f"its contents do not match its `{SEAL}`")
-    except (ValueError, safetensors.SafetensorError) as error:
+    except Exception as error:
+        # Of a header that is wrong, the library raises whatever comes of it.
         raise _damaged(path, what, error, remedy) from None
     return content
 
@@ -160,9 +164,9 @@ def digest_of(content: bytes) -> str:
     return f"sha256-{hashlib.sha256(content).hexdigest()}"
 
 
-def _bytes_of(path: Path, what: str, remedy: str) -> bytes:
+def _bytes_of(path: Path, what: str, remedy: str, most: int = MOST_STATE_BYTES) -> bytes:
     try:
-        return read_bytes(path, what=what, most=MOST_STATE_BYTES)
+        return read_bytes(path, what=what, most=most)
     except ValueError as error:
         raise ValueError(f"{error} {remedy}") from None
 

@@ -336,10 +336,10 @@ ITEM = {
         (json.dumps([{key: ITEM[key] for key in ITEM if key != "error"}]), "must have the field 'error'"),
         (json.dumps([{**ITEM, "architecture": {**ITEM["architecture"], "id": 0}}]), "must have an id"),  # type: ignore[dict-item]
         (json.dumps([{**ITEM, "latency_ms": "fast"}]), "a number of at least 0 as 'latency_ms', but has 'fast'"),
-        (json.dumps([{**ITEM, "energy_mj": float("nan")}]), "must be JSON, .* numbers must be finite"),
+        (json.dumps([{**ITEM, "energy_mj": float("nan")}]), "numbers must be finite, but it has NaN"),
         (json.dumps([{**ITEM, "error": -1}]), "a number of at least 0 as 'error', but has -1"),
         (json.dumps([{**ITEM, "error": True}]), "a number of at least 0 as 'error', but has True"),
-        (json.dumps([{**ITEM, "error": 10**400}]), "must be JSON, .* whole numbers must be of 64 bits"),
+        (json.dumps([{**ITEM, "error": 10**400}]), "whole numbers must be of 64 bits"),
         (json.dumps([{**ITEM, "configuration": 3}]), "must have a runtime configuration, but has 3"),
         (json.dumps([{**ITEM, "configuration": {"threads": 1}}]), "must have a runtime configuration.*lacks 'runtime'"),
         (json.dumps([{**ITEM, "configuration": {"runtime": "ort", "threads": 0}}]), "a whole number of at least 1"),
@@ -368,5 +368,5 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must hold a front\.json"):
         read_front(tmp_path)
     (tmp_path / "front.json").mkdir()
-    with pytest.raises(ValueError, match="must be a file"):
+    with pytest.raises(ValueError, match="a front must be a file"):
         read_front(tmp_path)

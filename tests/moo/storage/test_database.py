@@ -35,7 +35,7 @@ def folder(
     record.add_event("started")
     for result in (result_of(1, (0, 1, 2), (2, 2, 2)), result_of(0, (0, 0, 0), (2, 2, 2))):
         record.add_result(result, space)
-    record.add_failure(CoefficientTrial(8, 2, result_of(8, (0, 0, 0)).trial.coefficients), "boom")  # type: ignore[union-attr, arg-type]
+    record.add_failure(CoefficientTrial(8, 2, result_of(8, (0, 0, 0)).trial.coefficients), "boom")  # type: ignore[arg-type]
     record.forget_failures(2)
     record.add_points_to_measure("end 1", [("000", BASE)])
     record.add_measurement("000", measurement_of(4.0))
