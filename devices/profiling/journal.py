@@ -112,6 +112,7 @@ class JournaledDevice:
     def _turn(self) -> Iterator[None]:
         """Be the only one who measures for this file."""
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
         except OSError as error:
             self._warn(f"profiles of other programs are not waited for: {reason_of(error)}")
@@ -209,10 +210,19 @@ def _lines_after(place: _Place, path: Path) -> tuple[list[tuple[str, Measurement
             continue
         try:
             content = unsealed(parse_json(line))
-            found.append((str(content["model"]), Measurement.from_json(content["measurement"])))
+            measurement = Measurement.from_json(content["measurement"])
+            _check(measurement)
+            found.append((str(content["model"]), measurement))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
     return found, _Place(status.st_ino, end)
+
+
+def _check(measurement: Measurement) -> None:
+    """Check what a board measures: lines of earlier versions have no seal."""
+    least = min(measurement.latency_ms, measurement.median_ms)
+    if not (least > 0 and measurement.iqr_ms >= 0 and measurement.runs >= 1 and measurement.configuration.label):
+        raise ValueError("no board measures that")
 
 
 def _unreadable(path: Path, reason: str) -> str:
