@@ -240,6 +240,8 @@ class ListingWithoutEnd(asyncssh.SFTPServer):
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
         for name in (b".", b"..", b"/etc/passwd", b"../precious"):
             yield asyncssh.SFTPName(name)
+        if b"no text" in path:
+            yield asyncssh.SFTPName(b"\xff\xfe")
         number = 0
         while True:
             number += 1
@@ -286,9 +288,12 @@ class AsyncsshServer:
 def test_a_listing_without_end_is_left_at_some_names(board: LoopbackBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.agent.ssh_connection.MOST_FILES", 20)
     (board.board_folder / "models").mkdir(parents=True)
+    (board.board_folder / "no text").mkdir()
     with AsyncsshServer(board) as (address, options):
         connection = SshConnection.open(address, options)
         try:
+            connection.clear(options.folder / "no text")
+            assert ListingWithoutEnd.removed == []
             connection.clear(options.folder / "models")
         finally:
             connection.close()
