@@ -43,11 +43,11 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
         # Without waiting: a pipe would never answer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as file:
-            facts = os.fstat(handle)
-            if not stat.S_ISREG(facts.st_mode):
+            state = os.fstat(handle)
+            if not stat.S_ISREG(state.st_mode):
                 raise ValueError(f"{what} must be a file, but {str(path)!r} is none.")
-            # No more than there is, as that much memory is taken; files of the kernel do not say how much that is.
-            content = file.read(min(most, max(facts.st_size, 2**16)) + 1)
+            # No more memory than it needs, though it may grow; what the system makes has no size.
+            content = file.read(min(max(state.st_size, 2**16), most) + 1)
     except FileNotFoundError:
         raise ValueError(f"{what} must exist, but got {str(path)!r}.") from None
     except IsADirectoryError:

@@ -21,7 +21,7 @@ from search_space.boundary.sealing import (
 )
 from search_space.boundary.writing import write_atomically
 
-WORDS = {"what": "the file", "remedy": "Restore it."}
+WORDS: dict[str, Any] = {"what": "the file", "remedy": "Restore it."}
 CONTENT = {"name": "résumé", "figures": [1, -2.5, 1e-300, None, True], "inner": {"b": 1.0, "a": ["x"]}}
 TENSORS: dict[str, Any] = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
