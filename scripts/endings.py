@@ -17,12 +17,17 @@ from pathlib import Path
 from types import FrameType
 
 from moo.execution.machinery import MachineryError
-from search_space.boundary.text import command_line, one_line
+from search_space.boundary.text import command_line, one_line, shown
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_MESSAGE = 3000
 """Characters of an error that are shown."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EIO,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
+"""What the system answers where a file is another kind of file, or may not be read or written."""
 
 
 class StoppedError(KeyboardInterrupt):
@@ -89,6 +94,13 @@ def told(error: BaseException) -> int | None:
         line = (
             f"error: there must be space on the disk, but none is left{where}; make some, and go on: what had ended is "
             f"kept.{f' {ending.go_on}' if ending.command else ''}"
+        )
+    elif isinstance(error, OSError) and error.errno in NOT_ALLOWED and error.filename is not None:
+        code = 2
+        line = (
+            f"error: files must allow what is done with them, but {shown(str(error.filename))} does not: "
+            f"{one_line(error.strerror)}. Mend that, and go on: what had ended is kept."
+            f"{f' {ending.go_on}' if ending.command else ''}"
         )
     elif isinstance(error, ValueError):
         code, line = 2, f"error: {one_line(error, most=LONGEST_MESSAGE)}"
