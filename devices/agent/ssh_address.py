@@ -39,7 +39,7 @@ class BoardAddress:
             or parts.password is not None
         ):
             raise ValueError(
-                f"a board's address must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got {text!r}: "
+                f"a board's address must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got {shown(text)}: "
                 "ssh://pi@raspberrypi.local, for example."
             )
         return cls(user, host, port)

@@ -73,6 +73,8 @@ class MeterSpec:
         Raises:
             ValueError: if there is no such meter, place or option, or an address is missing.
         """
+        if len(text) > LONGEST or not text.isprintable():
+            raise ValueError(f"a meter must be a line of at most {LONGEST} printable characters.")
         rest, at, place = text.strip().rpartition("@")
         if not at:
             rest, place = place, ""

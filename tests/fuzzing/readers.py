@@ -395,7 +395,7 @@ def _boards() -> Iterator[Reader]:
             def request(self, command: str, *_: object, **__: object) -> Reply:
                 return Reply("the meter", {"time_s": 1.0}) if command == "clock" else fields(content)
 
-            def close(self) -> None:
+            def end(self) -> None:
                 pass
 
         opened = SampledMeter.__new__(SampledMeter)
