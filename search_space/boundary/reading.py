@@ -49,15 +49,15 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
             if not stat.S_ISREG(state.st_mode):
                 raise ValueError(f"{what} must be a file, but {named(path)} is none.")
             # No more memory than it needs, though it may grow; what the system makes has no size.
-            content = file.read(min(state.st_size, most) + 1) or file.read(most + 1)
-            if len(content) > state.st_size:
-                content += file.read(most + 1 - len(content))
+            content = file.read(min(max(state.st_size, 2**16), most) + 1)
     except FileNotFoundError:
         raise ValueError(f"{what} must exist, but got {named(path)}.") from None
     except IsADirectoryError:
         raise ValueError(f"{what} must be a file, but {named(path)} is a folder.") from None
     except OSError as error:
         raise ValueError(f"{what} must be readable, but {named(path)} is not: {error.strerror}.") from None
+    except MemoryError:
+        raise ValueError(f"{what} must fit into memory, but {named(path)} does not.") from None
     if len(content) > most:
         raise ValueError(f"{what} must have at most {_size(most)}, but {named(path)} has more.")
     return content

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+LEAST_FREE_BYTES = 64 * 2**20
+"""Free space without which no work is begun: less than any run writes."""
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -69,6 +71,42 @@ def check_no_links(folder: Path, *, what: str) -> None:
                     f"{what} must hold no links, as what is written through them lands elsewhere, but {str(path)!r} "
                     "is one: put what it leads to in its place, or remove it."
                 )
+
+
+def check_can_write(folder: Path, *, what: str) -> None:
+    """Check that a folder, or the nearest one above it that is there, takes files and has space, by writing one.
+
+    Permissions alone do not tell: of a read-only medium, a quota, a full disk, or another machine's rights.
+
+    Args:
+        folder: to be written into; it need not exist.
+        what: what it is, as in `a run folder`, for messages.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    place = next(candidate for candidate in (folder.absolute(), *folder.absolute().parents) if candidate.exists())
+    probe = place / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+        try:
+            os.write(handle, bytes(4096))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+            probe.unlink()
+        space = os.statvfs(place)
+    except OSError as error:
+        raise ValueError(
+            f"{what} must lie where files can be written, but in {str(place)!r} none can: {error.strerror}. Mend "
+            "that, or choose another folder."
+        ) from None
+    free = space.f_bavail * space.f_frsize
+    if space.f_blocks and free < LEAST_FREE_BYTES:
+        raise ValueError(
+            f"{what} must lie where at least {LEAST_FREE_BYTES // 2**20} MiB are free, but {str(place)!r} has "
+            f"{free // 2**20} MiB: make space, or choose another folder."
+        )
 
 
 def lock_file(path: Path) -> IO[bytes] | None:
