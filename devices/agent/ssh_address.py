@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from search_space.boundary.text import shown
+
 BOARD_FOLDER = PurePosixPath(".pi-pareto-nas")
 KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 

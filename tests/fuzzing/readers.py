@@ -33,6 +33,7 @@ from devices.errors import MeasurementError
 from devices.measurement import Measurement
 from devices.meters.spec import MeterSpec
 from devices.profiling import journal
+from dnas.losses import Coefficients
 from evaluation.data.pictures import BrokenPictureError, read_picture, upright_size
 from evaluation.data.rules import LATEST_RULES
 from evaluation.pretrained.sources import pretrained_named
@@ -44,8 +45,9 @@ from moo.config import SearchConfig
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import read_state
-from moo.storage.store import open_store, read_store
+from moo.storage.store import new_store, open_store, read_store
 from moo.storage.trained_network import TrainedNetwork
+from moo.trials import CoefficientTrial, EvaluatedArchitecture, TrialResult
 from search_space.architectures import architecture_from_indices, parse_architecture
 from search_space.boundary.reading import parse_json
 from search_space.boundary.text import code, command_line, html_text, markdown
@@ -229,7 +231,12 @@ def _runs() -> Iterator[Reader]:
 def _store() -> bytes:
     with _folder() as folder:
         path = folder / "search.sqlite"
-        store = open_store(path)
+        store = new_store(path)
+        trial = CoefficientTrial(0, 0, Coefficients(1.0, 1.0, 1.0, 1.0))
+        found = EvaluatedArchitecture(
+            indices=(0, 0, 0), error=0.1, cross_entropy=0.5, latency_ms=1.0, energy_mj=1.0, params=9
+        )
+        store.add_result(TrialResult(trial=trial, architectures=(found,), chosen=0, theta=None, seconds=1.0), TINY)
         store.add_event("finished", seconds=61.2)
         store.close()
         with closing(sqlite3.connect(path)) as connection:
@@ -268,13 +275,10 @@ def _rows_of_store(folder: Path, content: bytes) -> object:
         (folder / name).unlink(missing_ok=True)
     path.write_bytes(_STORE or _remembered_store())
     text = content.decode("utf-8", "replace")
-    with closing(sqlite3.connect(path)) as connection:
+    store = open_store(path)
+    connection = store._connection
+    with closing(store), connection:
         architecture = architecture_from_indices(TINY, (0, 0, 0))
-        connection.execute(
-            "INSERT OR IGNORE INTO architectures (id, operators, error, latency_ms, energy_mj) "
-            "VALUES (?, ?, 0.1, 1, 1)",
-            (architecture.id, json.dumps(architecture.operators)),
-        )
         connection.execute(
             "INSERT INTO measurements (architecture_id, latency_ms, energy_mj, board, date, content) "
             "VALUES (?, 1, 1, '', '', ?)",
@@ -285,7 +289,6 @@ def _rows_of_store(folder: Path, content: bytes) -> object:
             (text,),
         )
         connection.execute("INSERT INTO events (date, kind, content) VALUES ('', 'measuring', ?)", (text,))
-        connection.commit()
     return _used_store(path)
 
 
