@@ -416,7 +416,11 @@ def _boards() -> Iterator[Reader]:
         lambda _, content: meter(content)._samples(0.0, 1.0),
     )
     line = json.dumps({"model": "0" * 64, "measurement": MEASUREMENT.to_json()}).encode()
-    yield Reader("journal", [line, line + b"\n" + line], _file("profile.jsonl", journal._lines_of))
+    yield Reader(
+        "journal",
+        [line, line + b"\n" + line],
+        _file("profile.jsonl", lambda path: journal._lines_after(journal._Place(), path)),
+    )
     idle = {"board": "a", "meter": "b", "mean_w": 2.0, "standard_error_w": 0.1, "degrees_of_freedom": 9, "samples": 10}
     yield Reader("idle power", _json(idle), _file("idle.json", idle_baseline._read))
     key = b"board ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx1c2VyQGhvc3QAAAAAAAAAAAAAAAAAAAAA\n"
