@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -70,11 +71,15 @@ class JournaledDevice:
         place = self._asked[key]
         if place == len(self._known[key]):
             measurement = self._device.measure(model, configuration)
-            self._known[key].append(measurement)
+            line = json.dumps({"model": model_key(model), "measurement": measurement.to_json()})
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
                 # A line that a crash has cut has no newline: begin with one.
-                file.write("\n" + json.dumps({"model": model_key(model), "measurement": measurement.to_json()}))
+                file.write("\n" + line)
+                file.flush()
+                os.fsync(file.fileno())
+            # As the file gives it back: a resumed profile has nothing else.
+            self._known[key].append(Measurement.from_json(json.loads(line)["measurement"]))
         self._asked[key] += 1
         return self._known[key][place]
 

@@ -92,6 +92,8 @@ def take_over(
     Raises:
         ValueError: as `source_folder`.
     """
+    if not record.folder.supernet.exists():
+        write_atomically(record.folder.supernet, source_folder(config).supernet.read_bytes())
     if taken_over(record) is not None:
         return
     source = source_folder(config)
@@ -102,9 +104,8 @@ def take_over(
     with closing(read_store(source.store)) as store:
         evaluated = store.evaluated(space)
     stored = record.store.trials()
+    results = []
     for number, item in enumerate(evaluated):
-        if number in stored:
-            continue
         architecture = replace(
             item,
             latency_ms=table.latency_of(item.indices),
@@ -113,22 +114,26 @@ def take_over(
             quantized_error=item.quantized_error if same else None,
         )
         trial = ArchitectureTrial(id=number, generation=GENERATION, indices=item.indices)
-        record.add_result(
-            TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
-        )
+        results.append(TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0))
     write_atomically(record.folder.source_cost_table, source.cost_table.read_bytes())
     in_int8 = {
         architecture_from_indices(space, item.indices).id: item.quantized_error
         for item in evaluated
         if item.quantized_error is not None
     }
-    record.add_event(
-        EVENT,
-        source=str(source.path.resolve()),
-        architectures=len(evaluated),
-        front=_front_of(source),
-        in_int8=in_int8,
-    )
+    # All or nothing: the other run may go on meanwhile, and half of one state would be mixed with half of another.
+    with record.together():
+        for result in results:
+            # An earlier version may have been interrupted half-way.
+            if result.trial.id not in stored:
+                record.add_result(result, space)
+        record.add_event(
+            EVENT,
+            source=str(source.path.resolve()),
+            architectures=len(evaluated),
+            front=_front_of(source),
+            in_int8=in_int8,
+        )
 
 
 def _front_of(source: RunFolder) -> list[str]:

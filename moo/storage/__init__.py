@@ -4,6 +4,7 @@ record           the only writer of archive and store (start here)
 archive          every evaluated architecture with its costs; its non-dominated set is the front
 pareto           non-dominated sets and hypervolume
 store            the SQLite database that resume, pictures and report read
+choices          what a run has chosen, and noted in it before it acted on it
 schema           its tables
 migrations       run folders of earlier versions, brought to the present one
 trained_network  what training for deployment made of a network

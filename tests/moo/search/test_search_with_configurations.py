@@ -20,6 +20,7 @@ from moo.execution.evaluator import Evaluator
 from moo.search.loop import run_search
 from moo.search.preparation import Preparation
 from moo.storage.archive import Archive
+from moo.storage.choices import networks_in_int8
 from moo.storage.store import StoredTrial, open_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, QuantizationJob, TrialResult, failure_of
 from search_space.architectures import operator_indices
@@ -168,7 +169,7 @@ def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
     def chosen(preparation: Preparation) -> dict[str, list[str]]:
         store = open_store(preparation.folder.store)
         try:
-            return store.networks_in_int8()
+            return networks_in_int8(store)
         finally:
             store.close()
 

@@ -16,6 +16,7 @@ import pytest
 from devices.configuration import BASE, RuntimeConfiguration
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
+from moo.storage.choices import points_to_measure
 from moo.storage.record import open_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import entries_of, open_store
@@ -117,13 +118,13 @@ def test_points_to_measure_come_back_by_stage(tmp_path: Path) -> None:
     record.add_points_to_measure("end 1", [])
     record.close()
     again = open_store(folder.store)
-    assert again.points_to_measure() == {"generation 1": points, "end 1": []}
+    assert points_to_measure(again) == {"generation 1": points, "end 1": []}
     again.close()
 
 
 def test_what_an_earlier_version_chose_to_measure_is_chosen_anew(store: Any) -> None:
     store.add_event("measuring", stage="generation 1", networks=["000", "888"])
-    assert store.points_to_measure() == {}
+    assert points_to_measure(store) == {}
 
 
 @pytest.mark.parametrize(
