@@ -22,7 +22,8 @@ OF_PLACE = frozenset({"out", "resume", "run", "source"})
 """Names of values that say where a run lies."""
 OF_COURSE = frozenset({"started", "resumed", "searching", "searched", "finished", "estimate", "converged"})
 """Kinds of events that tell when a run was at work, not what it found."""
-NOT_COMPARED = ("tensorboard/*", "plots/*", "*.png", "report.md", "report.html", "run.log", ".lock", "*-wal", "*-shm")
+NOT_COMPARED = ("*.png", "report.md", "report.html", "run.log", ".lock", "*-wal", "*-shm")
+FOLDERS_NOT_COMPARED = ("tensorboard", "plots")
 """Files that tell of time, or come and go."""
 Content = dict[str, object]
 
@@ -45,7 +46,9 @@ def content_of(folder: Path) -> Content:
     content: Content = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if not path.is_file() or any(name.match(pattern) for pattern in NOT_COMPARED):
+        if not path.is_file() or name.parts[0] in FOLDERS_NOT_COMPARED:
+            continue
+        if any(name.match(pattern) for pattern in NOT_COMPARED):
             continue
         if path.suffix == ".sqlite":
             content |= {f"{name}/{table}": rows for table, rows in rows_of(path).items()}
