@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from devices.configuration import Precision, RuntimeConfiguration
+from search_space.boundary.text import one_line, shown
 
 Source = Literal["measured", "modelled", "published"]
 SOFTLY_LIMITED = ("Raspberry Pi 3 Model B Plus", "Raspberry Pi 3 Model A Plus")
@@ -38,6 +39,9 @@ class Board:
     """Clocks that can be set, ascending; empty if none can, or the system does not list them."""
     throttling_visible: bool = True
     """False for a Raspberry Pi whose firmware may not be asked, so that throttling goes unnoticed."""
+
+    def __post_init__(self) -> None:
+        _in_one_line(self, ("name", "model", "os", "runtime", "machine"))
 
     @property
     def label(self) -> str:
@@ -144,9 +148,10 @@ class Measurement:
     """Why the energy is modelled though a meter read along; else None."""
 
     def __post_init__(self) -> None:
+        _in_one_line(self, ("board", "os", "runtime", "date", "meter", "energy_note"))
         for source in (self.latency_source, self.energy_source):
             if source not in SOURCES:
-                raise ValueError(f"a source must be one of {', '.join(SOURCES)}, but got {source!r}.")
+                raise ValueError(f"a source must be one of {', '.join(SOURCES)}, but got {shown(source)}.")
 
     @property
     def configuration(self) -> RuntimeConfiguration:
@@ -188,7 +193,7 @@ class Measurement:
         if not needed <= content.keys() <= names:
             raise ValueError(
                 f"a measurement must have {', '.join(sorted(needed))}, but lacks "
-                f"{sorted(needed - content.keys())} and has {sorted(content.keys() - names)} besides."
+                f"{shown(sorted(needed - content.keys()))} and has {shown(sorted(content.keys() - names))} besides."
             )
         return cls(**cast(dict[str, Any], dict(content)))
 
@@ -251,6 +256,14 @@ class MeasureSettings:
                 "`max_temperature_c > 0` and `cooldown_seconds >= 0` must hold, but got "
                 f"{hottest_c} and {self.cooldown_seconds}: use 0 seconds for no cool-down."
             )
+
+
+def _in_one_line(record: object, names: Sequence[str]) -> None:
+    """Make texts of a frozen record harmless: a board, or a file of somebody else, said them."""
+    for name in names:
+        value = getattr(record, name)
+        if value is not None:
+            object.__setattr__(record, name, one_line(value))
 
 
 def largest_error(errors: Iterable[float | None]) -> float | None:

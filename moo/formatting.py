@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from devices.measurement import SOURCES, Source, largest_error
+from search_space.boundary.text import markdown
 
 
 def short(value: float) -> str:
@@ -87,14 +88,19 @@ def energy_error_note(errors: Iterable[float | None]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with a line for the head and for each row; cells may hold any character but a line's end."""
+    """A table with a line for the head and for each row.
+
+    Args:
+        head: of the columns, in Markdown.
+        rows: cells in Markdown: texts of others as `search_space.boundary.text` makes them.
+    """
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def distinct(values: Iterable[str]) -> str:
-    """Each value once, in alphabetical order."""
-    return ", ".join(sorted(set(values)))
+    """Each text once, in alphabetical order, as Markdown."""
+    return ", ".join(markdown(value) for value in sorted(set(values)))
 
 
 def span(values: Iterable[float], form: str = ",") -> str:

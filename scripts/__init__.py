@@ -12,6 +12,7 @@ command_line   what all scripts share: options from a dataclass, errors in one l
 options        the options of a dataclass, and the spelling of booleans
 help_text      what `--help` prints
 help_pages     the groups of each script's options, and its examples
+terminal       text of others in the terminal
 live_view      a search in the terminal while it goes on
 front_table    a front as a table
 select_network one point of a front: the most accurate within limits, or the knee

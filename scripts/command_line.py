@@ -21,8 +21,11 @@ import tyro
 
 from scripts.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
+from search_space.boundary.text import one_line
 
 Config = TypeVar("Config")
+LONGEST_MESSAGE = 2000
+"""Characters of an error that are shown."""
 
 
 def parse(
@@ -64,7 +67,7 @@ def parse(
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
             )
     except MisspeltError as error:
-        sys.stderr.write(f"error: {error} See --help-all.\n")
+        sys.stderr.write(f"error: {one_line(error, most=LONGEST_MESSAGE)} See --help-all.\n")
         sys.exit(2)
     except SystemExit as stop:
         if isinstance(stop.__context__, ValueError):
@@ -123,7 +126,7 @@ def _in_one_line(box: str, options: Sequence[Option]) -> str:
                 before, choices, after = said.partition(found[3])
                 said = before + choices.replace("'", "") + after
             break
-    return f"error: {said.rstrip('.')}. See --help.\n"
+    return f"error: {one_line(said, most=LONGEST_MESSAGE).rstrip('.')}. See --help.\n"
 
 
 def folder_to_resume(argv: Sequence[str]) -> Path | None:
@@ -156,7 +159,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         code = main()
         sys.stdout.flush()
     except ValueError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {one_line(error, most=LONGEST_MESSAGE)}\n")
         code = 2
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped.\n")
@@ -167,7 +170,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = f" for {error.filename}" if error.filename else ""
+        where = f" for {one_line(error.filename)}" if error.filename else ""
         sys.stderr.write(
             f"error: there must be space on the disk, but none is left{where}; make some, and go on: what had ended is "
             "kept.\n"

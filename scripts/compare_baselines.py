@@ -39,12 +39,13 @@ def main() -> int:
     from moo.deployment.baselines import baseline_trainings
     from scripts.front_table import alternatives_table, baselines_table
     from scripts.network_training import print_ending, train_with_view
+    from scripts.terminal import say
 
     done = train_with_view(config, lambda run, _, tell: baseline_trainings(run, config, tell))
     console = Console()
     candidates = alternatives(done.archive, done.baselines, done.space)
     console.print(alternatives_table(candidates, done.archive))
-    console.print(verdict(candidates), highlight=False)
+    say(console, verdict(candidates))
     if scratch := [network for network in done.networks if network.pretrained is None]:
         console.print(baselines_table(scratch, done.archive))
     return print_ending(config, done, files=f"Files: {config.run}/baselines")

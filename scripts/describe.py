@@ -16,6 +16,7 @@ from rich.table import Table
 
 from scripts.command_line import parse, run
 from scripts.help_pages import DESCRIBE
+from scripts.terminal import plain
 from search_space.architectures import parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.descriptions import ArchitectureDescription, SpaceDescription, describe_architecture, describe_space
@@ -72,12 +73,12 @@ def _text(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+        return ", ".join(f"{plain(name)} {_text(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(plain(item) for item in value)
     if isinstance(value, int):
         return f"{value:,}" if value < 10**12 else f"{value:.2e}"
-    return str(value)
+    return plain(value)
 
 
 def command() -> NoReturn:

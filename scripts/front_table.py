@@ -17,6 +17,7 @@ from moo.analysis.representatives import representatives
 from moo.formatting import energy_error_note, many, percent, short
 from moo.storage.archive import Archive, OperatingPoint, networks_of
 from moo.storage.trained_network import TrainedNetwork
+from scripts.terminal import plain
 
 _STYLES = {"measured": "green", "modelled": "yellow", "published": "cyan"}
 
@@ -109,12 +110,12 @@ def alternatives_table(candidates: Sequence[Candidate], archive: Archive) -> Tab
         split = "" if one.error.split == "test" else f"\n{one.error.split} split"
         precision = ", int8" if "int8" in one.configuration else ""
         table.add_row(
-            one.name,
+            plain(one.name),
             one.error.accuracy_text.replace(" (", "\n(") + split,
             "–" if one.costs is None else _with_source(one.costs.latency_ms, "ms", one.costs.latency_source),
             "–" if one.costs is None else _with_source(one.costs.energy_mj, "mJ", one.costs.energy_source),
             str(one.pixels),
-            f"{one.role}{precision}" + (", inherited weights" if not one.trained else ""),
+            f"{plain(one.role)}{precision}" + (", inherited weights" if not one.trained else ""),
         )
     return table
 
@@ -144,7 +145,7 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for c in compared(archive, baselines):
         table.add_row(
-            c.baseline.name,
+            plain(c.baseline.name),
             _on_selection(archive, c.file.error),
             on_test_split(1 - c.file.top1, archive.data).accuracy_text.replace(" (", "\n("),
             "–" if c.costs is None else _with_source(c.costs.latency_ms, "ms", c.costs.latency_source),

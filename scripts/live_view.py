@@ -8,7 +8,6 @@ from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn
 from rich.table import Column, Table
@@ -17,6 +16,7 @@ from moo import events
 from moo.analysis.networks import grouped, shown_points
 from moo.formatting import cost, duration, error_text, percent
 from moo.trials import named
+from scripts.terminal import plain, plain_lines, say
 
 WIDE = 110
 """Columns from which on words are written out."""
@@ -83,7 +83,7 @@ class LiveView:
                 detail = f"loss {record.loss:.3f}, accuracy of paths {percent(record.accuracy)}"
                 self._show("pre-training", record.epoch, total, detail)
             case events.TrainingDiverged(name, divergence):
-                self._console.print(f"[yellow]{name} {divergence}[/]")
+                self._console.print(f"[yellow]{plain(f'{name} {divergence}')}[/]")
             case events.GenerationStarted(number, trials, already_done):
                 self._generation_started(number, trials, already_done)
             case events.TrialStarted():
@@ -95,7 +95,9 @@ class LiveView:
             case events.TrialFailed(trial, trace):
                 self._failed += 1
                 self._trial_ended()
-                self._console.print(f"[red]{named(trial)} failed; the search goes on without it[/]\n{escape(trace)}")
+                self._console.print(
+                    f"[red]{named(trial)} failed; the search goes on without it[/]\n{plain_lines(trace)}"
+                )
             case events.NetworkMeasured(identifier, measurement, waiting):
                 self._measured += 1
                 self._waiting = waiting
@@ -103,13 +105,13 @@ class LiveView:
                 energy = cost(m.energy_mj, "mJ", m.energy_source)
                 self._log(f"measured {identifier}: {m.latency_ms:.3f} ms, {energy}")
             case events.MeasuringFailed(identifier, reason):
-                self._console.print(f"[yellow]{identifier} could not be measured: {escape(reason)}[/]")
+                self._console.print(f"[yellow]{plain(identifier)} could not be measured: {plain(reason)}[/]")
             case events.BoardBack(device):
-                self._console.print(f"[green]{escape(device)} is back[/]")
+                self._console.print(f"[green]{plain(device)} is back[/]")
             case events.BoardUnreachable(device, reason):
                 self._console.print(
-                    f"[yellow]{escape(device)} does not answer; the search goes on with predicted costs: "
-                    f"{escape(reason)}[/]"
+                    f"[yellow]{plain(device)} does not answer; the search goes on with predicted costs: "
+                    f"{plain(reason)}[/]"
                 )
             case events.FrontChanged():
                 self._front = event
@@ -152,7 +154,7 @@ class LiveView:
         ]
         if not self._console.is_terminal:
             for word, value in self._header:
-                self._console.print(f"{word}: {escape(value)}")
+                say(self._console, f"{word}: {value}")
 
     def _generation_started(self, number: int, trials: int, already_done: int) -> None:
         self._generation = number
@@ -201,16 +203,16 @@ class LiveView:
 
     def _show(self, stage: str, done: int, total: int | None, detail: str, *, quiet: bool = False) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=escape(detail))
+            self._tasks[stage] = self._progress.add_task(stage, total=total, detail=plain(detail))
         # A run that is resumed for shorter has more than it needs.
         total = None if total is None else max(done, total)
-        self._progress.update(self._tasks[stage], completed=done, total=total, detail=escape(detail))
+        self._progress.update(self._tasks[stage], completed=done, total=total, detail=plain(detail))
         if not quiet and stage in ("pre-training", "search"):
             self._log(f"{stage} {done}{'' if total is None else f'/{total}'} {detail}")
 
     def _log(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(text, markup=False, highlight=False)
+            say(self._console, text)
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
@@ -224,7 +226,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2))
     for word, value in pairs:
-        table.add_row(f"[dim]{word}[/]", escape(value))
+        table.add_row(f"[dim]{word}[/]", plain(value))
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +9,9 @@ from rich.console import Console
 
 from moo.deployment.config import RunTrainingConfig
 from moo.deployment.job import TrainedInRun, TrainingsOf, train_in_run
+from scripts.terminal import LONGEST, say
 from scripts.training_view import TrainingView
+from search_space.boundary.text import command_line, one_line
 
 
 def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> TrainedInRun:
@@ -29,10 +30,9 @@ def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> Tra
         with view:
             return train_in_run(config, trainings_of, view)
     except KeyboardInterrupt:
-        words = shlex.join(word for word in sys.argv[1:] if word != "--fresh" or not view.has_begun)
-        sys.stderr.write(
-            f"\nStopped; no finished epoch is lost. Go on with: python scripts/{Path(sys.argv[0]).name} {words}\n"
-        )
+        words = [word for word in sys.argv[1:] if word != "--fresh" or not view.has_begun]
+        command = command_line(["python", f"scripts/{Path(sys.argv[0]).name}", *words])
+        sys.stderr.write(f"\nStopped; no finished epoch is lost. Go on with: {command}\n")
         raise SystemExit(130) from None
 
 
@@ -45,8 +45,8 @@ def print_ending(config: RunTrainingConfig, done: TrainedInRun, *, files: str) -
         files: word and place of what was trained, as in `Networks: runs/first/front`.
     """
     places = f"Pictures: {config.run}/plots   Report: {config.run}/report.html   {files}"
-    Console().print(places, highlight=False, soft_wrap=True)
+    say(Console(), places)
     if done.missing is None:
         return 0
-    sys.stderr.write(f"{done.missing}\n")
+    sys.stderr.write(f"{one_line(done.missing, most=LONGEST)}\n")
     return 1

@@ -13,6 +13,7 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
 from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run
 from scripts.help_pages import PARETO_SEARCH
+from search_space.boundary.text import command_line, one_line
 
 
 def read_command_line(argv: Sequence[str]) -> SearchConfig:
@@ -92,6 +93,7 @@ def main() -> int:
     from moo.visualization.tensorboard import TensorBoardWriter
     from scripts.front_table import front_table
     from scripts.live_view import LiveView
+    from scripts.terminal import say
 
     console = Console(quiet=config.quiet)
     folder: Path | None = None
@@ -100,7 +102,7 @@ def main() -> int:
             preparation = prepare(
                 config,
                 on_loading=view.loading,
-                on_choice=lambda text: console.print(f"space: {text}", highlight=False, soft_wrap=True, markup=False),
+                on_choice=lambda text: say(console, f"space: {text}"),
             )
             folder = preparation.folder.path
             backend = start_ray_backend(
@@ -123,7 +125,7 @@ def main() -> int:
             sys.stderr.write(f"{_so_far(folder)}Go on with: {command_that_goes_on(RunFolder(folder))}\n")
         return 130
     except SearchFailedError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {one_line(error, most=2000)}\n")
         sys.stderr.write(_so_far(folder))
         return 1
     except Exception:
@@ -131,12 +133,12 @@ def main() -> int:
         raise
     result = Console()
     result.print(front_table(archive, front_size=config.front_size))
-    result.print(
-        f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front\n"
-        f"Look at how it was found: tensorboard --logdir {folder}/tensorboard\n"
-        f"{verdict_of(archive) or f'Train them for deployment: python scripts/train_front.py {folder}'}",
-        highlight=False,
-        soft_wrap=True,
+    train = command_line(["python", "scripts/train_front.py", str(folder)])
+    say(
+        result,
+        f"Pictures: {folder}/plots   Report: {folder}/report.html   Networks: {folder}/front",
+        f"Look at how it was found: {command_line(['tensorboard', '--logdir', f'{folder}/tensorboard'])}",
+        verdict_of(archive) or f"Train them for deployment: {train}",
     )
     return 0
 
@@ -147,7 +149,7 @@ def _so_far(folder: Path | None) -> str:
 
     if folder is None or not draw_unfinished(RunFolder(folder)):
         return ""
-    return f"Report so far: {folder}/report.html   Front so far: {folder}/front.json\n"
+    return one_line(f"Report so far: {folder}/report.html   Front so far: {folder}/front.json", most=2000) + "\n"
 
 
 def command() -> NoReturn:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
-from rich.markup import escape
 
 from moo.profiling.config import ProfileConfig
 from scripts.command_line import parse, run
 from scripts.help_pages import PROFILE_DEVICE
+from scripts.terminal import plain, say
+from search_space.boundary.text import command_line, one_line
 
 
 def main() -> int:
@@ -64,8 +65,8 @@ def main() -> int:
                         networks=config.networks,
                         passes=config.passes,
                     )
-                    console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
-            tasks = {name: progress.add_task("connecting", total=None, board=name) for name, _ in devices}
+                    say(console, f"{name}: {text}")
+            tasks = {name: progress.add_task("connecting", total=None, board=plain(name)) for name, _ in devices}
             stack.enter_context(progress)
             profiles = profile_boards(
                 devices,
@@ -79,24 +80,22 @@ def main() -> int:
                 passes=config.passes,
                 fresh=config.fresh,
                 on_progress=lambda name, done, total, what: progress.update(
-                    tasks[name], completed=done, total=total, description=what
+                    tasks[name], completed=done, total=total, description=plain(what)
                 ),
             )
         except MeasurementError as error:
-            sys.stderr.write(f"error: {error} What was measured is kept: give the command again to go on.\n")
+            sys.stderr.write(
+                f"error: {one_line(error, most=2000)} What was measured is kept: give the command again to go on.\n"
+            )
             return 1
     for item in profiles:
-        text = f"{item.device}: {item.table}   picture: {item.picture}\n  {item.summary}"
-        console.print(text, highlight=False, soft_wrap=True)
+        say(console, f"{item.device}: {item.table}   picture: {item.picture}", item.summary)
         if len(item.family.members) > 1:
             _print_rows(console, item.rows)
-    first, size = profiles[0], "" if config.size is None else f" --size {config.size}"
-    console.print(
-        f"Search with it: python scripts/pareto_search.py --device {first.device} --space {config.space}{size} "
-        f"--cost-table {first.table}{config.runtime_options}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    first, size = profiles[0], () if config.size is None else ("--size", str(config.size))
+    words = ["--device", first.device, "--space", config.space, *size, "--cost-table", str(first.table)]
+    command = command_line(["python", "scripts/pareto_search.py", *words])
+    say(console, f"Search with it: {command}{config.runtime_options}")
     return 0
 
 
@@ -107,7 +106,7 @@ def _print_rows(console: Console, rows: Sequence[Sequence[str]]) -> None:
     for number, column in enumerate(rows[0]):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     console.print(table)
 
 
@@ -120,7 +119,7 @@ def _print_meters(console: Console) -> None:
     for column in ("meter", "here", "why"):
         table.add_column(column)
     for meter in available_meters():
-        table.add_row(meter.name, "[green]yes[/]" if meter.available else "no", escape(meter.reason))
+        table.add_row(meter.name, "[green]yes[/]" if meter.available else "no", plain(meter.reason))
     console.print(table)
 
 

@@ -41,6 +41,8 @@ def main() -> None:
     from devices.agent.board_setup import LAST_STEP, STEPS, set_up_board
     from devices.agent.ssh_address import BoardAddress, SshOptions
     from devices.errors import MeasurementError
+    from scripts.terminal import plain, say
+    from search_space.boundary.text import command_line
 
     address = BoardAddress.parse(config.device)
     console = Console()
@@ -53,17 +55,16 @@ def main() -> None:
                 SshOptions.from_environment(),
                 python=config.python,
                 wheels=None if config.wheels is None else Path(config.wheels),
-                on_step=lambda done, step: progress.update(task, completed=done, description=step),
+                on_step=lambda done, step: progress.update(task, completed=done, description=plain(step)),
             )
         except MeasurementError as error:
             raise ValueError(str(error)) from None
     for warning in report.warnings:
-        console.print(f"note: {warning}", highlight=False, soft_wrap=True)
+        say(console, f"note: {warning}")
     board = report.board
-    console.print(f"{board.label} is ready: {board.os}, {board.runtime}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Profile it: python scripts/profile_device.py --device {address} --space fbnet-cifar", soft_wrap=True
-    )
+    say(console, f"{board.label} is ready: {board.os}, {board.runtime}")
+    command = ["python", "scripts/profile_device.py", "--device", str(address), "--space", "fbnet-cifar"]
+    say(console, f"Profile it: {command_line(command)}")
 
 
 def command() -> NoReturn:

@@ -47,6 +47,8 @@ def main() -> int:
     from moo.analysis.errors import share_text
     from moo.formatting import percent
     from moo.visualization.training import training_curves
+    from scripts.terminal import say
+    from search_space.boundary.text import command_line
     from search_space.spaces import split_size
 
     keep_freed_memory()
@@ -64,9 +66,9 @@ def main() -> int:
             def tell(epoch: EpochDone) -> None:
                 record = epoch.record
                 for divergence in epoch.divergences:
-                    console.print(f"training {divergence}", highlight=False)
+                    say(console, f"training {divergence}")
                 figures = f"loss {record.loss:.3f}, accuracy {percent(record.accuracy)}, lr {record.lr:.2g}"
-                console.print(f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}", highlight=False)
+                say(console, f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}")
 
             preparation = prepare_training(config, on_loading=show)
             path = preparation.folder.path
@@ -74,7 +76,7 @@ def main() -> int:
             result, records = run_training(preparation, device=device, on_step=show, on_epoch=tell)
     except KeyboardInterrupt:
         there = path is not None and (path / "config.json").exists()
-        go_on = f"Go on with: python scripts/train_architecture.py --resume {path}"
+        go_on = f"Go on with: {command_line(['python', 'scripts/train_architecture.py', '--resume', str(path)])}"
         remedy = go_on if there else "Nothing was written."
         sys.stderr.write(f"\nStopped; no finished epoch is lost. {remedy}\n")
         return 130
@@ -84,8 +86,8 @@ def main() -> int:
     title = f"{name} in {split_size(config.space)[0]} at {pixels} pixels"
     subtitle = f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
     training_curves(records, title, subtitle).savefig(preparation.folder.curves)
-    text = f"{test}\n{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
-    Console().print(f"{text}\nModel: {preparation.folder.onnx}   Everything: {path}", highlight=False, soft_wrap=True)
+    size = f"{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
+    say(Console(), test, size, f"Model: {preparation.folder.onnx}   Everything: {path}")
     return 0
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from devices.measurement import Measurement
 from moo import events
 from moo.formatting import cost, percent
 from moo.storage.trained_network import TrainedNetwork
+from scripts.terminal import plain, say
 
 
 class TrainingView:
@@ -54,13 +54,13 @@ class TrainingView:
             case events.TrainingProgress():
                 self._move(event)
             case events.TrainingDiverged(name, divergence):
-                self._console.print(f"[yellow]{name} {divergence}[/]")
+                self._console.print(f"[yellow]{plain(f'{name} {divergence}')}[/]")
             case events.TrainingFinished(network):
                 self._remove(network.name)
                 self._print(_ended(network))
             case events.TrainingFailed(name, reason):
                 self._remove(name)
-                self._print(f"[red]{name} could not be trained:[/] {escape(reason)}", markup=True)
+                self._console.print(f"[red]{plain(name)} could not be trained:[/] {plain(reason)}", soft_wrap=True)
             case events.PretrainedMissing(name, reason):
                 self._print(f"{name} is not compared: {reason}")
             case events.NetworkMeasured(network, measurement):
@@ -74,7 +74,7 @@ class TrainingView:
 
     def _move(self, moved: events.TrainingProgress) -> None:
         if moved.name not in self._tasks:
-            self._tasks[moved.name] = self._progress.add_task(moved.name, detail="")
+            self._tasks[moved.name] = self._progress.add_task(plain(moved.name), detail="")
         self._progress.update(self._tasks[moved.name], completed=moved.step, total=moved.total_steps)
         if moved.epoch is not None:
             record = moved.epoch.record
@@ -85,8 +85,8 @@ class TrainingView:
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
 
-    def _print(self, text: str, *, markup: bool = False) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True, markup=markup)
+    def _print(self, text: str) -> None:
+        say(self._console, text)
 
 
 def _costs(measurement: Measurement) -> str:

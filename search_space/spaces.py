@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from search_space.boundary.text import one_line, shown
 from search_space.graphs import Add, Graph, GraphBuilder, Shape, Shuffle
 from search_space.operators import OPERATOR_NAMES, Operator, operator_named
 from search_space.published import PUBLISHED
@@ -21,6 +22,8 @@ from search_space.published import PUBLISHED
 PRESET_FOLDER = Path(__file__).parent / "presets"
 CELL_SPACE = "nas-bench-201"
 """The one preset that is not of the FBNet family (`nas_bench_201.py`)."""
+LONGEST_NAME = 100
+"""Characters of a space's name."""
 LARGEST_SIZE = 1024
 """Height and width in pixels that `--size` may ask for at most."""
 
@@ -109,8 +112,10 @@ class FBNetSpace:
     """Candidates of every layer, in the order of `OPERATORS`."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"`name` must be a text that is not empty, but got {self.name!r}.")
+        if not isinstance(self.name, str) or not self.name or one_line(self.name, most=LONGEST_NAME) != self.name:
+            raise ValueError(
+                f"`name` must be a line of 1 to {LONGEST_NAME} printable characters, but got {shown(self.name)}."
+            )
         for name in ("input_size", "classes", "stem_channels", "last_channels"):
             _check_positive(getattr(self, name), name)
         _check_stride(self.stem_stride, "stem_stride")

@@ -17,11 +17,14 @@ import numpy.typing as npt
 
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.measurement import Source
+from search_space.boundary.text import one_line
 from search_space.spaces import SearchSpace
 
 SCHEMA_PATH = Path(__file__).with_name("cost_table_schema.json")
 
 Array = npt.NDArray[np.float64]
+LONGEST_METHOD = 2000
+"""Characters of the sentence on how a table was obtained."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class CostTable:
     """None if no network was measured whole."""
 
     def __post_init__(self) -> None:
+        for name in ("board", "runtime", "method", "date"):
+            text = getattr(self, name)
+            object.__setattr__(self, name, None if text is None else one_line(text, most=LONGEST_METHOD))
         for name in ("latency_ms", "energy_mj"):
             costs = np.array(getattr(self, name), dtype=np.float64)
             costs.setflags(write=False)

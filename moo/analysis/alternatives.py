@@ -15,6 +15,7 @@ from moo.analysis.representatives import representatives
 from moo.formatting import many, short
 from moo.storage.archive import Archive, Costs
 from moo.storage.trained_network import TrainedNetwork
+from search_space.boundary.text import code
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -74,10 +75,12 @@ def verdict(candidates: Sequence[Candidate]) -> str:
     if best.error.beats_guessing is False:
         said.append("The run's networks are not better than always answering the commonest class.")
     if best_other.error.beats_guessing is False:
-        said.append(f"Nor is `{best_other.name}`." if len(said) > 1 else f"`{best_other.name}` is no better than that.")
+        said.append(
+            f"Nor is {code(best_other.name)}." if len(said) > 1 else f"{code(best_other.name)} is no better than that."
+        )
     if not best.trained:
         said.append(
-            f"`{best.name}` has inherited weights: training (`train_front.py`) usually raises accuracy, so compare "
+            f"{code(best.name)} has inherited weights: training (`train_front.py`) usually raises accuracy, so compare "
             "again after it."
         )
     if not any(candidate.role == PRETRAINED_ROLE for candidate in others):
@@ -146,9 +149,9 @@ def _order(candidate: Candidate) -> tuple[float, float]:
 
 
 def _comparison(best: Candidate, other: Candidate, own: Sequence[Candidate], gain: float) -> str:
-    name = f"`{other.name}`{_precision(other)}"
+    name = f"{code(other.name)}{_precision(other)}"
     if _is_better(other, best):
-        text = f"{name} is {-gain:.0f} points more accurate than `{best.name}`, the run's most accurate network"
+        text = f"{name} is {-gain:.0f} points more accurate than {code(best.name)}, the run's most accurate network"
         ratio = _ratio(other, best)
         if ratio is None:
             return f"{text}; their latencies cannot be compared."
@@ -162,13 +165,14 @@ def _comparison(best: Candidate, other: Candidate, own: Sequence[Candidate], gai
         )
     if _is_better(best, other):
         return (
-            f"`{best.name}` is {gain:.0f} points more accurate than {name}, the best of the others{_time(best, other)}."
+            f"{code(best.name)} is {gain:.0f} points more accurate than {name}, the best of the others"
+            f"{_time(best, other)}."
         )
     equal = [candidate for candidate in own if not _is_better(other, candidate)] or [best]
     chosen = min(equal, key=lambda one: one.costs.latency_ms if one.costs is not None else float("inf"))
     images = "" if other.error.images is None else f" on {other.error.images} test images"
     return (
-        f"`{chosen.name}` cannot be told from {name}, the best of the others, in accuracy{images}"
+        f"{code(chosen.name)} cannot be told from {name}, the best of the others, in accuracy{images}"
         f"{_time(chosen, other)}."
     )
 
@@ -214,5 +218,5 @@ def _lost_in_int8(others: Sequence[Candidate]) -> list[str]:
             lost = other.error.error - one.error.error
             if same and lost > LOST_IN_INT8:
                 points = many(round(100 * lost), "point", "points")
-                said.append(f"In int8 `{one.name}` loses {points} of accuracy: deploy its fp32 file.")
+                said.append(f"In int8 {code(one.name)} loses {points} of accuracy: deploy its fp32 file.")
     return said

@@ -8,6 +8,7 @@ from moo.analysis.alternatives import Candidate, alternatives, verdict
 from moo.formatting import cost, energy_error_note, table
 from moo.storage.archive import Archive
 from moo.storage.trained_network import TrainedNetwork
+from search_space.boundary.text import code, markdown
 from search_space.spaces import FBNetSpace
 
 
@@ -28,15 +29,15 @@ def comparison_section(archive: Archive, baselines: Sequence[TrainedNetwork], sp
     )  # fmt: skip
     rows = [
         (
-            f"`{one.name}`",
+            code(one.name),
             one.role,
             accuracy(one),
             "not measured" if one.costs is None else cost(one.costs.latency_ms, "ms", one.costs.latency_source),
             "not measured" if one.costs is None else cost(one.costs.energy_mj, "mJ", one.costs.energy_source),
             f"{one.params:,}",
             f"{one.pixels} x {one.pixels}",
-            one.configuration,
-            one.how,
+            markdown(one.configuration),
+            markdown(one.how),
         )
         for one in candidates
     ]

@@ -20,10 +20,14 @@ from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
 from moo.storage.origin import SearchDataset
 from moo.storage.run_folder import model_file_name
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
+from search_space.boundary.text import code, markdown
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
 from search_space.onnx_files import INPUT_NAME
 from search_space.spaces import FBNetSpace
+
+LONGEST_CLASS = 80
+"""Characters of a class's name that a card shows."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def front_card(entry: Entry, archive: Archive, space: FBNetSpace) -> Card:
     configuration = archive.base if main is None else main.configuration
     return Card(
         name=entry.architecture.id,
-        kind=f"of the space `{space.name}`, found by a Pareto search",
+        kind=f"of the space {code(space.name)}, found by a Pareto search",
         graph=space.graph(entry.architecture.operators),
         layers=tuple(f"`{name}`" for name in entry.architecture.operators),
         costs=archive.searched_costs(entry, configuration) if main is None else main.costs,
@@ -120,7 +124,7 @@ def baseline_card(network: TrainedNetwork, graph: Graph | None, archive: Archive
     file = network.file(precision)
     return Card(
         name=network.name,
-        kind=f"of a published architecture, `{network.name}`, to compare a front with",
+        kind=f"of a published architecture, {code(network.name)}, to compare a front with",
         graph=graph,
         layers=tuple(
             _layer(node)
@@ -148,7 +152,7 @@ def card_markdown(card: Card, data: SearchDataset, *, dataset: str | None = None
     if card.pretrained is not None:
         data = replace(data, mean=card.pretrained.mean, std=card.pretrained.std)
     layers = "\n".join(f"{number}. {line}" for number, line in enumerate(card.layers, start=1))
-    return f"""# {card.name}
+    return f"""# {markdown(card.name)}
 
 {_first_lines(card, data, dataset)}
 
@@ -178,7 +182,7 @@ environment: one made with `--system-site-packages`):
 {how_square(data.resize, size)}
 Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {_figures(data.mean)} and divided by {_figures(data.std)} for each channel.
-Output `logits`: one score a class, in this order: {", ".join(data.classes)}.
+Output `logits`: one score a class, in this order: {_classes(data)}.
 {_points(card, data)}
 ## Files
 
@@ -190,9 +194,13 @@ Output `logits`: one score a class, in this order: {", ".join(data.classes)}.
 """
 
 
+def _classes(data: SearchDataset) -> str:
+    return ", ".join(markdown(name, most=LONGEST_CLASS) for name in data.classes)
+
+
 def _first_lines(card: Card, data: SearchDataset, dataset: str | None) -> str:
     """What it is, how accurate, how fast."""
-    named = f" of `{dataset}`" if dataset else ""
+    named = f" of {code(dataset)}" if dataset else ""
     told, costs = _told(card, data), card.costs
     accuracy = f"Accuracy {told.accuracy_text} on {told.images} images of the {told.split} split"
     if told.beats_guessing is False:
@@ -255,14 +263,14 @@ def _weights(trained: TrainedNetwork | None) -> str:
     if trained is None:
         return "with weights inherited from the supernet (not retrained)"
     if trained.pretrained is not None:
-        return how_trained(trained)
+        return markdown(how_trained(trained))
     start = "fine-tuned from weights inherited from the supernet" if trained.fine_tuned else "trained from scratch"
     return f"{start} for {trained.epochs:.3g} epochs ({trained.seconds:.0f} s)"
 
 
 def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[str, str]]:
-    named = [f"`{dataset}`"] if dataset else []
-    named += [f"{len(data.classes)} classes", f"fingerprint {data.fingerprint}"]
+    named = [code(dataset)] if dataset else []
+    named += [f"{len(data.classes)} classes", f"fingerprint {markdown(data.fingerprint)}"]
     if card.graph is not None:
         counts = count(card.graph)
         macs, params = counts.macs, counts.params
@@ -321,7 +329,7 @@ def _costs(card: Card) -> list[tuple[str, str]]:
     ]
     if m is not None:
         rows.append(("precision, clock", f"{m.precision}, {_clock(m)}"))
-        rows += [("why energy is not measured", m.energy_note)] if m.energy_note else []
+        rows += [("why energy is not measured", markdown(m.energy_note))] if m.energy_note else []
     return rows
 
 
@@ -356,7 +364,7 @@ def _file_row(file: DeployedFile, data: SearchDataset) -> tuple[str, ...]:
     m, name = file.measurement, PurePosixPath(file.path).name
     latency = "not measured" if m is None else f"{short(m.latency_ms)} ms ({m.latency_source})"
     energy = "not measured" if m is None else f"{short(m.energy_mj)} mJ ({m.energy_source})"
-    return file.precision, f"`{name}`", short(file.logits_difference), _top(file.top1, data), latency, energy
+    return file.precision, code(name), short(file.logits_difference), _top(file.top1, data), latency, energy
 
 
 def _file_conditions(measurement: Measurement) -> str:
@@ -365,7 +373,9 @@ def _file_conditions(measurement: Measurement) -> str:
 
 def _conditions(m: Measurement) -> str:
     spread = "" if m.reliable else "; times spread widely or the board slowed down: measure again"
-    return f"{m.board}, {m.runtime}, {m.threads} thread(s), {m.runs} runs, {m.date}{spread}"
+    return (
+        f"{markdown(m.board)}, {markdown(m.runtime)}, {m.threads} thread(s), {m.runs} runs, {markdown(m.date)}{spread}"
+    )
 
 
 def _clock(m: Measurement) -> str:

@@ -10,6 +10,7 @@ from moo.analysis.representatives import distinct_front, verdict_of
 from moo.formatting import cost, energy_error_note, error_text, many, table
 from moo.storage.archive import Archive, OperatingPoint
 from moo.storage.run_folder import RunFolder, model_file_name
+from search_space.boundary.text import code, command_line
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -64,7 +65,8 @@ def next_step(archive: Archive, run: str) -> str:
     """
     if archive.is_retrained or not archive.front() or verdict_of(archive):
         return ""
-    return f"Training them for deployment raises their accuracy: `python scripts/train_front.py {run}`."
+    command = command_line(["python", "scripts/train_front.py", run])
+    return f"Training them for deployment raises their accuracy: {code(command, most=len(command))}."
 
 
 def _rows(

@@ -14,6 +14,7 @@ from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
+from search_space.boundary.text import code, markdown
 
 NOTHING = "–"
 
@@ -52,7 +53,7 @@ def conditions(archive: Archive, board: Board | None = None) -> str:
         "is never negative, so a low quantile stays at the network's own cost. Energy is that of one inference, above "
         "idle; where no meter is at hand, it is modelled from the latency. Networks that were not measured have "
         "predictions of the cost table, as the networks that were measured have corrected it; they are labelled "
-        f"`modelled`.{counting}" + "".join(f"\n\n{note}" for note in (() if board is None else board.notes))
+        f"`modelled`.{counting}" + "".join(f"\n\n{markdown(note)}" for note in (() if board is None else board.notes))
     )
 
 
@@ -84,7 +85,9 @@ def _energy_notes(measurements: Sequence[Measurement]) -> dict[str, str]:
     notes = Counter(m.energy_note for m in measurements if m.energy_note)
     if not notes:
         return {}
-    return {"energies in doubt": "; ".join(f"{number} times: {note}" for note, number in sorted(notes.items()))}
+    return {
+        "energies in doubt": "; ".join(f"{number} times: {markdown(note)}" for note, number in sorted(notes.items()))
+    }
 
 
 def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: RunOrigin) -> str:
@@ -114,8 +117,10 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     ):
         if networks:
             rows.append((name, _training_time(networks)))
-    lines = [f"- {named(stored.trial)} failed: `{_last_line(stored.traceback)}`" for stored in failed]
-    lines += [f"- `{item.get('architecture')}` was not measured: {item.get('reason')}" for item in not_measured]
+    lines = [f"- {named(stored.trial)} failed: {code(_last_line(stored.traceback))}" for stored in failed]
+    lines += [
+        f"- {code(item.get('architecture'))} was not measured: {markdown(item.get('reason'))}" for item in not_measured
+    ]
     return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
 
 
@@ -125,8 +130,8 @@ def _pretraining(config: SearchConfig, origin: RunOrigin) -> list[tuple[str, str
     if settings is None or recipe is None:
         return []
     if config.from_run is not None and not recipe.warm_start:
-        return [("supernet", f"that of `{config.from_run}`, on the same images, not trained further")]
-    start = f", from the supernet of `{config.from_run}`, which has seen other images" if recipe.warm_start else ""
+        return [("supernet", f"that of {code(config.from_run)}, on the same images, not trained further")]
+    start = f", from the supernet of {code(config.from_run)}, which has seen other images" if recipe.warm_start else ""
     passes, batch = settings.epochs * settings.passes, settings.batch_size
     text = f"{many(passes, 'pass', 'passes')} over the weights split in batches of {batch}, learning rate "
     return [("supernet", f"{text}{short(settings.lr)}, {recipe.augmentation} augmentation{start}")]
@@ -213,9 +218,9 @@ def _clock(measurement: Measurement) -> str:
 
 def _dates(values: Sequence[str]) -> str:
     first, last = min(values), max(values)
-    return first if first == last else f"{first} to {last}"
+    return markdown(first) if first == last else f"{markdown(first)} to {markdown(last)}"
 
 
 def _last_line(text: str | None) -> str:
     lines = (text or "").strip().splitlines()
-    return lines[-1].replace("`", "'") if lines else "no traceback"
+    return lines[-1] if lines else "no traceback"

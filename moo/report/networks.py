@@ -18,6 +18,7 @@ from moo.storage.archive import Archive, Costs, Entry, OperatingPoint, networks_
 from moo.storage.origin import SearchDataset
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.training import points_lost
+from search_space.boundary.text import code
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -52,7 +53,7 @@ def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front
 
 def _model(row: ModelRow, *, several: bool) -> str:
     configuration = f", {row.configuration.label}" if several else ""
-    return f"`{row.name}`{' (baseline)' * row.baseline}{configuration}"
+    return f"{code(row.name)}{' (baseline)' * row.baseline}{configuration}"
 
 
 def _top1(row: ModelRow, data: SearchDataset | None) -> str:
@@ -188,7 +189,7 @@ def files_table(networks: Sequence[TrainedNetwork], data: SearchDataset | None =
         lost = points_lost(network)
         rows.append(
             (
-                f"`{network.name}`",
+                code(network.name),
                 *(NOTHING if file is None else short(file.logits_difference) for file in (floats, integers)),
                 *(NOTHING if file is None else _accuracy(file.top1, data) for file in (floats, integers)),
                 NOTHING if lost is None else f"{lost:.1f}",
@@ -220,7 +221,7 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     comparisons = compared(archive, baselines)
     rows = [
         [
-            f"`{c.baseline.name}`",
+            code(c.baseline.name),
             f"{c.baseline.macs:,}",
             f"{c.baseline.params:,}",
             _selection(archive, c.file.error),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
@@ -21,6 +20,7 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.gallery import CAPTIONS, why_not_in_space
+from search_space.boundary.text import code, command_line, markdown
 from search_space.spaces import FBNetSpace
 
 FIRST_PICTURE = "front_latency_error"
@@ -79,7 +79,7 @@ def report_markdown(
         "How to do it again": _again(config, origin, trained, baselines),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
-    title = f"# Pareto front of {space.name} on {config.dataset}"
+    title = f"# Pareto front of {markdown(space.name)} on {markdown(config.dataset)}"
     head = [title, note, verdict(archive), *map(_picture, first)]
     return "\n\n".join([*(part for part in head if part), *parts]) + "\n"
 
@@ -99,19 +99,19 @@ def command_of(config: SearchConfig) -> str:
             words += [word for board in config.device for word in (f"--{option}", board)]
         else:
             words += [f"--{option}", *(str(part) for part in (value if isinstance(value, tuple) else (value,)))]
-    return shlex.join(words)
+    return command_line(words)
 
 
 def _question(archive: Archive, config: SearchConfig, origin: RunOrigin, space: FBNetSpace) -> str:
     board = origin.board
     if board is not None:
-        where = f"on {board.label}"
+        where = f"on {markdown(board.label)}"
     else:
-        table = "" if archive.tables is None else f" of {archive.tables.base.board}"
+        table = "" if archive.tables is None else f" of {markdown(archive.tables.base.board)}"
         where = f"by the figures of a cost table{table} (nothing was measured)"
     return (
-        f"Which networks of the search space `{space.name}` ({space.num_architectures:,} architectures) classify "
-        f"`{config.dataset}` with the lowest error for their latency and energy {where}? "
+        f"Which networks of the search space {code(space.name)} ({space.num_architectures:,} architectures) classify "
+        f"{code(config.dataset)} with the lowest error for their latency and energy {where}? "
         f"{_answer(archive)}"
     )
 
@@ -154,8 +154,9 @@ def _join(*parts: str) -> str:
 
 
 def _no_baselines(run: str) -> str:
+    command = command_line(["python", "scripts/compare_baselines.py", run])
     return (
-        f"Nothing was compared yet: `python scripts/compare_baselines.py {run}` trains and measures other networks, a "
+        f"Nothing was compared yet: {code(command, most=len(command))} trains and measures other networks, a "
         "pre-trained one at 224 pixels first."
     )
 
@@ -170,7 +171,7 @@ def _again(
     machine = "an unknown machine"
     if origin.machine is not None:
         machine = f"system {origin.machine.system}, python {origin.machine.python}"
-    versions = f"It was run with {packages or 'unknown packages'} on {machine}."
+    versions = f"It was run with {markdown(packages or 'unknown packages', most=1000)} on {markdown(machine)}."
     commands = [command_of(config)]
     if trained:
         commands.append(" ".join(["python scripts/train_front.py RUN", *_training_options(trained)]))

@@ -10,6 +10,7 @@ from evaluation.data.pictures import PADDING
 from evaluation.data.rules import Resize
 from moo.storage.origin import SearchDataset
 from moo.storage.run_folder import model_file_name
+from search_space.boundary.text import one_line
 from search_space.onnx_files import INPUT_NAME
 
 PHOTO_PACKAGES = "pip install onnxruntime pillow"
@@ -21,7 +22,7 @@ def photo_snippet(data: SearchDataset, *, size: int, configuration: RuntimeConfi
     """Python that prints the class of photo.jpg and its probability, with the threads that were measured.
 
     Args:
-        data: gives classes, normalisation, and how pictures were made square.
+        data: gives classes, each of which becomes one printable line, normalisation, and how pictures were made square.
         size: height and width that the network takes, in pixels.
         configuration: gives file and threads.
     """
@@ -33,7 +34,7 @@ def photo_snippet(data: SearchDataset, *, size: int, configuration: RuntimeConfi
 import onnxruntime as ort
 from PIL import Image, ImageOps
 
-classes = {json.dumps(list(data.classes), ensure_ascii=False)}
+classes = {json.dumps([one_line(name) for name in data.classes], ensure_ascii=False)}
 mean, std = np.float32({_list(data.mean)}), np.float32({_list(data.std)})
 options = ort.SessionOptions()
 options.intra_op_num_threads = {configuration.threads}{at}

@@ -9,6 +9,7 @@ from moo.storage.archive import Archive
 from moo.storage.choices import source_front
 from moo.storage.origin import RunOrigin
 from moo.storage.store import StoreReader
+from search_space.boundary.text import code, markdown
 
 MOST_LOSSES = 12
 
@@ -31,10 +32,10 @@ def transfer_section(archive: Archive, store: StoreReader, origin: RunOrigin, so
         ("this run's front", f"{found.own_here:.4f}", f"{found.own_there:.4f}"),
         ("the front of the run that it started from", f"{found.source_here:.4f}", f"{found.source_there:.4f}"),
     ]
-    here = table(("hypervolume of", "on this board", f"on {found.source_board}"), rows)
+    here = table(("hypervolume of", "on this board", f"on {markdown(found.source_board)}"), rows)
     losses = [
         (
-            f"`{loss.network}`",
+            code(loss.network),
             percent(loss.error),
             f"{short(loss.latency_ms)} ms ({loss.latency_source})",
             f"`{loss.rival.id}`, {loss.rival.configuration.label}",

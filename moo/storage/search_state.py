@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass
 
 from evaluation.work_folder import read_part
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.text import command_line
 from search_space.boundary.writing import write_json
 
 
@@ -38,7 +38,7 @@ def read_state(folder: RunFolder) -> SearchState:
 
 def command_that_goes_on(folder: RunFolder) -> str:
     """The command line that goes on with a run."""
-    return f"python scripts/pareto_search.py --resume {shlex.quote(str(folder.path))}"
+    return command_line(["python", "scripts/pareto_search.py", "--resume", str(folder.path)])
 
 
 def unfinished_note(folder: RunFolder) -> str:

@@ -76,6 +76,7 @@ def place_labels(
             family="monospace",
             color=INK,
             linespacing=1.2,
+            parse_math=False,
             zorder=6,
             arrowprops=_LEADER | {"relpos": _corner(offset)} if np.hypot(*offset) > _LEAST_LEADER else None,
         )

@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from devices.measurement import Source
 from moo.storage.archive import Costs
+from search_space.boundary.text import one_line
 
 BLUE, VERMILION, GREEN, INK, GREY, FAINT = "#0072B2", "#D55E00", "#009E73", "#222222", "#6B6B6B", "#B8B8B8"
 """Blue, vermilion and green are those of Okabe and Ito, "Color Universal Design" (2008)."""
@@ -33,6 +34,8 @@ DPI = 150
 LOG_SPAN = 5.0
 """Axes are logarithmic where the largest value is more than this many times the smallest."""
 
+MOST_LINES = 8
+"""Of a subtitle."""
 _LETTERS_AN_INCH = 13.5
 """Of a subtitle."""
 
@@ -44,17 +47,32 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure
         width: in inches.
         height: in inches.
         title: what is seen, in bold.
-        subtitle: how it was found, in grey; long lines are wrapped to the figure's width.
+        subtitle: how it was found, in grey, without mathematics; long lines are wrapped to the figure's width.
     """
-    lines = [wrapped for line in subtitle.split("\n") for wrapped in textwrap.wrap(line, int(_LETTERS_AN_INCH * width))]
-    subtitle = "\n".join(lines)
+    lines = [
+        wrapped
+        for line in subtitle.split("\n")
+        for wrapped in textwrap.wrap(one_line(line), int(_LETTERS_AN_INCH * width))
+    ]
+    title, subtitle = one_line(title), "\n".join(lines[:MOST_LINES])
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     head = 0.78 + 0.2 * subtitle.count("\n")
     figure.set_layout_engine(
         "constrained", rect=(0.05 / width, 0.05 / height, 1 - 0.1 / width, 1 - head / height), w_pad=0.08, h_pad=0.06
     )
-    figure.text(0.15 / width, 1 - 0.16 / height, title, fontsize=13, fontweight="bold", color=INK, va="top")
-    figure.text(0.15 / width, 1 - 0.43 / height, subtitle, fontsize=9.5, color=GREY, va="top", linespacing=1.35)
+    figure.text(
+        0.15 / width, 1 - 0.16 / height, title, fontsize=13, fontweight="bold", color=INK, va="top", parse_math=False
+    )
+    figure.text(
+        0.15 / width,
+        1 - 0.43 / height,
+        subtitle,
+        fontsize=9.5,
+        color=GREY,
+        va="top",
+        linespacing=1.35,
+        parse_math=False,
+    )
     return figure
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import html
 import re
 import reprlib
+import shlex
 import unicodedata
+from collections.abc import Iterable
 
 LONGEST_LINE = 300
 """Characters of outside text that are shown by default."""
@@ -33,6 +35,8 @@ def one_line(text: object, *, most: int = LONGEST_LINE) -> str:
         most: characters that are kept; of a longer text the beginning, with an ellipsis.
     """
     source = text if isinstance(text, str) else _str_of(text)
+    if len(source) <= most and source.isprintable() and source.strip() == source and "  " not in source:
+        return source
     # Cut first: a text of a gigabyte must not be gone through, and may shrink by blanks alone.
     cut = source[: 8 * most + 64]
     clean = "".join(_printable(letter) for letter in cut)
@@ -82,6 +86,15 @@ def html_text(text: object, *, most: int = LONGEST_LINE) -> str:
     return html.escape(one_line(text, most=most), quote=True)
 
 
+def command_line(words: Iterable[str]) -> str:
+    """Words of a command as one line that a shell takes apart into the same words, whatever is in them.
+
+    Args:
+        words: program and arguments; what is not printable is written as bash, zsh and the shell of POSIX 2024 read it.
+    """
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in words)
+
+
 def shown(value: object, *, most: int = _SHOWN) -> str:
     """An outside value for a message, as `repr` shows it, but bounded in length, depth and time.
 
@@ -112,6 +125,22 @@ def _printable(letter: str) -> str:
     if letter.isspace():
         return " "
     return "\ufffd" if unicodedata.category(letter) in _HIDDEN else letter
+
+
+def _escaped(word: str) -> str:
+    r"""For `$'...'`; octal digits are three at most, where `\x` would take in letters that follow."""
+    return "".join(
+        f"\\{letter}" if letter in "\\'" else letter if letter.isprintable() else _octal(letter) for letter in word
+    )
+
+
+def _octal(letter: str) -> str:
+    try:
+        # File names that are no UTF-8 hold their bytes as surrogates.
+        encoded = letter.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        encoded = b"?"
+    return "".join(f"\\{byte:03o}" for byte in encoded)
 
 
 def _str_of(value: object) -> str:

