@@ -15,6 +15,8 @@ from typing import IO, Any, TypeVar
 
 from search_space.boundary.writing import lock_file
 
+BEFORE_ANYTHING = frozenset({".lock", "config.json.part"})
+"""What work leaves in its folder that was killed before it began: nothing to resume, and nothing to lose."""
 Part = TypeVar("Part")
 Settings = TypeVar("Settings")
 
@@ -34,7 +36,7 @@ def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
     path = Path("runs") / f"{name}-{stamp}" if out is None else Path(out).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(file.name not in BEFORE_ANYTHING for file in path.iterdir()):
         state = f"already holds {what}" if (path / "config.json").exists() else "is not empty"
         raise ValueError(
             f"`--out` must name a new folder, but {str(path)!r} {state}; choose another, or go on with {what} by "

@@ -33,7 +33,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: if it cannot be written; nothing of it is left then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.unlink(missing_ok=True)
@@ -88,6 +88,15 @@ def lock_file(path: Path) -> IO[bytes] | None:
         lock.close()
         return None
     return lock
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _keep_names(folder.parent)
 
 
 def _keep_names(folder: Path) -> None:

@@ -109,6 +109,28 @@ def test_events_come_back_in_order_with_their_content(store: Any) -> None:
     assert events[0][0].endswith("+00:00")
 
 
+def test_what_is_committed_survives_a_power_cut(store: Any) -> None:
+    """With less than FULL, a store in WAL mode loses the transactions since the last checkpoint."""
+    (mode,) = store._connection.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = store._connection.execute("PRAGMA synchronous").fetchone()
+    assert (mode, synchronous) == ("wal", 2)
+
+
+def test_what_is_written_together_is_kept_all_or_not_at_all(store: Any) -> None:
+    def write_two(*, fails: bool) -> None:
+        with store.together():
+            store.add_event("first")
+            store.add_event("second")
+            if fails:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_two(fails=True)
+    assert store.events() == []
+    write_two(fails=False)
+    assert [kind for _, kind, _ in store.events()] == ["first", "second"]
+
+
 def test_points_to_measure_come_back_by_stage(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     record = open_record(folder)
