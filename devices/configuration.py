@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Literal, get_args
 
+from search_space.boundary.text import shown
+
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Runtime = Literal["ort"]
+MOST_THREADS, MOST_MHZ = 1024, 100_000
+"""Of any board; a file or a reply that says more is wrong."""
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 
 _LABEL = re.compile(r"(?P<runtime>[a-z]+) (?P<threads>\d+)t(?: (?P<mhz>\d+)MHz)? (?P<precision>[a-z0-9]+)")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @total_ordering
@@ -37,13 +45,20 @@ class RuntimeConfiguration:
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
-            raise ValueError(f"`runtime` must be one of {', '.join(RUNTIMES)}, but got {self.runtime!r}.")
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
-            raise ValueError(f"`threads` must be a whole number of at least 1, but got {self.threads!r}: raise it.")
-        if self.frequency_mhz is not None and self.frequency_mhz < 1:
-            raise ValueError(f"`frequency_mhz` must be above 0 MHz, but got {self.frequency_mhz}: use 1500, say.")
+            raise ValueError(f"`runtime` must be one of {', '.join(RUNTIMES)}, but got {shown(self.runtime)}.")
+        if not _is_whole(self.threads) or self.threads < 1:
+            raise ValueError(
+                f"`threads` must be a whole number of at least 1, but got {shown(self.threads)}: raise it."
+            )
+        if self.threads > MOST_THREADS:
+            raise ValueError(f"`threads` must be at most {MOST_THREADS}, but got {shown(self.threads)}: lower it.")
+        mhz = self.frequency_mhz
+        if mhz is not None and not (_is_whole(mhz) and 0 < mhz <= MOST_MHZ):
+            raise ValueError(
+                f"`frequency_mhz` must be above 0 MHz and at most {MOST_MHZ}, but got {shown(mhz)}: use 1500, say."
+            )
         if self.precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+            raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {shown(self.precision)}.")
 
     def __lt__(self, other: RuntimeConfiguration) -> bool:
         return self._rank() < other._rank()
@@ -68,7 +83,7 @@ class RuntimeConfiguration:
         """
         found = _LABEL.fullmatch(label)
         if found is None:
-            raise ValueError(f"a configuration must read like `ort 4t 1500MHz int8`, but got {label!r}.")
+            raise ValueError(f"a configuration must read like `ort 4t 1500MHz int8`, but got {shown(label)}.")
         return cls(
             runtime=found["runtime"],  # type: ignore[arg-type]
             threads=int(found["threads"]),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
 from devices.configuration import Precision, RuntimeConfiguration
+from search_space.boundary.records import record_from_json
 from search_space.boundary.text import one_line, shown
 
 Source = Literal["measured", "modelled", "published"]
+LARGEST = 1e9
+"""Of a latency in ms, 11 days, or an energy in mJ; nothing that this project knows comes near."""
 SOFTLY_LIMITED = ("Raspberry Pi 3 Model B Plus", "Raspberry Pi 3 Model A Plus")
 """Models whose clock falls at 60 degrees already."""
 SLOWED = 0.97
@@ -149,6 +152,10 @@ class Measurement:
 
     def __post_init__(self) -> None:
         _in_one_line(self, ("board", "os", "runtime", "date", "meter", "energy_note"))
+        for name in ("latency_ms", "median_ms", "iqr_ms", "energy_mj"):
+            value = getattr(self, name)
+            if not -LARGEST <= value <= LARGEST:
+                raise ValueError(f"`{name}` of a measurement must be within {LARGEST:g}, but is {value:g}.")
         for source in (self.latency_source, self.energy_source):
             if source not in SOURCES:
                 raise ValueError(f"a source must be one of {', '.join(SOURCES)}, but got {shown(source)}.")
@@ -182,12 +189,10 @@ class Measurement:
         """The measurement that `to_json` gave.
 
         Raises:
-            ValueError: if a key is unknown, one without a default is missing, or a source is not one of the three.
+            ValueError: if a key is unknown, one without a default is missing, or a value is not of its type.
         """
-        content = dict(content)
-        for name in ("before", "after"):
-            value = content.get(name)
-            content[name] = Conditions(**value) if isinstance(value, dict) else value
+        if not isinstance(content, Mapping):
+            raise ValueError(f"a measurement must be an object, but got {shown(content)}.")
         names = {entry.name for entry in fields(cls)}
         needed = {entry.name for entry in fields(cls) if entry.default is MISSING}
         if not needed <= content.keys() <= names:
@@ -195,7 +200,7 @@ class Measurement:
                 f"a measurement must have {', '.join(sorted(needed))}, but lacks "
                 f"{shown(sorted(needed - content.keys()))} and has {shown(sorted(content.keys() - names))} besides."
             )
-        return cls(**cast(dict[str, Any], dict(content)))
+        return record_from_json(cls, content, where="measurement")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ batches         batches of images, augmented and balanced
 data            how images get in: any image-classification data set as uint8 arrays
 dataset_origin  which images long work was made from
 export          a trained network as checked ONNX files, fp32 and int8
-json_records    frozen records read back from JSON
 pretrained      networks with weights that others have trained, to be fine-tuned
 splits          four disjoint seeded splits
 training        one network trained for deployment: schedule, augmentation, averaged weights

@@ -17,6 +17,8 @@ from devices.cost_tables.table_names import is_table
 from evaluation.data.rules import Resize
 from evaluation.work_folder import check_out_and_resume
 from moo.limits import CostLimits
+from search_space.boundary.records import record_from_json
+from search_space.boundary.text import one_line, shown
 
 Bounds = tuple[float, float]
 Method = Literal["dnas", "random", "grid", "architectures"]
@@ -262,18 +264,22 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
     Raises:
         ValueError: if a setting is unknown or out of range.
     """
+    if not isinstance(content, dict):
+        raise ValueError(f"settings must be an object, but got {shown(content)}.")
     known = {field.name for field in dataclasses.fields(SearchConfig)}
     if unknown := set(content) - known:
-        raise ValueError(f"settings must be among {', '.join(sorted(known))}, but got {', '.join(sorted(unknown))}.")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        raise ValueError(
+            f"settings must be among {', '.join(sorted(known))}, but got {one_line(', '.join(sorted(unknown)))}."
+        )
+    values = dict(content)
     if "configurations" not in values:
         # A run of an earlier version had one configuration.
         values["configurations"] = "default"
-        values["threads"] = (values.get("threads", 1),)
-        values["precision"] = (values.get("precision", "fp32"),)
+        values["threads"] = [values.get("threads", 1)]
+        values["precision"] = [values.get("precision", "fp32")]
         clock = values.get("frequency_mhz")
-        values["frequency_mhz"] = () if clock is None else (clock,)
-    return SearchConfig(**values)
+        values["frequency_mhz"] = [] if clock is None else [clock]
+    return record_from_json(SearchConfig, values, where="settings")
 
 
 def check_effect(config: SearchConfig) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_space.boundary.reading import read_json
+from search_space.boundary.text import shown
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
 from search_space.published import PUBLISHED
 from search_space.spaces import SearchSpace
+
+MOST_BYTES = 2**20
+"""Of an architecture file."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def architecture_of(space: SearchSpace, operators: tuple[str, ...]) -> Architect
     for layer, name in enumerate(operators):
         if name not in space.operators:
             raise ValueError(
-                f"layer {layer} of `{space.name}` must be one of {', '.join(space.operators)}, but got {name!r}."
+                f"layer {layer} of `{space.name}` must be one of {', '.join(space.operators)}, but got {shown(name)}."
             )
     identifier = "".join(str(space.vocabulary.index(name)) for name in operators)
     return Architecture(space.name, operators, identifier)
@@ -107,7 +111,7 @@ def _words(space: SearchSpace, text: str) -> list[str]:
     names = "".join(f"{name}, " for name in published_for(space))
     raise ValueError(
         f"`--architecture` must be {names}{space.num_layers} comma-separated operators "
-        f"({', '.join(space.operators)}), an id of {space.num_layers} digits or a .json file, but got {text!r}."
+        f"({', '.join(space.operators)}), an id of {space.num_layers} digits or a .json file, but got {shown(text)}."
     )
 
 
@@ -122,16 +126,7 @@ def _is_number(text: str) -> bool:
 
 
 def _read_json(space: SearchSpace, path: Path) -> Architecture:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"an architecture file must exist, but got {str(path)!r}.") from None
-    except OSError as error:
-        raise ValueError(
-            f"an architecture file must be readable, but {str(path)!r} is not: {error.strerror}."
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"an architecture file must be JSON, but {str(path)!r} is not: {error}.") from None
+    content = read_json(path, what="an architecture file", most=MOST_BYTES)
     if isinstance(content, dict) and isinstance(content.get("architecture"), dict):
         content = content["architecture"]
     fields = content if isinstance(content, dict) else {"operators": content}
@@ -139,8 +134,12 @@ def _read_json(space: SearchSpace, path: Path) -> Architecture:
     if not isinstance(operators, list) or not all(isinstance(name, str) for name in operators):
         raise ValueError(f"an architecture file must hold `operators`, a list of names, but {str(path)!r} does not.")
     if fields.get("space", space.name) != space.name:
-        raise ValueError(f"{str(path)!r} belongs to the space {fields['space']!r}, but `--space` is {space.name!r}.")
+        raise ValueError(
+            f"{str(path)!r} belongs to the space {shown(fields['space'])}, but `--space` is {space.name!r}."
+        )
     architecture = architecture_of(space, tuple(operators))
     if fields.get("id", architecture.id) != architecture.id:
-        raise ValueError(f"the operators of {str(path)!r} have the id {architecture.id}, but it says {fields['id']!r}.")
+        raise ValueError(
+            f"the operators of {str(path)!r} have the id {architecture.id}, but it says {shown(fields['id'])}."
+        )
     return architecture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search_space.boundary.text import shown
 from search_space.nas_bench_201 import NasBench201Space
 from search_space.spaces import CELL_SPACE, FBNetSpace, SearchSpace, preset_names, space_named, split_size
 
@@ -35,6 +36,6 @@ def any_space_named(
         space = space_named(name_or_path, published=published, size=size)
     else:
         raise ValueError(
-            f"`--space` must be one of {', '.join(preset_names())} or a .yaml file, but got {name_or_path!r}."
+            f"`--space` must be one of {', '.join(preset_names())} or a .yaml file, but got {shown(name_or_path)}."
         )
     return space if classes is None else space.with_classes(classes)

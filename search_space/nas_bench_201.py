@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from search_space.boundary.text import shown
 from search_space.graphs import (
     Add,
     AveragePool,
@@ -87,7 +88,9 @@ def parse_cell(text: str) -> tuple[str, ...]:
     match = _CELL.fullmatch(text)
     operators = match.groups() if match else ()
     if not operators or not set(operators) <= set(NAS_BENCH_201_OPERATORS):
-        raise ValueError(f"a NAS-Bench-201 string must have the form '|op~0|+|op~0|op~1|+|...|', but got {text!r}.")
+        raise ValueError(
+            f"a NAS-Bench-201 string must have the form '|op~0|+|op~0|op~1|+|...|', but got {shown(text)}."
+        )
     return operators
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from search_space.boundary.text import shown
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -48,5 +50,5 @@ def operator_named(name: str) -> Operator:
         ValueError: if no operator has that name.
     """
     if name not in _BY_NAME:
-        raise ValueError(f"an operator must be one of {', '.join(OPERATOR_NAMES)}, but got {name!r}.")
+        raise ValueError(f"an operator must be one of {', '.join(OPERATOR_NAMES)}, but got {shown(name)}.")
     return _BY_NAME[name]

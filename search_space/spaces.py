@@ -12,8 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
+from search_space.boundary.reading import read_yaml
 from search_space.boundary.text import one_line, shown
 from search_space.graphs import Add, Graph, GraphBuilder, Shape, Shuffle
 from search_space.operators import OPERATOR_NAMES, Operator, operator_named
@@ -25,7 +24,18 @@ CELL_SPACE = "nas-bench-201"
 LONGEST_NAME = 100
 """Characters of a space's name."""
 LARGEST_SIZE = 1024
-"""Height and width in pixels that `--size` may ask for at most."""
+"""Height and width in pixels that images may have at most."""
+MOST_LAYERS = 200
+"""Searchable layers; published spaces have 22."""
+_MOST = {
+    "input_size": LARGEST_SIZE,
+    "classes": 100_000,
+    "stem_channels": 4096,
+    "channels": 4096,
+    "last_channels": 16_384,
+    "layers": MOST_LAYERS,
+}
+"""What a space may have at most, so that nobody's file asks for more than machines have."""
 
 
 class SearchSpace(Protocol):
@@ -123,6 +133,8 @@ class FBNetSpace:
             raise ValueError(f"`stem_channels` must be even (two groups), but got {self.stem_channels}.")
         if not self.stages:
             raise ValueError("`stages` must hold at least one stage, but is empty.")
+        if len(self.stages) > MOST_LAYERS or self.num_layers > MOST_LAYERS:
+            raise ValueError(f"`stages` must have at most {MOST_LAYERS} layers in all, but have {self.num_layers:,}.")
         for name in self.operators:
             operator_named(name)
         ordered = tuple(name for name in OPERATOR_NAMES if name in self.operators)
@@ -257,7 +269,7 @@ def space_named(name_or_path: str, *, published: str | None = None, size: int | 
     if name_or_path not in presets:
         reason = ", which is no FBNet space" if name_or_path == CELL_SPACE else ""
         raise ValueError(
-            f"`--space` must be one of {', '.join(presets)} or a .yaml file, but got {name_or_path!r}{reason}."
+            f"`--space` must be one of {', '.join(presets)} or a .yaml file, but got {shown(name_or_path)}{reason}."
         )
     space = read_space(PRESET_FOLDER / f"{name_or_path}.yaml")
     head = PUBLISHED.get(published.strip().lower()) if published else None
@@ -295,15 +307,7 @@ def read_space(path: Path) -> FBNetSpace:
     Raises:
         ValueError: naming the file and the rule that it breaks.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"a space file must exist, but got {str(path)!r}.") from None
-    except OSError as error:
-        raise ValueError(f"a space file must be readable, but {str(path)!r} is not: {error.strerror}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"a space file must be YAML, but {str(path)!r} is not: {reason}") from None
+    content = read_yaml(path, what="a space file")
     try:
         return _space_from(content, default_name=path.stem)
     except ValueError as error:
@@ -318,7 +322,7 @@ def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
     stem = content["stem"]
     _check_keys(stem, "`stem`", required={"channels", "stride"}, allowed={"channels", "stride"})
     if not isinstance(content["stages"], list):
-        raise ValueError(f"`stages` must be a list, but got {content['stages']!r}.")
+        raise ValueError(f"`stages` must be a list, but got {shown(content['stages'])}.")
     stages = []
     for stage in content["stages"]:
         keys = {"channels", "layers", "stride"}
@@ -326,7 +330,7 @@ def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
         stages.append(Stage(stage["channels"], stage["layers"], stage["stride"]))
     operators = content.get("operators", list(OPERATOR_NAMES))
     if not isinstance(operators, list) or not all(isinstance(name, str) for name in operators):
-        raise ValueError(f"`operators` must be a list of names, but got {operators!r}.")
+        raise ValueError(f"`operators` must be a list of names, but got {shown(operators)}.")
     return FBNetSpace(
         name=content.get("name", default_name),
         input_size=content["input_size"],
@@ -341,18 +345,22 @@ def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
 
 def _check_keys(content: Any, where: str, *, required: set[str], allowed: set[str]) -> None:
     if not isinstance(content, dict):
-        raise ValueError(f"{where} must be a mapping with {', '.join(sorted(required))}, but got {content!r}.")
+        raise ValueError(f"{where} must be a mapping with {', '.join(sorted(required))}, but got {shown(content)}.")
     if missing := required - content.keys():
         raise ValueError(f"{where} must have {', '.join(sorted(required))}, but lacks {', '.join(sorted(missing))}.")
     if unknown := {str(key) for key in content} - allowed:
-        raise ValueError(f"{where} may have only {', '.join(sorted(allowed))}, but has {', '.join(sorted(unknown))}.")
+        raise ValueError(
+            f"{where} may have only {', '.join(sorted(allowed))}, but has {one_line(', '.join(sorted(unknown)))}."
+        )
 
 
 def _check_positive(value: Any, name: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a whole number of at least 1, but got {value!r}.")
+        raise ValueError(f"`{name}` must be a whole number of at least 1, but got {shown(value)}.")
+    if value > _MOST[name]:
+        raise ValueError(f"`{name}` must be at most {_MOST[name]:,}, but got {shown(value)}.")
 
 
 def _check_stride(value: Any, name: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value not in (1, 2):
-        raise ValueError(f"`{name}` must be 1 or 2, but got {value!r}.")
+        raise ValueError(f"`{name}` must be 1 or 2, but got {shown(value)}.")

@@ -2,6 +2,7 @@
 
 device          `AgentDevice` measures through a `Link`, wherever the agent runs: start here
 host            this machine as a board: the agent in a subprocess
+host_turns      turns of the programs that measure on this machine
 ssh             a board over SSH: the agent in a remote process, models uploaded to it
 ssh_address     where a board is, and how to log in there
 ssh_connection  one SSH connection to a board; logs in by key only

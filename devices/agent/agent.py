@@ -32,6 +32,7 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 import onnxruntime
 
+LONGEST_LINE, MOST_WAITING, LONGEST_ERROR = 2**16, 100, 1000  # of requests in bytes, of them, of a reply's text
 GRACE_SECONDS = 1.0  # that a running request gets after the end of stdin
 BUSY_SECONDS = 6.0  # to wait for another agent on this board: longer than one outlives its client
 BUSY_CODE = 75  # exit code if another agent keeps measuring
@@ -79,23 +80,19 @@ class Agent:
                 raise ValueError(f"`command` must be one of {', '.join(map(str, self._commands))}, but got {command!r}")
             return {"id": request_id, "ok": True, **self._commands[command](request)}
         except Exception as error:
-            return {"id": request_id, "ok": False, "error": f"{type(error).__name__}: {error}"}
+            return {"id": request_id, "ok": False, "error": f"{type(error).__name__}: {error}"[:LONGEST_ERROR]}
 
     def describe(self, request: Reply) -> Reply:
         """What this board is."""
         board = _text(self._root / "proc/device-tree/model").strip("\0\n ")
         found = re.search(r"^model name\s*:\s*(.+)$", _text(self._root / "proc/cpuinfo"), re.MULTILINE)
-        state = conditions(self._root, self._clocks)
-        return {
-            "model": board or (found.group(1).strip() if found else "") or platform.machine(),
-            "os": platform.platform(),
-            "machine": platform.machine(),
-            "runtime": f"onnxruntime {onnxruntime.__version__}",
-            "clock_mhz": state["clock_mhz"],
-            "throttling_visible": not board.startswith("Raspberry Pi") or state["throttled"] is not None,
-            "cores": len(os.sched_getaffinity(0)),
-            "frequencies_mhz": self._clocks.available_mhz,
-        }
+        state, machine = conditions(self._root, self._clocks), platform.machine()
+        system = {"os": platform.platform(), "machine": machine, "runtime": f"onnxruntime {onnxruntime.__version__}"}
+        model = board or (found.group(1).strip() if found else "") or machine
+        visible = not board.startswith("Raspberry Pi") or state["throttled"] is not None
+        clocks = {"clock_mhz": state["clock_mhz"], "frequencies_mhz": self._clocks.available_mhz}
+        cores = len(os.sched_getaffinity(0))
+        return {**system, **clocks, "model": model, "throttling_visible": visible, "cores": cores}
 
     def cool(self, request: Reply) -> Reply:
         """Wait until the board is no hotter than `max_temperature_c`, for at most `cooldown_seconds`.
@@ -138,16 +135,9 @@ class Agent:
             times_ns.append(last_ns - run_start_ns)
         end_s = time.monotonic()
         p5, lower, median, upper = (float(value) / 1e6 for value in np.percentile(times_ns, [5, 25, 50, 75]))
-        return {
-            "p5_ms": p5,
-            "median_ms": median,
-            "iqr_ms": upper - lower,
-            "runs": len(times_ns),
-            "start_s": start_s,
-            "end_s": end_s,
-            "before": before,
-            "after": conditions(self._root, self._clocks),
-        }
+        times = {"p5_ms": p5, "median_ms": median, "iqr_ms": upper - lower, "runs": len(times_ns)}
+        after = conditions(self._root, self._clocks)
+        return {**times, "start_s": start_s, "end_s": end_s, "before": before, "after": after}
 
     def run(self, request: Reply) -> Reply:
         """Outputs of the file `model`, each as a flat list, for the random input of `seed`, with `threads`."""
@@ -192,9 +182,7 @@ class Clocks:
             raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: omit it")
         try:
             self._limit_to(frequency_mhz)
-            runs_mhz = _firmware_mhz()
-            if runs_mhz is None:
-                runs_mhz = self._compared_mhz(frequency_mhz)
+            runs_mhz = _firmware_mhz() or self._compared_mhz(frequency_mhz)
             if not _agree(runs_mhz, frequency_mhz):
                 slower = "cool the board and give it a stronger supply, " if runs_mhz < frequency_mhz else ""
                 raise ValueError(
@@ -221,14 +209,12 @@ class Clocks:
                     print(f"the clock of {policy} could not be restored: {error}", file=sys.stderr)
             self._former = {}
             if self._state:
-                self._state.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self._state.unlink()
 
     def measured_mhz(self) -> float | None:
         """The clock that runs under load; None if neither the firmware nor a loop can tell it."""
-        runs_mhz = _firmware_mhz()
-        if runs_mhz is None and self._loop_cycles is not None:
-            runs_mhz = self._loop_cycles / _loop_seconds()
-        return runs_mhz
+        return _firmware_mhz() or (self._loop_cycles and self._loop_cycles / _loop_seconds())
 
     def _limit_to(self, frequency_mhz: int) -> None:
         khz = frequency_mhz * 1000
@@ -239,9 +225,7 @@ class Clocks:
                 _check_available(policy, frequency_mhz)
                 self._former.setdefault(str(policy), [_limit(policy, "min"), _limit(policy, "max")])
             if self._state:
-                part = self._state.with_name(f"{self._state.name}.part")
-                part.write_text(json.dumps(self._former))
-                part.replace(self._state)
+                _keep(self._state, json.dumps(self._former))
             for policy in self._policies:
                 _write_limits(policy, khz, khz)
         if not all(_limit(policy, edge) == khz for policy in self._policies for edge in ("min", "max")):
@@ -268,7 +252,7 @@ class Clocks:
 
     def _others(self, frequency_mhz: int) -> list[int]:
         """Clocks to compare with, the top one first: far enough away to be told apart."""
-        low, high = (_thousandth(self._policies[0] / f"cpuinfo_{edge}_freq") or 0.0 for edge in ("min", "max"))
+        low, high = (khz / 1000 for khz in _hardware_limits(self._policies[0]))
         choices = self.available_mhz or [int(low), int((low + high) / 2), int(high)]
         return [mhz for mhz in reversed(choices) if mhz and abs(mhz / frequency_mhz - 1) > 2 * CLOCK_TOLERANCE]
 
@@ -282,15 +266,12 @@ def conditions(root: Path, clocks: Clocks | None = None) -> Reply:
     flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled").strip() or _vcgencmd("get_throttled")
     throttled = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]+)", flags)
     by_chip = re.match("Raspberry Pi (5|Compute Module 5)", _text(root / "proc/device-tree/model"))
+    volts = _told_under_load(VOLTS, *(CORE_RAIL if by_chip else CORE_VOLTS))
+    governor = _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
     # The clock of x86 processors comes from their own counters.
-    clock_mhz = _firmware_mhz() if clocks is None else clocks.measured_mhz()
-    return {
-        "clock_mhz": clock_mhz or (float(mhz.group(1)) if mhz else None),
-        "temperature_c": _thousandth(root / TEMPERATURE),
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
-        "throttled": int(throttled.group(1), 16) if throttled else None,
-        "volts": _told_under_load(VOLTS, *(CORE_RAIL if by_chip else CORE_VOLTS)),
-    }
+    clock_mhz = (clocks.measured_mhz() if clocks else _firmware_mhz()) or (float(mhz.group(1)) if mhz else None)
+    state = {"clock_mhz": clock_mhz, "temperature_c": _thousandth(root / TEMPERATURE), "governor": governor}
+    return {**state, "throttled": int(throttled.group(1), 16) if throttled else None, "volts": volts}
 
 
 def main() -> None:
@@ -352,8 +333,8 @@ def _read_lines(lines: Lines, ended: threading.Event, clocks: Clocks, heartbeat_
         if not select.select([0], [], [], heartbeat_seconds or None)[0]:
             _end_now(clocks)
         chunk = os.read(0, 65536)
-        if not chunk:
-            break
+        if not chunk or len(rest) > LONGEST_LINE or lines.qsize() > MOST_WAITING:
+            break  # The client has gone, or is none of ours.
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             if line.strip():
@@ -413,7 +394,7 @@ def _listed_mhz(policy: Path) -> list[int]:
 
 def _check_available(policy: Path, mhz: int) -> None:
     available = _listed_mhz(policy)
-    low, high = _thousandth(policy / "cpuinfo_min_freq") or 0.0, _thousandth(policy / "cpuinfo_max_freq") or math.inf
+    low, high = (khz / 1000 for khz in _hardware_limits(policy))
     if mhz not in available if available else not low <= mhz <= high:
         choice = f"one of {', '.join(map(str, available))}" if available else f"from {low:g} to {high:g}"
         raise ValueError(f"`frequency_mhz` must be {choice} on this board, but got {mhz}")
@@ -430,14 +411,33 @@ def _write_limits(policy: Path, low: int, high: int) -> None:
         (policy / f"scaling_{edge}_freq").write_text(str(khz))
 
 
+def _hardware_limits(policy: Path) -> list[int]:
+    edges = {"min": 0.0, "max": 10.0**6}
+    return [round(1000 * (_thousandth(policy / f"cpuinfo_{edge}_freq") or mhz)) for edge, mhz in edges.items()]
+
+
+def _keep(state: Path, content: str) -> None:
+    """Write a file whole or not at all, and through no link; a power cut frees the clocks as well."""
+    part = state.with_name(f"{state.name}.part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(state)
+
+
 def _former_limits(state: Path | None, policies: list[Path]) -> dict[str, list[int]]:
-    """What an agent that was killed left to restore; nothing if its file is damaged."""
-    try:
-        content = json.loads((_text(state) if state else "") or "{}")
-        former = {str(policy): content[str(policy)] for policy in policies if str(policy) in content}
-        return {policy: [int(low), int(high)] for policy, (low, high) in former.items()}
-    except (ValueError, TypeError, OverflowError, RecursionError):
+    """What an agent that was killed left to restore; where its file is damaged, all that the cores can."""
+    if state is None or not os.path.lexists(state):
         return {}
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        with open(os.open(state, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+            content = json.loads(file.read(LONGEST_LINE))
+        former = {str(policy): content[str(policy)] for policy in policies}
+        if all(type(khz) is int and 0 < khz < 10**8 for limits in former.values() for khz in limits):
+            return {policy: [low, high] for policy, (low, high) in former.items() if low <= high}
+    return {str(policy): _hardware_limits(policy) for policy in policies if (policy / "cpuinfo_max_freq").exists()}
 
 
 def _firmware_mhz() -> float | None:

@@ -13,6 +13,7 @@ from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import Finished, SshConnection
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
+from search_space.boundary.text import one_line, shown
 
 REQUIREMENTS = ("onnxruntime>=1.18,<2", "numpy>=1.21,<3", "smbus2>=0.4")
 """What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C."""
@@ -21,6 +22,24 @@ LEAST_FREE_MB = 600
 """What the virtual environment, the packages and their download take, with room to spare."""
 INSTALL_SECONDS = 1800.0
 """Time for the download of some 60 MB, unpacked on a slow SD card."""
+GUARD = """
+import os, select, signal, subprocess, sys, time
+child = subprocess.Popen(["sh", "-c", sys.argv[1]], stdin=subprocess.DEVNULL, start_new_session=True)
+def end(*signal_and_frame):
+    os.killpg(child.pid, signal.SIGKILL)
+    os._exit(1)
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, end)
+heard_s = time.monotonic()
+while child.poll() is None:
+    if select.select([0], [], [], 0.2)[0]:
+        heard_s = time.monotonic()
+        os.read(0, 4096) or end()
+    if time.monotonic() - heard_s > 10:
+        end()
+sys.exit(child.returncode if child.returncode >= 0 else 1)
+"""
+"""Runs a command on the board, and ends it with all that it started once nobody is there any more who waits for it."""
 STEPS = ("connecting", "checking the board", "making a virtual environment", "installing the runtime")
 LAST_STEP = "starting the agent"
 
@@ -67,22 +86,22 @@ class BoardFacts:
         """
         found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         try:
-            version = tuple(int(part) for part in found["python"].split())
+            version = tuple(int(part) for part in re.findall(r"\b\d{1,3}\b", found["python"][:40]))
             flags = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]{1,8})", found.get("throttled", "").strip())
             free_kb = found.get("free_kb", "").strip()
             return cls(
-                bits=int(found["bits"]),
-                machine=found["machine"],
+                bits=int(found["bits"][:4]),
+                machine=one_line(found["machine"], most=40),
                 python=(version[0], version[1]) if version else None,
                 venv="venv" in found,
-                free_mb=int(free_kb) // 1024 if free_kb.isdecimal() else None,
+                free_mb=int(free_kb) // 1024 if re.fullmatch(r"\d{1,18}", free_kb) else None,
                 i2c="i2c" in found,
                 firmware="firmware" in found,
                 throttled=int(flags.group(1), 16) if flags else None,
             )
         except (KeyError, ValueError, IndexError):
             raise BoardRefusedError(
-                f"a board must run Linux with a shell, but this one answered {' '.join(text.split())[:200]!r}."
+                f"a board must run Linux with a shell, but this one answered {shown(one_line(text))}."
             ) from None
 
     def check(self) -> None:
@@ -218,7 +237,9 @@ def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, pyth
 
 
 def _make_environment(connection: SshConnection, folder: PurePosixPath) -> None:
-    made = connection.command(f"python3 -m venv --clear {shlex.quote(str(folder))}", INSTALL_SECONDS)
+    quoted = shlex.quote(str(folder))
+    # What a link in its place leads to would be cleared.
+    made = _guarded(connection, f"{{ [ ! -L {quoted} ] || rm {quoted}; }} && python3 -m venv --clear {quoted}")
     _must(made, "make a virtual environment")
 
 
@@ -229,9 +250,14 @@ def _install(connection: SshConnection, interpreter: PurePosixPath, wheels: list
         connection.put(folder / wheel.name, wheel.read_bytes(), INSTALL_SECONDS)
     if wheels:
         command += f"--no-index --find-links {shlex.quote(str(folder))} "
-    _must(connection.command(command + shlex.join(REQUIREMENTS), INSTALL_SECONDS), "install the runtime")
+    _must(_guarded(connection, command + shlex.join(REQUIREMENTS)), "install the runtime")
     if wheels:
         _must(connection.command(f"rm -rf {shlex.quote(str(folder))}"), "remove the wheels")
+
+
+def _guarded(connection: SshConnection, command: str) -> Finished:
+    """A long command, which ends with this process and with the connection."""
+    return connection.command(f"python3 -c {shlex.quote(GUARD)} {shlex.quote(command)}", INSTALL_SECONDS)
 
 
 def _must(finished: Finished, what: str) -> Finished:
@@ -242,4 +268,4 @@ def _must(finished: Finished, what: str) -> Finished:
 
 def _last_line(finished: Finished) -> str:
     lines = [line.strip() for line in finished.output.splitlines() if line.strip()]
-    return lines[-1] if lines else f"code {finished.code}."
+    return one_line(lines[-1]) if lines else f"code {finished.code}."

@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,7 +96,21 @@ class AgentDevice:
         name: str,
         shares_host: bool,
         power_model: PowerModel | None = None,
+        turns: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
+        """A board; nothing is started yet.
+
+        Args:
+            link: the way to it.
+            settings: how it measures.
+            name: what it is called.
+            shares_host: whether the agent runs on the cores that the search uses.
+            power_model: for energies without a meter, by default that of the board's model.
+            turns: waits until nobody else measures on this board, for as long as its context lasts; the board's clock
+                is left to its governor after each. By default the board is ours.
+        """
+        self._turns = turns
+        self._identity: tuple[str | None, ...] | None = None
         self._link = link
         self._settings = settings
         self._name = name
@@ -133,8 +147,16 @@ class AgentDevice:
 
         Raises:
             MeasurementError: if the agent does not answer.
+            BoardRefusedError: if another board answers than before: its measurements would not compare.
         """
         board = board_from_reply(self._request("describe"), name=self._name)
+        identity = (board.model, board.machine, board.runtime)
+        self._identity = self._identity or identity
+        if identity != self._identity:
+            raise BoardRefusedError(
+                f"{self._name} must stay the board that it was, {_listed(self._identity)}, but is now "
+                f"{_listed(identity)}: connect that one again, or begin anew."
+            )
         for note in board.notes if not self._noted else ():
             logger.warning(note)
         self._noted = True
@@ -167,7 +189,7 @@ class AgentDevice:
                 raise MeasurementError(str(error)) from None
         elif is_quantized(model):
             configuration = replace(configuration, precision="int8")
-        with self._lock:
+        with self._lock, self._turn():
             self._open_channel()
             with self._afresh_after_errors():
                 idle = None if self._meter is None else self._idle_power(board, self._meter)
@@ -229,6 +251,20 @@ class AgentDevice:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._turns is None:
+            yield
+            return
+        with self._turns():
+            try:
+                yield
+            finally:
+                if self._clock_mhz is not None and not self._closed.is_set():
+                    # Others may measure now, or the search goes on.
+                    with contextlib.suppress(MeasurementError):
+                        self._set_clock(None)
 
     def _cool_down(self, board: Board) -> None:
         settings = self._settings
@@ -329,3 +365,7 @@ class AgentDevice:
         if self._channel is not None:
             self._channel.end()
             self._channel = None
+
+
+def _listed(identity: tuple[str | None, ...]) -> str:
+    return ", ".join(part for part in identity if part is not None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
+from devices.agent.host_turns import HostTurns
 from devices.channel import Channel, ProcessChannel
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
@@ -27,7 +28,15 @@ class HostDevice(AgentDevice):
         power_model: PowerModel | None = None,
     ) -> None:
         link = HostLink([python, str(agent)])
-        super().__init__(link, settings, name="host", shares_host=True, power_model=power_model)
+        self._host_turns = HostTurns()
+        super().__init__(
+            link, settings, name="host", shares_host=True, power_model=power_model, turns=self._host_turns.turn
+        )
+
+    def close(self) -> None:
+        """End the agent, close the meter; closing twice does no harm."""
+        self._host_turns.close()
+        super().close()
 
 
 class HostLink:

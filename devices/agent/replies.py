@@ -1,7 +1,12 @@
-"""The agent's replies as typed values."""
+"""The agent's replies as typed values, within what a board can have measured.
+
+A number that a measurement consists of must be plausible, else the measurement has failed; what goes with it (clock,
+temperature, voltage) is unknown where it is not, as sensors break.
+"""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -9,30 +14,53 @@ from devices.channel import Reply
 from devices.configuration import RuntimeConfiguration
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
-from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, Measurement
+from search_space.boundary.text import one_line
 
 MAX_RELATIVE_IQR = 0.25
 """Interquartile range, as a fraction of the median, above which a measurement is not reliable."""
+LATENCY_MS = (1e-3, 3.6e6)
+"""From 1 us, a tenth of what a call of a runtime takes, to an hour, sixty times the default time limit."""
+MOST_RUNS = 10**9
+"""Timed inferences of one measurement: a million is what is asked for at most, unless settings say otherwise."""
+CLOCK_MHZ = (1.0, 20_000.0)
+"""The quickest processors run at 6 to 9 GHz."""
+TEMPERATURE_C = (-60.0, 200.0)
+"""Silicon works from -55 to 150 degrees."""
+VOLTS = (0.1, 5.0)
+"""Cores run at 0.6 to 1.5 V."""
+MOST_CORES = 4096
+MOST_CLOCKS = 256
+"""Clocks that a board may list; a Raspberry Pi has 10 to 19."""
+LATEST_S = 1e10
+"""Of a monotonic clock, which begins when a board is booted: 300 years."""
+SPARE = 1.02, 0.01
+"""What a board's clock may run ahead of this machine's: 2 %, and 0.01 s; quartzes differ by 0.01 %."""
+BELOW_P5 = 0.05
+"""Share of the runs that may have been quicker than the 5th percentile."""
 
 
 def board_from_reply(reply: Reply, *, name: str) -> Board:
     """The board that answered `describe`.
 
     Raises:
-        MeasurementError: if the reply lacks a field.
+        MeasurementError: if the reply lacks a field, or has an impossible one.
     """
     machine = reply.fields.get("machine")
-    cores = reply.optional_number("cores")
+    cores = None if reply.fields.get("cores") is None else reply.whole_within("cores", 1, MOST_CORES)
     frequencies = reply.numbers("frequencies_mhz") if "frequencies_mhz" in reply.fields else []
+    in_range = all(CLOCK_MHZ[0] <= mhz <= CLOCK_MHZ[1] for mhz in frequencies)
+    ascend = all(mhz < later for mhz, later in itertools.pairwise(frequencies))
+    if not (in_range and ascend and len(frequencies) <= MOST_CLOCKS):
+        raise reply.broken("ascending clocks `frequencies_mhz` that processors run at", frequencies)
     return Board(
         name=name,
         model=reply.text("model"),
         os=reply.text("os"),
         runtime=reply.text("runtime"),
-        machine=machine if isinstance(machine, str) else None,
-        clock_mhz=reply.optional_number("clock_mhz"),
-        cores=None if cores is None else int(cores),
+        machine=one_line(machine, most=40) if isinstance(machine, str) else None,
+        clock_mhz=reply.plausible("clock_mhz", *CLOCK_MHZ),
+        cores=cores,
         frequencies_mhz=tuple(int(mhz) for mhz in frequencies),
         throttling_visible=reply.fields.get("throttling_visible") is not False,
     )
@@ -58,11 +86,16 @@ def measurement_from_reply(
         energy_note: why the energy is not measured, where a meter gave nothing at all.
 
     Raises:
-        MeasurementError: if the reply lacks a field, or a latency is not a positive number.
+        MeasurementError: if the reply lacks a field, or what it says cannot have been measured: latencies out of all
+            range or order, or longer than the request took.
     """
-    latency_ms, median_ms, iqr_ms = (reply.number(key) for key in ("p5_ms", "median_ms", "iqr_ms"))
-    if not latency_ms > 0:
-        raise MeasurementError(f"a latency must be above 0 ms, but the agent sent {latency_ms}.")
+    latency_ms = reply.number_within("p5_ms", *LATENCY_MS, "ms")
+    median_ms = reply.number_within("median_ms", latency_ms, LATENCY_MS[1], "ms")
+    iqr_ms = reply.number_within("iqr_ms", 0.0, LATENCY_MS[1], "ms")
+    runs = reply.whole_within("runs", 1, MOST_RUNS)
+    least_s = _least_seconds(latency_ms, runs)
+    if least_s > _longest(reply.seconds):
+        raise reply.broken(f"times that fit into the {reply.seconds:.3g} s that it took", f"{least_s:.3g} s of runs")
     after = _conditions(reply.part("after"))
     modelled_mj = power_model.energy_mj(latency_ms, configuration, volts=after.volts)
     idle_w = power_model.idle_w if metered is None else metered.idle_w
@@ -72,7 +105,7 @@ def measurement_from_reply(
         latency_ms=latency_ms,
         median_ms=median_ms,
         iqr_ms=iqr_ms,
-        runs=int(reply.number("runs")),
+        runs=runs,
         energy_mj=modelled_mj if metered is None else metered.net_mj,
         latency_source="measured",
         energy_source="modelled" if metered is None else "measured",
@@ -100,27 +133,44 @@ def span_from_reply(reply: Reply) -> tuple[float, float, int]:
     """Times of the board's monotonic clock around the timed runs, in s, and their number.
 
     Raises:
-        MeasurementError: if the reply lacks one of them.
+        MeasurementError: if the reply lacks one of them, or they do not enclose the runs, or not fit into the request.
     """
-    return reply.number("start_s"), reply.number("end_s"), int(reply.number("runs"))
+    runs = reply.whole_within("runs", 1, MOST_RUNS)
+    start_s, end_s = (reply.number_within(key, 0.0, LATEST_S, "s") for key in ("start_s", "end_s"))
+    least_s = _least_seconds(reply.number_within("p5_ms", *LATENCY_MS, "ms"), runs)
+    if not least_s <= _longest(end_s - start_s) or not 0 < end_s - start_s <= _longest(reply.seconds):
+        raise reply.broken(
+            f"`start_s` and `end_s` around {least_s:.3g} s of runs, within {reply.seconds:.3g} s", [start_s, end_s]
+        )
+    return start_s, end_s, runs
 
 
 def time_from_reply(reply: Reply) -> float:
     """The board's monotonic clock, in s, of the reply to `clock`.
 
     Raises:
-        MeasurementError: if the reply lacks it.
+        MeasurementError: if the reply lacks it, or it is none.
     """
-    return reply.number("time_s")
+    return reply.number_within("time_s", 0.0, LATEST_S, "s")
+
+
+def _least_seconds(latency_ms: float, runs: int) -> float:
+    """What so many runs took at least, one after the other."""
+    return (1 - BELOW_P5) * runs * latency_ms / 1000
+
+
+def _longest(seconds: float) -> float:
+    """What a board's clock may show for a time of this machine's."""
+    return SPARE[0] * seconds + SPARE[1]
 
 
 def _conditions(part: Reply) -> Conditions:
     governor = part.fields.get("governor")
-    throttled = part.optional_number("throttled")
+    throttled = part.plausible("throttled", 0, 2**32 - 1)
     return Conditions(
-        clock_mhz=part.optional_number("clock_mhz"),
-        temperature_c=part.optional_number("temperature_c"),
-        governor=governor if isinstance(governor, str) else None,
+        clock_mhz=part.plausible("clock_mhz", *CLOCK_MHZ),
+        temperature_c=part.plausible("temperature_c", *TEMPERATURE_C),
+        governor=one_line(governor, most=40) if isinstance(governor, str) else None,
         throttled=None if throttled is None else int(throttled),
-        volts=part.optional_number("volts"),
+        volts=part.plausible("volts", *VOLTS),
     )

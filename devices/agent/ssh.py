@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +14,22 @@ import asyncssh
 from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
-from devices.channel import END_SECONDS, Channel, Peer
+from devices.channel import CHUNK, END_SECONDS, KEPT_STDERR, PAUSE_SECONDS, Channel, Peer, last_line
 from devices.energy.meter_process import ROOT, peer_of, server_arguments, server_files
 from devices.energy.power_model import PowerModel
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings, model_key
 from devices.meters.spec import MeterSpec
+from search_space.boundary.text import one_line
 
 HEARTBEAT_SECONDS = 1.0
 """Between the heartbeats that the agent gets."""
 SILENCE_SECONDS = 3.0
 """Time without one after which the agent, or a meter's server, ends."""
+MOST_STDERR = 2**26
+"""Bytes that an agent may write to stderr: more than a night of warnings."""
+ROOM_LOOKS = 20
+"""How often room is looked for, for a line that nobody has asked for, before a board is given up."""
 BUSY_CODE = 75
 """The agent's exit code if another one keeps measuring."""
 
@@ -111,8 +117,7 @@ class SshLink:
         try:
             if not self._cleaned:
                 # Left by a lost connection: while our agent runs, no other client measures here.
-                for old in connection.files(path.parent):
-                    connection.remove(old)
+                connection.clear(path.parent)
                 self._cleaned = True
             connection.put(path, model)
         except BoardRefusedError:
@@ -150,7 +155,7 @@ class _SshChannel(Channel):
         super().__init__(peer)
         self._connection = connection
         self._process = process
-        self._last_line: bytes | None = None
+        self._stderr = b""
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -171,6 +176,7 @@ class _SshChannel(Channel):
 
     def end(self) -> None:
         """End the process with all that it started; without a network it ends by itself."""
+        self._over.set()
         if self.alive:
             with contextlib.suppress(MeasurementError):
                 self._connection.run(self._end(), 3 * END_SECONDS)
@@ -179,18 +185,40 @@ class _SshChannel(Channel):
         self._tasks = [asyncio.create_task(task()) for task in (self._read, self._read_stderr, self._beat)]
 
     async def _read(self) -> None:
-        try:
-            async for line in self._process.stdout:
-                self._lines.put(line)
-        except (asyncssh.Error, OSError):
-            pass  # The end of the lines says so.
-        finally:
-            self._lines.put(None)
+        line: bytes | None = b""
+        while line is not None:
+            chunk = b""
+            with contextlib.suppress(asyncssh.Error, OSError):
+                chunk = await self._process.stdout.read(CHUNK)
+            for line in self._lines_of(chunk):
+                for _ in range(ROOM_LOOKS):
+                    if self._handed_on(line):
+                        break
+                    await asyncio.sleep(PAUSE_SECONDS)
+                else:
+                    self._give_up("it writes without end what is no reply")
+                    return
+        if self._fault is not None:
+            self._process.close()
 
     async def _read_stderr(self) -> None:
+        count = 0
         with contextlib.suppress(asyncssh.Error, OSError):
-            async for line in self._process.stderr:
-                self._last_line = line.strip() or self._last_line
+            while chunk := await self._process.stderr.read(CHUNK):
+                self._stderr = (self._stderr + chunk)[-KEPT_STDERR:]
+                count += len(chunk)
+                if count > MOST_STDERR:
+                    self._give_up("it writes to stderr without end")
+                    return
+
+    def _give_up(self, fault: str) -> None:
+        """Read no more, and take no more: asyncssh buffers without bound what is sent and not read."""
+        self._fault = fault
+        self._process.close()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._lines.get_nowait()
+        self._lines.put_nowait(None)
 
     async def _beat(self) -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
@@ -226,14 +254,15 @@ class _SshChannel(Channel):
         remedy = f"run `python scripts/setup_board.py {address}`."
         words = self._quoted_last_words()
         if code == BUSY_CODE:
-            return BoardUnreachableError(f"{address} is busy: another search is measuring on it.")
+            return BoardUnreachableError(
+                f"{address} is busy: another search or profile is measuring on it. Wait for its end, or end it."
+            )
         if code in (126, 127) or "ModuleNotFoundError" in words or "ImportError" in words:
             return BoardRefusedError(f"{address} is not set up: {remedy}{words}")
         if code is None and signal is None:
             return BoardUnreachableError(f"the connection to {address} was lost.")
-        return MeasurementError(
-            f"{self._peer.name} ended with {f'code {code}' if signal is None else f'signal {signal[0]}'}.{words}"
-        )
+        end = f"code {code}" if signal is None else f"signal {one_line(signal[0])}"
+        return MeasurementError(f"{self._peer.name} ended with {end}.{words}")
 
     def _last_words(self) -> str | None:
-        return None if self._last_line is None else self._last_line.decode("utf-8", "replace")
+        return last_line(self._stderr)

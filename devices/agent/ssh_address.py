@@ -76,8 +76,17 @@ class SshOptions:
 
     @classmethod
     def from_environment(cls) -> SshOptions:
-        """Options from BOARD_IDENTITY_FILE, BOARD_KNOWN_HOSTS, BOARD_SSH_CONFIG, BOARD_FOLDER and BOARD_PYTHON."""
+        """Options from BOARD_IDENTITY_FILE, BOARD_KNOWN_HOSTS, BOARD_SSH_CONFIG, BOARD_FOLDER and BOARD_PYTHON.
+
+        Raises:
+            ValueError: if BOARD_KNOWN_HOSTS is there and names nothing, as in a script whose own variable is not set.
+        """
         get = os.environ.get
+        if not get("BOARD_KNOWN_HOSTS", "not set").strip():
+            raise ValueError(
+                "BOARD_KNOWN_HOSTS must name a file of host keys, but names nothing: name one, or unset it to trust "
+                f"those of {KNOWN_HOSTS}."
+            )
         identity_file, config = get("BOARD_IDENTITY_FILE"), get("BOARD_SSH_CONFIG")
         return cls(
             identity_file=Path(identity_file) if identity_file else None,

@@ -19,6 +19,7 @@ import asyncssh
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_host_keys import HostKeyCheck
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
+from search_space.boundary.text import reason_of
 
 Result = TypeVar("Result")
 
@@ -28,6 +29,14 @@ CONNECT_SECONDS = 10.0
 """Time for the network to answer, and for a login."""
 TRANSFER_SECONDS = 60.0
 """Time for one file, or one quick command."""
+KEPT_OUTPUT = 2**16
+"""Bytes of a command's output that are kept: the last ones."""
+MOST_OUTPUT = 2**26
+"""Bytes of a command's output; pip writes some hundred."""
+MOST_FILES = 1000
+"""That are removed from a folder; more than a lost connection leaves."""
+BEAT_SECONDS = 1.0
+"""Between the signs of life that a command gets on its stdin."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,10 @@ class SshConnection:
         loop: _LoopThread,
         connection: asyncssh.SSHClientConnection,
         sftp: asyncssh.SFTPClient,
+        folder: PurePosixPath,
     ) -> None:
         self.address = address
+        self._folder = folder
         self._loop = loop
         self._connection = connection
         self._sftp = sftp
@@ -68,7 +79,7 @@ class SshConnection:
             BoardUnreachableError: if nothing answers, or the board is booting.
             BoardRefusedError: if its host key is not the known one, or it does not accept our key.
         """
-        check = HostKeyCheck.of(address, options.known_hosts.expanduser())
+        check = HostKeyCheck.of(address, options.known_hosts)
         settings = _settings(address, options, check)
         loop = _LoopThread()
         loop.start()
@@ -81,7 +92,7 @@ class SshConnection:
         except BaseException:
             loop.stop()
             raise
-        return cls(address, loop, connection, sftp)
+        return cls(address, loop, connection, sftp, options.folder)
 
     @property
     def alive(self) -> bool:
@@ -107,23 +118,19 @@ class SshConnection:
         return self.run(_awaited(self._connection.create_process(command, encoding=None)), CONNECT_SECONDS)
 
     def command(self, command: str, timeout_seconds: float = TRANSFER_SECONDS) -> Finished:
-        """Run a command to its end.
+        """Run a command to its end; its stdin stays open, and gets a sign of life each second, until then.
 
         Raises:
             BoardUnreachableError: if the connection fails, or the time runs out.
         """
-        done = self.run(
-            self._connection.run(command, stderr=asyncssh.STDOUT, stdin=asyncssh.DEVNULL, errors="replace"),
-            timeout_seconds,
-        )
-        return Finished(done.exit_status, str(done.stdout or ""))
+        return self.run(self._command(command), timeout_seconds)
 
     def put(self, path: PurePosixPath, content: bytes, timeout_seconds: float = TRANSFER_SECONDS) -> None:
-        """Write a file, whole or not at all; its folder is created.
+        """Write a file, whole or not at all; its folder is created, and no link is followed below the board's folder.
 
         Raises:
             BoardUnreachableError: if the connection fails, or the time runs out.
-            BoardRefusedError: if the board cannot write it: a full disk, or a folder that is not ours.
+            BoardRefusedError: if the board cannot write it: a full disk, a folder that is not ours, or a link.
         """
         try:
             self.run(self._put(path, content), timeout_seconds)
@@ -136,17 +143,14 @@ class SshConnection:
             with contextlib.suppress(asyncssh.SFTPError, MeasurementError):
                 self.run(self._sftp.remove(str(path)), CONNECT_SECONDS)
 
-    def files(self, folder: PurePosixPath) -> tuple[PurePosixPath, ...]:
-        """The files of a folder; none if it does not exist.
+    def clear(self, folder: PurePosixPath) -> None:
+        """Remove the files of a folder, as far as that is possible; it need not exist.
 
         Raises:
             BoardUnreachableError: if the connection fails.
         """
-        try:
-            names = self.run(self._sftp.listdir(str(folder)), CONNECT_SECONDS)
-        except asyncssh.SFTPError:
-            return ()
-        return tuple(folder / str(name) for name in names if name not in (".", ".."))
+        with contextlib.suppress(asyncssh.SFTPError):
+            self.run(self._clear(folder), CONNECT_SECONDS)
 
     def close(self) -> None:
         """Close it; closing twice does no harm."""
@@ -162,17 +166,65 @@ class SshConnection:
         except asyncio.TimeoutError:
             self._connection.abort()
 
+    async def _command(self, command: str) -> Finished:
+        async with self._connection.create_process(command, stderr=asyncssh.STDOUT, encoding=None) as process:
+
+            async def beat() -> None:
+                with contextlib.suppress(asyncssh.Error, OSError):
+                    while True:
+                        process.stdin.write(b"\n")
+                        await asyncio.sleep(BEAT_SECONDS)
+
+            beating = asyncio.create_task(beat())
+            output, count = b"", 0
+            try:
+                while chunk := await process.stdout.read(KEPT_OUTPUT):
+                    output, count = (output + chunk)[-KEPT_OUTPUT:], count + len(chunk)
+                    if count > MOST_OUTPUT:
+                        raise BoardRefusedError(f"{self.address} answers a command without end.")
+                await process.wait_closed()
+            finally:
+                beating.cancel()
+                process.close()
+            return Finished(process.exit_status, output.decode("utf-8", "replace"))
+
     async def _put(self, path: PurePosixPath, content: bytes) -> None:
         part = f"{path}.part"
-        await self._sftp.makedirs(str(path.parent), exist_ok=True)
+        await self._make_folder(path.parent)
         try:
-            async with self._sftp.open(part, "wb") as file:
+            with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+                await self._sftp.remove(part)
+            # Made anew: a link in its place is not followed.
+            async with self._sftp.open(part, "xb") as file:
                 await file.write(content)
             await self._sftp.posix_rename(part, str(path))
         except asyncssh.SFTPError:
             with contextlib.suppress(asyncssh.SFTPError):
                 await self._sftp.remove(part)
             raise
+
+    async def _make_folder(self, path: PurePosixPath) -> None:
+        await self._sftp.makedirs(str(path), exist_ok=True)
+        await self._check_own(path)
+
+    async def _check_own(self, path: PurePosixPath) -> None:
+        """Check that no folder below the board's own is a link: what is written or removed there would be elsewhere."""
+        while path != self._folder and path.is_relative_to(self._folder):
+            if (await self._sftp.lstat(str(path))).type == asyncssh.FILEXFER_TYPE_SYMLINK:
+                raise asyncssh.SFTPFailure(f"{path} must be a folder of its own, but is a link: remove it")
+            path = path.parent
+
+    async def _clear(self, folder: PurePosixPath) -> None:
+        names: list[str] = []
+        await self._check_own(folder)
+        async for entry in self._sftp.scandir(str(folder)):
+            names.append(str(entry.filename))
+            if len(names) == MOST_FILES:
+                break
+        for name in names:
+            if "/" not in name and name not in (".", ".."):
+                with contextlib.suppress(asyncssh.SFTPError):
+                    await self._sftp.remove(str(folder / name))
 
     def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> BoardRefusedError:
         """Why a file could not be written: the protocol has no error for a full disk."""
@@ -183,7 +235,7 @@ class SshConnection:
                     f"the disk of {self.address} is full: {path} needs {len(content):,} bytes, but "
                     f"{(free.bavail or 0) * (free.frsize or 0):,} are free. Make room on the board."
                 )
-        return BoardRefusedError(f"{path} could not be written on {self.address}: {_reason(error)}.")
+        return BoardRefusedError(f"{path} could not be written on {self.address}: {reason_of(error)}.")
 
 
 class _LoopThread:
@@ -209,10 +261,20 @@ class _LoopThread:
             future.cancel()
 
     def stop(self) -> None:
+        with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
+            self.result_of(_cancel_others(), 1.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """End what else runs in this loop: Python complains of tasks that are left."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _settings(address: BoardAddress, options: SshOptions, check: HostKeyCheck) -> dict[str, Any]:
@@ -251,7 +313,7 @@ def _lost(address: BoardAddress, timeout_seconds: float) -> Iterator[None]:
     except asyncssh.SFTPError:
         raise
     except (asyncssh.Error, OSError) as error:
-        raise BoardUnreachableError(f"the connection to {address} failed: {_reason(error)}.") from None
+        raise BoardUnreachableError(f"the connection to {address} failed: {reason_of(error)}.") from None
 
 
 @contextlib.contextmanager
@@ -263,7 +325,7 @@ def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: 
         raise check.refusal() from None
     except asyncssh.PermissionDenied as error:
         if accepted_before:
-            raise BoardUnreachableError(f"{address} does not let us in at the moment: {_reason(error)}.") from None
+            raise BoardUnreachableError(f"{address} does not let us in at the moment: {reason_of(error)}.") from None
         raise BoardRefusedError(
             f"{address} does not accept your SSH key: run `ssh-copy-id {address.port_option}{address.user}@"
             f"{address.host}`, or name another key in BOARD_IDENTITY_FILE. Passwords are not used."
@@ -279,15 +341,10 @@ def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: 
             if "assphrase" in str(error)
             else ("name another key in BOARD_IDENTITY_FILE")
         )
-        raise BoardRefusedError(f"your SSH key for {address} cannot be read ({_reason(error)}): {remedy}.") from None
+        raise BoardRefusedError(f"your SSH key for {address} cannot be read ({reason_of(error)}): {remedy}.") from None
     except ConnectionRefusedError:
         raise BoardUnreachableError(
             f"{address} refuses the connection: it is booting, or SSH is not enabled there."
         ) from None
     except (asyncssh.Error, OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
-        raise BoardUnreachableError(f"{address} could not be reached: {_reason(error)}.") from None
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join((str(error) or type(error).__name__).split())
-    return text.rstrip(".")
+        raise BoardUnreachableError(f"{address} could not be reached: {reason_of(error)}.") from None

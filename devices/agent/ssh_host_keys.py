@@ -10,6 +10,8 @@ from asyncssh.public_key import get_default_public_key_algs
 
 from devices.agent.ssh_address import BoardAddress
 from devices.errors import BoardRefusedError
+from search_space.boundary.reading import read_bytes
+from search_space.boundary.text import reason_of
 
 
 class HostKeyCheck(asyncssh.SSHClient):
@@ -18,15 +20,28 @@ class HostKeyCheck(asyncssh.SSHClient):
     def __init__(self, address: BoardAddress, known_hosts: Path, content: bytes) -> None:
         self._address = address
         self._known_hosts = known_hosts
-        self.content = content
+        # Given nothing at all, asyncssh would take the user's own file.
+        self.content = content or b"# no keys\n"
         port = address.port if address.port != 22 else None
         self._known: Sequence[asyncssh.SSHKey] = asyncssh.match_known_hosts(content, address.host, "", port)[0]
         self._fingerprint: str | None = None
 
     @classmethod
     def of(cls, address: BoardAddress, known_hosts: Path) -> HostKeyCheck:
-        """A check against a file; if it does not exist, no key is known."""
-        return cls(address, known_hosts, known_hosts.read_bytes() if known_hosts.is_file() else b"")
+        """A check against a file; if it does not exist, no key is known.
+
+        Raises:
+            BoardRefusedError: if it cannot be read.
+        """
+        path = known_hosts.expanduser()
+        try:
+            content = read_bytes(path, what="a file of known host keys") if path.exists() else b""
+            return cls(address, path, content)
+        except ValueError as error:
+            raise BoardRefusedError(
+                f"the host key of {address} cannot be checked by {path}: {reason_of(error)}. Mend that file, or name "
+                "another one in BOARD_KNOWN_HOSTS."
+            ) from None
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """No: this is only called with keys that are not trusted."""

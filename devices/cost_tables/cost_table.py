@@ -5,6 +5,7 @@ Array shapes: L layers, O operators. Start with `read_cost_table`; the file's fo
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,13 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.configuration import Precision, RuntimeConfiguration
-from devices.measurement import Source
-from search_space.boundary.text import one_line
-from search_space.spaces import SearchSpace
+from devices.measurement import LARGEST, Source
+from search_space.boundary import reading
+from search_space.boundary.text import one_line, shown
+from search_space.spaces import MOST_LAYERS, SearchSpace
 
 SCHEMA_PATH = Path(__file__).with_name("cost_table_schema.json")
 
 Array = npt.NDArray[np.float64]
+SMALLEST = 1e-100
+"""Of a cost that is not 0, in ms or mJ: less overflows where it divides."""
+MOST_BYTES = 16 * 2**20
+"""Of a file; a table of 22 layers has 10,000."""
+MOST_ERRORS = 100
+"""Breaches of the schema among which the one to tell is looked for."""
 LONGEST_METHOD = 2000
 """Characters of the sentence on how a table was obtained."""
 
@@ -94,8 +102,8 @@ class CostTable:
             )
         for name in ("fixed_latency_ms", "fixed_energy_mj"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"`{name}` must be finite and at least 0, but got {value}.")
+            if not 0 <= value <= LARGEST:
+                raise ValueError(f"`{name}` must be from 0 to {LARGEST:g}, but got {value:g}.")
 
     @property
     def configuration(self) -> RuntimeConfiguration:
@@ -149,12 +157,13 @@ class CostTable:
                 f"`{name}` must have shape (layers, {len(self.operators)}), one column an operator, "
                 f"but got {costs.shape}."
             )
-        wrong = np.argwhere(~(np.isfinite(costs) & (costs >= 0)))
+        wrong = np.argwhere(~((costs == 0) | ((costs >= SMALLEST) & (costs <= LARGEST))))
         if len(wrong):
             layer, operator = wrong[0]
             raise ValueError(
-                f"`{name}` must be finite and at least 0, but is {costs[layer, operator]} at layer {layer}, "
-                f"operator {self.operators[operator]}, on board {self.board!r}."
+                f"`{name}` must be 0, or from {SMALLEST:g} to {LARGEST:g}, but is {costs[layer, operator]} at layer "
+                f"{layer}, "
+                f"operator {one_line(self.operators[operator])}, on board {shown(self.board)}."
             )
 
     def _chosen(self, costs: Array, indices: Sequence[int]) -> Array:
@@ -183,12 +192,7 @@ def read_json(path: Path) -> Any:
     Raises:
         ValueError: if it is missing, or not JSON.
     """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"a cost table file must exist, but got {str(path)!r}.") from None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"a cost table file must be JSON, but {str(path)!r} is not: {error}") from None
+    return reading.read_json(path, what="a cost table file", most=MOST_BYTES)
 
 
 def cost_table_from(content: Any, path: Path) -> CostTable:
@@ -202,11 +206,12 @@ def cost_table_from(content: Any, path: Path) -> CostTable:
         ValueError: as `read_cost_table`.
     """
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
-    broken = jsonschema.exceptions.best_match(validator.iter_errors(content))
+    _check_lengths(content, path)
+    broken = jsonschema.exceptions.best_match(itertools.islice(validator.iter_errors(content), MOST_ERRORS))
     if broken is not None:
         where = "".join(f"[{part}]" if isinstance(part, int) else f"`{part}`" for part in broken.path)
         raise ValueError(
-            f"in the cost table file {str(path)!r}, at {where or 'the top'}: {_shortened(broken.message)}."
+            f"in the cost table file {str(path)!r}, at {where or 'the top'}: {one_line(broken.message, most=200)}."
         )
     _check_complete(content, path)
     content["operators"] = tuple(content["operators"])
@@ -234,8 +239,11 @@ def check_fits(table: CostTable, space: SearchSpace) -> None:
         if got != expected:
             raise ValueError(
                 f"the {rule} of a cost table must be that of the search space, {expected}, but the table of board "
-                f"{table.board!r} has {got}: profile the board for this space."
+                f"{shown(table.board)} has {one_line(got)}: profile the board for this space."
             )
+    for name, highest in (("latency", table.slowest_ms()), ("energy", table.highest_mj())):
+        if not highest > 0:
+            raise ValueError(f"the highest {name} of a cost table must be above 0, but it is 0: profile the board.")
 
 
 def _check_complete(content: dict[str, Any], path: Path) -> None:
@@ -251,9 +259,16 @@ def _check_complete(content: dict[str, Any], path: Path) -> None:
             if None in padded:
                 raise ValueError(
                     f"the cost table file {str(path)!r} must have all entries, but `{name}` lacks layer {layer}, "
-                    f"operator {operators[padded.index(None)]}, on board {content['board']!r}."
+                    f"operator {one_line(operators[padded.index(None)])}, on board {shown(content['board'])}."
                 )
 
 
-def _shortened(message: str) -> str:
-    return message if len(message) <= 200 else f"{message[:200]}..."
+def _check_lengths(content: Any, path: Path) -> None:
+    """Before the schema, which would go through millions of entries."""
+    lists = [value for value in content.values() if isinstance(value, list)] if isinstance(content, dict) else []
+    longest = max((len(one) for value in lists for one in (value, *value) if isinstance(one, list)), default=0)
+    if longest > MOST_LAYERS or len(lists) > len(fields(CostTable)):
+        raise ValueError(
+            f"in the cost table file {str(path)!r}: a table must have at most {MOST_LAYERS} layers and operators, but "
+            f"a list has {longest} entries."
+        )

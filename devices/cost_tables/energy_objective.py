@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     # Not at run time: the command line is made from this, and must be quick.
     from devices.cost_tables.cost_table import CostTable
 
 EnergyKind = Literal["net", "gross", "period"]
 ENERGY_KINDS: tuple[EnergyKind, ...] = get_args(EnergyKind)
+Amount = TypeVar("Amount", float, "npt.NDArray[np.float64]")
+"""Of one inference, or of several in an array."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class EnergyObjective:
             return "energy with idle power"
         return f"energy in {self.period_ms:g} ms"
 
-    def energy_mj(self, net_mj: float, latency_ms: float, idle_w: float | None) -> float:
-        """This energy of one inference, in mJ.
+    def energy_mj(self, net_mj: Amount, latency_ms: Amount, idle_w: float | None) -> Amount:
+        """This energy of one inference in mJ, or of each of several.
 
         Args:
             net_mj: above idle.

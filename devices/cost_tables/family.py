@@ -9,8 +9,11 @@ from typing import Any
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable, cost_table_from, read_json
+from search_space.boundary.text import one_line
 
 KEY = "tables"
+MOST_TABLES = 500
+"""Configurations of one board."""
 
 
 class CostTables:
@@ -32,7 +35,8 @@ class CostTables:
         spaces = {(table.space, table.operators, table.num_layers) for table in tables}
         if len(spaces) > 1:
             raise ValueError(
-                f"all tables of a family must be for one search space, but got {', '.join(t.space for t in tables)}."
+                f"all tables of a family must be for one search space, but got "
+                f"{one_line(', '.join(t.space for t in tables))}."
             )
 
     def __len__(self) -> int:
@@ -98,6 +102,10 @@ def read_cost_tables(path: Path) -> CostTables:
     if not isinstance(items, list):
         raise ValueError(
             f"in the cost table file {str(path)!r}: `{KEY}` must be a list, but is {type(items).__name__}."
+        )
+    if len(items) > MOST_TABLES:
+        raise ValueError(
+            f"in the cost table file {str(path)!r}: there must be at most {MOST_TABLES} tables, but are {len(items)}."
         )
     tables = [cost_table_from(item, path) for item in items]
     try:

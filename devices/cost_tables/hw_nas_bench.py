@@ -18,6 +18,7 @@ import numpy as np
 
 from devices.cost_tables.plain_pickle import PickledArray, read_plain_pickle
 from search_space.architectures import Architecture, architecture_of
+from search_space.boundary.text import one_line, shown
 from search_space.graphs import Graph
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
 from search_space.operators import OPERATOR_NAMES, operator_named
@@ -138,11 +139,11 @@ class HWNASBenchAPI:
     def _nasbench201(self, arch_index: int | Sequence[int], dataname: str) -> tuple[int, dict[str, Any]]:
         tables = self.HW_metrics["nasbench201"]
         if dataname not in tables:
-            raise ValueError(f"`dataname` must be one of {', '.join(tables)}, but got {dataname!r}.")
+            raise ValueError(f"`dataname` must be one of {one_line(', '.join(tables))}, but got {shown(dataname)}.")
         table = tables[dataname]
         count = len(table["config"])
         if not isinstance(arch_index, int | np.integer) or not 0 <= arch_index < count:
-            raise ValueError(f"`arch_index` must be a whole number in [0, {count - 1}], but got {arch_index!r}.")
+            raise ValueError(f"`arch_index` must be a whole number in [0, {count - 1}], but got {shown(arch_index)}.")
         return int(arch_index), table
 
     def _tables(self, content: object) -> dict[str, dict[str, Any]]:
@@ -156,7 +157,8 @@ class HWNASBenchAPI:
         for block, cost in costs.items():
             if not isinstance(cost, int | float | np.number) or not np.isfinite(cost):
                 raise ValueError(
-                    f"`{metric}` of block {block} must be a finite number, but {self._origin} has {cost!r}."
+                    f"`{metric}` of block {one_line(block)} must be a finite number, but {self._origin} has "
+                    f"{shown(cost)}."
                 )
         return {str(block): float(cost) for block, cost in costs.items()}
 
@@ -191,17 +193,21 @@ def architecture_of_config(config: Mapping[str, Any]) -> tuple[SearchSpace, Arch
     """The space and architecture that `HWNASBenchAPI.get_net_config` describes; errors as for `graph_of_config`."""
     cell, classes = config.get("arch_str"), config.get("num_classes")
     if not isinstance(classes, int):
-        raise ValueError(f"`num_classes` of a configuration must be a whole number, but got {classes!r}.")
+        raise ValueError(f"`num_classes` of a configuration must be a whole number, but got {shown(classes)}.")
     if isinstance(cell, str):
         channels, cells = config.get("C"), config.get("N")
         if not isinstance(channels, int) or not isinstance(cells, int):
-            raise ValueError(f"`C` and `N` of a configuration must be whole numbers, but got {channels!r}, {cells!r}.")
+            raise ValueError(
+                f"`C` and `N` of a configuration must be whole numbers, but got {shown((channels, cells))}."
+            )
         space: SearchSpace = NasBench201Space(
             classes=classes, input_size=_SMALL_IMAGES.get(classes, 32), channels=channels, cells_per_stage=cells
         )
         return space, architecture_of(space, parse_cell(cell))
     if not isinstance(cell, list | tuple):
-        raise ValueError(f"`arch_str` of a configuration must be a string or a list of operators, but got {cell!r}.")
+        raise ValueError(
+            f"`arch_str` of a configuration must be a string or a list of operators, but got {shown(cell)}."
+        )
     space = _fbnet_space(config.get("dataset")).with_classes(classes)
     return space, architecture_of(space, tuple(cell))
 
@@ -231,7 +237,7 @@ def block_name(layer: Layer, operator_name: str) -> str:
 
 def _fbnet_space(dataname: object) -> FBNetSpace:
     if dataname not in _FBNET_SPACES:
-        raise ValueError(f"`dataname` must be one of {', '.join(_FBNET_SPACES)} for FBNet, but got {dataname!r}.")
+        raise ValueError(f"`dataname` must be one of {', '.join(_FBNET_SPACES)} for FBNet, but got {shown(dataname)}.")
     name, classes = _FBNET_SPACES[str(dataname)]
     return space_named(name).with_classes(classes)
 
@@ -240,7 +246,7 @@ def _fbnet_indices(arch_index: object) -> tuple[int, ...]:
     indices = tuple(arch_index) if isinstance(arch_index, Sequence | np.ndarray) else ()
     fits = all(isinstance(index, int | np.integer) and 0 <= index < len(OPERATOR_NAMES) for index in indices)
     if len(indices) != 22 or not fits:
-        raise ValueError(f"`arch_index` must be a list of 22 numbers in [0, 8] for FBNet, but got {arch_index!r}.")
+        raise ValueError(f"`arch_index` must be a list of 22 numbers in [0, 8] for FBNet, but got {shown(arch_index)}.")
     return tuple(int(index) for index in indices)
 
 

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.configuration import BASE
-from devices.cost_tables.cost_table import CostTable, check_fits
+from devices.cost_tables.cost_table import MOST_BYTES, CostTable, check_fits
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import HOST_POWER_MODEL
+from search_space.boundary.reading import read_text
+from search_space.boundary.text import shown
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import SearchSpace, split_size
 
@@ -103,7 +105,7 @@ def split_table_paths(text: str) -> tuple[Path, Path | None]:
         return Path(text).expanduser(), None
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
-        raise ValueError(f"a cost table must be given as `FILE` or `LATENCY_FILE,ENERGY_FILE`, but got {text!r}.")
+        raise ValueError(f"a cost table must be given as `FILE` or `LATENCY_FILE,ENERGY_FILE`, but got {shown(text)}.")
     return Path(parts[0]), Path(parts[1]) if len(parts) == 2 else None
 
 
@@ -150,7 +152,9 @@ def _columns(names: list[str], path: Path, space: SearchSpace) -> tuple[str, ...
                 f"{', '.join(REPRODUCTION_NAMES)}, but has {_shortened(name)}."
             )
         if columns.count(column) > 1:
-            raise ValueError(f"the cost table file {str(path)!r} must name each operator once, but repeats {name}.")
+            raise ValueError(
+                f"the cost table file {str(path)!r} must name each operator once, but repeats {shown(name)}."
+            )
     for operator in space.operators:
         if operator not in columns:
             raise ValueError(
@@ -203,14 +207,7 @@ def _check_family(path: Path, space: SearchSpace) -> None:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"a cost table file must exist, but got {str(path)!r}.") from None
-    except OSError as error:
-        raise ValueError(f"a cost table file must be readable, but {str(path)!r} is not: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"a cost table file must be JSON or text, but {str(path)!r} is neither.") from None
+    text = read_text(path, what="a cost table file", most=MOST_BYTES)
     if not text.strip():
         raise ValueError(f"a cost table file must be JSON or a text table, but {str(path)!r} is empty.")
     return text
@@ -230,4 +227,4 @@ def _is_number(word: str) -> bool:
 
 
 def _shortened(word: str) -> str:
-    return repr(word if len(word) <= 40 else f"{word[:40]}...")
+    return shown(word, most=44)

@@ -6,6 +6,8 @@ The formulas, and how exact they are, are in docs/meters.md.
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import time
 from collections.abc import Callable
 
@@ -17,7 +19,8 @@ from devices.energy.meter_process import start_meter_process
 from devices.errors import MeasurementError
 from devices.meters.catalogue import open_power_meter
 from devices.meters.power_meter import MeterError
-from devices.meters.sampling import Description
+from devices.meters.sampling import RING_SAMPLES, Description
+from devices.meters.server import MAX_AHEAD_SECONDS, MAX_SAMPLES
 from devices.meters.spec import MeterSpec
 
 MIN_SAMPLES = 20
@@ -32,6 +35,17 @@ ROUND_TRIPS = 8
 """How often a clock is asked for its time; the quickest answer counts."""
 REPLY_SECONDS = 20.0
 """Time that a server has to answer, beyond what it is told to wait for."""
+MOST_REPLIES = 2 * RING_SAMPLES // MAX_SAMPLES
+"""To one question for samples: twice what a server needs to send all that it keeps."""
+PERIOD_S, WINDOW_S = (1e-5, 10.0), (0.0, 10.0)
+"""The slowest meters, plugs, have a period of 1 s and a window of 2."""
+LATEST_S = 1e10
+"""Of a monotonic clock, which begins when a machine is booted: 300 years."""
+LARGEST_W = 1e4
+"""Three times what a socket gives."""
+CLOCK_SPARE_S = 0.5
+"""By which a clock may step while it is asked for its time, as by that of the network."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
 
 class SampledMeter:
@@ -145,33 +159,50 @@ class SampledMeter:
         self._drop()
 
     def _meter_clock(self) -> float:
-        return self._request("clock").number("time_s")
+        return self._request("clock").number_within("time_s", 0.0, LATEST_S, "s")
 
     def _describe(self) -> Description:
         reply = self._request("describe")
-        period_s, window_s = reply.number("period_s"), reply.optional_number("window_s")
-        return Description(reply.text("name"), period_s, period_s if window_s is None else window_s)
+        period_s = reply.number_within("period_s", *PERIOD_S, "s")
+        told = reply.fields.get("window_s") is not None
+        return Description(
+            _name_of(reply), period_s, reply.number_within("window_s", *WINDOW_S, "s") if told else period_s
+        )
 
     def _samples(self, since_s: float, until_s: float) -> tuple[str, list[float], list[float]]:
         times_s: list[float] = []
         powers_w: list[float] = []
-        wait_s = max(0.0, until_s - self._meter_clock())
-        while True:
-            reply = self._request("samples", wait_s, since_s=since_s, until_s=until_s)
+        # A server waits no longer, whatever its clock says.
+        wait_s = min(max(0.0, until_s - self._meter_clock()), MAX_AHEAD_SECONDS)
+        latest_s = since_s
+        for _ in range(MOST_REPLIES):
+            reply = self._request("samples", wait_s, since_s=latest_s, until_s=until_s)
             new_s, new_w = reply.numbers("times_s"), reply.numbers("powers_w")
             if len(new_s) != len(new_w):
                 raise MeasurementError(
                     f"a meter must send a power for each time, but sent {len(new_w)} for {len(new_s)}."
                 )
+            name = _name_of(reply)
             times_s += new_s
             powers_w += new_w
             if not new_s or reply.fields.get("more") is not True:
                 break
             # Times are sent in whole microseconds.
-            since_s = new_s[-1] + 1e-6
-        name = reply.text("name")
+            latest_s = new_s[-1] + 1e-6
+            if not latest_s <= until_s + 1e-6 or len(times_s) > RING_SAMPLES:
+                break
+        else:
+            raise MeasurementError(
+                f"a meter must send its samples at once, but {name} had more after {MOST_REPLIES} replies."
+            )
         if any(later <= earlier for earlier, later in itertools.pairwise(times_s)):
             raise MeasurementError(f"the times of a meter's samples must ascend, but those of {name} do not.")
+        if times_s and not since_s - 1e-6 <= times_s[0] <= times_s[-1] <= until_s + 1e-6:
+            raise MeasurementError(f"a meter must send samples of the time asked for, but {name} sent others.")
+        if any(abs(power_w) > LARGEST_W for power_w in powers_w):
+            raise MeasurementError(
+                f"the power of a board must be below {LARGEST_W:g} W, but {name} sent {max(powers_w, key=abs):g} W."
+            )
         return name, times_s, powers_w
 
     def _request(self, command: str, more_seconds: float = 0.0, **settings: float) -> Reply:
@@ -239,13 +270,28 @@ def _opens(spec: MeterSpec) -> bool:
     return True
 
 
+def _name_of(reply: Reply) -> str:
+    """The name of a meter, which files are named by, too."""
+    name = reply.text("name")
+    if _NAME.fullmatch(name) is None:
+        raise reply.broken("the `name` of a meter", name)
+    return name
+
+
 def _clock_lead(clock: Callable[[], float]) -> tuple[float, float]:
-    """By how much a clock is ahead of this process's, and how far that may be off, in s."""
-    leads = []
+    """By how much a clock is ahead of this process's, and how far that may be off, in s.
+
+    Raises:
+        MeasurementError: if it does not go as a clock does: each answer lies between its question and the next one.
+    """
+    leads, least, most = [], -math.inf, math.inf
     for _ in range(ROUND_TRIPS):
         asked_s = time.monotonic()
         answer_s = clock()
         answered_s = time.monotonic()
         leads.append(((answered_s - asked_s) / 2, answer_s - (asked_s + answered_s) / 2))
+        least, most = max(least, answer_s - answered_s), min(most, answer_s - asked_s)
+    if least > most + CLOCK_SPARE_S:
+        raise MeasurementError(f"the clock of a board or meter must go evenly, but jumped by {least - most:.3g} s.")
     error_s, lead_s = min(leads)
     return lead_s, error_s

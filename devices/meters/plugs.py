@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
 import time
 import urllib.request
 from collections.abc import Callable
@@ -18,6 +17,10 @@ from collections.abc import Callable
 from devices.meters.power_meter import MeterError, Reading
 
 TIMEOUT_S = 3.0
+MOST_BYTES = 65536
+"""Of a reply; a plug sends some hundred."""
+MOST_W = 1e4
+"""Of a plug: a socket gives 3.7 kW."""
 WINDOW_S = 2.0
 """A plug averages over a second and tells the last result, which may be another second old."""
 
@@ -99,12 +102,31 @@ def fetch_json(url: str) -> object:
         OSError: if nothing answers in time, or answers with an error.
         ValueError: if it is not JSON.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
     try:
         with opener.open(url, timeout=TIMEOUT_S) as reply:
-            return json.loads(reply.read(65536))
+            return json.loads(_body_of(reply))
     except http.client.HTTPException as error:
-        raise OSError(f"a broken reply ({error!r})") from error
+        raise OSError(f"a broken reply ({type(error).__name__})") from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A plug that leads elsewhere is none: this machine asks nobody else for it."""
+
+    def redirect_request(self, *request_and_reply: object) -> None:
+        """None: the redirection is an error then."""
+
+
+def _body_of(reply: http.client.HTTPResponse) -> bytes:
+    """What a plug sends, all of it within the time limit, not only each part."""
+    deadline_s, body = time.monotonic() + TIMEOUT_S, b""
+    while chunk := reply.read1(MOST_BYTES):
+        body += chunk
+        if len(body) > MOST_BYTES or time.monotonic() > deadline_s:
+            raise OSError(f"a reply that is longer than {MOST_BYTES} bytes, or takes longer than {TIMEOUT_S:g} s")
+    return body
 
 
 def _tasmota_power(status: object) -> object:
@@ -117,10 +139,10 @@ def _tasmota_power(status: object) -> object:
 
 
 def _checked_power(power: object, status: object, name: str, url: str) -> float:
-    if isinstance(power, bool) or not isinstance(power, (int, float)) or not math.isfinite(power):
+    if isinstance(power, bool) or not isinstance(power, (int, float)) or not abs(power) <= MOST_W:
         raise MeterError(
-            f"the {name} plug must report a power at {url}, but got {json.dumps(status)[:80]}: only plugs that "
-            "meter can be used."
+            f"the {name} plug must report a power at {url}, but got {ascii(status)[:80]}: only plugs that meter can be "
+            "used."
         )
     return float(power)
 
@@ -130,6 +152,6 @@ def _ask(fetch: Fetch, url: str, name: str) -> object:
         return fetch(url)
     except (OSError, ValueError) as error:
         raise MeterError(
-            f"the {name} plug must answer within {TIMEOUT_S:g} s at {url}, but got {error}: make sure that "
-            "it is plugged in, on this network, and has no password set."
+            f"the {name} plug must answer within {TIMEOUT_S:g} s at {url}, but got {str(error)[:80]!a}: make sure "
+            "that it is plugged in, on this network, and has no password set."
         ) from error

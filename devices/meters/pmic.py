@@ -15,6 +15,7 @@ from devices.meters.power_meter import MeterError, Reading
 
 TIMEOUT_S = 2.0
 COMMAND = "vcgencmd"
+RAIL = r"^\s*(\w+)_([AV])\s*(?:\w+\(\d+\))?\s*=\s*(\d{1,6}(?:\.\d{1,12})?)[AV]\s*$"
 
 
 class Pmic:
@@ -50,13 +51,13 @@ def power_of_rails(output: str) -> float:
     Raises:
         MeterError: if there is no such rail.
     """
-    found = re.findall(r"^\s*(\w+)_([AV])\s*(?:\w+\(\d+\))?\s*=\s*([\d.]+)[AV]\s*$", output, re.MULTILINE)
+    found = re.findall(RAIL, output, re.MULTILINE)
     amounts = {(rail, unit): float(number) for rail, unit, number in found}
     rails = [rail for rail, unit in amounts if unit == "A" and (rail, "V") in amounts]
     if not rails:
         raise MeterError(
             "`vcgencmd pmic_read_adc` must report voltage and current of rails, but got "
-            f"{' '.join(output.split())[:80]!r}: only a Raspberry Pi 5 has this sensor; use another meter."
+            f"{' '.join(output.split())[:80]!a}: only a Raspberry Pi 5 has this sensor; use another meter."
         )
     return sum(amounts[rail, "A"] * amounts[rail, "V"] for rail in rails)
 

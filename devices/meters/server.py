@@ -31,6 +31,9 @@ from devices.meters.spec import MeterSpec
 MAX_SAMPLES = 500
 """Samples in one reply: some channels limit the length of a line."""
 
+LONGEST_LINE = 2**16
+"""Bytes of a request; what is longer is no client of ours, and ends the process."""
+
 MAX_AHEAD_SECONDS = 120.0
 """How far ahead the end of a time may lie."""
 
@@ -66,7 +69,7 @@ def answer(line: str, sampler: Source, *, clock: Callable[[], float] = time.mono
             return {"id": request_id, "ok": True, **samples(request, sampler, clock=clock)}
         raise ValueError(f"`command` must be describe, clock, samples or quit, but got {command!r}")
     except Exception as error:
-        return {"id": request_id, "ok": False, "error": str(error) or type(error).__name__}
+        return {"id": request_id, "ok": False, "error": (str(error) or type(error).__name__)[:1000]}
 
 
 def samples(request: Reply, sampler: Source, *, clock: Callable[[], float] = time.monotonic) -> Reply:
@@ -123,6 +126,8 @@ def _lines(heartbeat_seconds: float) -> Iterator[str]:
         if not chunk:
             return
         *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            return
         for line in whole:
             if line.strip():
                 yield line.decode("utf-8", "replace")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from search_space.boundary.text import one_line, shown
+
 
 def image_columns(split: Any) -> list[str]:
     """Columns that hold images by their feature type."""
@@ -45,10 +47,14 @@ def chosen_column(kind: str, asked: str | None, candidates: list[str], split: An
         return candidates[0]
     if asked is not None:
         raise ValueError(
-            f"`--{kind}-column` must name a column of {kind}s, but {where} has none named {asked!r}; "
+            f"`--{kind}-column` must name a column of {kind}s, but {where} has none named {shown(asked)}; "
             f"its columns are {_columns(split)}."
         )
-    remedy = f"Choose one of {', '.join(candidates)} by --{kind}-column." if candidates else "Is it one to classify?"
+    remedy = (
+        f"Choose one of {one_line(', '.join(candidates))} by --{kind}-column."
+        if candidates
+        else "Is it one to classify?"
+    )
     what = "class labels" if kind == "label" else "images"
     raise ValueError(
         f"a data set must have one column of {what}, but {where} has {len(candidates)}; "
@@ -57,9 +63,8 @@ def chosen_column(kind: str, asked: str | None, candidates: list[str], split: An
 
 
 def _columns(split: Any) -> str:
-    return ", ".join(
-        f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})" for name, feature in split.features.items()
-    )
+    names = (f"{name} ({getattr(one, 'dtype', type(one).__name__)})" for name, one in split.features.items())
+    return one_line(", ".join(names), most=600)
 
 
 def find_class_names(split: Any, column: str, where: str) -> tuple[str, ...]:
@@ -98,7 +103,7 @@ def check_columns(split: Any, image_column: str, label_column: str, where: str) 
     """
     for kind, column in (("image", image_column), ("label", label_column)):
         if column not in split.features:
-            raise ValueError(f"{where} must have the {kind} column {column!r}, but has {_columns(split)}.")
+            raise ValueError(f"{where} must have the {kind} column {shown(column)}, but has {_columns(split)}.")
 
 
 def labels_of(split: Any, column: str, class_names: tuple[str, ...], where: str) -> npt.NDArray[np.int64]:
@@ -118,10 +123,10 @@ def labels_of(split: Any, column: str, class_names: tuple[str, ...], where: str)
     labels_N = np.empty(len(split), np.int64)
     for row, value in enumerate(split[column][:]):
         if _is_missing(value) or value not in index_of:
-            few = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
+            few = one_line(", ".join(class_names[:5])) + (", ..." if len(class_names) > 5 else "")
             raise ValueError(
                 f"every label must be one of the {len(class_names)} classes ({few}), "
-                f"but row {row} of {where} has {value!r}."
+                f"but row {row} of {where} has {shown(value)}."
             )
         labels_N[row] = index_of[value]
     return labels_N

@@ -6,12 +6,16 @@ import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from evaluation.data.rules import Resize, Rules
+from search_space.boundary.reading import read_bytes
+from search_space.boundary.text import reason_of
 
 Entry: TypeAlias = Mapping[str, Any] | Image.Image | None
 """A picture as a data set has it: bytes or a path, or decoded already."""
@@ -33,7 +37,13 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _LYING = (5, 6, 7, 8)
-_BROKEN = (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError)
+FORMATS = (
+    "JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "ICO", "TGA", "PCX", "JPEG2000", "AVIF",
+)  # fmt: skip
+"""Others hold programs (EPS is given to Ghostscript), or no pictures."""
+MOST_PIXELS = 2**26
+"""Of a picture as it is decoded: 67 million; a few bytes may claim to be of any size."""
+MOST_FILE_BYTES = 2**28
 
 
 class Pictures(Protocol):
@@ -82,14 +92,16 @@ def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -
             return _picture(entry, entry.size, rules)
         if not entry or (entry["bytes"] is None and entry["path"] is None):
             raise ValueError("it has neither bytes nor a path")
-        data = entry["bytes"]
-        with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
+        with _open(entry) as image:
             whole = image.size
             if least_side is not None and rules > 1:
                 image.draft(None, (least_side, least_side))
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it has {whole[0]} x {whole[1]} pixels, and {MOST_PIXELS:,} are read at most")
             return _picture(image, whole, rules)
-    except _BROKEN as error:
-        raise BrokenPictureError(" ".join(str(error).split())) from None
+    except Exception as error:
+        # Decoders raise whatever comes of a broken file.
+        raise BrokenPictureError(reason_of(error)) from None
 
 
 def upright_size(entry: Entry) -> tuple[int, int]:
@@ -103,12 +115,26 @@ def upright_size(entry: Entry) -> tuple[int, int]:
             return entry.size
         if not entry or (entry["bytes"] is None and entry["path"] is None):
             raise ValueError("it has neither bytes nor a path")
-        data = entry["bytes"]
-        with Image.open(io.BytesIO(data) if data is not None else entry["path"]) as image:
+        with _open(entry) as image:
             width, height = image.size
             return (height, width) if _orientation(image) in _LYING else (width, height)
-    except _BROKEN as error:
-        raise BrokenPictureError(" ".join(str(error).split())) from None
+    except Exception as error:
+        raise BrokenPictureError(reason_of(error)) from None
+
+
+def _open(entry: Mapping[str, Any]) -> Image.Image:
+    """A picture of bytes or a path; its pixels are not read yet."""
+    data = entry["bytes"]
+    if data is None:
+        data = read_bytes(Path(entry["path"]), what="a picture", most=MOST_FILE_BYTES)
+    return Image.open(io.BytesIO(data), formats=_known_formats())
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    """Those that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def square(image: Image.Image, size: int, resize: Resize) -> Image.Image:

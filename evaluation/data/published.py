@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.data.pictures import Entry
+from search_space.boundary.text import reason_of, shown
 
 _PARQUET = b"PAR1"
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -29,7 +30,7 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
     path = Path(name_or_path).expanduser()
     rule = "a data set must be `digits`, a local path or a name on the Hugging Face hub"
     if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
-        raise ValueError(f"{rule}, but the path {name_or_path!r} does not exist.")
+        raise ValueError(f"{rule}, but the path {shown(name_or_path)} does not exist.")
     try:
         with quiet("datasets", "huggingface_hub"):
             if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
@@ -42,10 +43,10 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
             else:
                 loaded = datasets.load_dataset(name_or_path)
     except Exception as error:
-        raise ValueError(f"{rule}, but {name_or_path!r} could not be loaded: {_reason(error, path)}") from None
+        raise ValueError(f"{rule}, but {shown(name_or_path)} could not be loaded: {_reason(error, path)}") from None
     splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
     if not splits or not all(len(split) for split in splits.values()):
-        raise ValueError(f"a data set must hold images, but {name_or_path!r} is empty.")
+        raise ValueError(f"a data set must hold images, but {shown(name_or_path)} is empty.")
     return {name: split.with_format(None) for name, split in splits.items()}
 
 
@@ -87,7 +88,7 @@ def _reason(error: BaseException, path: Path) -> str:
     cause = error
     while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
         cause = cause.__cause__
-    reason = " ".join(str(cause).split())[:300] or type(cause).__name__
+    reason = reason_of(cause)
     packed = sorted(one.name for one in path.iterdir() if one.suffix in _PACKED) if path.is_dir() else []
     return f"{reason.rstrip('.')}. Unpack {packed[0]}, and remove it from the folder." if packed else reason
 

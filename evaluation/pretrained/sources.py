@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import pickle
+import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 
@@ -18,6 +18,8 @@ from evaluation.pretrained.network import GraphNetwork, PretrainedNetwork
 from evaluation.pretrained.provenance import Pretrained
 from evaluation.pretrained.state_dicts import graph_weights, naming_of
 from evaluation.pretrained.timm_models import PRETRAINED_SUFFIX, TIMM, timm_network
+from search_space.boundary.reading import read_bytes
+from search_space.boundary.text import reason_of, shown
 from search_space.onnx_files import Array
 from search_space.reference_networks import baseline_graph
 
@@ -27,6 +29,8 @@ LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 SHORT_LIST = (LITE0,)
 """What is compared where the user names nothing."""
 IMAGE_SIZE = 224
+MOST_WEIGHTS_BYTES = 256 * 2**20
+"""Of a file; MobileNetV3-Large has 22 million."""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -79,7 +83,7 @@ def pretrained_named(name: str) -> PretrainedNetwork:
         return network
     raise ValueError(
         f"`--pretrained` must be {LITE0}, {TIMM}NAME, or ARCHITECTURE=FILE with one of {', '.join(ARCHITECTURES)}, but "
-        f"got {name!r}."
+        f"got {shown(name)}."
     )
 
 
@@ -96,7 +100,8 @@ def _from_package() -> GraphNetwork:
 def _from_file(architecture: str, path: Path) -> GraphNetwork:
     if architecture not in _FORMS:
         raise ValueError(
-            f"weights in a file must be of one of {', '.join(ARCHITECTURES)}, but got {architecture!r}; name one as in "
+            f"weights in a file must be of one of {', '.join(ARCHITECTURES)}, but got {shown(architecture)}; name one "
+            "as in "
             "`--pretrained mobilenet-v3-large=FILE`."
         )
     return _graph_network(architecture, _read(path), f"weights of {path.name}", str(path))
@@ -125,17 +130,34 @@ def _read(path: Path) -> dict[str, Array]:
         ValueError: if it cannot be read.
     """
     rule = "pre-trained weights must be a .safetensors file, or a .pth file of a state_dict"
+    content = read_bytes(path, what="a file of pre-trained weights", most=MOST_WEIGHTS_BYTES)
     try:
         if path.suffix == ".safetensors":
-            state: Any = safetensors.torch.load(path.read_bytes())
+            state: Any = safetensors.torch.load(content)
         else:
+            _check_unpacked(content)
             # Never more than tensors: a .pth file may otherwise run any code.
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         for key in ("state_dict", "model"):
             state = state.get(key, state) if isinstance(state.get(key, None), dict) else state
-        return {name: np.asarray(value.float()) for name, value in state.items() if isinstance(value, torch.Tensor)}
-    except OSError as error:
-        raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error.strerror or error}.") from None
-    except (RuntimeError, EOFError, AttributeError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{rule}, but {str(path)!r} is not: {reason}") from None
+        tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        # Views of a few bytes may claim to be of any size.
+        if sum(value.numel() for value in tensors.values()) > len(content):
+            raise ValueError("it has more numbers than bytes")
+        return {name: np.asarray(value.float()) for name, value in tensors.items()}
+    except Exception as error:
+        # Pickles and headers that are wrong meet libraries that raise whatever comes of it.
+        raise ValueError(f"{rule}, but {str(path)!r} is not: {reason_of(error, most=200)}.") from None
+
+
+def _check_unpacked(content: bytes) -> None:
+    """Check that an archive, as PyTorch writes them, holds no more than its bytes: it is not compressed.
+
+    Raises:
+        ValueError: if it is.
+    """
+    file = io.BytesIO(content)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                raise ValueError("it is compressed")

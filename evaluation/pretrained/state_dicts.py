@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from search_space.boundary.text import shown
 from search_space.graphs import Conv, Graph, Linear
 from search_space.onnx_files import BATCH_NORM_EPSILON, Array, weight_shapes
 
@@ -82,7 +83,7 @@ def _modules(state: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
     for name in modules:
         if name.split(".")[0] not in _TOP:
             raise ValueError(
-                f"weights must have the names of torchvision, timm or efficientnet_lite_pytorch, but got {name!r}."
+                f"weights must have the names of torchvision, timm or efficientnet_lite_pytorch, but got {shown(name)}."
             )
     return {name: modules[name] for name in sorted(modules, key=lambda name: _place(name, modules))}
 
@@ -91,11 +92,11 @@ def _place(name: str, modules: Mapping[str, object]) -> tuple[tuple[int, int | s
     """What sorts modules into the order of execution."""
     first, *rest = name.split(".")
     place: list[tuple[int, int | str]] = [(0, _TOP.index(first))]
-    numbers = [part for part in rest if part.isdigit()]
+    numbers = [part for part in rest if _is_number(part)]
     block = ".".join([first, *rest[: len(numbers)]])
     order = _order(block, modules) if "blocks" in first else ()
     for part in rest:
-        if part.isdigit():
+        if _is_number(part):
             place.append((0, int(part)))
         elif part in order:
             place.append((0, order.index(part)))
@@ -114,9 +115,13 @@ def _order(block: str, modules: Mapping[str, object]) -> tuple[str, ...]:
     return _IN_BLOCK["separable" if f"{block}.conv_dw" in modules else "convolution"]
 
 
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10
+
+
 def _part(parts: Mapping[str, Array], part: str, name: str) -> Array:
     if part not in parts:
-        raise ValueError(f"weights of {name!r} must have a {part}, but it is missing.")
+        raise ValueError(f"weights of {shown(name)} must have a {part}, but it is missing.")
     return parts[part]
 
 
@@ -124,7 +129,7 @@ def _shaped(array: Array, shape: tuple[int, ...], name: str, of: str) -> Array:
     """An array in a shape; 1x1 convolutions of pooled features are linear layers."""
     if array.shape != shape and array.shape != (*shape, 1, 1):
         raise ValueError(
-            f"weights must be those of this network, but {name!r} has shape {array.shape}, and {of or name} needs "
+            f"weights must be those of this network, but {shown(name)} has shape {array.shape}, and {of or name} needs "
             f"{shape}."
         )
     return np.array(array.reshape(shape), np.float32)

@@ -12,6 +12,7 @@ from torch import nn
 
 from evaluation.data.published import quiet
 from evaluation.pretrained.provenance import Pretrained
+from search_space.boundary.text import reason_of
 from search_space.graphs import Graph
 from search_space.onnx_files import INPUT_NAME
 
@@ -56,14 +57,14 @@ def timm_network(name: str) -> TimmNetwork | str:
         import timm
     except Exception as error:
         # A torchvision that does not fit torch fails with errors of many kinds.
-        reason = " ".join(str(error).split())[:120]
+        reason = reason_of(error, most=120)
         return f"timm cannot be imported ({reason}); type: pip install timm torchvision"
     try:
         with quiet("timm", "huggingface_hub"):
             module = timm.create_model(model, pretrained=True)
         config: dict[str, Any] = timm.data.resolve_model_data_config(module)
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = reason_of(error, most=160)
         return f"timm cannot give {model!r} with weights ({type(error).__name__}: {reason}); see timm.list_pretrained()"
     about = Pretrained(
         source=f"timm {model}",

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from evaluation.data.rules import Resize
 from evaluation.work_folder import check_out_and_resume, check_same_values
+from search_space.boundary.records import record_from_json
+from search_space.boundary.text import one_line, shown
 
 TrainPrecision = Literal["fp32", "bf16"]
 
@@ -141,11 +143,15 @@ def config_from_json(content: dict[str, Any]) -> TrainConfig:
         ValueError: if a setting is unknown, missing or out of range.
     """
     known = {field.name for field in dataclasses.fields(TrainConfig)}
+    if not isinstance(content, dict):
+        raise ValueError(f"settings must be an object, but got {shown(content)}.")
     content = _LATER_SETTINGS | content
     if content.keys() != known:
         names = ", ".join(sorted(content.keys() ^ known))
-        raise ValueError(f"settings must be {', '.join(sorted(known))}, but these are unknown or missing: {names}.")
-    return TrainConfig(**content)
+        raise ValueError(
+            f"settings must be {', '.join(sorted(known))}, but these are unknown or missing: {one_line(names)}."
+        )
+    return record_from_json(TrainConfig, content, where="settings")
 
 
 def check_same_settings(given: TrainConfig, saved: TrainConfig) -> None:

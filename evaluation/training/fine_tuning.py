@@ -28,6 +28,7 @@ from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainOutcome, training_images
 from evaluation.training.loop import UNREADABLE, Training, state_content, top_accuracies
+from search_space.boundary.text import reason_of
 
 BATCH = 32
 LR = 0.01
@@ -252,7 +253,7 @@ def _head_in(state: bytes, device: torch.device) -> _Head:
         content = state_content(state, device)
         return _Head(*(content[name] for name in _HEAD))
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error, most=200)
         raise ValueError(f"a state of fine-tuning must be whole, but is not: {reason}") from None
 
 

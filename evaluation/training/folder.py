@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,9 @@ from evaluation.training.config import TrainConfig, config_from_json
 from evaluation.training.origin import TrainOrigin, train_origin_from_json
 from evaluation.work_folder import new_work_folder, read_part
 from search_space.architectures import Architecture
+from search_space.boundary.reading import read_json
+from search_space.boundary.records import record_from_json
+from search_space.boundary.text import reason_of
 from search_space.boundary.writing import write_json
 
 Part = TypeVar("Part")
@@ -155,13 +157,14 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
     if not folder.result.exists():
         return None
     try:
-        content = json.loads(folder.result.read_text())
+        content = read_json(folder.result, what="the result of a training")
         # Earlier versions wrote no `head_only`.
         values = {"head_only": False} | {
             item.name: content[item.name]
             for item in dataclasses.fields(TrainResult)
             if item.name in content or item.default is dataclasses.MISSING
         }
-        return TrainResult(**values | {"files": tuple(FileCheck(**file) for file in content["files"])})
+        return record_from_json(TrainResult, values, where="result")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {error!r}.") from None
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
+        raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {reason}.") from None

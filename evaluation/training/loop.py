@@ -32,6 +32,7 @@ from evaluation.accuracy import EVALUATION_BATCH, classification
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
 from evaluation.training.recipe import train_recipe
+from search_space.boundary.text import reason_of
 from search_space.networks import ConvBlock
 
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
@@ -395,7 +396,7 @@ def _records(content: Mapping[str, Any]) -> list[TrainRecord]:
 
 
 def _refused(error: BaseException) -> ValueError:
-    reason = " ".join(str(error).split())[:200]
+    reason = reason_of(error, most=200)
     return ValueError(f"a state of training must be whole and of this network, but is not: {reason}")
 
 

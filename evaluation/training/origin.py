@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.dataset_origin import DatasetOrigin
-from evaluation.json_records import record_from_json
 from search_space.architectures import Architecture
+from search_space.boundary.records import record_from_json
 from search_space.graphs import Shape
 
 

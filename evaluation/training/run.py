@@ -32,12 +32,16 @@ from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImage
 from evaluation.training.recipe import with_recipe
 from evaluation.work_folder import with_absolute_paths
 from search_space.architectures import Architecture, parse_architecture
+from search_space.boundary.reading import read_bytes
+from search_space.boundary.text import reason_of, shown
 from search_space.boundary.writing import write_atomically, write_json
 from search_space.catalogue import any_space_named
 from search_space.counts import count
 from search_space.graphs import Graph, Shape
 from search_space.onnx_files import weight_shapes
 
+MOST_WEIGHTS_BYTES = 256 * 2**20
+"""Of a file of weights."""
 OnStep = Callable[[int, int], None]
 """Called with the number of steps done, and their total."""
 
@@ -295,16 +299,16 @@ def read_weights(path: Path, graph: Graph) -> Arrays:
         ValueError: if it cannot be read, or is of another network.
     """
     rule = "weights must be a .safetensors file of this network's weights"
+    content = read_bytes(path, what="a file of weights", most=MOST_WEIGHTS_BYTES)
     try:
-        weights: Arrays = safetensors.numpy.load(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error.strerror}.") from None
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{rule}, but {str(path)!r} is not: {error}.") from None
+        weights: Arrays = safetensors.numpy.load(content)
+    except Exception as error:
+        # A header that is wrong meets a library that raises whatever comes of it.
+        raise ValueError(f"{rule}, but {str(path)!r} is not: {reason_of(error)}.") from None
     for name, shape in weight_shapes(graph).items():
         got = tuple(weights[name].shape) if name in weights else None
         if got != shape:
-            raise ValueError(f"{rule}, but {name!r} of {str(path)!r} must have shape {shape}, and has {got}.")
+            raise ValueError(f"{rule}, but {shown(name)} of {str(path)!r} must have shape {shape}, and has {got}.")
     return weights
 
 

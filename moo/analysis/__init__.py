@@ -5,6 +5,7 @@ errors            errors as they are told, beside that of guessing
 representatives   the points of a front that can be told apart
 choices           three points of a front to choose from
 networks          what pictures of a front show: its networks, the others, baselines
+thinning          which of very many points a picture draws
 alternatives      the run's choice beside what one would use otherwise, and the verdict
 comparison        baselines against the front
 rank_correlation  Kendall's tau with its interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -69,8 +70,7 @@ def paired_p(correct: bytes, other: bytes) -> float:
             f"two networks must be compared on the same images, but got {len(correct)} and {len(other)} bytes of them."
         )
     own, others = (np.unpackbits(np.frombuffer(bits, np.uint8)).astype(bool) for bits in (correct, other))
-    gained, lost = int((own & ~others).sum()), int((others & ~own).sum())
-    return _mid_p(gained, stats.binom(gained + lost, 0.5))
+    return _binomial_mid_p(int((own & ~others).sum()), int((others & ~own).sum()))
 
 
 def unpaired_p(error: float, other: float, images: int) -> float:
@@ -88,8 +88,17 @@ def unpaired_p(error: float, other: float, images: int) -> float:
         images: that each was evaluated on.
     """
     right, others = images - round(error * images), images - round(other * images)
-    return _mid_p(right, stats.hypergeom(2 * images, right + others, images))
+    return _hypergeometric_mid_p(right, others, images)
 
 
-def _mid_p(value: int, distribution: stats.rv_discrete) -> float:
-    return float(distribution.sf(value) + distribution.pmf(value) / 2)
+# Networks have as many right images as others: a front of hundreds compares the same numbers again and again.
+@lru_cache(maxsize=100_000)
+def _binomial_mid_p(gained: int, lost: int) -> float:
+    known = (gained, gained + lost, 0.5)
+    return float(stats.binom.sf(*known) + stats.binom.pmf(*known) / 2)
+
+
+@lru_cache(maxsize=100_000)
+def _hypergeometric_mid_p(right: int, others: int, images: int) -> float:
+    known = (right, 2 * images, right + others, images)
+    return float(stats.hypergeom.sf(*known) + stats.hypergeom.pmf(*known) / 2)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
+from devices.measurement import Source
 from moo.analysis.chance import Interval
 from moo.analysis.errors import on_selection_split
 from moo.analysis.recipes import many_epochs
 from moo.analysis.representatives import representatives
+from moo.analysis.thinning import thinned
 from moo.storage.archive import (
     Archive,
     Costs,
@@ -26,6 +28,9 @@ from moo.storage.archive import (
 from moo.storage.origin import SearchDataset
 from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
+
+MOST_OTHERS = 2000
+"""Networks beside a front that are drawn, of those that were not trained and whose costs have the same origin."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +76,10 @@ class Evaluated:
     """What energies are of one image."""
     front_points: int | None = None
     """Operating points on the front, of which `front` has those that are shown; None if it has all."""
+    networks: int | None = None
+    """Evaluated in all; None if those here are all."""
+    others_in_all: int | None = None
+    """Networks beside the front, of which `others` has those that are drawn; None if it has all."""
 
     @property
     def all(self) -> tuple[ShownNetwork, ...]:
@@ -110,20 +119,23 @@ class Evaluated:
         """Number of networks, which errors they have, and which of them are measured."""
         measured = sum(network.costs.latency_source == "measured" for network in self.front)
         evaluated_ids = {network.id for network in self.all}
-        number, front = (
-            f"{len(evaluated_ids)} network{'s' * (len(evaluated_ids) != 1)} evaluated",
-            f"{len(self.front)} on the front",
-        )
+        networks = len(evaluated_ids) if self.networks is None else self.networks
+        number, front = f"{networks} network{'s' * (networks != 1)} evaluated", f"{len(self.front)} on the front"
         if any(network.configuration is not None for network in self.front):
             front = f"{len(self.front)} operating points on the front"
         if self.front_points is not None and self.front_points > len(self.front):
             front = f"{self.front_points} operating points on the front, {len(self.front)} shown"
         if self.merged:
             front += f" that can be told apart ({len(self.merged)} more cannot)"
+        left_out = ""
+        if self.others_in_all is not None and self.others_in_all > len(self.others):
+            left_out = f"; of {self.others_in_all} others {len(self.others)} are drawn"
         if not self.retrained:
-            return f"{number} with inherited weights; {front}, of which {measured} measured for latency"
+            return f"{number} with inherited weights; {front}, of which {measured} measured for latency{left_out}"
         trained = len({network.id for network in self.all if network.trained})
-        return f"{number}, {trained} trained; {front} (trained errors), {measured} of them measured for latency"
+        return (
+            f"{number}, {trained} trained; {front} (trained errors), {measured} of them measured for latency{left_out}"
+        )
 
     @property
     def summary_with_baselines(self) -> str:
@@ -173,7 +185,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
         front=tuple(shown_network(point, several=several, data=archive.data) for point in shown),
         merged=tuple(shown_network(point, several=several) for one in found for point in one.others),
         guessing=None if archive.data is None else archive.data.guessing_error,
-        others=tuple(others),
+        others=_drawn(others),
         baselines=tuple(measured),
         left_out=left_out,
         trained_for=f", trained for {many_epochs(baselines)}; the front for {many_epochs(trained)}"
@@ -181,7 +193,21 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
         else "",
         energy=archive.energy.label,
         front_points=len(front),
+        networks=len(archive),
+        others_in_all=len(others),
     )
+
+
+def _drawn(others: Sequence[ShownNetwork]) -> tuple[ShownNetwork, ...]:
+    """Trained ones, and of the others so many of each origin of costs that a picture does not drown in them."""
+    places = [place for place, network in enumerate(others) if network.trained]
+    alike: dict[tuple[Source, Source], list[int]] = {}
+    for place, network in enumerate(others):
+        if not network.trained:
+            alike.setdefault((network.costs.latency_source, network.costs.energy_source), []).append(place)
+    for group in alike.values():
+        places += [group[chosen] for chosen in thinned([others[place].coordinates for place in group], MOST_OTHERS)]
+    return tuple(others[place] for place in sorted(places))
 
 
 def shown_points(front: Sequence[OperatingPoint], size: int) -> tuple[OperatingPoint, ...]:

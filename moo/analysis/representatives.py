@@ -5,6 +5,7 @@ What is shown and handed out as a choice is made of these; the search itself goe
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,17 +36,15 @@ def representatives(front: Sequence[OperatingPoint], data: SearchDataset | None)
         front: points that none dominates.
         data: the images that errors are of; without, only points whose right and wrong images are known are compared.
     """
-    kept: list[OperatingPoint] = []
-    merged: dict[int, list[OperatingPoint]] = {}
+    kept: list[tuple[OperatingPoint, list[OperatingPoint]]] = []
     for point in sorted(front, key=lambda one: (one.costs.latency_ms, one.costs.energy_mj, one.error)):
-        places = [place for place, cheap in enumerate(kept) if _is_as_good(cheap, point, data)]
-        if places:
-            merged[min(places, key=lambda place: kept[place].objectives)].append(point)
+        # The most accurate comes first, so that the first that is as good ends the search.
+        merged = next((others for cheap, others in kept if _is_as_good(cheap, point, data)), None)
+        if merged is None:
+            insort(kept, (point, []), key=lambda one: one[0].objectives)
         else:
-            merged[len(kept)] = []
-            kept.append(point)
-    found = [Representative(point, tuple(merged[place])) for place, point in enumerate(kept)]
-    return tuple(sorted(found, key=lambda one: one.point.objectives))
+            merged.append(point)
+    return tuple(Representative(point, tuple(others)) for point, others in kept)
 
 
 def distinct_front(archive: Archive) -> tuple[OperatingPoint, ...]:

@@ -6,9 +6,7 @@ a front can be chosen from on any machine that the run folder was copied to.
 
 from __future__ import annotations
 
-import json
 import math
-import reprlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +18,8 @@ from devices.cost_tables.energy_objective import ENERGY_KINDS, EnergyKind
 from devices.measurement import SOURCES, Source
 from moo.analysis.choices import knee_place, three_of
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.reading import read_json
+from search_space.boundary.text import one_line, reason_of, shown
 
 PointKey = tuple[str, str | None]
 """Architecture id, and label of the configuration."""
@@ -156,16 +156,11 @@ def read_front(run: Path) -> tuple[FrontPoint, ...]:
     path = RunFolder(run).front
     if not run.is_dir():
         raise ValueError(f"a run folder must be given, but {str(run)!r} is no folder.")
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         raise ValueError(
             f"a run folder must hold a front.json, but {str(run)!r} does not; it comes with its first generation."
-        ) from None
-    except OSError as error:
-        raise ValueError(f"a front must be readable, but {str(path)!r} is not: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"a front must be JSON, but {str(path)!r} is not: {error}.") from None
+        )
+    content = read_json(path, what="a front")
     if not isinstance(content, list) or not content:
         raise ValueError(f"a front must be a list of at least one point, but {str(path)!r} is not.")
     return tuple(_point_from(item, f"point {number} of {str(path)!r}") for number, item in enumerate(content, 1))
@@ -269,37 +264,51 @@ def _point_from(item: Any, where: str) -> FrontPoint:
             same_as=_key_from(item.get("same_as")),
         )
     except KeyError as error:
-        raise ValueError(f"{where} must have the field {error.args[0]!r}, but lacks it.") from None
-    except TypeError:
+        raise ValueError(f"{where} must have the field {shown(error.args[0])}, but lacks it.") from None
+    except (TypeError, AttributeError):
         raise ValueError(f"{where} must be an object of the form that a run writes, but is not.") from None
-    if not all(isinstance(text, str) and text for text in (point.id, point.space, *point.operators)):
-        raise ValueError(f"{where} must have an id, a space and operators that are texts, but has {architecture!r}.")
+    texts = (point.id, point.space, *point.operators, *(() if point.same_as is None else point.same_as))
+    if not all(isinstance(text, str) and text and one_line(text) == text for text in texts if text is not None):
+        raise ValueError(
+            f"{where} must have an id, a space and operators that are texts of one line, but has {shown(architecture)}."
+        )
+    # The name of a folder, which users copy.
+    if Path(point.id).name != point.id:
+        raise ValueError(f"{where} must have an id that names a folder of the run, but has {shown(point.id)}.")
     for name in ("error", "latency_ms", "energy_mj"):
         value = getattr(point, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
-            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {reprlib.repr(value)}.")
+            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {shown(value)}.")
     for name in ("energy_error", "error_low", "error_high", "images", "params"):
         value = getattr(point, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
-            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {reprlib.repr(value)}.")
+            raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {shown(value)}.")
     if point.error_source not in ("inherited", "trained"):
-        raise ValueError(f"{where} must have an error that is inherited or trained, but has {point.error_source!r}.")
+        raise ValueError(
+            f"{where} must have an error that is inherited or trained, but has {shown(point.error_source)}."
+        )
     for source in (point.latency_source, point.energy_source):
         if source not in SOURCES:
-            raise ValueError(f"{where} must have costs that are {', '.join(SOURCES)}, but has {source!r}.")
+            raise ValueError(f"{where} must have costs that are {', '.join(SOURCES)}, but has {shown(source)}.")
     if point.energy_kind not in ENERGY_KINDS:
         raise ValueError(
-            f"{where} must have an energy_kind of {', '.join(ENERGY_KINDS)}, but has {point.energy_kind!r}."
+            f"{where} must have an energy_kind of {', '.join(ENERGY_KINDS)}, but has {shown(point.energy_kind)}."
         )
     if point.precision not in PRECISIONS:
-        raise ValueError(f"{where} must have a precision of {', '.join(PRECISIONS)}, but has {point.precision!r}.")
+        raise ValueError(f"{where} must have a precision of {', '.join(PRECISIONS)}, but has {shown(point.precision)}.")
     return point
 
 
 def _expected_from(content: Any) -> ExpectedError | None:
     if content is None:
         return None
-    return ExpectedError(**{name: content[name] for name in ("error", "low", "high", "images", "split")})
+    expected = ExpectedError(**{name: content[name] for name in ("error", "low", "high", "images", "split")})
+    if expected.split not in ("test", "selection"):
+        raise TypeError("a split has a name")
+    for value in (expected.error, expected.low, expected.high, expected.images):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
+            raise TypeError("an error is a number")
+    return expected
 
 
 def _key_from(content: Any) -> PointKey | None:
@@ -319,7 +328,5 @@ def _configuration_from(item: dict[str, Any], where: str) -> RuntimeConfiguratio
             precision=content.get("precision", "fp32"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(
-            f"{where} must have a runtime configuration, but has {reprlib.repr(content)}: {reason}."
-        ) from None
+        reason = f"it lacks {shown(error.args[0])}" if isinstance(error, KeyError) else reason_of(error)
+        raise ValueError(f"{where} must have a runtime configuration, but has {shown(content)}: {reason}.") from None

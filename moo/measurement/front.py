@@ -38,7 +38,7 @@ def corrected_tables(
         known: corrections made before, which are made once and kept here.
     """
     known = {} if known is None else known
-    entries = list(entries)
+    entries = [entry for entry in entries if entry.measurements]
     return tables.mapped(lambda table: _corrected(table, entries, space, known))
 
 

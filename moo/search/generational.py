@@ -74,8 +74,9 @@ def search_in_generations(
             trial_of(proposal, number=number, generation=generation)
             for number, proposal in enumerate(proposals, start=first)
         ]
+        numbers = range(first, first + len(trials))
         first += len(trials)
-        stored = record.store.trials()
+        stored = record.store.trials(numbers)
         if any(trial.id in stored and stored[trial.id].trial != trial for trial in trials):
             raise SearchFailedError(
                 f"generation {generation + 1} in {folder.store} is not the one that these settings give; "
@@ -85,7 +86,7 @@ def search_in_generations(
         tell(events.GenerationStarted(generation + 1, len(trials), len(trials) - len(waiting)))
         runner.front_changed()
         runner.run(itertools.takewhile(lambda _: not clock.is_over, waiting), costs)
-        stored = record.store.trials()
+        stored = record.store.trials(numbers)
         ended = [stored[trial.id] for trial in trials if trial.id in stored]
         outcomes = [(proposal_of(item.trial), item.objectives) for item in ended]
         runner.check_not_all_failed(

@@ -12,8 +12,7 @@ from moo import events
 from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
-from moo.storage.archive import Entry, OperatingPoint, objectives_of
-from moo.storage.choices import networks_in_int8
+from moo.storage.archive import Entry, objectives_of
 from moo.storage.pareto import hypervolume
 from moo.storage.record import RunRecord
 from moo.trials import (
@@ -73,7 +72,6 @@ class TrialRunner:
         self._supernet = supernet
         self._tell = tell
         self._independent = independent
-        self._front: tuple[OperatingPoint, ...] = ()
         self._not_quantized: set[str] = set()
 
     def run(
@@ -161,7 +159,7 @@ class TrialRunner:
         archive = self._record.archive
         if all(configuration.precision != "int8" for configuration in archive.configurations):
             return False
-        chosen = networks_in_int8(self._record.store).get(stage)
+        chosen = self._record.store.networks_in_int8(stage)
         if chosen is None:
             wanted = [entry.architecture.id for entry in archive.unquantized()]
             chosen = [identifier for identifier in wanted if identifier not in self._not_quantized][:most]
@@ -212,17 +210,14 @@ class TrialRunner:
         self._record.forget_failures(generation)
         raise SearchFailedError(f"{which} failed; the last one with: {''.join(reason)}")
 
-    def front_changed(self, added: Sequence[Entry] | None = None) -> None:
-        """Tell of the front; of `added` alone, where nothing else came or changed since it was last told of."""
+    def front_changed(self) -> None:
+        """Tell of the front."""
         archive = self._record.archive
-        among = None
-        if added is not None and not self._independent:
-            among = {point.id for point in self._front} | {entry.architecture.id for entry in added}
-        self._front = archive.inherited_front(among)
+        front = archive.inherited_front()
         self._tell(
             events.FrontChanged(
-                front=self._front,
-                hypervolume=hypervolume(objectives_of(self._front), np.array(archive.reference_point)),
+                front=front,
+                hypervolume=hypervolume(objectives_of(front), np.array(archive.reference_point)),
                 evaluations=len(archive),
                 trials=self._record.store.num_trials(),
             )
@@ -238,7 +233,7 @@ class TrialRunner:
     def _keep(self, result: TrialResult) -> None:
         if result.supernet is not None:
             write_atomically(self._record.folder.supernet_of(result.trial.id), result.supernet)
-        entries, new = self._record.add_result(result, self._space)
+        new = self._record.add_result(result, self._space)
         self._tell(events.TrialFinished(result, new))
-        self.front_changed(entries)
+        self.front_changed()
         self._measuring.front_changed()

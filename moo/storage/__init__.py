@@ -2,6 +2,7 @@
 
 record           the only writer of archive and store (start here)
 archive          every evaluated architecture with its costs; its non-dominated set is the front
+point_costs      costs of very many operating points at once
 pareto           non-dominated sets and hypervolume
 store            the SQLite database that resume, pictures and report read
 choices          what a run has chosen, and noted in it before it acted on it

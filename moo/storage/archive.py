@@ -8,7 +8,7 @@ quantised network; as long as that was not evaluated, the point is on no front.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from dnas.losses import Coefficients
 from moo.limits import CostLimits
 from moo.storage.origin import SearchDataset
 from moo.storage.pareto import Floats, hypervolume, non_dominated
+from moo.storage.point_costs import predicted_costs, violations
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Objectives
 from search_space.architectures import Architecture
@@ -122,7 +123,11 @@ class OperatingPoint:
 
 
 class Archive:
-    """Evaluated architectures by id, in the order of trials, whatever the order in which these ended."""
+    """Evaluated architectures by id, in the order of trials, whatever the order in which these ended.
+
+    Order and front are kept until something changes. What only adds points, as a result does, is compared with the
+    front alone: what is dominated stays so.
+    """
 
     def __init__(
         self,
@@ -152,6 +157,11 @@ class Archive:
         """What predicts, with energy above idle; without any, predictions are those that entries came with."""
         self._predicted: dict[tuple[str, RuntimeConfiguration], Costs] = {}
         """With the tables."""
+        self._ordered: tuple[Entry, ...] | None = None
+        self._front: tuple[OperatingPoint, ...] | None = None
+        """With inherited weights, of all but the next."""
+        self._new: set[str] = set()
+        """Ids of architectures that have points which were not compared with the front yet."""
 
     @property
     def base(self) -> RuntimeConfiguration:
@@ -170,13 +180,17 @@ class Archive:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """All entries, in the order of trials and of positions within them."""
-        return _in_order(self._entries.values())
+        if self._ordered is None:
+            self._ordered = _in_order(self._entries.values())
+        return self._ordered
 
     def add(self, entry: Entry) -> bool:
         """Add an entry; an architecture that is there already goes to the earlier trial. Returns whether it was new."""
         known = self._entries.get(entry.architecture.id)
         if known is None:
             self._entries[entry.architecture.id] = entry
+            self._ordered = None
+            self._new.add(entry.architecture.id)
             return True
         own, other = known, entry
         if (entry.trial_id, entry.position) < (known.trial_id, known.position):
@@ -191,33 +205,46 @@ class Archive:
         # With supernets of their own, trials differ in what an architecture is worth, in int8 as well.
         if own.quantized_error is None and own.error == other.error:
             own = replace(own, quantized_error=other.quantized_error)
-        self._entries[entry.architecture.id] = own
+        if own != known:
+            self._replace(own)
         return False
+
+    def _replace(self, entry: Entry) -> None:
+        """Put a changed entry in the place of the one that was known."""
+        self._entries[entry.architecture.id] = entry
+        self._ordered = self._front = None
 
     def set_measurement(self, architecture_id: str, measurement: Measurement) -> None:
         """Keep what a board measured; a later measurement takes the place of an earlier one in its configuration."""
         entry = self._entries[architecture_id]
         others = tuple(m for m in entry.measurements if m.configuration != measurement.configuration)
-        self._entries[architecture_id] = replace(entry, measurements=(*others, measurement))
+        self._replace(replace(entry, measurements=(*others, measurement)))
 
     def set_trained(self, architecture_id: str, trained: TrainedNetwork) -> None:
         """Keep what training for deployment made of it; a later training takes the place of an earlier one."""
-        self._entries[architecture_id] = replace(self._entries[architecture_id], trained=trained)
+        self._replace(replace(self._entries[architecture_id], trained=trained))
 
     def set_quantized_error(self, architecture_id: str, error: float) -> None:
         """Keep the error of the quantised network on the selection split."""
-        self._entries[architecture_id] = replace(self._entries[architecture_id], quantized_error=error)
+        entry = self._entries[architecture_id]
+        if entry.quantized_error is None:
+            self._entries[architecture_id] = replace(entry, quantized_error=error)
+            self._ordered = None
+            self._new.add(architecture_id)
+        else:
+            self._replace(replace(entry, quantized_error=error))
 
     def use_tables(self, tables: CostTables) -> None:
         """Predict the costs of all points that are not measured with these tables from now on."""
         self.tables = tables
         self._predicted.clear()
+        self._front = None
 
     def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
         """Keep the error on the test split, and that of the int8 file where it was read."""
         entry = self._entries[architecture_id]
         quantized = entry.quantized_test_error if quantized is None else quantized
-        self._entries[architecture_id] = replace(entry, test_error=test_error, quantized_test_error=quantized)
+        self._replace(replace(entry, test_error=test_error, quantized_test_error=quantized))
 
     def searched_error(self, entry: Entry, configuration: RuntimeConfiguration) -> float | None:
         """Error with inherited weights on the selection split in a configuration; None where it was not evaluated."""
@@ -233,7 +260,7 @@ class Archive:
         configuration = configuration or entry.configuration or self.configurations[0]
         measurement = entry.measured_in(configuration)
         if measurement is not None:
-            return self._measured(measurement)
+            return measured_costs(measurement, self.energy)
         if self.tables is None:
             return Costs(
                 latency_ms=entry.predicted_latency_ms,
@@ -256,30 +283,32 @@ class Archive:
             for point in self._point(entry, configuration, self.searched_error(entry, configuration))
         )
 
-    def inherited_front(self, among: Collection[str] | None = None) -> tuple[OperatingPoint, ...]:
-        """The operating points that are not dominated with inherited weights, best accuracy first.
-
-        Args:
-            among: ids of the architectures that are looked at; by default all.
-        """
-        entries = None if among is None else _in_order(self._entries[identifier] for identifier in among)
-        return self._front_of(self.points(entries))
+    def inherited_front(self) -> tuple[OperatingPoint, ...]:
+        """The operating points that are not dominated with inherited weights, best accuracy first."""
+        if self._front is None:
+            self._front = self._front_among(self.entries)
+        elif self._new:
+            self._front = self._front_among(
+                _in_order(self._entries[key] for key in {point.id for point in self._front} | self._new)
+            )
+        self._new.clear()
+        return self._front
 
     def unquantized(self) -> tuple[Entry, ...]:
         """Entries that would be on the front in int8 if it cost them nothing, but were not evaluated in it.
 
         The most accurate comes first.
         """
-        points = list(self.points())
-        for entry in self.entries:
-            for configuration in self.configurations:
-                if self.searched_error(entry, configuration) is None:
-                    points += self._point(entry, configuration, entry.error)
-        front = self._front_of(points)
-        wanted = {
-            point.id: point.entry for point in front if self.searched_error(point.entry, point.configuration) is None
-        }
-        return tuple(wanted.values())
+        in_fp32 = [entry for entry in self.entries if entry.quantized_error is None]
+        if not in_fp32 or all(one.precision == "fp32" for one in self.configurations):
+            return ()
+        # What no point of the front dominates, no point at all does.
+        front = networks_of(self.inherited_front())
+        hoped_N1 = np.array([[entry.error] for entry in in_fp32])
+        hoped_NK = np.where(np.isnan(self._errors_of(in_fp32)), hoped_N1, np.nan)
+        rows = self._not_dominated((*front, *in_fp32), np.concatenate([self._errors_of(front), hoped_NK]))
+        wanted = [in_fp32[row - len(front)] for row, _ in rows if row >= len(front)]
+        return tuple({entry.architecture.id: entry for entry in wanted}.values())
 
     @property
     def is_retrained(self) -> bool:
@@ -318,19 +347,62 @@ class Archive:
 
     def within_limits(self, point: OperatingPoint) -> bool:
         """Whether a point keeps the limits of the run."""
-        return self._violation(point) == 0
-
-    def _violation(self, point: OperatingPoint) -> float:
-        params = point.entry.params or 0
-        return self.limits.violation(point.costs.latency_ms, point.costs.energy_mj, params)
+        return self.limits.violation(point.costs.latency_ms, point.costs.energy_mj, point.entry.params or 0) == 0
 
     def _front_of(self, points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
-        if not self.limits.is_empty and points:
-            violations = [self._violation(point) for point in points]
-            least = min(violations)
-            points = [point for point, violation in zip(points, violations, strict=True) if violation == least]
-        chosen = [points[index] for index in non_dominated(objectives_of(points))]
-        return tuple(sorted(chosen, key=lambda point: point.objectives))
+        params_P = np.array([point.entry.params or 0 for point in points], np.float64)
+        return tuple(points[place] for place in self._best(objectives_of(points), params_P))
+
+    def _front_among(self, entries: Sequence[Entry]) -> tuple[OperatingPoint, ...]:
+        """The same of the points of entries, of which only those of the front are made."""
+        return tuple(
+            point
+            for row, column in self._not_dominated(entries, self._errors_of(entries))
+            for configuration in [self.configurations[column]]
+            for point in self._point(entries[row], configuration, self.searched_error(entries[row], configuration))
+        )
+
+    def _errors_of(self, entries: Sequence[Entry]) -> Floats:
+        """Of all points with inherited weights of entries, shape (N, K); NaN where it was not evaluated."""
+        errors = [[self.searched_error(entry, one) for one in self.configurations] for entry in entries]
+        return np.array(errors, np.float64).reshape(len(entries), len(self.configurations))
+
+    def _not_dominated(self, entries: Sequence[Entry], errors_NK: Floats) -> list[tuple[int, int]]:
+        """Places of entries and configurations whose points no other dominates, best accuracy first.
+
+        Args:
+            entries: whose costs count; they may occur twice, with different errors.
+            errors_NK: of each in each configuration; NaN where there is no point.
+        """
+        rows, columns = np.nonzero(~np.isnan(errors_NK))
+        objectives_PM = np.column_stack([errors_NK[rows, columns], self._costs_of(entries)[rows, columns]])
+        params_N = np.array([entry.params or 0 for entry in entries], np.float64)
+        return [(int(rows[place]), int(columns[place])) for place in self._best(objectives_PM, params_N[rows])]
+
+    def _best(self, objectives_PM: Floats, params_P: Floats) -> list[int]:
+        """Places of the points that no other dominates, of those nearest to the limits, best accuracy first."""
+        if not len(objectives_PM):
+            return []
+        exceeded_P = violations(self.limits, objectives_PM, params_P)
+        near = np.flatnonzero(exceeded_P == exceeded_P.min())
+        chosen = near[non_dominated(objectives_PM[near])]
+        return sorted(chosen.tolist(), key=lambda place: tuple(objectives_PM[place]))
+
+    def _costs_of(self, entries: Sequence[Entry]) -> Floats:
+        """Latency and the energy that is minimised of all points of entries, shape (N, K, 2)."""
+        if self.tables is None:
+            own = np.array([(entry.predicted_latency_ms, entry.predicted_energy_mj) for entry in entries], np.float64)
+            costs_NKM = np.repeat(own.reshape(-1, 1, 2), len(self.configurations), axis=1)
+        else:
+            tables = self.tables.only(self.configurations)
+            costs_NKM = predicted_costs(tables, [entry.architecture.operators for entry in entries], self.energy)
+        for row, entry in enumerate(entries):
+            for measurement in entry.measurements:
+                if measurement.configuration in self.configurations:
+                    costs = measured_costs(measurement, self.energy)
+                    column = self.configurations.index(measurement.configuration)
+                    costs_NKM[row, column] = costs.latency_ms, costs.energy_mj
+        return costs_NKM
 
     def _point(
         self, entry: Entry, configuration: RuntimeConfiguration, error: float | None, *, trained: bool = False
@@ -341,7 +413,7 @@ class Archive:
         file = entry.trained.file(configuration.precision) if trained and entry.trained is not None else None
         if file is not None and file.measurement is not None and file.measurement.configuration == configuration:
             measurement = file.measurement
-            costs = self._measured(measurement)
+            costs = measured_costs(measurement, self.energy)
         yield OperatingPoint(
             entry=entry,
             configuration=configuration,
@@ -363,9 +435,6 @@ class Archive:
             idle_w=table.idle_w,
             energy_error=table.energy_error,
         )
-
-    def _measured(self, measurement: Measurement) -> Costs:
-        return measured_costs(measurement, self.energy)
 
 
 def measured_costs(measurement: Measurement, energy: EnergyObjective) -> Costs:
@@ -401,13 +470,15 @@ def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -
 
     Each counts with the predictions of the cost table of its trial's configuration.
     """
-    points: list[Objectives] = []
+    front_NM, volume = np.empty((0, 3)), 0.0
     history = []
     for entry in entries:
-        points.append((entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj))
-        keep = non_dominated(np.array(points))
-        points = [points[index] for index in keep]
-        history.append(hypervolume(np.array(points), np.array(reference_point)))
+        point_M = np.array([entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj])
+        # Most of many change nothing.
+        if not (front_NM <= point_M).all(1).any():
+            front_NM = np.vstack([front_NM[~(point_M <= front_NM).all(1)], point_M])
+            volume = hypervolume(front_NM, np.array(reference_point))
+        history.append(volume)
     return history
 
 

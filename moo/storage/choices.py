@@ -5,8 +5,6 @@ from __future__ import annotations
 from devices.configuration import RuntimeConfiguration
 from moo.storage.store import StoreReader
 
-IN_INT8 = "evaluating in int8"
-"""Kind of the event that says which networks were chosen for that."""
 MEASURING = "measuring"
 """Kind of the event that says which points were chosen for that."""
 PointToMeasure = tuple[str, RuntimeConfiguration]
@@ -23,16 +21,6 @@ def points_to_measure(store: StoreReader) -> dict[str, list[PointToMeasure]]:
                     (str(identifier), RuntimeConfiguration.parse(str(label)))
                     for identifier, label in zip(networks, labels, strict=True)
                 ]
-    return chosen
-
-
-def networks_in_int8(store: StoreReader) -> dict[str, list[str]]:
-    """Ids of the networks that were chosen to be evaluated in int8 at each stage."""
-    chosen: dict[str, list[str]] = {}
-    for _, kind, content in store.events():
-        match kind, content:
-            case "evaluating in int8", {"stage": str(stage), "networks": list(networks)}:
-                chosen[stage] = [str(identifier) for identifier in networks]
     return chosen
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from devices.measurement import Board
 from evaluation.dataset_origin import DatasetOrigin
-from evaluation.json_records import record_from_json
+from search_space.boundary.records import record_from_json
 from search_space.spaces import FBNetSpace
 
 

@@ -5,10 +5,10 @@ Shape suffixes: N points, M objectives.
 
 from __future__ import annotations
 
+import moocore
 import numpy as np
 import numpy.typing as npt
 from pymoo.indicators.hv import HV
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 Floats = npt.NDArray[np.float64]
 
@@ -17,10 +17,10 @@ def non_dominated(points_NM: Floats) -> list[int]:
     """Indices of the points that no other dominates, in their order; of equal points the first."""
     if not len(points_NM):
         return []
-    _, first = np.unique(points_NM, axis=0, return_index=True)
-    first = np.sort(first)
-    front = NonDominatedSorting().do(points_NM[first], only_non_dominated_front=True)
-    return [int(index) for index in np.sort(first[front])]
+    # Equal ones are told apart afterwards, as few are left.
+    kept = np.flatnonzero(moocore.is_nondominated(points_NM, keep_weakly=True))
+    _, first = np.unique(points_NM[kept], axis=0, return_index=True)
+    return [int(index) for index in kept[np.sort(first)]]
 
 
 def hypervolume(points_NM: Floats, reference_M: Floats) -> float:

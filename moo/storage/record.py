@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement
-from moo.storage.archive import Archive, Entry
-from moo.storage.choices import IN_INT8, MEASURING, PointToMeasure
+from moo.storage.archive import Archive
+from moo.storage.choices import MEASURING, PointToMeasure
 from moo.storage.migrations import rename_files
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import Store, StoreReader, entries_of, open_store
+from moo.storage.store import IN_INT8, Store, StoreReader, entries_of, open_store
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
 from search_space.spaces import FBNetSpace
@@ -52,11 +52,10 @@ class RunRecord:
         self._archive = self._store.fill(archive, space)
         return self._archive
 
-    def add_result(self, result: TrialResult, space: FBNetSpace) -> tuple[list[Entry], int]:
-        """Keep the result of a trial; returns its entries, and how many of them are new."""
+    def add_result(self, result: TrialResult, space: FBNetSpace) -> int:
+        """Keep the result of a trial; returns how many of its architectures are new."""
         self._store.add_result(result, space)
-        entries = entries_of(result, space)
-        return entries, sum(self.archive.add(entry) for entry in entries)
+        return sum(self.archive.add(entry) for entry in entries_of(result, space))
 
     def add_failure(self, trial: Trial, traceback: str) -> None:
         """Keep that a trial failed, and why."""

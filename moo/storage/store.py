@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitectur
 from search_space.architectures import architecture_from_indices, architecture_of, operator_indices
 from search_space.spaces import FBNetSpace
 
+IN_INT8 = "evaluating in int8"
+"""Kind of the event that says which networks were chosen for that."""
 ESTIMATE = "estimate"
 """Kind of the event that says how much time seemed left: `stage`, `seconds_left`, `elapsed_seconds`."""
 FILE_MEASURED = "file measured"
@@ -77,20 +80,29 @@ class StoreReader:
         rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
 
-    def trials(self) -> dict[int, StoredTrial]:
-        """All trials that have ended, by id."""
+    def networks_in_int8(self, stage: str) -> list[str] | None:
+        """Ids of the networks that were chosen to be evaluated in int8 at a stage; None before that."""
+        query = "SELECT content FROM events WHERE kind = ? AND json_extract(content, '$.stage') = ? ORDER BY id DESC"
+        row = self._connection.execute(query, (IN_INT8, stage)).fetchone()
+        return None if row is None else [str(identifier) for identifier in json.loads(row[0])["networks"]]
+
+    def trials(self, ids: range = range(2**62)) -> dict[int, StoredTrial]:
+        """Trials that have ended, by id: those of a range, by default all."""
         rows = self._connection.execute(
             "SELECT id, generation, alpha, beta, gamma, delta, proposed, configuration, status, error, latency_ms, "
-            "energy_mj, architecture_id, seconds, traceback FROM trials ORDER BY id"
+            "energy_mj, architecture_id, seconds, traceback FROM trials WHERE id >= ? AND id < ? ORDER BY id",
+            (ids.start, ids.stop),
         )
-        stored = {}
-        for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows:
-            job = _trial(number, generation, *proposal)
-            objectives = (error, latency, energy) if status == "done" else None
-            stored[number] = StoredTrial(
-                trial=job, objectives=objectives, architecture_id=chosen, seconds=took or 0.0, traceback=trace
+        return {
+            number: StoredTrial(
+                trial=_trial(number, generation, *proposal),
+                objectives=(error, latency, energy) if status == "done" else None,
+                architecture_id=chosen,
+                seconds=took or 0.0,
+                traceback=trace,
             )
-        return stored
+            for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows
+        }
 
     def evaluated(self, space: FBNetSpace) -> list[EvaluatedArchitecture]:
         """All evaluated architectures, each once, in the order of trials, with the costs that these predicted.
@@ -119,8 +131,7 @@ class StoreReader:
 
     def num_trials(self) -> int:
         """How many trials of the run itself have ended, failed ones too; what it took over from another is not."""
-        (count,) = self._connection.execute("SELECT count(*) FROM trials WHERE generation >= 0").fetchone()
-        return int(count)
+        return int(self._connection.execute("SELECT count(*) FROM trials WHERE generation >= 0").fetchone()[0])
 
     def trials_as_they_ended(self) -> list[StoredTrial]:
         """All trials that have ended, the first to end first."""
@@ -458,6 +469,7 @@ def _trial(number: int, generation: int, *proposal: Any) -> Trial:
     return CoefficientTrial(number, generation, Coefficients(*genes), configuration)
 
 
+@lru_cache(maxsize=1000)
 def _configuration(label: str | None) -> RuntimeConfiguration | None:
     return None if label is None else RuntimeConfiguration.parse(label)
 

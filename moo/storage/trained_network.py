@@ -12,6 +12,8 @@ from typing import Any
 from devices.configuration import Precision
 from devices.measurement import Measurement, ModelledCosts
 from evaluation.pretrained.provenance import Pretrained
+from search_space.boundary.records import record_from_json
+from search_space.boundary.text import shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,34 +94,28 @@ class TrainedNetwork:
             ValueError: if a key is missing or unknown, of it or of a file.
         """
         _check_keys(cls, content, "a trained network")
-        files = tuple(_file_from(file) for file in content["files"])
-        given = content.get("pretrained")
-        pretrained = None if given is None else _pretrained_from(given)
-        return cls(**dict(content) | {"files": files, "pretrained": pretrained})
-
-
-def _pretrained_from(content: Mapping[str, Any]) -> Pretrained:
-    _check_keys(Pretrained, content, "the source of a pre-trained network")
-    return Pretrained(**dict(content) | {name: tuple(content[name]) for name in ("mean", "std")})
-
-
-def _file_from(content: Mapping[str, Any]) -> DeployedFile:
-    _check_keys(DeployedFile, content, "a file of a trained network")
-    measurement, modelled = content.get("measurement"), content.get("modelled")
-    values = dict(content) | {"measurement": None if measurement is None else Measurement.from_json(measurement)}
-    if modelled is not None:
-        _check_keys(ModelledCosts, modelled, "modelled costs")
-        values["modelled"] = ModelledCosts(**modelled)
-    return DeployedFile(**values)
+        for file in content["files"] if isinstance(content["files"], list | tuple) else ():
+            _check_keys(DeployedFile, file, "a file of a trained network")
+            for kind, name, what in (
+                (Measurement, "measurement", "a measurement"),
+                (ModelledCosts, "modelled", "modelled costs"),
+            ):
+                if file.get(name) is not None:
+                    _check_keys(kind, file[name], what)
+        if content.get("pretrained") is not None:
+            _check_keys(Pretrained, content["pretrained"], "the source of a pre-trained network")
+        return record_from_json(cls, content, where="network")
 
 
 def _check_keys(
-    kind: type[DeployedFile] | type[TrainedNetwork] | type[Pretrained] | type[ModelledCosts],
+    kind: type[DeployedFile | TrainedNetwork | Pretrained | ModelledCosts | Measurement],
     content: Mapping[str, Any],
     what: str,
 ) -> None:
     """Check the keys of an object; earlier versions did not write those that have a default."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{what} must be an object, but got {shown(content)}.")
     names = {entry.name for entry in fields(kind)}
     needed = {entry.name for entry in fields(kind) if entry.default is MISSING}
     if not needed <= content.keys() <= names:
-        raise ValueError(f"{what} must have exactly {', '.join(sorted(names))}, but got {', '.join(sorted(content))}.")
+        raise ValueError(f"{what} must have exactly {', '.join(sorted(names))}, but got {shown(sorted(content))}.")

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from devices.measurement import Source
 from dnas.losses import Coefficients
 from moo.analysis.objectives import independent_objectives
+from moo.analysis.thinning import thinned
 from moo.formatting import cost_label, many, short
 from moo.storage.archive import Costs
 from moo.visualization.labels import place_labels
@@ -33,6 +34,8 @@ from moo.visualization.style import (
 )
 
 MOST_NUMBERS = 16
+MOST_RINGS = 500
+"""Trials without a network on the front that are drawn: more fill the panels of coefficients."""
 _LABEL_DISTANCES = (9.0, 13.0, 18.0, 24.0, 32.0)
 
 
@@ -68,14 +71,17 @@ def coefficients_figure(points: Sequence[TrialPoint]) -> Figure:
     """Loss coefficients above, and below them the networks that they give.
 
     A trial has one colour in all panels, by the rank of its network's latency; networks of the front are filled, and
-    numbered in that order. Energy has a panel where it says more than latency.
+    numbered in that order. Energy has a panel where it says more than latency. Of very many trials without a network on
+    the front some are drawn.
 
     Args:
         points: at least one.
     """
-    ranks = _ranks([point.costs.latency_ms for point in points])
-    panels = _panels(points)
-    trials = len({point.trial_id for point in points})
+    everything, points = points, _drawn(points)
+    latencies = [point.costs.latency_ms for point in everything]
+    ranks = _ranks([point.costs.latency_ms for point in points], latencies)
+    panels = _panels(everything)
+    trials = len({point.trial_id for point in everything})
     numbers, step = _numbers(points)
     which = "" if step == 1 else f" (1 of {step} is written)"
     subtitle = (
@@ -83,13 +89,17 @@ def coefficients_figure(points: Sequence[TrialPoint]) -> Figure:
         f"A network has the same colour and number everywhere; numbers rise with latency{which}.\n"
         "Errors are those with inherited weights."
     )
+    if len(points) < len(everything):
+        rest = len([point for point in everything if not point.on_front])
+        drawn = len([point for point in points if not point.on_front])
+        subtitle += f" Of {rest} trials without a network on the front {drawn} are drawn."
     figure = new_figure(
         NARROW_INCHES, 1.6 + 2.75 * len(panels), "Loss coefficients and the networks they give", subtitle
     )
     columns = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, panel in zip(columns, panels, strict=True):
         _draw(axes, panel, points, ranks)
-    _add_colour_bar(figure, columns[0], points)
+    _add_colour_bar(figure, columns[0], everything)
     figure.legend(handles=_handles(panels, points), loc="outside lower left", ncols=2, fontsize=9, frameon=False)
     for axes, panel in zip(columns, panels, strict=True):
         places = [panel.place(point) for point in points]
@@ -99,6 +109,19 @@ def coefficients_figure(points: Sequence[TrialPoint]) -> Figure:
         texts = [", ".join(str(number) for number in sorted(together)) for together in shown.values()]
         place_labels(axes, list(shown), texts, avoid=places, distances=_LABEL_DISTANCES)
     return figure
+
+
+def _drawn(points: Sequence[TrialPoint]) -> list[TrialPoint]:
+    """All that are on the front, and at most `MOST_RINGS` others."""
+    others = [place for place, point in enumerate(points) if not point.on_front]
+    coordinates = [
+        (c.alpha, c.beta, c.gamma, c.delta, point.error, point.costs.latency_ms, point.costs.energy_mj)
+        for point in points
+        for c in [point.coefficients]
+        if not point.on_front
+    ]
+    kept = {others[chosen] for chosen in thinned(coordinates, MOST_RINGS)}
+    return [point for place, point in enumerate(points) if point.on_front or place in kept]
 
 
 def _panels(points: Sequence[TrialPoint]) -> list[_Panel]:
@@ -197,12 +220,12 @@ def _add_colour_bar(figure: Figure, axes: Axes, points: Sequence[TrialPoint]) ->
     bar.outline.set_visible(False)
 
 
-def _ranks(latencies: Sequence[float]) -> list[float]:
-    """The place of each among the distinct latencies, from 0 (quickest) to 1; 0.5 if there is only one."""
-    distinct = sorted(set(latencies))
-    if len(distinct) == 1:
+def _ranks(latencies: Sequence[float], among: Sequence[float]) -> list[float]:
+    """The place of each among the distinct ones of many, from 0 (quickest) to 1; 0.5 if there is only one."""
+    places = {latency: place for place, latency in enumerate(sorted(set(among)))}
+    if len(places) == 1:
         return [0.5] * len(latencies)
-    return [distinct.index(latency) / (len(distinct) - 1) for latency in latencies]
+    return [places[latency] / (len(places) - 1) for latency in latencies]
 
 
 def _numbers(points: Sequence[TrialPoint]) -> tuple[dict[int, int], int]:

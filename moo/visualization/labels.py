@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.transforms import Bbox
 
 from moo.visualization.style import GREY, INK
@@ -39,15 +40,10 @@ def place_labels(
         avoid: points that should stay visible, in data coordinates.
         distances: from a point to its text that are tried, in points.
     """
-    figure = axes.figure
-    figure.draw_without_rendering()  # type: ignore[union-attr]
-    pixels_per_point = figure.dpi / 72
+    _lay_out(axes)
+    pixels_per_point = axes.figure.dpi / 72
     frame = axes.get_window_extent()
-    taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in axes.transData.transform(np.reshape(avoid, (-1, 2)))]
-    labelled = [
-        Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in axes.transData.transform(np.reshape(points, (-1, 2)))
-    ]
-    corners_of_taken_N4, corners_of_labelled_N4 = _corners(taken), _corners(labelled)
+    corners_of_taken_N4, corners_of_labelled_N4 = (_corners(axes, places) for places in (avoid, points))
     legend = axes.get_legend()
     fixed = [legend.get_window_extent()] if legend is not None else []
     for point, text in zip(points, texts, strict=True):
@@ -56,9 +52,10 @@ def place_labels(
         offsets = [(d * np.cos(a), d * np.sin(a)) for d in distances for a in _ANGLES]
         boxes = [_box(anchor + np.array(offset) * pixels_per_point, size, offset) for offset in offsets]
         offsets_O2 = np.array(offsets) * pixels_per_point
+        taken_N4 = _within(corners_of_taken_N4, boxes, anchor)
         costs = (
-            np.array([_cost(box, frame, taken, fixed) for box in boxes])
-            + _crossed(anchor, offsets_O2, corners_of_taken_N4)
+            np.array([_cost(box, frame, taken_N4, fixed) for box in boxes])
+            + _crossed(anchor, offsets_O2, taken_N4)
             + 3 * _crossed(anchor, offsets_O2, corners_of_labelled_N4, reach=1)
             + np.hypot(*np.array(offsets).T) / _POINTS_PER_OVERLAP
         )
@@ -105,14 +102,35 @@ def _box(place: np.ndarray, size: np.ndarray, offset: tuple[float, float]) -> Bb
     return Bbox.from_bounds(place[0] - left * size[0], place[1] - below * size[1], size[0], size[1])
 
 
-def _cost(box: Bbox, frame: Bbox, taken: Sequence[Bbox], fixed: Sequence[Bbox]) -> float:
+def _lay_out(axes: Axes) -> None:
+    """Give the figure its layout, once: labels lie within axes and change nothing in it."""
+    figure = axes.figure
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        figure.draw_without_rendering()  # type: ignore[union-attr]
+        figure.set_layout_engine("none")  # type: ignore[union-attr]
+
+
+def _cost(box: Bbox, frame: Bbox, taken_N4: Floats, fixed: Sequence[Bbox]) -> float:
     outside = not (frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1)
-    return 1000 * outside + 100 * box.count_overlaps(fixed) + box.count_overlaps(taken)
+    return 1000 * outside + 100 * box.count_overlaps(fixed) + len(_overlapping(taken_N4, box))
 
 
-def _corners(boxes: Sequence[Bbox]) -> Floats:
-    """Left, bottom, right and top of boxes, shape (N, 4)."""
-    return np.array([box.extents for box in boxes], np.float64).reshape(-1, 4)
+def _overlapping(corners_N4: Floats, box: Bbox) -> Floats:
+    left_N, bottom_N, right_N, top_N = corners_N4.T
+    found_N4: Floats = corners_N4[(left_N < box.x1) & (box.x0 < right_N) & (bottom_N < box.y1) & (box.y0 < top_N)]
+    return found_N4
+
+
+def _within(corners_N4: Floats, boxes: Sequence[Bbox], anchor: Floats) -> Floats:
+    """Those that may overlap one of the boxes or a line to it from the point in question."""
+    x, y = anchor
+    return _overlapping(corners_N4, Bbox.union([*boxes, Bbox.from_extents(x, y, x, y)]).padded(1))
+
+
+def _corners(axes: Axes, points: Sequence[tuple[float, float]]) -> Floats:
+    """Left, bottom, right and top in pixels of what points cover, shape (N, 4)."""
+    places_N2 = axes.transData.transform(np.reshape(points, (-1, 2)))
+    return np.hstack([places_N2 - 7, places_N2 + 7])
 
 
 def _crossed(anchor: Floats, offsets_O2: Floats, corners_N4: Floats, *, reach: float = 14) -> npt.NDArray[np.intp]:

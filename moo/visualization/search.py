@@ -26,6 +26,10 @@ from moo.visualization.style import (
     new_figure,
 )
 
+MOST_GENERATIONS = 20
+"""Beginnings that are marked; of more each second, fifth, tenth and so on."""
+_STEPS = tuple(digit * 10**power for power in range(9) for digit in (1, 2, 5))
+
 
 def hypervolume_figure(
     entries: Sequence[Entry],
@@ -52,11 +56,14 @@ def hypervolume_figure(
     axes, timed = figure.subplots(1, 2, sharey=True)
     dress(axes, "architectures evaluated", "hypervolume (costs modelled)")
     history = hypervolume_history(entries, reference_point)
-    numbers = np.arange(1, len(history) + 1)
+    numbers = range(1, len(history) + 1)
     marker = "o" if len(history) <= 40 else None
-    axes.plot(numbers, history, color=BLUE, linewidth=2.2, drawstyle="steps-post", marker=marker, markersize=4)
+    _draw_steps(axes, numbers, history, marker)
     starts = _generation_starts(entries, generations)
+    each = next(step for step in _STEPS if (len(starts) - 1) / step <= MOST_GENERATIONS)
     for generation, number in starts[1:]:
+        if (generation + 1) % each:
+            continue
         axes.axvline(number - 0.5, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
             str(generation + 1), (number - 0.5, 0.02), xycoords=axes.get_xaxis_transform(), xytext=(3, 0),
@@ -64,8 +71,8 @@ def hypervolume_figure(
         )  # fmt: skip
     handles = [Line2D([], [], color=BLUE, linewidth=2.2, label="hypervolume")]
     if len(starts) > 1:
-        dashes = Line2D([], [], color=FAINT, linestyle=(0, (4, 3)), label="a generation begins (its number)")
-        handles.append(dashes)
+        which = "its number" if each == 1 else f"its number; 1 of {each} is marked"
+        handles.append(Line2D([], [], color=FAINT, linestyle=(0, (4, 3)), label=f"a generation begins ({which})"))
     if history:
         axes.set_ylim(0, 1.08 * max(*history, 1e-6))
         axes.annotate(
@@ -75,12 +82,24 @@ def hypervolume_figure(
     axes.legend(handles=handles, fontsize=9, loc="center right", edgecolor="#DDDDDD")
     dress(timed, "minutes since the run began, preparations included", "")
     in_time = sorted(entries, key=lambda entry: minutes[entry.trial_id])
-    timed.plot(
-        [minutes[entry.trial_id] for entry in in_time], hypervolume_history(in_time, reference_point), color=BLUE,
-        linewidth=2.2, drawstyle="steps-post", marker=marker, markersize=4,
-    )  # fmt: skip
+    _draw_steps(
+        timed, [minutes[entry.trial_id] for entry in in_time], hypervolume_history(in_time, reference_point), marker
+    )
     timed.set_xlim(left=0)
     return figure
+
+
+def _draw_steps(axes: Axes, x: Sequence[float], history: Sequence[float], marker: str | None) -> None:
+    """A curve of steps; of a long one, whose points are not marked, the places where it rises, and both ends."""
+    places = [
+        place
+        for place, value in enumerate(history)
+        if marker or place in (0, len(history) - 1) or value != history[place - 1]
+    ]
+    axes.plot(
+        [x[place] for place in places], [history[place] for place in places], color=BLUE, linewidth=2.2,
+        drawstyle="steps-post", marker=marker, markersize=4,
+    )  # fmt: skip
 
 
 def theta_figure(theta: ThetaResult, operators: Sequence[str], *, trial_id: int, coefficients: Coefficients) -> Figure:

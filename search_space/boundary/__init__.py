@@ -2,5 +2,6 @@
 
 text     outside text as one safe line for a terminal, Markdown or HTML; outside values and errors for messages
 reading  files, JSON and YAML with bounds on size, nesting and numbers; whatever is wrong is one `ValueError`
+records  frozen records from plain values, each checked against its annotation
 writing  files that are there whole or not at all, never through a link; locks
 """

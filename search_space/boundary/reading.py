@@ -16,7 +16,7 @@ import yaml
 
 from search_space.boundary.text import one_line, reason_of
 
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 24 * 2**20
 """Bytes of a text file that are read by default."""
 MOST_YAML_BYTES = 2**17
 """YAML is read a thousand times more slowly than JSON."""

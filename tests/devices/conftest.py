@@ -62,7 +62,7 @@ class FakeChannel(Channel):
 
     def _write(self, line: bytes) -> None:
         for reply in self._answer(json.loads(line)):
-            self._lines.put(reply)
+            self._lines.put(None if reply is None else reply.rstrip(b"\n"))
 
     def _crashed(self) -> MeasurementError:
         return MeasurementError("the peer crashed")

@@ -37,7 +37,7 @@ def test_other_texts_are_no_labels(label: str) -> None:
     [
         ({"threads": 0}, "`threads` must be a whole number of at least 1, but got 0"),
         ({"threads": True}, "`threads` must be a whole number"),
-        ({"frequency_mhz": 0}, "`frequency_mhz` must be above 0 MHz, but got 0"),
+        ({"frequency_mhz": 0}, "`frequency_mhz` must be above 0 MHz and at most 100000, but got 0"),
         ({"precision": "int4"}, "`precision` must be one of fp32, int8, but got 'int4'"),
         ({"runtime": "tvm"}, "`runtime` must be one of ort, but got 'tvm'"),
     ],

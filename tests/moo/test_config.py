@@ -112,7 +112,7 @@ def test_configurations_are_the_product_of_their_options() -> None:
     [
         ({"threads": (0,)}, "`threads` must be a whole number of at least 1, but got 0"),
         ({"threads": (1, 1)}, "each value of `--threads` must be given once, but got 1 1"),
-        ({"frequency_mhz": (0,)}, "`frequency_mhz` must be above 0 MHz, but got 0"),
+        ({"frequency_mhz": (0,)}, "`frequency_mhz` must be above 0 MHz and at most 100000, but got 0"),
         ({"precision": ("fp16",)}, "`precision` must be one of fp32, int8, but got 'fp16'"),
         ({"configurations": "base", "threads": (2,)}, "`--configurations base` must stand alone, but got `--threads`"),
         ({"energy": "period"}, "`--period-ms` must be given with `--energy period`.* and --period-ms none"),

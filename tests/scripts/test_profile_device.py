@@ -77,7 +77,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["--networks", "2"], "`--networks >= 3` must hold, but got 2"),
         (["--threads", "1", "999"], ", but got 999: more threads than cores take 13 to 27 times as long"),
         (["--threads", "0"], "`threads` must be a whole number of at least 1, but got 0"),
-        (["--frequency-mhz", "0"], "`frequency_mhz` must be above 0 MHz, but got 0"),
+        (["--frequency-mhz", "0"], "`frequency_mhz` must be above 0 MHz and at most 100000, but got 0"),
         (["--threads", "1", "2", "1"], "each value of `--threads` must be given once, but got 1 2 1"),
         (["--precision", "int8", "int8"], "each value of `--precision` must be given once, but got int8 int8"),
         (["--configurations", "base", "--threads", "4"], "`--configurations base` must stand alone"),

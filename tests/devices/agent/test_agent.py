@@ -1,4 +1,5 @@
 import ast
+import contextlib
 import json
 import os
 import signal
@@ -362,7 +363,7 @@ def test_one_running_agent_serves_clocks_and_precisions_in_turn(board: Path, fir
     settings = MeasureSettings(warmup_runs=0, min_runs=3, max_runs=3, min_seconds=0.0)
     link = HostLink([sys.executable, agent.__file__, "--root", str(board)])
     points: list[tuple[int | None, Precision]] = [(600, "fp32"), (1000, "int8"), (None, "fp32"), (1000, "fp32")]
-    with AgentDevice(link, settings, name="a board", shares_host=True) as device:
+    with AgentDevice(link, settings, name="a board", shares_host=False) as device:
         device.describe()
         running = device._channel
         for mhz, precision in points:
@@ -383,3 +384,39 @@ def test_the_same_seed_gives_the_same_outputs(model: Path) -> None:
     )
     assert len(first["outputs"][0]) == space_named("fbnet-micro").classes
     assert first["outputs"] == again["outputs"] != other["outputs"]
+
+
+def test_a_killed_agent_leaves_the_clock_to_the_next_one(board: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with agent_with_a_set_clock(board, "--folder", str(folder)) as process:
+        process.kill()
+    assert limits_of(board) == [1000000] * 4
+    command = [sys.executable, agent.__file__, "--root", str(board), "--folder", str(folder)]
+    subprocess.run(command, input="", text=True, timeout=60, check=True)
+    assert limits_of(board) == FREE
+    assert sorted(path.name for path in folder.iterdir()) == ["agent.lock"]
+
+
+@pytest.mark.parametrize("said", [b"x" * 10**6, b"{}\n" * 10**5, b'{"id": 1, "command": "descr'])
+def test_a_client_that_is_none_of_ours_or_ends_in_mid_line_ends_it(said: bytes) -> None:
+    process = subprocess.Popen([sys.executable, agent.__file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(said)
+        process.stdin.flush()
+        if len(said) < 100:
+            process.stdin.close()
+    assert process.wait(timeout=60) in (0, 1, -signal.SIGKILL)
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def test_errors_are_told_in_some_words() -> None:
+    reply = agent_of(Path("/nowhere")).answer(json.dumps({"id": 1, "command": "x" * 10**5}))
+    assert reply is not None
+    assert len(reply["error"]) <= agent.LONGEST_ERROR
+    for line in ("[" * 10**5, '{"id": ' + "1" * 10**4 + "}", '{"id": 1, "command": []}'):
+        reply = agent_of(Path("/nowhere")).answer(line)
+        assert reply is not None
+        assert reply["ok"] is False

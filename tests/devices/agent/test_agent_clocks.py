@@ -228,3 +228,67 @@ def test_a_damaged_file_of_the_former_clocks_does_no_harm(board: Path, tmp_path:
     clocks.fix(1000)
     clocks.restore()
     assert limits_of(board) == FREE
+
+
+DAMAGES = [
+    b"",
+    b"\x00" * 100,
+    b"\xff\xfe{",
+    b"7",
+    b"null",
+    b'"POLICY"',
+    b"{}",
+    b"[" * 100_000,
+    b'{"POLICY": 7}',
+    b'{"POLICY": [1]}',
+    b'{"POLICY": [1, 2, 3]}',
+    b'{"POLICY": [-1, 5]}',
+    b'{"POLICY": [1500000, 600000]}',
+    b'{"POLICY": [1e999, 1e999]}',
+    b'{"POLICY": [true, true]}',
+    b'{"POLICY": [1, ' + b"9" * 5000 + b"]}",
+    b'{"POLICY": [600000, 15',
+    b'{"POLICY": [600000, 1500000]}' + b" " * 10**6,
+]
+
+
+@pytest.mark.usefixtures("true_clocks")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_cores_whose_former_clocks_are_lost_get_all_they_can(board: Path, tmp_path: Path, damage: bytes) -> None:
+    state = tmp_path / "clock.json"
+    agent.Clocks(board, state).fix(1000)
+    state.write_bytes(damage.replace(b"POLICY", str(board / "sys/devices/system/cpu/cpufreq/policy0").encode()))
+    clocks = agent.Clocks(board, state)
+    clocks.restore()
+    assert limits_of(board) == FREE
+    assert not state.exists()
+    clocks.fix(600)
+    clocks.restore()
+    assert limits_of(board) == FREE
+
+
+@pytest.mark.usefixtures("true_clocks")
+@pytest.mark.parametrize("place", ["clock.json", "clock.json.part"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "device", "pipe", "folder"])
+def test_what_is_no_file_in_its_place_does_no_harm(board: Path, tmp_path: Path, kind: str, place: str) -> None:
+    precious, path = tmp_path / "precious", tmp_path / place
+    precious.write_text("content")
+    targets = {"link": precious, "dangling link": tmp_path / "nothing", "device": Path("/dev/zero")}
+    if kind in targets:
+        path.symlink_to(targets[kind])
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    clocks = agent.Clocks(board, tmp_path / "clock.json")
+    clocks.restore()
+    if kind == "folder":
+        with pytest.raises(OSError, match="clock.json"):
+            clocks.fix(1000)
+    else:
+        clocks.fix(1000)
+        assert (tmp_path / "clock.json").is_file()
+    clocks.restore()
+    assert limits_of(board) == FREE
+    assert precious.read_text() == "content"
+    assert not (tmp_path / "nothing").exists()

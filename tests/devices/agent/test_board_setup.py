@@ -1,17 +1,21 @@
 import sys
+import threading
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from devices.agent.board_setup import LAST_STEP, STEPS, BoardFacts, set_up_board
+from devices.agent.board_setup import LAST_STEP, STEPS, BoardFacts, _guarded, _make_environment, set_up_board
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import SshOptions
-from devices.errors import BoardRefusedError, BoardUnreachableError
+from devices.agent.ssh_connection import SshConnection
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings
-from tests.devices.conftest import LoopbackBoard
+from tests.devices.conftest import LoopbackBoard, Proxy, command_of, processes
 from tests.devices.meters.conftest import make_command
 
 GOOD = BoardFacts(
@@ -162,3 +166,60 @@ def test_a_board_that_is_off_is_said_so(board: LoopbackBoard) -> None:
     board.stop()
     with pytest.raises(BoardUnreachableError, match="refuses the connection"):
         set_up_board(board.address, options_of(board))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["closed", "killed", "silent"])
+def test_an_interrupted_set_up_leaves_nothing_running(board: LoopbackBoard, proxy: Proxy, ending: str) -> None:
+    """The children of what it runs included, also where the network is cut without a word."""
+    command = f"sleep {10**6 + board.port} & sleep {10**6 + board.port}"
+
+    def sleeping() -> list[int]:
+        return [pid for pid in processes() if command_of(pid)[:2] == ["sleep", str(10**6 + board.port)]]
+
+    connection = SshConnection.open(replace(board.address, port=proxy.port), board.options)
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _guarded(connection, command)
+        except MeasurementError as error:
+            outcome.append(error)
+
+    running = threading.Thread(target=run)
+    running.start()
+    wait_until(lambda: len(sleeping()) == 2)
+    if ending == "closed":
+        connection.close()
+    elif ending == "killed":
+        board.stop()
+    else:
+        proxy.cut()
+    wait_until(lambda: not sleeping())
+    proxy.mend()
+    connection.close()
+    running.join(20)
+    assert not running.is_alive()
+    assert ending != "killed" or outcome
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_link_in_place_of_the_virtual_environment_is_not_followed(board: LoopbackBoard, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    board.board_folder.mkdir()
+    (board.board_folder / "venv").symlink_to(precious)
+    connection = SshConnection.open(board.address, board.options)
+    try:
+        _make_environment(connection, PurePosixPath(board.board_folder / "venv"))
+    finally:
+        connection.close()
+    assert [path.name for path in precious.iterdir()] == ["file"]
+    assert (board.board_folder / "venv" / "bin").is_dir()

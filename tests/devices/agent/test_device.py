@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ class FakeAgent(FakeChannel):
 
     def request(self, command: str, timeout_seconds: float, **settings: object) -> Reply:
         self._link.events.append({"command": command, "timeout_seconds": timeout_seconds, **settings})
-        return super().request(command, timeout_seconds, **settings)
+        # Time passes for the fake alone.
+        return replace(super().request(command, timeout_seconds, **settings), seconds=timeout_seconds)
 
     def answer(self, request: Request) -> list[bytes]:
         if request["command"] in self._link.declined:
@@ -406,3 +408,69 @@ def test_another_model_runs_in_the_precision_that_is_asked_for(model: bytes, pre
     assert link.model is not None
     assert is_quantized(link.model) == (precision == "int8")
     assert measurement.precision == precision
+
+
+@pytest.mark.parametrize("change", ["model", "runtime", "machine"])
+def test_a_board_that_becomes_another_one_is_refused_until_it_is_back(change: str) -> None:
+    link = FakeLink(machine="aarch64")
+    with device_over(link) as device:
+        device.measure(b"")
+        link.described[change] = "another\x1b[2J\n"
+        with pytest.raises(BoardRefusedError, match="fake must stay the board that it was, fake, aarch64, "):
+            device.measure(b"")
+        assert len(link.requests("measure")) == 1
+        link.described[change] = "aarch64" if change == "machine" else "fake"
+        device.measure(b"")
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"cores": 0},
+        {"cores": 1.5},
+        {"cores": 10**9},
+        {"cores": True},
+        {"frequencies_mhz": [1500, 600]},
+        {"frequencies_mhz": [600, 10**12]},
+        {"frequencies_mhz": list(range(1, 2000))},
+        {"frequencies_mhz": "600"},
+        {"model": None},
+        {"os": 7},
+    ],
+)
+def test_a_board_that_cannot_be_is_a_failed_measurement(described: dict[str, Any]) -> None:
+    with (
+        device_over(FakeLink(**described)) as device,
+        pytest.raises(MeasurementError, match="a reply of the peer must"),
+    ):
+        device.measure(b"")
+
+
+def test_what_a_board_says_of_itself_is_shown_as_it_is() -> None:
+    link = FakeLink(model="# Pi\x1b]0;x\x07\n```" + "x" * 10**4, os="\ud800", machine="\u202earm", clock_mhz=1e12)
+    with device_over(link) as device:
+        board = device.describe()
+    assert board.model.startswith("# Pi\ufffd]0;x\ufffd ```xxx")
+    assert len(board.model) <= 200
+    assert (board.os, board.machine, board.clock_mhz) == ("\ufffd", "\ufffdarm", None)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"start_s": 10.0, "end_s": 7.0},
+        {"start_s": 7.0, "end_s": 7.0},
+        {"start_s": 7.0, "end_s": 8.0},
+        {"start_s": -1e300, "end_s": 1e300},
+        {"start_s": 7.0, "end_s": 1e9},
+        {"start_s": 7.0, "end_s": None},
+        {"runs": 10**18},
+    ],
+)
+def test_times_that_a_meter_cannot_have_read_along_are_a_failed_measurement(run: dict[str, Any]) -> None:
+    link = FakeLink(**run)
+    with device_over(link) as device:
+        device.attach_meter(FakeMeter(link))
+        with pytest.raises(MeasurementError, match="a reply of the peer must have"):
+            device.measure(b"")
+    assert not [event for event in link.events if isinstance(event, tuple)]

@@ -19,12 +19,12 @@ QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
 FAKE_AGENT = """
 import json, os, sys, time
 
-TIMES = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 9}
+TIMES = {"p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 3}
 
 for line in sys.stdin:
     request = json.loads(line)
-    reply = {"id": request["id"], "ok": True, "model": "fake", "os": "fake", "clock_mhz": None}
-    reply["runtime"] = str(os.getpid())
+    reply = {"id": request["id"], "ok": True, "model": "fake", "runtime": "fake", "clock_mhz": None}
+    reply["os"] = str(os.getpid())
     if request["command"] == "measure":
         reply.update(TIMES)
         content = open(request["model"], "rb").read()
@@ -78,16 +78,16 @@ def test_it_is_this_machine_and_measures() -> None:
 
 
 def test_a_crash_fails_that_call_only(fake: HostDevice) -> None:
-    first = fake.describe().runtime
+    first = fake.describe().os
     with pytest.raises(MeasurementError, match="ended with code 3. Its last words: out of memory"):
         fake.measure(b"crash")
     assert fake.measure(b"").latency_ms == 2.0
-    assert fake.describe().runtime != first
+    assert fake.describe().os != first
 
 
 def test_a_hanging_agent_is_killed_and_replaced(fake_agent: Path) -> None:
     with HostDevice(MeasureSettings(timeout_seconds=1.0), agent=fake_agent) as device:
-        pid = int(device.describe().runtime)
+        pid = int(device.describe().os)
         with pytest.raises(MeasurementError, match="must answer within 1 s"):
             device.measure(b"hang")
         assert ended(pid)
@@ -95,11 +95,11 @@ def test_a_hanging_agent_is_killed_and_replaced(fake_agent: Path) -> None:
 
 
 def test_an_agent_that_was_killed_between_calls_is_replaced(fake: HostDevice) -> None:
-    pid = int(fake.describe().runtime)
+    pid = int(fake.describe().os)
     os.kill(pid, signal.SIGKILL)
     while not ended(pid):
         time.sleep(0.01)
-    assert int(fake.describe().runtime) != pid
+    assert int(fake.describe().os) != pid
 
 
 def test_lines_that_are_no_reply_are_skipped(fake: HostDevice) -> None:
@@ -107,7 +107,7 @@ def test_lines_that_are_no_reply_are_skipped(fake: HostDevice) -> None:
 
 
 def test_closing_ends_the_agent_and_removes_its_files(fake: HostDevice) -> None:
-    pid = int(fake.describe().runtime)
+    pid = int(fake.describe().os)
     with pytest.raises(MeasurementError) as error:
         fake.measure(b"refuse")
     path = Path(str(error.value).split()[-1].rstrip("."))
@@ -145,7 +145,7 @@ def test_closing_does_not_wait_for_a_measurement(fake_agent: Path) -> None:
 
 
 def test_the_agent_is_out_of_reach_of_ctrl_c(fake: HostDevice) -> None:
-    pid = int(fake.describe().runtime)
+    pid = int(fake.describe().os)
     assert os.getsid(pid) == os.getpgid(pid) == pid
 
 

@@ -32,8 +32,8 @@ for line in sys.stdin:
     if not line.strip():
         continue
     request = json.loads(line)
-    reply = {"id": request["id"], "ok": True, "model": "fake", "os": "fake", "clock_mhz": None}
-    reply.update({"runtime": str(os.getpid()), "p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 9})
+    reply = {"id": request["id"], "ok": True, "model": "fake", "runtime": "fake", "clock_mhz": None}
+    reply.update({"os": str(os.getpid()), "p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 3})
     if request["command"] == "measure":
         content = open(request["model"], "rb").read()
         if content == b"crash":
@@ -184,6 +184,30 @@ def test_an_unknown_host_key_is_refused_with_its_fingerprint(board: LoopbackBoar
         device.describe()
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\n# nobody\n", b"\xff\xfe\x00", b"127.0.0.1 ssh-ed25519 AAAA\n"])
+def test_nobody_is_trusted_but_those_of_the_named_file(
+    board: LoopbackBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    """The user's own file, which does trust the board, is not asked."""
+    (tmp_path / "home" / ".ssh").mkdir(parents=True)
+    shutil.copy(board.known_hosts, tmp_path / "home" / ".ssh" / "known_hosts")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    named = tmp_path / "named"
+    if content is not None:
+        named.write_bytes(content)
+    with device_on(board, known_hosts=named) as device, pytest.raises(BoardRefusedError) as error:
+        device.describe()
+    assert "\n" not in str(error.value)
+    assert str(named) in str(error.value)
+
+
+def test_an_empty_name_of_a_file_of_host_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("", " "):
+        monkeypatch.setenv("BOARD_KNOWN_HOSTS", name)
+        with pytest.raises(ValueError, match="BOARD_KNOWN_HOSTS must name a file of host keys, but names nothing"):
+            open_device("ssh://pi@nowhere", QUICK)
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
 def test_a_changed_host_key_is_refused(board: LoopbackBoard, tmp_path: Path, kind: str) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(tmp_path / "other")], check=True)
@@ -325,12 +349,12 @@ def test_a_hanging_inference_is_ended_and_replaced(board: LoopbackBoard) -> None
     [(b"crash", "ended with code 3. Its last words: out of memory"), (b"killed", "ended with signal KILL")],
 )
 def test_a_crash_fails_that_call_only(fake: SshDevice, content: bytes, reason: str) -> None:
-    first = fake.describe().runtime
+    first = fake.describe().os
     with pytest.raises(MeasurementError, match=reason) as error:
         fake.measure(content)
     assert not isinstance(error.value, BoardUnreachableError)
     assert fake.measure(b"").latency_ms == 2.0
-    assert fake.describe().runtime != first
+    assert fake.describe().os != first
 
 
 def test_rubbish_is_skipped(fake: SshDevice) -> None:
@@ -357,7 +381,7 @@ def test_two_searches_on_one_board_keep_apart(board: LoopbackBoard, tmp_path: Pa
     impatient.write_text(AGENT_PATH.read_text().replace("BUSY_SECONDS = 6.0", "BUSY_SECONDS = 0.3"))
     with device_on(board) as first, SshDevice(board.address, QUICK, board.options, agent=impatient) as second:
         first.describe()
-        with pytest.raises(BoardUnreachableError, match="busy: another search"):
+        with pytest.raises(BoardUnreachableError, match=r"is busy: another .* Wait for its end, or end it\.$"):
             second.describe()
         first.close()
         assert second.describe().cores
@@ -420,7 +444,7 @@ def test_an_ordinary_users_hanging_agent_is_signalled(ordinary_board: LoopbackBo
     agent.write_text(FAKE_AGENT)
     settings = dataclasses.replace(QUICK, timeout_seconds=1.0)
     with SshDevice(board.address, settings, board.options, agent=agent) as device:
-        first = int(device.describe().runtime)
+        first = int(device.describe().os)
         assert Path(f"/proc/{first}").stat().st_uid != 0
         with pytest.raises(MeasurementError, match="must answer within"):
             device.measure(b"hang")

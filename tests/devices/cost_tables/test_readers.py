@@ -154,10 +154,10 @@ def test_broken_files_are_refused_in_one_line(
     ("line", "rule"),
     [
         ("ir_k3_e1 skip", "all operators of `fbnet-micro`, but its first line lacks k3_e1_g2"),
-        ("ir_k3_e1 k3_e1 skip", "name each operator once, but repeats ir_k3_e1"),
+        ("ir_k3_e1 k3_e1 skip", "name each operator once, but repeats 'ir_k3_e1'"),
         ("ir_k3_e1 ir_k7_e1 skip", "must be nine numbers or names of ir_k3_e1, .* but has 'ir_k7_e1'"),
         ("<html>", "must be nine numbers or names of ir_k3_e1, .* but has '<html>'"),
-        (70 * "x", "but has 'x{40}\\.\\.\\.'"),
+        (70 * "x", "but has 'x{40}"),
     ],
 )
 def test_other_first_lines_are_refused(tmp_path: Path, line: str, rule: str) -> None:
@@ -220,7 +220,7 @@ def test_a_json_table_takes_no_energy_file(tmp_path: Path, energy: Path) -> None
 
 @pytest.mark.parametrize(
     ("content", "rule"),
-    [(b"", "is empty"), (b" \n\n", "is empty"), (b"\xff\xfe\x00", "JSON or text, but .* is neither")],
+    [(b"", "is empty"), (b" \n\n", "is empty"), (b"\xff\xfe\x00", "a cost table file must be UTF-8 text, but")],
 )
 def test_files_that_are_no_tables_are_refused(tmp_path: Path, content: bytes, rule: str) -> None:
     path = tmp_path / "table.txt"
@@ -234,7 +234,7 @@ def test_absent_files_and_folders_are_refused(tmp_path: Path, hanna: Path) -> No
         path = hanna if energy_path else tmp_path / "absent.txt"
         with pytest.raises(ValueError, match=r"must exist, but got .*absent.txt"):
             read_any_cost_table(path, SPACE, energy_path=energy_path)
-    with pytest.raises(ValueError, match="must be readable"):
+    with pytest.raises(ValueError, match="a cost table file must be a file"):
         read_any_cost_table(tmp_path, SPACE)
 
 

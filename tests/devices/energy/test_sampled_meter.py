@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devices.channel import Reply
 from devices.energy.meter import MeteredEnergy, TooFewSamplesError
 from devices.energy.meter_process import start_meter_process
 from devices.energy.sampled_meter import MIN_SAMPLES, SampledMeter, local_meter, open_meter
@@ -172,6 +173,84 @@ def test_bad_replies(command: str, reply: Request | None, message: str) -> None:
     server.replies[command] = reply
     with pytest.raises(MeasurementError, match=message):
         SampledMeter(lambda: server).idle()
+
+
+SOUND = {"name": "fake", "period_s": 0.01, "window_s": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "message"),
+    [
+        ("describe", {**SOUND, "period_s": 0}, "`period_s` from 1e-05 to 10 s, but got 0"),
+        ("describe", {**SOUND, "period_s": 1e9}, "`period_s` from 1e-05 to 10 s"),
+        ("describe", {**SOUND, "window_s": -1.0}, "`window_s` from 0 to 10 s"),
+        ("describe", {**SOUND, "name": "../../../home/pi/.bashrc"}, "must have the `name` of a meter, but got"),
+        ("describe", {**SOUND, "name": "\x1b[2J"}, "must have the `name` of a meter, but got"),
+        ("describe", {**SOUND, "name": "x" * 100}, "must have the `name` of a meter, but got"),
+        ("clock", {"time_s": -1e300}, "`time_s` from 0 to 1e.10 s"),
+        ("samples", {**SOUND, "times_s": [1e9], "powers_w": [1]}, "send samples of the time asked for"),
+        ("samples", {**SOUND, "times_s": [-1e9, 1e9], "powers_w": [1, 1]}, "send samples of the time asked for"),
+    ],
+)
+def test_impossible_replies(command: str, reply: Request, message: str) -> None:
+    server = FakeServer()
+    server.replies[command] = reply
+    with pytest.raises(MeasurementError, match=message):
+        SampledMeter(lambda: server).idle()
+
+
+class Tricky(FakeServer):
+    """Whatever it is asked, it has more samples."""
+
+    asked = 0
+
+    def samples(self, since_s: float, until_s: float) -> dict[str, object]:
+        self.asked += 1
+        time_s = round(since_s, 6) + self.step_s
+        return {"times_s": [time_s], "powers_w": [self.power_w], "more": time_s + self.step_s < until_s}
+
+    step_s = 1e-6
+    power_w = 2.0
+
+
+@pytest.mark.parametrize(
+    ("step_s", "power_w", "message"),
+    [
+        (1e-6, 2.0, "must send its samples at once, but fake had more after 400 replies"),
+        (0.0, 2.0, "must send its samples at once, but fake had more after 400 replies|must ascend"),
+        (-1.0, 2.0, "must ascend|of the time asked for|had more"),
+        (0.1, 1e9, "power of a board must be below 10000 W, but fake sent 1e.09 W"),
+    ],
+)
+def test_samples_without_end(step_s: float, power_w: float, message: str) -> None:
+    server = Tricky()
+    server.step_s, server.power_w = step_s, power_w
+    with pytest.raises(MeasurementError, match=message):
+        SampledMeter(lambda: server, idle_seconds=4.0).idle()
+    assert server.asked <= 400
+
+
+def test_a_clock_that_jumps_is_found_out() -> None:
+    server, times_s = FakeServer(), iter([0.0, 3600.0] * 100)
+    meter = SampledMeter(lambda: server, agent_clock=lambda: time.monotonic() + next(times_s))
+    with pytest.raises(MeasurementError, match=r"clock of a board or meter must go evenly, but jumped by 3\.6e\+03 s"):
+        meter.clock_offset()
+
+
+def test_no_clock_makes_a_server_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+    real = FakeServer.request
+
+    def request(self: FakeServer, command: str, timeout_seconds: float, **settings: object) -> Reply:
+        waits.append(timeout_seconds)
+        return real(self, command, timeout_seconds, **settings)
+
+    monkeypatch.setattr(FakeServer, "request", request)
+    server = FakeServer()
+    server.replies["clock"] = {"time_s": 0.0}
+    idle = SampledMeter(FakeServer).idle()
+    SampledMeter(lambda: server).energy(1e6, 1e6 + 5, 10, idle=idle)
+    assert max(waits) <= 140
 
 
 def test_an_error_ends_the_server_and_the_next_call_has_a_new_one() -> None:

@@ -1,6 +1,8 @@
+import contextlib
 import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -79,3 +81,56 @@ def test_something_that_does_not_speak_http() -> None:
 def test_unplugged() -> None:
     with pytest.raises(MeterError, match="tasmota plug must answer within 3 s at http://127.0.0.1:9/.*refused"):
         Tasmota("http://127.0.0.1:9").read()
+
+
+@pytest.mark.parametrize(
+    "power", ["1e999", "NaN", "1" + 400 * "0", "-1e300", "true", "[" * 10_000 + "]" * 10_000, "1e5"]
+)
+def test_a_power_that_is_none(start_plug: StartPlug, power: str) -> None:
+    meter = Shelly(start_plug({"/shelly": {"gen": 1}, "/meter/0": f'{{"power": {power}}}'.encode()}.get))
+    with pytest.raises(MeterError, match="shelly plug must (report a power|answer)") as error:
+        meter.read()
+    assert len(str(error.value)) < 400
+
+
+def test_a_reply_that_is_too_long(start_plug: StartPlug) -> None:
+    with pytest.raises(MeterError, match="longer than 65536 bytes"):
+        Shelly(start_plug({"/shelly": b" " * 10**6 + b"{}"}.get))
+
+
+def plug_that(sends: Callable[[socket.socket], None]) -> str:
+    """Address of a plug that sends what it likes to each request."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    sends(connection)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_plug_leads_nowhere_else() -> None:
+    asked = []
+    other = plug_that(lambda connection: asked.append(connection))
+    moved = f"HTTP/1.0 302 Found\r\nLocation: {other}/admin\r\n\r\n".encode()
+    with pytest.raises(MeterError, match="must answer"):
+        Shelly(plug_that(lambda connection: connection.sendall(moved)))
+    assert asked == []
+
+
+def test_a_reply_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.meters.plugs.TIMEOUT_S", 0.5)
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b" ")
+            time.sleep(0.1)
+
+    with pytest.raises(MeterError, match="takes longer than 0.5 s"):
+        Shelly(plug_that(drip))

@@ -56,7 +56,7 @@ def test_weights_in_a_file_become_a_network_for_other_classes(
     [
         ("resnet", "`--pretrained` must be efficientnet-lite0, timm:NAME, or ARCHITECTURE=FILE .* but got 'resnet'"),
         ("resnet=x", "weights in a file must be of one of efficientnet-lite0, .* but got 'resnet'"),
-        ("mobilenet-v2-1.0=/no/such.pth", "'/no/such.pth' cannot be read: No such file"),
+        ("mobilenet-v2-1.0=/no/such.pth", "must exist, but got '/no/such.pth'"),
         ("mobilenet-v2-1.0={}/none.pth", "none.pth' is not: "),
         ("mobilenet-v2-1.0={}/none.safetensors", "none.safetensors' is not: "),
         ("mobilenet-v2-1.0={}/small.pth", "does not fit mobilenet-v2-1.0: weights must have 53 conv.* have 54"),

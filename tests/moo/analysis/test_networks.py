@@ -69,6 +69,29 @@ def test_measured_baselines_stand_beside_a_trained_front(
     assert networks.summary_with_baselines.split("\n")[1] == expected
 
 
+def test_of_very_many_dominated_networks_some_are_drawn_and_the_picture_says_so(
+    entry_of: EntryOf, measurement_of: MeasurementOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moo.analysis.networks.MOST_OTHERS", 8)
+    archive = Archive((1.0, 10.0, 10.0))
+    for place, indices in enumerate(itertools.product(range(3), repeat=3)):
+        archive.add(entry_of(indices, 0.1 + place / 100, 1.0 + place, 1.0 + place, position=place))
+    archive.set_measurement("888", measurement_of(9.0))
+    thinned, front = evaluated(archive), archive.front()
+    assert [network.id for network in thinned.front] == [point.id for point in front] == ["000"]
+    assert len(thinned.others) == 9
+    assert "27 networks evaluated" in thinned.summary
+    assert thinned.summary.endswith("of 26 others 9 are drawn")
+    monkeypatch.setattr("moo.analysis.networks.MOST_OTHERS", 26)
+    whole = evaluated(archive)
+    assert len(whole.others) == 26
+    assert "drawn" not in whole.summary
+    assert "888" in {network.id for network in thinned.others}
+    for column in range(3):
+        values, all_values = ([n.coordinates[column] for n in one.all] for one in (thinned, whole))
+        assert (min(values), max(values)) == (min(all_values), max(all_values))
+
+
 def test_costs_of_a_file_are_those_measured(trained_of: TrainedOf, measurement_of: MeasurementOf) -> None:
     network = trained_of("000", measurement=measurement_of(0.5))
     costs = file_costs(network, "fp32", EnergyObjective())

@@ -20,7 +20,6 @@ from moo.execution.evaluator import Evaluator
 from moo.search.loop import run_search
 from moo.search.preparation import Preparation
 from moo.storage.archive import Archive
-from moo.storage.choices import networks_in_int8
 from moo.storage.store import StoredTrial, open_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, QuantizationJob, TrialResult, failure_of
 from search_space.architectures import operator_indices
@@ -166,10 +165,10 @@ def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
     monkeypatch.setattr("moo.search.generational.IN_INT8_EACH", 2)
     settings = SEVERAL | SHORT | {"generations": 2}
 
-    def chosen(preparation: Preparation) -> dict[str, list[str]]:
+    def chosen(preparation: Preparation) -> list[list[str] | None]:
         store = open_store(preparation.folder.store)
         try:
-            return networks_in_int8(store)
+            return [store.networks_in_int8(f"generation {number}") for number in range(4)]
         finally:
             store.close()
 
@@ -178,7 +177,8 @@ def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
     with pytest.raises(KeyboardInterrupt):
         run_to_end(stopped, StoppedBackend(stopped.setup, after))
     resumed, _ = run_to_end(prepare_tiny("stopped", resumed=True, **settings))
-    assert chosen(whole)["generation 1"]
+    assert chosen(whole)[1]
+    assert [networks is None for networks in chosen(whole)] == [True, False, False, True]
     assert chosen(stopped) == chosen(whole)
     assert summary(resumed) == summary(archive)
 

@@ -267,8 +267,6 @@ def test_the_front_over_points_is_that_of_all_pairs(several: Archive, entry_of: 
     assert [point.objectives for point in front] == sorted(point.objectives for point in front)
     assert len({point.configuration for point in front}) >= 3
     assert several.hypervolume() == pytest.approx(hypervolume(objectives_of(points), np.array(REFERENCE)))
-    among = ["000", "333"]
-    assert {point.id for point in several.inherited_front(among)} <= set(among)
 
 
 def test_a_point_in_int8_counts_once_its_error_was_evaluated(several: Archive, entry_of: EntryOf) -> None:

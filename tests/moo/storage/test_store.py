@@ -56,6 +56,15 @@ def test_results_come_back_as_they_were(store: Any, space: FBNetSpace, result_of
     assert theta.theta_LO.dtype == np.float32
 
 
+def test_some_trials_are_read_without_the_others(store: Any, space: FBNetSpace, result_of: ResultOf) -> None:
+    for number in range(5):
+        store.add_result(result_of(number, (number % 3, 1, 2)), space)
+    every = store.trials()
+    assert list(every) == list(range(5))
+    assert store.trials(range(1, 3)) == {number: every[number] for number in (1, 2)}
+    assert store.trials(range(5, 9)) == {}
+
+
 def test_trials_have_their_minutes_from_the_first_event_on(
     store: Any, space: FBNetSpace, result_of: ResultOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

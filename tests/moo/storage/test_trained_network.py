@@ -64,7 +64,7 @@ def test_a_file_that_is_missing_is_named(trained_of: TrainedOf) -> None:
 def test_a_file_with_other_keys_is_refused(trained_of: TrainedOf) -> None:
     content = trained_of("012").to_json()
     del content["files"][1]["error"]
-    with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got log"):
+    with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got .'logits"):
         TrainedNetwork.from_json(content)
 
 

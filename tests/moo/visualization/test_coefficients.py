@@ -15,7 +15,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from dnas.losses import Coefficients
-from moo.visualization.coefficients import MOST_NUMBERS, TrialPoint, coefficients_figure
+from moo.visualization.coefficients import MOST_NUMBERS, MOST_RINGS, TrialPoint, coefficients_figure
+from moo.visualization.style import ORDERED_COLOURS
 from tests.moo.conftest import costs_of
 
 MODELLED = costs_of(2.0, 8.0, "modelled", "modelled")
@@ -127,6 +128,27 @@ def test_a_large_front_is_numbered_in_part() -> None:
     assert texts_of(panels_of(figure)[2]) == [str(1 + 3 * place) for place in range(14)]
     assert len(texts_of(panels_of(figure)[2])) <= MOST_NUMBERS
     assert any("1 of 3 is written" in " ".join(text.get_text().split()) for text in figure.texts)
+
+
+def test_of_very_many_trials_some_are_drawn_in_the_colours_that_they_have_among_all() -> None:
+    ring = POINTS[2]
+    many = [
+        replace(ring, trial_id=3 + place, coefficients=Coefficients(0.2 + place / 1e4, 1.0, 0.1, 1.0),
+                costs=costs_of(1.0 + place / 1e3, 2.0, "modelled", "modelled"))
+        for place in range(MOST_RINGS + 100)
+    ]  # fmt: skip
+    figure = coefficients_figure([*POINTS, *many])
+    panel = panels_of(figure)[2]
+    drawn = drawn_in(panel)
+    assert len(drawn) == 2 + MOST_RINGS
+    assert {(3.0, 10.0), (1.0, 30.0), (2.0, 40.0)} <= set(drawn)
+    assert {x for x, _ in drawn} >= {1.0, max(point.costs.latency_ms for point in many)}
+    said = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+    assert f"{MOST_RINGS + 103} trials" in said
+    assert f"Of {MOST_RINGS + 101} trials without a network on the front {MOST_RINGS} are drawn." in said
+    # The slowest of all is of the last colour, the quickest of the first, as without leaving any out.
+    for place, rank in (((3.0, 10.0), 1.0), ((1.0, 30.0), 0.0)):
+        assert colour_of(*drawn[place], filled=True) == pytest.approx(ORDERED_COLOURS(rank)[:3])
 
 
 def test_a_weight_of_0_has_a_place() -> None:

@@ -38,6 +38,29 @@ def test_hypervolume_marks_where_generations_begin(entry_of: EntryOf) -> None:
     assert figure.axes[0].lines[1].get_xdata()[0] == 2.5  # type: ignore[index]
 
 
+def test_of_very_many_generations_some_are_marked(entry_of: EntryOf) -> None:
+    entries = [entry_of((0, 0, 0), 0.5, trial_id=place) for place in range(300)]
+    generations, minutes = {place: place // 3 for place in range(300)}, {place: float(place) for place in range(300)}
+    axes = hypervolume_figure(entries, (1.0, 2.0, 2.0), generations, minutes).axes[0]
+    numbers = [text.get_text() for text in axes.texts if text.get_text().isdigit()]
+    assert numbers == [str(number) for number in range(5, 101, 5)]
+    assert axes.lines[1].get_xdata()[0] == 3 * 4 + 0.5  # type: ignore[index]
+    assert "1 of 5 is marked" in axes.get_legend().get_texts()[1].get_text()
+
+
+def test_a_long_curve_has_the_points_where_it_rises(entry_of: EntryOf) -> None:
+    errors = np.repeat([0.5, 0.4, 0.45, 0.2], 50)
+    entries = [entry_of((0, 0, 0), float(error), trial_id=place) for place, error in enumerate(errors)]
+    minutes = {place: float(place) for place in range(200)}
+    figure = hypervolume_figure(entries, (1.0, 2.0, 2.0), dict.fromkeys(range(200), 0), minutes)
+    history = hypervolume_history(entries, (1.0, 2.0, 2.0))
+    for axes, first in zip(figure.axes, (1, 0), strict=True):
+        x, y = np.asarray(axes.lines[0].get_data())
+        assert (x - first).tolist() == [0, 50, 150, 199]
+        places = np.searchsorted(x - first, np.arange(200), side="right") - 1
+        assert y[places].tolist() == history
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_theta_is_shown_at_its_start_middle_and_end(steps: int) -> None:
     rng = np.random.default_rng(0)

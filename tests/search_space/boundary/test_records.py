@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.json_records import record_from_json
+from search_space.boundary.records import record_from_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

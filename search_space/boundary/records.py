@@ -6,10 +6,14 @@ Start with `record_from_json`; `dataclasses.asdict` is the way there.
 from __future__ import annotations
 
 import dataclasses
-import reprlib
+import math
 import types
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from search_space.boundary.reading import LARGEST_WHOLE
+from search_space.boundary.text import one_line, reason_of, shown
 
 Record = TypeVar("Record")
 
@@ -37,7 +41,7 @@ def record_from_json(kind: type[Record], content: object, *, where: str) -> Reco
     """
     if not isinstance(content, dict):
         raise _wrong(where, "an object", content)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     values = {}
     for field in _fields(kind):
         name = field.name
@@ -49,8 +53,13 @@ def record_from_json(kind: type[Record], content: object, *, where: str) -> Reco
             values[name] = None
     try:
         return kind(**values)
-    except ValueError as error:
-        raise ValueError(f"`{where}` breaks a rule: {str(error).rstrip('.')}") from None
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"`{where}` breaks a rule: {reason_of(error, most=1000)}") from None
+
+
+@lru_cache(maxsize=64)
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _value(hint: Any, value: object, where: str) -> object:
@@ -64,21 +73,25 @@ def _value(hint: Any, value: object, where: str) -> object:
     if outer is Mapping:
         if not isinstance(value, dict):
             raise _wrong(where, "an object", value)
-        return {name: _value(inner[1], item, f"{where}.{name}") for name, item in value.items()}
+        return {name: _value(inner[1], item, f"{where}.{one_line(name, most=60)}") for name, item in value.items()}
     if dataclasses.is_dataclass(hint):
         return record_from_json(hint, value, where=where)  # type: ignore[arg-type]
     if outer is Literal:
-        if value not in inner or isinstance(value, bool):
+        if not isinstance(value, str | int) or value not in inner or isinstance(value, bool):
             raise _wrong(where, f"one of {', '.join(map(str, inner))}", value)
         return value
     what, kinds = _SCALARS[hint]
     if not isinstance(value, kinds) or (isinstance(value, bool) and hint is not bool):
         raise _wrong(where, what, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(where, "a finite number", value)
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        raise _wrong(where, "a number of 64 bits", value)
     return value
 
 
 def _tuple(inner: tuple[Any, ...], value: object, where: str) -> tuple[object, ...]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         raise _wrong(where, "a list", value)
     hints = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
     if len(hints) != len(value):
@@ -105,4 +118,4 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
 
 
 def _wrong(where: str, what: str, value: object) -> ValueError:
-    return ValueError(f"`{where}` must be {what}, but got {reprlib.repr(value)}")
+    return ValueError(f"`{where}` must be {what}, but got {shown(value)}")

@@ -1,0 +1,340 @@
+"""Boards that do harm, or are broken as badly: none of it costs more than the measurement that it happens in."""
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import sys
+import threading
+import unicodedata
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import asyncssh
+import pytest
+
+from devices.agent.device import AgentDevice
+from devices.agent.host import HostLink
+from devices.agent.ssh import SshDevice
+from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.agent.ssh_connection import SshConnection
+from devices.channel import KEPT_STDERR, ProcessChannel
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
+from devices.measurement import MeasureSettings
+from moo.measurement.queue import Measured, NotMeasured, Request, start_measurer
+from tests.devices.conftest import LoopbackBoard
+
+SETTINGS = MeasureSettings(timeout_seconds=2.0, cooldown_seconds=0.0, min_seconds=0.0)
+
+AGENT = '''
+import json, os, sys, time
+
+def say(*parts):
+    for part in parts:
+        os.write(1, part if isinstance(part, bytes) else part.encode())
+
+def answer(**changes):
+    say(json.dumps({**reply, **changes}), "\\n")
+
+def instead(name, text):
+    """A reply whose field is written as this text."""
+    say(json.dumps({**reply, name: 12345678}).replace("12345678", text), "\\n")
+
+for line in sys.stdin:
+    if not line.strip():
+        continue
+    request = json.loads(line)
+    number = request["id"]
+    reply = {"id": number, "ok": True, "model": "fake", "os": "fake", "runtime": "fake", "clock_mhz": None}
+    if request["command"] == "measure":
+        reply.update(p5_ms=0.01, median_ms=0.02, iqr_ms=0.001, runs=3, start_s=1.0, end_s=1.001)
+        trick = open(request["model"]).read()
+        if trick:
+            exec(trick)
+            continue
+    answer()
+'''
+
+TRICKS = {
+    "a line without an end": ("while True: say(b'x' * 65536)", "a line must have at most 262,144 bytes"),
+    "a line of megabytes": ("answer(more='x' * 2**22)", "a line must have at most 262,144 bytes"),
+    "lines without end": ("while True: say(b'noise\\n' * 1000)", "writes without end what is no reply"),
+    "empty lines without end": ("while True: say(b'\\n' * 10000)", "writes without end what is no reply"),
+    "JSON without end": (
+        'while True: say(b\'{"id": 1, "ok": true}\\n\' * 1000)',
+        "writes without end what is no reply",
+    ),
+    "stderr without end": ("while True: os.write(2, b'x' * 65536)", "must answer within 2 s"),
+    "nested deeply": ("instead('p5_ms', '[' * 100000 + ']' * 100000)", "nested more than 64 levels deep"),
+    "half as deeply": ("instead('p5_ms', '[' * 100 + ']' * 100)", "nested more than 64 levels deep"),
+    "a huge number": ("instead('p5_ms', '1' + 400 * '0')", "whole numbers must be of 64 bits"),
+    "an infinite number": ("instead('p5_ms', '1e999')", "numbers must be finite"),
+    "no number": ("instead('p5_ms', 'NaN')", "numbers must be finite"),
+    "bytes that are no text": (
+        "instead('p5_ms', '1, \"x\": \"'); say(b'\\xff\"}\\n')",
+        "must answer within 2 s",
+    ),
+    "a number as text": ("answer(p5_ms='NaN')", "finite number `p5_ms`, but got 'NaN'"),
+    "a boolean as number": ("answer(median_ms=True)", "finite number `median_ms`, but got True"),
+    "no time at all": ("answer(p5_ms=5e-324)", "`p5_ms` from 0.001 to 3.6e.06 ms, but got 5e-324"),
+    "all the time there is": ("answer(p5_ms=1e308, median_ms=1e308)", "finite number `p5_ms`, but got 1e.308"),
+    "a negative spread": ("answer(iqr_ms=-1.0)", "`iqr_ms` from 0 to 3.6e.06 ms, but got -1.0"),
+    "a median below the low quantile": ("answer(median_ms=0.005)", "`median_ms` from 0.01 to"),
+    "no runs": ("answer(runs=0)", "`runs` from 1 to 1e.09, but got 0"),
+    "countless runs": ("answer(runs=10**18)", "`runs` from 1 to 1e.09"),
+    "half a run": ("answer(runs=2.5)", "a whole number `runs`, but got 2.5"),
+    "runs as a boolean": ("answer(runs=True)", "finite number `runs`, but got True"),
+    "one run longer than the request": (
+        "answer(p5_ms=60000, median_ms=60000, runs=1)",
+        "that fit into the .* s",
+    ),
+    "runs longer than the request": ("answer(runs=10**7)", "times that fit into the .* s that it took"),
+    "a later request's number": ("answer(id=number + 1)", "must answer within 2 s"),
+    "an earlier request's number": ("answer(id=number - 1)", "must answer within 2 s"),
+    "a number that is nobody's": ("answer(id=[])", "must answer within 2 s"),
+    "a number that is true": ("answer(id=True)", "must answer within 2 s"),
+    "a reply without a number": ("say('{\"ok\": true}\\n')", "must answer within 2 s"),
+    "silence": ("time.sleep(600)", "must answer within 2 s"),
+    "an end of all output": ("os.close(1); time.sleep(600)", "ended with code"),
+    "an end": ("os._exit(3)", "ended with code 3"),
+    "an error with escape sequences": (
+        "answer(ok=False, error='\\x1b]0;owned\\x07\\nTraceback\\r\\u202e' + 'x' * 10**5)",
+        "could not measure: .\\]0;owned. Traceback .*x…\\.$",
+    ),
+    "an error that is no text": ("answer(ok=False, error=[[['x' * 10**5]]])", "could not measure: "),
+    "last words with escape sequences": (
+        "os.write(2, b'fine\\n\\x1b[2Jowned' + b'x' * 10**5); os._exit(1)",
+        "ended with code 1. Its last words: .*x",
+    ),
+    "a value with escape sequences": ("answer(p5_ms='\\x1b[2J\\n' * 1000)", "finite number `p5_ms`, but got"),
+}
+
+
+def check_harmless(message: str) -> None:
+    """One line of some length that a terminal shows as it is."""
+    assert len(message) < 700
+    assert {unicodedata.category(letter) for letter in message} & {"Cc", "Cf", "Cs"} == set()
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[AgentDevice]:
+    path = tmp_path / "agent.py"
+    path.write_text(AGENT)
+    link = HostLink([sys.executable, str(path)])
+    with AgentDevice(link, SETTINGS, name="hostile", shares_host=False) as device:
+        yield device
+
+
+def memory_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_trick_costs_one_measurement(hostile: AgentDevice, name: str) -> None:
+    trick, message = TRICKS[name]
+    hostile.measure(b"")
+    before_mib = memory_mib()
+    with pytest.raises(MeasurementError, match=message) as error:
+        hostile.measure(trick.encode())
+    check_harmless(str(error.value))
+    assert memory_mib() - before_mib < 64
+    assert hostile.measure(b"").latency_ms == 0.01
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_after_every_trick(hostile: AgentDevice) -> None:
+    quick = {name: trick for name, (trick, message) in TRICKS.items() if "within 2 s" not in message}
+    measurer = start_measurer([hostile])
+    try:
+        for name, trick in quick.items():
+            measurer.request(Request(name, trick.encode))
+        measurer.request(Request("sound", lambda: b""))
+        reports = list(measurer.drain(patience_seconds=60.0))
+    finally:
+        measurer.close()
+    assert [report.network for report in reports if isinstance(report, NotMeasured)] == list(quick)
+    assert [report.network for report in reports if isinstance(report, Measured)] == ["sound"]
+
+
+SUFFERED = {
+    "a second reply": "answer(); answer(p5_ms=1.0, median_ms=1.0)",
+    "replies of others": "answer(id=number + 1, p5_ms=1.0); answer(id=number - 1); say('[1]\\n'); answer()",
+    "noise": "say(b'noise\\n' * 1000); os.write(2, b'x' * 2**20); answer()",
+    "an impossible state": "answer(after={'clock_mhz': 1e12, 'temperature_c': 1e9, 'throttled': -1, 'volts': 1e300})",
+    "a state of another kind": "answer(after={'clock_mhz': 'x', 'temperature_c': True, 'throttled': [], 'volts': {}})",
+    "a state that is none": "answer(before=7, after='\\x1b[2J')",
+}
+
+
+@pytest.mark.parametrize("name", SUFFERED)
+def test_what_is_beside_the_measurement_does_no_harm(hostile: AgentDevice, name: str) -> None:
+    measurement = hostile.measure(SUFFERED[name].encode())
+    assert (measurement.latency_ms, measurement.after.clock_mhz, measurement.throttled) == (0.01, None, False)
+    assert (measurement.after.temperature_c, measurement.after.volts) == (None, None)
+    assert hostile.measure(b"").latency_ms == 0.01
+
+
+def test_no_more_is_kept_of_stderr_than_its_end(hostile: AgentDevice) -> None:
+    hostile.measure(b"os.write(2, b'x' * 2**20 + b'end'); answer()")
+    channel = hostile._channel
+    assert isinstance(channel, ProcessChannel)
+    assert len(channel._stderr) <= KEPT_STDERR
+
+
+def test_nothing_that_a_process_started_outlives_it(hostile: AgentDevice, tmp_path: Path) -> None:
+    """Not even what ignores signals, where the process itself ends at once."""
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); open(PATH, 'w').close(); time.sleep(600)"
+    deaf = deaf.replace("PATH", repr(str(tmp_path / "ready")))
+    trick = (
+        f"import subprocess; child = subprocess.Popen([sys.executable, '-c', {deaf!r}], stdout=2)\n"
+        f"while not os.path.exists({str(tmp_path / 'ready')!r}): time.sleep(0.01)\n"
+        "answer(ok=False, error=str(child.pid))"
+    )
+    with pytest.raises(MeasurementError) as error:
+        hostile.measure(trick.encode())
+    pid = int(str(error.value).split()[-1].rstrip("."))
+    assert Path(f"/proc/{pid}").exists()
+    hostile.close()
+    with contextlib.suppress(FileNotFoundError):
+        assert Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+OVER_SSH = [
+    "a line without an end",
+    "lines without end",
+    "stderr without end",
+    "nested deeply",
+    "a later request's number",
+    "an error with escape sequences",
+    "last words with escape sequences",
+    "one run longer than the request",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OVER_SSH)
+def test_a_trick_over_ssh_costs_one_measurement(board: LoopbackBoard, tmp_path: Path, name: str) -> None:
+    agent = tmp_path / "hostile_agent.py"
+    agent.write_text(AGENT)
+    trick, message = TRICKS[name]
+    settings = dataclasses.replace(SETTINGS, timeout_seconds=4.0)
+    with SshDevice(board.address, settings, board.options, agent=agent) as device:
+        device.measure(b"")
+        before_mib = memory_mib()
+        message = "writes to stderr without end" if "stderr" in name else message.replace("2 s", "4 s")
+        with pytest.raises(MeasurementError, match=message) as error:
+            device.measure(trick.encode())
+        check_harmless(str(error.value))
+        assert memory_mib() - before_mib < 96
+        assert device.measure(b"").latency_ms == 0.01
+    board.wait_for_end_of_agents(5.0)
+
+
+class ListingWithoutEnd(asyncssh.SFTPServer):
+    """Names files without end, and some outside of the folder."""
+
+    removed: ClassVar[list[bytes]] = []
+
+    async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        for name in (b".", b"..", b"/etc/passwd", b"../precious"):
+            yield asyncssh.SFTPName(name)
+        number = 0
+        while True:
+            number += 1
+            yield asyncssh.SFTPName(b"%d.onnx" % number)
+
+    def remove(self, path: bytes) -> None:
+        self.removed.append(path)
+
+
+class AsyncsshServer:
+    """A server of this process, which behaves as badly as a test wants."""
+
+    def __init__(self, board: LoopbackBoard) -> None:
+        self._ready, self._stop = threading.Event(), asyncio.Event()
+        self._board = board
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> tuple[BoardAddress, SshOptions]:
+        self._thread.start()
+        assert self._ready.wait(20)
+        self._board.trust(self.port)
+        return BoardAddress(self._board.user, "127.0.0.1", self.port), self._board.options
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        server = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[str(self._board.host_key)],
+            authorized_client_keys=str(self._board.authorized_keys),
+            sftp_factory=ListingWithoutEnd,
+        )
+        self.port = server.get_port()
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+
+
+@pytest.mark.slow
+def test_a_listing_without_end_is_left_at_some_names(board: LoopbackBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.agent.ssh_connection.MOST_FILES", 20)
+    (board.board_folder / "models").mkdir(parents=True)
+    with AsyncsshServer(board) as (address, options):
+        connection = SshConnection.open(address, options)
+        try:
+            connection.clear(options.folder / "models")
+        finally:
+            connection.close()
+    removed = ListingWithoutEnd.removed
+    assert len(removed) == 16
+    assert all(path.startswith(str(options.folder / "models").encode()) and b".." not in path for path in removed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "greeting", [b"x" * 10**6, b"welcome\n" * 10**5, b"\xff\x00\n", b"SSH-2.0-" + b"x" * 10**4 + b"\n", b""]
+)
+def test_a_server_that_is_none_is_a_board_that_cannot_be_reached(
+    board: LoopbackBoard, monkeypatch: pytest.MonkeyPatch, greeting: bytes
+) -> None:
+    monkeypatch.setattr("devices.agent.ssh_connection.CONNECT_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                end, _ = server.accept()
+                with end:
+                    end.sendall(greeting)
+                    end.recv(1)
+                    threading.Event().wait(3)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = BoardAddress(board.user, "127.0.0.1", server.getsockname()[1])
+        with pytest.raises(BoardUnreachableError) as error:
+            SshConnection.open(address, board.options)
+    assert not isinstance(error.value, BoardRefusedError)
+    check_harmless(str(error.value))
+
+
+@pytest.mark.parametrize("place", ["models", "agent.py.part", "agent.py"])
+def test_no_link_on_the_board_is_followed(board: LoopbackBoard, tmp_path: Path, place: str) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("content")
+    board.board_folder.mkdir()
+    (board.board_folder / place).symlink_to(precious if place == "models" else precious / "file")
+    with SshDevice(board.address, SETTINGS, board.options) as device:
+        if place == "models":
+            with pytest.raises(BoardRefusedError, match="models must be a folder of its own, but is a link: remove it"):
+                device.measure(b"")
+        else:
+            device.describe()
+    assert [path.name for path in precious.iterdir()] == ["file"]
+    assert (precious / "file").read_text() == "content"
