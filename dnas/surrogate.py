@@ -30,6 +30,8 @@ LONGEST_DISTANCE = 40.0
 """Between two operators of one layer; similarities stay above 0, as their logarithms are taken."""
 MOST_FITTED = 300
 """Architectures that hyper-parameters are fitted to; where there are more, these are evenly spaced among them."""
+MOST_KNOWN = 2000
+"""Architectures that predictions rest on; where there are more, `informative` chooses these."""
 QUADRATURE_POINTS = 12
 
 
@@ -245,8 +247,11 @@ def fit_surrogate(
 ) -> Surrogate:
     """Fit a surrogate to evaluated architectures; there is no chance in it.
 
+    Time goes with the cube of the number of architectures, memory with its square, up to 2,000 of them; from there on
+    it rests on as many, which `informative` chooses.
+
     Args:
-        indices_NL: operators of each architecture.
+        indices_NL: operators of each architecture, in the order in which they were evaluated.
         error_N: their errors, in [0, 1].
         num_operators: operators that a layer can have.
         start: hyper-parameters of an earlier fit, which make this one quicker.
@@ -277,7 +282,28 @@ def fit_surrogate(
     found = minimize(
         objective, _flat(first.tensors()), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
     )
-    return Surrogate(first.replaced_by(found.x), scale, indices_NL, error_N)
+    known = informative(error_N, MOST_KNOWN)
+    return Surrogate(first.replaced_by(found.x), scale, indices_NL[known], error_N[known])
+
+
+def informative(error_N: Floats, most: int) -> Integers:
+    """Places of at most `most` architectures that predictions rest on, in their order; all where there are no more.
+
+    A quarter are those that err least, between which the search decides; a quarter are the latest, which it chose where
+    it knew little; the others are spread evenly over the rest, so that all of the space stays known.
+
+    Args:
+        error_N: of architectures in the order in which they were evaluated.
+        most: at least 4.
+    """
+    places = np.arange(len(error_N))
+    if len(places) <= most:
+        return places
+    best = np.argsort(error_N, kind="stable")[: most // 4]
+    rest = np.setdiff1d(places, best)
+    rest, latest = rest[: -(most // 4)], rest[-(most // 4) :]
+    evenly = rest[np.linspace(0, len(rest) - 1, most - len(best) - len(latest)).round().astype(int)]
+    return np.sort(np.concatenate([best, latest, evenly]))
 
 
 BOUND = 5.0

@@ -16,8 +16,12 @@ from typing import Any
 
 import torch
 
-OF_TIME = frozenset({"date", "seconds", "elapsed_seconds", "seconds_left"})
-"""Names of values that differ from run to run."""
+from search_space.boundary.sealing import SEAL, read_sealed_state
+
+OF_TIME = frozenset({"date", "seconds", "elapsed_seconds", "seconds_left", SEAL})
+"""Names of values that differ from run to run; a seal is that of the others."""
+SEALS = "seals"
+"""Table of a store that follows from the others, dates included."""
 OF_PLACE = frozenset({"out", "resume", "run", "source"})
 """Names of values that say where a run lies."""
 OF_COURSE = frozenset({"started", "resumed", "searching", "searched", "finished", "estimate", "converged"})
@@ -58,8 +62,8 @@ def content_of(folder: Path) -> Content:
             lines = path.read_text().splitlines()
             content[str(name)] = [lasting(json.loads(line)) for line in lines if line]
         elif path.suffix == ".pt":
-            state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-            content[str(name)] = lasting(state)
+            state = io.BytesIO(read_sealed_state(path, what="a state", remedy="Begin anew."))
+            content[str(name)] = lasting(torch.load(state, map_location="cpu", weights_only=True))
         else:
             content[str(name)] = sha256(path.read_bytes()).hexdigest()
     return content
@@ -69,7 +73,9 @@ def rows_of(store: Path) -> dict[str, list[str]]:
     """The rows of each table of a store, in an order that does not depend on when they came."""
     with closing(sqlite3.connect(store)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {table: _rows(connection, table) for table in tables if not table.startswith("sqlite_")}
+        return {
+            table: _rows(connection, table) for table in tables if not table.startswith("sqlite_") and table != SEALS
+        }
 
 
 def lasting(value: object) -> object:

@@ -17,14 +17,20 @@ from devices.cache import cache_folder
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import Board, Measurement, MeasureSettings, model_key
+from search_space.boundary.reading import parse_json, read_bytes
+from search_space.boundary.sealing import sealed, unsealed
+from search_space.boundary.writing import check_can_write, check_no_links
 from search_space.spaces import SearchSpace
+
+MOST_BYTES = 2**31
+"""Of a file of measurements."""
 
 
 class JournaledDevice:
     """Keeps each measurement in a file, one JSON line each, and gives it again for the same model.
 
     A model that is asked for repeatedly gets its first measurement first, its second one second, and is measured again
-    when the file has no more. A line that a crash has cut is ignored.
+    when the file has no more. A line that was cut or damaged is ignored, and measured again.
     """
 
     def __init__(self, device: Device, path: Path, known: Iterable[tuple[str, Measurement]]) -> None:
@@ -44,7 +50,13 @@ class JournaledDevice:
 
     @classmethod
     def open(cls, device: Device, path: Path) -> JournaledDevice:
-        """A board that knows what a file holds, which need not exist yet."""
+        """A board that knows what a file holds, which need not exist yet.
+
+        Raises:
+            ValueError: if the file cannot be read or written to, or its folder holds links.
+        """
+        check_no_links(path.parent, what="the folder of measurements that are kept")
+        check_can_write(path.parent, what="the measurements that are kept")
         return cls(device, path, _lines_of(path))
 
     @property
@@ -71,7 +83,7 @@ class JournaledDevice:
         place = self._asked[key]
         if place == len(self._known[key]):
             measurement = self._device.measure(model, configuration)
-            line = json.dumps({"model": model_key(model), "measurement": measurement.to_json()})
+            line = json.dumps(sealed({"model": model_key(model), "measurement": measurement.to_json()}))
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
                 # A line that a crash has cut has no newline: begin with one.
@@ -123,11 +135,15 @@ def _lines_of(path: Path) -> list[tuple[str, Measurement]]:
     found: list[tuple[str, Measurement]] = []
     if not path.exists():
         return found
-    for line in path.read_text().splitlines():
+    try:
+        text = read_bytes(path, what="the file of measurements that are kept", most=MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{error} Remove it to measure again.") from None
+    for line in text.splitlines():
         try:
-            content = json.loads(line)
+            content = unsealed(parse_json(line))
             measurement = Measurement.from_json(content["measurement"])
             found.append((str(content["model"]), measurement))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
     return found

@@ -64,7 +64,12 @@ def search_in_generations(
     algorithm = algorithm_of(config, space, costs.configurations)
     for generation in itertools.count() if config.minutes else range(config.generations):
         if generation:
-            costs = generation_cost_tables(folder, generation, record.archive.tables or costs)
+            costs = generation_cost_tables(
+                folder,
+                generation,
+                record.archive.tables or costs,
+                begun=record.store.has_generation(generation),
+            )
         on_surrogate = generation >= supernet_generations(config)
         proposals = surrogate_proposals(first, costs) if on_surrogate else algorithm.ask(size)
         if not proposals:

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from devices.cost_tables.family import CostTables
+from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
 from moo.analysis.selection import read_front
@@ -16,6 +16,7 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, TrialResult
 from search_space.architectures import architecture_from_indices
+from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
@@ -93,7 +94,7 @@ def take_over(
         ValueError: as `source_folder`.
     """
     if not record.folder.supernet.exists():
-        write_atomically(record.folder.supernet, source_folder(config).supernet.read_bytes())
+        write_atomically(record.folder.supernet, sealed_tensors(source_folder(config).read_supernet()))
     if taken_over(record) is not None:
         return
     source = source_folder(config)
@@ -115,7 +116,7 @@ def take_over(
         )
         trial = ArchitectureTrial(id=number, generation=GENERATION, indices=item.indices)
         results.append(TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0))
-    write_atomically(record.folder.source_cost_table, source.cost_table.read_bytes())
+    read_cost_tables(source.cost_table).write(record.folder.source_cost_table)
     in_int8 = {
         architecture_from_indices(space, item.indices).id: item.quantized_error
         for item in evaluated

@@ -33,6 +33,7 @@ from moo.trials import (
     TrialResult,
 )
 from search_space.architectures import operator_indices
+from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
@@ -194,7 +195,7 @@ class TrialRunner:
             yield list(by_indices), self._supernet
             return
         for indices, entry in by_indices.items():
-            yield [indices], self._record.folder.supernet_of(entry.trial_id).read_bytes()
+            yield [indices], self._record.folder.read_supernet(entry.trial_id)
 
     def check_not_all_failed(self, generation: int, *, which: str, failed: bool) -> None:
         """End a search of which a whole generation failed; a resumed run tries its trials again.
@@ -232,7 +233,7 @@ class TrialRunner:
 
     def _keep(self, result: TrialResult) -> None:
         if result.supernet is not None:
-            write_atomically(self._record.folder.supernet_of(result.trial.id), result.supernet)
+            write_atomically(self._record.folder.supernet_of(result.trial.id), sealed_tensors(result.supernet))
         new = self._record.add_result(result, self._space)
         self._tell(events.TrialFinished(result, new))
         self.front_changed()

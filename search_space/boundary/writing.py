@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+LEAST_FREE_BYTES = 64 * 2**20
+"""Free space without which no work is begun: less than any run writes."""
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -33,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: if it cannot be written; nothing of it is left then.
     """
-    _make_folder(path.parent)
+    make_folder(path.parent)
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.unlink(missing_ok=True)
@@ -71,6 +73,42 @@ def check_no_links(folder: Path, *, what: str) -> None:
                 )
 
 
+def check_can_write(folder: Path, *, what: str) -> None:
+    """Check that a folder, or the nearest one above it that is there, takes files and has space, by writing one.
+
+    Permissions alone do not tell: of a read-only medium, a quota, a full disk, or another machine's rights.
+
+    Args:
+        folder: to be written into; it need not exist.
+        what: what it is, as in `a run folder`, for messages.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    place = next(candidate for candidate in (folder.absolute(), *folder.absolute().parents) if candidate.exists())
+    probe = place / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+        try:
+            os.write(handle, bytes(4096))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+            probe.unlink()
+        space = os.statvfs(place)
+    except OSError as error:
+        raise ValueError(
+            f"{what} must lie where files can be written, but in {str(place)!r} none can: {error.strerror}. Mend "
+            "that, or choose another folder."
+        ) from None
+    free = space.f_bavail * space.f_frsize
+    if space.f_blocks and free < LEAST_FREE_BYTES:
+        raise ValueError(
+            f"{what} must lie where at least {LEAST_FREE_BYTES // 2**20} MiB are free, but {str(place)!r} has "
+            f"{free // 2**20} MiB: make space, or choose another folder."
+        )
+
+
 def lock_file(path: Path) -> IO[bytes] | None:
     """Lock a file, which is made if need be and never changed, until it is closed or the process ends.
 
@@ -80,7 +118,7 @@ def lock_file(path: Path) -> IO[bytes] | None:
     Raises:
         OSError: if it cannot be opened, or is a link.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600), "r+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,11 +128,11 @@ def lock_file(path: Path) -> IO[bytes] | None:
     return lock
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder and those above it, so that they survive a power cut."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _keep_names(folder.parent)
 

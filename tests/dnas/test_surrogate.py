@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from dnas.surrogate import Hyperparameters, ScoreScale, Surrogate, fit_surrogate
+from dnas.surrogate import Hyperparameters, ScoreScale, Surrogate, fit_surrogate, informative
 
 LAYERS, OPERATORS = 3, 4
 ALL = np.array(list(product(range(OPERATORS), repeat=LAYERS)))
@@ -219,6 +219,33 @@ def test_more_architectures_than_hyperparameters_are_fitted_to_all_count() -> No
     surrogate = fit_surrogate(indices, error, num_operators=OPERATORS, iterations=2)
     changed = fit_surrogate(indices[:-1], error[:-1], num_operators=OPERATORS, iterations=2)
     assert surrogate.predict(indices[-1:])[0] > changed.predict(indices[-1:])[0]
+
+
+@pytest.mark.parametrize("number", [2, 7, 8, 9, 11, 100])
+def test_predictions_rest_on_the_best_the_latest_and_some_of_all_others(number: int) -> None:
+    error = np.random.default_rng(number).permutation(number) / number
+    places = informative(error, most=8)
+    assert len(places) == len(set(places.tolist())) == min(number, 8)
+    assert (np.diff(places) > 0).all()
+    assert set(np.argsort(error)[:2]) <= set(places)
+    assert number - 1 in places
+    if number == 100:
+        others = sorted(set(places.tolist()) - set(np.argsort(error)[:2].tolist()))
+        assert others[0] <= 2
+        assert max(np.diff(others)) <= 36
+
+
+def test_more_architectures_than_predictions_rest_on_do_not_make_it_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory goes with the square of that number, time with its cube."""
+    indices, error = random_data(60, layers=5)
+    monkeypatch.setattr("dnas.surrogate.MOST_KNOWN", 60)
+    whole = fit_surrogate(indices, error, num_operators=OPERATORS, iterations=2)
+    monkeypatch.setattr("dnas.surrogate.MOST_KNOWN", 20)
+    bounded = fit_surrogate(indices, error, num_operators=OPERATORS, iterations=2)
+    assert [len(one._one_NLO) for one in (whole, bounded)] == [60, 20]
+    assert bounded.scale == whole.scale
+    for one, other in zip(bounded.hyperparameters.tensors(), whole.hyperparameters.tensors(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("error", [np.full(6, 0.3), np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.4])])

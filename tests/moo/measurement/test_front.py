@@ -21,7 +21,7 @@ from moo.measurement.queue import start_measurer
 from moo.storage.archive import Archive, objectives_of, reference_point_of
 from moo.storage.choices import PointToMeasure, points_to_measure
 from moo.storage.pareto import epsilon_front
-from moo.storage.record import RunRecord, open_record
+from moo.storage.record import RunRecord, begin_record
 from moo.storage.run_folder import RunFolder
 from search_space.architectures import operator_indices
 from search_space.onnx_files import random_weights, to_onnx
@@ -64,7 +64,7 @@ class Setting:
 
     def __init__(self, folder: Any, space: FBNetSpace, table: CostTable, result_of: ResultOf) -> None:
         self.space, self.table, self.tables = space, table, CostTables([table])
-        self.record = open_record(RunFolder(folder))
+        self.record = begin_record(RunFolder(folder))
         self._load()
         self.measurer: Any = None
         self.seen: list[Any] = []
