@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -22,6 +23,8 @@ OF_TIME = frozenset({"date", "seconds", "elapsed_seconds", "seconds_left", SEAL}
 """Names of values that differ from run to run; a seal is that of the others."""
 SEALS = "seals"
 """Table of a store that follows from the others, dates included."""
+DATE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
+"""In a text."""
 OF_PLACE = frozenset({"out", "resume", "run", "source"})
 """Names of values that say where a run lies."""
 OF_COURSE = frozenset({"started", "resumed", "searching", "searched", "finished", "estimate", "converged"})
@@ -64,6 +67,8 @@ def content_of(folder: Path) -> Content:
         elif path.suffix == ".pt":
             state = io.BytesIO(read_sealed_state(path, what="a state", remedy="Begin anew."))
             content[str(name)] = lasting(torch.load(state, map_location="cpu", weights_only=True))
+        elif path.suffix == ".md":
+            content[str(name)] = DATE.sub("", path.read_text())
         else:
             content[str(name)] = sha256(path.read_bytes()).hexdigest()
     return content

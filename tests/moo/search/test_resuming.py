@@ -177,7 +177,7 @@ def test_a_run_takes_over_all_that_another_has_evaluated_or_nothing(prepare_tiny
         searched(preparation, FormulaBackend)
     numbers = set()
     for path in copies.paths:
-        if (path / "search.sqlite").exists():
+        if (path / "config.json").exists():
             with closing(read_store(path / "search.sqlite")) as store:
                 numbers.add(sum(item.trial.generation < 0 for item in store.trials().values()))
     assert len(numbers) == 2
