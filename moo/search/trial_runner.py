@@ -10,6 +10,7 @@ import numpy as np
 from devices.cost_tables.family import CostTables
 from moo import events
 from moo.execution.backend import Backend
+from moo.execution.machinery import MachineryError, last_line
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
 from moo.storage.archive import Entry, objectives_of
@@ -21,6 +22,7 @@ from moo.trials import (
     DeliveryFailure,
     DeliveryJob,
     DeliveryResult,
+    Failure,
     Indices,
     Job,
     Objectives,
@@ -31,12 +33,15 @@ from moo.trials import (
     Trial,
     TrialFailure,
     TrialResult,
+    named,
 )
 from search_space.architectures import operator_indices
 from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
+MOST_LOST = 3
+"""Jobs whose workers died time and again, after which a search does not go on to its next ones."""
 Learn = Callable[[Trial, Objectives | None, float], None]
 """Is told of the objectives of each trial, or None if it failed, and by how much it exceeds the limits of the run."""
 
@@ -84,6 +89,9 @@ class TrialRunner:
             trials: taken one by one as workers are free.
             costs: what they are searched with, with energy above idle.
             learn: is told of each once it is kept.
+
+        Raises:
+            MachineryError: if what runs them died; what has no result is still to be done.
         """
         for outcome in self._outcomes(trials, costs, self._supernet):
             match outcome:
@@ -229,7 +237,19 @@ class TrialRunner:
             if isinstance(job, CoefficientTrial | ArchitectureTrial):
                 self._tell(events.TrialStarted(job))
 
-        return self._backend.run(jobs, costs.mapped(self._record.archive.energy.table), supernet, on_start)
+        lost: list[str] = []
+        energy = self._record.archive.energy
+        for outcome in self._backend.run(jobs, costs.mapped(energy.table), supernet, on_start):
+            if not (isinstance(outcome, Failure) and outcome.died):
+                yield outcome
+                continue
+            name = named(outcome.trial) if isinstance(outcome, TrialFailure) else "a network of the front"
+            self._record.add_event("put off", job=name, traceback=outcome.traceback)
+            lost.append(f"{name} is still to be done: {last_line(outcome.traceback).rstrip('.')}")
+            if len(lost) == MOST_LOST:
+                break
+        if lost:
+            raise MachineryError(f"{'; '.join(lost)}. Have more memory or disk free, or fewer --workers.")
 
     def _keep(self, result: TrialResult) -> None:
         if result.supernet is not None:

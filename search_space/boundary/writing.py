@@ -6,6 +6,7 @@ A folder may have come from somebody else: a link in it would lead writing elsew
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -51,6 +52,24 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _keep_names(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a file, which is made if need be; on return it is on the disk, and it went there in one piece.
+
+    A line that a crash has cut has no end, so this one begins with one, and has none itself.
+
+    Raises:
+        OSError: if it cannot be written whole, or there is a link in its place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | NO_LINK, 0o666)
+    try:
+        if os.write(handle, b"\n" + line) <= len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_no_links(folder: Path, *, what: str) -> None:
