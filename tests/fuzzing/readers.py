@@ -43,6 +43,7 @@ from evaluation.training.run import read_weights
 from moo.analysis.selection import read_front, three_choices
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
+from moo.storage.choices import points_to_measure, source_front
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import read_state
 from moo.storage.store import new_store, open_store, read_store
@@ -262,8 +263,8 @@ def _used_store(path: Path) -> object:
             store.trained(baselines=False),
             store.events(),
             store.fill(Archive((1.0, 1.0, 1.0)), TINY),
-            store.points_to_measure(),
-            store.source_front(),
+            points_to_measure(store),
+            source_front(store),
         )
     finally:
         store.close()
