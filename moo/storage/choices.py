@@ -36,7 +36,6 @@ def measured_files(store: StoreReader) -> dict[PointToMeasure, str]:
     }
 
 
-@reading
 def _measured_file(kind: str, content: dict[str, object]) -> list[tuple[str, str, str]]:
     match kind, content:
         case "file measured", {"architecture": str(identifier), "configuration": str(label), "file": str(file)}:

@@ -110,7 +110,11 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
 
 
 def reading(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A method, or a function, of a reader with a `_path` whose rows may be anybody's: what is wrong with them is a `ValueError`."""
+    """What reads rows, which may be anybody's: whatever is wrong with them becomes a `ValueError`.
+
+    Args:
+        method: of a `StoreReader`, or a function of one.
+    """
 
     @wraps(method)
     def named(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
