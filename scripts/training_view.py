@@ -26,8 +26,6 @@ class TrainingView:
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
         self._loading = self._progress.add_task("images", total=None, detail="")
-        self.has_begun = False
-        """Whether all inputs were checked, and training began."""
 
     def __enter__(self) -> TrainingView:
         self._progress.start()
@@ -44,7 +42,6 @@ class TrainingView:
             case events.StageProgress("loading", done, total):
                 self._progress.update(self._loading, completed=done, total=total)
             case events.TrainingsStarted(networks, description):
-                self.has_begun = True
                 self._progress.update(self._loading, visible=False)
                 self._print(f"{networks} network{'s' * (networks != 1)}, {description}")
             case events.TrainersStarted(workers, threads, dashboard_url):

@@ -19,6 +19,7 @@ from moo.storage.migrations import statements_from
 from moo.storage.run_folder import BESIDE_STORE, RESTORE
 from moo.storage.schema import SCHEMA_VERSION, TABLES
 from search_space.boundary.text import one_line, reason_of
+from search_space.boundary.writing import make_folder
 
 Connection = sqlite3.Connection
 _SCHEMA_TABLE = "sqlite_master"
@@ -31,7 +32,7 @@ def new_database(path: Path) -> Connection:
     Raises:
         OSError: if it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     for suffix in BESIDE_STORE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     with _named(path):
@@ -112,7 +113,7 @@ def _existing(path: Path) -> Path:
 
 def _connected(path: Path, mode: str) -> Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
     return connection
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -37,8 +38,8 @@ IN_INT8 = "evaluating in int8"
 """Kind of the event that says which networks were chosen for that."""
 ESTIMATE = "estimate"
 """Kind of the event that says how much time seemed left: `stage`, `seconds_left`, `elapsed_seconds`."""
-PointToMeasure = tuple[str, RuntimeConfiguration]
-"""An architecture's id, and how it is run."""
+FILE_MEASURED = "file measured"
+"""Kind of the event that says that a point's very file was measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,18 +76,6 @@ class StoreReader:
         """Date, kind and content of all events, oldest first."""
         rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
-
-    def points_to_measure(self) -> dict[str, list[PointToMeasure]]:
-        """The points that were chosen at each stage; those of earlier versions are chosen anew."""
-        chosen: dict[str, list[PointToMeasure]] = {}
-        for _, kind, content in self.events():
-            match kind, content:
-                case "measuring", {"stage": str(stage), "networks": list(networks), "configurations": list(labels)}:
-                    chosen[stage] = [
-                        (str(identifier), RuntimeConfiguration.parse(str(label)))
-                        for identifier, label in zip(networks, labels, strict=True)
-                    ]
-        return chosen
 
     def networks_in_int8(self, stage: str) -> list[str] | None:
         """Ids of the networks that were chosen to be evaluated in int8 at a stage; None before that."""
@@ -136,18 +125,6 @@ class StoreReader:
             )
             for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error, correct in rows
         ]
-
-    def source_front(self) -> tuple[list[str], dict[str, float]] | None:
-        """What is known of the run that this one started from; None if it started from none.
-
-        Returns:
-            Ids of the networks of its front, and the errors in int8 of all networks that it evaluated in it, by id.
-        """
-        for _, kind, content in self.events():
-            match kind, content:
-                case "taken over", {"front": list(front), "in_int8": dict(errors)}:
-                    return [str(identifier) for identifier in front], {str(k): float(v) for k, v in errors.items()}
-        return None
 
     def num_trials(self) -> int:
         """How many trials of the run itself have ended, failed ones too; what it took over from another is not."""
@@ -276,7 +253,7 @@ class Store(StoreReader):
             "records": records,
             "theta": theta,
         }
-        with transaction(self._connection, self._path):
+        with self.together():
             self._insert("trials", _proposal(result.trial) | ended)
             for position, (item, architecture) in enumerate(zip(result.architectures, architectures, strict=True)):
                 (earlier,) = self._connection.execute(
@@ -301,7 +278,7 @@ class Store(StoreReader):
 
     def add_failure(self, trial: Trial, traceback: str) -> None:
         """Keep that a trial failed, and why."""
-        with transaction(self._connection, self._path):
+        with self.together():
             self._insert("trials", _proposal(trial) | {"status": "failed", "traceback": traceback})
 
     def forget_failures(self, generation: int) -> None:
@@ -309,14 +286,19 @@ class Store(StoreReader):
         failed = [
             item for item in self.trials().values() if item.trial.generation == generation and not item.objectives
         ]
-        with transaction(self._connection, self._path):
+        with self.together():
             for item in failed:
                 self._connection.execute("DELETE FROM trials WHERE id = ?", (item.trial.id,))
-        for item in failed:
-            self.add_event("trial failed", trial=item.trial.id, traceback=item.traceback)
+                self._note("trial failed", trial=item.trial.id, traceback=item.traceback)
 
-    def add_measurement(self, architecture_id: str, measurement: Measurement) -> None:
-        """Keep one measurement; all are kept, the last one counts."""
+    def add_measurement(self, architecture_id: str, measurement: Measurement, *, file: str | None = None) -> None:
+        """Keep one measurement; all are kept, the last one counts.
+
+        Args:
+            architecture_id: of what was measured.
+            measurement: of it.
+            file: `model_key` of the file that is handed out, where that was measured.
+        """
         m = measurement
         values = {
             "architecture_id": architecture_id,
@@ -326,19 +308,22 @@ class Store(StoreReader):
             "date": m.date,
             "content": json.dumps(m.to_json()),
         }
-        with transaction(self._connection, self._path):
+        with self.together():
             self._insert("measurements", values)
+            if file is not None:
+                label = measurement.configuration.label
+                self._note(FILE_MEASURED, architecture=architecture_id, configuration=label, file=file)
 
     def set_quantized_error(self, architecture_id: str, error: float) -> None:
         """Keep a network's error in int8 on the selection split."""
-        with transaction(self._connection, self._path):
+        with self.together():
             self._connection.execute(
                 "UPDATE architectures SET quantized_error = ? WHERE id = ?", (error, architecture_id)
             )
 
     def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
         """Keep a network's error on the test split, and that of its int8 file where it was read."""
-        with transaction(self._connection, self._path):
+        with self.together():
             self._connection.execute(
                 "UPDATE architectures SET test_error = ?, quantized_test_error = coalesce(?, quantized_test_error) "
                 "WHERE id = ?",
@@ -357,14 +342,27 @@ class Store(StoreReader):
             "date": _now(),
             "content": json.dumps(n.to_json()),
         }
-        with transaction(self._connection, self._path):
+        with self.together():
             self._connection.execute("DELETE FROM trained WHERE name = ?", (n.name,))
             self._insert("trained", values)
 
     def add_event(self, kind: str, **content: object) -> None:
         """Keep something that happened, with its time."""
+        with self.together():
+            self._note(kind, **content)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written within this is kept all or not at all."""
+        if self._connection.in_transaction:
+            yield
+            return
         with transaction(self._connection, self._path):
-            self._insert("events", {"date": _now(), "kind": kind, "content": json.dumps(content)})
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    def _note(self, kind: str, **content: object) -> None:
+        self._insert("events", {"date": _now(), "kind": kind, "content": json.dumps(content)})
 
     def _insert(self, table: str, values: Mapping[str, object], on_conflict: str = "") -> None:
         columns, places = ", ".join(values), ", ".join("?" * len(values))
