@@ -53,8 +53,12 @@ class HostLink:
             MeasurementError: if it cannot be started.
         """
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
-        return ProcessChannel.start(self._command, AGENT)
+            try:
+                self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
+            except OSError as error:
+                raise MeasurementError(f"models need a temporary folder, but {error.strerror}: make room.") from error
+        # There it keeps the former clock, for the agent that follows if it is killed.
+        return ProcessChannel.start([*self._command, "--folder", self._folder.name], AGENT)
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:

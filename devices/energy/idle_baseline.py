@@ -11,6 +11,7 @@ from pathlib import Path
 from devices.cache import cache_folder
 from devices.energy.mean_power import MeanPower, difference_w
 from search_space.boundary.sealing import read_sealed_json, write_sealed_json
+from search_space.boundary.text import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,14 @@ def kept_idle(board: str, measured: IdlePower) -> IdlePower:
             kept.mean_w,
             measured.power.mean_w,
         )
-    write_sealed_json(path, {"board": board, "meter": measured.meter, **asdict(measured.power)})
+    try:
+        write_sealed_json(path, {"board": board, "meter": measured.meter, **asdict(measured.power)})
+    except OSError as error:
+        logger.warning(
+            "idle power of %s cannot be kept for other runs, whose energies may not compare: %s.",
+            board,
+            reason_of(error),
+        )
     return measured
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.errors import BoardUnreachableError, MeasurementError
-from devices.measurement import Measurement
+from devices.measurement import Measurement, model_key
 from moo.events import BoardBack, BoardEvent, BoardUnreachable
 from moo.storage.record import RunRecord
 
@@ -34,6 +34,8 @@ class Request:
     model: Callable[[], bytes]
     """Makes the ONNX model when its turn comes."""
     configuration: RuntimeConfiguration = BASE
+    is_file: bool = False
+    """Whether it is the very file that is handed out."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Measured:
 
     network: str
     measurement: Measurement
+    file: str | None = None
+    """`model_key` of the file, where the request was for one."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Measurer:
             if not self._threads:
                 if not self._waiting:
                     return
-                yield measure(self._devices[0], self._waiting.popleft())
+                yield self._measured_here(self._waiting.popleft())
                 continue
             with self._changed:
                 if not self._waiting and not self._busy and self._done.empty():
@@ -154,6 +158,13 @@ class Measurer:
                 thread.join(timeout=5)
         for device in self._devices:
             device.close()
+
+    def _measured_here(self, request: Request) -> Measured | NotMeasured:
+        """A network measured by this machine, which does not go away: what it refuses now is not waited for."""
+        try:
+            return measure(self._devices[0], request)
+        except BoardUnreachableError as error:
+            return NotMeasured(request.network, str(error), request.configuration)
 
     def _waited_in_vain(self) -> float:
         """Seconds since somebody first waited while no board answered; 0 while one answers."""
@@ -240,10 +251,10 @@ def measure(device: Device, request: Request) -> Measured | NotMeasured:
         BoardUnreachableError: if the board does not answer.
     """
     best: Measurement | None = None
-    reason = ""
+    reason, model = "", request.model()
     for _ in range(ATTEMPTS):
         try:
-            measurement = device.measure(request.model(), request.configuration)
+            measurement = device.measure(model, request.configuration)
         except BoardUnreachableError:
             raise
         except MeasurementError as error:
@@ -256,6 +267,6 @@ def measure(device: Device, request: Request) -> Measured | NotMeasured:
             best = measurement
         if measurement.reliable:
             break
-    return (
-        NotMeasured(request.network, reason, request.configuration) if best is None else Measured(request.network, best)
-    )
+    if best is None:
+        return NotMeasured(request.network, reason, request.configuration)
+    return Measured(request.network, best, model_key(model) if request.is_file else None)

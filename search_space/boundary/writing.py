@@ -6,6 +6,7 @@ A folder may have come from somebody else: a link in it would lead writing elsew
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -35,7 +36,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: if it cannot be written; nothing of it is left then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.unlink(missing_ok=True)
@@ -51,6 +52,24 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _keep_names(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a file, which is made if need be; on return it is on the disk, and it went there in one piece.
+
+    A line that a crash has cut has no end, so this one begins with one, and has none itself.
+
+    Raises:
+        OSError: if it cannot be written whole, or there is a link in its place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | NO_LINK, 0o666)
+    try:
+        if os.write(handle, b"\n" + line) <= len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_no_links(folder: Path, *, what: str) -> None:
@@ -118,7 +137,7 @@ def lock_file(path: Path) -> IO[bytes] | None:
     Raises:
         OSError: if it cannot be opened, or is a link.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600), "r+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,6 +145,15 @@ def lock_file(path: Path) -> IO[bytes] | None:
         lock.close()
         return None
     return lock
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _keep_names(folder.parent)
 
 
 def _keep_names(folder: Path) -> None:
