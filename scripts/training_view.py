@@ -11,7 +11,7 @@ from devices.measurement import Measurement
 from moo import events
 from moo.formatting import cost, percent
 from moo.storage.trained_network import TrainedNetwork
-from scripts.terminal import plain, say
+from scripts.terminal import dashboard_text, plain, say
 
 
 class TrainingView:
@@ -47,7 +47,7 @@ class TrainingView:
             case events.TrainersStarted(workers, threads, dashboard_url):
                 self._print(f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each")
                 if dashboard_url is not None:
-                    self._print(f"Ray dashboard: {dashboard_url}")
+                    self._print(f"Ray dashboard: {dashboard_text(dashboard_url)}")
             case events.TrainingProgress():
                 self._move(event)
             case events.TrainingDiverged(name, divergence):

@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import ray
 import torch
 
 from moo.execution.machinery import MachineryError
+from search_space.boundary.text import reason_of
 
 POLL_SECONDS = 0.2
 RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -151,10 +152,22 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error, most=200)
         raise ValueError(f"`--address` must be that of a running Ray cluster, but got {address!r}: {reason}") from None
+    if address is None:
+        _keep_token_private()
     url = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return RaySession(is_own=True, dashboard_url=url, workers=workers)
+
+
+def _keep_token_private() -> None:
+    """Let nobody else read the token that a started Ray asks for: who has it may run programs in its workers."""
+    with suppress(OSError):
+        handle = os.open(Path.home() / ".ray" / "auth_token", os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(handle, 0o600)
+        finally:
+            os.close(handle)
 
 
 def is_loss(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from devices.configuration import RuntimeConfiguration
+from moo.storage.database import reading
 from moo.storage.store import StoreReader
 
 MEASURING = "measuring"
@@ -11,6 +12,7 @@ PointToMeasure = tuple[str, RuntimeConfiguration]
 """An architecture's id, and how it is run."""
 
 
+@reading
 def points_to_measure(store: StoreReader) -> dict[str, list[PointToMeasure]]:
     """The points that were chosen at each stage; those of earlier versions are chosen anew."""
     chosen: dict[str, list[PointToMeasure]] = {}
@@ -24,6 +26,7 @@ def points_to_measure(store: StoreReader) -> dict[str, list[PointToMeasure]]:
     return chosen
 
 
+@reading
 def measured_files(store: StoreReader) -> dict[PointToMeasure, str]:
     """The points whose very file was measured, with the `model_key` of the latest."""
     return {
@@ -40,6 +43,7 @@ def _measured_file(kind: str, content: dict[str, object]) -> list[tuple[str, str
     return []
 
 
+@reading
 def source_front(store: StoreReader) -> tuple[list[str], dict[str, float]] | None:
     """What is known of the run that this one started from; None if it started from none.
 

@@ -11,9 +11,11 @@ import errno
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from moo.storage.migrations import statements_from
 from moo.storage.run_folder import BESIDE_STORE, RESTORE
@@ -24,6 +26,9 @@ from search_space.boundary.writing import make_folder
 Connection = sqlite3.Connection
 _SCHEMA_TABLE = "sqlite_master"
 _MODULUS = 2**256
+_ROWS = "the store of a run must hold what a search writes"
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def new_database(path: Path) -> Connection:
@@ -102,6 +107,26 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
         if "disk is full" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
         raise
+
+
+def reading(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """What reads rows, which may be anybody's: whatever is wrong with them becomes a `ValueError`.
+
+    Args:
+        method: of a `StoreReader`, or a function of one.
+    """
+
+    @wraps(method)
+    def named(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        try:
+            return method(*arguments, **options)
+        except Exception as error:
+            if str(error).startswith(_ROWS):
+                raise
+            path = getattr(arguments[0], "_path", None)
+            raise ValueError(f"{_ROWS}, but {str(path)!r} does not: {reason_of(error)}.") from error
+
+    return named
 
 
 def _existing(path: Path) -> Path:

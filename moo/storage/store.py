@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
-from moo.storage.database import Connection, new_database, open_database, read_database, transaction
+from moo.storage.database import Connection, new_database, open_database, read_database, reading, transaction
 from moo.storage.schema import STAY, TAKE_OVER
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitecture, Objectives, Trial, TrialResult
@@ -38,6 +39,8 @@ IN_INT8 = "evaluating in int8"
 """Kind of the event that says which networks were chosen for that."""
 ESTIMATE = "estimate"
 """Kind of the event that says how much time seemed left: `stage`, `seconds_left`, `elapsed_seconds`."""
+MOST_COURSE_BYTES = 2**28
+"""Of the arrays of one inner search, unpacked."""
 FILE_MEASURED = "file measured"
 """Kind of the event that says that a point's very file was measured."""
 
@@ -65,6 +68,7 @@ class StoreReader:
         """Close the connection."""
         self._connection.close()
 
+    @reading
     def trained(self, *, baselines: bool) -> list[TrainedNetwork]:
         """Trained networks of the front, or baselines, by name."""
         rows = self._connection.execute(
@@ -72,17 +76,20 @@ class StoreReader:
         )
         return [TrainedNetwork.from_json(json.loads(content)) for (content,) in rows]
 
+    @reading
     def events(self) -> list[tuple[str, str, dict[str, object]]]:
         """Date, kind and content of all events, oldest first."""
         rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
 
+    @reading
     def networks_in_int8(self, stage: str) -> list[str] | None:
         """Ids of the networks that were chosen to be evaluated in int8 at a stage; None before that."""
         query = "SELECT content FROM events WHERE kind = ? AND json_extract(content, '$.stage') = ? ORDER BY id DESC"
         row = self._connection.execute(query, (IN_INT8, stage)).fetchone()
         return None if row is None else [str(identifier) for identifier in json.loads(row[0])["networks"]]
 
+    @reading
     def trials(self, ids: range = range(2**62)) -> dict[int, StoredTrial]:
         """Trials that have ended, by id: those of a range, by default all."""
         rows = self._connection.execute(
@@ -101,6 +108,7 @@ class StoreReader:
             for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows
         }
 
+    @reading
     def evaluated(self, space: FBNetSpace) -> list[EvaluatedArchitecture]:
         """All evaluated architectures, each once, in the order of trials, with the costs that these predicted.
 
@@ -139,12 +147,14 @@ class StoreReader:
         query = "SELECT 1 FROM trials WHERE generation = ? LIMIT 1"
         return self._connection.execute(query, (generation,)).fetchone() is not None
 
+    @reading
     def trials_as_they_ended(self) -> list[StoredTrial]:
         """All trials that have ended, the first to end first."""
         stored = self.trials()
         rows = self._connection.execute("SELECT id FROM trials ORDER BY date, id")
         return [stored[number] for (number,) in rows]
 
+    @reading
     def seconds_searched(self) -> float:
         """Time that searching took so far, pre-training left out; where it was killed, up to what it kept last."""
         trials = self._connection.execute("SELECT date, 'trial', '{}' FROM trials WHERE generation >= 0")
@@ -162,6 +172,7 @@ class StoreReader:
             last = date
         return seconds
 
+    @reading
     def known_at(self) -> list[tuple[float, Objectives]]:
         """Each architecture's seconds from the beginning of the search to when it was known, with objectives."""
         (start,) = self._connection.execute("SELECT max(date) FROM events WHERE kind = 'searching'").fetchone()
@@ -172,6 +183,7 @@ class StoreReader:
         )
         return [(_seconds_between(start, date), (error, latency, energy)) for date, error, latency, energy in rows]
 
+    @reading
     def minutes(self) -> dict[int, float]:
         """When each trial ended, in minutes from the first event of the run; interruptions count."""
         dates = "SELECT min(date) FROM (SELECT date FROM events UNION SELECT date FROM trials)"
@@ -179,6 +191,7 @@ class StoreReader:
         rows = self._connection.execute("SELECT id, date FROM trials ORDER BY id")
         return {number: _seconds_between(first, date) / 60 for number, date in rows}
 
+    @reading
     def theta(self, trial_id: int) -> ThetaResult:
         """The course of a trial's inner search.
 
@@ -188,10 +201,14 @@ class StoreReader:
         row = self._connection.execute("SELECT records, theta FROM trials WHERE id = ?", (trial_id,)).fetchone()
         if row is None or row[0] is None:
             raise ValueError(f"a trial must have searched theta to have a course, but trial {trial_id} has not.")
+        with zipfile.ZipFile(io.BytesIO(row[1])) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > MOST_COURSE_BYTES:
+                raise ValueError(f"the course of a search must have at most {MOST_COURSE_BYTES} bytes, but has more.")
         with np.load(io.BytesIO(row[1])) as arrays:
             records = tuple(StepRecord.of(figures) for figures in json.loads(row[0]))
             return ThetaResult(arrays["theta_LO"], records, arrays["probs_TLO"])
 
+    @reading
     def fill(self, archive: Archive, space: FBNetSpace) -> Archive:
         """Put all architectures into an empty archive, with their measurements, test errors and trainings.
 
