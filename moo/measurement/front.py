@@ -97,6 +97,8 @@ class FrontMeasuring:
         self._most_between = most_between
         self._corrections: Corrections = {}
         self._requested: set[PointToMeasure] = set()
+        self._looked_at: tuple[OperatingPoint, ...] | None = None
+        """The front whose points were requested last; an archive whose front stays gives the very same."""
         self._measured_at = record.store.points_to_measure()
 
     def front_changed(self) -> None:
@@ -167,6 +169,9 @@ class FrontMeasuring:
     def _unmeasured_front(self) -> list[PointToMeasure]:
         """Points of the front that were neither measured nor requested, of the few that stand for it."""
         front = self._record.archive.inherited_front()
+        if front is self._looked_at:
+            return []
+        self._looked_at = front
         few = (front[place] for place in epsilon_front(objectives_of(front), self._most_between))
         points = ((point.id, point.configuration) for point in few if point.measurement is None)
         return [point for point in points if point not in self._requested]

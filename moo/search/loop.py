@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 
@@ -209,7 +209,7 @@ class _Search:
         finally:
             record.add_event("searched", seconds=clock.seconds)
 
-    def _surrogate_proposals(self, first: int, costs: CostTables) -> Sequence[Proposal]:
+    def _surrogate_proposals(self, first: int, costs: Callable[[], CostTables]) -> Sequence[Proposal]:
         return kept_proposals(self._folder, self._config, self._space, self._record.archive, costs, first=first)
 
     def _measure_final_front(self) -> None:

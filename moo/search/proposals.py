@@ -35,8 +35,8 @@ from search_space.counts import count, node_params
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
-ProposalSource = Callable[[int, CostTables], Sequence[Proposal]]
-"""The first trial's number and the costs to search with, to what a search on a surrogate proposes."""
+ProposalSource = Callable[[int, Callable[[], CostTables]], Sequence[Proposal]]
+"""The first trial's number and what gives the costs to search with, to what a search on a surrogate proposes."""
 
 
 def bounds_of(config: SearchConfig) -> CoefficientBounds:
@@ -177,7 +177,13 @@ def violation_of(stored: StoredTrial, archive: Archive) -> float:
 
 
 def kept_proposals(
-    folder: RunFolder, config: SearchConfig, space: FBNetSpace, archive: Archive, tables: CostTables, *, first: int
+    folder: RunFolder,
+    config: SearchConfig,
+    space: FBNetSpace,
+    archive: Archive,
+    tables: Callable[[], CostTables],
+    *,
+    first: int,
 ) -> list[Proposal]:
     """What the search on a surrogate proposes; it is kept, so that a resumed run goes on with the same.
 
@@ -186,12 +192,12 @@ def kept_proposals(
         config: bounds and seed.
         space: of the architectures.
         archive: of the run.
-        tables: what the trials are searched with.
+        tables: gives what the trials are searched with, where nothing is kept yet.
         first: number of the first trial that these proposals become.
     """
     path = folder.surrogate_proposals(first)
     if not path.exists():
-        proposals = surrogate_proposals(config, space, archive, tables, before=first)
+        proposals = surrogate_proposals(config, space, archive, tables(), before=first)
         write_json(path, {"choices": [_proposal_to_json(proposal) for proposal in proposals]})
     return [_proposal_from_json(item) for item in json.loads(path.read_text())["choices"]]
 

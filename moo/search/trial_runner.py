@@ -11,7 +11,7 @@ from moo import events
 from moo.execution.backend import Backend
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
-from moo.storage.archive import Entry, objectives_of
+from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.pareto import hypervolume
 from moo.storage.record import RunRecord
 from moo.storage.store import IN_INT8
@@ -73,6 +73,9 @@ class TrialRunner:
         self._tell = tell
         self._independent = independent
         self._not_quantized: set[str] = set()
+        self._front: tuple[OperatingPoint, ...] | None = None
+        """That was told of last, and whose hypervolume is the next."""
+        self._hypervolume = 0.0
 
     def run(
         self, trials: Iterable[Trial], costs: CostTables, learn: Learn = lambda trial, objectives, violation: None
@@ -124,13 +127,13 @@ class TrialRunner:
                 if self._measuring.collect():
                     self.front_changed()
 
-    def evaluate_some_in_int8(self, costs: CostTables, *, stage: str, most: int) -> None:
+    def evaluate_some_in_int8(self, costs: Callable[[], CostTables], *, stage: str, most: int) -> None:
         """Evaluate some networks in int8 that would be on the front if it cost them no accuracy.
 
         Which is noted in the store: a run that is killed meanwhile goes on with the very same networks.
 
         Args:
-            costs: as for `run`.
+            costs: gives them as for `run`, where there is anything to evaluate.
             stage: of the run.
             most: how many at most; the rest follows at the end.
         """
@@ -140,7 +143,7 @@ class TrialRunner:
             self._record.add_event(IN_INT8, stage=stage, networks=chosen)
         waiting = [archive[identifier] for identifier in chosen if archive[identifier].quantized_error is None]
         if waiting:
-            self._quantize(waiting, costs)
+            self._quantize(waiting, costs())
             self.front_changed()
 
     def evaluate_in_int8(self, costs: CostTables) -> bool:
@@ -204,10 +207,13 @@ class TrialRunner:
         """Tell of the front."""
         archive = self._record.archive
         front = archive.inherited_front()
+        if front is not self._front:
+            self._front = front
+            self._hypervolume = hypervolume(objectives_of(front), np.array(archive.reference_point))
         self._tell(
             events.FrontChanged(
                 front=front,
-                hypervolume=hypervolume(objectives_of(front), np.array(archive.reference_point)),
+                hypervolume=self._hypervolume,
                 evaluations=len(archive),
                 trials=self._record.store.num_trials(),
             )
