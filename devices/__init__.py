@@ -14,6 +14,7 @@ configuration how a network is run on a board: threads, clock, precision
 measurement   what a board reports: latency, energy, and how each came about
 quantization  networks in int8
 channel       requests to a running process and its replies
+turns         locks of files that programs take turns by
 cache         where things are kept that later runs use again
 errors        what can go wrong when a board is asked for something
 """

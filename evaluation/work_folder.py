@@ -6,26 +6,29 @@ Searches (`moo.storage.run_folder`) and trainings (`evaluation.training.folder`)
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from search_space.boundary.writing import lock_file
+from search_space.boundary.reading import parse_json, read_bytes
+from search_space.boundary.sealing import unsealed
+from search_space.boundary.text import reason_of
+from search_space.boundary.writing import check_can_write, check_no_links, lock_file
 
 Part = TypeVar("Part")
 Settings = TypeVar("Settings")
+BEGIN_ANEW = "Restore it from a copy, or begin anew."
 
 
-def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
+def new_work_folder(out: str | None, *, name: str, what: str, leftovers: Collection[str] = ()) -> Path:
     """The folder for new work; it is not made yet.
 
     Args:
         out: where the user wants it; None for a folder under `runs/`, with `name` and the time.
         name: what the work is about, for a folder under `runs/`.
         what: the kind of work, as in `a run`, for messages.
+        leftovers: names of files that may be there, as a beginning leaves them that was killed before its config.json.
 
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
@@ -34,16 +37,28 @@ def new_work_folder(out: str | None, *, name: str, what: str) -> Path:
     path = Path("runs") / f"{name}-{stamp}" if out is None else Path(out).expanduser()
     if path.exists() and not path.is_dir():
         raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(item.name not in leftovers and item.suffix != ".part" for item in path.iterdir()):
         state = f"already holds {what}" if (path / "config.json").exists() else "is not empty"
         raise ValueError(
             f"`--out` must name a new folder, but {str(path)!r} {state}; choose another, or go on with {what} by "
             "--resume."
         )
-    parent = next(candidate for candidate in path.absolute().parents if candidate.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ValueError(f"`--out` must lie in a folder that can be written to, but {str(parent)!r} cannot.")
+    check_can_write(path, what=f"the folder of {what}")
     return path
+
+
+def check_work_folder(path: Path, *, what: str) -> None:
+    """Check that work can go on in its folder, before it begins.
+
+    Args:
+        path: of the folder.
+        what: the kind of work, as in `a run`, for messages.
+
+    Raises:
+        ValueError: if there are links in it, or it cannot be written to.
+    """
+    check_no_links(path, what=f"the folder of {what}")
+    check_can_write(path, what=f"the folder of {what}")
 
 
 def with_absolute_paths(config: Settings, *, files: Collection[str], folders: Collection[str]) -> Settings:
@@ -127,7 +142,7 @@ def lock_folder(path: Path) -> IO[bytes]:
     return lock
 
 
-def read_part(path: Path, part: str, parse: Callable[[Any], Part], *, rule: str) -> Part:
+def read_part(path: Path, part: str, parse: Callable[[Any], Part], *, rule: str, remedy: str = BEGIN_ANEW) -> Part:
     """One of the two parts, `settings` and `origin`, of the config.json of a work folder.
 
     Args:
@@ -135,16 +150,21 @@ def read_part(path: Path, part: str, parse: Callable[[Any], Part], *, rule: str)
         part: its name.
         parse: makes it of plain values; raises ValueError for bad ones.
         rule: beginning of the message.
+        remedy: its end, a sentence.
 
     Raises:
         ValueError: if there is no such file, or it cannot be read.
     """
-    if not path.is_file():
-        raise ValueError(f"{rule}, but {str(path.parent)!r} holds no config.json.")
+    if not path.exists():
+        raise ValueError(f"{rule}, but {str(path.parent)!r} holds no {path.name}.")
     try:
-        content = json.loads(path.read_text())
+        text = read_bytes(path, what=f"{rule}, and its {path.name}")
+    except ValueError as error:
+        raise ValueError(f"{error} {remedy}") from None
+    try:
+        content = unsealed(parse_json(text))
         if not isinstance(content, dict) or part not in content:
-            raise ValueError(f"it must hold an object with `{part}`, but does not.")
+            raise ValueError(f"it must hold an object with `{part}`, but does not")
         return parse(content[part])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {error}") from None
+        raise ValueError(f"{rule}, but {str(path)!r} cannot be read: {reason_of(error)}. {remedy}") from None

@@ -21,7 +21,7 @@ import tyro
 
 from scripts.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
-from search_space.boundary.text import one_line
+from search_space.boundary.text import one_line, shown
 
 Config = TypeVar("Config")
 LONGEST_MESSAGE = 2000
@@ -149,10 +149,18 @@ def is_given(argv: Sequence[str], option: str) -> bool:
     return any(word.partition("=")[0] == option for word in argv)
 
 
+NOT_ALLOWED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EIO,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
+"""What the system answers where a file is another kind of file, or may not be read or written."""
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call a script's `main` and exit with what it returns (None means 0).
 
-    A `ValueError` is the user's to mend, as is a disk without space: it becomes one line on stderr and exit code 2.
+    A `ValueError` is the user's to mend, as are a disk without space and a file that may not be written: one line on
+    stderr, and exit code 2.
     Ctrl-C ends with 130, a closed pipe with 141. Other exceptions are ours, and keep their traceback.
     """
     try:
@@ -168,6 +176,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except OSError as error:
+        if error.errno in NOT_ALLOWED and error.filename is not None:
+            sys.stderr.write(
+                f"error: files must allow what is done with them, but {shown(str(error.filename))} does not: "
+                f"{one_line(error.strerror)}. Mend that, and go on: what had ended is kept.\n"
+            )
+            sys.exit(2)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" for {one_line(error.filename)}" if error.filename else ""

@@ -239,7 +239,7 @@ def a_generation(path: Path) -> float:
         runner, measuring = _runner(path, record, found, _tell_nobody)
         runner.run([result.trial for result in found], tables)
         begin = time.process_time()
-        runner.evaluate_some_in_int8(lambda: tables, stage="generation growth", most=IN_INT8_EACH)
+        runner.evaluate_some_in_int8(tables, stage="generation growth", most=IN_INT8_EACH)
         measuring.between_generations("generation growth")
         runner.front_changed()
         write_front_json(folder, record.archive)

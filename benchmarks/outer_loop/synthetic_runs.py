@@ -30,7 +30,7 @@ from moo.search.proposals import algorithm_of, generation_size, surrogate_genera
 from moo.storage.archive import OperatingPoint, objectives_of
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.pareto import epsilon_front
-from moo.storage.record import RunRecord, open_record
+from moo.storage.record import RunRecord, begin_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
 from moo.storage.store import ESTIMATE
@@ -83,7 +83,7 @@ def write_run(folder: Path, architectures: int, *, space: str, configurations: C
     folder.mkdir(parents=True)
     run.write_config(config, origin)
     write_json(run.cost_table, tables.to_json())
-    with closing(open_record(run)) as record:
+    with closing(begin_record(run)) as record:
         archive = record.load_archive(archive_for(config, tables, origin.dataset), searched)
         record.add_event("started")
         record.add_event("searching")

@@ -185,7 +185,8 @@ class AgentDevice:
         if configuration.precision == "int8":
             try:
                 model = quantized(model, activations=activations_for(board.machine))
-            except ValueError as error:
+            except (ValueError, OSError) as error:
+                # Of a full disk, too: it is made in a file.
                 raise MeasurementError(str(error)) from None
         elif is_quantized(model):
             configuration = replace(configuration, precision="int8")

@@ -53,7 +53,10 @@ class HostLink:
             MeasurementError: if it cannot be started.
         """
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
+            try:
+                self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
+            except OSError as error:
+                raise MeasurementError(f"models need a temporary folder, but {error.strerror}: make room.") from error
         return ProcessChannel.start(self._command, AGENT)
 
     @contextlib.contextmanager

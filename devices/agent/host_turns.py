@@ -13,25 +13,17 @@ import os
 import stat
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from devices.errors import MeasurementError
-from search_space.boundary.text import one_line
+from devices.turns import holder_of, locked, wait_for_turn
 from search_space.boundary.writing import NO_LINK
 
 logger = logging.getLogger(__name__)
 
 NAME = "pi-pareto-nas-{}.lock"
 """In the folder for temporary files, which all users of a machine share; `{}` is `measuring` or `present`."""
-PAUSE_SECONDS = 0.02
-"""Between two looks at whether it is our turn."""
-TELL_SECONDS = 2.0
-"""After which a wait is told."""
-LONGEST_SECONDS = 1800.0
-"""That somebody else is waited for: six times the longest measurement, after which that program was stopped."""
 
 
 class HostTurns:
@@ -51,7 +43,7 @@ class HostTurns:
         self._appear()
         with _opened("measuring") as lock:
             if lock is not None:
-                self._wait_for(lock)
+                wait_for_turn(lock, self._closed, what="measures on this machine")
             yield
 
     def close(self) -> None:
@@ -68,33 +60,15 @@ class HostTurns:
         present = _open("present")
         if present is None:
             return
-        if not _locked(present, fcntl.LOCK_EX):
+        if not locked(present, fcntl.LOCK_EX):
             logger.warning(
                 "%s also measures on this machine: measurements take turns, but other work slows them, so let one end "
                 "before the other begins where timings matter.",
-                _holder_of(present),
+                holder_of(present),
             )
         # Several are there together; one that appears at this moment is passed over in silence.
-        _locked(present, fcntl.LOCK_SH)
+        locked(present, fcntl.LOCK_SH)
         self._present = present
-
-    def _wait_for(self, lock: IO[bytes]) -> None:
-        start_s = time.monotonic()
-        told = False
-        while not _locked(lock, fcntl.LOCK_EX):
-            waited_s = time.monotonic() - start_s
-            if waited_s > LONGEST_SECONDS:
-                logger.warning(
-                    "%s has kept this machine for %.0f s and is waited for no longer: if it is stopped, end it.",
-                    _holder_of(lock),
-                    waited_s,
-                )
-                return
-            if waited_s > TELL_SECONDS and not told:
-                told = True
-                logger.warning("waiting for %s, which measures on this machine.", _holder_of(lock))
-            if self._closed.wait(PAUSE_SECONDS):
-                raise MeasurementError("a closed device cannot measure: open a new one.")
 
 
 @contextlib.contextmanager
@@ -128,24 +102,3 @@ def _open(what: str) -> IO[bytes] | None:
         logger.warning("measurements of other programs on this machine are not waited for: %s: %s.", path, error)
         return None
     return file
-
-
-def _locked(file: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _holder_of(file: IO[bytes]) -> str:
-    """Who holds the lock of a file, as far as the system tells."""
-    status = os.fstat(file.fileno())
-    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/locks").read_text().splitlines():
-            parts = line.split()
-            if len(parts) > 5 and parts[1] == "FLOCK" and parts[5] == place and int(parts[4]) != os.getpid():
-                command = Path(f"/proc/{int(parts[4])}/cmdline").read_bytes().decode(errors="replace")
-                return f"process {int(parts[4])} ({one_line(command.replace(chr(0), ' ').strip(), most=80)})"
-    return "another program"

@@ -312,7 +312,7 @@ def _lost(address: BoardAddress, timeout_seconds: float) -> Iterator[None]:
         raise BoardUnreachableError(f"the connection to {address} was lost.") from None
     except asyncssh.SFTPError:
         raise
-    except (asyncssh.Error, OSError) as error:
+    except (asyncssh.Error, OSError, EOFError, ValueError) as error:
         raise BoardUnreachableError(f"the connection to {address} failed: {reason_of(error)}.") from None
 
 
@@ -346,5 +346,12 @@ def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: 
         raise BoardUnreachableError(
             f"{address} refuses the connection: it is booting, or SSH is not enabled there."
         ) from None
-    except (asyncssh.Error, OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
+    except (
+        asyncssh.Error,
+        OSError,
+        EOFError,
+        ValueError,
+        asyncio.TimeoutError,
+        concurrent.futures.TimeoutError,
+    ) as error:
         raise BoardUnreachableError(f"{address} could not be reached: {reason_of(error)}.") from None

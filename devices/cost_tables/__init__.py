@@ -11,4 +11,5 @@ readers           cost tables of other systems, recognised by their content
 hw_nas_bench      the tables of HW-NAS-Bench, behind the interface of its own API
 table_names       which names stand for a table instead of a board
 plain_pickle      reads pickles of plain data without running anything in them
+pickle_machine    obeys the instructions of those, and counts them
 """

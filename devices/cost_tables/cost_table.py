@@ -19,6 +19,7 @@ import numpy.typing as npt
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.measurement import LARGEST, Source
 from search_space.boundary import reading
+from search_space.boundary.sealing import unsealed, write_sealed_json
 from search_space.boundary.text import one_line, shown
 from search_space.spaces import MOST_LAYERS, SearchSpace
 
@@ -149,7 +150,7 @@ class CostTable:
 
     def write(self, path: Path) -> None:
         """Write the table as JSON, for `read_cost_table`."""
-        path.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        write_sealed_json(path, self.to_json())
 
     def _check(self, name: str, costs: Array) -> None:
         if costs.ndim != 2 or not len(costs) or costs.shape[1] != len(self.operators):
@@ -190,9 +191,16 @@ def read_json(path: Path) -> Any:
     """What a cost table file holds.
 
     Raises:
-        ValueError: if it is missing, or not JSON.
+        ValueError: if it is missing, not JSON, or does not match its seal.
     """
-    return reading.read_json(path, what="a cost table file", most=MOST_BYTES)
+    content = reading.read_json(path, what="a cost table file", most=MOST_BYTES)
+    try:
+        return unsealed(content)
+    except ValueError as error:
+        raise ValueError(
+            f"a cost table file must be whole, but {str(path)!r} is not: {error}. Restore it from a copy, "
+            "make it anew, or remove its `seal` if it was changed on purpose."
+        ) from None
 
 
 def cost_table_from(content: Any, path: Path) -> CostTable:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable, cost_table_from, read_json
+from search_space.boundary.sealing import write_sealed_json
 from search_space.boundary.text import one_line
 
 KEY = "tables"
@@ -88,7 +88,7 @@ class CostTables:
 
     def write(self, path: Path) -> None:
         """Write all tables as JSON, for `read_cost_tables`."""
-        path.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        write_sealed_json(path, self.to_json())
 
 
 def read_cost_tables(path: Path) -> CostTables:

@@ -9,6 +9,7 @@ the interface is that of `hw_nas_bench_api.py` in https://github.com/GATECH-EIC/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -155,7 +156,7 @@ class HWNASBenchAPI:
     def _block_costs(self, table: object, metric: str) -> dict[str, float]:
         costs = self._mapping(table, f"`{metric}`")
         for block, cost in costs.items():
-            if not isinstance(cost, int | float | np.number) or not np.isfinite(cost):
+            if not _is_number(cost):
                 raise ValueError(
                     f"`{metric}` of block {one_line(block)} must be a finite number, but {self._origin} has "
                     f"{shown(cost)}."
@@ -163,14 +164,24 @@ class HWNASBenchAPI:
         return {str(block): float(cost) for block, cost in costs.items()}
 
     def _network_costs(self, table: object, dataname: str) -> dict[str, Any]:
-        columns = {name: _sequence(column) for name, column in self._mapping(table, f"`{dataname}`").items()}
+        columns = {name: _sequence(column) for name, column in self._mapping(table, f"`{one_line(dataname)}`").items()}
         for name in ("config", *NASBENCH201_METRICS):
             column = columns.get(name)
             if column is None or len(column) != len(columns["config"]):
                 raise ValueError(
-                    f"`{dataname}` must have one entry of `{name}` for each `config`, but {self._origin} has "
+                    f"`{one_line(dataname)}` must have one entry of `{name}` for each `config`, but {self._origin} has "
                     f"{'none' if column is None else len(column)}."
                 )
+        for name in NASBENCH201_METRICS:
+            wrong = next((cost for cost in columns[name] if not _is_number(cost)), None)
+            if wrong is not None:
+                raise ValueError(
+                    f"`{name}` of `{one_line(dataname)}` must be finite numbers, but {self._origin} has {shown(wrong)}."
+                )
+        if not all(isinstance(config, Mapping) for config in columns["config"]):
+            raise ValueError(
+                f"each `config` of `{one_line(dataname)}` must be a dictionary; {self._origin} has others."
+            )
         return columns
 
     def _mapping(self, value: object, where: str) -> Mapping[str, Any]:
@@ -248,6 +259,12 @@ def _fbnet_indices(arch_index: object) -> tuple[int, ...]:
     if len(indices) != 22 or not fits:
         raise ValueError(f"`arch_index` must be a list of 22 numbers in [0, 8] for FBNet, but got {shown(arch_index)}.")
     return tuple(int(index) for index in indices)
+
+
+def _is_number(cost: object) -> bool:
+    if isinstance(cost, float):
+        return math.isfinite(cost)
+    return isinstance(cost, int | np.integer | np.floating) and abs(float(cost)) < math.inf
 
 
 def _sequence(column: object) -> Any:

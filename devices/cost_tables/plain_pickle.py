@@ -2,6 +2,7 @@
 
 `pickle.load` calls whatever a file names. Here only a few names are admitted, and even those stand for harmless
 functions of this module: neither NumPy nor any other code sees the data before their types are checked.
+`pickle_machine` bounds what they cost.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from devices.cost_tables.pickle_machine import unpickle
+from search_space.boundary.reading import read_bytes
+from search_space.boundary.text import reason_of, shown
+
+MOST_BYTES = 64 * 2**20
+"""Of a file; HW-NAS-Bench's has some tens of millions."""
 _NUMBER_TYPE = re.compile(r"[fiu][1248]|b1")
 
 
@@ -24,34 +31,15 @@ def read_plain_pickle(path: Path) -> object:
     Raises:
         ValueError: naming the file, if it is absent, no pickle, cut short, or holds anything else.
     """
+    content = read_bytes(path, what="a pickle file", most=MOST_BYTES)
     try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file).load()
-    except FileNotFoundError:
-        raise ValueError(f"a pickle file must exist, but got {str(path)!r}.") from None
-    except OSError as error:
-        raise ValueError(f"a pickle file must be readable, but {str(path)!r} is not: {error.strerror}.") from None
-    except _BROKEN as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        return unpickle(content, _ADMITTED)
+    except Exception as error:
+        # Instructions that do not fit each other raise whatever comes of it.
         raise ValueError(
             f"a pickle file must hold plain containers, numbers, strings and NumPy arrays only and be whole, but "
-            f"{str(path)!r} does not: {reason}."
+            f"{str(path)!r} does not: {reason_of(error)}."
         ) from None
-
-
-_BROKEN = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-)
-"""What `pickle` may raise for a broken file."""
 
 
 class PickledArray:
@@ -81,8 +69,13 @@ class _NumberType:
     def __init__(self, code: str, *_: object) -> None:
         self.is_object = code in ("O", "O8")
         if not self.is_object and not _NUMBER_TYPE.fullmatch(code):
-            raise pickle.UnpicklingError(f"arrays must be of numbers, but one is of type {code!r}")
+            raise pickle.UnpicklingError(f"arrays must be of numbers, but one is of type {shown(code)}")
         self.code = code
+
+    def numbers(self, content: bytes) -> list[Any]:
+        """All numbers of some bytes, as Python's."""
+        numbers: list[Any] = np.frombuffer(content, dtype=self.code).tolist()
+        return numbers
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         if state[1] in ("<", ">") and not self.is_object:
@@ -105,7 +98,7 @@ def _number(number_type: _NumberType, content: bytes) -> object:
     """Stands for `scalar`: one number as a Python number."""
     if not isinstance(number_type, _NumberType) or number_type.is_object:
         raise pickle.UnpicklingError("a NumPy scalar must be a number")
-    (value,) = np.frombuffer(content, dtype=number_type.code).tolist()
+    (value,) = number_type.numbers(content)
     plain: object = value
     return plain
 
@@ -113,7 +106,7 @@ def _number(number_type: _NumberType, content: bytes) -> object:
 def _bytes_of(text: str, encoding: str) -> bytes:
     """Stands for `_codecs.encode`, by which protocols 0 to 2 write bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes must be written as latin1, but got {encoding!r}")
+        raise pickle.UnpicklingError(f"bytes must be written as latin1, but got {shown(encoding)}")
     return text.encode("latin1")
 
 
@@ -137,11 +130,3 @@ _ADMITTED: dict[tuple[str, str], Any] = {
         )
     },
 }
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        """What stands for an admitted name."""
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for `{module}.{name}`")
-        return _ADMITTED[module, name]

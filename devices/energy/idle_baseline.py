@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devices.cache import cache_folder
 from devices.energy.mean_power import MeanPower, difference_w
+from search_space.boundary.sealing import read_sealed_json, write_sealed_json
+from search_space.boundary.text import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,14 @@ def kept_idle(board: str, measured: IdlePower) -> IdlePower:
             kept.mean_w,
             measured.power.mean_w,
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps({"board": board, "meter": measured.meter, **asdict(measured.power)}))
-    part.replace(path)
+    try:
+        write_sealed_json(path, {"board": board, "meter": measured.meter, **asdict(measured.power)})
+    except OSError as error:
+        logger.warning(
+            "idle power of %s cannot be kept for other runs, whose energies may not compare: %s.",
+            board,
+            reason_of(error),
+        )
     return measured
 
 
@@ -68,7 +72,7 @@ def idle_path(board: str, meter: str) -> Path:
 def _read(path: Path) -> MeanPower | None:
     """What a file keeps; None if there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_text())
+        content = read_sealed_json(path, what="the idle power of a board", remedy="It is measured again.")
         kept = MeanPower(
             mean_w=float(content["mean_w"]),
             standard_error_w=float(content["standard_error_w"]),

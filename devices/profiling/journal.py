@@ -5,46 +5,70 @@ This is how a profile can be interrupted and resumed, and how the profile of a b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
+import os
+import stat
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devices.cache import cache_folder
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import Board, Measurement, MeasureSettings, model_key
+from devices.turns import wait_for_turn
+from search_space.boundary.reading import parse_json
+from search_space.boundary.sealing import sealed, unsealed
+from search_space.boundary.text import reason_of
+from search_space.boundary.writing import NO_LINK, append_line, check_can_write, check_no_links
 from search_space.spaces import SearchSpace
+
+logger = logging.getLogger(__name__)
+
+MOST_BYTES = 2**31
+"""Of a file of measurements."""
 
 
 class JournaledDevice:
     """Keeps each measurement in a file, one JSON line each, and gives it again for the same model.
 
     A model that is asked for repeatedly gets its first measurement first, its second one second, and is measured again
-    when the file has no more. A line that a crash has cut is ignored.
+    when the file has no more. A line that was cut or damaged is ignored, and measured again. Of two programs with the
+    same file, one measures at a time, and the other one reads what it has measured.
     """
 
-    def __init__(self, device: Device, path: Path, known: Iterable[tuple[str, Measurement]]) -> None:
-        """A board with its past.
+    def __init__(self, device: Device, path: Path) -> None:
+        """A board that knows nothing yet; `open` returns one that knows its past.
 
         Args:
             device: the board.
             path: where its measurements are kept.
-            known: those that are there, in order, with the `model_key` of each.
         """
         self._device = device
         self._path = path
+        self._closed = threading.Event()
+        self._read_to = _Place()
         self._known: dict[str, list[Measurement]] = defaultdict(list)
         self._asked: Counter[str] = Counter()
-        for key, measurement in known:
-            self._known[_key_of(key, measurement.configuration)].append(measurement)
+        self._warned: set[str] = set()
 
     @classmethod
     def open(cls, device: Device, path: Path) -> JournaledDevice:
-        """A board that knows what a file holds, which need not exist yet."""
-        return cls(device, path, _lines_of(path))
+        """A board that knows what a file holds, which need not exist yet.
+
+        Raises:
+            ValueError: if the file cannot be read or written to, or its folder holds links.
+        """
+        check_no_links(path.parent, what="the folder of measurements that are kept")
+        check_can_write(path.parent, what="the measurements that are kept")
+        journaled = cls(device, path)
+        journaled._learn()
+        return journaled
 
     @property
     def shares_host(self) -> bool:
@@ -69,18 +93,55 @@ class JournaledDevice:
         key = _key(model, configuration)
         place = self._asked[key]
         if place == len(self._known[key]):
-            measurement = self._device.measure(model, configuration)
-            self._known[key].append(measurement)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                # A line that a crash has cut has no newline: begin with one.
-                file.write("\n" + json.dumps({"model": model_key(model), "measurement": measurement.to_json()}))
+            with self._turn():
+                self._learn()
+                if place == len(self._known[key]):
+                    measurement = self._device.measure(model, configuration)
+                    self._keep(model, measurement)
+                    if place == len(self._known[key]):
+                        self._known[key].append(measurement)
         self._asked[key] += 1
         return self._known[key][place]
 
     def close(self) -> None:
         """Free the board."""
+        self._closed.set()
         self._device.close()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only one who measures for this file."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
+        except OSError as error:
+            self._warn(f"profiles of other programs are not waited for: {reason_of(error)}")
+            yield
+            return
+        with os.fdopen(lock, "r+b") as file:
+            wait_for_turn(file, self._closed, what="profiles the same board")
+            yield
+
+    def _learn(self) -> None:
+        """Know what was appended to the file since it was last read, by whomever."""
+        found, self._read_to = _lines_after(self._read_to, self._path)
+        for key, measurement in found:
+            self._known[_key_of(key, measurement.configuration)].append(measurement)
+
+    def _keep(self, model: bytes, measurement: Measurement) -> None:
+        line = json.dumps(sealed({"model": model_key(model), "measurement": measurement.to_json()})).encode()
+        try:
+            append_line(self._path, line)
+        except OSError as error:
+            self._warn(f"the profile goes on, but its measurements are no longer kept: {reason_of(error)}")
+        else:
+            # What is read again is what another run will go by.
+            self._learn()
+
+    def _warn(self, reason: str) -> None:
+        if reason not in self._warned:
+            self._warned.add(reason)
+            logger.warning("%s.", reason)
 
 
 def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) -> Path:
@@ -102,7 +163,7 @@ def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) ->
 
 def measurements_kept(board: Board, space: SearchSpace, settings: MeasureSettings) -> Counter[str]:
     """How many measurements of a profile were made before, by the label of their configuration."""
-    known = _lines_of(profile_path(board, space, settings))
+    known, _ = _lines_after(_Place(), profile_path(board, space, settings))
     return Counter(measurement.configuration.label for _, measurement in known)
 
 
@@ -114,15 +175,58 @@ def _key_of(key: str, configuration: RuntimeConfiguration) -> str:
     return f"{key} {configuration.label}"
 
 
-def _lines_of(path: Path) -> list[tuple[str, Measurement]]:
+@dataclass(frozen=True)
+class _Place:
+    """Up to where a file was read."""
+
+    inode: int = 0
+    bytes_read: int = 0
+
+
+def _lines_after(place: _Place, path: Path) -> tuple[list[tuple[str, Measurement]], _Place]:
+    """The measurements in a file after a place, each with its `model_key`, and where they end.
+
+    Raises:
+        ValueError: if the file cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | NO_LINK)
+    except FileNotFoundError:
+        return [], place
+    except OSError as error:
+        raise ValueError(_unreadable(path, reason_of(error))) from None
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        # Another one was put in its place, or it was cut: all of it is new.
+        same = status.st_ino == place.inode and status.st_size >= place.bytes_read
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(_unreadable(path, "it is no file"))
+        file.seek(place.bytes_read if same else 0)
+        text = file.read(MOST_BYTES)
+        end = file.tell()
     found: list[tuple[str, Measurement]] = []
-    if not path.exists():
-        return found
-    for line in path.read_text().splitlines():
-        try:
-            content = json.loads(line)
-            measurement = Measurement.from_json(content["measurement"])
-            found.append((str(content["model"]), measurement))
-        except (ValueError, KeyError, TypeError):
+    for line in text.split(b"\n"):
+        if not line:
             continue
-    return found
+        try:
+            content = unsealed(parse_json(line))
+            measurement = Measurement.from_json(content["measurement"])
+            _check(measurement)
+            found.append((str(content["model"]), measurement))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            continue
+    return found, _Place(status.st_ino, end)
+
+
+def _check(measurement: Measurement) -> None:
+    """Check what a board measures: lines of earlier versions have no seal."""
+    least = min(measurement.latency_ms, measurement.median_ms)
+    if not (least > 0 and measurement.iqr_ms >= 0 and measurement.runs >= 1 and measurement.configuration.label):
+        raise ValueError("no board measures that")
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    return (
+        f"the file of measurements that are kept must be readable, but {str(path)!r} is not: {reason}. Remove it to "
+        "measure again."
+    )

@@ -13,10 +13,16 @@ from evaluation.training.config import TrainConfig, config_from_json
 from evaluation.training.origin import TrainOrigin, train_origin_from_json
 from evaluation.work_folder import new_work_folder, read_part
 from search_space.architectures import Architecture
-from search_space.boundary.reading import read_json
+from search_space.boundary.reading import read_bytes
 from search_space.boundary.records import record_from_json
+from search_space.boundary.sealing import (
+    MOST_STATE_BYTES,
+    digest_of,
+    read_sealed_json,
+    read_sealed_state,
+    write_sealed_json,
+)
 from search_space.boundary.text import reason_of
-from search_space.boundary.writing import write_json
 
 Part = TypeVar("Part")
 
@@ -78,7 +84,7 @@ class TrainFolder:
 
     def write_config(self, config: TrainConfig, origin: TrainOrigin) -> None:
         """Write the settings and what the training was made from."""
-        write_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
+        write_sealed_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
 
     def read_config(self) -> tuple[TrainConfig, TrainOrigin]:
         """Settings and origin of the training.
@@ -113,6 +119,8 @@ class FileCheck:
     """Accuracy of the file on the test split, in [0, 1]."""
     error: float
     """Error of the file on the selection split, in [0, 1]."""
+    digest: str | None = None
+    """Of its bytes; None in trainings of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,8 +164,9 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
     """
     if not folder.result.exists():
         return None
+    remedy = "Remove it, and the same command makes it anew from its checkpoint."
+    content = read_sealed_json(folder.result, what="the result of a training", remedy=remedy)
     try:
-        content = read_json(folder.result, what="the result of a training")
         # Earlier versions wrote no `head_only`.
         values = {"head_only": False} | {
             item.name: content[item.name]
@@ -167,4 +176,38 @@ def read_result(folder: TrainFolder) -> TrainResult | None:
         return record_from_json(TrainResult, values, where="result")
     except (KeyError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
-        raise ValueError(f"{str(folder.result)!r} must be the result of a training, but is not: {reason}.") from None
+        raise ValueError(
+            f"{str(folder.result)!r} must be the result of a training, but is not: {reason}. {remedy}"
+        ) from None
+
+
+def read_checkpoint(folder: TrainFolder) -> bytes | None:
+    """State of a training after its last finished epoch; None if none has ended.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    if not folder.checkpoint.exists():
+        return None
+    remedy = "Restore it from a copy, or remove it to train from the start."
+    return read_sealed_state(folder.checkpoint, what="the checkpoint of a training", remedy=remedy)
+
+
+def read_model(folder: TrainFolder, file: FileCheck) -> bytes:
+    """An ONNX file of a trained network, as the training has written it.
+
+    Raises:
+        ValueError: if it is missing or damaged.
+    """
+    path, what = folder.path / file.name, "the ONNX file of a trained network"
+    remedy = f"Remove {str(folder.result)!r}, and the same command makes both anew from the checkpoint."
+    try:
+        content = read_bytes(path, what=what, most=MOST_STATE_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{error} {remedy}") from None
+    if file.digest is not None and file.digest != digest_of(content):
+        raise ValueError(
+            f"{what} must be whole, but {str(path)!r} is not: its contents do not match their digest in "
+            f"{folder.result.name}. {remedy}"
+        )
+    return content

@@ -13,7 +13,9 @@ import io
 import itertools
 import pickle
 import statistics
+import struct
 import time
+import zipfile
 from collections.abc import Generator, Mapping
 from dataclasses import astuple, dataclass
 from itertools import islice
@@ -35,7 +37,10 @@ from evaluation.training.recipe import train_recipe
 from search_space.boundary.text import reason_of
 from search_space.networks import ConvBlock
 
-UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError)
+UNREADABLE = (
+    RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError, AttributeError,
+    struct.error, MemoryError, OverflowError, zipfile.BadZipFile,
+)  # fmt: skip
 """What reading a saved state may raise."""
 TRIAL_STEPS = 15
 """Steps whose median time gives how many fit into a number of minutes."""

@@ -66,7 +66,4 @@ def train_origin_from_json(content: object) -> TrainOrigin:
     Raises:
         ValueError: naming the first value that is absent or wrong.
     """
-    try:
-        return record_from_json(TrainOrigin, content, where="origin")
-    except ValueError as error:
-        raise ValueError(f"{error}; restore the file from a copy, or begin a new training.") from None
+    return record_from_json(TrainOrigin, content, where="origin")

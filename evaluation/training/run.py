@@ -16,7 +16,7 @@ from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DIGITS, open_source
 from evaluation.splits import Splits, split_data
 from evaluation.training.config import FOLLOWING, TrainConfig, TrainSettings, check_same_settings
-from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_result
+from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_checkpoint, read_result
 from evaluation.training.job import (
     Arrays,
     EpochDone,
@@ -30,9 +30,9 @@ from evaluation.training.job import (
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImages, TrainOrigin
 from evaluation.training.recipe import with_recipe
-from evaluation.work_folder import with_absolute_paths
+from evaluation.work_folder import check_work_folder, with_absolute_paths
 from search_space.architectures import Architecture, parse_architecture
-from search_space.boundary.reading import read_bytes
+from search_space.boundary.sealing import digest_of, read_tensors, sealed_state, sealed_tensors, write_sealed_json
 from search_space.boundary.text import reason_of, shown
 from search_space.boundary.writing import write_atomically, write_json
 from search_space.catalogue import any_space_named
@@ -147,6 +147,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     if config.resume is not None:
         folder = TrainFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
+        check_work_folder(folder.path, what="a training")
         check_same_settings(config, _here(saved))
         config = dataclasses.replace(config, **{name: getattr(saved, name) for name in FOLLOWING})
     space = any_space_named(config.space, published=config.architecture, size=config.size)
@@ -217,7 +218,7 @@ def run_training(
     """
     folder = preparation.folder
     begin(preparation)
-    state = folder.checkpoint.read_bytes() if folder.checkpoint.exists() else None
+    state = read_checkpoint(folder)
     result = read_result(folder)
     if result is not None:
         return result, () if state is None else records_in(state)
@@ -225,7 +226,7 @@ def run_training(
         if isinstance(event, StepDone):
             on_step(event.step, event.total_steps)
         elif isinstance(event, EpochDone):
-            write_atomically(folder.checkpoint, event.state)
+            write_atomically(folder.checkpoint, sealed_state(event.state))
             on_epoch(event)
         else:
             return write_outcome(preparation, event), event.records
@@ -258,7 +259,7 @@ def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
     """Write the files of a trained network, last of all its result."""
     folder, origin = preparation.folder, preparation.origin
     write_json(folder.architecture, preparation.network.to_json())
-    write_atomically(folder.weights, safetensors.numpy.save(outcome.weights))
+    write_atomically(folder.weights, sealed_tensors(safetensors.numpy.save(outcome.weights)))
     for model in outcome.models:
         write_atomically(folder.model(model.precision), model.model)
     result = TrainResult(
@@ -277,6 +278,7 @@ def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
                 logits_difference=m.logits_difference,
                 top1=m.top1,
                 error=m.error,
+                digest=digest_of(m.model),
             )
             for m in outcome.models
         ),
@@ -288,7 +290,7 @@ def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
         "classes": data.classes,
         "settings": preparation.config.to_json(),
     }
-    write_json(folder.result, content)
+    write_sealed_json(folder.result, content)
     return result
 
 
@@ -299,7 +301,8 @@ def read_weights(path: Path, graph: Graph) -> Arrays:
         ValueError: if it cannot be read, or is of another network.
     """
     rule = "weights must be a .safetensors file of this network's weights"
-    content = read_bytes(path, what="a file of weights", most=MOST_WEIGHTS_BYTES)
+    remedy = "Give a .safetensors file of this network."
+    content = read_tensors(path, what="a file of weights", remedy=remedy, most=MOST_WEIGHTS_BYTES)
     try:
         weights: Arrays = safetensors.numpy.load(content)
     except Exception as error:

@@ -19,6 +19,7 @@ from devices.measurement import SOURCES, Source
 from moo.analysis.choices import knee_place, three_of
 from moo.storage.run_folder import RunFolder
 from search_space.boundary.reading import read_json
+from search_space.boundary.sealing import unsealed
 from search_space.boundary.text import one_line, reason_of, shown
 
 PointKey = tuple[str, str | None]
@@ -145,6 +146,10 @@ class Excess:
         return self.value / self.limit - 1
 
 
+AGAIN = "Restore it from a copy, or have the run write it anew by --resume."
+"""What helps where a front is damaged."""
+
+
 def read_front(run: Path) -> tuple[FrontPoint, ...]:
     """The operating points in the front.json of a run folder, in its order.
 
@@ -160,7 +165,10 @@ def read_front(run: Path) -> tuple[FrontPoint, ...]:
         raise ValueError(
             f"a run folder must hold a front.json, but {str(run)!r} does not; it comes with its first generation."
         )
-    content = read_json(path, what="a front")
+    try:
+        content = read_json(path, what="a front")
+    except ValueError as error:
+        raise ValueError(f"{error} {AGAIN}") from None
     if not isinstance(content, list) or not content:
         raise ValueError(f"a front must be a list of at least one point, but {str(path)!r} is not.")
     return tuple(_point_from(item, f"point {number} of {str(path)!r}") for number, item in enumerate(content, 1))
@@ -238,6 +246,10 @@ def _objectives(point: FrontPoint) -> tuple[float, float, float]:
 
 
 def _point_from(item: Any, where: str) -> FrontPoint:
+    try:
+        item = unsealed(item)
+    except ValueError as error:
+        raise ValueError(f"{where} must be whole, but is not: {error}. {AGAIN}") from None
     try:
         architecture = item["architecture"]
         configuration = _configuration_from(item, where)

@@ -9,6 +9,7 @@ from pathlib import Path
 from devices.configuration import RuntimeConfiguration
 from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
+from evaluation.work_folder import check_work_folder
 from moo.config import SearchConfig
 from moo.measurement.boards import read_run_tables
 from moo.measurement.front import corrected_tables
@@ -58,6 +59,7 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
     if not folder.config.is_file():
         raise ValueError(f"the folder of a run must be given, but {str(path)!r} holds no config.json.")
     config, origin = folder.read_config()
+    check_work_folder(path, what="a run")
     if not folder.front.exists() or not folder.store.exists() or not read_state(folder).ended:
         raise ValueError(
             f"a run must have ended with a front, but {str(path)!r} has none yet; go on with: "

@@ -17,7 +17,7 @@ from evaluation.accuracy import inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig
 from evaluation.training.fine_tuning_run import FineTunePreparation
-from evaluation.training.folder import TrainFolder
+from evaluation.training.folder import TrainFolder, read_checkpoint
 from evaluation.training.job import Arrays, training_images
 from evaluation.training.loop import records_in
 from evaluation.training.origin import BaselineNetwork
@@ -28,6 +28,8 @@ from moo.deployment.config import SETTINGS, RunTrainingConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry, networks_of
 from search_space.architectures import Architecture, operator_indices
+from search_space.boundary.sealing import read_tensors, sealed_tensors
+from search_space.boundary.text import reason_of
 from search_space.boundary.writing import write_atomically
 from search_space.graphs import Graph
 
@@ -119,20 +121,23 @@ def inherited_weights(run: FinishedRun, entry: Entry, folder: TrainFolder) -> Pa
     """
     path = folder.path / "inherited.safetensors"
     if path.exists():
+        remedy = "Remove it, and the same command makes it anew."
+        read_tensors(path, what="the weights that a network inherits", remedy=remedy)
         return path
     supernet = build_supernet(run.space, run.config.weight_sharing)
+    content = run.folder.read_supernet()
     try:
-        supernet.load_state_dict(safetensors.torch.load(run.folder.supernet.read_bytes()))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        supernet.load_state_dict(safetensors.torch.load(content))
+    except (RuntimeError, safetensors.SafetensorError) as error:
         raise ValueError(
             f"the run's supernet must be readable to fine-tune from it, but {str(run.folder.supernet)!r} is not: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"{reason_of(error)}"
         ) from None
     state = supernet.sub_network_state(operator_indices(run.space, entry.architecture))
     graph = run.space.graph(entry.architecture.operators)
     network = inherited_network(graph, state, ImageBatches(run.splits.weights, run.splits))
     weights: Arrays = {name: value.contiguous().numpy() for name, value in network.state_dict().items()}
-    write_atomically(path, safetensors.numpy.save(weights))
+    write_atomically(path, sealed_tensors(safetensors.numpy.save(weights)))
     return path
 
 
@@ -173,9 +178,10 @@ def check_trainings(trainings: Sequence[NetworkTraining]) -> None:
         )
         if origin.dataset != training.preparation.origin.dataset:
             raise ValueError(f"{training.name} must go on with its own images, but they have changed.")
-        if folder.checkpoint.exists():
+        state = read_checkpoint(folder)
+        if state is not None:
             try:
-                records_in(folder.checkpoint.read_bytes())
+                records_in(state)
             except ValueError as error:
                 raise ValueError(
                     f"{str(folder.checkpoint)!r}: {error}. Remove it to train {training.name} from the start."

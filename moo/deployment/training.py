@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from devices.configuration import PRECISIONS
 from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS, modelled_costs
 from devices.device import Device
 from evaluation.training.fine_tuning_run import FineTunePreparation
-from evaluation.training.folder import TrainFolder, TrainResult, read_result
+from evaluation.training.folder import TrainResult, read_checkpoint, read_model, read_result
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure
 from evaluation.training.loop import TrainRecord, records_in
 from evaluation.training.run import TrainPreparation, begin, write_outcome
@@ -26,6 +27,7 @@ from moo.execution.backend import Trainer
 from moo.measurement.queue import Measured, MeasurerReport, NotMeasured, Request, keep_board_event, start_measurer
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
+from search_space.boundary.sealing import sealed_state
 from search_space.boundary.writing import write_atomically
 from search_space.graphs import Graph
 
@@ -59,7 +61,7 @@ def train_networks(
         waiting = [training for training in trainings if not keeper.take_up(training)]
         jobs = []
         for training in waiting:
-            preparation, state = training.preparation, _state_of(training.folder)
+            preparation, state = training.preparation, read_checkpoint(training.folder)
             if isinstance(preparation, FineTunePreparation):
                 for event in fine_tuned(preparation, state):
                     keeper.keep(training.name, event)
@@ -103,7 +105,7 @@ class _Keeper:
         if result is None:
             begin(training.preparation)
             return False
-        state = _state_of(training.folder)
+        state = read_checkpoint(training.folder)
         self._ended(training, result, () if state is None else records_in(state))
         return True
 
@@ -112,7 +114,7 @@ class _Keeper:
         if isinstance(event, StepDone):
             self._tell(events.TrainingProgress(name, event.step, event.total_steps))
         elif isinstance(event, EpochDone):
-            write_atomically(training.folder.checkpoint, event.state)
+            write_atomically(training.folder.checkpoint, sealed_state(event.state))
             for divergence in event.divergences:
                 self._tell(events.TrainingDiverged(name, divergence))
             self._tell(events.TrainingProgress(name, event.step, event.total_steps, event))
@@ -151,7 +153,8 @@ class _Keeper:
             return
         for file in network.files:
             if file.measurement is None:
-                model = training.folder.model(file.precision).read_bytes
+                (check,) = (one for one in result.files if one.precision == file.precision)
+                model = partial(read_model, training.folder, check)
                 self._measurer.request(Request(f"{name}/{file.precision}", model, self._run.file_configuration))
 
     def _report(self, report: MeasurerReport) -> None:
@@ -223,7 +226,3 @@ def _with_modelled_costs(run: FinishedRun, training: NetworkTraining, network: T
         for file in network.files
     )
     return replace(network, files=tuple(files))
-
-
-def _state_of(folder: TrainFolder) -> bytes | None:
-    return folder.checkpoint.read_bytes() if folder.checkpoint.exists() else None

@@ -133,7 +133,7 @@ class Measurer:
             if not self._threads:
                 if not self._waiting:
                     return
-                yield measure(self._devices[0], self._waiting.popleft())
+                yield self._measured_here(self._waiting.popleft())
                 continue
             with self._changed:
                 if not self._waiting and not self._busy and self._done.empty():
@@ -154,6 +154,13 @@ class Measurer:
                 thread.join(timeout=5)
         for device in self._devices:
             device.close()
+
+    def _measured_here(self, request: Request) -> Measured | NotMeasured:
+        """A network measured by this machine, which does not go away: what it refuses now is not waited for."""
+        try:
+            return measure(self._devices[0], request)
+        except BoardUnreachableError as error:
+            return NotMeasured(request.network, str(error), request.configuration)
 
     def _waited_in_vain(self) -> float:
         """Seconds since somebody first waited while no board answered; 0 while one answers."""

@@ -24,7 +24,7 @@ from devices.profiling.profile import Profiler, profile
 from moo.formatting import many, percent
 from moo.visualization.family import family_figure
 from moo.visualization.profile import profile_figure
-from search_space.boundary.writing import write_atomically, write_json
+from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
 
@@ -198,7 +198,7 @@ def _written(device: str, found: FamilyProfile, space: FBNetSpace, out: Path | N
     if table is None or table.suffix != ".json":
         plain = "".join(letter if letter.isalnum() else "-" for letter in device.removeprefix("ssh://"))
         table = (out or Path("profiles")) / f"{plain}-{space.name}.json"
-    write_json(table, found.tables.to_json())
+    found.tables.write(table)
     picture, content = table.with_suffix(".png"), io.BytesIO()
     figure = family_figure(found, space) if len(found.members) > 1 else profile_figure(found.base, space)
     figure.savefig(content, format="png")

@@ -15,6 +15,7 @@ from evaluation.data.description import ImageSource
 from evaluation.data.pictures import square
 from evaluation.data.wording import resolution, shrinking, shrinking_warning
 from evaluation.splits import LEAST_OF_CLASS
+from evaluation.training.loop import UNREADABLE
 from moo import events
 from moo.execution.backend import Backend
 from moo.execution.pretraining import pretrained_weights, untrained_weights
@@ -22,10 +23,12 @@ from moo.measurement.boards import read_run_tables
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
 from moo.search.transfer import source_folder
-from moo.storage.run_folder import RunFolder
+from moo.storage.run_folder import RunFolder, check_not_lost
 from moo.visualization.gallery import SAMPLES, write_cost_tables_picture, write_samples_picture
 from moo.visualization.samples import Sample
-from search_space.boundary.writing import write_atomically, write_json
+from search_space.boundary.sealing import read_sealed_state, sealed_state, sealed_tensors
+from search_space.boundary.text import reason_of
+from search_space.boundary.writing import write_atomically
 
 NUM_SAMPLES = 9
 """Images that are drawn as networks see them."""
@@ -124,13 +127,20 @@ def configurations_text(configurations: Sequence[RuntimeConfiguration]) -> str:
     return f"{len(configurations)}: {'; '.join([*parts, ', '.join(precisions)])}"
 
 
-def run_cost_tables(preparation: Preparation, tell: events.Listener) -> CostTables:
+def run_cost_tables(preparation: Preparation, tell: events.Listener, *, begun: bool = False) -> CostTables:
     """The run's own tables, else the user's, else profiles of the board, else a model.
 
+    Args:
+        preparation: of the run.
+        tell: is told of the profile.
+        begun: whether trials have ended.
+
     Raises:
+        ValueError: if the run's own tables are damaged, or lost though trials have ended.
         SearchFailedError: if the board failed while it was profiled.
     """
     path = preparation.folder.cost_table
+    check_not_lost(path, what="the cost tables of a run", begun=begun)
     if path.exists():
         return read_run_tables(path, preparation.config.given_configurations)
     tables = preparation.cost_tables
@@ -138,12 +148,14 @@ def run_cost_tables(preparation: Preparation, tell: events.Listener) -> CostTabl
         tables = _profiled(preparation, tell)
     if tables is None:
         tables = CostTables([analytic_cost_table(preparation.space)])
-    write_json(path, tables.to_json())
+    tables.write(path)
     # Not the tables themselves: a resumed run reads the file, and the order of numbers in memory decides the last bit.
     return read_cost_tables(path)
 
 
-def generation_cost_tables(folder: RunFolder, generation: int, latest: CostTables) -> CostTables:
+def generation_cost_tables(
+    folder: RunFolder, generation: int, latest: CostTables, *, begun: bool = False
+) -> CostTables:
     """What a later generation is searched with: the run's tables, corrected by the networks measured before it.
 
     It is kept, so that a resumed run goes on with the same.
@@ -152,31 +164,55 @@ def generation_cost_tables(folder: RunFolder, generation: int, latest: CostTable
         folder: of the run.
         generation: from 1; the first one, 0, has the run's tables as they are.
         latest: the tables as they are corrected now.
+        begun: whether trials of the generation have ended.
+
+    Raises:
+        ValueError: if the kept ones are damaged, or lost though trials of the generation have ended.
     """
     path = folder.generation_cost_table(generation)
+    check_not_lost(path, what="the cost tables of a generation", begun=begun)
     if not path.exists():
-        write_json(path, latest.to_json())
+        latest.write(path)
     return read_run_tables(path, latest.configurations)
 
 
-def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Listener) -> bytes:
+def supernet_weights(
+    preparation: Preparation, backend: Backend, tell: events.Listener, *, begun: bool = False
+) -> bytes:
     """Weights of the pre-trained supernet, as safetensors; fresh ones where each trial trains a supernet of its own.
 
+    Args:
+        preparation: of the run.
+        backend: trains it.
+        tell: is told of each epoch.
+        begun: whether trials have ended.
+
     Raises:
+        ValueError: if they are damaged, or lost though trials have ended.
         SearchFailedError: if pre-training diverges however slowly it learns.
     """
     folder, settings = preparation.folder, preparation.pretraining
+    check_not_lost(folder.supernet, what="the supernet of a run", begun=begun)
     if folder.supernet.exists():
-        return folder.supernet.read_bytes()
+        return folder.read_supernet()
     if preparation.search_config.from_run is not None:
-        weights = source_folder(preparation.config).supernet.read_bytes()
-        write_atomically(folder.supernet, weights)
-        return weights
-    state = folder.pretraining.read_bytes() if folder.pretraining.exists() else None
+        write_atomically(folder.supernet, sealed_tensors(source_folder(preparation.config).read_supernet()))
+        return folder.read_supernet()
+    state = None
+    if folder.pretraining.exists():
+        remedy = "Restore it from a copy, or remove it to pre-train from the start."
+        state = read_sealed_state(folder.pretraining, what="the state of pre-training", remedy=remedy)
+        try:
+            pretrained_weights(state)
+        except UNREADABLE as error:
+            raise ValueError(
+                f"the state of pre-training must be whole, but {str(folder.pretraining)!r} is not: {reason_of(error)}. "
+                f"{remedy}"
+            ) from None
     if not preparation.config.independent:
         for record, later_state in backend.pretrain(settings, state):
             state = later_state
-            write_atomically(folder.pretraining, state)
+            write_atomically(folder.pretraining, sealed_state(state))
             if record.divergence is None:
                 tell(events.PretrainEpoch(record, settings.epochs))
                 continue
@@ -187,10 +223,10 @@ def supernet_weights(preparation: Preparation, backend: Backend, tell: events.Li
                     f"pre-training {record.divergence}: choose a lower --pretrain-lr than {settings.lr:g} in a new run."
                 )
     weights = untrained_weights(preparation.setup) if state is None else pretrained_weights(state)
-    write_atomically(folder.supernet, weights)
+    write_atomically(folder.supernet, sealed_tensors(weights))
     folder.pretraining.unlink(missing_ok=True)
     folder.warm_start.unlink(missing_ok=True)
-    return weights
+    return folder.read_supernet()
 
 
 def _start_text(preparation: Preparation) -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ def search_asynchronously(
         if number < supernet_generations(config) * generation_size(config) or len(record.archive) < 2:
             return next(iter(algorithm.ask(1)), None)
         if not chosen:
-            chosen.extend(surrogate_proposals(number, lambda: costs))
+            chosen.extend(surrogate_proposals(number, costs))
         return chosen.popleft() if chosen else None
 
     def trials() -> Iterator[Trial]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import cache, partial
 
 from devices.cost_tables.family import CostTables
 from moo import events
@@ -64,11 +63,15 @@ def search_in_generations(
     size = generation_size(config)
     algorithm = algorithm_of(config, space, costs.configurations)
     for generation in itertools.count() if config.minutes else range(config.generations):
-        # Of generations that have ended, a resumed run does not read the tables.
-        latest = record.archive.tables or costs
-        tables = cache(partial(generation_cost_tables, folder, generation, latest) if generation else lambda: costs)
+        if generation:
+            costs = generation_cost_tables(
+                folder,
+                generation,
+                record.archive.tables or costs,
+                begun=record.store.has_generation(generation),
+            )
         on_surrogate = generation >= supernet_generations(config)
-        proposals = surrogate_proposals(first, tables) if on_surrogate else algorithm.ask(size)
+        proposals = surrogate_proposals(first, costs) if on_surrogate else algorithm.ask(size)
         if not proposals:
             record.add_event("converged", generation=generation)
             return
@@ -87,8 +90,7 @@ def search_in_generations(
         waiting = [trial for trial in trials if trial.id not in stored]
         tell(events.GenerationStarted(generation + 1, len(trials), len(trials) - len(waiting)))
         runner.front_changed()
-        if waiting:
-            runner.run(itertools.takewhile(lambda _: not clock.is_over, waiting), tables())
+        runner.run(itertools.takewhile(lambda _: not clock.is_over, waiting), costs)
         stored = record.store.trials(numbers)
         ended = [stored[trial.id] for trial in trials if trial.id in stored]
         outcomes = [(proposal_of(item.trial), item.objectives) for item in ended]
@@ -99,7 +101,7 @@ def search_in_generations(
         )
         if len(outcomes) == len(trials) and not on_surrogate:
             algorithm.tell(outcomes, [violation_of(item, record.archive) for item in ended])
-        runner.evaluate_some_in_int8(tables, stage=f"generation {generation + 1}", most=IN_INT8_EACH)
+        runner.evaluate_some_in_int8(costs, stage=f"generation {generation + 1}", most=IN_INT8_EACH)
         measuring.between_generations(f"generation {generation + 1}")
         runner.front_changed()
         if waiting:

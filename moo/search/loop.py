@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 
@@ -30,10 +30,11 @@ from moo.search.proposals import kept_proposals
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
-from moo.storage.record import RunRecord, open_record
+from moo.storage.record import RunRecord, begin_record, open_record
 from moo.storage.search_state import SearchState, write_state
 from moo.storage.store import ESTIMATE
 from moo.trials import DeliveryResult
+from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 
 KEPT_ESTIMATES_APART = 5.0
@@ -76,14 +77,15 @@ def _opened(preparation: Preparation, backend: Backend, listener: events.Listene
     """A search in its locked folder, with its record and its boards."""
     folder, config = preparation.folder, preparation.config
     with closing(lock_folder(folder.path)), ExitStack() as stack:
+        # First the store: where there is a config.json, a run has begun, and a store that is missing was lost.
+        record = stack.enter_context(closing((open_record if preparation.resumed else begin_record)(folder)))
         if not preparation.resumed:
             folder.write_config(config, preparation.origin)
         elif preparation.length_changed:
             folder.write_config(config, folder.read_config()[1])
         first = preparation.setup.warm_start
         if first is not None and not folder.warm_start.exists():
-            write_atomically(folder.warm_start, first)
-        record = stack.enter_context(closing(open_record(folder)))
+            write_atomically(folder.warm_start, sealed_tensors(first))
         devices = preparation.boards.devices
         measurer = None
         if devices:
@@ -117,10 +119,11 @@ class _Search:
 
     def find(self) -> Archive:
         record, config, space = self._record, self._config, self._space
+        begun = record.store.num_trials() > 0
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
         draw_samples(self._preparation)
-        self._costs = run_cost_tables(self._preparation, self._tell)
+        self._costs = run_cost_tables(self._preparation, self._tell, begun=begun)
         archive = record.load_archive(archive_for(config, self._costs, self._preparation.dataset), space)
         record.use_tables(corrected_tables(self._costs, archive.entries, space))
         if config.from_run is not None:
@@ -133,7 +136,7 @@ class _Search:
             self._tell,
             patience_seconds=config.board_patience,
         )
-        supernet = supernet_weights(self._preparation, self._backend, self._tell)
+        supernet = supernet_weights(self._preparation, self._backend, self._tell, begun=begun)
         self._runner = TrialRunner(
             self._backend, record, self._measuring, space, supernet, self._tell, independent=config.independent
         )
@@ -151,8 +154,9 @@ class _Search:
         record = self._record
         if self._ended or not record.has_archive or not record.archive.front():
             return
-        write_front_json(self._folder, record.archive, front_size=self._config.front_size)
+        # First the state: a front without one would be taken for that of an earlier version, which wrote it at its end.
         write_state(self._folder, SearchState(ended=False, reached=self._reached()))
+        write_front_json(self._folder, record.archive, front_size=self._config.front_size)
 
     def _reached(self) -> str:
         trials = many(self._record.store.num_trials(), "trial", "trials")
@@ -209,8 +213,16 @@ class _Search:
         finally:
             record.add_event("searched", seconds=clock.seconds)
 
-    def _surrogate_proposals(self, first: int, costs: Callable[[], CostTables]) -> Sequence[Proposal]:
-        return kept_proposals(self._folder, self._config, self._space, self._record.archive, costs, first=first)
+    def _surrogate_proposals(self, first: int, costs: CostTables) -> Sequence[Proposal]:
+        return kept_proposals(
+            self._folder,
+            self._config,
+            self._space,
+            self._record.archive,
+            costs,
+            first=first,
+            begun=self._record.store.has_trial(first),
+        )
 
     def _measure_final_front(self) -> None:
         """Until nothing changes: hand out the networks of the front, and measure each point's very file."""

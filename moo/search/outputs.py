@@ -27,6 +27,7 @@ from moo.storage.search_state import command_that_goes_on, unfinished_note
 from moo.storage.store import StoreReader, read_store
 from moo.trials import Arrays, DeliveryResult
 from moo.visualization.gallery import plots_there, write_plots
+from search_space.boundary.sealing import sealed, sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.onnx_files import to_onnx
 from search_space.spaces import FBNetSpace
@@ -72,7 +73,7 @@ def _point_json(
     )
     interval, expected_interval = told.interval, expected.interval
     entry, costs, configuration = point.entry, point.costs, point.configuration
-    return {
+    content = {
         "architecture": entry.architecture.to_json(),
         "configuration": dataclasses.asdict(configuration) | {"label": configuration.label},
         "error": point.error,
@@ -107,6 +108,7 @@ def _point_json(
         "same_as": None if stand_in is None else {"id": stand_in.id, "configuration": stand_in.configuration.label},
         "shown": shown,
     }
+    return sealed(content)
 
 
 def onnx_model(space: FBNetSpace, entry: Entry, weights: Arrays) -> bytes:
@@ -220,7 +222,7 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
 
 def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, result: DeliveryResult) -> None:
     write_atomically(path / "architecture.json", (json.dumps(entry.architecture.to_json(), indent=1) + "\n").encode())
-    write_atomically(path / "weights.safetensors", safetensors.numpy.save(result.weights))
+    write_atomically(path / "weights.safetensors", sealed_tensors(safetensors.numpy.save(result.weights)))
     write_atomically(path / model_file_name("fp32"), onnx_model(space, entry, result.weights))
     if result.quantized is not None:
         write_atomically(path / model_file_name("int8"), result.quantized)

@@ -29,15 +29,16 @@ from evaluation.batches import is_uneven
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DIGITS, DataSource, open_source
 from evaluation.splits import Splits, split_data
-from evaluation.work_folder import with_absolute_paths
+from evaluation.work_folder import check_work_folder, with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.space_choice import choose_space_here
 from moo.search.transfer import is_warm_start, source_folder
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
-from moo.storage.run_folder import RunFolder, check_same_settings, new_folder
+from moo.storage.run_folder import RESTORE, RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
+from search_space.boundary.sealing import read_tensors
 from search_space.spaces import CELL_SPACE, FBNetSpace, preset_names, space_named, split_size
 
 _PACKAGES = ("torch", "ray", "pymoo", "numpy", "onnxruntime", "datasets")
@@ -145,7 +146,9 @@ class Preparation:
         if not self.warm_start or self.folder.supernet.exists():
             return None
         path = self.folder.warm_start
-        return path.read_bytes() if path.exists() else source_folder(self.config).supernet.read_bytes()
+        if not path.exists():
+            return source_folder(self.config).read_supernet()
+        return read_tensors(path, what="the weights that pre-training starts from", remedy=RESTORE)
 
     @property
     def origin(self) -> RunOrigin:
@@ -213,6 +216,7 @@ def prepare(
     if config.resume is not None:
         folder = RunFolder(Path(config.resume).expanduser())
         saved, saved_origin = folder.read_config()
+        check_work_folder(folder.path, what="a run")
         if config.space is None:
             config = dataclasses.replace(config, space=saved.space, size=saved.size)
         config, saved = _with_size(config), _with_size(here(saved))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,18 +24,19 @@ from moo.algorithms.random_and_grid import AssignedConfigurations, CoefficientGr
 from moo.algorithms.surrogate_assisted import CostLimit, SurrogateAssistedSettings, propose
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
-from moo.storage.run_folder import RunFolder
+from moo.storage.run_folder import RESTORE, RunFolder, check_not_lost
 from moo.storage.store import StoredTrial
 from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial
 from search_space.architectures import operator_indices
 from search_space.block_graph import block_graph
-from search_space.boundary.writing import write_json
+from search_space.boundary.sealing import read_sealed_json, write_sealed_json
+from search_space.boundary.text import reason_of
 from search_space.counts import count, node_params
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
-ProposalSource = Callable[[int, Callable[[], CostTables]], Sequence[Proposal]]
-"""The first trial's number and what gives the costs to search with, to what a search on a surrogate proposes."""
+ProposalSource = Callable[[int, CostTables], Sequence[Proposal]]
+"""The first trial's number and the costs to search with, to what a search on a surrogate proposes."""
 
 
 def bounds_of(config: SearchConfig) -> CoefficientBounds:
@@ -181,9 +181,10 @@ def kept_proposals(
     config: SearchConfig,
     space: FBNetSpace,
     archive: Archive,
-    tables: Callable[[], CostTables],
+    tables: CostTables,
     *,
     first: int,
+    begun: bool = False,
 ) -> list[Proposal]:
     """What the search on a surrogate proposes; it is kept, so that a resumed run goes on with the same.
 
@@ -192,14 +193,26 @@ def kept_proposals(
         config: bounds and seed.
         space: of the architectures.
         archive: of the run.
-        tables: gives what the trials are searched with, where nothing is kept yet.
+        tables: what the trials are searched with.
         first: number of the first trial that these proposals become.
+        begun: whether that has ended.
+
+    Raises:
+        ValueError: if what was kept is damaged, or lost though its first trial has ended.
     """
     path = folder.surrogate_proposals(first)
+    check_not_lost(path, what="the choices of a search on a surrogate", begun=begun)
     if not path.exists():
-        proposals = surrogate_proposals(config, space, archive, tables(), before=first)
-        write_json(path, {"choices": [_proposal_to_json(proposal) for proposal in proposals]})
-    return [_proposal_from_json(item) for item in json.loads(path.read_text())["choices"]]
+        proposals = surrogate_proposals(config, space, archive, tables, before=first)
+        write_sealed_json(path, {"choices": [_proposal_to_json(proposal) for proposal in proposals]})
+    content = read_sealed_json(path, what="the choices of a search on a surrogate", remedy=RESTORE)
+    try:
+        return [_proposal_from_json(item) for item in content["choices"]]
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the choices of a search on a surrogate must be of their form, but {str(path)!r} is not: "
+            f"{reason_of(error)}. {RESTORE}"
+        ) from None
 
 
 def _proposal_to_json(proposal: SurrogateProposal | ConfiguredProposal) -> dict[str, Any]:

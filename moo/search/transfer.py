@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from devices.cost_tables.family import CostTables
+from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
 from moo.analysis.selection import read_front
@@ -16,7 +16,6 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, TrialResult
 from search_space.architectures import architecture_from_indices
-from search_space.boundary.writing import write_atomically
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -116,7 +115,7 @@ def take_over(
         record.add_result(
             TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
         )
-    write_atomically(record.folder.source_cost_table, source.cost_table.read_bytes())
+    read_cost_tables(source.cost_table).write(record.folder.source_cost_table)
     in_int8 = {
         architecture_from_indices(space, item.indices).id: item.quantized_error
         for item in evaluated

@@ -33,6 +33,7 @@ from moo.trials import (
     TrialResult,
 )
 from search_space.architectures import operator_indices
+from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
@@ -127,13 +128,13 @@ class TrialRunner:
                 if self._measuring.collect():
                     self.front_changed()
 
-    def evaluate_some_in_int8(self, costs: Callable[[], CostTables], *, stage: str, most: int) -> None:
+    def evaluate_some_in_int8(self, costs: CostTables, *, stage: str, most: int) -> None:
         """Evaluate some networks in int8 that would be on the front if it cost them no accuracy.
 
         Which is noted in the store: a run that is killed meanwhile goes on with the very same networks.
 
         Args:
-            costs: gives them as for `run`, where there is anything to evaluate.
+            costs: as for `run`.
             stage: of the run.
             most: how many at most; the rest follows at the end.
         """
@@ -143,7 +144,7 @@ class TrialRunner:
             self._record.add_event(IN_INT8, stage=stage, networks=chosen)
         waiting = [archive[identifier] for identifier in chosen if archive[identifier].quantized_error is None]
         if waiting:
-            self._quantize(waiting, costs())
+            self._quantize(waiting, costs)
             self.front_changed()
 
     def evaluate_in_int8(self, costs: CostTables) -> bool:
@@ -187,7 +188,7 @@ class TrialRunner:
             yield list(by_indices), self._supernet
             return
         for indices, entry in by_indices.items():
-            yield [indices], self._record.folder.supernet_of(entry.trial_id).read_bytes()
+            yield [indices], self._record.folder.read_supernet(entry.trial_id)
 
     def check_not_all_failed(self, generation: int, *, which: str, failed: bool) -> None:
         """End a search of which a whole generation failed; a resumed run tries its trials again.
@@ -228,7 +229,7 @@ class TrialRunner:
 
     def _keep(self, result: TrialResult) -> None:
         if result.supernet is not None:
-            write_atomically(self._record.folder.supernet_of(result.trial.id), result.supernet)
+            write_atomically(self._record.folder.supernet_of(result.trial.id), sealed_tensors(result.supernet))
         new = self._record.add_result(result, self._space)
         self._tell(events.TrialFinished(result, new))
         self.front_changed()

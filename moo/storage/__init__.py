@@ -5,6 +5,7 @@ archive          every evaluated architecture with its costs; its non-dominated 
 point_costs      costs of very many operating points at once
 pareto           non-dominated sets and hypervolume
 store            the SQLite database that resume, pictures and report read
+database         its file: made, opened, and known to be whole
 schema           its tables
 migrations       run folders of earlier versions, brought to the present one
 trained_network  what training for deployment made of a network

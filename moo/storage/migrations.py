@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moo.storage.run_folder import RunFolder
-from moo.storage.schema import SCHEMA, SCHEMA_VERSION
+from moo.storage.schema import SCHEMA, SCHEMA_VERSION, SEALS
 
 STEPS = {
     2: """
@@ -28,6 +28,7 @@ ALTER TABLE architectures ADD COLUMN quantized_test_error REAL;
     4: """
 ALTER TABLE architectures ADD COLUMN correct BLOB;
 """,
+    5: SEALS,
 }
 """SQL that brings a store from a version, the key, to the next one."""
 RENAMED = (("checkpoints", "steered_*.json", "steered_", "surrogate_"), ("tensorboard", "tuple_*", "tuple_", "trial_"))

@@ -114,7 +114,4 @@ def origin_from_json(content: object) -> RunOrigin:
     Raises:
         ValueError: naming the first value that is absent or wrong; space and images must be there.
     """
-    try:
-        return record_from_json(RunOrigin, content, where="origin")
-    except ValueError as error:
-        raise ValueError(f"{error}; restore the file from a copy, or start a new run.") from None
+    return record_from_json(RunOrigin, content, where="origin")

@@ -9,9 +9,11 @@ from devices.measurement import Measurement
 from moo.storage.archive import Archive
 from moo.storage.migrations import rename_files
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import PointToMeasure, Store, StoreReader, entries_of, open_store
+from moo.storage.search_state import read_state, write_state
+from moo.storage.store import PointToMeasure, Store, StoreReader, entries_of, new_store, open_store
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
+from search_space.boundary.sealing import is_sealed
 from search_space.spaces import FBNetSpace
 
 
@@ -105,12 +107,23 @@ class RunRecord:
         self._store.close()
 
 
-def open_record(folder: RunFolder) -> RunRecord:
-    """Open the record of a run, or begin one; that of an earlier version is brought to the present one.
+def begin_record(folder: RunFolder) -> RunRecord:
+    """Begin the record of a run; its config.json, which says that it has begun, is written after it.
 
     Raises:
-        ValueError: if its store is none, cannot be written to, or is of a version that cannot be read.
+        OSError: if its store cannot be made.
+    """
+    return RunRecord(new_store(folder.store), folder)
+
+
+def open_record(folder: RunFolder) -> RunRecord:
+    """Open the record of a run that has begun; that of an earlier version is brought to the present one.
+
+    Raises:
+        ValueError: if its store is missing, damaged, cannot be written to, or is of a version that cannot be read.
     """
     store = open_store(folder.store)
     rename_files(folder)
+    if folder.front.exists() and not folder.state.exists() and not is_sealed(folder.config, what="a run's settings"):
+        write_state(folder, read_state(folder))
     return RunRecord(store, folder)

@@ -12,10 +12,14 @@ from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part
 from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json, option_of
 from moo.storage.origin import RunOrigin, origin_from_json
-from search_space.boundary.writing import write_json
+from search_space.boundary.sealing import read_tensors, write_sealed_json
 from search_space.spaces import split_size
 
 Part = TypeVar("Part")
+BESIDE_STORE = ("", "-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a store for its other files."""
+RESTORE = "Restore it from a copy, or begin a new run."
+"""What is left where a file of a run is lost that nothing makes anew."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class RunFolder:
     def supernet(self) -> Path:
         """Weights of the pre-trained supernet."""
         return self.checkpoints / "supernet.safetensors"
+
+    def read_supernet(self, trial_id: int | None = None) -> bytes:
+        """Weights of the supernet, as safetensors.
+
+        Args:
+            trial_id: of the trial whose own it is; None for the run's.
+
+        Raises:
+            ValueError: if they are missing or damaged.
+        """
+        path = self.supernet if trial_id is None else self.supernet_of(trial_id)
+        return read_tensors(path, what="the supernet of a run", remedy=RESTORE)
 
     @property
     def warm_start(self) -> Path:
@@ -116,7 +132,7 @@ class RunFolder:
 
     def write_config(self, config: SearchConfig, origin: RunOrigin) -> None:
         """Write the settings and what the run was made from."""
-        write_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
+        write_sealed_json(self.config, {"settings": config.to_json(), "origin": origin.to_json()})
 
     def read_config(self, *, option: str = "--resume") -> tuple[SearchConfig, RunOrigin]:
         """Settings and origin of the run.
@@ -147,6 +163,24 @@ class RunFolder:
         return read_part(self.config, part, parse, rule=rule)
 
 
+def check_not_lost(path: Path, *, what: str, begun: bool) -> None:
+    """Check that a file of a run is there where what was made with it is: another one in its place may differ.
+
+    Args:
+        path: of the file.
+        what: what it is, for messages.
+        begun: whether the run has results that were made with it.
+
+    Raises:
+        ValueError: if it is lost.
+    """
+    if begun and not path.exists():
+        raise ValueError(
+            f"{what} must be there as long as there are results that were made with it, but {str(path)!r} is missing. "
+            f"{RESTORE}"
+        )
+
+
 def new_folder(config: SearchConfig) -> RunFolder:
     """The folder that a new run is to have; it is not made yet.
 
@@ -157,7 +191,9 @@ def new_folder(config: SearchConfig) -> RunFolder:
     if config.space is not None:
         space, size = split_size(config.space)
         parts += [Path(space).stem, *(str(pixels) for pixels in (config.size or size,) if pixels is not None)]
-    return RunFolder(new_work_folder(config.out, name="-".join(parts), what="a run"))
+    store = RunFolder(Path()).store.name
+    leftovers = (".lock", *(store + suffix for suffix in BESIDE_STORE))
+    return RunFolder(new_work_folder(config.out, name="-".join(parts), what="a run", leftovers=leftovers))
 
 
 def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 5
-SCHEMA = """
+SCHEMA_VERSION = 6
+TABLES = ("trials", "architectures", "evaluations", "measurements", "trained", "events")
+"""Those that hold what a run has found; `seals` has a digest of each, which `moo.storage.database` keeps."""
+SEALS = "CREATE TABLE seals (name TEXT PRIMARY KEY, digest BLOB NOT NULL)"
+SCHEMA = f"""
 CREATE TABLE trials (
     id INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
     alpha REAL, beta REAL, gamma REAL, delta REAL, proposed TEXT, configuration TEXT,
@@ -27,6 +30,7 @@ CREATE TABLE trained (
     date TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL);
+{SEALS};
 """
 TAKE_OVER = (
     "UPDATE SET error = excluded.error, cross_entropy = excluded.cross_entropy, correct = excluded.correct, "

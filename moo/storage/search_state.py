@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 from evaluation.work_folder import read_part
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.sealing import is_sealed, write_sealed_json
 from search_space.boundary.text import command_line
-from search_space.boundary.writing import write_json
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SearchState:
 
 def write_state(folder: RunFolder, state: SearchState) -> None:
     """Write the state of a run's search."""
-    write_json(folder.state, {"search": asdict(state)})
+    write_sealed_json(folder.state, {"search": asdict(state)})
 
 
 def read_state(folder: RunFolder) -> SearchState:
@@ -32,8 +32,19 @@ def read_state(folder: RunFolder) -> SearchState:
         ValueError: if it cannot be read.
     """
     if not folder.state.exists():
+        if folder.front.exists() and is_sealed(folder.config, what="the settings of a run"):
+            raise ValueError(
+                f"a run with a front must have its state, but {str(folder.state)!r} is missing. Restore it from a "
+                f"copy, or have the run write both anew: {command_that_goes_on(folder)}"
+            )
         return SearchState(ended=folder.front.exists(), reached="before its first front")
-    return read_part(folder.state, "search", lambda content: SearchState(**content), rule="a state must be readable")
+    return read_part(
+        folder.state,
+        "search",
+        lambda content: SearchState(**content),
+        rule="a state must be readable",
+        remedy=f"Restore it from a copy, or have the run write it anew: {command_that_goes_on(folder)}",
+    )
 
 
 def command_that_goes_on(folder: RunFolder) -> str:

@@ -9,13 +9,9 @@ any instant loses nothing that had ended. Start with `open_store`; `moo.storage.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import io
 import json
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -30,8 +26,8 @@ from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
-from moo.storage.migrations import statements_from
-from moo.storage.schema import SCHEMA_VERSION, STAY, TAKE_OVER
+from moo.storage.database import Connection, new_database, open_database, read_database, transaction
+from moo.storage.schema import STAY, TAKE_OVER
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitecture, Objectives, Trial, TrialResult
 from search_space.architectures import architecture_from_indices, architecture_of, operator_indices
@@ -60,7 +56,7 @@ class StoredTrial:
 class StoreReader:
     """What a run's database holds; use it from one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
 
@@ -156,6 +152,15 @@ class StoreReader:
     def num_trials(self) -> int:
         """How many trials of the run itself have ended, failed ones too; what it took over from another is not."""
         return int(self._connection.execute("SELECT count(*) FROM trials WHERE generation >= 0").fetchone()[0])
+
+    def has_trial(self, number: int) -> bool:
+        """Whether a trial has ended."""
+        return self._connection.execute("SELECT 1 FROM trials WHERE id = ?", (number,)).fetchone() is not None
+
+    def has_generation(self, generation: int) -> bool:
+        """Whether a trial of a generation (from 0) has ended."""
+        query = "SELECT 1 FROM trials WHERE generation = ? LIMIT 1"
+        return self._connection.execute(query, (generation,)).fetchone() is not None
 
     def trials_as_they_ended(self) -> list[StoredTrial]:
         """All trials that have ended, the first to end first."""
@@ -271,7 +276,7 @@ class Store(StoreReader):
             "records": records,
             "theta": theta,
         }
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._insert("trials", _proposal(result.trial) | ended)
             for position, (item, architecture) in enumerate(zip(result.architectures, architectures, strict=True)):
                 (earlier,) = self._connection.execute(
@@ -296,7 +301,7 @@ class Store(StoreReader):
 
     def add_failure(self, trial: Trial, traceback: str) -> None:
         """Keep that a trial failed, and why."""
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._insert("trials", _proposal(trial) | {"status": "failed", "traceback": traceback})
 
     def forget_failures(self, generation: int) -> None:
@@ -304,7 +309,7 @@ class Store(StoreReader):
         failed = [
             item for item in self.trials().values() if item.trial.generation == generation and not item.objectives
         ]
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             for item in failed:
                 self._connection.execute("DELETE FROM trials WHERE id = ?", (item.trial.id,))
         for item in failed:
@@ -321,19 +326,19 @@ class Store(StoreReader):
             "date": m.date,
             "content": json.dumps(m.to_json()),
         }
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._insert("measurements", values)
 
     def set_quantized_error(self, architecture_id: str, error: float) -> None:
         """Keep a network's error in int8 on the selection split."""
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._connection.execute(
                 "UPDATE architectures SET quantized_error = ? WHERE id = ?", (error, architecture_id)
             )
 
     def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
         """Keep a network's error on the test split, and that of its int8 file where it was read."""
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._connection.execute(
                 "UPDATE architectures SET test_error = ?, quantized_test_error = coalesce(?, quantized_test_error) "
                 "WHERE id = ?",
@@ -352,13 +357,13 @@ class Store(StoreReader):
             "date": _now(),
             "content": json.dumps(n.to_json()),
         }
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._connection.execute("DELETE FROM trained WHERE name = ?", (n.name,))
             self._insert("trained", values)
 
     def add_event(self, kind: str, **content: object) -> None:
         """Keep something that happened, with its time."""
-        with _transaction(self._connection, self._path):
+        with transaction(self._connection, self._path):
             self._insert("events", {"date": _now(), "kind": kind, "content": json.dumps(content)})
 
     def _insert(self, table: str, values: Mapping[str, object], on_conflict: str = "") -> None:
@@ -368,13 +373,22 @@ class Store(StoreReader):
         )
 
 
-def open_store(path: Path) -> Store:
-    """Open a store, or make one; one of an earlier version is brought to the present one.
+def new_store(path: Path) -> Store:
+    """Make the store of a run that begins.
 
     Raises:
-        ValueError: if there is a file that is no store, that cannot be written to, or that a later version made.
+        OSError: if it cannot be made.
     """
-    return Store(_connection(path), path)
+    return Store(new_database(path), path)
+
+
+def open_store(path: Path) -> Store:
+    """Open the store of a run that has begun; one of an earlier version is brought to the present one.
+
+    Raises:
+        ValueError: as `moo.storage.database.open_database`.
+    """
+    return Store(open_database(path), path)
 
 
 def read_store(path: Path, *, as_of_now: bool = False) -> StoreReader:
@@ -382,51 +396,12 @@ def read_store(path: Path, *, as_of_now: bool = False) -> StoreReader:
 
     Args:
         path: of the file.
-        as_of_now: whether what is written to it from now on is not seen, so that all that is read belongs together.
+        as_of_now: as for `moo.storage.database.read_database`.
 
     Raises:
-        ValueError: as `open_store`.
+        ValueError: as `moo.storage.database.read_database`.
     """
-    connection = _connection(path)
-    connection.execute("PRAGMA query_only = ON")
-    if as_of_now:
-        connection.execute("BEGIN")
-    return StoreReader(connection, path)
-
-
-def _connection(path: Path) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        if _version(connection) != SCHEMA_VERSION:
-            with _transaction(connection, path):
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in statements_from(_version(connection), path):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    except sqlite3.DatabaseError as error:
-        raise ValueError(
-            f"a run's store must be an SQLite file that can be written to, but {str(path)!r} is not: {error}."
-        ) from None
-    return connection
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    try:
-        with connection:
-            yield
-    except sqlite3.OperationalError as error:
-        if "disk is full" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise
+    return StoreReader(read_database(path, as_of_now=as_of_now), path)
 
 
 def entries_of(result: TrialResult, space: FBNetSpace) -> list[Entry]:

@@ -43,15 +43,19 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
         # Without waiting: a pipe would never answer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            state = os.fstat(handle)
+            if not stat.S_ISREG(state.st_mode):
                 raise ValueError(f"{what} must be a file, but {str(path)!r} is none.")
-            content = file.read(most + 1)
+            # No more memory than it needs, though it may grow; what the system makes has no size.
+            content = file.read(min(max(state.st_size, 2**16), most) + 1)
     except FileNotFoundError:
         raise ValueError(f"{what} must exist, but got {str(path)!r}.") from None
     except IsADirectoryError:
         raise ValueError(f"{what} must be a file, but {str(path)!r} is a folder.") from None
     except OSError as error:
         raise ValueError(f"{what} must be readable, but {str(path)!r} is not: {error.strerror}.") from None
+    except MemoryError:
+        raise ValueError(f"{what} must fit into memory, but {str(path)!r} does not.") from None
     if len(content) > most:
         raise ValueError(f"{what} must have at most {_size(most)}, but {str(path)!r} has more.")
     return content

@@ -6,6 +6,7 @@ A folder may have come from somebody else: a link in it would lead writing elsew
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+LEAST_FREE_BYTES = 64 * 2**20
+"""Free space without which no work is begun: less than any run writes."""
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -51,6 +54,24 @@ def write_atomically(path: Path, content: bytes) -> None:
     _keep_names(path.parent)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a file, which is made if need be; on return it is on the disk, and it went there in one piece.
+
+    A line that a crash has cut has no end, so this one begins with one, and has none itself.
+
+    Raises:
+        OSError: if it cannot be written whole, or there is a link in its place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | NO_LINK, 0o666)
+    try:
+        if os.write(handle, b"\n" + line) <= len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def check_no_links(folder: Path, *, what: str) -> None:
     """Check that a folder, which may itself be a link, holds none: all that is written below it stays there.
 
@@ -69,6 +90,42 @@ def check_no_links(folder: Path, *, what: str) -> None:
                     f"{what} must hold no links, as what is written through them lands elsewhere, but {str(path)!r} "
                     "is one: put what it leads to in its place, or remove it."
                 )
+
+
+def check_can_write(folder: Path, *, what: str) -> None:
+    """Check that a folder, or the nearest one above it that is there, takes files and has space, by writing one.
+
+    Permissions alone do not tell: of a read-only medium, a quota, a full disk, or another machine's rights.
+
+    Args:
+        folder: to be written into; it need not exist.
+        what: what it is, as in `a run folder`, for messages.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    place = next(candidate for candidate in (folder.absolute(), *folder.absolute().parents) if candidate.exists())
+    probe = place / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+        try:
+            os.write(handle, bytes(4096))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+            probe.unlink()
+        space = os.statvfs(place)
+    except OSError as error:
+        raise ValueError(
+            f"{what} must lie where files can be written, but in {str(place)!r} none can: {error.strerror}. Mend "
+            "that, or choose another folder."
+        ) from None
+    free = space.f_bavail * space.f_frsize
+    if space.f_blocks and free < LEAST_FREE_BYTES:
+        raise ValueError(
+            f"{what} must lie where at least {LEAST_FREE_BYTES // 2**20} MiB are free, but {str(place)!r} has "
+            f"{free // 2**20} MiB: make space, or choose another folder."
+        )
 
 
 def lock_file(path: Path) -> IO[bytes] | None:

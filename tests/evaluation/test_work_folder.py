@@ -42,7 +42,7 @@ def test_what_is_there_stays(tmp_path: Path, file: str, state: str) -> None:
 
 def test_a_folder_inside_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="must lie in a folder that can be written to"):
+    with pytest.raises(ValueError, match="must lie where files can be written"):
         new_work_folder(str(tmp_path / "file" / "out"), name="", what="a run")
 
 

@@ -12,7 +12,7 @@ from benchmarks.first_hour import time_left
 from benchmarks.first_hour.time_left import Estimate, chosen, estimates_of
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
-from moo.storage.store import ESTIMATE, open_store
+from moo.storage.store import ESTIMATE, new_store
 
 START = 946_684_800
 """2000-01-01 00:00 UTC."""
@@ -32,7 +32,7 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     ]
     dates = iter(START + at for at, _, _ in course)
     monkeypatch.setattr("moo.storage.store._now", lambda: datetime.fromtimestamp(next(dates), timezone.utc).isoformat())
-    store = open_store(folder.store)
+    store = new_store(folder.store)
     for _, kind, content in course:
         store.add_event(kind, **content)
     store.close()
@@ -78,7 +78,7 @@ def test_a_run_that_has_not_ended_is_refused(run_folder: RunFolder) -> None:
 
 def test_a_run_without_estimates_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    store = open_store(folder.store)
+    store = new_store(folder.store)
     store.add_event("started")
     store.close()
     folder.front.write_text("[]")

@@ -156,20 +156,26 @@ def test_nothing_starts_before_the_first_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes of others")
-def test_the_agent_ends_when_the_search_is_killed() -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "measuring"])
+def test_the_agent_ends_when_the_search_is_killed(tmp_path: Path, *, busy: bool) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(micro_model("skip"))
+    measure = f"device.measure(open({str(model)!r}, 'rb').read())\n" if busy else ""
     search = (
         "import subprocess, time\n"
         "from devices.agent.host import HostDevice\n"
         "from devices.measurement import MeasureSettings\n"
-        "device = HostDevice(MeasureSettings())\n"
+        "device = HostDevice(MeasureSettings(min_runs=10**9, max_runs=10**9))\n"
         "device.describe()\n"
         "print(device._channel._process.pid, device._link._folder.name, flush=True)\n"
-        "time.sleep(600)\n"
+        f"{measure}time.sleep(600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", search], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     number, folder = process.stdout.readline().split()
     pid = int(number)
+    while busy and not list(Path(folder).iterdir()):
+        time.sleep(0.01)
     process.kill()
     process.communicate()
     deadline = time.monotonic() + 30

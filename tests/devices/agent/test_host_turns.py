@@ -62,7 +62,7 @@ def other() -> OtherProgram:
 def test_one_waits_for_the_measurement_of_another_and_says_for_whom(
     other: OtherProgram, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("devices.agent.host_turns.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("devices.turns.TELL_SECONDS", 0.0)
     turns, ours = HostTurns(), threading.Event()
 
     def measure() -> None:
@@ -92,7 +92,7 @@ def test_a_lock_ends_with_its_process(other: OtherProgram) -> None:
 def test_one_that_was_stopped_is_not_waited_for_without_end(
     other: OtherProgram, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("devices.agent.host_turns.LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr("devices.turns.LONGEST_SECONDS", 0.1)
     with HostTurns().turn():
         pass
     assert f"process {other.pid} " in caplog.records[-1].getMessage()

@@ -1,8 +1,12 @@
 import builtins
+import contextlib
 import io
+import math
 import os
 import pickle
 import pickletools
+import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,5 +154,62 @@ def test_noise_is_refused_or_plain(path: Path) -> None:
 def test_an_absent_file_is_named(path: Path) -> None:
     with pytest.raises(ValueError, match=r"must exist, but got .*tables.pickle"):
         read_plain_pickle(path)
-    with pytest.raises(ValueError, match="must be readable"):
+    with pytest.raises(ValueError, match="a pickle file must be a file"):
         read_plain_pickle(path.parent)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04]r\x00\x00\x00\x10.",
+        b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        b"\x80\x05\x96\x00\x00\x00\x00\x10\x00\x00\x00.",
+        b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f].",
+        b"\x80\x04]p999999999\n.",
+        b"I" + b"9" * 5000 + b"\n.",
+        b"\x80\x04\x8a\xff" + b"\x7f" * 255 + b".",
+        # A list in itself, and lists and keys whose parts are shared nine deep, ten times each.
+        b"\x80\x04]\x94h\x00a.",
+        b"]q\x000" + b"".join(b"](" + b"h%c" % n * 10 + b"eq%c0" % (n + 1) for n in range(9)) + b"h\x09.",
+        b"(K\x01tq\x000" + b"".join(b"(" + b"h%c" % n * 10 + b"tq%c0" % (n + 1) for n in range(9)) + b"}h\x09K\x01s.",
+        b"(" * 100_000 + b".",
+        b"]" * 1_000_000 + b".",
+        b"]" + b"2" * 1_000_000 + b".",
+    ],
+)
+def test_bombs_cost_no_more_than_their_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ValueError):
+            read_plain_pickle(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**21 + 200 * len(content)
+    if isinstance(content, bytes) and content.startswith(b"(K"):
+        with pytest.raises(ValueError, match="a tuple as a key"):
+            read_plain_pickle(path)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_plain_data_is_what_python_reads(path: Path, protocol: int) -> None:
+    rng = random.Random(protocol)
+
+    def value(depth: int) -> object:
+        kinds = [
+            lambda: rng.choice(
+                [None, True, False, 0, -1, 255, 65536, -(2**31), 2**62, -(2**63), 0.1, -1e300, math.inf]
+            ),
+            lambda: "".join(rng.choices("ab\n\\'\"é\u2028\U0001f600\x00", k=rng.randint(0, 400))),
+            lambda: rng.randbytes(rng.randint(0, 300)),
+            lambda: [value(depth - 1) for _ in range(rng.randint(0, 5))],
+            lambda: tuple(value(depth - 1) for _ in range(rng.randint(0, 5))),
+            lambda: {str(n): value(depth - 1) for n in range(rng.randint(0, 5))},
+        ]
+        return rng.choice(kinds if depth else kinds[:3])()
+
+    for _ in range(200):
+        expected = value(4)
+        path.write_bytes(pickle.dumps(expected, protocol=protocol))
+        assert read_plain_pickle(path) == expected

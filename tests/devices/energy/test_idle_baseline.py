@@ -54,3 +54,30 @@ def test_a_damaged_file_is_written_anew(damage: str) -> None:
     assert kept_idle("pi (a board)", idle(2.0)) == idle(2.0)
     assert kept_idle("pi (a board)", idle(2.01)) == idle(2.0)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_where_nothing_can_be_kept_a_search_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    path = idle_path("pi (a board)", "ina219")
+    path.mkdir(parents=True)
+    (path / "file").touch()
+    assert kept_idle("pi (a board)", idle(2.0)) == idle(2.0)
+    (record,) = caplog.records
+    assert "idle power of pi (a board) cannot be kept for other runs" in record.getMessage()
+
+
+def test_no_link_is_written_through() -> None:
+    path = idle_path("pi (a board)", "ina219")
+    path.parent.mkdir(parents=True)
+    precious = path.parent.parent / "precious"
+    precious.write_text("content")
+    path.symlink_to(precious)
+    kept_idle("pi (a board)", idle(2.0))
+    assert precious.read_text() == "content"
+    assert not path.is_symlink()
+
+
+def test_a_flipped_digit_is_not_believed() -> None:
+    kept_idle("pi (a board)", idle(2.0))
+    path = idle_path("pi (a board)", "ina219")
+    path.write_text(path.read_text().replace('"mean_w": 2.0', '"mean_w": 2.01'))
+    assert kept_idle("pi (a board)", idle(2.02)) == idle(2.02)

@@ -1,5 +1,6 @@
 """A board on which a network is slower than its operators alone: profiles must find that out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,43 @@ def test_a_few_networks_adapt_the_table_of_another_board() -> None:
     assert found.table.latency_source == "modelled"
     with pytest.raises(ValueError, match="`networks >= 3` must hold, but got 2"):
         few_shot_profile(ReplayDevice(latency_ms), SPACE, source=source, networks=2)
+
+
+class Dying:
+    """A board whose program is killed at the eighth measurement."""
+
+    left = 7
+
+    def __call__(self, model: bytes) -> float:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return latency_ms(model)
+
+
+def test_a_profile_that_was_killed_and_run_again_is_that_of_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after each of many measurements, before it or in the middle of writing it down."""
+    settings = MeasureSettings()
+    rng = np.random.default_rng(0)
+
+    def table(latency_of: Callable[[bytes], float]) -> dict[str, object]:
+        board = ReplayDevice(latency_of)
+        return remembered_profile(board, SPACE, settings, networks=4, passes=2).table.to_json()
+
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "whole"))
+    expected = table(latency_ms)
+    monkeypatch.setenv("PI_PARETO_NAS_CACHE", str(tmp_path / "killed"))
+    path = profile_path(ReplayDevice(latency_ms).describe(), SPACE, settings)
+    kills = 0
+    while True:
+        try:
+            found = table(Dying())
+            break
+        except KeyboardInterrupt:
+            kills += 1
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) - int(rng.integers(1500))])
+    assert found == expected
+    assert kills > 10

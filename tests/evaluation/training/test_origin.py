@@ -83,7 +83,7 @@ def test_a_bad_origin_is_refused_in_one_line(tmp_path: Path, changes: dict[str, 
     with pytest.raises(ValueError) as error:
         folder.read_config()
     assert str(error.value) == (
-        f"`--resume` must name the folder of a training, but {str(folder.config)!r} cannot be read: {reason}; restore "
-        "the file from a copy, or begin a new training."
+        f"`--resume` must name the folder of a training, but {str(folder.config)!r} cannot be read: {reason}. Restore "
+        "it from a copy, or begin anew."
     )
     assert folder.read_settings() == SETTINGS

@@ -196,10 +196,10 @@ def test_first_weights_come_from_the_seed_alone(config: ConfigOf) -> None:
         ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8."),
         ({"batch_size": 10_000}, "`--batch-size` must be at most the 1259 training images, but got 10000."),
         ({"out": "small.yaml"}, "`--out` must name a folder, but 'small.yaml' is a file."),
-        ({"out": "small.yaml/run"}, "`--out` must lie in a folder that can be written to"),
+        ({"out": "small.yaml/run"}, "the folder of a training must lie where files can be written"),
         ({"out": "."}, "`--out` must name a new folder, but '.' is not empty"),
-        ({"weights": "none.safetensors"}, "a file of weights must exist, but got"),
-        ({"weights": "small.yaml"}, "weights must be a .safetensors file of this network's weights, but '"),
+        ({"weights": "none.safetensors"}, "a file of weights must exist, but got 'none.safetensors'"),
+        ({"weights": "small.yaml"}, "a file of weights must be whole, but '"),
         ({"out": None, "resume": "none"}, "`--resume` must name the folder of a training, but 'none' holds no config"),
     ],
 )
@@ -226,7 +226,7 @@ def test_a_cut_checkpoint_is_refused(config: ConfigOf) -> None:
         run_training(preparation, on_epoch=stop)
     content = preparation.folder.checkpoint.read_bytes()
     preparation.folder.checkpoint.write_bytes(content[:1000])
-    with pytest.raises(ValueError, match=r"'run/checkpoint.pt': a state .* Remove it to train from the start."):
+    with pytest.raises(ValueError, match=r"'run/checkpoint.pt' is not: its .* or remove it to train from the start."):
         run_training(prepared(config(out=None, resume="run")))
 
 
@@ -242,6 +242,7 @@ def test_other_settings_images_or_shapes_are_refused(config: ConfigOf, tmp_path:
     path = tmp_path / "run" / "config.json"
     content = json.loads(path.read_text())
     content["origin"]["dataset"]["fingerprint"] = "other"
+    del content["seal"]
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="its `dataset` has changed"):
         prepared(config(out=None, resume="run"))
@@ -258,7 +259,7 @@ def test_a_config_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> N
 def test_a_result_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     assert read_result(TrainFolder(tmp_path)) is None
     (tmp_path / "result.json").write_text(text)
-    with pytest.raises(ValueError, match="must be the result of a training, but is not"):
+    with pytest.raises(ValueError, match="result.* Remove it, and the same command makes it anew"):
         read_result(TrainFolder(tmp_path))
 
 

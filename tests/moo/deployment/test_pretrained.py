@@ -25,6 +25,7 @@ from moo.events import PretrainedMissing, TrainingFailed, TrainingProgress
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.trials import WorkerSetup
+from search_space.boundary.sealing import sealed_state
 from tests.evaluation.pretrained.tiny_network import TinyPretrained
 from tests.moo.conftest import MakeReplay, Prepare
 
@@ -86,7 +87,7 @@ def test_a_fine_tuning_that_fails_leaves_the_others_alone(
 ) -> None:
     (training,) = pretrained_baselines(run, monkeypatch)
     training.folder.path.mkdir(parents=True)
-    training.folder.checkpoint.write_bytes(b"cut")
+    training.folder.checkpoint.write_bytes(sealed_state(b"of another form"))
     told: list[Any] = []
     assert train_networks(run, [training], no_trainer, record, (), told.append) == []
     (failed,) = (event for event in told if isinstance(event, TrainingFailed))

@@ -20,7 +20,7 @@ from moo.measurement.front import FrontMeasuring, corrected_tables
 from moo.measurement.queue import start_measurer
 from moo.storage.archive import Archive, OperatingPoint, objectives_of, reference_point_of
 from moo.storage.pareto import epsilon_front
-from moo.storage.record import RunRecord, open_record
+from moo.storage.record import RunRecord, begin_record
 from moo.storage.run_folder import RunFolder
 from search_space.architectures import operator_indices
 from search_space.onnx_files import random_weights, to_onnx
@@ -63,7 +63,7 @@ class Setting:
 
     def __init__(self, folder: Any, space: FBNetSpace, table: CostTable, result_of: ResultOf) -> None:
         self.space, self.table, self.tables = space, table, CostTables([table])
-        self.record = open_record(RunFolder(folder))
+        self.record = begin_record(RunFolder(folder))
         self._load()
         self.measurer: Any = None
         self.seen: list[Any] = []

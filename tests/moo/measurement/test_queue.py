@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devices.configuration import BASE, RuntimeConfiguration
-from devices.errors import BoardUnreachableError, MeasurementError
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Conditions, Measurement
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardUnreachable
@@ -255,6 +255,14 @@ def test_a_board_that_does_not_answer_is_not_asked_again_at_once() -> None:
     with pytest.raises(BoardUnreachableError, match="no route"):
         measure(device, request_of("a"))
     assert len(device.models) == 1
+
+
+def test_what_this_machine_refuses_is_not_measured_and_the_next_network_is(measurement_of: MeasurementOf) -> None:
+    """It does not go away, so there is nothing to wait for: a clock that it does not keep while it is hot, say."""
+    measurer = start_measurer([ScriptedDevice([BoardRefusedError("too hot for 1500 MHz"), measurement_of(2.0)])])
+    measurer.request(request_of("a"))
+    measurer.request(request_of("b"))
+    assert list(measurer.drain()) == [NotMeasured("a", "too hot for 1500 MHz"), Measured("b", measurement_of(2.0))]
 
 
 class AwayDevice(ReplayDevice):

@@ -11,7 +11,7 @@ from moo.report.choices import choices_section, next_step, verdict
 from moo.report.report import report_markdown
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import open_store
+from moo.storage.store import new_store
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import DATASET, ORIGIN, EntryOf, TrainedOf
 
@@ -73,7 +73,7 @@ def test_fewer_are_left_where_they_cannot_be_told_apart(entry_of: EntryOf, space
 def test_a_run_no_better_than_guessing_begins_with_that(
     entry_of: EntryOf, space: FBNetSpace, tmp_path: Path, trained_of: TrainedOf
 ) -> None:
-    archive, store = archive_of(entry_of), open_store(tmp_path / "search.sqlite")
+    archive, store = archive_of(entry_of), new_store(tmp_path / "search.sqlite")
     plots = ["plots/front_latency_error.png", "plots/theta.png"]
     report = report_markdown(archive, store, SearchConfig(), ORIGIN, space, plots)
     assert verdict(archive) == ""

@@ -11,7 +11,7 @@ from moo.config import SearchConfig
 from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
 from moo.storage.archive import Archive
 from moo.storage.origin import PretrainingOrigin, RecipeOrigin, SplitSizes
-from moo.storage.store import open_store
+from moo.storage.store import new_store
 from moo.trials import ArchitectureTrial
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import ORIGIN, EntryOf, MeasurementOf, ResultOf, TrainedOf
@@ -71,7 +71,7 @@ def test_splits_say_where_images_trained_networks(trained: bool, times: int) -> 
 
 
 def test_hours_are_those_of_all_threads(tmp_path: Path, archive: Any, space: FBNetSpace, result_of: ResultOf) -> None:
-    store = open_store(tmp_path / "search.sqlite")
+    store = new_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
     text = effort(archive, store, SearchConfig(threads_per_worker=2), replace(ORIGIN, packages={"torch": "2.4+cpu"}))
     assert "0 s in all workers: 0.000139 CPU-hours" in text
@@ -84,7 +84,7 @@ def test_hours_are_those_of_all_threads(tmp_path: Path, archive: Any, space: FBN
 def test_coefficients_and_proposed_architectures_are_counted_apart(
     tmp_path: Path, archive: Any, space: FBNetSpace, result_of: ResultOf, coefficients: Any, algorithm: str
 ) -> None:
-    store = open_store(tmp_path / "search.sqlite")
+    store = new_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
     store.add_failure(result_of(1, (0, 0, 0)).trial, "RuntimeError: no memory")
     store.add_failure(
@@ -113,7 +113,7 @@ def test_where_the_supernet_comes_from_is_said(
         epochs=3, passes=2, batch_size=32, lr=0.15, weight_decay=0, warmup_fraction=0, label_smoothing=0
     )
     recipe = RecipeOrigin(theta_batch=8, augmentation="strong", balanced=False, warm_start=warm_start)
-    store = open_store(tmp_path / "search.sqlite")
+    store = new_store(tmp_path / "search.sqlite")
     origin = replace(ORIGIN, pretraining=pretraining, recipe=recipe)
     assert expected in effort(archive, store, SearchConfig(from_run=source), origin)
     assert "| supernet |" not in effort(archive, store, SearchConfig(), ORIGIN)

@@ -16,7 +16,7 @@ from moo.limits import CostLimits
 from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
 from moo.storage.origin import MachineOrigin, SplitSizes
-from moo.storage.store import entries_of, open_store
+from moo.storage.store import entries_of, new_store
 from scripts.command_line import parse
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
@@ -34,7 +34,7 @@ ORIGIN = dataclasses.replace(
 
 @pytest.fixture
 def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]:
-    store, archive = open_store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
+    store, archive = new_store(tmp_path / "search.sqlite"), Archive((0.75, 10.0, 10.0))
     result = result_of(0, (0, 0, 0), (1, 2, 0))
     store.add_result(result, space)
     for entry in entries_of(result, space):

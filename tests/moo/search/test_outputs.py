@@ -17,7 +17,7 @@ from devices.cost_tables.family import CostTables
 from moo.search.outputs import front_json, write_front, write_pictures_and_report
 from moo.storage.archive import Archive
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import open_store
+from moo.storage.store import new_store
 from moo.trials import DeliveryJob, DeliveryResult
 from search_space.architectures import operator_indices
 from search_space.counts import count
@@ -168,7 +168,7 @@ def test_folders_of_networks_that_left_the_front_go_and_other_files_stay(
 def test_pictures_and_both_reports_are_written(prepare_tiny: Prepare, space: FBNetSpace, result_of: ResultOf) -> None:
     preparation = prepare_tiny(measure=False)
     preparation.folder.path.mkdir(parents=True)
-    store = open_store(preparation.folder.store)
+    store = new_store(preparation.folder.store)
     store.add_result(result_of(0, (0, 0, 0), (1, 2, 0)), space)
     archive = store.fill(Archive((0.75, 10.0, 20.0)), space)
     store.close()

@@ -142,7 +142,7 @@ def test_a_run_of_an_earlier_version_keeps_its_augmentation_and_its_batches(conf
     content = json.loads(first.folder.config.read_text())
     for name in ("augment", "balanced"):
         del content["settings"][name]
-    del content["origin"]["recipe"], content["origin"]["pretraining"]["passes"]
+    del content["origin"]["recipe"], content["origin"]["pretraining"]["passes"], content["seal"]
     first.folder.config.write_text(json.dumps(content))
     saved = first.folder.read_settings()
     again = prepared(replace(saved, out=None, resume=config.out))

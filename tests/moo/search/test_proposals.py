@@ -132,13 +132,9 @@ def test_proposals_are_kept_as_they_are(
 ) -> None:
     config, folder = config_of("dnas"), RunFolder(tmp_path)
     proposals = surrogate_proposals(config, space, archive, tables, before=100)
-    assert kept_proposals(folder, config, space, archive, lambda: tables, first=100) == proposals
+    assert kept_proposals(folder, config, space, archive, tables, first=100) == proposals
     archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-
-    def not_needed() -> CostTables:
-        raise AssertionError("tables were read for proposals that are kept")
-
-    assert kept_proposals(folder, config, space, archive, not_needed, first=100) == proposals
+    assert kept_proposals(folder, config, space, archive, tables, first=100) == proposals
 
 
 @pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.agent.device import AgentDevice
+from devices.agent.host import HostLink
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import read_cost_table
 from devices.errors import BoardUnreachableError
-from devices.measurement import Measurement
+from devices.measurement import Measurement, MeasureSettings
 from devices.replay import ReplayDevice
 from moo import events
 from moo.execution.backend import InProcessBackend
@@ -25,6 +28,7 @@ from moo.search.loop import run_search
 from moo.storage.archive import Archive
 from moo.storage.store import open_store
 from moo.trials import CoefficientTrial, WorkerSetup
+from tests.devices.hostile_agent import AGENT, TRICKS
 from tests.moo.conftest import Prepare
 
 PATIENCE = 20.0
@@ -164,6 +168,26 @@ def test_one_of_two_boards_goes_away_and_the_other_measures_all(prepare: Any) ->
     assert there.measured > 0
     changes = [event for event in seen if isinstance(event, events.BoardUnreachable | events.BoardBack)]
     assert changes in ([], [events.BoardUnreachable("ssh://pi@gone", "no route to host")])
+
+
+@pytest.mark.slow
+def test_a_board_that_does_harm_leaves_predictions_labelled_so(prepare: Any, tmp_path: Path) -> None:
+    """Each measurement is another trick of it."""
+    quick = [trick for trick, message in TRICKS.values() if "within 2 s" not in message]
+    count, agent = tmp_path / "count", tmp_path / "agent.py"
+    count.touch()
+    chosen = f"open({str(count)!r}, 'a').write('x') and {quick!r}[os.path.getsize({str(count)!r}) % {len(quick)}]"
+    agent.write_text(AGENT.replace('open(request["model"]).read()', chosen))
+    settings = MeasureSettings(timeout_seconds=5.0, cooldown_seconds=0.0)
+    device = AgentDevice(HostLink([sys.executable, str(agent)]), settings, name="hostile", shares_host=False)
+    preparation = prepare(device=device)
+    archive, _ = run_to_end(preparation)
+    check_labels(preparation, archive)
+    assert not any(entry.measurements for entry in archive.entries)
+    kinds = kinds_of(preparation)
+    assert kinds.count("measuring failed") >= 3
+    assert kinds[-1] == "finished"
+    assert count.stat().st_size >= 9
 
 
 class StopAt:

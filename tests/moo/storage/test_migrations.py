@@ -22,7 +22,7 @@ from moo.storage.migrations import STEPS, statements_from
 from moo.storage.record import open_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.schema import SCHEMA_VERSION
-from moo.storage.store import open_store, read_store
+from moo.storage.store import new_store, open_store, read_store
 from tests.moo.conftest import TINY, MakeReplay, Prepare
 
 VERSION_2 = Path(__file__).with_name("run_of_version_2")
@@ -124,7 +124,7 @@ def test_of_a_run_of_version_3_nothing_is_lost(folder_3: RunFolder) -> None:
 def test_a_new_store_has_the_tables_and_indices_of_a_migrated_one(tmp_path: Path, version: Path) -> None:
     folder = copy_of(version, tmp_path / "run")
     open_record(folder).close()
-    open_store(tmp_path / "new.sqlite").close()
+    new_store(tmp_path / "new.sqlite").close()
     names = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY 1, 2"
     assert rows(folder.store, names) == rows(tmp_path / "new.sqlite", names)
     for table in ("trials", "evaluations", "architectures", "measurements", "trained", "events"):

@@ -117,7 +117,7 @@ def test_a_bad_origin_is_refused_in_one_line(tmp_path: Path, origin: Any, reason
     message = str(error.value)
     assert message.startswith(f"`--resume` must name the folder of a run, but {str(folder.config)!r} cannot be read: ")
     assert reason in message
-    assert message.endswith("; restore the file from a copy, or start a new run.")
+    assert message.endswith(". Restore it from a copy, or begin anew.")
     assert "\n" not in message
     assert folder.read_settings() == SearchConfig()
 

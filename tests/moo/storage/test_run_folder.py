@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -94,13 +95,18 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"^`--out` must name a folder, but '.*file' is a file\.$"):
         new_folder(SearchConfig(out=str(tmp_path / "file")))
-    with pytest.raises(ValueError, match=r"^`--out` must lie in a folder that can be written to, but '.*file' cannot"):
+    with pytest.raises(
+        ValueError, match=r"^the folder of a run must lie where files can be written, but in '.*file' none"
+    ):
         new_folder(SearchConfig(out=str(tmp_path / "file" / "run")))
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(ValueError, match=r"^`--out` must lie in a folder that can be written to"):
+    def read_only(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(ValueError, match=r"^the folder of a run must lie where .* none can: Read-only file system"):
         new_folder(SearchConfig(out=str(tmp_path / "run")))
 
 
@@ -131,3 +137,12 @@ def test_of_several_different_settings_the_first_is_named() -> None:
     given = SearchConfig(population=99, samples=9, seed=9, theta_steps=9, theta_batch=9, threads=(9,), entropy_weight=9)
     with pytest.raises(ValueError, match="population=99"):
         check_same_settings(given, SearchConfig())
+
+
+def test_a_beginning_that_was_killed_before_its_settings_is_begun_again(tmp_path: Path) -> None:
+    for name in (".lock", "search.sqlite", "search.sqlite-wal", "config.json.part"):
+        (tmp_path / name).touch()
+    assert new_folder(SearchConfig(out=str(tmp_path))).path == tmp_path
+    (tmp_path / "notes").touch()
+    with pytest.raises(ValueError, match=r"`--out` must name a new folder, but .* is not empty"):
+        new_folder(SearchConfig(out=str(tmp_path)))

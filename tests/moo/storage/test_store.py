@@ -16,9 +16,9 @@ import pytest
 from devices.configuration import BASE, RuntimeConfiguration
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
-from moo.storage.record import open_record
+from moo.storage.record import begin_record
 from moo.storage.run_folder import RunFolder
-from moo.storage.store import entries_of, open_store
+from moo.storage.store import entries_of, new_store, open_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def store(path: Any) -> Iterator[Any]:
-    store = open_store(path)
+    store = new_store(path)
     yield store
     store.close()
 
@@ -119,7 +119,7 @@ def test_events_come_back_in_order_with_their_content(store: Any) -> None:
 
 def test_points_to_measure_come_back_by_stage(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    record = open_record(folder)
+    record = begin_record(folder)
     points = [("000", BASE), ("000", TWO_THREADS_INT8), ("888", RuntimeConfiguration(frequency_mhz=1500))]
     record.add_event("started")
     record.add_points_to_measure("generation 1", points)
@@ -222,7 +222,7 @@ def test_an_error_in_int8_stays_whichever_trial_gave_it(
 def test_record_and_archive_stay_equal(
     tmp_path: Path, space: FBNetSpace, result_of: ResultOf, measurement_of: MeasurementOf
 ) -> None:
-    record = open_record(RunFolder(tmp_path))
+    record = begin_record(RunFolder(tmp_path))
     archive = record.load_archive(Archive(REFERENCE, configurations=(BASE, TWO_THREADS_INT8)), space)
     record.add_result(result_of(0, (0, 0, 0), (1, 1, 1)), space)
     record.set_quantized_error("000", 0.25)
@@ -307,9 +307,9 @@ import sys
 from pathlib import Path
 from dnas.losses import Coefficients
 from moo.trials import CoefficientTrial
-from moo.storage.store import open_store
+from moo.storage.store import new_store
 
-store = open_store(Path(sys.argv[1]))
+store = new_store(Path(sys.argv[1]))
 for number in range(10**9):
     store.add_failure(CoefficientTrial(number, 0, Coefficients(1.0, 1.0, 1.0, 1.0)), "x" * 2000)
     store.add_event("ended", number=number)

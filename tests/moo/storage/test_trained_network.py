@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.pretrained.provenance import Pretrained
 from moo.storage.archive import Archive
-from moo.storage.store import entries_of, open_store
+from moo.storage.store import entries_of, new_store
 from moo.storage.trained_network import TrainedNetwork
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf, TrainedOf
@@ -21,7 +21,7 @@ def test_a_trained_network_comes_back_from_the_store(
 ) -> None:
     network = trained_of("012", error=0.25, measurement=measurement_of(2.0))
     baseline = trained_of("mobilenet", baseline=True)
-    store = open_store(tmp_path / "search.sqlite")
+    store = new_store(tmp_path / "search.sqlite")
     store.set_trained(network)
     store.set_trained(baseline)
     assert (store.trained(baselines=False), store.trained(baselines=True)) == ([network], [baseline])
@@ -93,7 +93,7 @@ def test_the_front_is_that_of_trained_networks_once_all_are_trained(entry_of: En
 def test_the_store_fills_an_archive_with_trainings(
     tmp_path: Path, space: FBNetSpace, result_of: ResultOf, trained_of: TrainedOf
 ) -> None:
-    store = open_store(tmp_path / "search.sqlite")
+    store = new_store(tmp_path / "search.sqlite")
     result = result_of(0, (0, 0, 0), (1, 2, 0))
     store.add_result(result, space)
     identifier = entries_of(result, space)[1].architecture.id

@@ -11,7 +11,7 @@ from PIL import Image
 
 from devices.configuration import RuntimeConfiguration, configurations_of
 from moo.storage.archive import Archive
-from moo.storage.store import Store, entries_of, open_store
+from moo.storage.store import Store, entries_of, new_store
 from moo.visualization.gallery import CAPTIONS, COST_TABLES, SAMPLES, trial_points, why_not_in_space, write_plots
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
@@ -23,7 +23,7 @@ OTHERS = ("front_3d", "configurations", "clocks", COST_TABLES, SAMPLES)
 
 @pytest.fixture
 def run(tmp_path: Path, space: FBNetSpace, result_of: ResultOf) -> Iterator[Any]:
-    store, archive = open_store(tmp_path / "search.sqlite"), Archive((1.0, 10.0, 10.0))
+    store, archive = new_store(tmp_path / "search.sqlite"), Archive((1.0, 10.0, 10.0))
     for result in (result_of(0, (0, 0, 0), (1, 2, 0), chosen=1), result_of(4, (2, 2, 2), (0, 1, 2))):
         store.add_result(result, space)
         for entry in entries_of(result, space):
@@ -169,6 +169,6 @@ def test_a_trial_is_shown_by_its_networks_of_the_front_or_by_the_one_that_stands
 
 
 def test_without_architectures_there_are_no_pictures(tmp_path: Path, space: FBNetSpace) -> None:
-    store = open_store(tmp_path / "search.sqlite")
+    store = new_store(tmp_path / "search.sqlite")
     assert write_plots(tmp_path / "plots", Archive((1.0, 1.0, 1.0)), store, space, front_size=24) == []
     store.close()
