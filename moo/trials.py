@@ -137,6 +137,8 @@ class TrialFailure:
 
     trial: Trial
     traceback: str
+    died: bool = False
+    """Whether what ran it died or wanted memory or the like, which says nothing of it: it is still to be done."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ class DeliveryFailure:
 
     job: DeliveryJob
     traceback: str
+    died: bool = False
+    """As in `TrialFailure`."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,8 @@ class QuantizationFailure:
 
     job: QuantizationJob
     traceback: str
+    died: bool = False
+    """As in `TrialFailure`."""
 
 
 Job = Trial | DeliveryJob | QuantizationJob
@@ -200,11 +206,11 @@ Failure = TrialFailure | DeliveryFailure | QuantizationFailure
 Outcome = TrialResult | DeliveryResult | QuantizationResult | Failure
 
 
-def failure_of(job: Job, traceback: str) -> Failure:
+def failure_of(job: Job, traceback: str, *, died: bool = False) -> Failure:
     """The outcome of a job that raised, or whose worker died."""
     if isinstance(job, QuantizationJob):
-        return QuantizationFailure(job, traceback)
-    return DeliveryFailure(job, traceback) if isinstance(job, DeliveryJob) else TrialFailure(job, traceback)
+        return QuantizationFailure(job, traceback, died)
+    return DeliveryFailure(job, traceback, died) if isinstance(job, DeliveryJob) else TrialFailure(job, traceback, died)
 
 
 def named(trial: Trial) -> str:

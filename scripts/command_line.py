@@ -6,7 +6,6 @@ A script ends in `if __name__ == "__main__": run(main)`. Nothing heavy is import
 from __future__ import annotations
 
 import contextlib
-import errno
 import inspect
 import io
 import itertools
@@ -19,13 +18,13 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
+from scripts.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mistake, told
 from scripts.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
-from search_space.boundary.text import one_line, shown
+from scripts.watching import watched
+from search_space.boundary.text import one_line
 
 Config = TypeVar("Config")
-LONGEST_MESSAGE = 2000
-"""Characters of an error that are shown."""
 
 
 def parse(
@@ -149,45 +148,46 @@ def is_given(argv: Sequence[str], option: str) -> bool:
     return any(word.partition("=")[0] == option for word in argv)
 
 
-NOT_ALLOWED = (
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EIO,
-    errno.ENAMETOOLONG,
-)  # fmt: skip
-"""What the system answers where a file is another kind of file, or may not be read or written."""
-
-
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call a script's `main` and exit with what it returns (None means 0).
 
-    A `ValueError` is the user's to mend, as are a disk without space and a file that may not be written: one line on
-    stderr, and exit code 2.
-    Ctrl-C ends with 130, a closed pipe with 141. Other exceptions are ours, and keep their traceback.
+    A `ValueError` is the user's to mend: it becomes one line on stderr and exit code 2. What ends a command before its
+    work does (Ctrl-C, a full disk, the death of what runs its jobs) becomes one line that says how to go on, too
+    (`scripts.endings`); a closed pipe ends with 141. Other exceptions are ours, and keep their traceback.
     """
+    CURRENT.set(Ending())
+    sys.exit(_code_of(main))
+
+
+def run_watched(main: Callable[[], int | None]) -> NoReturn:
+    """The same for a command that takes long, in a process that another one watches over (`scripts.watching`).
+
+    SIGTERM and SIGHUP end it as Ctrl-C does, a second signal ends it at once, and no process of it is left behind.
+    """
+    sys.exit(watched(lambda: _code_whatever_happens(main)))
+
+
+def _code_of(main: Callable[[], int | None]) -> int:
     try:
         code = main()
         sys.stdout.flush()
-    except ValueError as error:
-        sys.stderr.write(f"error: {one_line(error, most=LONGEST_MESSAGE)}\n")
-        code = 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped.\n")
-        code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except OSError as error:
-        if error.errno in NOT_ALLOWED and error.filename is not None:
-            sys.stderr.write(
-                f"error: files must allow what is done with them, but {shown(str(error.filename))} does not: "
-                f"{one_line(error.strerror)}. Mend that, and go on: what had ended is kept.\n"
-            )
-            sys.exit(2)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return 141
+    except (Exception, KeyboardInterrupt) as error:
+        code = told(error)
+        if code is None:
             raise
-        where = f" for {one_line(error.filename)}" if error.filename else ""
-        sys.stderr.write(
-            f"error: there must be space on the disk, but none is left{where}; make some, and go on: what had ended is "
-            "kept.\n"
-        )
-        code = 2
-    sys.exit(code or 0)
+    return code or 0
+
+
+def _code_whatever_happens(main: Callable[[], int | None]) -> int:
+    try:
+        return _code_of(main)
+    except SystemExit as stop:
+        # Ray's own answer to SIGTERM, as long as it starts.
+        stopped = told(stop)
+        return stopped if stopped is not None else int(stop.code or 0)
+    except Exception as error:
+        say_mistake(error)
+        return 1

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from moo.deployment.config import CompareBaselinesConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
-from scripts.command_line import parse, run
+from scripts.command_line import parse, run_watched
 from scripts.help_pages import COMPARE_BASELINES
 
 
@@ -53,7 +53,7 @@ def main() -> int:
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

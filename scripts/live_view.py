@@ -16,7 +16,7 @@ from moo import events
 from moo.analysis.networks import grouped, shown_points
 from moo.formatting import cost, duration, error_text, percent
 from moo.trials import named
-from scripts.terminal import plain, plain_lines, say
+from scripts.terminal import dashboard_text, plain, plain_lines, say
 
 WIDE = 110
 """Columns from which on words are written out."""
@@ -149,7 +149,7 @@ class LiveView:
         self._header = [
             *event.description,
             ("run folder", event.folder),
-            ("Ray dashboard", event.dashboard_url or "none"),
+            ("Ray dashboard", dashboard_text(event.dashboard_url)),
             ("TensorBoard", f"tensorboard --logdir {event.folder}/tensorboard"),
         ]
         if not self._console.is_terminal:

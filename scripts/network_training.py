@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
+from moo import events
 from moo.deployment.config import RunTrainingConfig
 from moo.deployment.job import TrainedInRun, TrainingsOf, train_in_run
+from scripts.endings import goes_on_with, same_command
 from scripts.terminal import LONGEST, say
 from scripts.training_view import TrainingView
-from search_space.boundary.text import command_line, one_line
+from search_space.boundary.text import one_line
 
 
 def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> TrainedInRun:
@@ -23,17 +24,18 @@ def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> Tra
 
     Raises:
         ValueError: for every kind of bad input.
-        SystemExit: with 130 after Ctrl-C, once the command that goes on was printed.
+        MachineryError: if what trains them died.
     """
+    kept = "no finished epoch is lost"
+    goes_on_with(same_command(), kept=kept)
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.TrainingsStarted):
+            goes_on_with(same_command(omitted="--fresh"), kept=kept)
+
     view = TrainingView(Console(quiet=config.quiet))
-    try:
-        with view:
-            return train_in_run(config, trainings_of, view)
-    except KeyboardInterrupt:
-        words = [word for word in sys.argv[1:] if word != "--fresh" or not view.has_begun]
-        command = command_line(["python", f"scripts/{Path(sys.argv[0]).name}", *words])
-        sys.stderr.write(f"\nStopped; no finished epoch is lost. Go on with: {command}\n")
-        raise SystemExit(130) from None
+    with view:
+        return train_in_run(config, trainings_of, events.told_to(note, view))
 
 
 def print_ending(config: RunTrainingConfig, done: TrainedInRun, *, files: str) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
-from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run
+from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
+from scripts.endings import LONGEST_MESSAGE, goes_on_with, told, write_line
 from scripts.help_pages import PARETO_SEARCH
 from search_space.boundary.text import command_line, one_line
 
@@ -82,10 +84,9 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from moo import events
     from moo.analysis.representatives import verdict_of
-    from moo.events import told_to
     from moo.execution.ray_backend import start_ray_backend
-    from moo.search.artifacts import SearchFailedError
     from moo.search.drawing import FrontDrawing
     from moo.search.loop import run_search
     from moo.search.outputs import write_pictures_and_report
@@ -96,7 +97,14 @@ def main() -> int:
     from scripts.terminal import say
 
     console = Console(quiet=config.quiet)
-    folder: Path | None = None
+    folder = None if config.resume is None else Path(config.resume).expanduser()
+    if folder is not None:
+        goes_on_with(command_that_goes_on(RunFolder(folder)))
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.RunStarted):
+            goes_on_with(command_that_goes_on(RunFolder(Path(event.folder))))
+
     try:
         with LiveView(console) as view:
             preparation = prepare(
@@ -110,27 +118,14 @@ def main() -> int:
             )
             writer, drawing = TensorBoardWriter(preparation.folder.tensorboard), FrontDrawing(preparation.folder)
             try:
-                archive = run_search(preparation, backend, told_to(view, writer, drawing))
+                archive = run_search(preparation, backend, events.told_to(note, view, writer, drawing))
             finally:
                 drawing.close()
                 writer.close()
                 backend.close()
             write_pictures_and_report(preparation, archive)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped; nothing that had ended is lost.\n")
-        there = folder is not None and (folder / "config.json").exists()
-        if folder is None or not there:
-            sys.stderr.write("Nothing was written.\n")
-        else:
-            sys.stderr.write(f"{_so_far(folder)}Go on with: {command_that_goes_on(RunFolder(folder))}\n")
-        return 130
-    except SearchFailedError as error:
-        sys.stderr.write(f"error: {one_line(error, most=2000)}\n")
-        sys.stderr.write(_so_far(folder))
-        return 1
-    except Exception:
-        _so_far(folder)
-        raise
+    except (Exception, KeyboardInterrupt) as error:
+        return _ended_early(error, folder)
     result = Console()
     result.print(front_table(archive, front_size=config.front_size))
     train = command_line(["python", "scripts/train_front.py", str(folder)])
@@ -143,18 +138,28 @@ def main() -> int:
     return 0
 
 
-def _so_far(folder: Path | None) -> str:
-    """Draws what a stopped run has found, if anything; says where it is."""
+def _ended_early(error: BaseException, folder: Path | None) -> int:
+    """Says why a run ends, and draws what it has found, if anything; returns the exit code."""
+    from moo.search.artifacts import SearchFailedError
     from moo.search.drawing import draw_unfinished
 
-    if folder is None or not draw_unfinished(RunFolder(folder)):
-        return ""
-    return one_line(f"Report so far: {folder}/report.html   Front so far: {folder}/front.json", most=2000) + "\n"
+    if isinstance(error, SearchFailedError):
+        write_line(f"error: {one_line(error, most=LONGEST_MESSAGE)}")
+        code: int | None = 1
+    else:
+        code = told(error)
+    # Drawing fails where the disk is full, too.
+    with suppress(OSError, ValueError):
+        if folder is not None and draw_unfinished(RunFolder(folder)) and code is not None:
+            write_line(one_line(f"Report so far: {folder}/report.html   Front so far: {folder}/front.json", most=2000))
+    if code is None:
+        raise error
+    return code
 
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from typing import NoReturn
 from rich.console import Console
 
 from moo.profiling.config import ProfileConfig
-from scripts.command_line import parse, run
+from scripts.command_line import parse, run_watched
+from scripts.endings import goes_on_with, same_command
 from scripts.help_pages import PROFILE_DEVICE
 from scripts.terminal import plain, say
 from search_space.boundary.text import command_line, one_line
@@ -41,6 +42,8 @@ def main() -> int:
     if config.list_meters:
         _print_meters(console)
         return 0
+    kept = "what was measured is kept"
+    goes_on_with(same_command(), kept=kept)
     space = space_named(config.space, size=config.size)
     source = None if config.like is None else tables_named(config.like, space).base
     settings = MeasureSettings()
@@ -125,7 +128,7 @@ def _print_meters(console: Console) -> None:
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

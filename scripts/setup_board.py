@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from tyro.conf import Positional
 
-from scripts.command_line import parse, run
+from scripts.command_line import parse, run_watched
+from scripts.endings import goes_on_with, same_command
 from scripts.help_pages import SETUP_BOARD
 
 
@@ -45,6 +46,7 @@ def main() -> None:
     from search_space.boundary.text import command_line
 
     address = BoardAddress.parse(config.device)
+    goes_on_with(same_command(), kept="what was set up stays")
     console = Console()
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, disable=config.quiet) as progress:
@@ -69,7 +71,7 @@ def main() -> None:
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
-from scripts.command_line import folder_to_resume, parse, run
+from scripts.command_line import folder_to_resume, parse, run_watched
+from scripts.endings import goes_on_with
 from scripts.help_pages import TRAIN_ARCHITECTURE
+from search_space.boundary.text import command_line
+
+KEPT = "no finished epoch is lost"
 
 
 def read_command_line(argv: Sequence[str]) -> TrainConfig:
@@ -43,43 +46,38 @@ def main() -> int:
 
     from evaluation.training.allocator import keep_freed_memory
     from evaluation.training.job import EpochDone
-    from evaluation.training.run import prepare_training, run_training
+    from evaluation.training.run import begin, prepare_training, run_training
     from moo.analysis.errors import share_text
     from moo.formatting import percent
     from moo.visualization.training import training_curves
     from scripts.terminal import say
-    from search_space.boundary.text import command_line
     from search_space.spaces import split_size
 
     keep_freed_memory()
     console = Console(quiet=config.quiet)
-    path: Path | None = None
+    if config.resume is not None:
+        goes_on_with(_command_that_goes_on(config.resume), kept=KEPT)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("images", total=None)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("images", total=None)
 
-            def show(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
 
-            def tell(epoch: EpochDone) -> None:
-                record = epoch.record
-                for divergence in epoch.divergences:
-                    say(console, f"training {divergence}")
-                figures = f"loss {record.loss:.3f}, accuracy {percent(record.accuracy)}, lr {record.lr:.2g}"
-                say(console, f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}")
+        def tell(epoch: EpochDone) -> None:
+            record = epoch.record
+            for divergence in epoch.divergences:
+                say(console, f"training {divergence}")
+            figures = f"loss {record.loss:.3f}, accuracy {percent(record.accuracy)}, lr {record.lr:.2g}"
+            say(console, f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}")
 
-            preparation = prepare_training(config, on_loading=show)
-            path = preparation.folder.path
-            progress.reset(task, total=None, description="steps")
-            result, records = run_training(preparation, device=device, on_step=show, on_epoch=tell)
-    except KeyboardInterrupt:
-        there = path is not None and (path / "config.json").exists()
-        go_on = f"Go on with: {command_line(['python', 'scripts/train_architecture.py', '--resume', str(path)])}"
-        remedy = go_on if there else "Nothing was written."
-        sys.stderr.write(f"\nStopped; no finished epoch is lost. {remedy}\n")
-        return 130
+        preparation = prepare_training(config, on_loading=show)
+        path = preparation.folder.path
+        begin(preparation)
+        goes_on_with(_command_that_goes_on(str(path)), kept=KEPT)
+        progress.reset(task, total=None, description="steps")
+        result, records = run_training(preparation, device=device, on_step=show, on_epoch=tell)
     test = f"test split: top-1 {share_text(result.top1, len(preparation.splits.test))}, top-3 {percent(result.top3)}"
     name = config.architecture if len(config.architecture) <= 40 else preparation.network.id
     pixels = preparation.graph.input_shape[1]
@@ -91,9 +89,13 @@ def main() -> int:
     return 0
 
 
+def _command_that_goes_on(folder: str) -> str:
+    return command_line(["python", "scripts/train_architecture.py", "--resume", folder])
+
+
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from moo.deployment.config import TrainFrontConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
-from scripts.command_line import parse, run
+from scripts.command_line import parse, run_watched
 from scripts.help_pages import TRAIN_FRONT
 
 
@@ -47,7 +47,7 @@ def main() -> int:
 
 def command() -> NoReturn:
     """The console command of this script."""
-    run(main)
+    run_watched(main)
 
 
 if __name__ == "__main__":

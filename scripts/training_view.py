@@ -11,7 +11,7 @@ from devices.measurement import Measurement
 from moo import events
 from moo.formatting import cost, percent
 from moo.storage.trained_network import TrainedNetwork
-from scripts.terminal import plain, say
+from scripts.terminal import dashboard_text, plain, say
 
 
 class TrainingView:
@@ -26,8 +26,6 @@ class TrainingView:
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
         self._loading = self._progress.add_task("images", total=None, detail="")
-        self.has_begun = False
-        """Whether all inputs were checked, and training began."""
 
     def __enter__(self) -> TrainingView:
         self._progress.start()
@@ -44,13 +42,12 @@ class TrainingView:
             case events.StageProgress("loading", done, total):
                 self._progress.update(self._loading, completed=done, total=total)
             case events.TrainingsStarted(networks, description):
-                self.has_begun = True
                 self._progress.update(self._loading, visible=False)
                 self._print(f"{networks} network{'s' * (networks != 1)}, {description}")
             case events.TrainersStarted(workers, threads, dashboard_url):
                 self._print(f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each")
                 if dashboard_url is not None:
-                    self._print(f"Ray dashboard: {dashboard_url}")
+                    self._print(f"Ray dashboard: {dashboard_text(dashboard_url)}")
             case events.TrainingProgress():
                 self._move(event)
             case events.TrainingDiverged(name, divergence):

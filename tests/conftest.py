@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `tests/fuzzing` try more than it does by default."""
+    parser.addoption("--fuzz-inputs", type=int, default=1500, help="inputs that readers are given in tests/fuzzing")
+    parser.addoption("--fuzz-seed", type=int, default=0, help="of the first of them")
+
+
 @pytest.fixture(autouse=True)
 def _profiles_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep profiles that tests make away from the user's, and from other tests."""

@@ -120,6 +120,7 @@ class AgentDevice:
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._clock_mhz: int | None = None
+        self._clock_touched = False
         self._metered_before: deque[Measurement] = deque(maxlen=FITTED_MEASUREMENTS)
         self._noted = False
         self._doubted = False
@@ -262,10 +263,13 @@ class AgentDevice:
             try:
                 yield
             finally:
-                if self._clock_mhz is not None and not self._closed.is_set():
+                if self._clock_touched and not self._closed.is_set():
                     # Others may measure now, or the search goes on.
                     with contextlib.suppress(MeasurementError):
                         self._set_clock(None)
+                        # Where the agent was killed, the one that answers this has put it back.
+                        self._request("clock")
+                        self._clock_touched = False
 
     def _cool_down(self, board: Board) -> None:
         settings = self._settings
@@ -343,6 +347,7 @@ class AgentDevice:
         self._open_channel()
         if frequency_mhz == self._clock_mhz:
             return
+        self._clock_touched = True
         try:
             self._request("set_frequency", frequency_mhz=frequency_mhz)
         except DeclinedError as error:

@@ -57,7 +57,8 @@ class HostLink:
                 self._folder = tempfile.TemporaryDirectory(prefix="pi-pareto-nas-host-")
             except OSError as error:
                 raise MeasurementError(f"models need a temporary folder, but {error.strerror}: make room.") from error
-        return ProcessChannel.start(self._command, AGENT)
+        # There it keeps the former clock, for the agent that follows if it is killed.
+        return ProcessChannel.start([*self._command, "--folder", self._folder.name], AGENT)
 
     @contextlib.contextmanager
     def placed(self, model: bytes) -> Iterator[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from search_space.boundary.text import shown
+
 BOARD_FOLDER = PurePosixPath(".pi-pareto-nas")
 KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
@@ -39,7 +41,7 @@ class BoardAddress:
             or parts.password is not None
         ):
             raise ValueError(
-                f"a board's address must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got {text!r}: "
+                f"a board's address must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got {shown(text)}: "
                 "ssh://pi@raspberrypi.local, for example."
             )
         return cls(user, host, port)

@@ -148,7 +148,7 @@ class _Machine:
         state = self._stack.pop()
         if not isinstance(self._stack[-1], self._classes):
             raise pickle.UnpicklingError("it gives a state to what has none")
-        self._stack[-1].__setstate__(state)
+        self._stack[-1].__setstate__(state)  # type: ignore[attr-defined]
 
     def append(self) -> None:
         value = self._stack.pop()

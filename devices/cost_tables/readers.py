@@ -7,6 +7,7 @@ PyTorch reproduction of FBNet (operator names, then latency in microseconds). Se
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +102,10 @@ def split_table_paths(text: str) -> tuple[Path, Path | None]:
     Raises:
         ValueError: if there are more than two, or one is empty.
     """
-    if Path(text).expanduser().is_file():
-        return Path(text).expanduser(), None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        # What is too long for a name, or has the home of nobody, is none.
+        if Path(text).expanduser().is_file():
+            return Path(text).expanduser(), None
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
         raise ValueError(f"a cost table must be given as `FILE` or `LATENCY_FILE,ENERGY_FILE`, but got {shown(text)}.")

@@ -26,6 +26,8 @@ OPTION_NAMES: Mapping[str, tuple[str, ...]] = {"ina219": ("bus", "shunt"), "ina2
 LARGEST_ADDRESSES: Mapping[str, int] = {"ina219": 0x7F, "ina226": 0x7F, "nvml": 255}
 """The largest address of those meters whose address is a whole number."""
 
+LONGEST = 200
+"""Characters of a meter's name with its address."""
 PLUGS = ("shelly", "tasmota")
 """Meters whose address is a URL."""
 
@@ -73,6 +75,8 @@ class MeterSpec:
         Raises:
             ValueError: if there is no such meter, place or option, or an address is missing.
         """
+        if len(text) > LONGEST or not text.isprintable():
+            raise ValueError(f"a meter must be a line of at most {LONGEST} printable characters.")
         rest, at, place = text.strip().rpartition("@")
         if not at:
             rest, place = place, ""

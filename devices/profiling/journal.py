@@ -202,7 +202,8 @@ def _lines_after(place: _Place, path: Path) -> tuple[list[tuple[str, Measurement
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(_unreadable(path, "it is no file"))
         file.seek(place.bytes_read if same else 0)
-        text = file.read(MOST_BYTES)
+        # No more memory than there is to read.
+        text = file.read(max(0, min(MOST_BYTES, status.st_size - file.tell())))
         end = file.tell()
     found: list[tuple[str, Measurement]] = []
     for line in text.split(b"\n"):

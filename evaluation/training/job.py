@@ -102,6 +102,8 @@ class TrainFailure:
     traceback: str
     reason: str = ""
     """In one line, where it is known; else empty."""
+    died: bool = False
+    """Whether its workers died, or wanted memory or the like: it is still to be done."""
 
 
 TrainEvent = StepDone | EpochDone | TrainOutcome

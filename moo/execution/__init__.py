@@ -1,9 +1,11 @@
 """Where trials run. Ray is imported nowhere else.
 
 backend      the `Backend` and `Trainer` protocols, and trials in this process (start here)
+machinery    death of what runs jobs, told apart from failures of jobs
 evaluator    runs one trial: supernet and splits, held once
 pretraining  trains a run's supernet, epoch by epoch
-ray_pool     Ray started once, and a pool of actors that outlives those that die
+ray_session  Ray started or joined once, and whether it is still there
+ray_pool     a pool of actors that outlives those that die, and jobs that outlive both
 ray_backend  trials under Ray
 ray_trainer  networks trained under Ray
 """

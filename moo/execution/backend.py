@@ -12,6 +12,7 @@ from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.job import TrainEvent, TrainFailure, TrainJob
 from moo.execution.evaluator import Evaluator
+from moo.execution.machinery import is_want
 from moo.execution.pretraining import pretraining_epochs
 from moo.trials import (
     Job,
@@ -33,7 +34,11 @@ class Backend(Protocol):
         """Jobs at the same time."""
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
-        """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch."""
+        """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch.
+
+        Raises:
+            MachineryError: if what runs it died and cannot be had again.
+        """
 
     def run(
         self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
@@ -41,6 +46,9 @@ class Backend(Protocol):
         """Run jobs; yields outcomes as they come, in any order.
 
         A job is taken from `jobs` when a worker is free for it, so these may depend on the outcomes before.
+
+        Raises:
+            MachineryError: if what runs them died and cannot be had again.
         """
 
     def close(self) -> None:
@@ -51,7 +59,11 @@ class Trainer(Protocol):
     """Where networks are trained: in this process, or under Ray."""
 
     def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
-        """Train networks from scratch or from a saved state; yields a job's name and what happened, in any order."""
+        """Train networks from scratch or from a saved state; yields a job's name and what happened, in any order.
+
+        Raises:
+            MachineryError: if what trains them died and cannot be had again.
+        """
 
     def close(self) -> None:
         """Stop all workers."""
@@ -78,8 +90,8 @@ class InProcessBackend:
             on_start(job)
             try:
                 yield self._workbench.run(job, costs, supernet)
-            except Exception:
-                yield failure_of(job, traceback.format_exc())
+            except Exception as error:
+                yield failure_of(job, traceback.format_exc(), died=is_want(error))
 
     def close(self) -> None:
         """Nothing to stop."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,18 +16,26 @@ from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
+from moo.execution.machinery import MachineryError, is_want, last_line
 from moo.execution.pretraining import pretraining_epochs
-from moo.execution.ray_pool import ActorPool, PoolRun, RaySession, join_ray, share, worker_device
+from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
+from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, join_ray, share, worker_device
 from moo.trials import Job, Outcome, WorkerSetup, failure_of
+
+RESTARTS = 3
+"""Deaths of Ray in a row, with nothing done in between, that jobs outlive."""
 
 
 class RayBackend:
-    """Runs jobs on the CPUs or GPUs of one machine or of a cluster; implements `moo.execution.backend.Backend`."""
+    """Runs jobs on the CPUs or GPUs of one machine or of a cluster; implements `moo.execution.backend.Backend`.
+
+    Where Ray dies that was started here, it is started again, and what had not ended is done anew.
+    """
 
     def __init__(
         self,
         session: RaySession,
-        setup: Any,
+        setup: WorkerSetup,
         *,
         workers: int,
         evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
@@ -34,51 +44,118 @@ class RayBackend:
 
         Args:
             session: of that Ray; it ends with `close`.
-            setup: reference to what every worker is set up with, in the object store.
+            setup: what every worker is set up with; it goes to the object store once.
             workers: jobs at the same time.
             evaluator: makes what does the jobs on a worker.
         """
-        self.dashboard_url = session.dashboard_url
         self.workers = workers
+        self._own_setup = setup
+        self._evaluator = evaluator
+        self._use(session)
+
+    def _use(self, session: RaySession) -> None:
+        workers, evaluator = self.workers, self._evaluator
         self._session = session
-        self._options = {"num_cpus": share(session.cpus, workers), "num_gpus": share(session.gpus, workers)}
-        self._setup = setup
-        self._pool = ActorPool(lambda: _Worker.options(**self._options).remote(setup, evaluator), workers)
+        self.dashboard_url = session.dashboard_url
+        with session.checked():
+            self._options = {"num_cpus": share(session.cpus, workers), "num_gpus": share(session.gpus, workers)}
+            setup = self._setup = ray.put(self._own_setup)
+        self._pool = ActorPool(
+            lambda words: _Worker.options(**self._options).remote(setup, evaluator, words), workers, session.logs
+        )
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
 
         Workers of earlier jobs are stopped, as the cores or GPUs that they hold may be all there are; the next jobs
-        start new ones.
+        start new ones. A worker that dies is replaced, and pre-training goes on from its last epoch.
 
         Raises:
             RuntimeError: if jobs are still being run, whose workers cannot be stopped.
+            MachineryError: if its worker, or Ray, died several times in the same epoch.
         """
         if self._pool.is_in_use:
             raise RuntimeError(
                 "`pretrain` must be called before `run` or after its last outcome, but jobs are still being run: "
                 "take all outcomes of `run` first, or close it."
             )
-        self._pool.close()
-        gpus = 1 if self._options["num_gpus"] else 0
-        task = _pretrain.options(num_cpus=1, num_gpus=gpus)
-        for reference in task.remote(self._setup, settings, state):
-            yield ray.get(reference)
+        deaths = 0
+        while True:
+            try:
+                for record, reached in self._epochs(settings, state):
+                    deaths, state = 0, reached
+                    yield record, reached
+                return
+            except RayDiedError as error:
+                deaths += 1
+                self._begin_anew(error, deaths)
+
+    def _epochs(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
+        """The same until something dies.
+
+        Raises:
+            RayDiedError: if Ray or the worker died.
+            MachineryError: if the worker wanted memory or the like.
+        """
+        with self._session.checked():
+            self._pool.close()
+            gpus = 1 if self._options["num_gpus"] else 0
+            epochs = _pretrain.options(num_cpus=1, num_gpus=gpus).remote(self._setup, settings, state)
+        while True:
+            with self._session.checked():
+                ready, _ = ray.wait([epochs], num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+                if not ready:
+                    continue
+                try:
+                    epoch = ray.get(next(epochs))
+                except StopIteration:
+                    return
+                except ray.exceptions.RayTaskError as error:
+                    if is_want(error):
+                        raise MachineryError(f"pre-training could not go on: {last_line(str(error))}.") from None
+                    raise
+            yield epoch
+
+    def _begin_anew(self, error: RayDiedError, deaths: int) -> None:
+        """Use a new Ray, or the same one where it is well, with all that it lost put there again."""
+        if deaths > RESTARTS:
+            raise MachineryError(f"{error} It was tried {deaths} times.") from None
+        if self._session.dead_part is None:
+            self._pool.close()
+        else:
+            self._pool.forget()
+        self._use(self._session.anew())
 
     def run(
         self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
-        """See `moo.execution.backend.Backend.run`; a worker that dies is replaced, and its job tried once more.
+        """See `moo.execution.backend.Backend.run`; a worker that dies is replaced, and its job tried again.
 
         Jobs are given only to workers that are up. So none waits for a worker that has no place any more, since its
         machine is gone; what it would have done is done by those that are left. All workers that have ended a job get
         their next one before any outcome is yielded, so that they need not wait for what is done with that.
+
+        Raises:
+            MachineryError: if Ray died several times before any job ended.
         """
-        yield from PoolRun(self._pool, jobs, (ray.put(costs), ray.put(supernet)), on_start).outcomes()
+        work, deaths = Work(jobs, on_start), 0
+        while True:
+            try:
+                with self._session.checked():
+                    inputs = (ray.put(costs), ray.put(supernet))
+                with closing(PoolRun(self._pool, work, self._session, inputs).outcomes()) as outcomes:
+                    for outcome in outcomes:
+                        deaths = 0
+                        yield outcome
+                return
+            except RayDiedError as error:
+                deaths += 1
+                self._begin_anew(error, deaths)
 
     def close(self) -> None:
         """Stop all workers, and Ray if it was started here."""
-        self._pool.close()
+        if self._session.dead_part is None:
+            self._pool.close()
         self._session.close()
 
 
@@ -105,13 +182,16 @@ def start_ray_backend(
     session = join_ray(address, workers=workers, dashboard=dashboard)
     if workers is None:
         workers = max(1, session.gpus or session.cpus)
-    return RayBackend(session, ray.put(setup), workers=workers, evaluator=evaluator)
+    return RayBackend(session, setup, workers=workers, evaluator=evaluator)
 
 
 class _WorkerActor:
     """One actor."""
 
-    def __init__(self, setup: WorkerSetup, evaluator: Callable[[WorkerSetup, torch.device], Evaluator]) -> None:
+    def __init__(
+        self, setup: WorkerSetup, evaluator: Callable[[WorkerSetup, torch.device], Evaluator], last_words: Path
+    ) -> None:
+        self._last_words = note_crashes(last_words)
         keep_freed_memory()
         self._workbench = evaluator(setup, worker_device())
 
@@ -119,8 +199,8 @@ class _WorkerActor:
         """Do one job; whatever it raises comes back as a failure."""
         try:
             return self._workbench.run(job, costs, supernet)
-        except Exception:
-            return failure_of(job, traceback.format_exc())
+        except Exception as error:
+            return failure_of(job, traceback.format_exc(), died=is_want(error))
 
 
 def _pretraining_task(
@@ -132,4 +212,4 @@ def _pretraining_task(
 
 
 _Worker: Any = ray.remote(_WorkerActor)
-_pretrain: Any = ray.remote(num_returns="streaming")(_pretraining_task)
+_pretrain: Any = ray.remote(num_returns="streaming", max_retries=0)(_pretraining_task)

@@ -1,33 +1,39 @@
-"""Ray started once, and a pool of actors that outlives those that die."""
+"""A pool of actors that outlives those that die, and jobs that outlive both."""
 
 from __future__ import annotations
 
-import logging
-import math
-import os
+import faulthandler
 import traceback
-import warnings
+import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
 
 import ray
-import torch
 
-from moo.trials import Job, Outcome, failure_of
+from moo.execution.machinery import last_line
+from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
+from moo.trials import Failure, Job, Outcome, failure_of
 
-POLL_SECONDS = 0.2
-RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-"""Workers without a GPU still see those of the machine; nothing is reported to Ray's makers."""
-TRIES = 2
-"""A job is given up when so many workers have died of it: a second one shows that it was not the machine."""
+TRIES = 3
+"""A job is put off when so many workers have died of it; the last one had all the machine's memory for itself."""
+CRASHES = ("Segmentation fault", "Illegal instruction", "Floating-point exception")
+"""Deaths, as `faulthandler` calls them, that come from what a worker computes, and not from its machine."""
 
 
 class ActorPool:
     """Actors, kept from one run of jobs to the next."""
 
-    def __init__(self, new_actor: Callable[[], Any], size: int) -> None:
+    def __init__(self, new_actor: Callable[[Path], Any], size: int, logs: Path) -> None:
+        """Start no actor yet.
+
+        Args:
+            new_actor: starts one; it is given the file for its last words (`note_crashes`).
+            size: how many at the same time.
+            logs: folder for these files.
+        """
         self.size = size
         self.idle: deque[Any] = deque()
         self.starting: dict[Any, tuple[Any, bool]] = {}
@@ -35,12 +41,14 @@ class ActorPool:
         self.is_in_use = False
         """Whether a run of jobs has begun and not ended."""
         self._new_actor = new_actor
-        self._actors: list[Any] = []
+        self._actors: dict[Any, Path] = {}
+        self._logs = logs
 
     def start(self) -> None:
         """Start one more actor."""
-        actor = self._new_actor()
-        self._actors.append(actor)
+        words = self._logs / f"last-words-{uuid.uuid4().hex}"
+        actor = self._new_actor(words)
+        self._actors[actor] = words
         self.starting[actor.__ray_ready__.remote()] = (actor, True)
 
     def check_idle(self) -> None:
@@ -51,163 +59,192 @@ class ActorPool:
 
     def dismiss(self, actor: Any) -> None:
         """Stop it, even if it cannot be reached: it must not go on with a job that another one does."""
-        self._actors.remove(actor)
+        self._actors.pop(actor, None)
         ray.kill(actor)
+
+    def last_words(self, actor: Any) -> str:
+        """What an actor of this machine that crashed has left; empty for one that was killed."""
+        with suppress(OSError, KeyError):
+            return self._actors[actor].read_text(errors="replace").strip()
+        return ""
 
     def close(self) -> None:
         """Stop all actors."""
         for actor in list(self._actors):
             self.dismiss(actor)
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no actor any more: they died with Ray."""
+        self._actors.clear()
         self.idle.clear()
         self.starting.clear()
 
 
-class PoolRun:
-    """One run of jobs: those that were taken, and who does them."""
+class Work:
+    """Jobs of one run: those that were taken and have no outcome yet, and how many workers died of each."""
 
-    def __init__(
-        self, pool: ActorPool, jobs: Iterable[Job], inputs: tuple[Any, Any], on_start: Callable[[Job], None]
-    ) -> None:
-        self._pool = pool
+    def __init__(self, jobs: Iterable[Job], on_start: Callable[[Job], None]) -> None:
+        self.waiting: deque[Job] = deque()
+        self.suspects: deque[Job] = deque()
+        """Those that are to be tried with nothing beside them."""
         self._jobs = iter(jobs)
-        self._inputs = inputs
         self._on_start = on_start
-        self._taken: deque[Job] = deque()
-        self._running: dict[Any, tuple[Any, Job]] = {}
         self._deaths: Counter[Job] = Counter()
+        self._crashes: dict[Job, str] = {}
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """All of them, as they come; actors that are still at work when nobody wants more are stopped."""
-        self._pool.is_in_use = True
-        try:
-            self._employ()
-            while self._running or self._taken:
-                references = [*self._running, *self._pool.starting]
-                ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
-                ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
-                outcomes = [outcome for reference in ready for outcome in self._collect(reference)]
-                self._employ()
-                yield from outcomes
-        finally:
-            for actor, _ in self._running.values():
-                self._pool.dismiss(actor)
-            self._pool.is_in_use = False
-
-    def _take(self) -> bool:
+    def take(self) -> bool:
+        """Have one more job wait, if there is one."""
         job = next(self._jobs, None)
         if job is None:
             return False
         self._on_start(job)
-        self._taken.append(job)
+        self.waiting.append(job)
         return True
+
+    def death(self, job: Job, reason: str, last_words: str = "") -> Failure | None:
+        """A worker died at a job: it waits again, or is given up, which says nothing of the job unless it crashed."""
+        self._deaths[job] += 1
+        if any(name in last_words for name in CRASHES):
+            self._crashes[job] = last_words
+        else:
+            self._crashes.pop(job, None)
+        if self._deaths[job] < TRIES - 1:
+            self.waiting.appendleft(job)
+            return None
+        if self._deaths[job] < TRIES:
+            self.suspects.append(job)
+            return None
+        if job in self._crashes:
+            return failure_of(job, f"The worker crashed, as {TRIES - 1} others did.\n{self._crashes[job]}")
+        return failure_of(job, f"The worker died.\n{reason}", died=True)
+
+
+class PoolRun:
+    """Work that is done by a pool."""
+
+    def __init__(self, pool: ActorPool, work: Work, session: RaySession, inputs: tuple[Any, Any]) -> None:
+        self._pool = pool
+        self._work = work
+        self._session = session
+        self._inputs = inputs
+        self._running: dict[Any, tuple[Any, Job]] = {}
+
+    def outcomes(self) -> Generator[Outcome, None, None]:
+        """All of them, as they come; actors that are still at work when nobody wants more are stopped.
+
+        Raises:
+            RayDiedError: if Ray died; what has no outcome is still to be done, and waits.
+        """
+        pool, work = self._pool, self._work
+        pool.is_in_use = True
+        try:
+            with self._session.checked():
+                self._employ()
+            while self._running or work.waiting or work.suspects:
+                outcomes: list[Outcome] = []
+                died: RayDiedError | None = None
+                try:
+                    self._step(outcomes)
+                except RayDiedError as error:
+                    died = error
+                yield from outcomes
+                if died is not None:
+                    raise died
+        finally:
+            work.waiting.extendleft(job for _, job in reversed(self._running.values()))
+            if self._session.dead_part is None:
+                for actor, _ in self._running.values():
+                    pool.dismiss(actor)
+            pool.is_in_use = False
+
+    def _step(self, outcomes: list[Outcome]) -> None:
+        """Wait a little, add the outcomes that are there, and give their workers the next jobs."""
+        references = [*self._running, *self._pool.starting]
+        with self._session.checked():
+            ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
+            self._session.check()
+            ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
+            for reference in ready:
+                outcomes += self._collect(reference)
+            self._employ()
 
     def _employ(self) -> None:
         """Give jobs to idle actors, and start as many more as there are jobs for."""
-        pool = self._pool
-        while pool.idle and (self._taken or self._take()):
-            actor, job = pool.idle.popleft(), self._taken.popleft()
-            self._running[actor.run.remote(job, *self._inputs)] = (actor, job)
+        pool, work = self._pool, self._work
+        if work.suspects:
+            if not self._running and pool.idle:
+                self._give(work.suspects)
+            elif not self._running and not pool.starting:
+                pool.start()
+            return
+        while pool.idle and (work.waiting or work.take()):
+            self._give(work.waiting)
         while len(self._running) + len(pool.starting) < pool.size:
-            if len(pool.starting) >= len(self._taken) and not self._take():
+            if len(pool.starting) >= len(work.waiting) and not work.take():
                 return
             pool.start()
+
+    def _give(self, jobs: deque[Job]) -> None:
+        actor, job = self._pool.idle[0], jobs[0]
+        self._running[actor.run.remote(job, *self._inputs)] = (actor, job)
+        self._pool.idle.popleft()
+        jobs.popleft()
 
     def _collect(self, reference: Any) -> list[Outcome]:
         """Let an actor be idle; returns the outcome, unless it only came up, or died and its job waits again."""
         job: Job | None = None
         if reference in self._running:
-            (actor, job), is_new = self._running.pop(reference), False
+            (actor, job), is_new = self._running[reference], False
         else:
-            actor, is_new = self._pool.starting.pop(reference)
+            actor, is_new = self._pool.starting[reference]
         try:
             outcome = ray.get(reference)
-        except ray.exceptions.RayError:
+        except ray.exceptions.RayError as error:
+            self._session.check()
+            if is_loss(error):
+                # What all jobs need; it is put there anew.
+                raise
+            reason, last_words = _reason(error), self._pool.last_words(actor)
+            self._forget(reference)
             self._pool.dismiss(actor)
             self._pool.check_idle()
-            if is_new and self._taken:
-                job = self._taken.popleft()
-            if job is None:
-                return []
-            self._deaths[job] += 1
-            if self._deaths[job] == TRIES:
-                return [failure_of(job, f"The worker died.\n{traceback.format_exc()}")]
-            self._taken.appendleft(job)
-            return []
+            if is_new and job is None:
+                job = next((jobs.popleft() for jobs in (self._work.suspects, self._work.waiting) if jobs), None)
+            failure = None if job is None else self._work.death(job, reason, last_words)
+            return [] if failure is None else [failure]
+        self._forget(reference)
         self._pool.idle.append(actor)
+        if isinstance(outcome, Failure) and outcome.died and job is not None:
+            failure = self._work.death(job, outcome.traceback)
+            return [] if failure is None else [failure]
         return [] if job is None else [outcome]
 
+    def _forget(self, reference: Any) -> None:
+        self._running.pop(reference, None)
+        self._pool.starting.pop(reference, None)
 
-def share(available: int, workers: int) -> float:
-    """CPUs or GPUs of each worker: one, or where there are fewer than workers, so much that all can run at once.
 
-    More would leave a worker, and the job that it was given, waiting for ever. Ray counts in steps of 0.0001.
+def note_crashes(file: Path) -> IO[str] | None:
+    """Have this process leave its last words in a file where it crashes, as long as what is returned is kept.
+
+    On another machine than that of the pool it leaves none.
     """
-    if not available:
-        return 0.0
-    return math.floor(10_000 / math.ceil(workers / available)) / 10_000
-
-
-@dataclass(frozen=True)
-class RaySession:
-    """A Ray that was started here, or joined."""
-
-    is_own: bool
-    """Whether it was started here, and ends with `close`."""
-    dashboard_url: str | None
-    """Address of the dashboard of a Ray that was started here, if it has one."""
-
-    @property
-    def cpus(self) -> int:
-        """CPU cores of the whole cluster."""
-        return int(ray.cluster_resources().get("CPU", 0))
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of the whole cluster."""
-        return int(ray.cluster_resources().get("GPU", 0))
-
-    @property
-    def cpus_by_machine(self) -> list[int]:
-        """CPU cores of each machine that is up."""
-        return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-
-    def close(self) -> None:
-        """End Ray if it was started here."""
-        if self.is_own:
-            ray.shutdown()
-
-
-def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> RaySession:
-    """Join the Ray that this process has already, else the cluster at an address, else start Ray on this machine.
-
-    Args:
-        address: of a cluster; None starts Ray on this machine.
-        workers: jobs at the same time; a started Ray counts as many cores, if there are fewer.
-        dashboard: whether a started Ray has its dashboard.
-
-    Raises:
-        ValueError: if no cluster answers at that address.
-    """
-    if ray.is_initialized():
-        return RaySession(is_own=False, dashboard_url=None)
-    for name, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    options: dict[str, Any] = {"address": address}
-    if address is None:
-        cpus = max(os.cpu_count() or 1, workers or 1)
-        options |= {"num_cpus": cpus, "include_dashboard": dashboard, "address": "local"}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        if address is None:
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"`--address` must be that of a running Ray cluster, but got {address!r}: {reason}") from None
-    return RaySession(is_own=True, dashboard_url=f"http://{context.dashboard_url}" if context.dashboard_url else None)
+        words = file.open("w")
+    except OSError:
+        return None
+    faulthandler.enable(words, all_threads=False)
+    return words
 
 
-def worker_device() -> torch.device:
-    """The GPU that Ray gave this worker, else the CPU."""
-    return torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
+def _reason(error: Any) -> str:
+    """Why a worker died: what its set-up raised, else Ray's words, and their meaning as the last line."""
+    text = "".join(traceback.format_exception(error)).strip()
+    if "creation task" in text:
+        return text
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return f"{text}\nRay killed it, as memory ran out"
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"{text}\n{last_line(text)}"
+    return f"{text}\nit was killed, as when memory runs out, or crashed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,28 +13,42 @@ import torch
 
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
-from evaluation.training.job import StepDone, TrainEvent, TrainFailure, TrainJob, train
-from moo.execution.ray_pool import POLL_SECONDS, RaySession, join_ray, share, worker_device
+from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure, TrainJob, train
+from moo.execution.machinery import MachineryError, is_want
+from moo.execution.ray_session import (
+    POLL_SECONDS,
+    RayDiedError,
+    RaySession,
+    is_loss,
+    join_ray,
+    share,
+    worker_device,
+)
 
 STEP_SECONDS = 0.5
 """A training tells of its steps no more often."""
 
 
-class RayTrainer:
-    """Trains networks on the CPUs or GPUs of a machine or a cluster; implements `moo.execution.backend.Trainer`."""
+TRIES = 3
+"""A training is put off when so many workers have died of it in the same epoch."""
 
-    def __init__(self, session: RaySession, splits: Any, *, workers: int, threads: int | None) -> None:
+
+class RayTrainer:
+    """Trains networks on the CPUs or GPUs of a machine or a cluster; implements `moo.execution.backend.Trainer`.
+
+    Where Ray dies that was started here, it is started again; trainings go on from their last epochs.
+    """
+
+    def __init__(self, session: RaySession, splits: Splits, *, workers: int, threads: int | None) -> None:
         """Use a Ray that runs; `start_ray_trainer` starts one.
 
         Args:
             session: of that Ray; it ends with `close`.
-            splits: reference to the images that all networks are trained on, in the object store.
+            splits: the images that all networks are trained on; they go to the object store once.
             workers: networks at the same time.
             threads: CPU threads of each; by default the cores of a machine are shared out.
         """
-        self.dashboard_url = session.dashboard_url
         self.workers = workers
-        self._session = session
         machines = session.cpus_by_machine
         on_each = -(-workers // len(machines))
         self.threads = threads or max(1, max(machines) // on_each)
@@ -45,32 +59,91 @@ class RayTrainer:
             "num_gpus": share(session.gpus, workers),
         }
         self._splits = splits
-        self._running: dict[Any, str] = {}
+        self._waiting: deque[tuple[TrainJob, bytes | None]] = deque()
+        self._running: dict[Any, TrainJob] = {}
+        self._states: dict[str, bytes | None] = {}
+        self._deaths: Counter[str] = Counter()
+        self._use(session)
+
+    def _use(self, session: RaySession) -> None:
+        self._session = session
+        self.dashboard_url = session.dashboard_url
+        with session.checked():
+            self._reference = ray.put(self._splits)
 
     def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
-        """See `moo.execution.backend.Trainer.train`; a worker that dies fails its training, which can be resumed."""
-        waiting, running = deque(jobs), self._running
-        while waiting or running:
-            while waiting and len(running) < self.workers:
-                job, state = waiting.popleft()
-                running[_train.options(**self._options).remote(job, self._splits, state, self.threads)] = job.name
-            ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
-            for events in ready:
+        """See `moo.execution.backend.Trainer.train`; a training whose worker dies goes on from its last epoch."""
+        self._waiting.extend(jobs)
+        deaths = 0
+        while self._waiting or self._running:
+            events: list[tuple[str, TrainEvent | TrainFailure]] = []
+            try:
+                self._step(events)
+            except RayDiedError as error:
+                deaths += 1
+                if deaths > TRIES:
+                    raise MachineryError(f"{error} It was tried {deaths} times.") from None
+                self._begin_anew()
+            for name, event in events:
+                if isinstance(event, EpochDone):
+                    self._states[name] = event.state
+                    self._deaths[name] = deaths = 0
+                yield name, event
+
+    def _step(self, events: list[tuple[str, TrainEvent | TrainFailure]]) -> None:
+        """Give trainings to free workers, wait a little, and add what happened."""
+        with self._session.checked():
+            while self._waiting and len(self._running) < self.workers:
+                job, state = self._waiting[0]
+                training = _train.options(**self._options).remote(job, self._reference, state, self.threads)
+                self._waiting.popleft()
+                self._running[training], self._states[job.name] = job, state
+            ready, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+            for training in ready:
+                job = self._running[training]
                 try:
-                    yield running[events], ray.get(next(events))
+                    event = ray.get(next(training))
                 except StopIteration:
-                    del running[events]
+                    del self._running[training]
+                    continue
                 except ray.exceptions.RayError as error:
-                    reason = (
-                        f"its worker died ({type(error).__name__}); it goes on from its last epoch when tried again"
-                    )
-                    yield running.pop(events), TrainFailure(f"The worker died.\n{traceback.format_exc()}", reason)
+                    self._session.check()
+                    if is_loss(error):
+                        raise
+                    del self._running[training]
+                    event = self._died(job, f"{traceback.format_exc()}")
+                else:
+                    if isinstance(event, TrainFailure) and event.died:
+                        del self._running[training]
+                        event = self._died(job, event.traceback)
+                if event is not None:
+                    events.append((job.name, event))
+
+    def _died(self, job: TrainJob, reason: str) -> TrainFailure | None:
+        """Have a training go on with another worker, or put it off."""
+        self._deaths[job.name] += 1
+        if self._deaths[job.name] < TRIES:
+            self._waiting.appendleft((job, self._states[job.name]))
+            return None
+        told = f"{TRIES} workers died of it; it goes on from its last epoch when tried again"
+        return TrainFailure(f"The worker died.\n{reason}", told, died=True)
+
+    def _begin_anew(self) -> None:
+        """Use a new Ray, or the same one where it is well, with what it lost put there again."""
+        self._waiting.extendleft((job, self._states[job.name]) for job in reversed(self._running.values()))
+        self._stop()
+        self._use(self._session.anew())
+
+    def _stop(self) -> None:
+        """Stop what is trained, unless it died with Ray."""
+        if self._session.dead_part is None:
+            for training in self._running:
+                ray.cancel(training, force=True)
+        self._running.clear()
 
     def close(self) -> None:
         """Stop what is still trained, and Ray if it was started here."""
-        for events in self._running:
-            ray.cancel(events, force=True)
-        self._running.clear()
+        self._stop()
         self._session.close()
 
 
@@ -98,7 +171,7 @@ def start_ray_trainer(
     """
     session = join_ray(address, workers=workers, dashboard=dashboard)
     workers = max(1, min(networks, workers or session.gpus or session.cpus))
-    return RayTrainer(session, ray.put(splits), workers=workers, threads=threads)
+    return RayTrainer(session, splits, workers=workers, threads=threads)
 
 
 def _training_task(
@@ -116,8 +189,8 @@ def _training_task(
             yield event
     except ValueError as error:
         yield TrainFailure(traceback.format_exc(), str(error))
-    except Exception:
-        yield TrainFailure(traceback.format_exc())
+    except Exception as error:
+        yield TrainFailure(traceback.format_exc(), died=is_want(error))
 
 
 _train: Any = ray.remote(num_returns="streaming", max_retries=0)(_training_task)

@@ -10,13 +10,14 @@ import numpy as np
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
+from devices.measurement import model_key
 from devices.profiling.calibration import calibrated
 from moo import events
 from moo.measurement.queue import Measured, Measurer, MeasurerReport, NotMeasured, Request, keep_board_event
-from moo.storage.archive import Entry, OperatingPoint, objectives_of
+from moo.storage.archive import Entry, objectives_of
+from moo.storage.choices import PointToMeasure, measured_files, points_to_measure
 from moo.storage.pareto import epsilon_front
 from moo.storage.record import RunRecord
-from moo.storage.store import PointToMeasure
 from search_space.architectures import operator_indices
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import FBNetSpace
@@ -99,7 +100,8 @@ class FrontMeasuring:
         self._requested: set[PointToMeasure] = set()
         self._looked_at: tuple[OperatingPoint, ...] | None = None
         """The front whose points were requested last; an archive whose front stays gives the very same."""
-        self._measured_at = record.store.points_to_measure()
+        self._measured_at = points_to_measure(record.store)
+        self._measured_files = measured_files(record.store)
 
     def front_changed(self) -> None:
         """New points are on the front: boards of their own measure them beside the search."""
@@ -115,8 +117,10 @@ class FrontMeasuring:
             self.front_changed()
             self.collect()
 
-    def measure_files(self, points: Iterable[OperatingPoint], file_of: Callable[[OperatingPoint], bytes]) -> bool:
+    def measure_files(self, points: Iterable[PointToMeasure], file_of: Callable[[PointToMeasure], bytes]) -> bool:
         """Measure the very ONNX files that are handed out, each in its point's configuration.
+
+        Those that were measured before a run was interrupted are not measured again.
 
         Args:
             points: of the front.
@@ -128,8 +132,23 @@ class FrontMeasuring:
         if self._measurer is None:
             return False
         for point in points:
-            self._measurer.request(Request(point.id, partial(file_of, point), point.configuration))
+            known = self._measured_files.get(point)
+            if known is None or known != model_key(file_of(point)):
+                identifier, configuration = point
+                self._measurer.request(Request(identifier, partial(file_of, point), configuration, is_file=True))
         return self.drain()
+
+    def points_at(self, stage: str, points: Callable[[], Sequence[PointToMeasure]]) -> Sequence[PointToMeasure]:
+        """The points that a stage of the run measures: those noted in the store, where it was interrupted in it.
+
+        Args:
+            stage: of the run.
+            points: chooses them, where nothing is noted.
+        """
+        if stage not in self._measured_at:
+            self._measured_at[stage] = list(points())
+            self._record.add_points_to_measure(stage, self._measured_at[stage])
+        return self._measured_at[stage]
 
     def drain(self) -> bool:
         """Measure all that is queued; returns whether anything was measured, or could not be."""
@@ -161,10 +180,7 @@ class FrontMeasuring:
 
     def _request_front_at(self, stage: str) -> None:
         """Queue the front, noted in the store: a run that is killed meanwhile goes on with the very same points."""
-        if stage not in self._measured_at:
-            self._measured_at[stage] = self._unmeasured_front()
-            self._record.add_points_to_measure(stage, self._measured_at[stage])
-        self._request(self._measured_at[stage])
+        self._request(self.points_at(stage, self._unmeasured_front))
 
     def _unmeasured_front(self) -> list[PointToMeasure]:
         """Points of the front that were neither measured nor requested, of the few that stand for it."""
@@ -176,7 +192,7 @@ class FrontMeasuring:
         points = ((point.id, point.configuration) for point in few if point.measurement is None)
         return [point for point in points if point not in self._requested]
 
-    def _request(self, points: list[PointToMeasure]) -> None:
+    def _request(self, points: Iterable[PointToMeasure]) -> None:
         if self._measurer is None:
             return
         for identifier, configuration in points:
@@ -191,8 +207,10 @@ class FrontMeasuring:
 
     def _keep(self, report: MeasurerReport) -> None:
         match report:
-            case Measured(network, measurement):
-                self._record.add_measurement(network, measurement)
+            case Measured(network, measurement, file):
+                self._record.add_measurement(network, measurement, file=file)
+                if file is not None:
+                    self._measured_files[network, measurement.configuration] = file
                 waiting = 0 if self._measurer is None else self._measurer.waiting
                 self._tell(events.NetworkMeasured(network, measurement, waiting))
             case NotMeasured(network, reason, configuration):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.errors import BoardUnreachableError, MeasurementError
-from devices.measurement import Measurement
+from devices.measurement import Measurement, model_key
 from moo.events import BoardBack, BoardEvent, BoardUnreachable
 from moo.storage.record import RunRecord
 
@@ -34,6 +34,8 @@ class Request:
     model: Callable[[], bytes]
     """Makes the ONNX model when its turn comes."""
     configuration: RuntimeConfiguration = BASE
+    is_file: bool = False
+    """Whether it is the very file that is handed out."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Measured:
 
     network: str
     measurement: Measurement
+    file: str | None = None
+    """`model_key` of the file, where the request was for one."""
 
 
 @dataclass(frozen=True)
@@ -247,10 +251,10 @@ def measure(device: Device, request: Request) -> Measured | NotMeasured:
         BoardUnreachableError: if the board does not answer.
     """
     best: Measurement | None = None
-    reason = ""
+    reason, model = "", request.model()
     for _ in range(ATTEMPTS):
         try:
-            measurement = device.measure(request.model(), request.configuration)
+            measurement = device.measure(model, request.configuration)
         except BoardUnreachableError:
             raise
         except MeasurementError as error:
@@ -263,6 +267,6 @@ def measure(device: Device, request: Request) -> Measured | NotMeasured:
             best = measurement
         if measurement.reliable:
             break
-    return (
-        NotMeasured(request.network, reason, request.configuration) if best is None else Measured(request.network, best)
-    )
+    if best is None:
+        return NotMeasured(request.network, reason, request.configuration)
+    return Measured(request.network, best, model_key(model) if request.is_file else None)

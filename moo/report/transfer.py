@@ -6,6 +6,7 @@ from devices.cost_tables.family import CostTables
 from moo.analysis.transfer import transferred
 from moo.formatting import percent, short, table
 from moo.storage.archive import Archive
+from moo.storage.choices import source_front
 from moo.storage.origin import RunOrigin
 from moo.storage.store import StoreReader
 from search_space.boundary.text import code, markdown
@@ -22,7 +23,7 @@ def transfer_section(archive: Archive, store: StoreReader, origin: RunOrigin, so
         origin: of the same run.
         source_tables: of the run that it started from.
     """
-    source = store.source_front()
+    source = source_front(store)
     if source is None or not source[0] or source_tables is None or not len(archive):
         return ""
     front, in_int8 = source

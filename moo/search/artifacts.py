@@ -22,7 +22,6 @@ from moo.execution.pretraining import pretrained_weights, untrained_weights
 from moo.measurement.boards import read_run_tables
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials
-from moo.search.transfer import source_folder
 from moo.storage.run_folder import RunFolder, check_not_lost
 from moo.visualization.gallery import SAMPLES, write_cost_tables_picture, write_samples_picture
 from moo.visualization.samples import Sample
@@ -194,9 +193,7 @@ def supernet_weights(
     folder, settings = preparation.folder, preparation.pretraining
     check_not_lost(folder.supernet, what="the supernet of a run", begun=begun)
     if folder.supernet.exists():
-        return folder.read_supernet()
-    if preparation.search_config.from_run is not None:
-        write_atomically(folder.supernet, sealed_tensors(source_folder(preparation.config).read_supernet()))
+        _forget_pretraining(folder)
         return folder.read_supernet()
     state = None
     if folder.pretraining.exists():
@@ -211,22 +208,29 @@ def supernet_weights(
             ) from None
     if not preparation.config.independent:
         for record, later_state in backend.pretrain(settings, state):
+            if record.divergence is not None and record.divergence.lr is None:
+                # Its state is not kept: a resumed run must come to the same end, not go on from it.
+                tell(events.TrainingDiverged("pre-training", record.divergence))
+                folder.pretraining.unlink(missing_ok=True)
+                raise SearchFailedError(
+                    f"pre-training {record.divergence}: choose a lower --pretrain-lr than {settings.lr:g} in a new run."
+                )
             state = later_state
             write_atomically(folder.pretraining, sealed_state(state))
             if record.divergence is None:
                 tell(events.PretrainEpoch(record, settings.epochs))
-                continue
-            tell(events.TrainingDiverged("pre-training", record.divergence))
-            if record.divergence.lr is None:
-                folder.pretraining.unlink()
-                raise SearchFailedError(
-                    f"pre-training {record.divergence}: choose a lower --pretrain-lr than {settings.lr:g} in a new run."
-                )
+            else:
+                tell(events.TrainingDiverged("pre-training", record.divergence))
     weights = untrained_weights(preparation.setup) if state is None else pretrained_weights(state)
     write_atomically(folder.supernet, sealed_tensors(weights))
+    _forget_pretraining(folder)
+    return folder.read_supernet()
+
+
+def _forget_pretraining(folder: RunFolder) -> None:
+    """Remove what only pre-training needed; a run that was killed right after it has that still."""
     folder.pretraining.unlink(missing_ok=True)
     folder.warm_start.unlink(missing_ok=True)
-    return folder.read_supernet()
 
 
 def _start_text(preparation: Preparation) -> list[tuple[str, str]]:

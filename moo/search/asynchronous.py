@@ -28,6 +28,9 @@ from moo.storage.record import RunRecord
 from moo.trials import Objectives, Trial
 from search_space.spaces import FBNetSpace
 
+LEARN_NOTHING = ("random", "grid")
+"""Methods whose proposals do not depend on what came of earlier ones."""
+
 
 def search_asynchronously(
     config: SearchConfig,
@@ -63,7 +66,16 @@ def search_asynchronously(
     total = None if config.minutes else expected_trials(config)
     stored = [item for item in record.store.trials_as_they_ended() if item.trial.id >= before]
     start = 1 + max((item.trial.id for item in stored), default=before - 1)
-    algorithm = algorithm_of(config, space, costs.configurations, start=start - before)
+    # What learns nothing proposes the very same again, so that a trial that was interrupted is not lost.
+    repeated = start - before if config.method in LEARN_NOTHING else 0
+    algorithm = algorithm_of(config, space, costs.configurations, start=start - before - repeated)
+    ended = {item.trial.id for item in stored}
+    interrupted = deque(
+        trial_of(proposal, number=number, generation=0)
+        for number, proposal in enumerate(algorithm.ask(repeated), start=before)
+        if number not in ended
+    )
+    left = None if total is None else total - len(stored) - len(interrupted)
     for item in stored:
         tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive))
     failures = 0
@@ -76,10 +88,15 @@ def search_asynchronously(
             chosen.extend(surrogate_proposals(number, costs))
         return chosen.popleft() if chosen else None
 
+    def is_over() -> bool:
+        return clock.is_over or failures >= config.population
+
     def trials() -> Iterator[Trial]:
+        while interrupted and not is_over():
+            yield interrupted.popleft()
         for number in itertools.count(start):
-            enough = total is not None and len(stored) + number - start >= total
-            if clock.is_over or enough or failures >= config.population:
+            enough = left is not None and number - start >= left
+            if enough or is_over():
                 return
             proposal = proposed(number)
             if proposal is None:

@@ -5,6 +5,7 @@ The order of things, and what is in the store when, is such that a run killed at
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -29,7 +30,8 @@ from moo.search.preparation import Preparation, archive_for
 from moo.search.proposals import kept_proposals
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
-from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
+from moo.storage.archive import Archive
+from moo.storage.choices import PointToMeasure
 from moo.storage.record import RunRecord, begin_record, open_record
 from moo.storage.search_state import SearchState, write_state
 from moo.storage.store import ESTIMATE
@@ -225,37 +227,50 @@ class _Search:
         )
 
     def _measure_final_front(self) -> None:
-        """Until nothing changes: hand out the networks of the front, and measure each point's very file."""
-        archive, measured = self._record.archive, set[tuple[str, str]]()
-        while True:
-            evaluated = self._runner.evaluate_in_int8(self._costs)
-            front = archive.inherited_front()
-            in_int8 = {point.id for point in front if point.configuration.precision == "int8"}
-            entries = [entry for entry in networks_of(front) if self._is_missing(entry.architecture.id, in_int8)]
-            if entries:
-                self._tell(events.StageProgress("delivering", 0, len(entries)))
-                self._deliver(entries, in_int8)
-                self._tell(events.StageProgress("delivering", len(entries), len(entries)))
-            points = [point for point in front if (point.id, point.configuration.label) not in measured]
-            measured |= {(point.id, point.configuration.label) for point in points}
+        """Until nothing changes: hand out the networks of the front, and measure each point's very file.
+
+        What each round is for is noted first, so that an interrupted run goes through the very same ones.
+        """
+        archive, measured = self._record.archive, set[PointToMeasure]()
+
+        def new_on_front() -> list[PointToMeasure]:
+            front = [(point.id, point.configuration) for point in archive.inherited_front()]
+            return [point for point in front if point not in measured]
+
+        trials = self._record.store.num_trials()
+        for number in itertools.count(1):
+            stage = f"end after {many(trials, 'trial', 'trials')}, {number}"
+            evaluated = self._runner.evaluate_in_int8(self._costs, stage=stage)
+            points = self._measuring.points_at(stage, new_on_front)
+            if not (points or evaluated or new_on_front()):
+                return
+            self._deliver(points)
+            measured |= set(points)
             if self._measuring.measure_files(points, self._file_of):
                 self._runner.front_changed()
-            elif not (evaluated or entries):
-                return
 
     def _is_missing(self, identifier: str, in_int8: Collection[str]) -> bool:
         """Whether a network's files, or the one in int8 that the front asks for, were not handed out yet."""
         known = self._delivered.get(identifier)
         return known is None or (known.quantized is None and identifier in in_int8)
 
-    def _file_of(self, point: OperatingPoint) -> bytes:
-        delivered = self._delivered[point.id]
-        if point.configuration.precision == "int8" and delivered.quantized is not None:
+    def _file_of(self, point: PointToMeasure) -> bytes:
+        identifier, configuration = point
+        delivered = self._delivered[identifier]
+        if configuration.precision == "int8" and delivered.quantized is not None:
             return delivered.quantized
-        return onnx_model(self._space, point.entry, delivered.weights)
+        return onnx_model(self._space, self._record.archive[identifier], delivered.weights)
 
-    def _deliver(self, entries: Sequence[Entry], in_int8: Collection[str]) -> None:
+    def _deliver(self, points: Sequence[PointToMeasure]) -> None:
+        """Have the networks of points handed out that were not yet."""
+        in_int8 = {identifier for identifier, configuration in points if configuration.precision == "int8"}
+        missing = [name for name in dict.fromkeys(name for name, _ in points) if self._is_missing(name, in_int8)]
+        entries = [self._record.archive[identifier] for identifier in missing]
+        if not entries:
+            return
+        self._tell(events.StageProgress("delivering", 0, len(entries)))
         for entry, result in self._runner.deliver(entries, self._costs, in_int8=in_int8):
             identifier = entry.architecture.id
             self._delivered[identifier] = result
             self._record.set_test_error(identifier, result.test_error, quantized=result.quantized_test_error)
+        self._tell(events.StageProgress("delivering", len(entries), len(entries)))

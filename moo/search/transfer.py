@@ -16,6 +16,8 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, TrialResult
 from search_space.architectures import architecture_from_indices
+from search_space.boundary.sealing import sealed_tensors
+from search_space.boundary.writing import write_atomically
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 
@@ -91,6 +93,8 @@ def take_over(
     Raises:
         ValueError: as `source_folder`.
     """
+    if not record.folder.supernet.exists():
+        write_atomically(record.folder.supernet, sealed_tensors(source_folder(config).read_supernet()))
     if taken_over(record) is not None:
         return
     source = source_folder(config)
@@ -101,9 +105,8 @@ def take_over(
     with closing(read_store(source.store)) as store:
         evaluated = store.evaluated(space)
     stored = record.store.trials()
+    results = []
     for number, item in enumerate(evaluated):
-        if number in stored:
-            continue
         architecture = replace(
             item,
             latency_ms=table.latency_of(item.indices),
@@ -112,22 +115,26 @@ def take_over(
             quantized_error=item.quantized_error if same else None,
         )
         trial = ArchitectureTrial(id=number, generation=GENERATION, indices=item.indices)
-        record.add_result(
-            TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0), space
-        )
+        results.append(TrialResult(trial=trial, architectures=(architecture,), chosen=0, theta=None, seconds=0.0))
     read_cost_tables(source.cost_table).write(record.folder.source_cost_table)
     in_int8 = {
         architecture_from_indices(space, item.indices).id: item.quantized_error
         for item in evaluated
         if item.quantized_error is not None
     }
-    record.add_event(
-        EVENT,
-        source=str(source.path.resolve()),
-        architectures=len(evaluated),
-        front=_front_of(source),
-        in_int8=in_int8,
-    )
+    # All or nothing: the other run may go on meanwhile, and half of one state would be mixed with half of another.
+    with record.together():
+        for result in results:
+            # An earlier version may have been interrupted half-way.
+            if result.trial.id not in stored:
+                record.add_result(result, space)
+        record.add_event(
+            EVENT,
+            source=str(source.path.resolve()),
+            architectures=len(evaluated),
+            front=_front_of(source),
+            in_int8=in_int8,
+        )
 
 
 def _front_of(source: RunFolder) -> list[str]:

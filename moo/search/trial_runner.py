@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -9,18 +10,19 @@ import numpy as np
 from devices.cost_tables.family import CostTables
 from moo import events
 from moo.execution.backend import Backend
+from moo.execution.machinery import MachineryError, last_line
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
 from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.pareto import hypervolume
 from moo.storage.record import RunRecord
-from moo.storage.store import IN_INT8
 from moo.trials import (
     ArchitectureTrial,
     CoefficientTrial,
     DeliveryFailure,
     DeliveryJob,
     DeliveryResult,
+    Failure,
     Indices,
     Job,
     Objectives,
@@ -31,12 +33,15 @@ from moo.trials import (
     Trial,
     TrialFailure,
     TrialResult,
+    named,
 )
 from search_space.architectures import operator_indices
 from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
+MOST_LOST = 3
+"""Jobs whose workers died time and again, after which a search does not go on to its next ones."""
 Learn = Callable[[Trial, Objectives | None, float], None]
 """Is told of the objectives of each trial, or None if it failed, and by how much it exceeds the limits of the run."""
 
@@ -86,7 +91,10 @@ class TrialRunner:
         Args:
             trials: taken one by one as workers are free.
             costs: what they are searched with, with energy above idle.
-            learn: is told of each before it is kept.
+            learn: is told of each once it is kept.
+
+        Raises:
+            MachineryError: if what runs them died; what has no result is still to be done.
         """
         for outcome in self._outcomes(trials, costs, self._supernet):
             match outcome:
@@ -94,12 +102,12 @@ class TrialRunner:
                     chosen = outcome.architectures[outcome.chosen]
                     limits = self._record.archive.limits
                     violation = limits.violation(chosen.latency_ms, chosen.energy_mj, chosen.params)
-                    learn(outcome.trial, outcome.objectives, violation)
                     self._keep(outcome)
+                    learn(outcome.trial, outcome.objectives, violation)
                 case TrialFailure(trial, traceback):
-                    learn(trial, None, 0.0)
                     self._record.add_failure(trial, traceback)
                     self._tell(events.TrialFailed(trial, traceback))
+                    learn(trial, None, 0.0)
             if self._measuring.collect():
                 self.front_changed()
 
@@ -138,30 +146,40 @@ class TrialRunner:
             stage: of the run.
             most: how many at most; the rest follows at the end.
         """
-        archive, chosen = self._record.archive, self._record.store.networks_in_int8(stage)
-        if chosen is None:
-            chosen = [entry.architecture.id for entry in archive.unquantized()[:most]]
-            self._record.add_event(IN_INT8, stage=stage, networks=chosen)
-        waiting = [archive[identifier] for identifier in chosen if archive[identifier].quantized_error is None]
-        if waiting:
-            self._quantize(waiting, costs)
+        if self._evaluate_chosen_in_int8(costs, stage=stage, most=most):
             self.front_changed()
 
-    def evaluate_in_int8(self, costs: CostTables) -> bool:
+    def evaluate_in_int8(self, costs: CostTables, *, stage: str) -> bool:
         """The same for all of them, until there are no more.
+
+        Args:
+            costs: as for `run`.
+            stage: of the run.
 
         Returns:
             Whether there were any.
         """
-        any_done = False
-        while waiting := [
-            entry for entry in self._record.archive.unquantized() if entry.architecture.id not in self._not_quantized
-        ]:
-            self._quantize(waiting, costs)
-            any_done = True
-        if any_done:
+        for number in itertools.count(1):
+            if not self._evaluate_chosen_in_int8(costs, stage=f"{stage}, {number}", most=None):
+                break
+        if number > 1:
             self.front_changed()
-        return any_done
+        return number > 1
+
+    def _evaluate_chosen_in_int8(self, costs: CostTables, *, stage: str, most: int | None) -> bool:
+        """Evaluate the networks that are chosen now, or were at this stage before; returns whether there are any."""
+        archive = self._record.archive
+        if all(configuration.precision != "int8" for configuration in archive.configurations):
+            return False
+        chosen = self._record.store.networks_in_int8(stage)
+        if chosen is None:
+            wanted = [entry.architecture.id for entry in archive.unquantized()]
+            chosen = [identifier for identifier in wanted if identifier not in self._not_quantized][:most]
+            self._record.add_networks_in_int8(stage, chosen)
+        waiting = [archive[identifier] for identifier in chosen if archive[identifier].quantized_error is None]
+        if waiting:
+            self._quantize(waiting, costs)
+        return bool(chosen)
 
     def _quantize(self, entries: Sequence[Entry], costs: CostTables) -> None:
         by_indices = self._by_indices(entries)
@@ -225,7 +243,19 @@ class TrialRunner:
             if isinstance(job, CoefficientTrial | ArchitectureTrial):
                 self._tell(events.TrialStarted(job))
 
-        return self._backend.run(jobs, costs.mapped(self._record.archive.energy.table), supernet, on_start)
+        lost: list[str] = []
+        energy = self._record.archive.energy
+        for outcome in self._backend.run(jobs, costs.mapped(energy.table), supernet, on_start):
+            if not (isinstance(outcome, Failure) and outcome.died):
+                yield outcome
+                continue
+            name = named(outcome.trial) if isinstance(outcome, TrialFailure) else "a network of the front"
+            self._record.add_event("put off", job=name, traceback=outcome.traceback)
+            lost.append(f"{name} is still to be done: {last_line(outcome.traceback).rstrip('.')}")
+            if len(lost) == MOST_LOST:
+                break
+        if lost:
+            raise MachineryError(f"{'; '.join(lost)}. Have more memory or disk free, or fewer --workers.")
 
     def _keep(self, result: TrialResult) -> None:
         if result.supernet is not None:

@@ -6,6 +6,7 @@ point_costs      costs of very many operating points at once
 pareto           non-dominated sets and hypervolume
 store            the SQLite database that resume, pictures and report read
 database         its file: made, opened, and known to be whole
+choices          what a run has chosen, and noted in it before it acted on it
 schema           its tables
 migrations       run folders of earlier versions, brought to the present one
 trained_network  what training for deployment made of a network

@@ -11,18 +11,24 @@ import errno
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from moo.storage.migrations import statements_from
 from moo.storage.run_folder import BESIDE_STORE, RESTORE
 from moo.storage.schema import SCHEMA_VERSION, TABLES
 from search_space.boundary.text import one_line, reason_of
+from search_space.boundary.writing import make_folder
 
 Connection = sqlite3.Connection
 _SCHEMA_TABLE = "sqlite_master"
 _MODULUS = 2**256
+_ROWS = "the store of a run must hold what a search writes"
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def new_database(path: Path) -> Connection:
@@ -31,7 +37,7 @@ def new_database(path: Path) -> Connection:
     Raises:
         OSError: if it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     for suffix in BESIDE_STORE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     with _named(path):
@@ -103,6 +109,26 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
         raise
 
 
+def reading(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """What reads rows, which may be anybody's: whatever is wrong with them becomes a `ValueError`.
+
+    Args:
+        method: of a `StoreReader`, or a function of one.
+    """
+
+    @wraps(method)
+    def named(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        try:
+            return method(*arguments, **options)
+        except Exception as error:
+            if str(error).startswith(_ROWS):
+                raise
+            path = getattr(arguments[0], "_path", None)
+            raise ValueError(f"{_ROWS}, but {str(path)!r} does not: {reason_of(error)}.") from error
+
+    return named
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
         what = "is missing" if not path.exists() else "is no file"
@@ -112,7 +138,7 @@ def _existing(path: Path) -> Path:
 
 def _connected(path: Path, mode: str) -> Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
     return connection
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement
 from moo.storage.archive import Archive
+from moo.storage.choices import MEASURING, PointToMeasure
 from moo.storage.migrations import rename_files
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import read_state, write_state
-from moo.storage.store import PointToMeasure, Store, StoreReader, entries_of, new_store, open_store
+from moo.storage.store import IN_INT8, Store, StoreReader, entries_of, new_store, open_store
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
 from search_space.boundary.sealing import is_sealed
@@ -64,9 +67,17 @@ class RunRecord:
         """Have a resumed run try the failed trials of a generation again."""
         self._store.forget_failures(generation)
 
-    def add_measurement(self, architecture_id: str, measurement: Measurement) -> None:
-        """Keep what a board measured; a later measurement takes the place of an earlier one."""
-        self._store.add_measurement(architecture_id, measurement)
+    def add_measurement(self, architecture_id: str, measurement: Measurement, *, file: str | None = None) -> None:
+        """Keep what a board measured; a later measurement takes the place of an earlier one.
+
+        Args:
+            architecture_id: of what was measured.
+            measurement: of it.
+            file: `model_key` of the file that is handed out, where that was measured.
+        """
+        # As the store gives it back: a resumed run has nothing else.
+        measurement = Measurement.from_json(json.loads(json.dumps(measurement.to_json())))
+        self._store.add_measurement(architecture_id, measurement, file=file)
         self.archive.set_measurement(architecture_id, measurement)
 
     def set_quantized_error(self, architecture_id: str, error: float) -> None:
@@ -92,11 +103,24 @@ class RunRecord:
     def add_points_to_measure(self, stage: str, points: Sequence[PointToMeasure]) -> None:
         """Keep which points were chosen to be measured at a stage of the run, before the first of them is."""
         self.add_event(
-            "measuring",
+            MEASURING,
             stage=stage,
             networks=[identifier for identifier, _ in points],
             configurations=[configuration.label for _, configuration in points],
         )
+
+    def add_networks_in_int8(self, stage: str, networks: Sequence[str]) -> None:
+        """Keep which networks were chosen to be evaluated in int8 at a stage of the run, before the first of them is.
+
+        Args:
+            stage: of the run.
+            networks: their ids.
+        """
+        self.add_event(IN_INT8, stage=stage, networks=list(networks))
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is added within this is kept all or not at all."""
+        return self._store.together()
 
     def add_event(self, kind: str, **content: object) -> None:
         """Keep something that happened, with its time."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from evaluation.work_folder import read_part
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.records import record_from_json
 from search_space.boundary.sealing import is_sealed, write_sealed_json
 from search_space.boundary.text import command_line
 
@@ -41,10 +42,14 @@ def read_state(folder: RunFolder) -> SearchState:
     return read_part(
         folder.state,
         "search",
-        lambda content: SearchState(**content),
+        _state_from,
         rule="a state must be readable",
         remedy=f"Restore it from a copy, or have the run write it anew: {command_that_goes_on(folder)}",
     )
+
+
+def _state_from(content: object) -> SearchState:
+    return record_from_json(SearchState, content, where="search")
 
 
 def command_that_goes_on(folder: RunFolder) -> str:

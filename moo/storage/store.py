@@ -11,7 +11,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -26,7 +28,7 @@ from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
-from moo.storage.database import Connection, new_database, open_database, read_database, transaction
+from moo.storage.database import Connection, new_database, open_database, read_database, reading, transaction
 from moo.storage.schema import STAY, TAKE_OVER
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitecture, Objectives, Trial, TrialResult
@@ -37,8 +39,10 @@ IN_INT8 = "evaluating in int8"
 """Kind of the event that says which networks were chosen for that."""
 ESTIMATE = "estimate"
 """Kind of the event that says how much time seemed left: `stage`, `seconds_left`, `elapsed_seconds`."""
-PointToMeasure = tuple[str, RuntimeConfiguration]
-"""An architecture's id, and how it is run."""
+MOST_COURSE_BYTES = 2**28
+"""Of the arrays of one inner search, unpacked."""
+FILE_MEASURED = "file measured"
+"""Kind of the event that says that a point's very file was measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +68,7 @@ class StoreReader:
         """Close the connection."""
         self._connection.close()
 
+    @reading
     def trained(self, *, baselines: bool) -> list[TrainedNetwork]:
         """Trained networks of the front, or baselines, by name."""
         rows = self._connection.execute(
@@ -71,29 +76,20 @@ class StoreReader:
         )
         return [TrainedNetwork.from_json(json.loads(content)) for (content,) in rows]
 
+    @reading
     def events(self) -> list[tuple[str, str, dict[str, object]]]:
         """Date, kind and content of all events, oldest first."""
         rows = self._connection.execute("SELECT date, kind, content FROM events ORDER BY id")
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
 
-    def points_to_measure(self) -> dict[str, list[PointToMeasure]]:
-        """The points that were chosen at each stage; those of earlier versions are chosen anew."""
-        chosen: dict[str, list[PointToMeasure]] = {}
-        for _, kind, content in self.events():
-            match kind, content:
-                case "measuring", {"stage": str(stage), "networks": list(networks), "configurations": list(labels)}:
-                    chosen[stage] = [
-                        (str(identifier), RuntimeConfiguration.parse(str(label)))
-                        for identifier, label in zip(networks, labels, strict=True)
-                    ]
-        return chosen
-
+    @reading
     def networks_in_int8(self, stage: str) -> list[str] | None:
         """Ids of the networks that were chosen to be evaluated in int8 at a stage; None before that."""
         query = "SELECT content FROM events WHERE kind = ? AND json_extract(content, '$.stage') = ? ORDER BY id DESC"
         row = self._connection.execute(query, (IN_INT8, stage)).fetchone()
         return None if row is None else [str(identifier) for identifier in json.loads(row[0])["networks"]]
 
+    @reading
     def trials(self, ids: range = range(2**62)) -> dict[int, StoredTrial]:
         """Trials that have ended, by id: those of a range, by default all."""
         rows = self._connection.execute(
@@ -112,6 +108,7 @@ class StoreReader:
             for number, generation, *proposal, status, error, latency, energy, chosen, took, trace in rows
         }
 
+    @reading
     def evaluated(self, space: FBNetSpace) -> list[EvaluatedArchitecture]:
         """All evaluated architectures, each once, in the order of trials, with the costs that these predicted.
 
@@ -137,18 +134,6 @@ class StoreReader:
             for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error, correct in rows
         ]
 
-    def source_front(self) -> tuple[list[str], dict[str, float]] | None:
-        """What is known of the run that this one started from; None if it started from none.
-
-        Returns:
-            Ids of the networks of its front, and the errors in int8 of all networks that it evaluated in it, by id.
-        """
-        for _, kind, content in self.events():
-            match kind, content:
-                case "taken over", {"front": list(front), "in_int8": dict(errors)}:
-                    return [str(identifier) for identifier in front], {str(k): float(v) for k, v in errors.items()}
-        return None
-
     def num_trials(self) -> int:
         """How many trials of the run itself have ended, failed ones too; what it took over from another is not."""
         return int(self._connection.execute("SELECT count(*) FROM trials WHERE generation >= 0").fetchone()[0])
@@ -162,12 +147,14 @@ class StoreReader:
         query = "SELECT 1 FROM trials WHERE generation = ? LIMIT 1"
         return self._connection.execute(query, (generation,)).fetchone() is not None
 
+    @reading
     def trials_as_they_ended(self) -> list[StoredTrial]:
         """All trials that have ended, the first to end first."""
         stored = self.trials()
         rows = self._connection.execute("SELECT id FROM trials ORDER BY date, id")
         return [stored[number] for (number,) in rows]
 
+    @reading
     def seconds_searched(self) -> float:
         """Time that searching took so far, pre-training left out; where it was killed, up to what it kept last."""
         trials = self._connection.execute("SELECT date, 'trial', '{}' FROM trials WHERE generation >= 0")
@@ -185,6 +172,7 @@ class StoreReader:
             last = date
         return seconds
 
+    @reading
     def known_at(self) -> list[tuple[float, Objectives]]:
         """Each architecture's seconds from the beginning of the search to when it was known, with objectives."""
         (start,) = self._connection.execute("SELECT max(date) FROM events WHERE kind = 'searching'").fetchone()
@@ -195,6 +183,7 @@ class StoreReader:
         )
         return [(_seconds_between(start, date), (error, latency, energy)) for date, error, latency, energy in rows]
 
+    @reading
     def minutes(self) -> dict[int, float]:
         """When each trial ended, in minutes from the first event of the run; interruptions count."""
         dates = "SELECT min(date) FROM (SELECT date FROM events UNION SELECT date FROM trials)"
@@ -202,6 +191,7 @@ class StoreReader:
         rows = self._connection.execute("SELECT id, date FROM trials ORDER BY id")
         return {number: _seconds_between(first, date) / 60 for number, date in rows}
 
+    @reading
     def theta(self, trial_id: int) -> ThetaResult:
         """The course of a trial's inner search.
 
@@ -211,10 +201,14 @@ class StoreReader:
         row = self._connection.execute("SELECT records, theta FROM trials WHERE id = ?", (trial_id,)).fetchone()
         if row is None or row[0] is None:
             raise ValueError(f"a trial must have searched theta to have a course, but trial {trial_id} has not.")
+        with zipfile.ZipFile(io.BytesIO(row[1])) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > MOST_COURSE_BYTES:
+                raise ValueError(f"the course of a search must have at most {MOST_COURSE_BYTES} bytes, but has more.")
         with np.load(io.BytesIO(row[1])) as arrays:
             records = tuple(StepRecord.of(figures) for figures in json.loads(row[0]))
             return ThetaResult(arrays["theta_LO"], records, arrays["probs_TLO"])
 
+    @reading
     def fill(self, archive: Archive, space: FBNetSpace) -> Archive:
         """Put all architectures into an empty archive, with their measurements, test errors and trainings.
 
@@ -276,7 +270,7 @@ class Store(StoreReader):
             "records": records,
             "theta": theta,
         }
-        with transaction(self._connection, self._path):
+        with self.together():
             self._insert("trials", _proposal(result.trial) | ended)
             for position, (item, architecture) in enumerate(zip(result.architectures, architectures, strict=True)):
                 (earlier,) = self._connection.execute(
@@ -301,7 +295,7 @@ class Store(StoreReader):
 
     def add_failure(self, trial: Trial, traceback: str) -> None:
         """Keep that a trial failed, and why."""
-        with transaction(self._connection, self._path):
+        with self.together():
             self._insert("trials", _proposal(trial) | {"status": "failed", "traceback": traceback})
 
     def forget_failures(self, generation: int) -> None:
@@ -309,14 +303,19 @@ class Store(StoreReader):
         failed = [
             item for item in self.trials().values() if item.trial.generation == generation and not item.objectives
         ]
-        with transaction(self._connection, self._path):
+        with self.together():
             for item in failed:
                 self._connection.execute("DELETE FROM trials WHERE id = ?", (item.trial.id,))
-        for item in failed:
-            self.add_event("trial failed", trial=item.trial.id, traceback=item.traceback)
+                self._note("trial failed", trial=item.trial.id, traceback=item.traceback)
 
-    def add_measurement(self, architecture_id: str, measurement: Measurement) -> None:
-        """Keep one measurement; all are kept, the last one counts."""
+    def add_measurement(self, architecture_id: str, measurement: Measurement, *, file: str | None = None) -> None:
+        """Keep one measurement; all are kept, the last one counts.
+
+        Args:
+            architecture_id: of what was measured.
+            measurement: of it.
+            file: `model_key` of the file that is handed out, where that was measured.
+        """
         m = measurement
         values = {
             "architecture_id": architecture_id,
@@ -326,19 +325,22 @@ class Store(StoreReader):
             "date": m.date,
             "content": json.dumps(m.to_json()),
         }
-        with transaction(self._connection, self._path):
+        with self.together():
             self._insert("measurements", values)
+            if file is not None:
+                label = measurement.configuration.label
+                self._note(FILE_MEASURED, architecture=architecture_id, configuration=label, file=file)
 
     def set_quantized_error(self, architecture_id: str, error: float) -> None:
         """Keep a network's error in int8 on the selection split."""
-        with transaction(self._connection, self._path):
+        with self.together():
             self._connection.execute(
                 "UPDATE architectures SET quantized_error = ? WHERE id = ?", (error, architecture_id)
             )
 
     def set_test_error(self, architecture_id: str, test_error: float, *, quantized: float | None = None) -> None:
         """Keep a network's error on the test split, and that of its int8 file where it was read."""
-        with transaction(self._connection, self._path):
+        with self.together():
             self._connection.execute(
                 "UPDATE architectures SET test_error = ?, quantized_test_error = coalesce(?, quantized_test_error) "
                 "WHERE id = ?",
@@ -357,14 +359,27 @@ class Store(StoreReader):
             "date": _now(),
             "content": json.dumps(n.to_json()),
         }
-        with transaction(self._connection, self._path):
+        with self.together():
             self._connection.execute("DELETE FROM trained WHERE name = ?", (n.name,))
             self._insert("trained", values)
 
     def add_event(self, kind: str, **content: object) -> None:
         """Keep something that happened, with its time."""
+        with self.together():
+            self._note(kind, **content)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written within this is kept all or not at all."""
+        if self._connection.in_transaction:
+            yield
+            return
         with transaction(self._connection, self._path):
-            self._insert("events", {"date": _now(), "kind": kind, "content": json.dumps(content)})
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    def _note(self, kind: str, **content: object) -> None:
+        self._insert("events", {"date": _now(), "kind": kind, "content": json.dumps(content)})
 
     def _insert(self, table: str, values: Mapping[str, object], on_conflict: str = "") -> None:
         columns, places = ", ".join(values), ", ".join("?" * len(values))

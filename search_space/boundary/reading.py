@@ -39,26 +39,33 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
     Raises:
         ValueError: if it is missing, no regular file (a folder, a pipe, a device), cannot be read, or is larger.
     """
+    if "\0" in str(path):
+        raise ValueError(f"{what} must have a name without zeros, but got {named(path)}.")
     try:
         # Without waiting: a pipe would never answer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as file:
             state = os.fstat(handle)
             if not stat.S_ISREG(state.st_mode):
-                raise ValueError(f"{what} must be a file, but {str(path)!r} is none.")
+                raise ValueError(f"{what} must be a file, but {named(path)} is none.")
             # No more memory than it needs, though it may grow; what the system makes has no size.
             content = file.read(min(max(state.st_size, 2**16), most) + 1)
     except FileNotFoundError:
-        raise ValueError(f"{what} must exist, but got {str(path)!r}.") from None
+        raise ValueError(f"{what} must exist, but got {named(path)}.") from None
     except IsADirectoryError:
-        raise ValueError(f"{what} must be a file, but {str(path)!r} is a folder.") from None
+        raise ValueError(f"{what} must be a file, but {named(path)} is a folder.") from None
     except OSError as error:
-        raise ValueError(f"{what} must be readable, but {str(path)!r} is not: {error.strerror}.") from None
+        raise ValueError(f"{what} must be readable, but {named(path)} is not: {error.strerror}.") from None
     except MemoryError:
-        raise ValueError(f"{what} must fit into memory, but {str(path)!r} does not.") from None
+        raise ValueError(f"{what} must fit into memory, but {named(path)} does not.") from None
     if len(content) > most:
-        raise ValueError(f"{what} must have at most {_size(most)}, but {str(path)!r} has more.")
+        raise ValueError(f"{what} must have at most {_size(most)}, but {named(path)} has more.")
     return content
+
+
+def named(path: Path) -> str:
+    """A path for a message, in quotes."""
+    return one_line(repr(str(path)), most=1000)
 
 
 def read_text(path: Path, *, what: str, most: int = MOST_BYTES) -> str:
@@ -76,7 +83,7 @@ def read_text(path: Path, *, what: str, most: int = MOST_BYTES) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{what} must be UTF-8 text, but {str(path)!r} is not, at byte {error.start}.") from None
+        raise ValueError(f"{what} must be UTF-8 text, but {named(path)} is not, at byte {error.start}.") from None
 
 
 def read_json(path: Path, *, what: str, most: int = MOST_BYTES) -> Any:
@@ -94,7 +101,7 @@ def read_json(path: Path, *, what: str, most: int = MOST_BYTES) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
-        raise ValueError(f"{what} must be JSON, but {str(path)!r} is not: {reason_of(error)}.") from None
+        raise ValueError(f"{what} must be JSON, but {named(path)} is not: {reason_of(error)}.") from None
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -131,9 +138,9 @@ def read_yaml(path: Path, *, what: str, most: int = MOST_YAML_BYTES) -> Any:
         content = yaml.load(text, Loader=_PlainYaml)
         _check_depth(content)
     except RecursionError:
-        raise ValueError(f"{what} must be YAML, but {str(path)!r} is not: {_TOO_DEEP}.") from None
+        raise ValueError(f"{what} must be YAML, but {named(path)} is not: {_TOO_DEEP}.") from None
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, LookupError, AttributeError) as error:
-        raise ValueError(f"{what} must be YAML, but {str(path)!r} is not: {reason_of(error)}.") from None
+        raise ValueError(f"{what} must be YAML, but {named(path)} is not: {reason_of(error)}.") from None
     return content
 
 

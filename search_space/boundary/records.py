@@ -17,6 +17,7 @@ from search_space.boundary.text import one_line, reason_of, shown
 
 Record = TypeVar("Record")
 
+_PLAIN = (str, bool)
 _SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
     int: ("a whole number", (int,)),
@@ -41,14 +42,17 @@ def record_from_json(kind: type[Record], content: object, *, where: str) -> Reco
     """
     if not isinstance(content, dict):
         raise _wrong(where, "an object", content)
-    hints = _hints(kind)  # type: ignore[arg-type]
     values = {}
-    for field in _fields(kind):
-        name = field.name
+    for name, hint, is_needed in _plan(kind):  # type: ignore[arg-type]
         if name in content:
-            values[name] = _value(hints[name], content[name], f"{where}.{name}")
-        elif _is_needed(field):
-            if type(None) not in get_args(hints[name]):
+            value = content[name]
+            # Most are plain, and there are millions of them.
+            if hint is type(value) and hint in _PLAIN:
+                values[name] = value
+            else:
+                values[name] = _value(hint, value, f"{where}.{name}")
+        elif is_needed:
+            if type(None) not in get_args(hint):
                 raise ValueError(f"`{where}.{name}` must be there, but is missing")
             values[name] = None
     try:
@@ -58,12 +62,19 @@ def record_from_json(kind: type[Record], content: object, *, where: str) -> Reco
 
 
 @lru_cache(maxsize=64)
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _plan(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
+    """Name of each field, its type, and whether it must be given."""
+    hints = get_type_hints(kind)
+    return tuple((field.name, hints[field.name], _is_needed(field)) for field in _fields(kind))
+
+
+@lru_cache(maxsize=512)
+def _form(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return get_origin(hint), get_args(hint)
 
 
 def _value(hint: Any, value: object, where: str) -> object:
-    outer, inner = get_origin(hint), get_args(hint)
+    outer, inner = _form(hint)
     if outer in (Union, types.UnionType):
         if value is None and type(None) in inner:
             return None

@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: if it cannot be written; nothing of it is left then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def lock_file(path: Path) -> IO[bytes] | None:
     Raises:
         OSError: if it cannot be opened, or is a link.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600), "r+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,6 +145,15 @@ def lock_file(path: Path) -> IO[bytes] | None:
         lock.close()
         return None
     return lock
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _keep_names(folder.parent)
 
 
 def _keep_names(folder: Path) -> None:

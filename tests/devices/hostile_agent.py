@@ -45,9 +45,10 @@ TRICKS = {
     "an infinite number": ("instead('p5_ms', '1e999')", "numbers must be finite"),
     "no number": ("instead('p5_ms', 'NaN')", "numbers must be finite"),
     "bytes that are no text": (
-        "instead('p5_ms', '1, \"x\": \"'); say(b'\\xff\"}\\n')",
-        "must answer within 2 s",
+        "say(json.dumps({**reply, 'more': 'Q'}).encode().replace(b'Q', b'\\xff'), b'\\n')",
+        "it is no UTF-8 text, at byte",
     ),
+    "half a reply": ("say(json.dumps(reply)[:-5], '\\n')", "must send sound replies, but does not: "),
     "a number as text": ("answer(p5_ms='NaN')", "finite number `p5_ms`, but got 'NaN'"),
     "a boolean as number": ("answer(median_ms=True)", "finite number `median_ms`, but got True"),
     "no time at all": ("answer(p5_ms=5e-324)", "`p5_ms` from 0.001 to 3.6e.06 ms, but got 5e-324"),

@@ -27,6 +27,12 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     assert new_work_folder(str(tmp_path), name="", what="a run") == tmp_path
 
 
+def test_a_folder_of_work_that_was_killed_before_it_began_is_taken(tmp_path: Path) -> None:
+    lock_folder(tmp_path).close()
+    (tmp_path / "config.json.part").write_text("{")
+    assert new_work_folder(str(tmp_path), name="", what="a run") == tmp_path
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(ValueError, match="must name a folder, but .*out' is a file"):

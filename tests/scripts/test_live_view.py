@@ -307,7 +307,7 @@ def test_without_a_terminal_each_larger_step_is_a_line() -> None:
     lines = printed(*COURSE, terminal=False).splitlines()
     for line in (
         "data set: [digits]",
-        "Ray dashboard: http://127.0.0.1:8265",
+        "Ray dashboard: http://127.0.0.1:8265 (its token: ray get-auth-token)",
         "TensorBoard: tensorboard --logdir runs/one/tensorboard",
         "pre-training 1/30 loss 0.750, accuracy of paths 62.5 %",
         "trial 0: 0 architectures, 3 new, 7.5 s",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -19,6 +20,7 @@ from moo.config import SearchConfig, option_of
 from moo.execution.backend import InProcessBackend
 from moo.execution.evaluator import Evaluator
 from moo.storage.run_folder import RunFolder
+from moo.storage.store import read_store
 from scripts import pareto_search
 from scripts.command_line import run
 from scripts.pareto_search import read_command_line
@@ -354,16 +356,41 @@ def test_interrupted_before_anything_was_written_it_says_so(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_trial_that_wants_memory_is_no_failure_and_is_done_when_the_search_goes_on(
+    on_tiny_images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Evaluator.search
+
+    def wanting(self: Any, job: Any, costs: Any) -> Any:
+        if job.id == 1:
+            raise MemoryError("no more")
+        return search(self, job, costs)
+
+    monkeypatch.setattr(Evaluator, "search", wanting)
+    code, _, err = on_tiny_images()
+    command = f"python scripts/pareto_search.py --resume {tmp_path / 'run'}"
+    assert code == 1
+    assert err.splitlines()[0] == (
+        "error: trial 1 is still to be done: MemoryError: no more. Have more memory or disk free, or fewer --workers. "
+        f"Go on with: {command}"
+    )
+    assert "Traceback" not in err
+    monkeypatch.setattr(Evaluator, "search", search)
+    assert on_tiny_images("--resume", tmp_path / "run")[0] == 0
+    with contextlib.closing(read_store(RunFolder(tmp_path / "run").store)) as store:
+        assert [item.traceback for item in store.trials().values()] == [None] * store.num_trials()
+
+
 def test_a_search_in_which_everything_fails_ends_with_exit_code_1_and_the_reason(
     on_tiny_images: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(self: Any, job: Any, costs: Any) -> None:
-        raise MemoryError("too big")
+        raise ArithmeticError("no number")
 
     monkeypatch.setattr(Evaluator, "search", failing)
     code, _, err = on_tiny_images()
     assert code == 1
-    assert err == "error: every trial of generation 1 failed; the last one with: MemoryError: too big\n"
+    assert err == "error: every trial of generation 1 failed; the last one with: ArithmeticError: no number\n"
 
 
 def test_an_empty_resume_is_a_folder_that_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,10 +189,10 @@ def test_a_full_disk_is_one_line(script: Any, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("moo.deployment.job.open_run", full)
     code, _, err = script(train_front, "run")
-    assert code == 2
+    assert code == 1
     assert err == (
         "error: there must be space on the disk, but none is left for run/trained; make some, and go on: what had "
-        "ended is kept.\n"
+        "ended is kept. Go on with: python scripts/train_front.py run\n"
     )
 
 

@@ -174,7 +174,7 @@ def test_the_agent_ends_when_the_search_is_killed(tmp_path: Path, *, busy: bool)
     assert process.stdout is not None
     number, folder = process.stdout.readline().split()
     pid = int(number)
-    while busy and not list(Path(folder).iterdir()):
+    while busy and not list(Path(folder).glob("*.onnx")):
         time.sleep(0.01)
     process.kill()
     process.communicate()

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -7,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from devices.agent import host_turns
-from devices.agent.host import HostDevice
+from devices.agent.device import AGENT_PATH, AgentDevice
+from devices.agent.host import HostDevice, HostLink
 from devices.agent.host_turns import HostTurns
 from devices.configuration import RuntimeConfiguration
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
+from tests.devices.agent.conftest import FREE, Firmware, limits_of
 from tests.devices.conftest import micro_model
 
 QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=5, min_seconds=0.0)
@@ -163,3 +167,24 @@ def test_the_clock_is_free_between_turns(monkeypatch: pytest.MonkeyPatch) -> Non
         for _ in range(2):
             device.measure(micro_model("skip"), RuntimeConfiguration(frequency_mhz=1500))
     assert asked == [1500, None, 1500, None]
+
+
+def test_the_clock_is_free_after_a_turn_in_which_the_agent_was_killed(fake_system: Path, firmware: Firmware) -> None:
+    firmware.says(measure_clock__arm="frequency(0)=1000000000")
+    link = HostLink([sys.executable, str(AGENT_PATH), "--root", str(fake_system)])
+    endless = MeasureSettings(warmup_runs=0, min_runs=10**9, max_runs=10**9)
+    device = AgentDevice(link, endless, name="host", shares_host=True, turns=HostTurns().turn)
+    set_clock: list[int] = []
+
+    def kill() -> None:
+        while limits_of(fake_system) != [1000000] * 4 or not list(Path(link._folder.name).glob("*.onnx")):
+            time.sleep(0.01)
+        set_clock.extend(limits_of(fake_system))
+        os.kill(device._channel._process.pid, signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    with device:
+        with pytest.raises(MeasurementError, match="ended with code -9"):
+            device.measure(micro_model("skip"), RuntimeConfiguration(frequency_mhz=1000))
+        assert set_clock == [1000000] * 4
+        assert limits_of(fake_system) == FREE

@@ -197,7 +197,7 @@ def test_plain_data_is_what_python_reads(path: Path, protocol: int) -> None:
     rng = random.Random(protocol)
 
     def value(depth: int) -> object:
-        kinds = [
+        kinds: list[Callable[[], object]] = [
             lambda: rng.choice(
                 [None, True, False, 0, -1, 255, 65536, -(2**31), 2**62, -(2**63), 0.1, -1e300, math.inf]
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -24,15 +25,17 @@ from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
 from moo.execution.evaluator import Evaluator
+from moo.execution.machinery import MachineryError, last_line
+from moo.execution.pretraining import pretrained_weights
 from moo.execution.ray_backend import start_ray_backend
 from moo.execution.ray_trainer import start_ray_trainer
-from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.archive import Archive
 from moo.storage.store import open_store
 from moo.trials import CoefficientTrial, Job, Outcome, TrialFailure, TrialResult, WorkerSetup
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import Prepare
+from tests.processes import descendants
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +70,18 @@ class DyingEvaluator(Evaluator):
         os._exit(1)
 
 
+class CrashingEvaluator(Evaluator):
+    """Crashes at trial 0."""
+
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
+        assert isinstance(job, CoefficientTrial)
+        if job.id == 0:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return ResultFrom(
+            trial=job, architectures=(), chosen=0, theta=None, seconds=0.0, process=os.getpid(), device="cpu"
+        )
+
+
 class UnmakeableEvaluator(Evaluator):
     def __post_init__(self) -> None:
         raise MemoryError("the supernet does not fit")
@@ -99,6 +114,21 @@ class IdleEvaluator(Evaluator):
             process=os.getpid(),
             device=str(self.device),
         )
+
+
+class WantingEvaluator(IdleEvaluator):
+    """Wants something at trial 0; each time leaves a file."""
+
+    def __init__(self, setup: WorkerSetup, device: torch.device, *, folder: Path, error: Exception) -> None:
+        super().__init__(setup, device)
+        self._folder, self._error = folder, error
+
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
+        assert isinstance(job, CoefficientTrial)
+        if job.id == 0:
+            (self._folder / str(time.monotonic())).touch()
+            raise self._error
+        return super().run(job, costs, supernet)
 
 
 class MeetingEvaluator(IdleEvaluator):
@@ -136,6 +166,14 @@ class MortalEvaluator(IdleEvaluator):
             os._exit(1)
 
 
+def kill_workers(task: str) -> None:
+    """Kill those that are at work on a task."""
+    workers = [number for number, line in descendants(os.getpid()).items() if line.startswith(f"ray::{task}")]
+    assert workers
+    for number in workers:
+        os.kill(number, signal.SIGKILL)
+
+
 def results_of(outcomes: Iterable[Outcome]) -> list[ResultFrom]:
     """All of them, none of which may be a failure."""
     results = []
@@ -168,34 +206,33 @@ def test_one_and_two_workers_give_the_identical_archive(prepare_tiny: Prepare) -
     assert len(archives[0]) >= 4
 
 
-def test_trials_that_raise_or_whose_worker_dies_fail_and_the_search_goes_on(
-    prepare_tiny: Prepare,
-) -> None:
+def test_a_trial_that_raises_fails_and_one_whose_workers_die_is_still_to_be_done(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = start_ray_backend(preparation.setup, workers=1, evaluator=FaultyEvaluator)
     seen: list[events.Event] = []
-    run_search(preparation, backend, seen.append)
+    with pytest.raises(MachineryError, match=r"^trial 1 is still to be done: it was killed, .*fewer --workers\.$"):
+        run_search(preparation, backend, seen.append)
     backend.close()
     failed = {event.trial.id: event.traceback for event in seen if isinstance(event, events.TrialFailed)}
-    assert failed.keys() == {1, 2}
-    assert failed[1].startswith("The worker died.")
+    assert failed.keys() == {2}
     assert "Traceback" in failed[2]
     assert "ArithmeticError: theta is not a number" in failed[2]
     store = open_store(preparation.folder.store)
     stored = store.trials()
+    assert [content["job"] for _, kind, content in store.events() if kind == "put off"] == ["trial 1"]
     store.close()
-    assert {number for number, kept in stored.items() if kept.objectives is None} == {1, 2}
-    assert stored[1].traceback == failed[1]
-    assert len(stored) == 8
-    assert preparation.folder.front.is_file()
+    assert {number: kept.traceback for number, kept in stored.items()} == {0: None, 2: failed[2], 3: None}
 
 
-def test_if_every_worker_dies_the_run_ends_with_the_reason(prepare_tiny: Prepare) -> None:
+def test_if_every_worker_dies_the_run_ends_and_no_trial_is_stored(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = start_ray_backend(preparation.setup, workers=1, evaluator=DyingEvaluator)
-    with pytest.raises(SearchFailedError, match="every trial of generation 1 failed; .*(died|dead|exit)"):
+    with pytest.raises(MachineryError, match="trial 0 is still .*; trial 1 is still .*; trial 2 is still to be done"):
         run_search(preparation, backend, lambda event: None)
     backend.close()
+    store = open_store(preparation.folder.store)
+    assert store.trials() == {}
+    store.close()
 
 
 def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, tables: CostTables) -> None:
@@ -203,7 +240,47 @@ def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, tables: 
     (outcome,) = backend.run(TRIALS[:1], tables, b"", ignore)
     backend.close()
     assert isinstance(outcome, TrialFailure)
-    assert "MemoryError: the supernet does not fit" in outcome.traceback
+    assert outcome.died
+    assert last_line(outcome.traceback) == "MemoryError: the supernet does not fit"
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_trial_that_wants_memory_or_disk_is_tried_again_and_put_off(
+    setup: WorkerSetup, tables: CostTables, tmp_path: Path, error: Exception
+) -> None:
+    backend = start_ray_backend(setup, workers=1, evaluator=partial(WantingEvaluator, folder=tmp_path, error=error))
+    failure, other = backend.run(TRIALS[:2], tables, b"", ignore)
+    backend.close()
+    assert isinstance(failure, TrialFailure)
+    assert (failure.trial, failure.died) == (TRIALS[0], True)
+    assert type(error).__name__ in last_line(failure.traceback)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert ids_of(results_of([other])) == [1]
+
+
+def test_a_trial_that_crashes_every_worker_is_a_failure_of_its_own(setup: WorkerSetup, tables: CostTables) -> None:
+    backend = start_ray_backend(setup, workers=1, evaluator=CrashingEvaluator)
+    failure, other = backend.run(TRIALS[:2], tables, b"", ignore)
+    backend.close()
+    assert isinstance(failure, TrialFailure)
+    assert (failure.trial, failure.died) == (TRIALS[0], False)
+    assert "Segmentation fault" in failure.traceback
+    assert "in run" in failure.traceback, "the place where it crashed"
+    assert ids_of(results_of([other])) == [1]
+
+
+def test_pretraining_whose_worker_is_killed_goes_on_from_its_last_epoch(setup: WorkerSetup) -> None:
+    settings = PretrainSettings(epochs=3, batch_size=32)
+    backend = start_ray_backend(setup, workers=1)
+    undisturbed = list(backend.pretrain(settings, None))
+    epochs = []
+    for epoch in backend.pretrain(settings, None):
+        epochs.append(epoch)
+        if len(epochs) == 1:
+            kill_workers("_pretraining_task")
+    backend.close()
+    assert [record for record, _ in epochs] == [record for record, _ in undisturbed]
+    assert pretrained_weights(epochs[-1][1]) == pretrained_weights(undisturbed[-1][1])
 
 
 def test_more_workers_than_cores_share_them(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
@@ -226,12 +303,12 @@ def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, tabl
     second, third, fifth = results_of([*others, last])
     assert first.process == second.process == third.process != fifth.process
     assert isinstance(failure, TrialFailure)
-    assert failure.trial == TRIALS[3]
+    assert (failure.trial, failure.died) == (TRIALS[3], True)
     assert failure.traceback.startswith("The worker died.")
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_trial_whose_worker_died_is_tried_once_more(
+def test_a_trial_whose_worker_died_is_tried_again(
     setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:
     evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=1, in_set_up=in_set_up)
@@ -245,15 +322,15 @@ def test_a_trial_whose_worker_died_is_tried_once_more(
 
 
 @pytest.mark.parametrize("in_set_up", [False, True])
-def test_a_trial_that_two_workers_died_of_fails(
+def test_a_trial_that_three_workers_died_of_is_put_off(
     setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:
-    evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=2, in_set_up=in_set_up)
+    evaluator = partial(MortalEvaluator, folder=tmp_path, deaths=3, in_set_up=in_set_up)
     backend = start_ray_backend(setup, workers=1, evaluator=evaluator)
     failure, *others = backend.run(TRIALS[:2], tables, b"", ignore)
     backend.close()
     assert isinstance(failure, TrialFailure)
-    assert failure.trial == TRIALS[0]
+    assert (failure.trial, failure.died) == (TRIALS[0], True)
     assert failure.traceback.startswith("The worker died.")
     assert ids_of(results_of(others)) == [1]
 
@@ -351,7 +428,7 @@ def test_a_training_that_fails_says_why_and_leaves_others_alone(space: FBNetSpac
     assert isinstance(outcomes["whole"], TrainOutcome)
 
 
-def test_a_training_whose_worker_dies_is_a_failure(space: FBNetSpace, splits: Splits) -> None:
+def test_a_training_whose_workers_die_is_still_to_be_done(space: FBNetSpace, splits: Splits) -> None:
     class Deadly(dict[str, Any]):
         """Kills the process that unpickles it."""
 
@@ -362,4 +439,21 @@ def test_a_training_whose_worker_dies_is_a_failure(space: FBNetSpace, splits: Sp
     ((name, failure),) = start_ray_trainer(splits, networks=1, threads=1).train([(job, None)])
     assert name == "dead"
     assert isinstance(failure, TrainFailure)
+    assert failure.died
+    assert failure.reason == "3 workers died of it; it goes on from its last epoch when tried again"
     assert failure.traceback.startswith("The worker died.")
+
+
+def test_a_training_whose_worker_is_killed_goes_on_from_its_last_epoch(space: FBNetSpace, splits: Splits) -> None:
+    job = train_job("one", space, epochs=3)
+    trainer = start_ray_trainer(splits, networks=1, threads=1)
+    seen = []
+    for _, event in trainer.train([(job, None)]):
+        seen.append(event)
+        if isinstance(event, EpochDone) and event.record.epoch == 1:
+            kill_workers("_training_task")
+    trainer.close()
+    torch.set_num_threads(1)
+    *_, expected = train(job, splits)
+    assert [event.record.epoch for event in seen if isinstance(event, EpochDone)] == [1, 2, 3]
+    assert seen[-1].records == expected.records

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import ray
 
-from moo.execution.ray_pool import join_ray, share
+from moo.execution.ray_session import join_ray, share
 
 
 @pytest.mark.parametrize("available", range(1, 9))

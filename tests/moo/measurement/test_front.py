@@ -18,7 +18,8 @@ from devices.replay import ReplayDevice
 from moo import events
 from moo.measurement.front import FrontMeasuring, corrected_tables
 from moo.measurement.queue import start_measurer
-from moo.storage.archive import Archive, OperatingPoint, objectives_of, reference_point_of
+from moo.storage.archive import Archive, objectives_of, reference_point_of
+from moo.storage.choices import PointToMeasure, points_to_measure
 from moo.storage.pareto import epsilon_front
 from moo.storage.record import RunRecord, begin_record
 from moo.storage.run_folder import RunFolder
@@ -195,7 +196,7 @@ def test_a_network_is_requested_once(setting: Any, device: Any) -> None:
     assert waiting == len(setting.front)
     measuring._request_front_at("generation 1")
     measuring._request_front_at("generation 2")
-    assert setting.record.store.points_to_measure()["generation 2"] == []
+    assert points_to_measure(setting.record.store)["generation 2"] == []
     assert setting.measurer.waiting == waiting
     measuring.drain()
     assert len(device.measured) == len(set(device.measured)) == waiting
@@ -206,7 +207,7 @@ def test_what_was_chosen_at_a_stage_is_kept_before_it_is_measured(setting: Any, 
     chosen = setting.front
     measuring._request_front_at("generation 1")
     assert device.measured == []
-    assert setting.record.store.points_to_measure() == {"generation 1": [(name, BASE) for name in chosen]}
+    assert points_to_measure(setting.record.store) == {"generation 1": [(name, BASE) for name in chosen]}
 
 
 def test_of_a_large_front_the_few_that_stand_for_it_are_measured_between_generations(setting: Any, device: Any) -> None:
@@ -234,7 +235,7 @@ def test_a_resumed_run_measures_the_rest_of_what_was_chosen_though_the_front_is_
     measuring = setting.open(device)
     measuring.between_generations("generation 1")
     assert device.measured == setting.indices_of(chosen[2:])
-    assert setting.record.store.points_to_measure() == {"generation 1": [(name, BASE) for name in chosen]}
+    assert points_to_measure(setting.record.store) == {"generation 1": [(name, BASE) for name in chosen]}
 
 
 def test_this_machine_measures_between_generations_only(setting: Any, device: Any) -> None:
@@ -268,7 +269,7 @@ def test_a_failed_measurement_is_an_event_and_leaves_the_prediction(
     assert setting.archive[front[0]].measurements == ()
     assert all(setting.archive[identifier].measurements for identifier in front[1:])
     measuring.between_generations("generation 2")
-    assert (front[0], BASE) not in setting.record.store.points_to_measure()["generation 2"]
+    assert (front[0], BASE) not in points_to_measure(setting.record.store)["generation 2"]
 
 
 def test_if_every_measurement_fails_the_table_stays_as_it_is(setting: Any, device: Any, table: CostTable) -> None:
@@ -283,16 +284,34 @@ def test_the_files_that_are_handed_out_are_measured_though_they_were_before(sett
     measuring = setting.open(device)
     measuring.between_generations("generation 1")
     device.measured.clear()
-    chosen = setting.archive.front()[:2]
+    chosen = [(point.id, point.configuration) for point in setting.archive.front()[:2]]
     made = []
 
-    def file_of(point: OperatingPoint) -> Any:
+    def file_of(point: PointToMeasure) -> Any:
         made.append(point)
-        return model_of(setting.space, setting.indices_of([point.id])[0])
+        return model_of(setting.space, setting.indices_of([point[0]])[0])
 
     assert measuring.measure_files(chosen, file_of) is True
-    assert made == list(chosen)
-    assert device.measured == setting.indices_of([point.id for point in chosen])
+    assert made == chosen
+    assert device.measured == setting.indices_of([identifier for identifier, _ in chosen])
+
+
+def test_a_file_that_was_measured_is_not_measured_again_unless_it_is_another(setting: Any, device: Any) -> None:
+    chosen = [(point.id, point.configuration) for point in setting.archive.front()[:3]]
+    whole, other = (setting.indices_of([identifier])[0] for identifier, _ in chosen[1:])
+
+    def file_of(point: PointToMeasure) -> Any:
+        return model_of(setting.space, setting.indices_of([point[0]])[0])
+
+    setting.open(device).measure_files(chosen[:2], file_of)
+    device.measured.clear()
+    resumed = setting.open(device)
+    assert resumed.measure_files(chosen, file_of) is True
+    assert device.measured == [other]
+    device.measured.clear()
+    assert resumed.measure_files(chosen, file_of) is False
+    assert resumed.measure_files(chosen[:1], lambda point: model_of(setting.space, whole)) is True
+    assert device.measured == [whole]
 
 
 def test_a_later_measurement_takes_the_place_of_an_earlier_one(
@@ -303,7 +322,7 @@ def test_a_later_measurement_takes_the_place_of_an_earlier_one(
     identifier = setting.front[0]
     (indices,) = setting.indices_of([identifier])
     device._factor = 3.0
-    measuring.measure_files(setting.archive.front()[:1], lambda point: model_of(space, indices))
+    measuring.measure_files([(identifier, BASE)], lambda point: model_of(space, indices))
     (measurement,) = setting.archive[identifier].measurements
     assert measurement.latency_ms == pytest.approx(3 * table.latency_of(indices))
     copy = setting.record.store.fill(Archive(setting.archive.reference_point), space)
@@ -354,18 +373,18 @@ def test_a_board_that_goes_away_and_returns_is_announced_and_recorded(
 def test_what_a_board_measured_before_a_bug_raised_is_kept(setting: Any, space: FBNetSpace, table: CostTable) -> None:
     device = TableDevice(space, table, shares_host=False)
     measuring = setting.open(device)
-    first, other = setting.archive.front()[:2]
-    (indices,) = setting.indices_of([first.id])
+    first, other = [(point.id, point.configuration) for point in setting.archive.front()[:2]]
+    (indices,) = setting.indices_of([first[0]])
 
-    def file_of(point: OperatingPoint) -> bytes:
-        if point is other:
+    def file_of(point: PointToMeasure) -> bytes:
+        if point == other:
             raise RuntimeError("no such weight")
         model: bytes = model_of(space, indices)
         return model
 
     with pytest.raises(RuntimeError, match="no such weight"):
         measuring.measure_files((first, other), file_of)
-    assert setting.archive[first.id].measurements
+    assert setting.archive[first[0]].measurements
 
 
 SEVERAL = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
@@ -426,7 +445,7 @@ class TestSeveralConfigurations:
         measuring.between_generations("generation 1")
         expected = [(operator_indices(space, point.entry.architecture), point.configuration) for point in few]
         assert board.measured == expected
-        chosen = record.store.points_to_measure()["generation 1"]
+        chosen = points_to_measure(record.store)["generation 1"]
         assert chosen == [(point.id, point.configuration) for point in few]
         for identifier, configuration in chosen:
             measurement = record.archive[identifier].measured_in(configuration)
@@ -454,16 +473,16 @@ class TestSeveralConfigurations:
     def test_files_are_measured_in_the_configurations_of_their_points(
         self, record: RunRecord, measuring: FrontMeasuring, board: FamilyDevice, space: FBNetSpace
     ) -> None:
-        points = record.archive.front()[:5]
+        points = [(point.id, point.configuration) for point in record.archive.front()[:5]]
         asked = []
 
-        def file_of(point: OperatingPoint) -> bytes:
+        def file_of(point: PointToMeasure) -> bytes:
             asked.append(point)
-            model: bytes = model_of(space, operator_indices(space, point.entry.architecture))
+            model: bytes = model_of(space, operator_indices(space, record.archive[point[0]].architecture))
             return model
 
         assert measuring.measure_files(points, file_of)
-        assert asked == list(points)
-        assert [configuration for _, configuration in board.measured] == [point.configuration for point in points]
-        for point in points:
-            assert record.archive[point.id].measured_in(point.configuration) is not None
+        assert asked == points
+        assert [configuration for _, configuration in board.measured] == [configuration for _, configuration in points]
+        for identifier, configuration in points:
+            assert record.archive[identifier].measured_in(configuration) is not None

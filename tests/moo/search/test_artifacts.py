@@ -49,7 +49,13 @@ def test_listeners_hear_of_a_divergence_and_the_run_goes_on(prepare_tiny: Prepar
     assert ready.folder.supernet.read_bytes() == weights
 
 
-def test_pretraining_that_diverges_for_good_ends_the_run_without_a_supernet(prepare_tiny: Prepare) -> None:
+def test_pretraining_that_diverges_for_good_ends_the_run_and_leaves_nothing_to_go_on_from(
+    prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(path: Path, content: bytes) -> None:
+        raise AssertionError(f"{path} must not be written: killed right after, a resumed run would go on from it")
+
+    monkeypatch.setattr("moo.search.artifacts.write_atomically", written)
     ready = prepare_tiny(pretrain_lr=0.1)
     backend = DivergingBackend(ready.setup)
     backend.given_up = True

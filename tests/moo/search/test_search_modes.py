@@ -100,6 +100,40 @@ def test_without_generations_every_trial_runs_once(prepare_tiny: Prepare, method
     assert len(archive.front()) > 0
 
 
+def test_what_an_algorithm_is_told_is_in_the_store(prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    preparation = prepare_tiny(asynchronous=True, **SHORT)
+    told = []
+
+    def tell(algorithm: Any, trial: Any, *_: Any) -> None:
+        told.append(trial.id in {item.trial.id for item in stored(preparation)})
+
+    monkeypatch.setattr("moo.search.asynchronous.tell_algorithm", tell)
+    run_to_end(preparation)
+    assert told == [True] * 8
+
+
+@pytest.mark.parametrize("method", ["random", "grid"])
+def test_without_generations_what_learns_nothing_tries_the_very_same_however_trials_end(
+    prepare_tiny: Prepare, method: str
+) -> None:
+    class Backwards(InProcessBackend):
+        """Is killed when three of four trials that run at once have ended, the latest first."""
+
+        def run(self, jobs: Any, costs: Any, supernet: Any, on_start: Any) -> Iterator[Any]:
+            four = [next(jobs) for _ in range(4)]
+            yield from super().run(four[:0:-1], costs, supernet, on_start)
+            raise KeyboardInterrupt
+
+    settings = SHORT | {"method": method, "asynchronous": True}
+    whole, _ = run_to_end(prepare_tiny("whole", **settings))
+    preparation = prepare_tiny("cut", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(preparation, Backwards(preparation.setup))
+    assert sorted(item.trial.id for item in stored(preparation)) == [1, 2, 3]
+    archive, _ = run_to_end(prepare_tiny("cut", resumed=True, **settings))
+    assert archive.entries == whole.entries
+
+
 @pytest.mark.parametrize("method", ["dnas", "random"])
 def test_an_interrupted_run_without_generations_goes_on(prepare_tiny: Prepare, method: str) -> None:
     settings = SHORT | {"method": method, "asynchronous": True}

@@ -24,6 +24,7 @@ from moo.search.loop import run_search
 from moo.search.preparation import Preparation
 from moo.search.transfer import GENERATION, is_warm_start, source_folder
 from moo.storage.archive import Archive
+from moo.storage.choices import source_front
 from moo.storage.run_folder import RunFolder, check_same_settings
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial
@@ -113,7 +114,7 @@ def test_both_fronts_are_compared_on_both_boards(prepare_tiny: Prepare, table: C
     tables = read_cost_tables(preparation.folder.source_cost_table)
     assert tables.base.board == table.board
     with reader(preparation) as store:
-        known = store.source_front()
+        known = source_front(store)
         assert known is not None
         front, in_int8 = known
         assert in_int8 == {}

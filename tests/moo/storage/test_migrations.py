@@ -18,6 +18,7 @@ from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.search.outputs import write_pictures_and_report
 from moo.storage.archive import Archive
+from moo.storage.choices import points_to_measure
 from moo.storage.migrations import STEPS, statements_from
 from moo.storage.record import open_record
 from moo.storage.run_folder import RunFolder
@@ -113,7 +114,7 @@ def test_of_a_run_of_version_3_nothing_is_lost(folder_3: RunFolder) -> None:
     # Its front was made with errors in fp32; those in int8 are not known.
     assert archive.front() == ()
     assert len(archive.unquantized()) > 0
-    assert record.store.points_to_measure() == {}
+    assert points_to_measure(record.store) == {}
     assert {stored.trial.configuration for stored in record.store.trials().values()} == {None}
     record.close()
     config, _ = folder_3.read_config()

@@ -16,6 +16,7 @@ import pytest
 from devices.configuration import BASE, RuntimeConfiguration
 from dnas.losses import Coefficients
 from moo.storage.archive import Archive
+from moo.storage.choices import points_to_measure
 from moo.storage.record import begin_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import entries_of, new_store, open_store
@@ -117,6 +118,28 @@ def test_events_come_back_in_order_with_their_content(store: Any) -> None:
     assert events[0][0].endswith("+00:00")
 
 
+def test_what_is_committed_survives_a_power_cut(store: Any) -> None:
+    """With less than FULL, a store in WAL mode loses the transactions since the last checkpoint."""
+    (mode,) = store._connection.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = store._connection.execute("PRAGMA synchronous").fetchone()
+    assert (mode, synchronous) == ("wal", 2)
+
+
+def test_what_is_written_together_is_kept_all_or_not_at_all(store: Any) -> None:
+    def write_two(*, fails: bool) -> None:
+        with store.together():
+            store.add_event("first")
+            store.add_event("second")
+            if fails:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_two(fails=True)
+    assert store.events() == []
+    write_two(fails=False)
+    assert [kind for _, kind, _ in store.events()] == ["first", "second"]
+
+
 def test_points_to_measure_come_back_by_stage(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     record = begin_record(folder)
@@ -126,13 +149,13 @@ def test_points_to_measure_come_back_by_stage(tmp_path: Path) -> None:
     record.add_points_to_measure("end 1", [])
     record.close()
     again = open_store(folder.store)
-    assert again.points_to_measure() == {"generation 1": points, "end 1": []}
+    assert points_to_measure(again) == {"generation 1": points, "end 1": []}
     again.close()
 
 
 def test_what_an_earlier_version_chose_to_measure_is_chosen_anew(store: Any) -> None:
     store.add_event("measuring", stage="generation 1", networks=["000", "888"])
-    assert store.points_to_measure() == {}
+    assert points_to_measure(store) == {}
 
 
 @pytest.mark.parametrize(

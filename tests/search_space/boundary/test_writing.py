@@ -73,6 +73,9 @@ def test_file_and_name_are_on_the_disk_before_the_call_returns(tmp_path: Path, m
     monkeypatch.setattr("os.replace", replaced)
     write_atomically(tmp_path / "content", b"new")
     assert order == ["file", "rename", "folder"]
+    order.clear()
+    write_atomically(tmp_path / "two" / "deep" / "content", b"new")
+    assert order == ["folder", "folder", "file", "rename", "folder"]
 
 
 def test_a_lock_is_had_once_and_changes_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,211 @@
+"""Ray started or joined once, and whether it is still there."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from moo.execution.machinery import MachineryError
+from search_space.boundary.text import reason_of
+
+POLL_SECONDS = 0.2
+RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Workers without a GPU still see those of the machine; nothing is reported to Ray's makers."""
+VITAL = {"raylet": "raylet", "gcs_server": "GCS"}
+"""Processes without which Ray is dead, as Ray calls them, and as its documentation does."""
+_LOG = logging.getLogger(__name__)
+
+
+class RayDiedError(MachineryError):
+    """Ray itself died, or lost what was given to it."""
+
+
+@dataclass(frozen=True)
+class RaySession:
+    """A Ray that was started here, or joined."""
+
+    is_own: bool
+    """Whether it was started here, and ends with `close`."""
+    dashboard_url: str | None
+    """Address of the dashboard of a Ray that was started here, if it has one."""
+    workers: int | None = None
+    """Cores that it was started with at least, if it was started here."""
+
+    @property
+    def cpus(self) -> int:
+        """CPU cores of the whole cluster."""
+        return int(ray.cluster_resources().get("CPU", 0))
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the whole cluster."""
+        return int(ray.cluster_resources().get("GPU", 0))
+
+    @property
+    def cpus_by_machine(self) -> list[int]:
+        """CPU cores of each machine that is up."""
+        return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs of Ray's processes on this machine."""
+        return Path(ray._private.worker._global_node.get_logs_dir_path())
+
+    @property
+    def dead_part(self) -> str | None:
+        """What of a Ray of this machine has died; None where it is well, or another machine's.
+
+        Asked of the system, not of Ray: calls of a dead Ray hang for a minute, or end this process.
+        """
+        node = ray._private.worker._global_node
+        dead = [] if node is None else [kind for kind, _ in node.dead_processes() if kind in VITAL]
+        return VITAL[dead[0]] if dead else None
+
+    def check(self) -> None:
+        """Raise where Ray died.
+
+        Raises:
+            RayDiedError: naming what died.
+        """
+        if (part := self.dead_part) is not None:
+            raise RayDiedError(f"Ray died (its {part}).")
+
+    @contextmanager
+    def checked(self) -> Iterator[None]:
+        """Have what Ray raises because something died or was lost become `RayDiedError`; what jobs raise stays.
+
+        Raises:
+            RayDiedError: then, and where Ray is dead from the start.
+        """
+        self.check()
+        try:
+            yield
+        except (ray.exceptions.RayError, ConnectionError) as error:
+            self.check()
+            if isinstance(error, ray.exceptions.RayTaskError) and not is_loss(error):
+                raise
+            raise RayDiedError(_death(error)) from None
+
+    def anew(self) -> RaySession:
+        """A Ray in the place of this one where it died; this one where it is well.
+
+        Raises:
+            MachineryError: if it was not started here, or cannot be started again.
+        """
+        part = self.dead_part
+        if part is None:
+            return self
+        if not self.is_own:
+            raise MachineryError(f"Ray died (its {part}), which was not started by this program: start it again.")
+        dashboard = self.dashboard_url is not None
+        try:
+            self.close()
+            session = join_ray(None, workers=self.workers, dashboard=dashboard)
+        except Exception as error:
+            raise MachineryError(f"Ray died (its {part}) and could not be started again ({error}).") from error
+        _LOG.warning("Ray died (its %s) and was started again; nothing is lost.", part)
+        return session
+
+    def close(self) -> None:
+        """End Ray if it was started here."""
+        if self.is_own:
+            ray.shutdown()
+
+
+def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> RaySession:
+    """Join the Ray that this process has already, else the cluster at an address, else start Ray on this machine.
+
+    Args:
+        address: of a cluster; None starts Ray on this machine.
+        workers: jobs at the same time; a started Ray counts as many cores, if there are fewer.
+        dashboard: whether a started Ray has its dashboard.
+
+    Raises:
+        ValueError: if no cluster answers at that address.
+    """
+    if ray.is_initialized():
+        return RaySession(is_own=False, dashboard_url=None)
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        cpus = max(os.cpu_count() or 1, workers or 1)
+        options |= {"num_cpus": cpus, "include_dashboard": dashboard, "address": "local"}
+    # Ray prints what its processes say of their deaths, pages of it, whatever `log_to_driver` is.
+    ray._private.worker.print_to_stdstream = lambda data, *_, **__: _LOG.info("%s", data)
+    try:
+        with warnings.catch_warnings(), _own_answer_to_sigterm():
+            warnings.simplefilter("ignore")
+            context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
+        reason = reason_of(error, most=200)
+        raise ValueError(f"`--address` must be that of a running Ray cluster, but got {address!r}: {reason}") from None
+    if address is None:
+        _keep_token_private()
+    url = f"http://{context.dashboard_url}" if context.dashboard_url else None
+    return RaySession(is_own=True, dashboard_url=url, workers=workers)
+
+
+def _keep_token_private() -> None:
+    """Let nobody else read the token that a started Ray asks for: who has it may run programs in its workers."""
+    with suppress(OSError):
+        handle = os.open(Path.home() / ".ray" / "auth_token", os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(handle, 0o600)
+        finally:
+            os.close(handle)
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether Ray lost what was given to it, the inputs of jobs say."""
+    return isinstance(error, ray.exceptions.ObjectLostError | ray.exceptions.RaySystemError)
+
+
+def _death(error: Exception) -> str:
+    if is_loss(error):
+        return f"Ray lost what was given to it ({type(error).__name__})."
+    if isinstance(error, ray.exceptions.NodeDiedError):
+        return "A machine of the Ray cluster died."
+    if isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.OutOfMemoryError):
+        return "A worker died: it was killed, as when memory runs out, or crashed."
+    return f"Ray died ({type(error).__name__})."
+
+
+def share(available: int, workers: int) -> float:
+    """CPUs or GPUs of each worker: one, or where there are fewer than workers, so much that all can run at once.
+
+    More would leave a worker, and the job that it was given, waiting for ever. Ray counts in steps of 0.0001.
+    """
+    if not available:
+        return 0.0
+    return math.floor(10_000 / math.ceil(workers / available)) / 10_000
+
+
+def worker_device() -> torch.device:
+    """The GPU that Ray gave this worker, else the CPU."""
+    return torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def _own_answer_to_sigterm() -> Iterator[None]:
+    """Ray answers SIGTERM by a stack trace from its start on; what this process answered stays."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

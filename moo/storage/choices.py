@@ -1,0 +1,57 @@
+"""What a run has chosen, and noted in its store before it acted on it: a resumed run keeps to the very same."""
+
+from __future__ import annotations
+
+from devices.configuration import RuntimeConfiguration
+from moo.storage.database import reading
+from moo.storage.store import StoreReader
+
+MEASURING = "measuring"
+"""Kind of the event that says which points were chosen for that."""
+PointToMeasure = tuple[str, RuntimeConfiguration]
+"""An architecture's id, and how it is run."""
+
+
+@reading
+def points_to_measure(store: StoreReader) -> dict[str, list[PointToMeasure]]:
+    """The points that were chosen at each stage; those of earlier versions are chosen anew."""
+    chosen: dict[str, list[PointToMeasure]] = {}
+    for _, kind, content in store.events():
+        match kind, content:
+            case "measuring", {"stage": str(stage), "networks": list(networks), "configurations": list(labels)}:
+                chosen[stage] = [
+                    (str(identifier), RuntimeConfiguration.parse(str(label)))
+                    for identifier, label in zip(networks, labels, strict=True)
+                ]
+    return chosen
+
+
+@reading
+def measured_files(store: StoreReader) -> dict[PointToMeasure, str]:
+    """The points whose very file was measured, with the `model_key` of the latest."""
+    return {
+        (identifier, RuntimeConfiguration.parse(label)): file
+        for _, kind, content in store.events()
+        for identifier, label, file in _measured_file(kind, content)
+    }
+
+
+def _measured_file(kind: str, content: dict[str, object]) -> list[tuple[str, str, str]]:
+    match kind, content:
+        case "file measured", {"architecture": str(identifier), "configuration": str(label), "file": str(file)}:
+            return [(identifier, label, file)]
+    return []
+
+
+@reading
+def source_front(store: StoreReader) -> tuple[list[str], dict[str, float]] | None:
+    """What is known of the run that this one started from; None if it started from none.
+
+    Returns:
+        Ids of the networks of its front, and the errors in int8 of all networks that it evaluated in it, by id.
+    """
+    for _, kind, content in store.events():
+        match kind, content:
+            case "taken over", {"front": list(front), "in_int8": dict(errors)}:
+                return [str(identifier) for identifier in front], {str(k): float(v) for k, v in errors.items()}
+    return None
