@@ -14,7 +14,7 @@ from devices.measurement import model_key
 from devices.profiling.calibration import calibrated
 from moo import events
 from moo.measurement.queue import Measured, Measurer, MeasurerReport, NotMeasured, Request, keep_board_event
-from moo.storage.archive import Entry, objectives_of
+from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.choices import PointToMeasure, measured_files, points_to_measure
 from moo.storage.pareto import epsilon_front
 from moo.storage.record import RunRecord
