@@ -104,7 +104,7 @@ def test_stopped_before_anything_was_written_it_says_so(program: type[Program]) 
 
 def test_a_second_signal_ends_it_at_once_and_the_same_one_twice_is_one(program: type[Program]) -> None:
     tidying = "print('tidies up', flush=True)\n    time.sleep(600)"
-    body = f"helper()\nready()\ntry:\n    time.sleep(600)\nfinally:\n    {tidying}"
+    body = f"helper()\ntry:\n    ready()\n    time.sleep(600)\nfinally:\n    {tidying}"
     running = program(body)
     running.until_ready()
     running.send(signal.SIGTERM)
