@@ -17,6 +17,7 @@ few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
+safety         what becomes of a run whose files are damaged
 
 What they share:
 
@@ -30,7 +31,7 @@ training_ways  ways to train a network that `training` times
 searches       whole searches with the same inputs
 first_hour     what somebody gets who comes with a folder of photos
 resuming       work that is killed and goes on
-outer_loop     the outer loop with workers that only take time
+outer_loop     the outer loop with workers that only take time; `growth.py`: what a run costs as it grows
 supernets      supernets of different forms
 tabular        NAS-Bench-201 as a table, and methods that search it
 """

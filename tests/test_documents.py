@@ -13,7 +13,7 @@ from scripts.pareto_search import read_command_line
 from tests.documents.commands import shown_commands
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = "search_space|devices|dnas|evaluation|moo|scripts|tests|benchmarks|docs"
 
 

@@ -22,10 +22,11 @@ last_channels: 16
 operators: [k3_e1, k3_e6, skip]
 """
 SPACE_FILE = "small.yaml"
-SEARCH = (
-    "pareto_search.py", "--dataset", "digits", "--space", SPACE_FILE, "--samples", "1", "--theta-steps", "8",
-    "--pretrain-epochs", "2", "--workers", "2", "--no-dashboard", "--population", "4", "--generations", "2",
+ARCHITECTURES = (
+    "pareto_search.py", "--dataset", "digits", "--space", SPACE_FILE, "--samples", "1", "--pretrain-epochs", "2",
+    "--workers", "2", "--no-dashboard", "--population", "4", "--generations", "2",
 )  # fmt: skip
+SEARCH = (*ARCHITECTURES, "--theta-steps", "8")
 MODEL = ("--device", "pi4", "--threads", "1", "--precision", "fp32", "int8")
 PLAIN = ("--device", "pi4", "--threads", "1", "--precision", "fp32")
 BOARD = ("--device", "host", "--meter", "none", "--threads", "1", "--precision", "fp32", "int8")
@@ -92,7 +93,7 @@ COMMANDS: Sequence[Command] = (
     Command(name="board", first=(*SEARCH, *BOARD, "--supernet-generations", "1"), kinds=(*UNDER_RAY, "agent")),
     Command(name="random", first=(*SEARCH, *PLAIN, "--method", "random")),
     Command(name="grid", first=(*SEARCH, *PLAIN, "--method", "grid")),
-    Command(name="architectures", first=(*SEARCH, *MODEL, "--method", "architectures")),
+    Command(name="architectures", first=(*ARCHITECTURES, *MODEL, "--method", "architectures")),
     Command(name="asynchronous", first=(*SEARCH, *PLAIN, "--method", "random", "--asynchronous")),
     Command(name="independent", first=(*SEARCH, *PLAIN, "--method", "random", "--independent", "--generations", "1")),
     Command(name="one tuple", first=(*SEARCH, *MODEL, *FIXED, "--population", "1", "--generations", "1")),

@@ -285,7 +285,7 @@ def _point_from(item: Any, where: str) -> FrontPoint:
             f"{where} must have an id, a space and operators that are texts of one line, but has {shown(architecture)}."
         )
     # The name of a folder, which users copy.
-    if Path(point.id).name != point.id:
+    if point.id == ".." or Path(point.id).name != point.id:
         raise ValueError(f"{where} must have an id that names a folder of the run, but has {shown(point.id)}.")
     for name in ("error", "latency_ms", "energy_mj"):
         value = getattr(point, name)

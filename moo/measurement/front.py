@@ -14,7 +14,7 @@ from devices.measurement import model_key
 from devices.profiling.calibration import calibrated
 from moo import events
 from moo.measurement.queue import Measured, Measurer, MeasurerReport, NotMeasured, Request, keep_board_event
-from moo.storage.archive import Entry, objectives_of
+from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.choices import PointToMeasure, measured_files, points_to_measure
 from moo.storage.pareto import epsilon_front
 from moo.storage.record import RunRecord
@@ -98,6 +98,8 @@ class FrontMeasuring:
         self._most_between = most_between
         self._corrections: Corrections = {}
         self._requested: set[PointToMeasure] = set()
+        self._looked_at: tuple[OperatingPoint, ...] | None = None
+        """The front whose points were requested last; an archive whose front stays gives the very same."""
         self._measured_at = points_to_measure(record.store)
         self._measured_files = measured_files(record.store)
 
@@ -183,6 +185,9 @@ class FrontMeasuring:
     def _unmeasured_front(self) -> list[PointToMeasure]:
         """Points of the front that were neither measured nor requested, of the few that stand for it."""
         front = self._record.archive.inherited_front()
+        if front is self._looked_at:
+            return []
+        self._looked_at = front
         few = (front[place] for place in epsilon_front(objectives_of(front), self._most_between))
         points = ((point.id, point.configuration) for point in few if point.measurement is None)
         return [point for point in points if point not in self._requested]

@@ -13,7 +13,7 @@ from moo.execution.backend import Backend
 from moo.execution.machinery import MachineryError, last_line
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
-from moo.storage.archive import Entry, objectives_of
+from moo.storage.archive import Entry, OperatingPoint, objectives_of
 from moo.storage.pareto import hypervolume
 from moo.storage.record import RunRecord
 from moo.trials import (
@@ -79,6 +79,9 @@ class TrialRunner:
         self._tell = tell
         self._independent = independent
         self._not_quantized: set[str] = set()
+        self._front: tuple[OperatingPoint, ...] | None = None
+        """That was told of last, and whose hypervolume is the next."""
+        self._hypervolume = 0.0
 
     def run(
         self, trials: Iterable[Trial], costs: CostTables, learn: Learn = lambda trial, objectives, violation: None
@@ -223,10 +226,13 @@ class TrialRunner:
         """Tell of the front."""
         archive = self._record.archive
         front = archive.inherited_front()
+        if front is not self._front:
+            self._front = front
+            self._hypervolume = hypervolume(objectives_of(front), np.array(archive.reference_point))
         self._tell(
             events.FrontChanged(
                 front=front,
-                hypervolume=hypervolume(objectives_of(front), np.array(archive.reference_point)),
+                hypervolume=self._hypervolume,
                 evaluations=len(archive),
                 trials=self._record.store.num_trials(),
             )

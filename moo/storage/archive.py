@@ -125,8 +125,7 @@ class OperatingPoint:
 class Archive:
     """Evaluated architectures by id, in the order of trials, whatever the order in which these ended.
 
-    Order and front are kept until something changes. What only adds points, as a result does, is compared with the
-    front alone: what is dominated stays so.
+    The front is kept. What only adds points, as a result does, is compared with it alone: what is dominated stays so.
     """
 
     def __init__(
@@ -284,13 +283,18 @@ class Archive:
         )
 
     def inherited_front(self) -> tuple[OperatingPoint, ...]:
-        """The operating points that are not dominated with inherited weights, best accuracy first."""
+        """The operating points that are not dominated with inherited weights, best accuracy first.
+
+        As long as none comes or goes, it is the very same tuple.
+        """
         if self._front is None:
             self._front = self._front_among(self.entries)
         elif self._new:
-            self._front = self._front_among(
-                _in_order(self._entries[key] for key in {point.id for point in self._front} | self._new)
-            )
+            kept = [point for point in self._front if point.id not in self._new]
+            added = self._front_among(_in_order(self._entries[key] for key in self._new))
+            front = self._front_of(sorted([*kept, *added], key=self._place))
+            if len(kept) < len(self._front) or any(point.id in self._new for point in front):
+                self._front = front
         self._new.clear()
         return self._front
 
@@ -352,6 +356,10 @@ class Archive:
     def _front_of(self, points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
         params_P = np.array([point.entry.params or 0 for point in points], np.float64)
         return tuple(points[place] for place in self._best(objectives_of(points), params_P))
+
+    def _place(self, point: OperatingPoint) -> tuple[int, int, int]:
+        """Of equal points the first counts: by trial, position, configuration."""
+        return point.entry.trial_id, point.entry.position, self.configurations.index(point.configuration)
 
     def _front_among(self, entries: Sequence[Entry]) -> tuple[OperatingPoint, ...]:
         """The same of the points of entries, of which only those of the front are made."""
@@ -463,23 +471,6 @@ def networks_of(points: Iterable[OperatingPoint]) -> tuple[Entry, ...]:
 
 def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=lambda entry: (entry.trial_id, entry.position)))
-
-
-def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -> list[float]:
-    """Hypervolume after each evaluated architecture, in the order given.
-
-    Each counts with the predictions of the cost table of its trial's configuration.
-    """
-    front_NM, volume = np.empty((0, 3)), 0.0
-    history = []
-    for entry in entries:
-        point_M = np.array([entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj])
-        # Most of many change nothing.
-        if not (front_NM <= point_M).all(1).any():
-            front_NM = np.vstack([front_NM[~(point_M <= front_NM).all(1)], point_M])
-            volume = hypervolume(front_NM, np.array(reference_point))
-        history.append(volume)
-    return history
 
 
 def reference_point_of(costs: CostTables, guessing_error: float, energy: EnergyObjective | None = None) -> Objectives:

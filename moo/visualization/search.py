@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from matplotlib.lines import Line2D
 from dnas.inner_search import ThetaResult
 from dnas.losses import Coefficients
 from moo.formatting import percent, short
-from moo.storage.archive import Entry, hypervolume_history
+from moo.storage.archive import Entry
+from moo.storage.pareto import hypervolume
+from moo.trials import Objectives
 from moo.visualization.style import (
     BLUE,
     COLOUR_MAP,
@@ -87,6 +89,23 @@ def hypervolume_figure(
     )
     timed.set_xlim(left=0)
     return figure
+
+
+def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -> list[float]:
+    """Hypervolume after each evaluated architecture, in the order given.
+
+    Each counts with the predictions of the cost table of its trial's configuration.
+    """
+    front_NM, volume = np.empty((0, 3)), 0.0
+    history = []
+    for entry in entries:
+        point_M = np.array([entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj])
+        # Most of many change nothing.
+        if not (front_NM <= point_M).all(1).any():
+            front_NM = np.vstack([front_NM[~(point_M <= front_NM).all(1)], point_M])
+            volume = hypervolume(front_NM, np.array(reference_point))
+        history.append(volume)
+    return history
 
 
 def _draw_steps(axes: Axes, x: Sequence[float], history: Sequence[float], marker: str | None) -> None:

@@ -111,7 +111,7 @@ def _wrong_value(sample: bytes, samples: Sequence[bytes], rng: random.Random) ->
         del inner[key]
     elif way == 1 and isinstance(inner, dict):
         inner[rng.choice(_TEXTS)] = inner.pop(key)
-    elif way == 2 and isinstance(inner[key], int | float):
+    elif way == 2 and isinstance(inner[key], int | float) and abs(inner[key]) < 2**63:
         inner[key] = rng.choice((-inner[key], inner[key] * 10**6, inner[key] / 3, float(inner[key])))
     else:
         inner[key] = value

@@ -279,3 +279,30 @@ def test_a_file_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "own.yaml").write_text(EXAMPLE.read_text())
     assert space_named("~/own.yaml") == space_named(str(EXAMPLE))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_size": 10**9}, "`input_size` must be at most 1,024, but got 1000000000"),
+        ({"classes": 10**9}, "`classes` must be at most 100,000"),
+        ({"last_channels": 10**18}, "`last_channels` must be at most 16,384"),
+        ({"stages": [{"channels": 10**9, "layers": 1, "stride": 1}]}, "`channels` must be at most 4,096"),
+        ({"stages": [{"channels": 8, "layers": 10**9, "stride": 1}]}, "`layers` must be at most 200"),
+        (
+            {"stages": [{"channels": 8, "layers": layers, "stride": 1} for layers in (99, 100, 101)]},
+            "must have at most 200 layers in all",
+        ),
+        ({"stages": "x" * 100_000}, "`stages` must be a list"),
+        ({"name": "x" * 1000}, "`name` must be a line of 1 to 100 printable characters"),
+        ({"name": "a\x1b[2Jb"}, "`name` must be a line of 1 to 100 printable characters"),
+        ({"operators": ["x" * 10_000]}, "an operator must be one of"),
+    ],
+)
+def test_a_space_asks_for_no_more_than_machines_have(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**VALID, **change}))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_space(path)
+    assert len(str(caught.value)) < 700
+    assert str(caught.value).isprintable()

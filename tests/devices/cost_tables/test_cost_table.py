@@ -9,6 +9,7 @@ import pytest
 
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.cost_table import SCHEMA_PATH, CostTable, check_fits, read_cost_table
+from devices.cost_tables.family import read_cost_tables
 from search_space.spaces import space_named
 
 TABLE = CostTable(
@@ -162,3 +163,21 @@ def test_a_table_must_fit_the_space() -> None:
         check_fits(table, replace(space, operators=space.operators[1:]))
     with pytest.raises(ValueError, match="the number of layers of a cost table must be .* 6, but .* has 8"):
         check_fits(table, replace(space, stages=(*space.stages[:-1], replace(space.stages[-1], layers=1))))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latency_ms": [[1e308] * 3] * 2}, r"`latency_ms` must be 0, or from 1e-100 to 1e\+09"),
+        ({"energy_mj": [[5e-324] * 3] * 2}, r"`energy_mj` must be 0, or from 1e-100 to 1e\+09"),
+        ({"fixed_latency_ms": 1e10}, "`fixed_latency_ms` must be from 0 to"),
+        ({"latency_ms": [[1.0] * 3] * 100_000}, "a table must have at most 200 layers and operators"),
+        ({"threads": 10**9}, "`threads` must be at most 1024"),
+    ],
+)
+def test_a_table_costs_and_asks_for_what_can_be(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({**TABLE.to_json(), **change}))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_cost_tables(path)
+    assert len(str(caught.value)) < 700

@@ -1,7 +1,9 @@
 """Pictures upright, on one ground, square, and the same however they are decoded."""
 
 import io
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,3 +178,26 @@ def test_what_cannot_be_read_is_said(entry: Any) -> None:
     for read in (lambda: read_picture(entry, rules=2), lambda: upright_size(entry)):
         with pytest.raises(BrokenPictureError, match=r"\A.+\Z"):
             read()
+
+
+def test_a_picture_of_more_pixels_than_machines_have_is_refused_unread() -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 8_000)).save(buffer, "PNG")
+    assert len(buffer.getvalue()) < 100_000
+    with pytest.raises(BrokenPictureError, match=r"it has 20000 x 8000 pixels, and 67,108,864 are read at most"):
+        read_picture({"bytes": buffer.getvalue(), "path": None}, rules=2)
+
+
+def test_formats_that_hold_programs_are_not_read() -> None:
+    buffer = io.BytesIO()
+    photo(16, 16).save(buffer, "EPS")
+    for read in (upright_size, lambda entry: read_picture(entry, rules=2)):
+        with pytest.raises(BrokenPictureError, match="cannot identify image file"):
+            read({"bytes": buffer.getvalue(), "path": None})
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero", tmp_path):
+        with pytest.raises(BrokenPictureError, match="a picture must be a file"):
+            read_picture({"bytes": None, "path": str(path)}, rules=2)

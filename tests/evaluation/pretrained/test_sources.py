@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,17 @@ def test_what_timm_cannot_do_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UnavailableError, match="timm cannot be imported .*; type: pip install"):
         pretrained_named("timm:nowhere")
+
+
+def test_weights_of_more_numbers_than_bytes_are_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save({"features.0.0.weight": torch.zeros(1).expand(2**40)}, tmp_path / "views.pth")
+    torch.save({"features.0.0.weight": torch.zeros(2**20)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    for name, message in (("views", "it has more numbers than bytes"), ("packed", "it is compressed")):
+        with pytest.raises(ValueError, match=message):
+            pretrained_named(f"mobilenet-v3-small={tmp_path / name}.pth")

@@ -370,3 +370,12 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     (tmp_path / "front.json").mkdir()
     with pytest.raises(ValueError, match="a front must be a file"):
         read_front(tmp_path)
+
+
+@pytest.mark.parametrize("identifier", ["../../etc", "/etc", "a\nb", "\x1b[2J", "..", "x" * 1000])
+def test_a_point_names_a_folder_of_its_run_alone(tmp_path: Path, identifier: str) -> None:
+    item: dict[str, Any] = {**ITEM, "architecture": {"space": "tiny", "id": identifier, "operators": ["skip"]}}
+    (tmp_path / "front.json").write_text(json.dumps([item]))
+    with pytest.raises(ValueError, match="must have an id") as caught:
+        read_front(tmp_path)
+    assert str(caught.value).isprintable()

@@ -20,7 +20,7 @@ from moo.report.html import report_html
 from moo.report.report import report_markdown
 from moo.storage.archive import Archive
 from moo.storage.origin import MachineOrigin, RunOrigin, SearchDataset
-from moo.storage.store import entries_of, open_store
+from moo.storage.store import entries_of, new_store
 from moo.visualization.labels import place_labels
 from moo.visualization.style import dress, new_figure
 from search_space.spaces import FBNetSpace
@@ -69,7 +69,7 @@ def report_and_cards(
 ) -> list[str]:
     """The report of a run and the cards of two networks, in which all that others say is one text."""
     folder.mkdir()
-    store, archive = open_store(folder / "search.sqlite"), Archive((0.75, 10.0, 10.0), data=DATASET)
+    store, archive = new_store(folder / "search.sqlite"), Archive((0.75, 10.0, 10.0), data=DATASET)
     result = result_of(0, (0, 0, 0), (1, 2, 0))
     store.add_result(result, space)
     measurement = dataclasses.replace(

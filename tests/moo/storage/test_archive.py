@@ -16,7 +16,6 @@ from moo.storage.archive import (
     Archive,
     Costs,
     OperatingPoint,
-    hypervolume_history,
     networks_of,
     objectives_of,
     reference_point_of,
@@ -160,17 +159,6 @@ def test_an_empty_archive_has_no_front(archive: Archive) -> None:
 def test_hypervolume_is_relative_to_the_reference_point(archive: Archive, entry_of: EntryOf) -> None:
     archive.add(entry_of((0, 0, 0), 0.5, 2.0, 5.0))
     assert archive.hypervolume() == pytest.approx(0.5 * 0.8 * 0.75)
-
-
-def test_the_history_of_hypervolume_is_that_of_each_prefix(entry_of: EntryOf) -> None:
-    rng = np.random.default_rng(0)
-    entries = [entry_of((0, 0, 0), *(float(value) for value in rng.random(3) * REFERENCE)) for _ in range(30)]
-    history = hypervolume_history(entries, REFERENCE)
-    points = np.array([(entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj) for entry in entries])
-    expected = [hypervolume(points[: count + 1], np.array(REFERENCE)) for count in range(30)]
-    assert history == pytest.approx(expected)
-    assert history == sorted(history)
-    assert hypervolume_history([], REFERENCE) == []
 
 
 @pytest.mark.parametrize(("precision", "error", "latency_ms"), [("fp32", 0.2, 4.0), ("int8", 0.21, 2.0)])

@@ -5,11 +5,23 @@ import pytest
 
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
-from moo.storage.archive import hypervolume_history
-from moo.visualization.search import hypervolume_figure, theta_figure
+from moo.storage.pareto import hypervolume
+from moo.visualization.search import hypervolume_figure, hypervolume_history, theta_figure
 from tests.moo.conftest import EntryOf
 
+REFERENCE = (1.0, 10.0, 20.0)
 MINUTES = {number: 2.5 * number + 1 for number in range(50)}
+
+
+def test_the_history_of_hypervolume_is_that_of_each_prefix(entry_of: EntryOf) -> None:
+    rng = np.random.default_rng(0)
+    entries = [entry_of((0, 0, 0), *(float(value) for value in rng.random(3) * REFERENCE)) for _ in range(30)]
+    history = hypervolume_history(entries, REFERENCE)
+    points = np.array([(entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj) for entry in entries])
+    expected = [hypervolume(points[: count + 1], np.array(REFERENCE)) for count in range(30)]
+    assert history == pytest.approx(expected)
+    assert history == sorted(history)
+    assert hypervolume_history([], REFERENCE) == []
 
 
 @pytest.mark.parametrize("number", [1, 3, 50])
