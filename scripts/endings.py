@@ -98,8 +98,9 @@ def told(error: BaseException) -> int | None:
     elif isinstance(error, OSError) and error.errno in NOT_ALLOWED and error.filename is not None:
         code = 2
         line = (
-            f"error: files must allow what is done with them, but {shown(str(error.filename))} does not: "
-            f"{one_line(error.strerror)}. Mend that, and go on: what had ended is kept."
+            # Of two names, what a file is to be called is the one that people know.
+            f"error: files must allow what is done with them, but {shown(str(error.filename2 or error.filename))} does "
+            f"not: {one_line(error.strerror)}. Mend that, and go on: what had ended is kept."
             f"{f' {ending.go_on}' if ending.command else ''}"
         )
     elif isinstance(error, ValueError):

@@ -83,7 +83,9 @@ def main() -> int:
     pixels = preparation.graph.input_shape[1]
     title = f"{name} in {split_size(config.space)[0]} at {pixels} pixels"
     subtitle = f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
-    training_curves(records, title, subtitle).savefig(preparation.folder.curves)
+    # Of a training that had ended, the epochs may be lost with its checkpoint; its picture is there.
+    if records:
+        training_curves(records, title, subtitle).savefig(preparation.folder.curves)
     size = f"{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
     say(Console(), test, size, f"Model: {preparation.folder.onnx}   Everything: {path}")
     return 0

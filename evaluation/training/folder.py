@@ -20,6 +20,7 @@ from search_space.boundary.sealing import (
     digest_of,
     read_sealed_json,
     read_sealed_state,
+    read_tensors,
     write_sealed_json,
 )
 from search_space.boundary.text import reason_of
@@ -193,21 +194,37 @@ def read_checkpoint(folder: TrainFolder) -> bytes | None:
     return read_sealed_state(folder.checkpoint, what="the checkpoint of a training", remedy=remedy)
 
 
+def read_files(folder: TrainFolder, result: TrainResult) -> dict[str, bytes]:
+    """What a training that has ended hands on, by name: its ONNX files and weights, known to be whole.
+
+    Raises:
+        ValueError: if one of them is missing or damaged.
+    """
+    models = {file.name: read_model(folder, file) for file in result.files}
+    return models | {folder.weights.name: read_tensors(folder.weights, what=_FILE, remedy=_again(folder))}
+
+
 def read_model(folder: TrainFolder, file: FileCheck) -> bytes:
     """An ONNX file of a trained network, as the training has written it.
 
     Raises:
         ValueError: if it is missing or damaged.
     """
-    path, what = folder.path / file.name, "the ONNX file of a trained network"
-    remedy = f"Remove {str(folder.result)!r}, and the same command makes both anew from the checkpoint."
+    path = folder.path / file.name
     try:
-        content = read_bytes(path, what=what, most=MOST_STATE_BYTES)
+        content = read_bytes(path, what=_FILE, most=MOST_STATE_BYTES)
     except ValueError as error:
-        raise ValueError(f"{error} {remedy}") from None
+        raise ValueError(f"{error} {_again(folder)}") from None
     if file.digest is not None and file.digest != digest_of(content):
         raise ValueError(
-            f"{what} must be whole, but {str(path)!r} is not: its contents do not match their digest in "
-            f"{folder.result.name}. {remedy}"
+            f"{_FILE} must be whole, but {str(path)!r} is not: its contents do not match their digest in "
+            f"{folder.result.name}. {_again(folder)}"
         )
     return content
+
+
+_FILE = "a file of a trained network"
+
+
+def _again(folder: TrainFolder) -> str:
+    return f"Remove {str(folder.result)!r}, and the same command makes both anew from the checkpoint."

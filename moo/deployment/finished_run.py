@@ -60,9 +60,9 @@ def open_run(path: Path, *, dataset: str | None, on_loading: Callable[[int, int]
         raise ValueError(f"the folder of a run must be given, but {str(path)!r} holds no config.json.")
     config, origin = folder.read_config()
     check_work_folder(path, what="a run")
-    if not folder.front.exists() or not folder.store.exists() or not read_state(folder).ended:
+    if not folder.front.exists() or not read_state(folder).ended:
         raise ValueError(
-            f"a run must have ended with a front, but {str(path)!r} has none yet; go on with: "
+            f"a run must have ended with a front, but {str(path)!r} has no final {folder.front.name} yet; go on with: "
             f"{command_that_goes_on(folder)}"
         )
     config = replace(config, dataset=dataset or config.dataset)

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evaluation.training.folder import TrainFolder
+from evaluation.training.folder import TrainFolder, read_files, read_result
 from evaluation.training.loop import TrainRecord
 from moo.deployment.baselines import baseline_graph_of
 from moo.deployment.finished_run import FinishedRun
@@ -68,7 +68,9 @@ def _card(run: FinishedRun, archive: Archive, network: TrainedNetwork) -> Card |
 
 def _hand_over(training: TrainFolder, target: Path) -> None:
     """Copy what is handed over of a training; the inherited network's files that lie there give way."""
+    result = read_result(training)
+    contents = {} if result is None else read_files(training, result)
     for name in HANDED_OVER:
         source = training.path / name
-        if source.exists():
-            write_atomically(target / name, source.read_bytes())
+        if name in contents or source.exists():
+            write_atomically(target / name, contents[name] if name in contents else source.read_bytes())

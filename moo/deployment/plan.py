@@ -17,7 +17,7 @@ from evaluation.accuracy import inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig
 from evaluation.training.fine_tuning_run import FineTunePreparation
-from evaluation.training.folder import TrainFolder, read_checkpoint
+from evaluation.training.folder import TrainFolder, read_checkpoint, read_files, read_result
 from evaluation.training.job import Arrays, training_images
 from evaluation.training.loop import records_in
 from evaluation.training.origin import BaselineNetwork
@@ -178,6 +178,9 @@ def check_trainings(trainings: Sequence[NetworkTraining]) -> None:
         )
         if origin.dataset != training.preparation.origin.dataset:
             raise ValueError(f"{training.name} must go on with its own images, but they have changed.")
+        result = read_result(folder)
+        if result is not None:
+            read_files(folder, result)
         state = read_checkpoint(folder)
         if state is not None:
             try:

@@ -231,6 +231,11 @@ def prepare(
         if here(from_config).dataset == config.dataset:
             # Splits as before keep what is tested apart; pictures may be made square in another way.
             as_before = dataclasses.replace(from_origin.dataset, resize=config.resize or from_origin.dataset.resize)
+    # Now, not once boards were profiled: whether the weights that all rests on are whole.
+    if saved_origin is not None and folder.supernet.exists():
+        folder.read_supernet()
+    elif saved_origin is None and config.from_run is not None:
+        source_folder(config).read_supernet()
     source = run_source(config)
     settings = MeasureSettings()
     given = config.given_configurations

@@ -169,7 +169,7 @@ def test_a_run_without_a_front_is_refused(script: Any, finished: Any) -> None:
     finally:
         front.write_bytes(content)
     assert code == 2
-    assert "has none yet; go on with: python scripts/pareto_search.py --resume run" in err
+    assert "has no final front.json yet; go on with: python scripts/pareto_search.py --resume run" in err
 
 
 def test_a_data_set_with_other_classes_is_refused(script: Any, finished: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from devices.configuration import BASE, configurations_of
@@ -323,8 +324,8 @@ def test_a_search_from_a_run_on_the_same_images_may_make_them_square_in_another_
     first = prepared(config)
     first.folder.write_config(first.config, first.origin)
     first.folder.checkpoints.mkdir()
-    for path in (first.folder.supernet, first.folder.store):
-        path.touch()
+    first.folder.supernet.write_bytes(safetensors.numpy.save({}))
+    first.folder.store.touch()
     second = replace(config, out=str(tmp_path / "second"), from_run=config.out)
     same, other = prepared(second), prepared(replace(second, resize="pad"))
     assert (same.splits.resize, same.warm_start) == ("stretch", False)
