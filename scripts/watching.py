@@ -18,13 +18,13 @@ from pathlib import Path
 
 from scripts.endings import CURRENT, STOP_SIGNALS, Ending, answer_signals, write_line
 
-PATIENCE_SECONDS = 7.0
+PATIENCE_SECONDS = 6.0
 """From a signal to the last word of a command; it is killed where it has none."""
-END_SECONDS = 10.0
+END_SECONDS = 8.0
 """From a signal to the end of a command that has had its last word, and may still draw what it found."""
-AGAIN_SECONDS = 0.5
+AGAIN_SECONDS = 1.0
 """A second signal ends all at once; what comes sooner is the first again, sent to a process and to its group."""
-LEAVE_SECONDS = 3.0
+LEAVE_SECONDS = 2.0
 """Time that a process has to end after its exit code is known, or after it is asked to."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -131,7 +131,7 @@ class _Watch:
         notes = self._notes
         if self._second is not None:
             return 128 + self._second
-        if "code" in notes:
+        if "code" in notes and (self._first is None or notes["code"] == "0"):
             return int(notes["code"])
         command = notes.get("command")
         go_on = "Nothing was written." if command is None else f"Go on with: {command}"

@@ -202,10 +202,13 @@ def worker_device() -> torch.device:
 
 @contextmanager
 def _own_answer_to_sigterm() -> Iterator[None]:
-    """Ray answers SIGTERM by a stack trace from its start on; what this process answered stays."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Ray answers SIGTERM by an exit code of its own, and by a stack trace; what this process answered stays."""
+    before, utils = signal.getsignal(signal.SIGTERM), ray._private.utils
+    set_by_ray = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
+        utils.set_sigterm_handler = set_by_ray
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)

@@ -13,7 +13,7 @@ from devices.configuration import Precision
 from devices.measurement import Measurement, ModelledCosts
 from evaluation.pretrained.provenance import Pretrained
 from search_space.boundary.records import record_from_json
-from search_space.boundary.text import shown
+from search_space.boundary.text import one_line, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +63,9 @@ class TrainedNetwork:
     """Where its weights are from, if it is a network that others have trained before."""
     head_only: bool = False
     """Whether nothing but the last layer of a pre-trained network was trained."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", one_line(self.name))
 
     def file(self, precision: Precision) -> DeployedFile | None:
         """Its file of a precision, if there is one."""

@@ -152,7 +152,9 @@ def clock_figure(points: Sequence[ShownNetwork], *, energy: str) -> Figure:
         is_lowest = place + columns >= len(networks)
         dress(axes, "clock (MHz)" if is_lowest else "", "")
         axes.tick_params(labelbottom=is_lowest)
-        axes.set_title(f"{networks[place]}, {percent(own[0].error)}", fontsize=9.5, loc="left", color=INK)
+        axes.set_title(
+            f"{networks[place]}, {percent(own[0].error)}", fontsize=9.5, loc="left", color=INK, parse_math=False
+        )
         for number, precision in ((number, precision) for number in threads for precision in PRECISIONS):
             _draw_clocks(axes, own, number, precision, _LINES[threads.index(number) % len(_LINES)])
         axes.set_ylim(bottom=0)

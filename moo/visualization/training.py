@@ -193,7 +193,7 @@ def _draw_bars(axes: Axes, losses: Sequence[tuple[float, str]]) -> None:
     places = np.arange(len(losses))
     axes.barh(places, [loss for loss, _ in losses], height=0.62, color=VERMILION, zorder=2)
     axes.axvline(0, color=GREY, linewidth=0.9, zorder=3)
-    axes.set_yticks(places, [name for _, name in losses], fontsize=8, family="monospace")
+    axes.set_yticks(places, [name for _, name in losses], fontsize=8, family="monospace", parse_math=False)
     axes.set_ylim(len(losses) - 0.3 - max(len(losses), 12), len(losses) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))

@@ -104,16 +104,29 @@ def test_stopped_before_anything_was_written_it_says_so(program: type[Program]) 
 
 def test_a_second_signal_ends_it_at_once_and_the_same_one_twice_is_one(program: type[Program]) -> None:
     tidying = "print('tidies up', flush=True)\n    time.sleep(600)"
-    body = f"helper()\nready()\ntry:\n    time.sleep(600)\nfinally:\n    {tidying}"
+    body = f"helper()\ntry:\n    ready()\n    time.sleep(600)\nfinally:\n    {tidying}"
     running = program(body)
     running.until_ready()
     running.send(signal.SIGTERM)
     running.send(signal.SIGTERM)
     assert running._process.stdout.readline() == "tidies up\n"
     assert running._process.poll() is None
-    time.sleep(0.6)
+    time.sleep(1.1)
     running.send(signal.SIGINT)
     assert running.end()[0] == 130
+
+
+def test_a_library_that_answers_a_signal_in_its_own_way_changes_neither_line_nor_code(program: type[Program]) -> None:
+    """As Ray does while it starts."""
+    body = """
+goes_on_with('again')
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+ready()
+time.sleep(600)"""
+    running = program(body)
+    running.until_ready()
+    running.send(signal.SIGTERM)
+    assert running.end() == (143, "Stopped; nothing that had ended is lost. Go on with: again\n")
 
 
 def test_what_does_not_answer_a_signal_is_killed_and_the_line_is_said(program: type[Program]) -> None:

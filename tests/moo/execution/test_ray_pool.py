@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pytest
 import ray
 
-from moo.execution.ray_session import join_ray, share
+from moo.execution.ray_pool import ActorPool, PoolRun, Work
+from moo.execution.ray_session import RayDiedError, RaySession, join_ray, share
+from moo.trials import ArchitectureTrial, Job, Outcome, TrialFailure, TrialResult
 
 
 @pytest.mark.parametrize("available", range(1, 9))
@@ -26,3 +33,175 @@ def test_a_ray_that_was_started_here_ends_with_its_session_and_a_joined_one_goes
     own.close()
     own.close()
     assert not ray.is_initialized()
+
+
+@dataclass
+class Reference:
+    """What a call of an actor is known by; `value` is there at once, None never."""
+
+    value: Any
+
+    __hash__ = object.__hash__
+
+
+class Method:
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def remote(self, *arguments: Any) -> Reference:
+        return Reference(self._call(*arguments))
+
+
+class Actor:
+    """Answers to a job what `answers` has next for it, else its result."""
+
+    def __init__(self, answers: dict[Job, list[Any]], at_work: list[set[Job]]) -> None:
+        self._answers, self._at_work = answers, at_work
+        self.__ray_ready__ = Method(lambda: True)
+        self.run = Method(self._run)
+
+    def _run(self, job: Job, *inputs: Any) -> Any:
+        self._at_work[-1].add(job)
+        waiting = self._answers.get(job)
+        return waiting.pop(0) if waiting else TrialResult(
+            trial=job, architectures=(), chosen=0, theta=None, seconds=0.0  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+class FakeRay:
+    """Ray's calls of a pool."""
+
+    exceptions = ray.exceptions
+
+    def __init__(self, at_work: list[set[Job]]) -> None:
+        self._at_work = at_work
+
+    def wait(self, references: list[Reference], *, num_returns: int, timeout: float) -> Any:
+        del num_returns, timeout
+        self._at_work.append(set())
+        return [one for one in references if one.value is not None], []
+
+    def get(self, reference: Reference) -> Any:
+        if isinstance(reference.value, Exception):
+            raise reference.value
+        return reference.value
+
+    def kill(self, actor: Actor) -> None:
+        """Nothing to kill."""
+
+
+class Session(RaySession):
+    """Of a Ray that is as well as its field says."""
+
+    part: str | None = None
+
+    @property
+    def dead_part(self) -> str | None:
+        return Session.part
+
+
+JOBS: list[Job] = [ArchitectureTrial(id=number, generation=0, indices=(number,)) for number in range(4)]
+
+
+@pytest.fixture
+def outcomes_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Runs jobs on a fake Ray of two workers; gives the outcomes, and what was at work after each wait."""
+
+    def run(answers: dict[Job, list[Any]], work: Work | None = None) -> tuple[list[Outcome], list[set[Job]]]:
+        at_work: list[set[Job]] = [set()]
+        monkeypatch.setattr("moo.execution.ray_pool.ray", FakeRay(at_work))
+        pool = ActorPool(lambda words: Actor(answers, at_work), 2, tmp_path)
+        session = Session(is_own=True, dashboard_url=None)
+        work = work or Work(JOBS, lambda job: None)
+        return list(PoolRun(pool, work, session, (None, None)).outcomes()), at_work
+
+    return run
+
+
+def failures(outcomes: list[Outcome]) -> dict[int, bool]:
+    return {one.trial.id: one.died for one in outcomes if isinstance(one, TrialFailure)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ray.exceptions.ActorDiedError(),
+        ray.exceptions.ActorUnavailableError("gone", None),
+        ray.exceptions.WorkerCrashedError(),
+        ray.exceptions.NodeDiedError("gone"),
+        ray.exceptions.OutOfMemoryError("too much"),
+        TrialFailure(ArchitectureTrial(id=1, generation=0, indices=(1,)), "MemoryError", died=True),
+    ],
+)
+def test_death_is_no_outcome_until_a_third_worker_had_the_machine_alone(
+    outcomes_of: Callable[..., Any], error: Any
+) -> None:
+    for deaths in (1, 2):
+        outcomes, _ = outcomes_of({JOBS[1]: [error] * deaths})
+        assert failures(outcomes) == {}
+        assert {one.trial for one in outcomes} == set(JOBS)
+    outcomes, at_work = outcomes_of({JOBS[1]: [error] * 3})
+    assert failures(outcomes) == {1: True}
+    assert {one.trial for one in outcomes} == set(JOBS)
+    assert [jobs for jobs in at_work if JOBS[1] in jobs][-1] == {JOBS[1]}, "nothing else begins beside the third try"
+
+
+def test_a_failure_of_a_job_itself_is_its_outcome_at_once(outcomes_of: Callable[..., Any]) -> None:
+    failure = TrialFailure(ArchitectureTrial(id=1, generation=0, indices=(1,)), "ValueError: no")
+    outcomes, _ = outcomes_of({JOBS[1]: [failure]})
+    assert failures(outcomes) == {1: False}
+    assert len(outcomes) == len(JOBS)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ray.exceptions.ObjectLostError("a" * 56, None, ""),
+        ray.exceptions.OwnerDiedError("a" * 56, None, ""),
+        ray.exceptions.RaySystemError("gone"),
+    ],
+)
+def test_what_ray_lost_ends_the_run_of_the_pool_and_all_jobs_still_wait(
+    outcomes_of: Callable[..., Any], error: Exception
+) -> None:
+    work = Work(JOBS, lambda job: None)
+    with pytest.raises(RayDiedError, match="^Ray lost what was given to it"):
+        outcomes_of({JOBS[0]: [error]}, work)
+    outcomes, _ = outcomes_of({}, work)
+    assert {one.trial for one in outcomes} == set(JOBS)
+
+
+def test_where_ray_is_dead_no_job_is_blamed(outcomes_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying(ray.exceptions.ActorDiedError):  # type: ignore[misc]
+        """That of a worker whose raylet is dead by now."""
+
+    work = Work(JOBS, lambda job: None)
+    monkeypatch.setattr(
+        "moo.execution.ray_pool._reason", lambda error: pytest.fail("a worker of a dead Ray is no death of its own")
+    )
+    get = FakeRay.get
+
+    def dies(self: FakeRay, reference: Reference) -> Any:
+        if isinstance(reference.value, Dying):
+            Session.part = "raylet"
+        return get(self, reference)
+
+    monkeypatch.setattr(FakeRay, "get", dies)
+    try:
+        with pytest.raises(RayDiedError, match=r"^Ray died \(its raylet\)\.$"):
+            outcomes_of({JOBS[0]: [Dying()]}, work)
+    finally:
+        Session.part = None
+    outcomes, _ = outcomes_of({}, work)
+    assert {one.trial for one in outcomes} == set(JOBS)
+
+
+def test_three_crashes_are_the_jobs_own_and_one_kill_among_them_is_not() -> None:
+    crash, job = "Fatal Python error: Segmentation fault", JOBS[0]
+    for words, died in (((crash,) * 3, False), ((crash, crash, ""), True), (("Bus error",) * 3, True)):
+        work = Work([], lambda job: None)
+        assert work.death(job, "killed", words[0]) is None
+        assert work.death(job, "killed", words[1]) is None
+        failure = work.death(job, "killed", words[2])
+        assert isinstance(failure, TrialFailure)
+        assert failure.died is died

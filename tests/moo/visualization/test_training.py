@@ -100,3 +100,10 @@ def test_both_curves_show_every_epoch(epochs: int) -> None:
     assert {text.get_text() for text in figure.texts} == {"some network", "some data"}
     assert "nats" in loss.get_ylabel()
     assert "%" in accuracy.get_ylabel()
+
+
+@pytest.mark.parametrize("name", ["$\\frac{$", "$x$", "a\x1b[2J\nb"])
+def test_names_of_networks_are_no_mathematics(trained_of: TrainedOf, name: str) -> None:
+    network = replace(trained_of("000"), name=name)
+    assert network.name.isprintable()
+    precision_figure([network]).draw_without_rendering()
