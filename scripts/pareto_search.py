@@ -152,7 +152,8 @@ def _ended_early(error: BaseException, folder: Path | None) -> int:
     # Drawing fails where the disk is full, too.
     with suppress(OSError, ValueError):
         if folder is not None and draw_unfinished(RunFolder(folder)) and code is not None:
-            write_line(one_line(f"Report so far: {folder}/report.html   Front so far: {folder}/front.json", most=2000))
+            there = one_line(folder, most=LONGEST_MESSAGE)
+            write_line(f"Report so far: {there}/report.html   Front so far: {there}/front.json")
     if code is None:
         raise error
     return code
