@@ -24,6 +24,7 @@ from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.config import SearchConfig
 from moo.measurement.front import corrected_tables
+from moo.search.generational import IN_INT8_EACH
 from moo.search.outputs import write_front_json
 from moo.search.preparation import archive_for
 from moo.search.proposals import algorithm_of, generation_size, surrogate_generation_size, trial_of
@@ -33,7 +34,7 @@ from moo.storage.pareto import epsilon_front
 from moo.storage.record import RunRecord, begin_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
-from moo.storage.store import ESTIMATE
+from moo.storage.store import ESTIMATE, IN_INT8
 from moo.trials import (
     ArchitectureTrial,
     DeliveryJob,
@@ -87,10 +88,15 @@ def write_run(folder: Path, architectures: int, *, space: str, configurations: C
         archive = record.load_archive(archive_for(config, tables, origin.dataset), searched)
         record.add_event("started")
         record.add_event("searching")
+        generation = 0
         for result in results(config, searched, tables, architectures, np.random.default_rng(seed)):
+            if result.trial.generation > generation:
+                generation += 1
+                _quantize_some(record, generation)
             record.add_result(result, searched)
             if result.trial.id % 5 == 0:
                 record.add_event(ESTIMATE, stage="searching", seconds_left=60.0, elapsed_seconds=5.0 * result.trial.id)
+        _quantize_some(record, generation + 1)
         front = archive.inherited_front()
         chosen = [front[place] for place in epsilon_front(objectives_of(front), MEASURED)]
         _measure(record, chosen, np.random.default_rng(seed + 1))
@@ -226,6 +232,14 @@ class _Maker:
         preference, noise_LO = self._rng.normal(0.0, 4.0), self._rng.gumbel(size=self._rank_LO.shape)
         favour_LO = preference * self._rank_LO + 1.5 * self._worth_LO
         return tuple(int(index) for index in (favour_LO + noise_LO).argmax(1))
+
+
+def _quantize_some(record: RunRecord, generation: int) -> None:
+    """What a search does after a generation, from 1: some networks are evaluated in int8, and which ones is kept."""
+    chosen = record.archive.unquantized()[:IN_INT8_EACH]
+    record.add_event(IN_INT8, stage=f"generation {generation}", networks=[entry.architecture.id for entry in chosen])
+    for entry in chosen:
+        record.set_quantized_error(entry.architecture.id, min(1.0, entry.error + LOST_IN_INT8))
 
 
 def _measure(record: RunRecord, points: Sequence[OperatingPoint], rng: np.random.Generator) -> None:

@@ -118,8 +118,8 @@ COMMANDS: Sequence[Command] = (
     Command(
         name="train_architecture", kinds=ANYHOW,
         first=(
-            "train_architecture.py", "--dataset", "digits", "--space", SPACE_FILE, "--architecture", "010",
-            "--epochs", "6",
+            "train_architecture.py", "--dataset", "digits", "--space", SPACE_FILE,
+            "--architecture", "k3_e1,k3_e6,k3_e1", "--epochs", "6",
         ),
     ),
     Command(

@@ -23,8 +23,8 @@ OF_TIME = frozenset({"date", "seconds", "elapsed_seconds", "seconds_left", SEAL}
 """Names of values that differ from run to run; a seal is that of the others."""
 SEALS = "seals"
 """Table of a store that follows from the others, dates included."""
-DATE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
-"""In a text."""
+TIMES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+|\([\d,]+ s\)")
+"""Dates and durations in a text."""
 OF_PLACE = frozenset({"out", "resume", "run", "source"})
 """Names of values that say where a run lies."""
 OF_COURSE = frozenset({"started", "resumed", "searching", "searched", "finished", "estimate", "converged"})
@@ -68,7 +68,7 @@ def content_of(folder: Path) -> Content:
             state = io.BytesIO(read_sealed_state(path, what="a state", remedy="Begin anew."))
             content[str(name)] = lasting(torch.load(state, map_location="cpu", weights_only=True))
         elif path.suffix == ".md":
-            content[str(name)] = DATE.sub("", path.read_text())
+            content[str(name)] = TIMES.sub("", path.read_text())
         else:
             content[str(name)] = sha256(path.read_bytes()).hexdigest()
     return content
