@@ -11,13 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from search_space.boundary.reading import parse_json, read_bytes
+from search_space.boundary.reading import local_path, parse_json, read_bytes
 from search_space.boundary.sealing import unsealed
 from search_space.boundary.text import reason_of
 from search_space.boundary.writing import check_can_write, check_no_links, lock_file
 
 Part = TypeVar("Part")
 Settings = TypeVar("Settings")
+LOCK = ".lock"
 BEGIN_ANEW = "Restore it from a copy, or begin anew."
 
 
@@ -28,16 +29,17 @@ def new_work_folder(out: str | None, *, name: str, what: str, leftovers: Collect
         out: where the user wants it; None for a folder under `runs/`, with `name` and the time.
         name: what the work is about, for a folder under `runs/`.
         what: the kind of work, as in `a run`, for messages.
-        leftovers: names of files that may be there, as a beginning leaves them that was killed before its config.json.
+        leftovers: names of files that may be there, besides the lock, as a beginning leaves them that was killed before
+            its config.json.
 
     Raises:
         ValueError: if it is there already and not empty, or cannot be made.
     """
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path("runs") / f"{name}-{stamp}" if out is None else Path(out).expanduser()
+    path = Path("runs") / f"{name}-{stamp}" if out is None else local_path(out)
     if path.exists() and not path.is_dir():
         raise ValueError(f"`--out` must name a folder, but {str(path)!r} is a file.")
-    if path.is_dir() and any(item.name not in leftovers and item.suffix != ".part" for item in path.iterdir()):
+    if path.is_dir() and any(item.name not in (LOCK, *leftovers) and item.suffix != ".part" for item in path.iterdir()):
         state = f"already holds {what}" if (path / "config.json").exists() else "is not empty"
         raise ValueError(
             f"`--out` must name a new folder, but {str(path)!r} {state}; choose another, or go on with {what} by "
@@ -82,7 +84,7 @@ def with_absolute_paths(config: Settings, *, files: Collection[str], folders: Co
 
 
 def _absolute(text: str, *, folder: bool) -> str:
-    path = Path(text).expanduser() if text.strip() else Path()
+    path = local_path(text) if text.strip() else Path()
     there = path.exists() if folder else path.is_file()
     return str(path.absolute()) if text.strip() and there else text
 
@@ -128,7 +130,7 @@ def lock_folder(path: Path) -> IO[bytes]:
         ValueError: if another process has locked it, or its lock is a link or cannot be made.
     """
     try:
-        lock = lock_file(path / ".lock")
+        lock = lock_file(path / LOCK)
     except OSError as error:
         raise ValueError(
             f"a folder must be one that can be locked, but in {str(path)!r} `.lock` cannot be opened: "

@@ -22,6 +22,7 @@ from scripts.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mistake, told
 from scripts.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
 from scripts.watching import watched
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line
 
 Config = TypeVar("Config")
@@ -137,9 +138,9 @@ def named_folder(argv: Sequence[str], option: str) -> Path | None:
     """The folder that an option names, before the options are parsed."""
     for place, word in enumerate(argv):
         if word.startswith(f"{option}="):
-            return Path(word.partition("=")[2]).expanduser()
+            return local_path(word.partition("=")[2])
         if word == option and place + 1 < len(argv):
-            return Path(argv[place + 1]).expanduser()
+            return local_path(argv[place + 1])
     return None
 
 
@@ -155,6 +156,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     work does (Ctrl-C, a full disk, the death of what runs its jobs) becomes one line that says how to go on, too
     (`scripts.endings`); a closed pipe ends with 141. Other exceptions are ours, and keep their traceback.
     """
+    open_streams()
     CURRENT.set(Ending())
     sys.exit(_code_of(main))
 
@@ -164,7 +166,23 @@ def run_watched(main: Callable[[], int | None]) -> NoReturn:
 
     SIGTERM and SIGHUP end it as Ctrl-C does, a second signal ends it at once, and no process of it is left behind.
     """
+    open_streams()
     sys.exit(watched(lambda: _code_whatever_happens(main)))
+
+
+def open_streams() -> None:
+    """Have standard streams that anything can be written to.
+
+    Those that were closed lead to nowhere, as otherwise the next file that is opened would take their place, and what
+    libraries write to stderr would land in it. A character that the terminal's encoding lacks becomes `?`.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(handle, True)  # noqa: FBT003
+            setattr(sys, name, os.fdopen(handle, "w" if number else "r", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _code_of(main: Callable[[], int | None]) -> int:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from moo.deployment.config import CompareBaselinesConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run_watched
 from scripts.help_pages import COMPARE_BASELINES
+from search_space.boundary.reading import local_path
 
 
 def read_command_line(argv: Sequence[str]) -> CompareBaselinesConfig:
     """The settings; those of training from scratch are the front's, unless given."""
     config = parse(CompareBaselinesConfig, argv, page=COMPARE_BASELINES)
-    recipe = saved_recipe(RunFolder(Path(config.run).expanduser()))
+    recipe = saved_recipe(RunFolder(local_path(config.run)))
     recipe.pop("fine_tune", None)
     # The front's minutes are no measure for larger networks and images.
     minutes = config.pretrained_minutes or config.minutes

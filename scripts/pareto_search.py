@@ -15,6 +15,7 @@ from moo.storage.search_state import command_that_goes_on
 from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
 from scripts.endings import LONGEST_MESSAGE, goes_on_with, told, write_line
 from scripts.help_pages import PARETO_SEARCH
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line, one_line
 
 
@@ -97,7 +98,7 @@ def main() -> int:
     from scripts.terminal import say
 
     console = Console(quiet=config.quiet)
-    folder = None if config.resume is None else Path(config.resume).expanduser()
+    folder = None if config.resume is None else local_path(config.resume)
     if folder is not None:
         goes_on_with(command_that_goes_on(RunFolder(folder)))
 

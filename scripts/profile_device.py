@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
@@ -22,6 +21,7 @@ from scripts.command_line import parse, run_watched
 from scripts.endings import goes_on_with, same_command
 from scripts.help_pages import PROFILE_DEVICE
 from scripts.terminal import plain, say
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line, one_line
 
 
@@ -77,7 +77,7 @@ def main() -> int:
                 settings,
                 configurations=configurations,
                 method=profile if source is None else partial(few_shot_profile, source=source),
-                out=None if config.out is None else Path(config.out).expanduser(),
+                out=None if config.out is None else local_path(config.out),
                 networks=config.networks,
                 seed=config.seed,
                 passes=config.passes,

@@ -34,6 +34,7 @@ from moo.storage.run_folder import RunFolder, model_file_name
 from moo.storage.search_state import command_that_goes_on, unfinished_note
 from scripts.command_line import parse, run
 from scripts.help_pages import SELECT_NETWORK
+from search_space.boundary.reading import local_path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +108,7 @@ def share_of(text: str) -> float:
 def main() -> int:
     """Parse the options, choose, print."""
     config = parse(SelectConfig, page=SELECT_NETWORK)
-    run_folder = RunFolder(Path(config.run).expanduser())
+    run_folder = RunFolder(local_path(config.run))
     front = in_configurations(read_front(run_folder.path), config.wanted)
     if note := unfinished_note(run_folder):
         sys.stderr.write(f"{note} {command_that_goes_on(run_folder)}\n")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from moo.deployment.config import TrainFrontConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
 from scripts.command_line import parse, run_watched
 from scripts.help_pages import TRAIN_FRONT
+from search_space.boundary.reading import local_path
 
 
 def read_command_line(argv: Sequence[str]) -> TrainFrontConfig:
@@ -22,7 +22,7 @@ def read_command_line(argv: Sequence[str]) -> TrainFrontConfig:
     config = parse(TrainFrontConfig, argv, page=TRAIN_FRONT)
     if config.fresh:
         return config
-    recipe = saved_recipe(RunFolder(Path(config.run).expanduser()), config.only)
+    recipe = saved_recipe(RunFolder(local_path(config.run)), config.only)
     return parse(TrainFrontConfig, argv, page=TRAIN_FRONT, default=TrainFrontConfig(run=config.run, **recipe))
 
 

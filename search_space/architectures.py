@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_space.boundary.reading import read_json
+from search_space.boundary.reading import local_path, read_json
 from search_space.boundary.text import shown
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
 from search_space.published import PUBLISHED
@@ -84,7 +84,7 @@ def parse_architecture(space: SearchSpace, text: str) -> Architecture:
     if text.lower() in PUBLISHED:
         return architecture_of(space, PUBLISHED[text.lower()].operators)
     if text.endswith(".json"):
-        return _read_json(space, Path(text).expanduser())
+        return _read_json(space, local_path(text))
     if text.startswith("|") and isinstance(space, NasBench201Space):
         return architecture_of(space, parse_cell(text))
     return architecture_of(space, tuple(_operator_name(space, word) for word in _words(space, text)))

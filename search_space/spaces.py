@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
-from search_space.boundary.reading import read_yaml
+from search_space.boundary.reading import local_path, read_yaml
 from search_space.boundary.text import one_line, shown
 from search_space.graphs import Add, Graph, GraphBuilder, Shape, Shuffle
 from search_space.operators import OPERATOR_NAMES, Operator, operator_named
@@ -264,7 +264,7 @@ def space_named(name_or_path: str, *, published: str | None = None, size: int | 
     """
     name_or_path, size = _checked_size(name_or_path, size)
     if name_or_path.endswith((".yaml", ".yml")):
-        return _at_size(read_space(Path(name_or_path).expanduser()), size)
+        return _at_size(read_space(local_path(name_or_path)), size)
     presets = tuple(name for name in preset_names() if name != CELL_SPACE)
     if name_or_path not in presets:
         reason = ", which is no FBNet space" if name_or_path == CELL_SPACE else ""

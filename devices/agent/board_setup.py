@@ -13,6 +13,7 @@ from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import Finished, SshConnection
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line, shown
 
 REQUIREMENTS = ("onnxruntime>=1.18,<2", "numpy>=1.21,<3", "smbus2>=0.4")
@@ -208,7 +209,7 @@ def set_up_board(
 
 
 def _wheels_of(folder: Path | None) -> list[Path]:
-    files = [] if folder is None else sorted(folder.expanduser().glob("*.whl"))
+    files = [] if folder is None else sorted(local_path(folder).glob("*.whl"))
     if folder is not None and not files:
         raise ValueError(
             f"`--wheels` must name a folder with .whl files, but {folder} has none: fill it with `pip download --dest "

@@ -19,6 +19,7 @@ import asyncssh
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_host_keys import HostKeyCheck
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import reason_of
 
 Result = TypeVar("Result")
@@ -290,9 +291,9 @@ def _settings(address: BoardAddress, options: SshOptions, check: HostKeyCheck) -
         "client_factory": lambda: check,
     }
     if options.identity_file is not None:
-        settings["client_keys"] = [str(options.identity_file.expanduser())]
+        settings["client_keys"] = [str(local_path(options.identity_file))]
     if options.config is not None:
-        settings["config"] = [str(options.config.expanduser())]
+        settings["config"] = [str(local_path(options.config))]
     return settings
 
 

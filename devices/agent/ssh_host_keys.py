@@ -10,7 +10,7 @@ from asyncssh.public_key import get_default_public_key_algs
 
 from devices.agent.ssh_address import BoardAddress
 from devices.errors import BoardRefusedError
-from search_space.boundary.reading import read_bytes
+from search_space.boundary.reading import local_path, read_bytes
 from search_space.boundary.text import reason_of
 
 
@@ -33,8 +33,9 @@ class HostKeyCheck(asyncssh.SSHClient):
         Raises:
             BoardRefusedError: if it cannot be read.
         """
-        path = known_hosts.expanduser()
+        path = known_hosts
         try:
+            path = local_path(known_hosts)
             content = read_bytes(path, what="a file of known host keys") if path.exists() else b""
             return cls(address, path, content)
         except ValueError as error:

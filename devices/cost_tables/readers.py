@@ -19,7 +19,7 @@ from devices.configuration import BASE
 from devices.cost_tables.cost_table import MOST_BYTES, CostTable, check_fits
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import HOST_POWER_MODEL
-from search_space.boundary.reading import read_text
+from search_space.boundary.reading import local_path, read_text
 from search_space.boundary.text import shown
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import SearchSpace, split_size
@@ -102,10 +102,10 @@ def split_table_paths(text: str) -> tuple[Path, Path | None]:
     Raises:
         ValueError: if there are more than two, or one is empty.
     """
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
+    with contextlib.suppress(OSError, ValueError):
         # What is too long for a name, or has the home of nobody, is none.
-        if Path(text).expanduser().is_file():
-            return Path(text).expanduser(), None
+        if local_path(text).is_file():
+            return local_path(text), None
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
         raise ValueError(f"a cost table must be given as `FILE` or `LATENCY_FILE,ENERGY_FILE`, but got {shown(text)}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.data.pictures import Entry
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import reason_of, shown
 
 _PARQUET = b"PAR1"
@@ -27,7 +28,7 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
     import datasets
 
     datasets.disable_progress_bars()
-    path = Path(name_or_path).expanduser()
+    path = local_path(name_or_path)
     rule = "a data set must be `digits`, a local path or a name on the Hugging Face hub"
     if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
         raise ValueError(f"{rule}, but the path {shown(name_or_path)} does not exist.")

@@ -18,7 +18,7 @@ from evaluation.pretrained.network import GraphNetwork, PretrainedNetwork
 from evaluation.pretrained.provenance import Pretrained
 from evaluation.pretrained.state_dicts import graph_weights, naming_of
 from evaluation.pretrained.timm_models import PRETRAINED_SUFFIX, TIMM, timm_network
-from search_space.boundary.reading import read_bytes
+from search_space.boundary.reading import local_path, read_bytes
 from search_space.boundary.text import reason_of, shown
 from search_space.onnx_files import Array
 from search_space.reference_networks import baseline_graph
@@ -73,7 +73,7 @@ def pretrained_named(name: str) -> PretrainedNetwork:
     """
     architecture, equals, file = name.partition("=")
     if equals:
-        return _from_file(architecture, Path(file).expanduser())
+        return _from_file(architecture, local_path(file))
     if name == LITE0:
         return _from_package()
     if name.startswith(TIMM):

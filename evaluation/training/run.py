@@ -32,6 +32,7 @@ from evaluation.training.origin import BaselineNetwork, TrainDataset, TrainImage
 from evaluation.training.recipe import with_recipe
 from evaluation.work_folder import check_work_folder, with_absolute_paths
 from search_space.architectures import Architecture, parse_architecture
+from search_space.boundary.reading import local_path
 from search_space.boundary.sealing import digest_of, read_tensors, sealed_state, sealed_tensors, write_sealed_json
 from search_space.boundary.text import reason_of, shown
 from search_space.boundary.writing import write_atomically, write_json
@@ -145,7 +146,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     config = _here(config)
     saved_origin = None
     if config.resume is not None:
-        folder = TrainFolder(Path(config.resume).expanduser())
+        folder = TrainFolder(local_path(config.resume))
         saved, saved_origin = folder.read_config()
         check_work_folder(folder.path, what="a training")
         check_same_settings(config, _here(saved))
@@ -171,7 +172,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     graph = space.graph(architecture.operators)
     check_fits(config, graph.input_shape, splits)
     config = with_recipe(config, training_images(splits))
-    weights = None if config.weights is None else read_weights(Path(config.weights).expanduser(), graph)
+    weights = None if config.weights is None else read_weights(local_path(config.weights), graph)
     preparation = TrainPreparation(
         config=config, folder=folder, network=architecture, graph=graph, splits=splits, weights=weights
     )

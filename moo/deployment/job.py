@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from devices.cost_tables.table_names import is_table
 from devices.measurement import MeasureSettings
@@ -25,6 +24,7 @@ from moo.storage.archive import Archive
 from moo.storage.record import RunRecord
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.tensorboard import TensorBoardWriter
+from search_space.boundary.reading import local_path
 from search_space.spaces import FBNetSpace
 
 TrainingsOf = Callable[[FinishedRun, Archive, events.Listener], list[NetworkTraining]]
@@ -57,7 +57,7 @@ def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: eve
     Raises:
         ValueError: for every kind of bad input.
     """
-    path = Path(config.run).expanduser()
+    path = local_path(config.run)
     records: dict[str, Sequence[TrainRecord]] = {}
 
     def note_records(event: events.Event) -> None:

@@ -15,6 +15,7 @@ from devices.device import Device
 from devices.errors import MeasurementError
 from devices.factory import DEVICE_NAMES, is_device_name, open_device
 from devices.measurement import Board, MeasureSettings
+from search_space.boundary.reading import local_path
 from search_space.spaces import FBNetSpace
 
 
@@ -130,9 +131,7 @@ def tables_named(
     if name in BUILT_IN_NAMES:
         return built_in_tables(name, space, configurations)
     latency, energy = split_table_paths(name)
-    return read_any_cost_tables(
-        latency.expanduser(), space, energy_path=None if energy is None else energy.expanduser()
-    )
+    return read_any_cost_tables(local_path(latency), space, energy_path=None if energy is None else local_path(energy))
 
 
 def read_run_tables(path: Path, given: Sequence[RuntimeConfiguration] | None) -> CostTables:

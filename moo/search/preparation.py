@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables, read_cost_tables
@@ -38,6 +37,7 @@ from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RESTORE, RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
+from search_space.boundary.reading import local_path
 from search_space.boundary.sealing import read_tensors
 from search_space.spaces import CELL_SPACE, FBNetSpace, preset_names, space_named, split_size
 
@@ -214,7 +214,7 @@ def prepare(
     saved: SearchConfig | None = None
     warm_start = False
     if config.resume is not None:
-        folder = RunFolder(Path(config.resume).expanduser())
+        folder = RunFolder(local_path(config.resume))
         saved, saved_origin = folder.read_config()
         check_work_folder(folder.path, what="a run")
         if config.space is None:
@@ -377,7 +377,7 @@ def _with_known_space(config: SearchConfig) -> SearchConfig:
             config = dataclasses.replace(config, space=saved.space, size=config.size or saved.size)
     tables = [name for name in (config.cost_table, *config.device) if name is not None and is_table(name)]
     if config.space is None and tables and tables[0] not in BUILT_IN_NAMES and tables[0].endswith(".json"):
-        name = read_cost_tables(Path(tables[0]).expanduser()).base.space
+        name = read_cost_tables(local_path(tables[0])).base.space
         if split_size(name)[0] not in preset_names():
             raise ValueError(
                 f"`--space` must name the file of the space {name!r}, which the cost table {tables[0]!r} is for."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.quantization import Activations, activations_for
@@ -16,6 +15,7 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, TrialResult
 from search_space.architectures import architecture_from_indices
+from search_space.boundary.reading import local_path
 from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from search_space.counts import count
@@ -33,7 +33,7 @@ def source_folder(config: SearchConfig) -> RunFolder:
         ValueError: if it is none, or has no supernet or no store.
     """
     assert config.from_run is not None, "the search must take over from a run"
-    folder = RunFolder(Path(config.from_run).expanduser())
+    folder = RunFolder(local_path(config.from_run))
     missing = [path.name for path in (folder.config, folder.supernet, folder.store) if not path.is_file()]
     if missing:
         raise ValueError(

@@ -192,7 +192,7 @@ def new_folder(config: SearchConfig) -> RunFolder:
         space, size = split_size(config.space)
         parts += [Path(space).stem, *(str(pixels) for pixels in (config.size or size,) if pixels is not None)]
     store = RunFolder(Path()).store.name
-    leftovers = (".lock", *(store + suffix for suffix in BESIDE_STORE))
+    leftovers = [store + suffix for suffix in BESIDE_STORE]
     return RunFolder(new_work_folder(config.out, name="-".join(parts), what="a run", leftovers=leftovers))
 
 

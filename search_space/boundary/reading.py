@@ -63,6 +63,20 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def local_path(text: str | Path) -> Path:
+    """What a user names as a file or folder; `~` and `~name` at its beginning stand for a home.
+
+    Raises:
+        ValueError: if nobody knows whose home that is, or where.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"a path that begins with `~` must lead to a home that is known, but got {named(Path(text))}: write it out."
+        ) from None
+
+
 def named(path: Path) -> str:
     """A path for a message, in quotes."""
     return one_line(repr(str(path)), most=1000)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -156,3 +159,27 @@ def test_ctrl_c_ends_with_130_and_a_closed_pipe_with_141_without_traceback() -> 
         assert process.wait() == status
         assert "Traceback" not in process.stderr.read()
         process.stderr.close()
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_streams_lead_to_nowhere_and_change_no_exit_code(closed: tuple[int, ...], tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom scripts.command_line import run\n"
+        "def main():\n    print('x')\n    sys.stderr.write('x')\n"
+        "    with open(sys.argv[1], 'wb') as file:\n        os.write(2, b'of a library')\n"
+        "    raise ValueError('bad')\nrun(main)"
+    )
+    shell = " ".join([shlex.join([sys.executable, "-c", code, str(tmp_path / "file")]), *(f"{n}>&-" for n in closed)])
+    assert subprocess.run(["sh", "-c", shell], capture_output=True, check=False).returncode == 2
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_what_the_encoding_of_the_terminal_lacks_ends_nothing() -> None:
+    code = "from scripts.command_line import run\nrun(lambda: print('80 \\u2013 90 \\u2588 \\udcff'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"80 ? 90 ? ?\n", b"")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search_space.boundary.reading import DEEPEST, parse_json, read_bytes, read_json, read_text, read_yaml
+from search_space.boundary.reading import DEEPEST, local_path, parse_json, read_bytes, read_json, read_text, read_yaml
 
 Reader = Callable[..., object]
 READERS: list[Reader] = [read_bytes, read_text, read_json, read_yaml]
@@ -115,3 +115,10 @@ def test_random_texts_are_read_or_refused(read: Reader, tmp_path: Path) -> None:
         path.write_text("".join(rng.choices(pieces, k=rng.randint(0, 20))))
         with contextlib.suppress(ValueError):
             read(path, what="a file")
+
+
+def test_the_home_of_nobody_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local_path("~/run") == tmp_path / "run"
+    with pytest.raises(ValueError, match=r"a home that is known, but got '~nobody-at-all/run': write it out\."):
+        local_path("~nobody-at-all/run")
