@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import NoReturn
 
 from evaluation.training.config import TrainConfig
@@ -47,8 +48,10 @@ def main() -> int:
     from evaluation.training.allocator import keep_freed_memory
     from evaluation.training.job import EpochDone
     from evaluation.training.run import begin, prepare_training, run_training
+    from evaluation.work_folder import lock_folder
     from moo.analysis.errors import share_text
     from moo.formatting import percent
+    from moo.visualization.style import save_figure
     from moo.visualization.training import training_curves
     from scripts.terminal import say
     from search_space.spaces import split_size
@@ -59,7 +62,9 @@ def main() -> int:
         goes_on_with(_command_that_goes_on(config.resume), kept=KEPT)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with ExitStack() as stack:
+        progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        stack.enter_context(progress)
         task = progress.add_task("images", total=None)
 
         def show(done: int, total: int) -> None:
@@ -74,6 +79,7 @@ def main() -> int:
 
         preparation = prepare_training(config, on_loading=show)
         path = preparation.folder.path
+        stack.enter_context(lock_folder(path))
         begin(preparation)
         goes_on_with(_command_that_goes_on(str(path)), kept=KEPT)
         progress.reset(task, total=None, description="steps")
@@ -85,7 +91,7 @@ def main() -> int:
     subtitle = f"{config.dataset}, {result.epochs:.3g} epochs; {test}"
     # Of a training that had ended, the epochs may be lost with its checkpoint; its picture is there.
     if records:
-        training_curves(records, title, subtitle).savefig(preparation.folder.curves)
+        save_figure(training_curves(records, title, subtitle), preparation.folder.curves)
     size = f"{result.macs:,} MACs, {result.params:,} parameters, {result.seconds:.0f} s"
     say(Console(), test, size, f"Model: {preparation.folder.onnx}   Everything: {path}")
     return 0

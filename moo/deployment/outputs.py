@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from moo.search.outputs import write_front
 from moo.storage.archive import Archive, networks_of
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
+from moo.visualization.style import save_figure
 from moo.visualization.training import training_curves
 from search_space.boundary.writing import write_atomically
 
@@ -42,9 +42,7 @@ def write_retrained(
             if network.pretrained is not None:
                 title = f"{network.name}, all layers fine-tuned from pre-trained weights"
             subtitle = f"{dataset}, {network.epochs:.3g} epochs; test top-1 {percent(network.top1)}"
-            picture = io.BytesIO()
-            training_curves(records[network.name], title, subtitle).savefig(picture, format="png")
-            write_atomically(training.curves, picture.getvalue())
+            save_figure(training_curves(records[network.name], title, subtitle), training.curves)
         card = _card(run, archive, network)
         if card is not None:
             write_atomically(training.card, card_markdown(card, run.origin.dataset, dataset=dataset).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -24,8 +23,12 @@ from devices.profiling.profile import Profiler, profile
 from moo.formatting import many, percent
 from moo.visualization.family import family_figure
 from moo.visualization.profile import profile_figure
-from search_space.boundary.writing import write_atomically
+from moo.visualization.style import save_figure
+from search_space.boundary.writing import check_can_write
 from search_space.spaces import FBNetSpace
+
+PROFILES = Path("profiles")
+"""Where tables are written by default."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,11 @@ def profile_boards(
         on_progress: called from several threads with the board's name, measurements done and in all, and what it was.
 
     Raises:
-        ValueError: as `devices.profiling.family.profile_family`.
+        ValueError: as `devices.profiling.family.profile_family`, or if tables could not be written.
         MeasurementError: if a board fails; what was measured until then is kept, and the others' profiles are written.
     """
+    folder = out or PROFILES
+    check_can_write(folder.parent if folder.suffix == ".json" else folder, what="the folder of cost tables")
     stopped = threading.Event()
 
     def one(name: str, device: Device) -> FamilyProfile:
@@ -197,10 +202,9 @@ def _written(device: str, found: FamilyProfile, space: FBNetSpace, out: Path | N
     table = out
     if table is None or table.suffix != ".json":
         plain = "".join(letter if letter.isalnum() else "-" for letter in device.removeprefix("ssh://"))
-        table = (out or Path("profiles")) / f"{plain}-{space.name}.json"
+        table = (out or PROFILES) / f"{plain}-{space.name}.json"
     found.tables.write(table)
-    picture, content = table.with_suffix(".png"), io.BytesIO()
+    picture = table.with_suffix(".png")
     figure = family_figure(found, space) if len(found.members) > 1 else profile_figure(found.base, space)
-    figure.savefig(content, format="png")
-    write_atomically(picture, content.getvalue())
+    save_figure(figure, picture)
     return BoardProfile(device, found, table, picture)

@@ -5,7 +5,6 @@ A modelled number is never shown as a measured one: labels name the sources, and
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -32,8 +31,8 @@ from moo.visualization.family import family_figure
 from moo.visualization.front import latency_error_figure, projections_figure, space_figure
 from moo.visualization.samples import Sample, samples_figure
 from moo.visualization.search import hypervolume_figure, theta_figure
+from moo.visualization.style import save_figure
 from moo.visualization.training import points_lost, precision_figure, ranking_figure
-from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 
 COST_TABLES, SAMPLES = "cost_tables", "samples"
@@ -75,7 +74,7 @@ def write_plots(
     paths = []
     for name, figure in _figures(archive, store, space, front_size):
         paths.append(folder / f"{name}.png")
-        _save(figure, paths[-1])
+        save_figure(figure, paths[-1])
     for name in CAPTIONS:
         path = folder / f"{name}.png"
         # These were drawn before the search: what was measured and the images are not in the store.
@@ -98,7 +97,7 @@ def write_cost_tables_picture(folder: Path, family: FamilyProfile, space: FBNetS
         space: their search space.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(family_figure(family, space), folder / f"{COST_TABLES}.png")
+    save_figure(family_figure(family, space), folder / f"{COST_TABLES}.png")
 
 
 def write_samples_picture(folder: Path, samples: Sequence[Sample], *, size: int, said: str) -> None:
@@ -111,14 +110,7 @@ def write_samples_picture(folder: Path, samples: Sequence[Sample], *, size: int,
         said: what becomes of pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(samples_figure(samples, size=size, said=said), folder / f"{SAMPLES}.png")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Whole or not at all: some pictures are not drawn again where they are there."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    write_atomically(path, content.getvalue())
+    save_figure(samples_figure(samples, size=size, said=said), folder / f"{SAMPLES}.png")
 
 
 def why_not_in_space(archive: Archive) -> str:

@@ -5,8 +5,10 @@ Only `matplotlib.figure.Figure` is used, so no backend is chosen and no global s
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -20,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from devices.measurement import Source
 from moo.storage.archive import Costs
 from search_space.boundary.text import one_line
+from search_space.boundary.writing import write_atomically
 
 BLUE, VERMILION, GREEN, INK, GREY, FAINT = "#0072B2", "#D55E00", "#009E73", "#222222", "#6B6B6B", "#B8B8B8"
 """Blue, vermilion and green are those of Okabe and Ito, "Color Universal Design" (2008)."""
@@ -74,6 +77,13 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure
         parse_math=False,
     )
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture as a PNG file, whole or not at all: some are not drawn again where they are there."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_atomically(path, content.getvalue())
 
 
 def dress(axes: Axes, x_label: str, y_label: str) -> None:

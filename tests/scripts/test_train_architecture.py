@@ -12,6 +12,7 @@ from PIL import Image
 
 from evaluation.training.config import TrainConfig
 from evaluation.training.loop import Training
+from evaluation.work_folder import lock_folder
 from scripts.train_architecture import main
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ operators: [k3_e1, skip]
 """
 OPTIONS = ("--space", "small.yaml", "--architecture", "k3_e1", "--dataset", "digits", "--epochs", "2")
 FILES = [
-    "run/architecture.json", "run/checkpoint.pt", "run/config.json", "run/curves.png", "run/model.onnx",
+    "run/.lock", "run/architecture.json", "run/checkpoint.pt", "run/config.json", "run/curves.png", "run/model.onnx",
     "run/model_int8.onnx", "run/result.json", "run/weights.safetensors", "small.yaml",
 ]  # fmt: skip
 
@@ -51,6 +52,15 @@ def test_help_names_all_options_and_imports_nothing_heavy() -> None:
     assert result.stdout.strip().endswith("set()")
     for field in fields(TrainConfig):
         assert f"--{field.name.replace('_', '-')}" in result.stdout
+
+
+def test_a_training_is_gone_on_with_by_one_program_at_a_time(train: Any, folder: Any) -> None:
+    with lock_folder(folder / "run"):
+        result = train(*OPTIONS, "--out", "run")
+    assert result.returncode == 2
+    assert "another works in 'run': wait until it has ended" in result.stderr
+    assert files(folder) == ["run/.lock", "small.yaml"]
+    assert train(*OPTIONS, "--out", "run").returncode == 0
 
 
 def test_a_training_writes_its_folder_and_reports_the_result(train: Any, folder: Any) -> None:
