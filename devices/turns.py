@@ -1,4 +1,7 @@
-"""Locks of files that programs take turns by. A lock ends with the process that holds it, however that ends."""
+"""Locks of files that programs take turns by. A lock ends with the process that holds it, however that ends.
+
+Start with `Turns.wait`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from devices.errors import MeasurementError
-from search_space.boundary.text import one_line
+from search_space.boundary.text import one_line, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,36 +27,66 @@ LONGEST_SECONDS = 1800.0
 """That somebody else is waited for: six times the longest measurement, after which that program was stopped."""
 
 
-def wait_for_turn(file: IO[bytes], closed: threading.Event, *, what: str) -> None:
-    """Wait until no other program holds the lock of a file; it is ours then until the file is closed.
+class Turns:
+    """Turns of this program at the lock of a file, one after another."""
 
-    One that does not give it back in half an hour is waited for no longer.
+    def __init__(self, *, what: str) -> None:
+        """Wait for nobody yet.
 
-    Args:
-        file: that is open.
-        closed: ends the wait.
-        what: the other program does, as in `measures on this machine`.
+        Args:
+            what: the other programs do, as in `measures on this machine`.
+        """
+        self._what = what
+        self._closed = threading.Event()
+        self._in_vain = False
+        self._told_why_not = False
 
-    Raises:
-        MeasurementError: if `closed` is set.
-    """
-    start_s = time.monotonic()
-    told = False
-    while not locked(file, fcntl.LOCK_EX):
-        waited_s = time.monotonic() - start_s
-        if waited_s > LONGEST_SECONDS:
-            logger.warning(
-                "%s %s for %.0f s and is waited for no longer: if it is stopped, end it.",
-                holder_of(file),
-                what,
-                waited_s,
-            )
-            return
-        if waited_s > TELL_SECONDS and not told:
-            told = True
-            logger.warning("waiting for %s, which %s.", holder_of(file), what)
-        if closed.wait(PAUSE_SECONDS):
-            raise MeasurementError("a closed device cannot measure: open a new one.")
+    def wait(self, file: IO[bytes]) -> None:
+        """Wait until no other program holds the lock of a file; it is ours then until the file is closed.
+
+        One that does not give it back in half an hour is waited for no longer, at later turns as well, until it does.
+
+        Args:
+            file: that is open.
+
+        Raises:
+            MeasurementError: if `close` is called meanwhile.
+        """
+        start_s = time.monotonic()
+        told = False
+        while not self._is_ours(file):
+            waited_s = time.monotonic() - start_s
+            if self._in_vain:
+                return
+            if waited_s > LONGEST_SECONDS:
+                logger.warning(
+                    "%s %s for %.0f s and is waited for no longer: if it is stopped, end it.",
+                    holder_of(file),
+                    self._what,
+                    waited_s,
+                )
+                self._in_vain = True
+                return
+            if waited_s > TELL_SECONDS and not told:
+                told = True
+                logger.warning("waiting for %s, which %s.", holder_of(file), self._what)
+            if self._closed.wait(PAUSE_SECONDS):
+                raise MeasurementError("a closed device cannot measure: open a new one.")
+        self._in_vain = False
+
+    def close(self) -> None:
+        """Wait no longer."""
+        self._closed.set()
+
+    def _is_ours(self, file: IO[bytes]) -> bool:
+        try:
+            return locked(file, fcntl.LOCK_EX)
+        except OSError as error:
+            # A network's file system may have no locks.
+            if not self._told_why_not:
+                self._told_why_not = True
+                logger.warning("no other program that %s is waited for: %s.", self._what, reason_of(error))
+            return True
 
 
 def locked(file: IO[bytes], kind: int) -> bool:
@@ -62,6 +95,9 @@ def locked(file: IO[bytes], kind: int) -> bool:
     Args:
         file: that is open.
         kind: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`.
+
+    Raises:
+        OSError: if the file system has no locks.
     """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

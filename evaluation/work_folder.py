@@ -133,8 +133,8 @@ def lock_folder(path: Path) -> IO[bytes]:
         lock = lock_file(path / LOCK)
     except OSError as error:
         raise ValueError(
-            f"a folder must be one that can be locked, but in {str(path)!r} `.lock` cannot be opened: "
-            f"{error.strerror}. Remove it, or choose another folder."
+            f"a folder must be one that can be locked, but in {str(path)!r} `.lock` cannot be: {error.strerror}. "
+            "Remove it, or choose a folder on another disk."
         ) from None
     if lock is None:
         raise ValueError(

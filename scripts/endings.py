@@ -99,8 +99,8 @@ def told(error: BaseException) -> int | None:
         code = 2
         line = (
             # Of two names, what a file is to be called is the one that people know.
-            f"error: files must allow what is done with them, but {shown(str(error.filename2 or error.filename))} does "
-            f"not: {one_line(error.strerror)}. Mend that, and go on: what had ended is kept."
+            f"error: files must be readable and writable, but {shown(str(error.filename2 or error.filename))} is not: "
+            f"{one_line(error.strerror)}. Mend that, and go on: what had ended is kept."
             f"{f' {ending.go_on}' if ending.command else ''}"
         )
     elif isinstance(error, ValueError):

@@ -82,9 +82,9 @@ def write_run(folder: Path, architectures: int, *, space: str, configurations: C
     tables = built_in_tables(BOARD, searched, config.given_configurations)
     origin = RunOrigin(space=searched, dataset=_dataset(searched))
     folder.mkdir(parents=True)
-    run.write_config(config, origin)
-    write_json(run.cost_table, tables.to_json())
     with closing(begin_record(run)) as record:
+        run.write_config(config, origin)
+        write_json(run.cost_table, tables.to_json())
         archive = record.load_archive(archive_for(config, tables, origin.dataset), searched)
         record.add_event("started")
         record.add_event("searching")

@@ -96,7 +96,7 @@ COMMANDS: Sequence[Command] = (
     Command(name="architectures", first=(*ARCHITECTURES, *MODEL, "--method", "architectures")),
     Command(name="asynchronous", first=(*SEARCH, *PLAIN, "--method", "random", "--asynchronous")),
     Command(name="independent", first=(*SEARCH, *PLAIN, "--method", "random", "--independent", "--generations", "1")),
-    Command(name="one tuple", first=(*SEARCH, *MODEL, *FIXED, "--population", "1", "--generations", "1")),
+    Command(name="one trial", first=(*SEARCH, *MODEL, *FIXED, "--population", "1", "--generations", "1")),
     Command(
         name="from", base="dnas",
         first=(

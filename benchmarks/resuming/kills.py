@@ -127,7 +127,7 @@ def _row(name: str, chains: Sequence[Chain]) -> str:
 
 
 def main() -> int:
-    """Kill, compare, print and write."""
+    """Kill, compare, print and write; returns 1 if a chain did not end as it should."""
     config = read_config(KillsConfig)
     chains: list[Chain] = []
     with progress_bars() as show:
@@ -139,7 +139,7 @@ def main() -> int:
                 if trouble:
                     sys.stderr.write(f"{len(chains) - 1:03d} {chain.command}: {trouble}\n")
     print_results(content(chains), lines(chains), as_json=config.json)
-    return 0
+    return int(any(not chain.is_equal or chain.lost or chain.orphans for chain in chains))
 
 
 if __name__ == "__main__":

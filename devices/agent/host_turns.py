@@ -12,12 +12,11 @@ import logging
 import os
 import stat
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from devices.turns import holder_of, locked, wait_for_turn
+from devices.turns import Turns, holder_of, locked
 from search_space.boundary.writing import NO_LINK
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ class HostTurns:
 
     def __init__(self) -> None:
         self._present: IO[bytes] | None = None
-        self._closed = threading.Event()
+        self._turns = Turns(what="measures on this machine")
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -43,12 +42,12 @@ class HostTurns:
         self._appear()
         with _opened("measuring") as lock:
             if lock is not None:
-                wait_for_turn(lock, self._closed, what="measures on this machine")
+                self._turns.wait(lock)
             yield
 
     def close(self) -> None:
         """No longer be one of those that measure, or wait to; closing twice does no harm."""
-        self._closed.set()
+        self._turns.close()
         if self._present is not None:
             self._present.close()
             self._present = None
@@ -60,14 +59,16 @@ class HostTurns:
         present = _open("present")
         if present is None:
             return
-        if not locked(present, fcntl.LOCK_EX):
-            logger.warning(
-                "%s also measures on this machine: measurements take turns, but other work slows them, so let one end "
-                "before the other begins where timings matter.",
-                holder_of(present),
-            )
-        # Several are there together; one that appears at this moment is passed over in silence.
-        locked(present, fcntl.LOCK_SH)
+        # Where files cannot be locked, waiting says so.
+        with contextlib.suppress(OSError):
+            if not locked(present, fcntl.LOCK_EX):
+                logger.warning(
+                    "%s also measures on this machine: measurements take turns, but other work slows them, so let one "
+                    "end before the other begins where timings matter.",
+                    holder_of(present),
+                )
+            # Several are there together; one that appears at this moment is passed over in silence.
+            locked(present, fcntl.LOCK_SH)
         self._present = present
 
 
@@ -92,13 +93,15 @@ def _open(what: str) -> IO[bytes] | None:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | NO_LINK)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o444))
+                made = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o444)
+                # Whatever this user's mask is: others lock it, too.
+                os.fchmod(made, 0o444)
+                os.close(made)
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | NO_LINK)
-        file = os.fdopen(handle, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            file.close()
+            os.close(handle)
             raise OSError("it is no file")
     except OSError as error:
         logger.warning("measurements of other programs on this machine are not waited for: %s: %s.", path, error)
         return None
-    return file
+    return os.fdopen(handle, "rb", buffering=0)

@@ -198,8 +198,8 @@ def read_json(path: Path) -> Any:
         return unsealed(content)
     except ValueError as error:
         raise ValueError(
-            f"a cost table file must be whole, but {str(path)!r} is not: {error}. Restore it from a copy, "
-            "make it anew, or remove its `seal` if it was changed on purpose."
+            f"a cost table file must be whole, but {str(path)!r} is not: {error}. Restore it from a copy, or make it "
+            "anew."
         ) from None
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import stat
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from devices.cache import cache_folder
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import Board, Measurement, MeasureSettings, model_key
-from devices.turns import wait_for_turn
+from devices.turns import Turns
 from search_space.boundary.reading import parse_json
 from search_space.boundary.sealing import sealed, unsealed
 from search_space.boundary.text import reason_of
@@ -51,7 +50,7 @@ class JournaledDevice:
         """
         self._device = device
         self._path = path
-        self._closed = threading.Event()
+        self._turns = Turns(what="profiles the same board")
         self._read_to = _Place()
         self._known: dict[str, list[Measurement]] = defaultdict(list)
         self._asked: Counter[str] = Counter()
@@ -65,7 +64,7 @@ class JournaledDevice:
             ValueError: if the file cannot be read or written to, or its folder holds links.
         """
         check_no_links(path.parent, what="the folder of measurements that are kept")
-        check_can_write(path.parent, what="the measurements that are kept")
+        check_can_write(path.parent, what="the measurements that are kept (PI_PARETO_NAS_CACHE)")
         journaled = cls(device, path)
         journaled._learn()
         return journaled
@@ -105,7 +104,7 @@ class JournaledDevice:
 
     def close(self) -> None:
         """Free the board."""
-        self._closed.set()
+        self._turns.close()
         self._device.close()
 
     @contextlib.contextmanager
@@ -119,7 +118,7 @@ class JournaledDevice:
             yield
             return
         with os.fdopen(lock, "r+b") as file:
-            wait_for_turn(file, self._closed, what="profiles the same board")
+            self._turns.wait(file)
             yield
 
     def _learn(self) -> None:
@@ -195,12 +194,13 @@ def _lines_after(place: _Place, path: Path) -> tuple[list[tuple[str, Measurement
         return [], place
     except OSError as error:
         raise ValueError(_unreadable(path, reason_of(error))) from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise ValueError(_unreadable(path, "it is no file"))
     with open(handle, "rb") as file:
-        status = os.fstat(handle)
         # Another one was put in its place, or it was cut: all of it is new.
         same = status.st_ino == place.inode and status.st_size >= place.bytes_read
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(_unreadable(path, "it is no file"))
         file.seek(place.bytes_read if same else 0)
         # No more memory than there is to read.
         text = file.read(max(0, min(MOST_BYTES, status.st_size - file.tell())))

@@ -39,9 +39,9 @@ from search_space.networks import ConvBlock
 
 UNREADABLE = (
     RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError, AttributeError,
-    struct.error, MemoryError, OverflowError, zipfile.BadZipFile,
+    struct.error, OverflowError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What reading a saved state may raise."""
+"""What reading a damaged state may raise; `MemoryError` says nothing of the state."""
 TRIAL_STEPS = 15
 """Steps whose median time gives how many fit into a number of minutes."""
 

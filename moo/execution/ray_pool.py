@@ -91,7 +91,7 @@ class Work:
         self._jobs = iter(jobs)
         self._on_start = on_start
         self._deaths: Counter[Job] = Counter()
-        self._crashes: dict[Job, str] = {}
+        self._crashes: Counter[Job] = Counter()
 
     def take(self) -> bool:
         """Have one more job wait, if there is one."""
@@ -105,18 +105,15 @@ class Work:
     def death(self, job: Job, reason: str, last_words: str = "") -> Failure | None:
         """A worker died at a job: it waits again, or is given up, which says nothing of the job unless it crashed."""
         self._deaths[job] += 1
-        if any(name in last_words for name in CRASHES):
-            self._crashes[job] = last_words
-        else:
-            self._crashes.pop(job, None)
+        self._crashes[job] += any(name in last_words for name in CRASHES)
         if self._deaths[job] < TRIES - 1:
             self.waiting.appendleft(job)
             return None
         if self._deaths[job] < TRIES:
             self.suspects.append(job)
             return None
-        if job in self._crashes:
-            return failure_of(job, f"The worker crashed, as {TRIES - 1} others did.\n{self._crashes[job]}")
+        if self._crashes[job] == TRIES:
+            return failure_of(job, f"The worker crashed, as {TRIES - 1} others did.\n{last_words}")
         return failure_of(job, f"The worker died.\n{reason}", died=True)
 
 

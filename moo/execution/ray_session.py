@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -61,7 +62,9 @@ class RaySession:
     @property
     def logs(self) -> Path:
         """Folder of the logs of Ray's processes on this machine."""
-        return Path(ray._private.worker._global_node.get_logs_dir_path())
+        node = ray._private.worker._global_node
+        # A client of a cluster has no node here.
+        return Path(tempfile.gettempdir() if node is None else node.get_logs_dir_path())
 
     @property
     def dead_part(self) -> str | None:

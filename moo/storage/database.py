@@ -112,6 +112,8 @@ def transaction(connection: Connection, path: Path) -> Iterator[None]:
 def reading(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """What reads rows, which may be anybody's: whatever is wrong with them becomes a `ValueError`.
 
+    Want of memory does not: it says nothing of them.
+
     Args:
         method: of a `StoreReader`, or a function of one.
     """
@@ -121,7 +123,7 @@ def reading(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         try:
             return method(*arguments, **options)
         except Exception as error:
-            if str(error).startswith(_ROWS):
+            if isinstance(error, MemoryError) or str(error).startswith(_ROWS):
                 raise
             path = getattr(arguments[0], "_path", None)
             raise ValueError(f"{_ROWS}, but {str(path)!r} does not: {reason_of(error)}.") from error
@@ -161,10 +163,12 @@ def _named(path: Path) -> Iterator[None]:
     """What SQLite says of a file, with its name."""
     try:
         yield
-    except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError, UnicodeDecodeError) as error:
+    except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:
+        # What SQLite calls operational is mostly the disk's or its rights', and the file is whole.
+        mend = "Mend that, or restore it from a copy." if isinstance(error, sqlite3.OperationalError) else RESTORE
         raise ValueError(
             f"a run's store must be an SQLite file that can be written to, but {str(path)!r} is not: "
-            f"{reason_of(error)}. {RESTORE}"
+            f"{reason_of(error)}. {mend}"
         ) from None
 
 

@@ -184,9 +184,18 @@ class RunRecord:
 def begin_record(folder: RunFolder) -> RunRecord:
     """Begin the record of a run; its config.json, which says that it has begun, is written after it.
 
+    Args:
+        folder: of the run, locked.
+
     Raises:
+        ValueError: if a run has begun there meanwhile, whose store must not be replaced.
         OSError: if its store cannot be made.
     """
+    if folder.config.exists():
+        raise ValueError(
+            f"a new run must have a new folder, but {str(folder.path)!r} holds a run; choose another, or go on with it "
+            "by --resume."
+        )
     return RunRecord(new_store(folder.store), folder)
 
 

@@ -44,16 +44,18 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
     try:
         # Without waiting: a pipe would never answer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
+        try:
             state = os.fstat(handle)
             if not stat.S_ISREG(state.st_mode):
-                raise ValueError(f"{what} must be a file, but {named(path)} is none.")
-            # No more memory than it needs, though it may grow; what the system makes has no size.
-            content = file.read(min(max(state.st_size, 2**16), most) + 1)
+                kind = "a folder" if stat.S_ISDIR(state.st_mode) else "none"
+                raise ValueError(f"{what} must be a file, but {named(path)} is {kind}.")
+            with open(handle, "rb", closefd=False) as file:
+                # No more memory than it needs, though it may grow; what the system makes has no size.
+                content = file.read(min(max(state.st_size, 2**16), most) + 1)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise ValueError(f"{what} must exist, but got {named(path)}.") from None
-    except IsADirectoryError:
-        raise ValueError(f"{what} must be a file, but {named(path)} is a folder.") from None
     except OSError as error:
         raise ValueError(f"{what} must be readable, but {named(path)} is not: {error.strerror}.") from None
     except MemoryError:

@@ -46,7 +46,7 @@ def unsealed(content: Any) -> Any:
         return content
     rest = {name: value for name, value in content.items() if name != SEAL}
     if SEAL in content and content[SEAL] != _seal_of(rest):
-        raise ValueError(f"its contents do not match its `{SEAL}`")
+        raise ValueError(f"its contents do not match its `{SEAL}`, which must go if they were changed on purpose")
     if SEAL not in content:
         _check_no_other(rest)
     return rest

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,26 +31,27 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, a power cut included; its folder is made.
 
-    A link in its place is replaced, not followed.
+    A link in its place is replaced, not followed. Of programs that write the same file, each waits for the other.
 
     Raises:
         OSError: if it cannot be written; nothing of it is left then.
     """
     make_folder(path.parent)
     temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666)
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except OSError:
-        # On a full disk, what is there of it takes space.
-        with contextlib.suppress(OSError):
+    with _alone_in(path.parent):
+        try:
             temporary.unlink(missing_ok=True)
-        raise
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666)
+            with open(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(handle)
+            os.replace(temporary, path)
+        except OSError:
+            # On a full disk, what is there of it takes space.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
     _keep_names(path.parent)
 
 
@@ -62,7 +63,7 @@ def append_line(path: Path, line: bytes) -> None:
     Raises:
         OSError: if it cannot be written whole, or there is a link in its place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | NO_LINK, 0o666)
     try:
         if os.write(handle, b"\n" + line) <= len(line):
@@ -104,7 +105,8 @@ def check_can_write(folder: Path, *, what: str) -> None:
     Raises:
         ValueError: if it does not.
     """
-    place = next(candidate for candidate in (folder.absolute(), *folder.absolute().parents) if candidate.exists())
+    # `Path.exists` raises where it may not look.
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
     probe = place / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
     try:
         handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
@@ -154,6 +156,18 @@ def make_folder(folder: Path) -> None:
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _keep_names(folder.parent)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Be the only one who writes into a folder; where there are no locks of folders, without."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _keep_names(folder: Path) -> None:

@@ -5,6 +5,7 @@ Ours are read by their real parsers here, and run by `test_commands_run.py`; of 
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 import importlib.util
@@ -216,7 +217,13 @@ def check_conda(options: list[str]) -> None:
 
 def check_pytest(options: list[str]) -> None:
     markers = {line.partition(":")[0] for line in project()["tool"]["pytest"]["ini_options"]["markers"]}
-    assert not options or (options[0] == "-m" and {*re.findall(r"\w+", options[1])} - {"not", "and", "or"} <= markers)
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    for option in ("-m", "-n", *re.findall(r"\"(--[\w-]+)\"", (ROOT / "tests" / "conftest.py").read_text())):
+        parser.add_argument(option, default="")
+    parser.add_argument("paths", nargs="*")
+    given = parser.parse_args(options)
+    assert {*re.findall(r"\w+", given.m)} - {"not", "and", "or"} <= markers
+    assert all((ROOT / path).exists() for path in given.paths)
 
 
 def check_bash(options: list[str]) -> None:

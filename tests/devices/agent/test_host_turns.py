@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -97,11 +98,19 @@ def test_one_that_was_stopped_is_not_waited_for_without_end(
     other: OtherProgram, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("devices.turns.LONGEST_SECONDS", 0.1)
-    with HostTurns().turn():
+    turns = HostTurns()
+    with turns.turn():
         pass
     assert f"process {other.pid} " in caplog.records[-1].getMessage()
     assert "is waited for no longer: if it is stopped, end it." in caplog.records[-1].getMessage()
+    monkeypatch.setattr("devices.turns.LONGEST_SECONDS", 1e6)
+    with turns.turn():
+        """At once: a night has not half an hour for each measurement."""
     other.kill()
+    told = len(caplog.records)
+    with turns.turn():
+        pass
+    assert len(caplog.records) == told
 
 
 def test_a_device_that_is_closed_waits_no_longer(other: OtherProgram) -> None:
@@ -128,6 +137,32 @@ def test_who_is_alone_is_told_nothing(caplog: pytest.LogCaptureFixture) -> None:
         device.measure(micro_model("skip"))
         device.measure(micro_model("skip"))
     assert caplog.records == []
+
+
+def test_who_cannot_lock_measures_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(file: object, kind: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    turns = HostTurns()
+    for _ in range(2):
+        with turns.turn():
+            pass
+    (record,) = caplog.records
+    assert "no other program that measures on this machine is waited for: [Errno 37]" in record.getMessage()
+
+
+def test_other_users_may_lock_what_one_with_a_strict_mask_has_made() -> None:
+    before = os.umask(0o077)
+    try:
+        with HostTurns().turn():
+            pass
+    finally:
+        os.umask(before)
+    for name in ("measuring", "present"):
+        assert Path(host_turns.NAME.format(name)).stat().st_mode & 0o777 == 0o444
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])

@@ -263,6 +263,13 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "content"
 
 
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "board.jsonl"
+    path.mkdir()
+    with pytest.raises(ValueError, match="must be readable, but .*board.jsonl' is not: it is no file. Remove it"):
+        JournaledDevice.open(ReplayDevice(Counting()), path)
+
+
 def test_a_full_disk_is_told_once_and_the_profile_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -198,7 +198,13 @@ def test_where_ray_is_dead_no_job_is_blamed(outcomes_of: Callable[..., Any], mon
 
 def test_three_crashes_are_the_jobs_own_and_one_kill_among_them_is_not() -> None:
     crash, job = "Fatal Python error: Segmentation fault", JOBS[0]
-    for words, died in (((crash,) * 3, False), ((crash, crash, ""), True), (("Bus error",) * 3, True)):
+    for words, died in (
+        ((crash,) * 3, False),
+        ((crash, crash, ""), True),
+        (("", "", crash), True),
+        (("", crash, crash), True),
+        (("Bus error",) * 3, True),
+    ):
         work = Work([], lambda job: None)
         assert work.death(job, "killed", words[0]) is None
         assert work.death(job, "killed", words[1]) is None

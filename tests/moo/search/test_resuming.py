@@ -43,7 +43,7 @@ MODES: dict[str, dict[str, Any]] = {
     "independent": {"independent": True, "generations": 1},
     "surrogate": {"supernet_generations": 1, "generations": 3},
     "limits": {"max_latency_ms": 9.0, "supernet_generations": 1},
-    "one tuple": FIXED | {"population": 1, "generations": 1},
+    "one trial": FIXED | {"population": 1, "generations": 1},
     "configurations": SEVERAL,
     "configurations on a surrogate": SEVERAL | {"supernet_generations": 1},
     "random, asynchronous": {"method": "random", "asynchronous": True},

@@ -26,7 +26,7 @@ def test_plain_values_are_read(tmp_path: Path) -> None:
 def test_what_is_no_file_is_named(read: Reader, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a table must exist, but got '.*absent'"):
         read(tmp_path / "absent", what="a table")
-    with pytest.raises(ValueError, match="a table must be a file, but '.*' is a folder|is none"):
+    with pytest.raises(ValueError, match="a table must be a file, but '.*' is a folder"):
         read(tmp_path, what="a table")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="a table must be a file, but '.*pipe' is none"):

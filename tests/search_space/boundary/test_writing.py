@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,42 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> No
         write_atomically(path, content)
     assert path.read_bytes() == b"second"
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from search_space.boundary.writing import write_atomically
+
+path, letter = Path(sys.argv[1]), sys.argv[2].encode()
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    write_atomically(path, 10_000 * letter)
+    assert len(set(path.read_bytes())) == 1
+"""
+
+
+def test_programs_that_write_the_same_file_leave_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "content"
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), letter], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for letter in "ab"
+    ]
+    for program in programs:
+        assert program.stdout is not None
+        program.stdout.readline()
+    for program in programs:
+        assert program.stdin is not None
+        program.stdin.write(b"go\n")
+        program.stdin.flush()
+    assert [program.wait(60) for program in programs] == [0, 0]
+    assert path.read_bytes() in (10_000 * b"a", 10_000 * b"b")
+    assert list(tmp_path.iterdir()) == [path]
+    for program in programs:
+        program.communicate()
 
 
 @pytest.mark.parametrize("name", ["content", "content.part"])
