@@ -251,6 +251,14 @@ EXECUTION_SETTINGS = frozenset(
 """Settings that do not change what a run finds, and may differ when it is resumed."""
 LENGTH_SETTINGS = frozenset({"generations", "minutes"})
 """Settings that say when a search ends, and may differ when it is resumed: all that was found is kept."""
+PLACE_SETTINGS = frozenset({"dataset", "space", "size", "device", "cost_table", "from_run"})
+"""Settings that say what something is called or where it lies; config.json may be changed where it was moved."""
+
+
+def lasting_settings(config: SearchConfig) -> dict[str, Any]:
+    """Those that results depend on, as plain values; what they are made from is known by more than its name."""
+    free = EXECUTION_SETTINGS | LENGTH_SETTINGS | PLACE_SETTINGS
+    return {name: value for name, value in config.to_json().items() if name not in free}
 
 
 def option_of(name: str) -> str:

@@ -70,6 +70,7 @@ def search_in_generations(
                 record.archive.tables or costs,
                 begun=record.store.has_generation(generation),
             )
+            record.check_used(folder.generation_cost_table(generation))
         on_surrogate = generation >= supernet_generations(config)
         proposals = surrogate_proposals(first, costs) if on_surrogate else algorithm.ask(size)
         if not proposals:

@@ -16,6 +16,7 @@ from devices.cost_tables.family import CostTables
 from evaluation.work_folder import lock_folder
 from moo import events
 from moo.algorithms.base import Proposal
+from moo.config import lasting_settings
 from moo.execution.backend import Backend
 from moo.formatting import many
 from moo.measurement.front import FrontMeasuring, corrected_tables
@@ -122,6 +123,9 @@ class _Search:
     def find(self) -> Archive:
         record, config, space = self._record, self._config, self._space
         begun = record.store.num_trials() > 0
+        inputs = {"images": self._preparation.dataset.fingerprint, "space": space.name}
+        record.check_made_with(lasting_settings(self._preparation.config) | inputs)
+        self._check_used()
         record.add_event("resumed" if self._preparation.resumed else "started")
         self._tell(started(self._preparation, self._backend.dashboard_url))
         draw_samples(self._preparation)
@@ -139,11 +143,18 @@ class _Search:
             patience_seconds=config.board_patience,
         )
         supernet = supernet_weights(self._preparation, self._backend, self._tell, begun=begun)
+        self._check_used()
         self._runner = TrialRunner(
             self._backend, record, self._measuring, space, supernet, self._tell, independent=config.independent
         )
         self._search()
         return archive
+
+    def _check_used(self) -> None:
+        """Check that what all trials start from, as far as it is there, is the run's own."""
+        for path in (self._folder.cost_table, self._folder.supernet):
+            if path.exists():
+                self._record.check_used(path)
 
     def _keep_estimate(self, estimate: events.TimeEstimated) -> None:
         """Now and then: how good estimates were can be told from a run that has ended."""
@@ -216,7 +227,7 @@ class _Search:
             record.add_event("searched", seconds=clock.seconds)
 
     def _surrogate_proposals(self, first: int, costs: CostTables) -> Sequence[Proposal]:
-        return kept_proposals(
+        proposals = kept_proposals(
             self._folder,
             self._config,
             self._space,
@@ -225,6 +236,8 @@ class _Search:
             first=first,
             begun=self._record.store.has_trial(first),
         )
+        self._record.check_used(self._folder.surrogate_proposals(first))
+        return proposals
 
     def _measure_final_front(self) -> None:
         """Until nothing changes: hand out the networks of the front, and measure each point's very file.

@@ -206,7 +206,9 @@ class TrialRunner:
             yield list(by_indices), self._supernet
             return
         for indices, entry in by_indices.items():
-            yield [indices], self._record.folder.read_supernet(entry.trial_id)
+            weights = self._record.folder.read_supernet(entry.trial_id)
+            self._record.check_used(self._record.folder.supernet_of(entry.trial_id))
+            yield [indices], weights
 
     def check_not_all_failed(self, generation: int, *, which: str, failed: bool) -> None:
         """End a search of which a whole generation failed; a resumed run tries its trials again.
@@ -261,6 +263,8 @@ class TrialRunner:
         if result.supernet is not None:
             write_atomically(self._record.folder.supernet_of(result.trial.id), sealed_tensors(result.supernet))
         new = self._record.add_result(result, self._space)
+        if result.supernet is not None:
+            self._record.check_used(self._record.folder.supernet_of(result.trial.id))
         self._tell(events.TrialFinished(result, new))
         self.front_changed()
         self._measuring.front_changed()

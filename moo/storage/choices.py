@@ -10,6 +10,10 @@ MEASURING = "measuring"
 """Kind of the event that says which points were chosen for that."""
 PointToMeasure = tuple[str, RuntimeConfiguration]
 """An architecture's id, and how it is run."""
+USED = "used"
+"""Kind of the event that has the seal of a file which results were made with."""
+MADE_WITH = "made with"
+"""Kind of the event that has the settings and images which a run was made with."""
 
 
 @reading
@@ -41,6 +45,18 @@ def _measured_file(kind: str, content: dict[str, object]) -> list[tuple[str, str
         case "file measured", {"architecture": str(identifier), "configuration": str(label), "file": str(file)}:
             return [(identifier, label, file)]
     return []
+
+
+@reading
+def seals_of_used_files(store: StoreReader) -> dict[str, str]:
+    """Seals of the files that results were made with, by their place in the run's folder."""
+    return {str(content["file"]): str(content["seal"]) for _, kind, content in store.events() if kind == USED}
+
+
+@reading
+def made_with(store: StoreReader) -> dict[str, object] | None:
+    """Settings and images that the run was made with; None for one of an earlier version."""
+    return next((content for _, kind, content in store.events() if kind == MADE_WITH), None)
 
 
 @reading

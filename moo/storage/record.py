@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement
 from moo.storage.archive import Archive
-from moo.storage.choices import MEASURING, PointToMeasure
+from moo.storage.choices import MADE_WITH, MEASURING, USED, PointToMeasure, made_with, seals_of_used_files
 from moo.storage.migrations import rename_files
-from moo.storage.run_folder import RunFolder
+from moo.storage.run_folder import RESTORE, RunFolder
 from moo.storage.search_state import read_state, write_state
 from moo.storage.store import IN_INT8, Store, StoreReader, entries_of, new_store, open_store
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
-from search_space.boundary.sealing import is_sealed
+from search_space.boundary.sealing import is_sealed, seal_of
 from search_space.spaces import FBNetSpace
 
 
@@ -27,6 +28,7 @@ class RunRecord:
         self.folder = folder
         self._store = store
         self._archive: Archive | None = None
+        self._seals = seals_of_used_files(store)
 
     @property
     def archive(self) -> Archive:
@@ -99,6 +101,54 @@ class RunRecord:
     def use_tables(self, tables: CostTables) -> None:
         """Predict the costs of points that are not measured with these tables from now on."""
         self.archive.use_tables(tables)
+
+    def check_used(self, path: Path) -> None:
+        """Check that a file is the one that results were made with, and no other run's, which may be whole, too.
+
+        The first is noted. One without a seal was changed on purpose, or is an earlier version's, and is used as it is.
+
+        Args:
+            path: of a file in the run's folder, known to be whole.
+
+        Raises:
+            ValueError: if it is another one.
+        """
+        name, seal = str(path.relative_to(self.folder.path)), seal_of(path, what="a file of a run")
+        if seal is None:
+            return
+        if name not in self._seals:
+            self.add_event(USED, file=name, seal=seal)
+            self._seals[name] = seal
+        if self._seals[name] != seal:
+            raise ValueError(
+                f"the files of a run must belong together, but {str(path)!r} is not the one that "
+                f"{self.folder.store.name} beside it has results of: one of the two is another run's. {RESTORE}"
+            )
+
+    def check_made_with(self, values: Mapping[str, object]) -> None:
+        """Check that the results are those of the run's settings and images; these are noted first.
+
+        Settings without a seal were changed on purpose.
+
+        Args:
+            values: plain ones, by name; names that an earlier version did not know are not compared.
+
+        Raises:
+            ValueError: naming the first that differs.
+        """
+        noted = made_with(self._store)
+        if noted is None:
+            self.add_event(MADE_WITH, **values)
+            return
+        if not is_sealed(self.folder.config, what="the settings of a run"):
+            return
+        for name, value in json.loads(json.dumps(values)).items():
+            if name in noted and noted[name] != value:
+                raise ValueError(
+                    f"the files of a run must belong together, but {str(self.folder.store)!r} has results of "
+                    f"{name}={noted[name]} and {self.folder.config.name} beside it has {name}={value}: one of the two "
+                    f"is another run's. {RESTORE}"
+                )
 
     def add_points_to_measure(self, stage: str, points: Sequence[PointToMeasure]) -> None:
         """Keep which points were chosen to be measured at a stage of the run, before the first of them is."""

@@ -159,6 +159,22 @@ def read_sealed_state(path: Path, *, what: str, remedy: str) -> bytes:
     return content[head:]
 
 
+def seal_of(path: Path, *, what: str) -> str | None:
+    """The seal of a JSON or safetensors file that is known to be whole; None if it has none.
+
+    Args:
+        path: of the file.
+        what: what the file should be, for messages.
+
+    Raises:
+        ValueError: if it is neither, or cannot be read.
+    """
+    content = read_bytes(path, what=what, most=MOST_STATE_BYTES)
+    members = parse_json(content) if content.startswith(b"{") else _parts_of(content)[1]
+    seal = members.get(SEAL) if isinstance(members, dict) else None
+    return None if seal is None else str(seal)
+
+
 def digest_of(content: bytes) -> str:
     """The digest of a file that another one of ours keeps, in the form of seals."""
     return f"sha256-{hashlib.sha256(content).hexdigest()}"

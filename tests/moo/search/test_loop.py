@@ -466,6 +466,8 @@ def test_a_network_that_cannot_be_handed_out_ends_the_run_with_the_reason(prepar
 
 def test_a_store_of_other_generations_is_refused(finished: Any, prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(resumed=True, alpha=(0.5, 0.6))
+    content = json.loads(preparation.folder.config.read_text())
+    preparation.folder.config.write_text(json.dumps({"settings": content["settings"], "origin": content["origin"]}))
     with pytest.raises(
         SearchFailedError, match="generation 1 in .*search.sqlite is not the one that these settings give"
     ):
