@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
+
+from benchmarks.resuming.processes import marked
 
 
 def descendants(ancestor: int) -> dict[int, str]:
@@ -24,13 +27,9 @@ def descendants(ancestor: int) -> dict[int, str]:
     return found
 
 
-def marked(mark: str) -> dict[int, str]:
-    """Command lines of all live processes that were started with a text in their environment, by their numbers."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            if state != "Z" and mark.encode() in (entry / "environ").read_bytes():
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
-                found[int(entry.name)] = line.decode(errors="replace").strip()
-    return found
+def assert_gone(mark: str, *, within_seconds: float) -> None:
+    """Assert that soon no process with a mark (`benchmarks.resuming.processes.MARK`) is left."""
+    deadline = time.monotonic() + within_seconds
+    while left := marked(mark):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

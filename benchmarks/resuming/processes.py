@@ -48,7 +48,7 @@ class Running:
 
     def others(self) -> dict[int, str]:
         """Processes that it started and that are alive, with their command lines."""
-        return {pid: line for pid, line in _marked(self.mark).items() if pid != self.process.pid}
+        return {pid: line for pid, line in marked(self.mark).items() if pid != self.process.pid}
 
     def kill(self, kind: Kind) -> bool:
         """Kill it, or a part of it; returns whether there was such a part."""
@@ -119,15 +119,13 @@ def started(argv: Sequence[str], *, folder: Path, log: Path, environment: Mappin
     return Running(process, log, mark)
 
 
-def _marked(mark: str) -> dict[int, str]:
-    """Command lines of the processes with a mark in their environment."""
+def marked(mark: str) -> dict[int, str]:
+    """Command lines of all live processes that have a mark in their environment as `MARK`, by their numbers."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if line:  # Else it has ended, and only waits to be reaped.
-                    found[int(entry.name)] = line
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            if state != "Z" and f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(entry.name)] = line.decode(errors="replace").strip()
     return found

@@ -154,7 +154,7 @@ def new_folder(config: TrainConfig, architecture: Architecture) -> TrainFolder:
         ValueError: if it is there already and not empty, or cannot be made.
     """
     name = f"{Path(config.dataset).stem}-{architecture.space}-{architecture.id}"
-    return TrainFolder(new_work_folder(config.out, name=name, what="a training", leftovers=(".lock",)))
+    return TrainFolder(new_work_folder(config.out, name=name, what="a training"))
 
 
 def read_result(folder: TrainFolder) -> TrainResult | None:

@@ -27,6 +27,7 @@ from devices.channel import Channel, Peer
 from devices.errors import MeasurementError
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import space_named
+from tests.processes import descendants
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE = 20
@@ -304,17 +305,6 @@ def command_of(pid: int) -> list[str]:
         return (Path("/proc") / str(pid) / "cmdline").read_text().split("\0")
     except OSError:
         return []
-
-
-def descendants(parent: int) -> list[int]:
-    """Children, their children, and so on."""
-    found = []
-    for pid in processes():
-        with contextlib.suppress(OSError):
-            stat = (Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()
-            if int(stat[1]) == parent:
-                found += [pid, *descendants(pid)]
-    return found
 
 
 @pytest.fixture

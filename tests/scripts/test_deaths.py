@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.resuming.processes import MARK, marked
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
-from tests.processes import marked
+from tests.processes import assert_gone
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ class Search:
                 cwd=folder,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "MARK": self.mark, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+                env={**os.environ, MARK: self.mark, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
             )
 
     def wait_for(self, text: str) -> None:
@@ -76,10 +77,7 @@ class Search:
     def end(self) -> tuple[int, str]:
         """Exit code, and what it said on stderr; none of its processes may be left."""
         code = self._process.wait(PATIENCE)
-        deadline = time.monotonic() + PATIENCE
-        while left := marked(self.mark):
-            assert time.monotonic() < deadline, left
-            time.sleep(0.1)
+        assert_gone(self.mark, within_seconds=PATIENCE)
         return code, self._err.read_text()
 
     def trials(self) -> list[str | None]:

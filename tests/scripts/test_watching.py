@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.resuming.processes import MARK, marked
 from scripts.endings import same_command
-from tests.processes import marked
+from tests.processes import assert_gone
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -42,7 +43,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "MARK": self.mark},
+            env={**os.environ, MARK: self.mark},
         )
 
     def until_ready(self) -> None:
@@ -55,10 +56,7 @@ class Program:
     def end(self) -> tuple[int, str]:
         """Exit code, and what it said on stderr; nothing that it started may be left."""
         code = self._process.wait(PATIENCE)
-        deadline = time.monotonic() + PATIENCE
-        while left := marked(self.mark):
-            assert time.monotonic() < deadline, left
-            time.sleep(0.05)
+        assert_gone(self.mark, within_seconds=PATIENCE)
         assert self._process.stderr is not None
         assert self._process.stdout is not None
         with self._process.stdout, self._process.stderr as stderr:
