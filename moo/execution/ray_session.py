@@ -137,6 +137,7 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
 
     Raises:
         ValueError: if no cluster answers at that address.
+        MachineryError: if none can be started.
     """
     if ray.is_initialized():
         return RaySession(is_own=False, dashboard_url=None)
@@ -152,10 +153,14 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
         with warnings.catch_warnings(), _own_answer_to_sigterm():
             warnings.simplefilter("ignore")
             context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        if address is None:
-            raise
+    except Exception as error:
+        # Of what the system refuses to one of its processes, Ray raises anything.
         reason = reason_of(error, most=200)
+        if address is None:
+            raise MachineryError(
+                f"Ray could not be started on this machine: {reason}. Look at `ulimit -a`, and at space and rights in "
+                f"{tempfile.gettempdir()} and in {os.path.expanduser('~')}."
+            ) from error
         raise ValueError(f"`--address` must be that of a running Ray cluster, but got {address!r}: {reason}") from None
     if address is None:
         _keep_token_private()

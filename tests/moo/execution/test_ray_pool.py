@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import ray
 
+from moo.execution.machinery import MachineryError
 from moo.execution.ray_pool import ActorPool, PoolRun, Work
 from moo.execution.ray_session import RayDiedError, RaySession, join_ray, share
 from moo.trials import ArchitectureTrial, Job, Outcome, TrialFailure, TrialResult
@@ -20,6 +21,17 @@ def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available: in
     assert 0 < part <= 1
     assert int(1 / part + 1e-9) * available >= workers
     assert share(0, workers) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a\nb"), OSError(24, "Too many open files"), Exception("timed out")])
+def test_a_ray_that_cannot_be_started_is_no_mistake_of_ours(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(MachineryError, match=r"Ray could not be started on this machine: .*\. Look at `ulimit -a`"):
+        join_ray(None, workers=1, dashboard=False)
 
 
 @pytest.mark.slow
