@@ -89,6 +89,8 @@ def told(error: BaseException) -> int | None:
         line = f"Stopped{f'; {ending.kept}' if ending.command else ''}. {ending.go_on}"
     elif isinstance(error, MachineryError):
         line = f"error: {one_line(error, most=LONGEST_MESSAGE)} {ending.go_on}"
+    elif isinstance(error, MemoryError):
+        line = f"error: there must be memory for this, but none is left; free some, and try again. {ending.go_on}"
     elif isinstance(error, OSError) and error.errno in NO_SPACE:
         where = f" for {one_line(error.filename)}" if error.filename else ""
         line = (

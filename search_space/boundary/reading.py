@@ -58,8 +58,6 @@ def read_bytes(path: Path, *, what: str, most: int = MOST_BYTES) -> bytes:
         raise ValueError(f"{what} must exist, but got {named(path)}.") from None
     except OSError as error:
         raise ValueError(f"{what} must be readable, but {named(path)} is not: {error.strerror}.") from None
-    except MemoryError:
-        raise ValueError(f"{what} must fit into memory, but {named(path)} does not.") from None
     if len(content) > most:
         raise ValueError(f"{what} must have at most {_size(most)}, but {named(path)} has more.")
     return content

@@ -166,6 +166,13 @@ def test_death_of_machinery_is_one_line_and_a_mistake_of_ours_keeps_its_tracebac
     assert said.endswith("KeyError: 'ours'\nGo on with: again\n")
 
 
+def test_want_of_memory_is_one_line_with_the_command(program: type[Program]) -> None:
+    assert program("goes_on_with('again')\nbytearray(2**60)").end() == (
+        1,
+        "error: there must be memory for this, but none is left; free some, and try again. Go on with: again\n",
+    )
+
+
 def test_a_full_disk_is_one_line_with_the_command(program: type[Program]) -> None:
     assert program("goes_on_with('again')\nraise OSError(28, 'No space left on device', 'run/x')").end() == (
         1,

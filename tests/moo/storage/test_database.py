@@ -188,3 +188,31 @@ def test_values_are_sealed_as_they_come_back(tmp_path: Path, space: FBNetSpace, 
     again = open_store(tmp_path / "search.sqlite")
     assert again.trials()[0].seconds == 2.0
     again.close()
+
+
+def test_a_store_is_not_replaced_where_another_run_began_meanwhile(folder: RunFolder, space: FBNetSpace) -> None:
+    folder.config.write_text("{}")
+    before = content_of(folder.store, space)
+    with pytest.raises(ValueError, match="a new run must have a new folder, but .* holds a run; choose another"):
+        begin_record(folder)
+    assert content_of(folder.store, space) == before
+
+
+def test_want_of_memory_says_nothing_of_rows(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wants(text: str) -> object:
+        raise MemoryError
+
+    store = read_store(folder.store)
+    monkeypatch.setattr("json.loads", wants)
+    with pytest.raises(MemoryError):
+        store.events()
+    store.close()
+
+
+def test_what_is_no_damage_has_no_remedy_of_damage(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(connection: object, path: Path) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("moo.storage.database._check_structure", full)
+    with pytest.raises(ValueError, match=r"disk I/O error\. Mend that, or restore it from a copy\.$"):
+        open_store(folder.store)

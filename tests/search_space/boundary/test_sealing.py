@@ -113,3 +113,15 @@ def test_a_seal_is_that_of_the_values_not_of_their_types_in_python() -> None:
     assert unsealed([1, 2]) == [1, 2]
     with pytest.raises(ValueError, match="its `seal` is called 'sea1'"):
         unsealed({"a": 1, "sea1": sealed({"a": 1})["seal"]})
+
+
+def test_who_changed_a_file_on_purpose_is_told_how_to_keep_it(tmp_path: Path) -> None:
+    path = tmp_path / "content.json"
+    write_sealed_json(path, {"a": 1})
+    path.write_text(path.read_text().replace("1", "2", 1))
+    with pytest.raises(ValueError, match="do not match its `seal`, which must go if they were changed on purpose"):
+        read_sealed_json(path, **WORDS)
+    content = json.loads(path.read_text())
+    del content["seal"]
+    path.write_text(json.dumps(content))
+    assert read_sealed_json(path, **WORDS) == {"a": 2}
