@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,20 +24,21 @@ def test_every_script_has_one() -> None:
     }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_it_answers_help(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def called(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, which it may split."""
     module, _, function = COMMANDS[name].partition(":")
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
-    with pytest.raises(SystemExit) as end:
-        getattr(importlib.import_module(module), function)()
-    assert end.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: {name} ")
+    code = f"import sys\nfrom {module} import {function}\nsys.argv = {[name, *options]!r}\n{function}()"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_bad_input_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["describe-network", "--space", "nowhere"])
-    module, _, function = COMMANDS["describe-network"].partition(":")
-    with pytest.raises(SystemExit) as end:
-        getattr(importlib.import_module(module), function)()
-    assert end.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_answers_help(name: str) -> None:
+    result = called(name, "--help")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"usage: {name} ")
+
+
+def test_bad_input_is_one_line() -> None:
+    result = called("describe-network", "--space", "nowhere")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
