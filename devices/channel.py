@@ -25,7 +25,7 @@ from typing import IO
 
 from devices.errors import MeasurementError
 from search_space.boundary.reading import parse_json
-from search_space.boundary.text import one_line, reason_of, shown
+from search_space.boundary.text import last_line, one_line, reason_of, shown
 
 END_SECONDS = 2.0
 """Time that a process has to tidy up before it is killed."""
@@ -384,13 +384,7 @@ class ProcessChannel(Channel):
         return MeasurementError(f"{self._peer.name} ended with code {code}.{self._quoted_last_words()}")
 
     def _last_words(self) -> str | None:
-        return last_line(self._stderr)
-
-
-def last_line(output: bytes) -> str | None:
-    """The last line of an output that is not empty; None if there is none."""
-    lines = output.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else None
+        return last_line(self._stderr.decode("utf-8", "replace"))
 
 
 def _chunk_of(stream: IO[bytes]) -> bytes:

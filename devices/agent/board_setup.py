@@ -14,7 +14,7 @@ from devices.agent.ssh_connection import Finished, SshConnection
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
 from search_space.boundary.reading import local_path
-from search_space.boundary.text import one_line, shown
+from search_space.boundary.text import last_line, one_line, shown
 
 REQUIREMENTS = ("onnxruntime>=1.18,<2", "numpy>=1.21,<3", "smbus2>=0.4")
 """What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C."""
@@ -268,5 +268,4 @@ def _must(finished: Finished, what: str) -> Finished:
 
 
 def _last_line(finished: Finished) -> str:
-    lines = [line.strip() for line in finished.output.splitlines() if line.strip()]
-    return one_line(lines[-1]) if lines else f"code {finished.code}."
+    return one_line(last_line(finished.output)) or f"code {finished.code}."

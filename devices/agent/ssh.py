@@ -14,13 +14,13 @@ import asyncssh
 from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
-from devices.channel import CHUNK, END_SECONDS, KEPT_STDERR, PAUSE_SECONDS, Channel, Peer, last_line
+from devices.channel import CHUNK, END_SECONDS, KEPT_STDERR, PAUSE_SECONDS, Channel, Peer
 from devices.energy.meter_process import ROOT, peer_of, server_arguments, server_files
 from devices.energy.power_model import PowerModel
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings, model_key
 from devices.meters.spec import MeterSpec
-from search_space.boundary.text import one_line
+from search_space.boundary.text import last_line, one_line
 
 HEARTBEAT_SECONDS = 1.0
 """Between the heartbeats that the agent gets."""
@@ -265,4 +265,4 @@ class _SshChannel(Channel):
         return MeasurementError(f"{self._peer.name} ended with {end}.{words}")
 
     def _last_words(self) -> str | None:
-        return last_line(self._stderr)
+        return last_line(self._stderr.decode("utf-8", "replace"))

@@ -25,11 +25,6 @@ def is_want(error: BaseException) -> bool:
     )
 
 
-def last_line(text: str) -> str:
-    """What an error came to: the last line of its traceback."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
-
-
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     one: BaseException | None = error

@@ -16,11 +16,12 @@ from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
-from moo.execution.machinery import MachineryError, is_want, last_line
+from moo.execution.machinery import MachineryError, is_want
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, join_ray, share, worker_device
 from moo.trials import Job, Outcome, WorkerSetup, failure_of
+from search_space.boundary.text import last_line
 
 RESTARTS = 3
 """Deaths of Ray in a row, with nothing done in between, that jobs outlive."""

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import ray
 
-from moo.execution.machinery import last_line
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
 from moo.trials import Failure, Job, Outcome, failure_of
+from search_space.boundary.text import last_line
 
 TRIES = 3
 """A job is put off when so many workers have died of it; the last one had all the machine's memory for itself."""

@@ -14,7 +14,7 @@ from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, named
-from search_space.boundary.text import code, markdown
+from search_space.boundary.text import code, last_line, markdown
 
 NOTHING = "–"
 
@@ -117,7 +117,10 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     ):
         if networks:
             rows.append((name, _training_time(networks)))
-    lines = [f"- {named(stored.trial)} failed: {code(_last_line(stored.traceback))}" for stored in failed]
+    lines = [
+        f"- {named(stored.trial)} failed: {code(last_line(stored.traceback or '') or 'no traceback')}"
+        for stored in failed
+    ]
     lines += [
         f"- {code(item.get('architecture'))} was not measured: {markdown(item.get('reason'))}" for item in not_measured
     ]
@@ -219,8 +222,3 @@ def _clock(measurement: Measurement) -> str:
 def _dates(values: Sequence[str]) -> str:
     first, last = min(values), max(values)
     return markdown(first) if first == last else f"{markdown(first)} to {markdown(last)}"
-
-
-def _last_line(text: str | None) -> str:
-    lines = (text or "").strip().splitlines()
-    return lines[-1] if lines else "no traceback"

@@ -10,7 +10,7 @@ import numpy as np
 from devices.cost_tables.family import CostTables
 from moo import events
 from moo.execution.backend import Backend
-from moo.execution.machinery import MachineryError, last_line
+from moo.execution.machinery import MachineryError
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
 from moo.storage.archive import Entry, OperatingPoint, objectives_of
@@ -37,6 +37,7 @@ from moo.trials import (
 )
 from search_space.architectures import operator_indices
 from search_space.boundary.sealing import sealed_tensors
+from search_space.boundary.text import last_line
 from search_space.boundary.writing import write_atomically
 from search_space.spaces import FBNetSpace
 

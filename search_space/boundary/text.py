@@ -119,6 +119,11 @@ def reason_of(error: BaseException, *, most: int = LONGEST_LINE) -> str:
     return one_line(error, most=most).rstrip(".") or type(error).__name__
 
 
+def last_line(text: str) -> str:
+    """The last line of a text that is not blank, as a traceback ends with its error; empty where there is none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
 def _printable(letter: str) -> str:
     if letter == " " or letter in _JOINERS:
         return letter

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from moo.execution.machinery import is_want, last_line
+from moo.execution.machinery import is_want
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -47,8 +47,3 @@ def test_errors_that_cause_each_other_come_to_an_end() -> None:
     error, other = ValueError("a"), ValueError("b")
     error.__cause__, other.__cause__ = other, error
     assert not is_want(error)
-
-
-def test_the_last_line_says_what_an_error_came_to() -> None:
-    assert last_line("Traceback:\n  here\nValueError: no\n\n") == "ValueError: no"
-    assert last_line("") == ""

