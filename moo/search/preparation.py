@@ -32,7 +32,7 @@ from evaluation.work_folder import check_work_folder, with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
 from moo.search.space_choice import choose_space_here
-from moo.search.transfer import is_warm_start, source_folder
+from moo.search.transfer import is_warm_start, source_folder, source_supernet
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
 from moo.storage.run_folder import RESTORE, RunFolder, check_same_settings, new_folder
@@ -147,7 +147,7 @@ class Preparation:
             return None
         path = self.folder.warm_start
         if not path.exists():
-            return source_folder(self.config).read_supernet()
+            return source_supernet(self.config)
         return read_tensors(path, what="the weights that pre-training starts from", remedy=RESTORE)
 
     @property
@@ -235,7 +235,7 @@ def prepare(
     if saved_origin is not None and folder.supernet.exists():
         folder.read_supernet()
     elif saved_origin is None and config.from_run is not None:
-        source_folder(config).read_supernet()
+        source_supernet(config)
     source = run_source(config)
     settings = MeasureSettings()
     given = config.given_configurations

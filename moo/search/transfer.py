@@ -10,6 +10,7 @@ from devices.quantization import Activations, activations_for
 from evaluation.splits import Splits
 from moo.analysis.selection import read_front
 from moo.config import SearchConfig
+from moo.storage.choices import check_source_supernet
 from moo.storage.record import RunRecord
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
@@ -41,6 +42,19 @@ def source_folder(config: SearchConfig) -> RunFolder:
             f"{', '.join(missing)}: name a run that has ended its search."
         )
     return folder
+
+
+def source_supernet(config: SearchConfig) -> bytes:
+    """Weights of the supernet that a search takes over, as safetensors.
+
+    Raises:
+        ValueError: as `source_folder`, and if they are damaged, or not those that the run's results were made with.
+    """
+    folder = source_folder(config)
+    weights = folder.read_supernet()
+    with closing(read_store(folder.store)) as store:
+        check_source_supernet(store, folder)
+    return weights
 
 
 def is_warm_start(config: SearchConfig, space: FBNetSpace, splits: Splits) -> bool:
@@ -94,7 +108,7 @@ def take_over(
         ValueError: as `source_folder`.
     """
     if not record.folder.supernet.exists():
-        write_atomically(record.folder.supernet, sealed_tensors(source_folder(config).read_supernet()))
+        write_atomically(record.folder.supernet, sealed_tensors(source_supernet(config)))
     if taken_over(record) is not None:
         return
     source = source_folder(config)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from devices.configuration import RuntimeConfiguration
 from moo.storage.database import reading
+from moo.storage.run_folder import RESTORE, RunFolder
 from moo.storage.store import StoreReader
+from search_space.boundary.sealing import seal_of
 
 MEASURING = "measuring"
 """Kind of the event that says which points were chosen for that."""
@@ -51,6 +56,30 @@ def _measured_file(kind: str, content: dict[str, object]) -> list[tuple[str, str
 def seals_of_used_files(store: StoreReader) -> dict[str, str]:
     """Seals of the files that results were made with, by their place in the run's folder."""
     return {str(content["file"]): str(content["seal"]) for _, kind, content in store.events() if kind == USED}
+
+
+def check_source_supernet(store: StoreReader, folder: RunFolder) -> None:
+    """Check that the supernet of a run is the one that its results were made with.
+
+    Raises:
+        ValueError: if it is another one.
+    """
+    seal = seal_of(folder.supernet, what="the supernet of a run")
+    if seal is not None:
+        check_seal(seals_of_used_files(store), folder.supernet, str(folder.supernet.relative_to(folder.path)), seal)
+
+
+def check_seal(noted: Mapping[str, str], path: Path, name: str, seal: str) -> None:
+    """Check that a file is the one whose seal was noted, if one was.
+
+    Raises:
+        ValueError: if it is another one.
+    """
+    if noted.get(name, seal) != seal:
+        raise ValueError(
+            f"the files of a run must belong together, but {str(path)!r} is not the one that the store of the run has "
+            f"results of: one of the two is another run's. {RESTORE}"
+        )
 
 
 @reading

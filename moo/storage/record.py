@@ -10,7 +10,7 @@ from pathlib import Path
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement
 from moo.storage.archive import Archive
-from moo.storage.choices import MADE_WITH, MEASURING, USED, PointToMeasure, made_with, seals_of_used_files
+from moo.storage.choices import MADE_WITH, MEASURING, USED, PointToMeasure, check_seal, made_with, seals_of_used_files
 from moo.storage.migrations import rename_files
 from moo.storage.run_folder import RESTORE, RunFolder
 from moo.storage.search_state import read_state, write_state
@@ -116,14 +116,11 @@ class RunRecord:
         name, seal = str(path.relative_to(self.folder.path)), seal_of(path, what="a file of a run")
         if seal is None:
             return
-        if name not in self._seals:
+        # What no trial has used yet may be made anew, on another machine say.
+        if name not in self._seals or (self._seals[name] != seal and not self._store.num_trials()):
             self.add_event(USED, file=name, seal=seal)
             self._seals[name] = seal
-        if self._seals[name] != seal:
-            raise ValueError(
-                f"the files of a run must belong together, but {str(path)!r} is not the one that "
-                f"{self.folder.store.name} beside it has results of: one of the two is another run's. {RESTORE}"
-            )
+        check_seal(self._seals, path, name, seal)
 
     def check_made_with(self, values: Mapping[str, object]) -> None:
         """Check that the results are those of the run's settings and images; these are noted first.

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
 from moo.execution.backend import InProcessBackend
 from moo.search.loop import run_search
 from moo.search.preparation import Preparation
+from moo.search.transfer import source_supernet
+from moo.storage.record import begin_record, open_record
+from search_space.boundary.sealing import sealed_tensors
+from search_space.boundary.writing import write_atomically
 from tests.moo.conftest import Prepare
 
 
@@ -54,3 +61,25 @@ def test_a_file_that_was_changed_on_purpose_is_used(prepare_tiny: Prepare, table
     start = text.rindex(",", 0, text.index('"seal"'))
     preparation.folder.cost_table.write_text(text[:start] + "\n}\n")
     run(prepare_tiny(resumed=True, generations=2))
+
+
+def test_what_no_trial_has_used_may_be_made_anew(prepare_tiny: Prepare) -> None:
+    preparation = prepare_tiny(generations=1)
+    with closing(begin_record(preparation.folder)) as record:
+        for weights in (b"a", b"b"):
+            content = sealed_tensors(safetensors.numpy.save({"w": np.frombuffer(weights, np.uint8)}))
+            write_atomically(preparation.folder.supernet, content)
+            record.check_used(preparation.folder.supernet)
+    with closing(open_record(preparation.folder)) as record:
+        record.check_used(preparation.folder.supernet)
+
+
+def test_a_search_takes_over_no_supernet_of_a_third_run(prepare_tiny: Prepare) -> None:
+    source, third = prepare_tiny(generations=1), prepare_tiny("third", generations=1, seed=5)
+    run(source)
+    run(third)
+    config = prepare_tiny("new", from_run=str(source.folder.path)).config
+    assert source_supernet(config) == source.folder.supernet.read_bytes()
+    shutil.copy(third.folder.supernet, source.folder.supernet)
+    with pytest.raises(ValueError, match="the files of a run must belong together"):
+        source_supernet(config)
