@@ -23,6 +23,7 @@ from moo.limits import CostLimits
 from moo.measurement import boards
 from moo.search.preparation import prepare
 from moo.storage.origin import RecipeOrigin
+from moo.storage.store import new_store
 from search_space.spaces import space_named
 
 
@@ -325,7 +326,7 @@ def test_a_search_from_a_run_on_the_same_images_may_make_them_square_in_another_
     first.folder.write_config(first.config, first.origin)
     first.folder.checkpoints.mkdir()
     first.folder.supernet.write_bytes(safetensors.numpy.save({}))
-    first.folder.store.touch()
+    new_store(first.folder.store).close()
     second = replace(config, out=str(tmp_path / "second"), from_run=config.out)
     same, other = prepared(second), prepared(replace(second, resize="pad"))
     assert (same.splits.resize, same.warm_start) == ("stretch", False)
