@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import signal
 import tempfile
 import threading
@@ -145,6 +146,7 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"address": address}
     if address is None:
+        _have_token()
         cpus = max(os.cpu_count() or 1, workers or 1)
         options |= {"num_cpus": cpus, "include_dashboard": dashboard, "address": "local"}
     # Ray prints what its processes say of their deaths, pages of it, whatever `log_to_driver` is.
@@ -166,6 +168,20 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
         _keep_token_private()
     url = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return RaySession(is_own=True, dashboard_url=url, workers=workers)
+
+
+def _have_token() -> None:
+    """Have a token of this process where Ray cannot keep one, as in containers whose user has no home."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    try:
+        folder = Path.home() / ".ray"
+        folder.mkdir(exist_ok=True)
+        kept = os.access(folder / "auth_token", os.R_OK) or os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):
+        kept = False
+    if not kept:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _keep_token_private() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,23 @@ def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available: in
     assert 0 < part <= 1
     assert int(1 / part + 1e-9) * available >= workers
     assert share(0, workers) == 0
+
+
+def test_without_a_home_to_write_to_ray_has_a_token_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: object) -> None:
+        raise RuntimeError(os.environ.get("RAY_AUTH_TOKEN", "none"))
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    for home, token in ((tmp_path, "none"), (tmp_path / "file" / "x", "[0-9a-f]{64}")):
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+        monkeypatch.delenv("RAY_AUTH_TOKEN")
+        monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+        monkeypatch.setenv("HOME", str(home))
+        with pytest.raises(MachineryError, match=f"on this machine: {token}\\."):
+            join_ray(None, workers=1, dashboard=False)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a\nb"), OSError(24, "Too many open files"), Exception("timed out")])
