@@ -77,10 +77,15 @@ def record_of(run: FinishedRun) -> RunRecord:
     """The record of a run, its archive as the search left it, with what training made of its networks.
 
     Raises:
-        ValueError: as `moo.storage.record.open_record`.
+        ValueError: as `moo.storage.record.open_record`, or if its cost tables are those of another run.
     """
     tables = read_run_tables(run.folder.cost_table, run.config.given_configurations)
     record = open_record(run.folder)
-    archive = record.load_archive(archive_for(run.config, tables, run.origin.dataset), run.space)
-    record.use_tables(corrected_tables(tables, archive.entries, run.space))
+    try:
+        record.check_used(run.folder.cost_table)
+        archive = record.load_archive(archive_for(run.config, tables, run.origin.dataset), run.space)
+        record.use_tables(corrected_tables(tables, archive.entries, run.space))
+    except BaseException:
+        record.close()
+        raise
     return record

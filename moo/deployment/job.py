@@ -11,7 +11,7 @@ from evaluation.training.loop import TrainRecord
 from evaluation.training.run import TrainPreparation
 from evaluation.work_folder import lock_folder
 from moo import events
-from moo.deployment.config import RunTrainingConfig
+from moo.deployment.config import RunTrainingConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun, open_run, record_of
 from moo.deployment.outputs import write_retrained
 from moo.deployment.plan import NetworkTraining, check_trainings, forget
@@ -71,6 +71,8 @@ def train_in_run(config: RunTrainingConfig, trainings_of: TrainingsOf, tell: eve
     with lock_folder(path):
         record = record_of(run)
         try:
+            if isinstance(config, TrainFrontConfig) and config.fine_tune:
+                record.check_used(run.folder.supernet)
             trainings = trainings_of(run, record.archive, tell)
             networks, measures = _train(config, run, trainings, record, events.told_to(note_records, tell))
             write_retrained(run, record.archive, record.store, records)

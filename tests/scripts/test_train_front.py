@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from evaluation.training.config import TrainConfig
@@ -22,6 +23,7 @@ from moo.search.outputs import write_pictures_and_report
 from moo.search.preparation import prepare
 from scripts import compare_baselines, train_front
 from scripts.command_line import run
+from search_space.boundary.sealing import sealed_tensors, unsealed, write_sealed_json
 
 ROOT = Path(__file__).parents[2]
 SPACE = """\
@@ -224,3 +226,24 @@ def test_a_damaged_store_is_one_line(script: Any, finished: Any) -> None:
         store.write_bytes(content)
     assert code == 2
     assert "a run's store must be an SQLite file that can be written to" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("cost_table.json", ()), ("checkpoints/supernet.safetensors", ("--fine-tune",))]
+)
+def test_whole_files_of_another_run_are_refused(script: Any, finished: Any, name: str, options: Any) -> None:
+    path = finished / "run" / name
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        tables = unsealed(json.loads(content))
+        tables.get("tables", [tables])[0]["latency_ms"][0][0] *= 2
+        write_sealed_json(path, tables)
+    else:
+        tensors = {key: 2 * value for key, value in safetensors.numpy.load(content).items()}
+        path.write_bytes(sealed_tensors(safetensors.numpy.save(tensors)))
+    try:
+        code, _, err = script(train_front, "run", *options)
+    finally:
+        path.write_bytes(content)
+    assert code == 2
+    assert "the files of a run must belong together" in err
