@@ -106,6 +106,9 @@ def started(argv: Sequence[str], *, folder: Path, log: Path, environment: Mappin
         environment: besides that of this process.
     """
     mark = uuid.uuid4().hex
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As shells have it for what they run in the background; children would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *argv],
