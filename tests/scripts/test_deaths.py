@@ -107,12 +107,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.mark.parametrize(
     ("stage", "part"),
     [
-        (PRETRAINING, "/raylet/raylet "),
+        pytest.param(PRETRAINING, "/raylet/raylet ", marks=pytest.mark.thorough),
         (PRETRAINING, "gcs_server"),
-        (PRETRAINING, "ray::_pretraining_task"),
+        pytest.param(PRETRAINING, "ray::_pretraining_task", marks=pytest.mark.thorough),
         (SEARCHING, "/raylet/raylet "),
-        (SEARCHING, "ray::_WorkerActor"),
-        (DELIVERING, "/raylet/raylet "),
+        pytest.param(SEARCHING, "ray::_WorkerActor", marks=pytest.mark.thorough),
+        pytest.param(DELIVERING, "/raylet/raylet ", marks=pytest.mark.thorough),
     ],
 )
 def test_what_dies_under_a_search_costs_no_trial(start: Start, stage: str, part: str) -> None:
@@ -147,6 +147,7 @@ def test_a_signal_ends_a_search_at_any_stage_with_one_line(start: Start, stage: 
     assert all(other.startswith("Report so far: run/report.html") for other in others)
 
 
+@pytest.mark.thorough
 def test_killed_outright_no_process_of_a_search_stays(start: Start) -> None:
     search = start(*OPTIONS)
     search.wait_for(SEARCHING)

@@ -131,7 +131,7 @@ def test_bad_input_is_one_line_for_a_caller(folder: Any) -> None:
 
 
 def journal_of(tmp_path: Path) -> Any:
-    (path,) = (tmp_path / "cache" / "profiles").iterdir()
+    (path,) = (tmp_path / "cache" / "profiles").glob("*.jsonl")
     return path.read_text()
 
 

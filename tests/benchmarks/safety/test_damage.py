@@ -82,6 +82,7 @@ def test_answers_are_told_apart() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_script_finds_nothing_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

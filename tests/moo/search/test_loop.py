@@ -384,6 +384,7 @@ def test_interrupted_while_it_measures_a_run_goes_on_with_the_very_same_networks
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [0, 1])
 def test_interrupted_at_any_event_and_resumed_a_run_ends_as_if_uninterrupted(prepare_tiny: Prepare, seed: int) -> None:
     check_resumption(made_up(prepare_tiny, seed), lambda seen: range(len(seen)), MadeUpBackend)
