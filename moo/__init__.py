@@ -15,4 +15,5 @@ visualization  pictures, TensorBoard
 report         report.md, report.html, card.md
 search         the job itself
 deployment     networks of a finished run, trained
+adaptation     early exits for them, under a nested search
 """

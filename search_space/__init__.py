@@ -6,6 +6,7 @@ boundary            files and texts of others: bounded, checked, escaped; atomic
 catalogue           every space by name, the cell space included
 counts              exact MACs and parameters of a graph
 descriptions        a space or an architecture as plain data, layer by layer
+exits               early exits of a network: places, heads, counts
 graphs              the one description of a network that counts, PyTorch and ONNX are built from
 nas_bench_201       the cell space of the tabular benchmark
 networks            a graph as a PyTorch module (the only module here that imports torch)
@@ -13,5 +14,6 @@ onnx_files          a graph as an ONNX file, built directly, without a trace of 
 operators           the nine FBNet candidates, in their fixed order
 published           FBNet-A/B/C and other published architectures
 reference_networks  published networks that a front is compared with, as this project's graphs
+segments            a network with early exits: in one graph, and cut at them
 spaces              the FBNet family of spaces: presets and users' YAML files
 """

@@ -6,6 +6,7 @@ Shape suffixes: B batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -44,13 +45,19 @@ class Network(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits of shape (B, K) for images of shape (B, C, H, W)."""
+        (logits_BK,) = self.outputs(x_BCHW, (self.graph.nodes[-1].name,))
+        return logits_BK
+
+    def outputs(self, x_BCHW: Tensor, names: Sequence[str]) -> tuple[Tensor, ...]:
+        """Outputs of nodes by name, as of the heads of early exits, for images of shape (B, C, H, W)."""
         values = {Graph.INPUT: x_BCHW}
         for index, node in enumerate(self.graph.nodes):
             inputs = [values[name] for name in node.inputs]
             values[node.name] = cast(Tensor, self.get_submodule(node.name)(*inputs))
             for name in self._last_use[index]:
-                del values[name]
-        return values[self.graph.nodes[-1].name]
+                if name not in names:
+                    del values[name]
+        return tuple(values[name] for name in names)
 
 
 class ConvBlock(nn.Module):

@@ -6,7 +6,7 @@ BatchNorm after a convolution is folded into it, as ONNX Runtime would do when i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,16 +44,24 @@ _IR_VERSION = 8
 """The version that came with opset 17, which every ONNX Runtime from 1.12 on reads."""
 
 
-def to_onnx(graph: Graph, weights: Mapping[str, Array]) -> bytes:
+def to_onnx(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    *,
+    outputs: Sequence[tuple[str, str]] = (),
+    input_name: str = INPUT_NAME,
+) -> bytes:
     """A serialised ONNX model.
 
     Args:
         graph: the network, or a part of one such as a single block.
         weights: arrays named as in the PyTorch network's `state_dict()`; names that the graph does not need are
             ignored.
+        outputs: names of outputs in the model, and the nodes that give them; by default the last node's alone.
+        input_name: of its input.
 
     Returns:
-        A model with one float32 input `images` of shape (batch, channels, height, width), and one output:
+        A model with one float32 input of shape (batch, channels, height, width), and by default one output:
         `logits` of shape (batch, classes) where the last node is a `Linear`, else `output` of shape
         (batch, channels, height, width). The batch size is free.
 
@@ -62,18 +70,18 @@ def to_onnx(graph: Graph, weights: Mapping[str, Array]) -> bytes:
     """
     if not graph.nodes:
         raise ValueError("a graph must have at least one node to become an ONNX model, but got none.")
-    last = graph.nodes[-1]
-    output, shape = _output_of(last)
+    nodes = {node.name: node for node in graph.nodes}
+    outputs = outputs or ((_default_output(graph.nodes[-1]), graph.nodes[-1].name),)
     writer = _Writer(graph, weight_shapes(graph), weights)
-    writer.values[last.name] = output
+    writer.values |= {Graph.INPUT: input_name} | {node: name for name, node in outputs}
     for node in graph.nodes:
         writer.write(node)
     model = helper.make_model(
         helper.make_graph(
             writer.nodes,
             "network",
-            [_value_info(INPUT_NAME, graph.input_shape)],
-            [_value_info(output, shape)],
+            [_value_info(input_name, graph.input_shape)],
+            [_value_info(name, _output_shape(nodes[node])) for name, node in outputs],
             initializer=list(writer.initializers.values()),
         ),
         opset_imports=[helper.make_opsetid("", _OPSET)],
@@ -125,10 +133,12 @@ def _batch_norm_shapes(prefix: str, channels: int) -> dict[str, tuple[int, ...]]
     return {f"{prefix}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
 
 
-def _output_of(node: Node) -> tuple[str, tuple[int, ...]]:
-    if isinstance(node.operation, Linear):
-        return "logits", (node.shape[0],)
-    return "output", node.shape
+def _default_output(node: Node) -> str:
+    return "logits" if isinstance(node.operation, Linear) else "output"
+
+
+def _output_shape(node: Node) -> tuple[int, ...]:
+    return (node.shape[0],) if isinstance(node.operation, Linear) else node.shape
 
 
 def _value_info(name: str, shape: tuple[int, ...]) -> Any:

@@ -3,6 +3,7 @@
 cost_table        the `CostTable` and its JSON file: start here
 family            the tables of a board, one for each runtime configuration
 energy_objective  which energy is minimised: net, gross, or over a period
+exit_costs        what it costs to leave a network at each of its early exits
 pi4               published latencies of a Raspberry Pi 4
 raspberry_pi      the built-in boards `pi4` and `pi5` over clocks, threads and precisions
 operator_model    latency of any graph, from a price of each of its counts

@@ -122,6 +122,15 @@ class RunFolder:
         """Folder with one folder for each network of the front."""
         return self.path / "front"
 
+    @property
+    def adaptive_front(self) -> Path:
+        """The front of networks with early exits as JSON."""
+        return self.path / "front_adaptive.json"
+
+    def adaptation(self, architecture_id: str) -> Path:
+        """Folder of what was learnt of a network's early exits."""
+        return self.path / "adaptations" / architecture_id
+
     def training(self, architecture_id: str) -> TrainFolder:
         """Folder of the training of a network of the front."""
         return TrainFolder(self.path / "trained" / architecture_id)
