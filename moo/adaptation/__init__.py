@@ -8,4 +8,6 @@ policy_search     plans and thresholds of one precision, on grids that are judge
 evolved_policies  the same and configurations by NSGA-II
 cost_orders       which configurations one search serves
 policy_points     policies, and their points in configurations
+handover          what is handed over of a network: its segments, and what runs them
+run               the program among these, which needs onnxruntime and numpy alone
 """
