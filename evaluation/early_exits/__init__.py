@@ -8,6 +8,7 @@ joint           trains a network together with its exits, and keeps that where t
 policy          leaving where confidence exceeds a threshold, judged; and the oracle that nobody has (start here)
 quick           linear heads fitted at once, for networks that a search has just found
 settings        how exits are trained
+plans           which exits a network may have together
 threshold_grid  all policies of a grid of thresholds judged at once
 training        trains the heads of all candidate exits while their network stays as it is
 """
