@@ -47,7 +47,7 @@ _ERROR = "error on the selection split (%)"
 Cost = Callable[[AdaptivePoint], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Front:
     """Points that are drawn alike."""
 
@@ -111,13 +111,16 @@ def _fronts(results: AdaptiveResults) -> list[_Front]:
     static = [point for point in results.static if point.configuration == base]
     exits = [point for point in results.points if point.configuration == base]
     every = [*results.static, *results.points]
-    fronts = [_Front(f"static, {base.short_label}", static, GREY, area=75.0)] if static else []
+    fronts = []
+    if static:
+        fronts.append(_Front(name=f"static, {base.short_label}", points=static, colour=GREY, area=75.0))
     if exits:
-        fronts.append(_Front(f"exits, {base.short_label}", [*static, *exits], BLUE))
+        fronts.append(_Front(name=f"exits, {base.short_label}", points=[*static, *exits], colour=BLUE))
     if any(point.configuration != base for point in results.static):
-        fronts.append(_Front("static, all configurations", results.static, VERMILION, 14.0, "--"))
+        name = "static, all configurations"
+        fronts.append(_Front(name=name, points=results.static, colour=VERMILION, area=14.0, dashes="--"))
     if any(point.configuration != base for point in results.points):
-        fronts.append(_Front("exits, all configurations", every, VERMILION))
+        fronts.append(_Front(name="exits, all configurations", points=every, colour=VERMILION))
     return fronts
 
 
