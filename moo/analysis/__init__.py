@@ -13,4 +13,5 @@ recipes           which trained networks compare with each other
 selection         one network of a front: the most accurate within limits, or the knee
 transfer          what networks chosen for one board lose on another
 objectives        how many objectives a front really trades
+adaptation        what early exits and configurations gain
 """
