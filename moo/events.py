@@ -36,8 +36,10 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage other than the search itself advances: `loading`, `profiling`, `measuring`, `delivering`; of an adaptation `searching`,
-    `exporting`, `streaming` and `testing`, too."""
+    """A stage other than the search itself advances: `loading`, `profiling`, `measuring`, `delivering`.
+
+    Of an adaptation `evaluating exits`, `searching`, `exporting`, `streaming` and `testing`, too.
+    """
 
     stage: str
     done: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
@@ -14,8 +15,10 @@ from moo.analysis.errors import chosen_by_note, on_selection_split, on_test_spli
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
 from moo.analysis.representatives import representatives
-from moo.formatting import energy_error_note, many, percent, short
+from moo.formatting import energy_error_note, many, percent, percent_within, short
+from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import Archive, OperatingPoint, networks_of
+from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
 from scripts.terminal import plain
 
@@ -84,6 +87,47 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
             _with_source(costs.latency_ms, "ms", costs.latency_source),
             _with_source(costs.energy_mj, "mJ", costs.energy_source),
             *([many(others, "other", "others") if others else ""] if any(merged.values()) else []),
+        )
+        before = point.id
+    return table
+
+
+def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: int = 24) -> Table:
+    """One row an operating point of a front of networks with and without exits, its source beside each cost.
+
+    Args:
+        front: best accuracy first; of very many, a few that stand for it are shown.
+        energy: what the energy is called.
+        front_size: points that are shown at most.
+    """
+    shown = [front[place] for place in epsilon_front(np.array([point.objectives for point in front]), front_size)]
+    title = f"Front of {many(len({point.id for point in front}), 'network', 'networks')} with and without early exits"
+    if len(shown) < len(front):
+        title += f": {len(shown)} of {len(front)} operating points"
+    captions = [energy_error_note(point.energy_error for point in shown)]
+    captions.append("thresholds were chosen by errors on the selection split; the test split, read once, chose nothing")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=title,
+        caption="\n".join(part for part in captions if part) or None,
+    )
+    for name in ("network", "runs with", "exits"):
+        table.add_column(name, overflow="fold")
+    for name in ("error", "test error", "latency", "worst", energy, "leave where"):
+        table.add_column(name, justify="right", min_width=8)
+    before = None
+    for point in shown:
+        table.add_row(
+            "" if point.id == before else point.id,
+            point.configuration.short_label,
+            ", ".join(one.label.removeprefix("layer ") for one in point.exits) or "none",
+            percent_within(point.error, point.error_low, point.error_high).replace(" (", "\n("),
+            "–" if point.test_error is None else percent(point.test_error),
+            _with_source(point.latency_ms, "ms", point.latency_source),
+            f"{short(point.worst_latency_ms)} ms",
+            _with_source(point.energy_mj, "mJ", point.energy_source),
+            " / ".join(f"{100 * share:.0f}" for share in point.exit_shares) + " %" if point.exits else "–",
         )
         before = point.id
     return table

@@ -68,9 +68,7 @@ class StageFolder:
         """
         if not self.config.exists():
             if self.result.exists() or self.checkpoint.exists():
-                raise ValueError(
-                    f"{str(self.path)!r} must have a {self.config.name} to go on, but has none. {FRESH}"
-                )
+                raise ValueError(f"{str(self.path)!r} must have a {self.config.name} to go on, but has none. {FRESH}")
             return None
         return self._object(self.config, "what a network's exits are made with")
 
@@ -107,18 +105,31 @@ class StageFolder:
         """Keep a state of training."""
         write_atomically(self.checkpoint, sealed_state(state))
 
-    def write_weights(self, weights: Arrays) -> None:
-        """Keep weights."""
-        write_atomically(self.weights, sealed_tensors(safetensors.numpy.save(weights)))
+    def write_weights(self, weights: Arrays) -> str:
+        """Keep weights; returns their digest."""
+        content = sealed_tensors(safetensors.numpy.save(weights))
+        write_atomically(self.weights, content)
+        return digest_of(content)
 
-    def read_weights(self) -> Arrays:
+    def read_weights(self, *, digest: str) -> Arrays:
         """Weights as they were kept.
 
+        Args:
+            digest: that they must have.
+
         Raises:
-            ValueError: if they are missing or damaged.
+            ValueError: if they are missing, damaged, or others.
         """
         content = read_tensors(self.weights, what="the weights of a network with exits", remedy=FRESH)
+        self._check_digest(self.weights, content, digest)
         return dict(safetensors.numpy.load(content))
+
+    def _check_digest(self, path: Path, content: bytes, digest: str) -> None:
+        if digest_of(content) != digest:
+            raise ValueError(
+                f"the files of a network's exits must belong together, but {str(path)!r} does not match its digest in "
+                f"{self.result.name}: it is another network's. {FRESH}"
+            )
 
     def write_outcomes(self, outcomes: ExitOutcomes, precision: Precision, split: str = "selection") -> str:
         """Keep outcomes; returns their digest."""
@@ -147,11 +158,8 @@ class StageFolder:
         """
         path = self.outcomes(precision, split)
         content = read_tensors(path, what="what exits say of images", remedy=FRESH)
-        if digest is not None and digest_of(content) != digest:
-            raise ValueError(
-                f"the files of a network's exits must belong together, but {str(path)!r} does not match its digest in "
-                f"{self.result.name}: it is another network's. {FRESH}"
-            )
+        if digest is not None:
+            self._check_digest(path, content, digest)
         try:
             arrays = safetensors.numpy.load(content)
             return ExitOutcomes(
@@ -184,3 +192,9 @@ class AdaptationFolder:
     def measurements(self) -> Path:
         """What a board measured of its ways."""
         return self.path / "deployed" / "measurements.json"
+
+    def forget(self) -> None:
+        """Have everything begin anew; killed in between, it does so at the next attempt, too."""
+        self.measurements.unlink(missing_ok=True)
+        self.deployed.forget()
+        self.exits.forget()

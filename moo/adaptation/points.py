@@ -6,13 +6,14 @@ Array shapes: E exits, X = E + 1 ways through a network; M objectives.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.exit_costs import PathCosts
+from devices.measurement import Measurement
 from evaluation.early_exits.outcomes import ExitOutcomes
 from evaluation.early_exits.policy import judged, oracle
 from moo.analysis.chance import wilson
@@ -74,7 +75,7 @@ def adaptive_point(
         oracle_error=bound.error,
         oracle_latency_ms=costs.expected(bound.shares_X)[0],
         latency_ms=latency_ms,
-        worst_latency_ms=float(costs.latency_ms_X[-1]),
+        worst_latency_ms=float(costs.latency_ms_X[: _ways_open(thresholds)].max()),
         energy_mj=energy.energy_mj(net_mj, latency_ms, costs.idle_w),
         energy_kind=energy.kind,
         net_energy_mj=net_mj,
@@ -87,6 +88,12 @@ def adaptive_point(
         jointly_trained=variant.jointly_trained,
         segment_params=variant.segment_params,
     )
+
+
+def _ways_open(thresholds: Sequence[float]) -> int:
+    """Ways that an image can take: none comes past a threshold of 0."""
+    values = [*thresholds]
+    return values.index(0) + 1 if 0 in values else len(values) + 1
 
 
 def static_points(
@@ -188,3 +195,28 @@ def objectives_of_points(points: Sequence[AdaptivePoint]) -> Floats:
 
 def _order(point: AdaptivePoint) -> tuple[object, ...]:
     return (*point.objectives, len(point.exits), point.id, point.configuration.label, point.thresholds)
+
+
+def with_measured_costs(point: AdaptivePoint, measurement: Measurement, energy: EnergyObjective) -> AdaptivePoint:
+    """A network as it is, with costs that a board measured.
+
+    Args:
+        point: without exits.
+        measurement: of the network's file in the point's configuration.
+        energy: that is minimised.
+    """
+    m = measurement
+    return replace(
+        point,
+        oracle_latency_ms=m.latency_ms,
+        latency_ms=m.latency_ms,
+        worst_latency_ms=m.latency_ms,
+        energy_mj=energy.energy_mj(m.energy_mj, m.latency_ms, m.idle_w),
+        net_energy_mj=m.energy_mj,
+        gross_energy_mj=None if m.idle_w is None else m.energy_mj + m.idle_w * m.latency_ms,
+        energy_error=m.energy_error,
+        latency_source=m.latency_source,
+        energy_source=m.energy_source,
+        path_latency_ms=(m.latency_ms,),
+        path_energy_mj=(m.energy_mj,),
+    )

@@ -1,0 +1,184 @@
+"""The nested search over several networks: policies of each, finalists, and thresholds anew for their files.
+
+Start with `search_networks`; `finalists_of` chooses by its results, `deployed_points` searches the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.exit_costs import ExitCosts, PathCosts
+from moo import events
+from moo.adaptation.backbones import Backbone
+from moo.adaptation.costs import predicted_costs_of
+from moo.adaptation.deployed import Deployment
+from moo.adaptation.exit_training import TrainedExits
+from moo.adaptation.finalists import Finalist
+from moo.adaptation.inner_search import search_policies, search_thresholds
+from moo.adaptation.inputs import AdaptationInputs
+from moo.adaptation.points import Variant, adaptive_point
+from moo.adaptation.policy_points import Plan, PolicyPoint
+from moo.storage.adaptive_front import AdaptivePoint
+from moo.storage.archive import reference_point_of
+from moo.storage.pareto import Floats, hypervolume, non_dominated
+from search_space.exits import keeps_head_limit
+
+MOST_POINTS = 100
+"""Operating points of one network that compete for the front."""
+Costs = Mapping[RuntimeConfiguration, ExitCosts]
+
+
+def network_costs(
+    inputs: AdaptationInputs, backbone: Backbone, static: Sequence[AdaptivePoint]
+) -> dict[RuntimeConfiguration, ExitCosts]:
+    """Predicted costs of a network and its candidate exits, in each configuration that is searched.
+
+    Args:
+        inputs: what it is adapted with.
+        backbone: the network.
+        static: networks as they are, this one among them in each configuration.
+    """
+    own = {point.configuration: point for point in static if point.id == backbone.id}
+    return predicted_costs_of(backbone, inputs.run.space, inputs.tables, inputs.configurations, own)
+
+
+def search_networks(
+    inputs: AdaptationInputs,
+    backbones: Sequence[Backbone],
+    trained: Mapping[str, TrainedExits],
+    static: Sequence[AdaptivePoint],
+) -> dict[str, tuple[PolicyPoint, ...]]:
+    """The operating points of each network, by the inner search; on predicted costs.
+
+    Args:
+        inputs: what they are adapted with.
+        backbones: the networks.
+        trained: their exits.
+        static: networks as they are, in each configuration.
+    """
+    found = {}
+    for done, backbone in enumerate(backbones):
+        inputs.tell(events.StageProgress("searching", done, len(backbones), backbone.id))
+        operators = backbone.architecture.operators
+        found[backbone.id] = search_policies(
+            trained[backbone.id].outcomes,
+            network_costs(inputs, backbone, static),
+            max_exits=inputs.config.max_exits,
+            energy=inputs.energy,
+            is_allowed=lambda exits, operators=operators: keeps_head_limit(inputs.run.space, operators, exits),
+            engine=inputs.config.inner,
+            seed=inputs.run.config.seed,
+            most_points=MOST_POINTS,
+        )
+    return found
+
+
+def deployed_points(
+    inputs: AdaptationInputs, deployment: Deployment, costs: Mapping[RuntimeConfiguration, PathCosts]
+) -> tuple[AdaptivePoint, ...]:
+    """The operating points of a network's very files, with thresholds that are searched for these.
+
+    Args:
+        inputs: what it is adapted with.
+        deployment: the network with its exits.
+        costs: of each way, in the configurations that count, the base first. What is not dominated in the base alone
+            is among the points, too.
+    """
+    outcomes = {precision: own.outcomes for precision, own in deployment.segments.items()}
+    found: dict[PolicyPoint, None] = {}
+    base = next(iter(costs))
+    for chosen in (costs, {base: costs[base]}):
+        points = search_thresholds(outcomes, chosen, energy=inputs.energy, most_points=MOST_POINTS)
+        found |= dict.fromkeys(points)
+    points = []
+    for point in found:
+        variant = Variant(
+            architecture=deployment.backbone.architecture,
+            outcomes=outcomes[point.configuration.precision],
+            jointly_trained=deployment.jointly_trained,
+            segment_params=deployment.params,
+        )
+        points.append(
+            adaptive_point(
+                variant, point.configuration, point.thresholds, costs[point.configuration], energy=inputs.energy
+            )
+        )
+    return tuple(points)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Finalists:
+    """Networks that are on the joint front with exits, by predicted costs."""
+
+    networks: tuple[Finalist, ...]
+    configurations: Mapping[str, tuple[RuntimeConfiguration, ...]]
+    """Those that each network is on it in, the base before them, by id."""
+
+
+def finalists_of(
+    inputs: AdaptationInputs,
+    backbones: Sequence[Backbone],
+    trained: Mapping[str, TrainedExits],
+    policies: Mapping[str, Sequence[PolicyPoint]],
+    static: Sequence[AdaptivePoint],
+) -> Finalists:
+    """The networks that are on the joint front with exits, each with its plan.
+
+    Args:
+        inputs: what they are adapted with.
+        backbones: the networks.
+        trained: their exits.
+        policies: of each, by the inner search.
+        static: all networks as they are.
+    """
+    plans = {name: _plan_of(points, reference_point(inputs)) for name, points in policies.items()}
+    named = [
+        (name, point)
+        for name, points in policies.items()
+        for point in points
+        if point.plan and point.plan == plans[name]
+    ]
+    objectives = np.array([point.objectives for point in static] + [point.objectives for _, point in named])
+    on_front: dict[str, set[RuntimeConfiguration]] = {}
+    for place in non_dominated(objectives):
+        if place >= len(static):
+            name, point = named[place - len(static)]
+            on_front.setdefault(name, set()).add(point.configuration)
+    chosen = [backbone for backbone in backbones if backbone.id in on_front]
+    base = inputs.configurations[0]
+    return Finalists(
+        networks=tuple(
+            Finalist(
+                backbone=backbone,
+                trained=trained[backbone.id],
+                plan=tuple(backbone.exits[place] for place in plans[backbone.id]),
+            )
+            for backbone in chosen
+        ),
+        configurations={
+            backbone.id: tuple(one for one in inputs.configurations if one in on_front[backbone.id] | {base})
+            for backbone in chosen
+        },
+    )
+
+
+def _plan_of(points: Sequence[PolicyPoint], reference_M: Floats) -> Plan:
+    """The plan with which a network's points, and those of the network as it is, dominate most."""
+    plans = sorted({point.plan for point in points if point.plan})
+    static = [point.objectives for point in points if not point.plan]
+
+    def volume(plan: Plan) -> float:
+        own = [point.objectives for point in points if point.plan == plan]
+        return hypervolume(np.array([*static, *own]), reference_M)
+
+    return max(plans, key=volume, default=())
+
+
+def reference_point(inputs: AdaptationInputs) -> Floats:
+    """Of hypervolume: error, latency in ms, the energy that is minimised."""
+    error = inputs.run.origin.dataset.reference_error
+    return np.array(reference_point_of(inputs.tables.only(inputs.configurations), error, inputs.energy))
