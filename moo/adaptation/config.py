@@ -118,8 +118,8 @@ class AdaptFrontConfig:
         )
         if not chosen:
             raise ValueError(
-                f"`--threads`, `--frequency-mhz` and `--precision` together must name a configuration of the run, which "
-                f"are {', '.join(one.label for one in known)}, but none is as they say: omit one of them."
+                f"`--threads`, `--frequency-mhz` and `--precision` together must name one of the run's, which are "
+                f"{', '.join(one.label for one in known)}, but none is as they say: omit one of them."
             )
         return chosen
 
