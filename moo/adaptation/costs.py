@@ -14,7 +14,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts, exit_costs
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement, largest_error
-from moo.adaptation.backbones import Backbone
+from moo.adaptation.training.backbones import Backbone
 from moo.storage.adaptive_front import AdaptivePoint
 from search_space.spaces import FBNetSpace
 

@@ -17,9 +17,9 @@ from devices.measurement import Measurement
 from evaluation.training.folder import read_model, read_result
 from moo import events
 from moo.adaptation.costs import measured_costs_of
-from moo.adaptation.deployed import Deployment
-from moo.adaptation.folder import FRESH
 from moo.adaptation.inputs import AdaptationInputs
+from moo.adaptation.training.deployed import Deployment
+from moo.adaptation.training.folder import FRESH
 from moo.measurement.queue import Measured, NotMeasured, Request, keep_board_event, start_measurer
 from search_space.boundary.sealing import read_sealed_json, write_sealed_json
 

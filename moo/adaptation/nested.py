@@ -13,15 +13,15 @@ import numpy as np
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
 from moo import events
-from moo.adaptation.backbones import Backbone
 from moo.adaptation.costs import predicted_costs_of
-from moo.adaptation.deployed import Deployment
-from moo.adaptation.exit_training import TrainedExits
-from moo.adaptation.finalists import Finalist
 from moo.adaptation.inner_search import search_policies, search_thresholds
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.points import Variant, adaptive_point
 from moo.adaptation.policy_points import Plan, PolicyPoint
+from moo.adaptation.training.backbones import Backbone
+from moo.adaptation.training.deployed import Deployment
+from moo.adaptation.training.exits import TrainedExits
+from moo.adaptation.training.finalists import Finalist
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import Floats, hypervolume, non_dominated

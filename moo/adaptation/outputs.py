@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
-from moo.adaptation.deployed import Deployment
 from moo.adaptation.inputs import AdaptationInputs
+from moo.adaptation.training.deployed import Deployment
 from moo.storage.adaptive_front import FOLDER, AdaptivePoint, write_adaptive_front
 from moo.storage.archive import networks_of
 

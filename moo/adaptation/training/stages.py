@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo import events
-from moo.adaptation.folder import StageFolder
+from moo.adaptation.training.folder import StageFolder
 from moo.execution.backend import Trainer
 from moo.storage.record import RunRecord
 

@@ -16,7 +16,7 @@ from evaluation.training.config import TrainConfig
 from evaluation.training.folder import read_files, read_result
 from evaluation.work_folder import check_same_values
 from moo.adaptation.config import AdaptFrontConfig
-from moo.adaptation.folder import FRESH, AdaptationFolder, Arrays
+from moo.adaptation.training.folder import FRESH, AdaptationFolder, Arrays
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry
 from search_space.architectures import Architecture

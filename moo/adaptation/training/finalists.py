@@ -6,16 +6,23 @@ Start with `deploy_finalists`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from evaluation.early_exits.training import JointJob, JointOutcome
+from evaluation.early_exits.joint import JointJob, JointOutcome
+from evaluation.early_exits.settings import JOINT_LR_SHARE
 from moo import events
-from moo.adaptation.backbones import Backbone
-from moo.adaptation.deployed import Deployment, begin_deployment, deploy, plan_weights, read_deployment
-from moo.adaptation.exit_training import TrainedExits
-from moo.adaptation.folder import Arrays
 from moo.adaptation.inputs import AdaptationInputs
-from moo.adaptation.stages import StageTraining, train_stages
+from moo.adaptation.training.backbones import Backbone
+from moo.adaptation.training.deployed import (
+    Deployment,
+    JointResult,
+    begin_deployment,
+    deploy,
+    plan_weights,
+    read_deployment,
+)
+from moo.adaptation.training.exits import TrainedExits, default_epochs, exit_settings
+from moo.adaptation.training.stages import StageTraining, train_stages
 from moo.execution.backend import Trainer
 from search_space.exits import Exit
 
@@ -46,7 +53,7 @@ def deploy_finalists(
         trainer: gives what trains them; called if there is anything to train.
 
     Returns:
-        The networks in their order; and why joint training failed, where it did: those keep their frozen weights.
+        The networks in their order, and why others failed.
 
     Raises:
         ValueError: if what was kept is damaged, or files do not compute what PyTorch does.
@@ -69,19 +76,26 @@ def deploy_finalists(
     by_id = {one.id: one for one in waiting}
     done = 0
 
-    def finish(one: Finalist, weights: Arrays | None) -> None:
+    def finish(one: Finalist, outcome: JointOutcome | None) -> None:
         nonlocal done
         inputs.tell(events.StageProgress("exporting", done, len(waiting), one.id))
-        frozen = plan_weights(inputs.run, one.backbone, one.plan, one.trained.weights)
-        deploy(inputs.run, one.backbone, one.plan, frozen, weights, inputs.precisions)
+        if outcome is None:
+            weights = plan_weights(inputs.run, one.backbone, one.plan, one.trained.weights)
+            deploy(inputs.run, one.backbone, one.plan, weights, inputs.precisions, joint=None)
+        else:
+            before, after = outcome.accuracy_before, outcome.accuracy_after
+            joint = JointResult(kept=outcome.kept, lost=None if after is None else before - after)
+            deploy(inputs.run, one.backbone, one.plan, outcome.weights, inputs.precisions, joint=joint)
         done += 1
 
     def keep(name: str, outcome: JointOutcome) -> None:
-        finish(by_id[name], dict(outcome.weights))
+        finish(by_id[name], outcome)
 
     failures = train_stages(jobs, trainer, keep, inputs.record, inputs.tell)
     deployments = []
     for one in finalists:
+        if one.id in failures:
+            continue
         if one.backbone.folder.deployed.read_result() is None:
             finish(one, None)
         deployment = read_deployment(one.backbone, one.plan)
@@ -96,13 +110,20 @@ def deploy_finalists(
 
 
 def _job(inputs: AdaptationInputs, one: Finalist) -> JointJob:
-    run = inputs.run
+    run, trained_with = inputs.run, one.backbone.trained_with
+    settings, given = exit_settings(trained_with), inputs.config.joint_epochs
     return JointJob(
         name=one.id,
         space=run.space,
         operators=one.backbone.architecture.operators,
         exits=one.plan,
         weights=plan_weights(run, one.backbone, one.plan, one.trained.weights),
-        settings=one.backbone.trained_with,
+        settings=replace(
+            settings,
+            epochs=default_epochs(one.backbone) if given is None else given,
+            lr=None if settings.lr is None else JOINT_LR_SHARE * settings.lr,
+        ),
+        flip=run.config.flip,
         seed=run.config.seed,
+        precisions=(),
     )

@@ -13,8 +13,8 @@ from devices.configuration import Precision
 from evaluation.early_exits.files import export_segments, segment_outcomes
 from evaluation.early_exits.outcomes import ExitOutcomes
 from evaluation.work_folder import check_same_values
-from moo.adaptation.backbones import Backbone
-from moo.adaptation.folder import FRESH, Arrays, StageFolder
+from moo.adaptation.training.backbones import Backbone
+from moo.adaptation.training.folder import FRESH, Arrays, StageFolder
 from moo.deployment.finished_run import FinishedRun
 from search_space.boundary.reading import read_bytes
 from search_space.boundary.sealing import MOST_STATE_BYTES, digest_of, write_sealed_json
@@ -23,8 +23,6 @@ from search_space.boundary.writing import write_atomically
 from search_space.exits import Exit
 from search_space.segments import branched_graph
 
-MOST_LOST = 0.003
-"""Accuracy that the last exit may lose where a network is trained on together with its exits: 0.3 points."""
 _NOT_OURS = "must be that of this network's segments"
 
 
@@ -44,6 +42,16 @@ class DeployedSegments:
     def digests(self) -> tuple[str, ...]:
         """Of each file."""
         return tuple(digest_of(model) for model in self.models)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JointResult:
+    """What training a network together with its exits came to."""
+
+    kept: bool
+    """Whether the network is deployed with what it gave."""
+    lost: float | None
+    """Accuracy that its last exit lost on the selection split; None where the loss did not stay finite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -141,42 +149,36 @@ def deploy(
     run: FinishedRun,
     backbone: Backbone,
     plan: Sequence[Exit],
-    frozen: Arrays,
-    joint: Arrays | None,
+    weights: Arrays,
     precisions: Sequence[Precision],
+    *,
+    joint: JointResult | None,
 ) -> None:
-    """Cut a network at its exits, check the files, and keep them; a jointly trained one only if it loses little.
+    """Cut a network at its exits, check the files, and keep them.
 
     Args:
         run: that the network is of.
         backbone: the network.
         plan: its exits.
-        frozen: weights of the network as it was trained, and of its exits.
-        joint: weights after both were trained together; None where they were not.
+        weights: of the network and these.
         precisions: that segments are made in.
+        joint: what joint training came to; None where there was none.
 
     Raises:
         ValueError: if the files do not compute what PyTorch does.
     """
-    stage, operators = backbone.folder.deployed, backbone.architecture.operators
-    lost = None
-    wanted: Sequence[Precision] = tuple(dict.fromkeys(("fp32", *precisions)))
-
-    def exported(weights: Arrays) -> Any:
-        return export_segments(
-            run.space, operators, plan, weights, run.splits, activations=run.activations, precisions=wanted
-        )
-
-    weights, found = frozen, exported(frozen)
-    if joint is not None:
-        trained_on = exported(joint)
-        lost = trained_on[0].outcomes.static_error - found[0].outcomes.static_error
-        if lost <= MOST_LOST + 1e-9:
-            weights, found = joint, trained_on
+    stage = backbone.folder.deployed
+    found = export_segments(
+        run.space,
+        backbone.architecture.operators,
+        plan,
+        weights,
+        run.splits,
+        activations=run.activations,
+        precisions=precisions,
+    )
     files: dict[str, Any] = {}
     for one in found:
-        if one.precision not in precisions:
-            continue
         for number, model in enumerate(one.models):
             write_atomically(segment_path(stage, number, one.precision), model)
         files[one.precision] = {
@@ -188,8 +190,8 @@ def deploy(
     write_sealed_json(
         stage.result,
         {
-            "jointly_trained": weights is joint,
-            "lost": lost,
+            "jointly_trained": joint is not None and joint.kept,
+            "lost": None if joint is None else joint.lost,
             "params": list(found[0].params),
             "files": files,
         },

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from devices.configuration import Precision
 from evaluation.early_exits.files import branched_outcomes
 from evaluation.early_exits.outcomes import ExitOutcomes
+from evaluation.early_exits.settings import EPOCHS_SHARE, ExitTrainSettings
 from evaluation.early_exits.training import ExitJob, ExitOutcome
+from evaluation.training.config import TrainSettings
 from moo import events
-from moo.adaptation.backbones import Backbone, begin
-from moo.adaptation.folder import FRESH, Arrays
 from moo.adaptation.inputs import AdaptationInputs
-from moo.adaptation.stages import StageTraining, train_stages
+from moo.adaptation.training.backbones import Backbone, begin
+from moo.adaptation.training.folder import FRESH, Arrays
+from moo.adaptation.training.stages import StageTraining, train_stages
 from moo.execution.backend import Trainer
 from search_space.boundary.sealing import write_sealed_json
+
+LEAST_EPOCHS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,8 +59,9 @@ def train_exits(
 
     def keep(name: str, outcome: ExitOutcome) -> None:
         stage = by_id[name].folder.exits
-        digest = stage.write_weights(outcome.weights)
-        write_sealed_json(stage.result, {"weights": digest, "outcomes": {}, "seconds": outcome.seconds})
+        weights = stage.write_weights(outcome.heads)
+        digests = {precision: stage.write_outcomes(own, precision) for precision, own in outcome.outcomes.items()}
+        write_sealed_json(stage.result, {"weights": weights, "outcomes": digests, "seconds": outcome.seconds})
         stage.checkpoint.unlink(missing_ok=True)
 
     failures = train_stages(waiting, trainer, keep, inputs.record, inputs.tell)
@@ -72,16 +77,47 @@ def train_exits(
 
 
 def _job(inputs: AdaptationInputs, backbone: Backbone) -> ExitJob:
-    run = inputs.run
+    run, trained_with = inputs.run, backbone.trained_with
+    given = inputs.config.exit_epochs
     return ExitJob(
         name=backbone.id,
         space=run.space,
         operators=backbone.architecture.operators,
         exits=backbone.exits,
         weights=backbone.weights,
-        settings=backbone.trained_with,
+        settings=replace(exit_settings(trained_with), epochs=default_epochs(backbone) if given is None else given),
+        flip=run.config.flip,
         seed=run.config.seed,
+        activations=run.activations,
+        precisions=inputs.precisions,
     )
+
+
+def exit_settings(trained_with: TrainSettings) -> ExitTrainSettings:
+    """How exits are trained beside a network: as it was, but for their own epochs.
+
+    Args:
+        trained_with: settings of the network's training.
+    """
+    return ExitTrainSettings(
+        batch_size=trained_with.batch_size,
+        lr=trained_with.lr,
+        label_smoothing=trained_with.label_smoothing,
+        augment=trained_with.augment,
+        balanced=trained_with.balanced,
+        precision=trained_with.precision,
+    )
+
+
+def default_epochs(backbone: Backbone) -> float:
+    """Passes over the training images that exits take by default, and a network together with them again.
+
+    Args:
+        backbone: the network; a share of those that it was trained for itself.
+    """
+    trained = backbone.entry.trained
+    assert trained is not None, "a backbone is trained"
+    return max(LEAST_EPOCHS, EPOCHS_SHARE * trained.epochs)
 
 
 def _read(inputs: AdaptationInputs, backbone: Backbone) -> TrainedExits:
