@@ -125,14 +125,12 @@ class _Job:
             point for one in measured for point in deployed_points(inputs, one.deployment, self._costs(one, static))
         ]
         front = joint_front([*static, *points], inputs.run.config.limits)
-        error, latency_ms, energy_mj = reference_point(inputs).tolist()
-        reference = (error, latency_ms, energy_mj)
         by_id = {one.backbone.id: one for one in deployments}
         front = tested(inputs, front, by_id)
         write_adapted(inputs, front, by_id)
         return AdaptedRun(
             front=front,
-            gains=gains_text(gains(points, static, reference)),
+            gains=gains_text(gains(points, static, reference_point(inputs))),
             energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
             missing=_missing({**failures, **later}, unmeasured),
         )

@@ -5,7 +5,7 @@ Array shapes: X ways through a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -56,7 +56,7 @@ class WayMeasurements:
             {"configuration": one.label, "way": name, "measurement": measured.to_json()}
             for (one, name), measured in self.found.items()
         ]
-        content = {"segments": _digests(self.deployment), "ways": items}
+        content = {"segments": self.deployment.digests, "ways": items}
         write_sealed_json(self.deployment.backbone.folder.measurements, content)
 
 
@@ -71,7 +71,7 @@ def read_measurements(deployment: Deployment) -> WayMeasurements:
         return found
     content = read_sealed_json(path, what="measurements of a network's exits", remedy=FRESH)
     try:
-        if content["segments"] != _digests(deployment):
+        if content["segments"] != deployment.digests:
             raise ValueError("it is of other segments")
         for item in content["ways"]:
             key = RuntimeConfiguration.parse(item["configuration"]), str(item["way"])
@@ -141,10 +141,3 @@ def _model(inputs: AdaptationInputs, deployment: Deployment, configuration: Runt
     assert result is not None, "the network is trained"
     (check,) = (one for one in result.files if one.precision == configuration.precision)
     return read_model(folder, check)
-
-
-def _digests(deployment: Deployment) -> dict[str, list[str]]:
-    return {precision: list(own.digests) for precision, own in deployment.segments.items()}
-
-
-Progress = Callable[[int, int], None]

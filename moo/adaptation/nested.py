@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
 from moo import events
@@ -17,14 +15,15 @@ from moo.adaptation.costs import predicted_costs_of
 from moo.adaptation.inner_search import search_policies, search_thresholds
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.points import Variant, adaptive_point
-from moo.adaptation.policy_points import Plan, PolicyPoint
+from moo.adaptation.plan_choice import choose_plans, joint_front
+from moo.adaptation.policy_points import PolicyPoint
 from moo.adaptation.training.backbones import Backbone
 from moo.adaptation.training.deployed import Deployment
 from moo.adaptation.training.exits import TrainedExits
 from moo.adaptation.training.finalists import Finalist
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import reference_point_of
-from moo.storage.pareto import Floats, hypervolume, non_dominated
+from moo.trials import Objectives
 from search_space.exits import keeps_head_limit
 
 MOST_POINTS = 100
@@ -135,20 +134,13 @@ def finalists_of(
         policies: of each, by the inner search.
         static: all networks as they are.
     """
-    plans = {name: _plan_of(points, reference_point(inputs)) for name, points in policies.items()}
-    named = [
-        (name, point)
-        for name, points in policies.items()
-        for point in points
-        if point.plan and point.plan == plans[name]
-    ]
-    objectives = np.array([point.objectives for point in static] + [point.objectives for _, point in named])
-    on_front: dict[str, set[RuntimeConfiguration]] = {}
-    for place in non_dominated(objectives):
-        if place >= len(static):
-            name, point = named[place - len(static)]
-            on_front.setdefault(name, set()).add(point.configuration)
-    chosen = [backbone for backbone in backbones if backbone.id in on_front]
+    everything = {**_as_they_are(static, policies), **policies}
+    plans = choose_plans(everything, reference_point(inputs))
+    on_front = {
+        name: {point.configuration for point in points if point.plan}
+        for name, points in joint_front(everything, plans).items()
+    }
+    chosen = [backbone for backbone in backbones if on_front[backbone.id]]
     base = inputs.configurations[0]
     return Finalists(
         networks=tuple(
@@ -166,19 +158,29 @@ def finalists_of(
     )
 
 
-def _plan_of(points: Sequence[PolicyPoint], reference_M: Floats) -> Plan:
-    """The plan with which a network's points, and those of the network as it is, dominate most."""
-    plans = sorted({point.plan for point in points if point.plan})
-    static = [point.objectives for point in points if not point.plan]
+def _as_they_are(
+    static: Sequence[AdaptivePoint], searched: Mapping[str, object]
+) -> dict[str, tuple[PolicyPoint, ...]]:
+    """Networks that get no exits, as those have them that were searched."""
+    found: dict[str, tuple[PolicyPoint, ...]] = {}
+    for point in static:
+        if point.id not in searched:
+            own = PolicyPoint(
+                plan=(),
+                thresholds=(),
+                configuration=point.configuration,
+                error=point.error,
+                shares=(1.0,),
+                latency_ms=point.latency_ms,
+                worst_latency_ms=point.worst_latency_ms,
+                energy_mj=point.energy_mj,
+                net_mj=point.net_energy_mj,
+            )
+            found[point.id] = (*found.get(point.id, ()), own)
+    return found
 
-    def volume(plan: Plan) -> float:
-        own = [point.objectives for point in points if point.plan == plan]
-        return hypervolume(np.array([*static, *own]), reference_M)
 
-    return max(plans, key=volume, default=())
-
-
-def reference_point(inputs: AdaptationInputs) -> Floats:
+def reference_point(inputs: AdaptationInputs) -> Objectives:
     """Of hypervolume: error, latency in ms, the energy that is minimised."""
     error = inputs.run.origin.dataset.reference_error
-    return np.array(reference_point_of(inputs.tables.only(inputs.configurations), error, inputs.energy))
+    return reference_point_of(inputs.tables.only(inputs.configurations), error, inputs.energy)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devices.configuration import Precision
-from evaluation.early_exits.files import export_segments, segment_outcomes
+from evaluation.early_exits.files import ExportedSegments, export_segments, segment_outcomes
 from evaluation.early_exits.outcomes import ExitOutcomes
 from evaluation.work_folder import check_same_values
 from moo.adaptation.training.backbones import Backbone
@@ -24,24 +24,6 @@ from search_space.exits import Exit
 from search_space.segments import branched_graph
 
 _NOT_OURS = "must be that of this network's segments"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class DeployedSegments:
-    """The segments of a network in a precision."""
-
-    precision: Precision
-    models: tuple[bytes, ...]
-    """One a segment, the first first."""
-    outcomes: ExitOutcomes
-    """Of these very files on the selection split."""
-    logits_difference: float
-    """Largest absolute difference between their logits and PyTorch's."""
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """Of each file."""
-        return tuple(digest_of(model) for model in self.models)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +45,18 @@ class Deployment:
     jointly_trained: bool
     lost: float | None
     """Accuracy that its last exit lost by joint training, dropped or not; None where there was none."""
-    params: tuple[int, ...]
-    """Of each segment."""
-    segments: Mapping[Precision, DeployedSegments]
+    segments: Mapping[Precision, ExportedSegments]
     """In each precision that is searched."""
+
+    @property
+    def params(self) -> tuple[int, ...]:
+        """Of each segment, in any precision."""
+        return next(iter(self.segments.values())).params
+
+    @property
+    def digests(self) -> dict[str, list[str]]:
+        """Of each segment, by precision."""
+        return {precision: [digest_of(model) for model in own.models] for precision, own in self.segments.items()}
 
     @property
     def folder(self) -> StageFolder:
@@ -211,7 +201,7 @@ def read_deployment(backbone: Backbone, plan: Sequence[Exit]) -> Deployment | No
         return None
     try:
         segments = {
-            precision: _read_segments(stage, precision, content, len(plan) + 1)
+            precision: _read_segments(stage, precision, content, tuple(plan), tuple(result["params"]))
             for precision, content in result["files"].items()
         }
         return Deployment(
@@ -219,7 +209,6 @@ def read_deployment(backbone: Backbone, plan: Sequence[Exit]) -> Deployment | No
             exits=tuple(plan),
             jointly_trained=bool(result["jointly_trained"]),
             lost=result["lost"],
-            params=tuple(result["params"]),
             segments=segments,
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -241,10 +230,12 @@ def segment_path(stage: StageFolder, number: int, precision: Precision) -> Any:
     return stage.path / f"segment_{number}{'_int8' if precision == 'int8' else ''}.onnx"
 
 
-def _read_segments(stage: StageFolder, precision: Precision, content: Any, ways: int) -> DeployedSegments:
-    models = []
-    if len(content["segments"]) != ways:
-        raise ValueError(f"{str(stage.result)!r} {_NOT_OURS}, {ways} of them, but has another number. {FRESH}")
+def _read_segments(
+    stage: StageFolder, precision: Precision, content: Any, exits: tuple[Exit, ...], params: tuple[int, ...]
+) -> ExportedSegments:
+    models, outcomes = [], stage.read_outcomes(precision, digest=content["outcomes"])
+    if not len(content["segments"]) == len(params) == len(exits) + 1 or outcomes.exits != exits:
+        raise ValueError(f"{str(stage.result)!r} {_NOT_OURS}, but is of other exits. {FRESH}")
     for number, digest in enumerate(content["segments"]):
         path = segment_path(stage, number, precision)
         model = read_bytes(path, what="a segment of a network", most=MOST_STATE_BYTES)
@@ -254,9 +245,11 @@ def _read_segments(stage: StageFolder, precision: Precision, content: Any, ways:
                 f"does not match its digest in {stage.result.name}. {FRESH}"
             )
         models.append(model)
-    return DeployedSegments(
+    return ExportedSegments(
         precision=precision,
+        exits=exits,
         models=tuple(models),
-        outcomes=stage.read_outcomes(precision, digest=content["outcomes"]),
         logits_difference=float(content["logits_difference"]),
+        outcomes=outcomes,
+        params=params,
     )
