@@ -105,32 +105,44 @@ def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: i
     if len(shown) < len(front):
         title += f": {len(shown)} of {len(front)} operating points"
     captions = [energy_error_note(point.energy_error for point in shown)]
-    captions.append("thresholds were chosen by errors on the selection split; the test split, read once, chose nothing")
+    captions += [
+        "Exits are named by the layer, from 0, that they follow; latencies are expected ones, and ≤ the longest.",
+        "Thresholds were chosen by errors on the selection split; the test split was read once, and chose nothing.",
+    ]
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title=title,
         caption="\n".join(part for part in captions if part) or None,
     )
-    for name in ("network", "runs with", "exits"):
-        table.add_column(name, overflow="fold")
-    for name in ("error", "test error", "latency", "worst", energy, "leave where"):
-        table.add_column(name, justify="right", min_width=8)
+    longest = max((len(point.id) for point in shown), default=0)
+    table.add_column("network", no_wrap=True, min_width=longest)
+    for name in ("runs with", "images leave"):
+        table.add_column(name, no_wrap=True)
+    # Where the terminal is narrow, a cost's source goes below it.
+    for name, width in (("error", 11), ("latency", 9), (energy, 9)):
+        table.add_column(name, justify="right", min_width=width)
     before = None
     for point in shown:
+        tested = "" if point.test_error is None else f"\n{percent(point.test_error)} test"
         table.add_row(
             "" if point.id == before else point.id,
-            point.configuration.short_label,
-            ", ".join(one.label.removeprefix("layer ") for one in point.exits) or "none",
-            percent_within(point.error, point.error_low, point.error_high).replace(" (", "\n("),
-            "–" if point.test_error is None else percent(point.test_error),
-            _with_source(point.latency_ms, "ms", point.latency_source),
-            f"{short(point.worst_latency_ms)} ms",
+            point.configuration.short_label.replace(" ", "\n", 1 if len(point.configuration.short_label) > 7 else 0),
+            _leaving(point),
+            percent_within(point.error, point.error_low, point.error_high).replace(" (", "\n(") + tested,
+            f"{_with_source(point.latency_ms, 'ms', point.latency_source)}\n≤ {short(point.worst_latency_ms)}",
             _with_source(point.energy_mj, "mJ", point.energy_source),
-            " / ".join(f"{100 * share:.0f}" for share in point.exit_shares) + " %" if point.exits else "–",
         )
         before = point.id
     return table
+
+
+def _leaving(point: AdaptivePoint) -> str:
+    """An exit a line, with the share of images that leave there; last those that pass all."""
+    if not point.exits:
+        return "at the end"
+    names = [*(f"{one.layer} {one.head}" for one in point.exits), "end"]
+    return "\n".join(f"{name} {100 * share:.0f} %" for name, share in zip(names, point.exit_shares, strict=True))
 
 
 def alternatives_table(candidates: Sequence[Candidate], archive: Archive) -> Table:

@@ -6,12 +6,15 @@ interrupted job goes on where it was, and ends with the same front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import PathCosts
 from devices.cost_tables.table_names import is_table
+from devices.device import Device
 from devices.measurement import MeasureSettings
 from evaluation.early_exits.policy import judged
 from evaluation.work_folder import lock_folder
@@ -23,16 +26,18 @@ from moo.adaptation.nested import deployed_points, finalists_of, network_costs, 
 from moo.adaptation.networks import candidate_networks, chosen_networks
 from moo.adaptation.outputs import write_adapted
 from moo.adaptation.points import joint_front, static_points, with_measured_costs
-from moo.adaptation.training.backbones import prepared_backbones
+from moo.adaptation.training.backbones import Backbone, PassedOver, prepared_backbones
 from moo.adaptation.training.deployed import Deployment, check_deployment, outcomes_on_test
 from moo.adaptation.training.exits import train_exits
 from moo.adaptation.training.finalists import deploy_finalists
 from moo.analysis.adaptation import gains, gains_text
-from moo.deployment.finished_run import open_run, record_of
+from moo.deployment.finished_run import FinishedRun, open_run, record_of
 from moo.execution.backend import Trainer
 from moo.execution.ray_trainer import start_ray_trainer
 from moo.measurement.boards import Boards, open_boards
+from moo.search.outputs import write_pictures_and_report
 from moo.storage.adaptive_front import AdaptivePoint
+from moo.storage.record import RunRecord
 from search_space.boundary.reading import local_path
 
 
@@ -68,104 +73,145 @@ def adapt_in_run(config: AdaptFrontConfig, tell: events.Listener) -> AdaptedRun:
 
     run = open_run(path, dataset=config.dataset, on_loading=loading)
     with lock_folder(path):
-        record = record_of(run)
+        record, boards, trainers = record_of(run), Boards(), ExitStack()
         try:
-            inputs = adaptation_inputs(config, run, record, tell)
-            job = _Job(inputs)
-            try:
-                return job.run()
-            finally:
-                job.close()
+            prepared = prepare_adaptation(config, run, record, tell)
+            boards = _boards_of(prepared.inputs)
+            start = cache(partial(_start_trainer, prepared, trainers))
+            if config.fresh:
+                # Before anything is forgotten, all that can go wrong has.
+                start()
+            adapted = adapt(prepared, start, boards.devices)
         finally:
+            trainers.close()
+            boards.close()
             record.close()
+        write_pictures_and_report(run, record.archive)
+    return adapted
 
 
-class _Job:
-    """Opens boards and trainers when they are needed, and closes them."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PreparedAdaptation:
+    """All that an adaptation is made of, checked."""
 
-    def __init__(self, inputs: AdaptationInputs) -> None:
-        self._inputs = inputs
-        self._trainer: Trainer | None = None
-        self._boards = Boards()
-        self._networks = 0
+    inputs: AdaptationInputs
+    backbones: tuple[Backbone, ...]
+    """Networks that get exits."""
+    passed_over: tuple[PassedOver, ...]
+    untrained: int
+    """Networks as near the front that are not trained."""
 
-    def run(self) -> AdaptedRun:
-        inputs, config = self._inputs, self._inputs.config
-        archive, tell = inputs.record.archive, inputs.tell
-        candidates = candidate_networks(archive)
-        entries = chosen_networks(candidates, archive, config.only)
-        backbones, passed_over = prepared_backbones(inputs.run, archive, entries, config)
-        if not config.fresh:
-            for backbone in backbones:
-                check_deployment(backbone, joint_epochs=config.joint_epochs)
-        self._boards = _boards_of(inputs)
-        self._networks = len(backbones)
-        tell(
-            events.AdaptationStarted(
-                networks=len(backbones),
-                description=f"{inputs.images:,} images of {inputs.run.config.dataset}",
-                passed_over=tuple((one.id, one.reason) for one in passed_over),
-                untrained=len(candidates.untrained),
-            )
+
+def prepare_adaptation(
+    config: AdaptFrontConfig, run: FinishedRun, record: RunRecord, tell: events.Listener
+) -> PreparedAdaptation:
+    """Check all that an adaptation is made of, and choose its networks; nothing is written.
+
+    Args:
+        config: how networks are adapted.
+        run: that they are of.
+        record: of the run.
+        tell: is told of all that happens.
+
+    Raises:
+        ValueError: for every kind of bad input.
+    """
+    inputs = adaptation_inputs(config, run, record, tell)
+    candidates = candidate_networks(record.archive)
+    entries = chosen_networks(candidates, record.archive, config.only)
+    backbones, passed_over = prepared_backbones(run, record.archive, entries, config)
+    if not config.fresh:
+        for backbone in backbones:
+            check_deployment(backbone, joint_epochs=config.joint_epochs)
+    return PreparedAdaptation(
+        inputs=inputs,
+        backbones=tuple(backbones),
+        passed_over=tuple(passed_over),
+        untrained=len(candidates.untrained),
+    )
+
+
+def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices: Sequence[Device]) -> AdaptedRun:
+    """Train, search, deploy, measure and test, and write the front; what had been done before is not done again.
+
+    Args:
+        prepared: what is adapted, and how.
+        trainer: gives what trains; called if there is anything to train.
+        devices: boards that measure; none where costs are predicted.
+
+    Raises:
+        ValueError: if what was kept is damaged.
+        MachineryError: if what trains died.
+    """
+    inputs, backbones = prepared.inputs, prepared.backbones
+    archive = inputs.record.archive
+    inputs.tell(
+        events.AdaptationStarted(
+            networks=len(backbones),
+            description=f"{inputs.images:,} images of {inputs.run.config.dataset}",
+            passed_over=tuple((one.id, one.reason) for one in prepared.passed_over),
+            untrained=prepared.untrained,
         )
-        if config.fresh:
-            for backbone in backbones:
-                backbone.folder.forget()
-        static = static_points(archive, inputs.configurations, energy=inputs.energy, images=inputs.images)
-        trained, failures = train_exits(inputs, backbones, self._start_trainer)
-        backbones = [one for one in backbones if one.id in trained]
-        policies = search_networks(inputs, backbones, trained, static)
-        finalists = finalists_of(inputs, backbones, trained, policies, static)
-        deployments, later = deploy_finalists(inputs, finalists.networks, self._start_trainer)
-        measured = [read_measurements(one) for one in deployments]
-        wanted = [(one, finalists.configurations[one.deployment.backbone.id]) for one in measured]
-        unmeasured = measure_ways(inputs, wanted, self._boards.devices)
-        static = measured_static(inputs, static, measured)
-        points = [
-            point for one in measured for point in deployed_points(inputs, one.deployment, self._costs(one, static))
-        ]
-        front = joint_front([*static, *points], inputs.run.config.limits)
-        by_id = {one.backbone.id: one for one in deployments}
-        front = tested(inputs, front, by_id)
-        write_adapted(inputs, front, by_id)
-        return AdaptedRun(
-            front=front,
-            gains=gains_text(gains(points, static, reference_point(inputs))),
-            energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
-            missing=_missing({**failures, **later}, unmeasured),
-        )
+    )
+    if inputs.config.fresh:
+        for backbone in backbones:
+            backbone.folder.forget()
+    static = static_points(archive, inputs.configurations, energy=inputs.energy, images=inputs.images)
+    trained, failures = train_exits(inputs, backbones, trainer)
+    backbones = tuple(one for one in backbones if one.id in trained)
+    policies = search_networks(inputs, backbones, trained, static)
+    finalists = finalists_of(inputs, backbones, trained, policies, static)
+    deployed, later = deploy_finalists(inputs, finalists.networks, trainer)
+    measured = [read_measurements(one) for one in deployed]
+    wanted = [(one, finalists.configurations[one.deployment.backbone.id]) for one in measured]
+    unmeasured = measure_ways(inputs, wanted, devices)
+    static = measured_static(inputs, static, measured)
+    points = [
+        point for one in measured for point in deployed_points(inputs, one.deployment, ways_costs(inputs, one, static))
+    ]
+    front = joint_front([*static, *points], inputs.run.config.limits)
+    deployments = {one.backbone.id: one for one in deployed}
+    front = tested(inputs, front, deployments)
+    write_adapted(inputs, front, deployments)
+    return AdaptedRun(
+        front=front,
+        gains=gains_text(gains(points, static, reference_point(inputs))),
+        energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
+        missing=_missing({**failures, **later}, unmeasured),
+    )
 
-    def _costs(
-        self, measured: WayMeasurements, static: Sequence[AdaptivePoint]
-    ) -> dict[RuntimeConfiguration, PathCosts]:
-        """Costs of each way through a network: as measured where there is a board, else predicted."""
-        inputs, deployment = self._inputs, measured.deployment
-        found = {one: costs for one in inputs.configurations if (costs := measured.costs(one)) is not None}
-        if found:
-            return found
-        backbone = deployment.backbone
-        plan = [backbone.exits.index(one) for one in deployment.exits]
-        return {one: costs.of(plan) for one, costs in network_costs(inputs, backbone, static).items()}
 
-    def _start_trainer(self) -> Trainer:
-        if self._trainer is None:
-            config = self._inputs.config
-            trainer = start_ray_trainer(
-                self._inputs.run.splits,
-                networks=self._networks,
-                workers=config.workers,
-                threads=config.threads_per_worker,
-                address=config.address,
-                dashboard=config.dashboard,
-            )
-            self._inputs.tell(events.TrainersStarted(trainer.workers, trainer.threads, trainer.dashboard_url))
-            self._trainer = trainer
-        return self._trainer
+def ways_costs(
+    inputs: AdaptationInputs, measured: WayMeasurements, static: Sequence[AdaptivePoint]
+) -> dict[RuntimeConfiguration, PathCosts]:
+    """Costs of each way through a network: as measured, in the configurations where all are; else predicted.
 
-    def close(self) -> None:
-        if self._trainer is not None:
-            self._trainer.close()
-        self._boards.close()
+    Args:
+        inputs: what it is adapted with.
+        measured: what boards measured of it.
+        static: networks as they are.
+    """
+    deployment = measured.deployment
+    found = {one: costs for one in inputs.configurations if (costs := measured.costs(one)) is not None}
+    if found:
+        return found
+    plan = [deployment.backbone.exits.index(one) for one in deployment.exits]
+    return {one: costs.of(plan) for one, costs in network_costs(inputs, deployment.backbone, static).items()}
+
+
+def _start_trainer(prepared: PreparedAdaptation, trainers: ExitStack) -> Trainer:
+    config = prepared.inputs.config
+    trainer = start_ray_trainer(
+        prepared.inputs.run.splits,
+        networks=len(prepared.backbones),
+        workers=config.workers,
+        threads=config.threads_per_worker,
+        address=config.address,
+        dashboard=config.dashboard,
+    )
+    trainers.callback(trainer.close)
+    prepared.inputs.tell(events.TrainersStarted(trainer.workers, trainer.threads, trainer.dashboard_url))
+    return trainer
 
 
 def measured_static(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
@@ -14,8 +15,8 @@ from moo import events
 from moo.adaptation.costs import predicted_costs_of
 from moo.adaptation.inner_search import search_policies, search_thresholds
 from moo.adaptation.inputs import AdaptationInputs
-from moo.adaptation.points import Variant, adaptive_point
 from moo.adaptation.plan_choice import choose_plans, joint_front
+from moo.adaptation.points import Variant, adaptive_point
 from moo.adaptation.policy_points import PolicyPoint
 from moo.adaptation.training.backbones import Backbone
 from moo.adaptation.training.deployed import Deployment
@@ -62,13 +63,12 @@ def search_networks(
     found = {}
     for done, backbone in enumerate(backbones):
         inputs.tell(events.StageProgress("searching", done, len(backbones), backbone.id))
-        operators = backbone.architecture.operators
         found[backbone.id] = search_policies(
             trained[backbone.id].outcomes,
             network_costs(inputs, backbone, static),
             max_exits=inputs.config.max_exits,
             energy=inputs.energy,
-            is_allowed=lambda exits, operators=operators: keeps_head_limit(inputs.run.space, operators, exits),
+            is_allowed=partial(keeps_head_limit, inputs.run.space, backbone.architecture.operators),
             engine=inputs.config.inner,
             seed=inputs.run.config.seed,
             most_points=MOST_POINTS,
@@ -91,8 +91,7 @@ def deployed_points(
     found: dict[PolicyPoint, None] = {}
     base = next(iter(costs))
     for chosen in (costs, {base: costs[base]}):
-        points = search_thresholds(outcomes, chosen, energy=inputs.energy, most_points=MOST_POINTS)
-        found |= dict.fromkeys(points)
+        found |= dict.fromkeys(search_thresholds(outcomes, chosen, energy=inputs.energy, most_points=MOST_POINTS))
     points = []
     for point in found:
         variant = Variant(
@@ -158,9 +157,7 @@ def finalists_of(
     )
 
 
-def _as_they_are(
-    static: Sequence[AdaptivePoint], searched: Mapping[str, object]
-) -> dict[str, tuple[PolicyPoint, ...]]:
+def _as_they_are(static: Sequence[AdaptivePoint], searched: Mapping[str, object]) -> dict[str, tuple[PolicyPoint, ...]]:
     """Networks that get no exits, as those have them that were searched."""
     found: dict[str, tuple[PolicyPoint, ...]] = {}
     for point in static:

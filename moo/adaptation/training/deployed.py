@@ -175,6 +175,7 @@ def deploy(
             "segments": [digest_of(model) for model in one.models],
             "outcomes": stage.write_outcomes(one.outcomes, one.precision),
             "logits_difference": one.logits_difference,
+            "one_file_difference": one.one_file_difference,
         }
     stage.write_weights(weights)
     write_sealed_json(
@@ -250,6 +251,7 @@ def _read_segments(
         exits=exits,
         models=tuple(models),
         logits_difference=float(content["logits_difference"]),
+        one_file_difference=float(content["one_file_difference"]),
         outcomes=outcomes,
         params=params,
     )

@@ -133,7 +133,7 @@ class StageFolder:
 
     def write_outcomes(self, outcomes: ExitOutcomes, precision: Precision, split: str = "selection") -> str:
         """Keep outcomes; returns their digest."""
-        arrays = {
+        arrays: Arrays = {
             "exits": np.array([(one.layer, HEADS.index(one.head)) for one in outcomes.exits], np.int64).reshape(-1, 2),
             "confidence": np.ascontiguousarray(outcomes.confidence_XN),
             "correct": np.ascontiguousarray(outcomes.correct_XN.astype(np.uint8)),
