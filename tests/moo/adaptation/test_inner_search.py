@@ -48,7 +48,7 @@ def front_by_brute_force(
     costs: Mapping[RuntimeConfiguration, ExitCosts],
     max_exits: int,
     energy: EnergyObjective,
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+) -> Any:
     """Objectives of the front of all plans, all thresholds that tell images apart, and all configurations."""
     found = []
     for configuration, own in costs.items():
