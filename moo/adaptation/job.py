@@ -81,7 +81,7 @@ def adapt_in_run(config: AdaptFrontConfig, tell: events.Listener) -> AdaptedRun:
             if config.fresh:
                 # Before anything is forgotten, all that can go wrong has.
                 start()
-            adapted = adapt(prepared, start, boards.devices)
+            adapted = adapt(prepared, start, ())
         finally:
             trainers.close()
             boards.close()
