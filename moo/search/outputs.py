@@ -21,6 +21,7 @@ from moo.config import SearchConfig
 from moo.report.card import card_markdown, front_card
 from moo.report.html import report_html
 from moo.report.report import report_markdown
+from moo.storage.adaptive_front import FOLDER
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.run_folder import RunFolder, model_file_name
@@ -129,6 +130,8 @@ def write_front(
 ) -> None:
     """Write front.json and front/<architecture id>/ for every network of the front; other folders there go.
 
+    Those of networks that front_adaptive.json has with early exits stay.
+
     Args:
         folder: of the run.
         archive: all evaluated architectures.
@@ -142,7 +145,8 @@ def write_front(
     kept = {point.id for point in front}
     if folder.networks.is_dir():
         for path in folder.networks.iterdir():
-            if path.is_dir() and path.name not in kept:
+            is_adaptive = folder.adaptive_front.exists() and (path / FOLDER).is_dir()
+            if path.is_dir() and path.name not in kept and not is_adaptive:
                 shutil.rmtree(path)
     for entry in networks_of(front):
         result = delivered.get(entry.architecture.id)

@@ -72,7 +72,7 @@ class AdaptivePoint:
     latency_ms: float
     """Expected: the sum of shares x costs of the ways. So are energies."""
     worst_latency_ms: float
-    """Of an image that passes all exits."""
+    """Of an image that takes the longest way; none comes past a threshold of 0."""
     energy_mj: float
     """The energy that the front minimises."""
     energy_kind: EnergyKind
