@@ -84,9 +84,10 @@ class SearchConfig:
     """Each trial trains a supernet of its own instead of starting from the shared one: slow, for comparison."""
     adaptive: bool = False
     """Judge a trial by its network's best operating point with early exits instead of by the network as it is: linear
-    exits are fitted to its weights, and places and thresholds chosen by the trial's own loss; of `architectures`, by
-    the volume that the point dominates. All generations search on the supernet, as the surrogate knows nothing of
-    exits. `front.json` stays the front of networks without exits; `adapt_front.py` goes on from it."""
+    exits are fitted to inherited weights, and their places and thresholds have the least loss under the trial's
+    coefficients; with `--method architectures`, the least cost at no more error. All generations search on the
+    supernet, as the surrogate knows nothing of exits. Limits hold for networks without exits, and so is the front;
+    `adapt_front.py` goes on from it."""
     samples: int = 4
     """Different architectures sampled from each trial's theta, besides its mode."""
     pretrain_epochs: int | None = None
