@@ -95,7 +95,7 @@ def checked_files(
     Raises:
         ValueError: as `export`, but for missing arrays.
     """
-    images_NCHW = _prepared(splits.selection, splits, max(CALIBRATION_IMAGES, COMPARED_IMAGES))
+    images_NCHW = prepared_images(splits.selection, splits, max(CALIBRATION_IMAGES, COMPARED_IMAGES))
     compared_NCHW = images_NCHW[:COMPARED_IMAGES]
     expected_NK = _pytorch_logits(network, compared_NCHW)
     if not np.isfinite(expected_NK).all():
@@ -104,7 +104,7 @@ def checked_files(
     models: dict[Precision, bytes] = {"fp32": model, "int8": in_int8}
     exported = []
     for precision, content in models.items():
-        session = _session(content, threads)
+        session = session_of(content, threads)
         difference = float(np.abs(_logits(session, compared_NCHW) - expected_NK).max())
         scale = float(np.abs(expected_NK).max())
         if precision == "fp32" and not difference <= LOGITS_TOLERANCE * scale:
@@ -135,7 +135,7 @@ def quantized_file(
     Raises:
         ValueError: if an array is missing or has the wrong shape.
     """
-    images_NCHW = _prepared(splits.selection, splits, CALIBRATION_IMAGES)
+    images_NCHW = prepared_images(splits.selection, splits, CALIBRATION_IMAGES)
     return quantized(to_onnx(graph, weights), images_NCHW, activations=activations)
 
 
@@ -148,10 +148,10 @@ def file_error(model: bytes, images: LabelledImages, splits: Splits, *, threads:
         splits: says how images are prepared.
         threads: of ONNX Runtime, at least 1.
     """
-    return 1 - _accuracy(_session(model, threads), images, splits)
+    return 1 - _accuracy(session_of(model, threads), images, splits)
 
 
-def _prepared(images: LabelledImages, splits: Splits, limit: int) -> Floats:
+def prepared_images(images: LabelledImages, splits: Splits, limit: int) -> Floats:
     """The first images as a network's input, in the layout that ONNX Runtime takes."""
     batches = ImageBatches(images, splits).in_order(limit, limit)
     return np.concatenate([x_BCHW.contiguous().numpy() for x_BCHW, _ in batches])
@@ -160,20 +160,30 @@ def _prepared(images: LabelledImages, splits: Splits, limit: int) -> Floats:
 def _pytorch_logits(network: nn.Module, images_NCHW: Floats) -> Floats:
     network.eval()
     with torch.no_grad():
-        return np.concatenate([network(torch.from_numpy(x_BCHW)).numpy() for x_BCHW in _batches(images_NCHW)])
+        return np.concatenate([network(torch.from_numpy(x_BCHW)).numpy() for x_BCHW in in_batches(images_NCHW)])
 
 
-def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+def session_of(model: bytes, threads: int, *, optimised: bool = True) -> onnxruntime.InferenceSession:
+    """A serialised ONNX model, ready to run on the CPU.
+
+    Args:
+        model: the serialised ONNX model.
+        threads: at least 1.
+        optimised: whether operators are fused and reordered, else they run as the quantiser runs them to see ranges.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _logits(session: onnxruntime.InferenceSession, images_NCHW: Floats) -> Floats:
-    return np.concatenate([session.run(None, {INPUT_NAME: x_BCHW})[0] for x_BCHW in _batches(images_NCHW)])
+    return np.concatenate([session.run(None, {INPUT_NAME: x_BCHW})[0] for x_BCHW in in_batches(images_NCHW)])
 
 
-def _batches(images_NCHW: Floats) -> Iterator[Floats]:
+def in_batches(images_NCHW: Floats) -> Iterator[Floats]:
+    """Images, or maps, in batches of a size that machines have memory for."""
     for start in range(0, len(images_NCHW), EVALUATION_BATCH):
         yield images_NCHW[start : start + EVALUATION_BATCH]
 

@@ -93,10 +93,12 @@ SELECT_NETWORK = HelpPage(
     examples=(
         ("runs/photos --max-latency-ms 5", "the most accurate within a limit"),
         ("runs/photos --knee", "the one where the front bulges most"),
+        ("runs/photos --adaptive --max-latency-ms 5", "with early exits"),
     ),
     groups=(
         group("run", "run"),
         group("choice", "max-latency-ms max-energy-mj max-error knee"),
+        group("early exits", "adaptive worst-case"),
         group("how the board runs it", "threads frequency-mhz precision"),
         group("output", "json"),
     ),

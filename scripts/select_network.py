@@ -1,7 +1,8 @@
 """Choose an operating point of a run's front: three to choose from, the most accurate within limits, or the knee.
 
-Example:
+Examples:
     python scripts/select_network.py runs/first --max-latency-ms 5 --max-energy-mj 20 --threads 1 2
+    python scripts/select_network.py runs/first --adaptive --max-latency-ms 5 --worst-case
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
 from tyro.conf import Positional, arg
 
 from devices.configuration import Precision
+from moo.analysis.adaptive_selection import read_adaptive_candidates
 from moo.analysis.selection import (
     ConfigurationFilter,
-    Excess,
-    FrontPoint,
     Limits,
+    Point,
     best_within,
     excesses,
     in_configurations,
@@ -29,8 +29,9 @@ from moo.analysis.selection import (
     read_front,
     three_choices,
 )
-from moo.formatting import error_text, percent, percent_within, short
-from moo.storage.run_folder import RunFolder, model_file_name
+from moo.report.selected import PointTexts, static_texts, table_lines
+from moo.report.selected_adaptive import adaptive_texts
+from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on, unfinished_note
 from scripts.command_line import parse, run
 from scripts.help_pages import SELECT_NETWORK
@@ -55,6 +56,10 @@ class SelectConfig:
     """Error on the selection split that the point may have at most, in per cent: 12.5; below 1 with its sign: 0.5%."""
     knee: bool = False
     """Instead of limits: the point where the front bulges most towards the ideal."""
+    adaptive: bool = False
+    """Choose among networks with early exits (`adapt_front.py`), by the latency and energy to expect."""
+    worst_case: bool = False
+    """With `--adaptive`: choose by the latency of an image that passes all exits."""
     threads: tuple[int, ...] = ()
     """Choose among points with these numbers of threads; by default with any."""
     frequency_mhz: tuple[int, ...] = ()
@@ -71,6 +76,8 @@ class SelectConfig:
                 "only one of `--knee` and the limits `--max-latency-ms`, `--max-energy-mj` and `--max-error` may be "
                 "given, but got both."
             )
+        if self.worst_case and not self.adaptive:
+            raise ValueError("`--worst-case` must stand with `--adaptive`, but got it alone: add `--adaptive`.")
 
     @property
     def limits(self) -> Limits:
@@ -109,128 +116,52 @@ def main() -> int:
     """Parse the options, choose, print."""
     config = parse(SelectConfig, page=SELECT_NETWORK)
     run_folder = RunFolder(local_path(config.run))
-    front = in_configurations(read_front(run_folder.path), config.wanted)
-    if note := unfinished_note(run_folder):
-        sys.stderr.write(f"{note} {command_that_goes_on(run_folder)}\n")
+    if config.adaptive:
+        candidates = read_adaptive_candidates(run_folder.path, worst_case=config.worst_case)
+        return _choose(candidates, adaptive_texts(run_folder, worst_case=config.worst_case), config, run_folder)
+    return _choose(read_front(run_folder.path), static_texts(run_folder), config, run_folder)
+
+
+def _choose(points: Sequence[Point], texts: PointTexts[Point], config: SelectConfig, run: RunFolder) -> int:
+    front = in_configurations(points, config.wanted)
+    if note := unfinished_note(run):
+        sys.stderr.write(f"{note} {command_that_goes_on(run)}\n")
     if not config.knee and config.limits.is_empty:
-        return _three(run_folder, front, as_json=config.json)
+        return _three(front, texts, as_json=config.json)
     chosen = knee(front) if config.knee else best_within(front, config.limits)
     shown = chosen or nearest_to(front, config.limits)
-    folder = run_folder.networks / shown.id
     exceeded = excesses(shown, config.limits)
     if config.json:
         content = {
             "qualifies": chosen is not None,
-            "network": _facts(shown, folder),
-            "exceeded": [*map(asdict, exceeded)],
+            "network": texts.facts(shown),
+            "exceeded": [*map(texts.excess_facts, exceeded)],
         }
         print(json.dumps(content, indent=2))
     elif chosen is not None:
-        print(_text(chosen, folder))
+        print(texts.text(chosen))
     if chosen is None:
-        reasons = ", ".join(_excess_text(excess) for excess in exceeded)
-        nearest = shown.id if shown.configuration is None else f"{shown.id} in {shown.configuration.label}"
+        reasons = ", ".join(texts.excess(excess) for excess in exceeded)
+        identifier = shown.key[0]
+        nearest = identifier if shown.configuration is None else f"{identifier} in {shown.configuration.label}"
         sys.stderr.write(f"No point of {len(front)} is within the limits; the nearest, {nearest}, has {reasons}.\n")
     return 0 if chosen else 1
 
 
-def _three(run: RunFolder, front: Sequence[FrontPoint], *, as_json: bool) -> int:
+def _three(front: Sequence[Point], texts: PointTexts[Point], *, as_json: bool) -> int:
     """Print the three to choose from."""
     choices = three_choices(front)
     if as_json:
-        content = [{"choice": name, "network": _facts(point, run.networks / point.id)} for name, point in choices]
+        content = [{"choice": name, "network": texts.facts(point)} for name, point in choices]
         print(json.dumps({"choices": content}, indent=2))
         return 0
-    columns = [("", *_ROWS), *((name, *_cells(point, run)) for name, point in choices)]
-    widths = [max(map(len, column)) for column in columns]
-    for line in zip(*columns, strict=True):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in table_lines([("", *texts.rows), *((name, *texts.cells(point)) for name, point in choices)]):
+        print(line)
     for name, point in choices:
-        print(f"{name}: {_file_text(point, run.networks / point.id)}")
+        print(f"{name}: {texts.place(point)}")
     if choices[0][1].beats_guessing is False:
         print("The best network is not better than always answering the commonest class: too few images or too short.")
     return 0
-
-
-_ROWS = ("network", "configuration", "accuracy", "on the", "latency", "energy", "parameters", "file size")
-
-
-def _cells(point: FrontPoint, run: RunFolder) -> tuple[str, ...]:
-    """What the column of a choice has in each of `_ROWS`."""
-    expected = point.expected
-    file = run.networks / point.id / model_file_name(point.precision)
-    accuracy, split = percent(1 - point.error), "selection split"
-    if expected is not None:
-        ends = (None if end is None else 1 - end for end in (expected.high, expected.low))
-        accuracy, split = percent_within(1 - expected.error, *ends), f"{expected.split} split"
-    return (
-        point.id,
-        "not recorded" if point.configuration is None else point.configuration.label,
-        accuracy + " !" * (point.beats_guessing is False),
-        f"{split}, {point.error_source}",
-        f"{short(point.latency_ms)} ms {point.latency_source}",
-        f"{short(point.energy_mj)} mJ {point.energy_source}",
-        "not recorded" if point.params is None else f"{point.params:,}",
-        f"{file.stat().st_size / 1000:,.0f} kB" if file.is_file() else "not there",
-    )
-
-
-def _facts(point: FrontPoint, folder: Path) -> dict[str, object]:
-    """A point for JSON: its fields, with the configuration's label, and the paths that are there."""
-    configuration, file = point.configuration, folder / model_file_name(point.precision)
-    same_as = None if point.same_as is None else dict(zip(("id", "configuration"), point.same_as, strict=True))
-    return asdict(point) | {
-        "configuration": None if configuration is None else asdict(configuration) | {"label": configuration.label},
-        "same_as": same_as,
-        "folder": str(folder) if folder.is_dir() else None,
-        "file": str(file) if file.is_file() else None,
-    }
-
-
-def _text(point: FrontPoint, folder: Path) -> str:
-    configuration = "not recorded (a run of an earlier version)"
-    if point.configuration is not None:
-        configuration = point.configuration.label
-    kind = {"net": "above idle", "gross": "with idle power", "period": "in a period"}[point.energy_kind]
-    off = error_text([point.energy_error]) if point.energy_source == "modelled" else ""
-    error = percent_within(point.error, point.error_low, point.error_high)
-    lines = [
-        f"network        {point.id}",
-        f"configuration  {configuration}",
-        f"error          {error} (selection split, {point.error_source} weights, {point.precision})",
-        *_expected_text(point),
-        f"latency        {short(point.latency_ms)} ms {point.latency_source}",
-        f"energy         {short(point.energy_mj)} mJ {point.energy_source}{off}, {kind}",
-        f"file           {_file_text(point, folder)}",
-    ]
-    return "\n".join(lines)
-
-
-def _expected_text(point: FrontPoint) -> list[str]:
-    """The error on the test split, whether it beats guessing, and the cheaper point that is as good."""
-    lines = []
-    if point.expected is not None and point.expected.split == "test":
-        expected = point.expected
-        lines.append(f"               {percent_within(expected.error, expected.low, expected.high)} on the test split")
-    if point.beats_guessing is False:
-        lines.append("               not better than always answering the commonest class")
-    if point.same_as is not None:
-        identifier, label = point.same_as
-        where = "" if label is None else f" in {label}"
-        lines.append(f"               not significantly below that of {identifier}{where}, which costs less")
-    return lines
-
-
-def _file_text(point: FrontPoint, folder: Path) -> str:
-    file = folder / model_file_name(point.precision)
-    return f"{file}{'' if file.is_file() else ' (not there: the run has not written it)'}"
-
-
-def _excess_text(excess: Excess) -> str:
-    name, _, unit = excess.quantity.partition("_")
-    unit = {"ms": " ms", "mj": " mJ"}.get(unit, "")
-    value, limit = (f"{short(number)}{unit}" if unit else percent(number) for number in (excess.value, excess.limit))
-    return f"{name} {value} where {limit} is allowed (+{short(100 * excess.ratio)} %)"
 
 
 def command() -> NoReturn:

@@ -2,4 +2,10 @@
 
 The outer level chooses networks, the inner one exits, thresholds and runtime configurations for each, as in HADAS
 (Bouzidi et al., DATE 2023), but with policies that can be deployed in the place of an oracle.
+
+inner_search      exits, thresholds and configurations of one network (start here)
+policy_search     plans and thresholds of one precision, on grids that are judged whole
+evolved_policies  the same and configurations by NSGA-II
+cost_orders       which configurations one search serves
+policy_points     policies, and their points in configurations
 """

@@ -5,5 +5,6 @@ genomes             what NSGA-II evolves: coefficients, architectures
 nsga2               NSGA-II by ask and tell, a generation or one individual at a time
 random_and_grid     two rivals that learn nothing
 surrogate_assisted  NSGA-II over coefficients on a surrogate of accuracy
+policies            NSGA-II over choices that are judged in batches, in memory
 acquisition         which of its candidates are worth evaluating
 """

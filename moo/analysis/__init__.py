@@ -12,5 +12,7 @@ rank_correlation  Kendall's tau with its interval
 recipes           which trained networks compare with each other
 selection         one network of a front: the most accurate within limits, or the knee
 transfer          what networks chosen for one board lose on another
+adaptive_selection  the same for a front with early exits
 objectives        how many objectives a front really trades
+adaptation        what early exits and configurations gain
 """

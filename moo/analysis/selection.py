@@ -1,7 +1,7 @@
 """Choosing an operating point of a run's front: three to choose from, the most accurate within limits, or the knee.
 
-Start with `read_front`, then `in_configurations`, `three_choices`, `best_within` or `knee`. Only front.json is read, so
-a front can be chosen from on any machine that the run folder was copied to.
+Start with `read_front`, then `in_configurations`, `three_choices`, `best_within` or `knee`, which take whatever is
+`Choosable`. Only front.json is read, so a front can be chosen from on any machine that the run folder was copied to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import ENERGY_KINDS, EnergyKind
@@ -24,6 +24,41 @@ from search_space.boundary.text import one_line, reason_of, shown
 
 PointKey = tuple[str, str | None]
 """Architecture id, and label of the configuration."""
+
+
+class Choosable(Protocol):
+    """What choosing needs of a point."""
+
+    @property
+    def key(self) -> PointKey:
+        """What names it in `same_as` of others."""
+
+    @property
+    def same_as(self) -> PointKey | None:
+        """The cheaper point that it cannot be told apart from, and that stands for it."""
+
+    @property
+    def configuration(self) -> RuntimeConfiguration | None:
+        """How the network is run; None where that is not known."""
+
+    @property
+    def error(self) -> float:
+        """On the selection split, in [0, 1]."""
+
+    @property
+    def latency_ms(self) -> float:
+        """That a limit is for."""
+
+    @property
+    def energy_mj(self) -> float:
+        """That the run minimises."""
+
+    @property
+    def beats_guessing(self) -> bool | None:
+        """Whether it is better than always answering the commonest class; None where that is not known."""
+
+
+Point = TypeVar("Point", bound=Choosable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +209,7 @@ def read_front(run: Path) -> tuple[FrontPoint, ...]:
     return tuple(_point_from(item, f"point {number} of {str(path)!r}") for number, item in enumerate(content, 1))
 
 
-def in_configurations(front: Sequence[FrontPoint], wanted: ConfigurationFilter) -> tuple[FrontPoint, ...]:
+def in_configurations(front: Sequence[Point], wanted: ConfigurationFilter) -> tuple[Point, ...]:
     """The points whose configurations are wanted, in their order.
 
     Raises:
@@ -188,7 +223,7 @@ def in_configurations(front: Sequence[FrontPoint], wanted: ConfigurationFilter) 
     return chosen
 
 
-def three_choices(front: Sequence[FrontPoint]) -> tuple[tuple[str, FrontPoint], ...]:
+def three_choices(front: Sequence[Point]) -> tuple[tuple[str, Point], ...]:
     """The most accurate point, the knee, and the fastest above chance, each with what it is; fewer where they coincide.
 
     Args:
@@ -199,7 +234,7 @@ def three_choices(front: Sequence[FrontPoint]) -> tuple[tuple[str, FrontPoint], 
     return tuple((choice.name, told_apart[choice.place]) for choice in choices)
 
 
-def excesses(point: FrontPoint, limits: Limits) -> tuple[Excess, ...]:
+def excesses(point: Choosable, limits: Limits) -> tuple[Excess, ...]:
     """The limits that a point exceeds; a cost equal to its limit is within it."""
     pairs = (
         ("latency_ms", point.latency_ms, limits.max_latency_ms),
@@ -209,13 +244,13 @@ def excesses(point: FrontPoint, limits: Limits) -> tuple[Excess, ...]:
     return tuple(Excess(name, value, limit) for name, value, limit in pairs if limit is not None and value > limit)
 
 
-def best_within(front: Sequence[FrontPoint], limits: Limits) -> FrontPoint | None:
+def best_within(front: Sequence[Point], limits: Limits) -> Point | None:
     """The point of least error within all limits (then of least latency, then energy); None if there is none."""
     allowed = [point for point in front if not excesses(point, limits)]
     return min(allowed, key=_objectives, default=None)
 
 
-def nearest_to(front: Sequence[FrontPoint], limits: Limits) -> FrontPoint:
+def nearest_to(front: Sequence[Point], limits: Limits) -> Point:
     """The point whose worst excess, as a share of its limit, is smallest.
 
     Args:
@@ -225,7 +260,7 @@ def nearest_to(front: Sequence[FrontPoint], limits: Limits) -> FrontPoint:
     return min(front, key=lambda point: max((excess.ratio for excess in excesses(point, limits)), default=0.0))
 
 
-def knee(front: Sequence[FrontPoint]) -> FrontPoint:
+def knee(front: Sequence[Point]) -> Point:
     """The point where the front bulges most towards the ideal point; `moo.analysis.choices.knee_place` says how.
 
     Args:
@@ -235,13 +270,13 @@ def knee(front: Sequence[FrontPoint]) -> FrontPoint:
     return told_apart[knee_place([_objectives(point) for point in told_apart])]
 
 
-def distinct(front: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+def distinct(front: Sequence[Point]) -> tuple[Point, ...]:
     """The points that can be told apart: those for which no other of them stands."""
     present = {point.key for point in front}
     return tuple(point for point in front if point.same_as not in present)
 
 
-def _objectives(point: FrontPoint) -> tuple[float, float, float]:
+def _objectives(point: Choosable) -> tuple[float, float, float]:
     return point.error, point.latency_ms, point.energy_mj
 
 

@@ -9,4 +9,6 @@ choices     the answer: three networks to choose from
 snippets    Python that runs a network on a board
 card        card.md: what somebody needs who deploys a network
 transfer    the section on the run that a run started from
+selected    what is said of a point that is chosen on the command line
+selected_adaptive  the same of a point with early exits
 """

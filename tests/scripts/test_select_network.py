@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from devices.configuration import RuntimeConfiguration
+from moo.storage.adaptive_front import write_adaptive_front
+from tests.moo.adaptive_points import STREAMED, adaptive_point, static_point
+
 ROOT = Path(__file__).parents[2]
 ROWS = {"00": (0.05, 9.0, 40.0), "01": (0.08, 4.0, 18.0), "88": (0.4, 1.0, 5.0)}
 
@@ -285,6 +289,121 @@ def test_nothing_heavy_is_imported() -> None:
     code = "import scripts.select_network, sys; print({'torch', 'ray', 'matplotlib', 'pymoo'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def adapted(run_folder: Any) -> Any:
+    """A run whose first network has two points with exits, in two configurations, and whose last has none."""
+    quick = RuntimeConfiguration(threads=4, precision="int8")
+    points = [
+        adaptive_point(0.1, 4.0, 8.0, worst_latency_ms=6.0, test_error=0.12, static_error=0.09, streamed=STREAMED),
+        adaptive_point(
+            0.2, 2.0, 6.0, worst_latency_ms=3.0, exits=2, configuration=quick, thresholds=(0.5, 0.75),
+            exit_shares=(0.5, 0.25, 0.25),
+        ),
+        static_point(0.3, 2.5, 5.0, indices=(2, 2, 2)),
+    ]  # fmt: skip
+    write_adaptive_front(run_folder / "front_adaptive.json", points)
+    (run_folder / "front" / points[0].id / "adaptive").mkdir(parents=True)
+    return run_folder
+
+
+def test_a_policy_is_chosen_by_what_it_is_expected_to_take(adapted: Any) -> None:
+    result = select(adapted, "--adaptive", "--max-latency-ms", "5")
+    assert (result.returncode, result.stderr) == (0, "")
+    folder = adapted / "front" / "000" / "adaptive"
+    assert result.stdout.splitlines() == [
+        "network        000",
+        "configuration  ort 1t fp32",
+        "exits          layer 0 linear above 0.9 (60.0 %), end (40.0 %)",
+        "error          10.0 % (8.0–12.0) (selection split, fp32)",
+        "               12.0 % on the test split",
+        "               9.0 % where no image leaves early",
+        "latency        4.00 ms expected, 6.00 ms in the worst case, modelled",
+        "energy         8.00 mJ expected, modelled ± 25 %, above idle",
+        "streamed       4.10 ms measured, the mean of 500 images",
+        f"folder         {folder}",
+        f"run it         python {folder}/run.py photo.jpg --point 0",
+    ]
+
+
+def test_in_the_worst_case_an_image_passes_all_exits(adapted: Any) -> None:
+    result = select(adapted, "--adaptive", "--worst-case", "--max-latency-ms", "5")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "exits          layer 0 linear above 0.5 (50.0 %), layer 1 linear above 0.75 (25.0 %), end (25.0 %)" in (
+        result.stdout
+    )
+    assert result.stdout.splitlines()[-1].endswith("run.py photo.jpg --point 1")
+    result = select(adapted, "--adaptive", "--worst-case", "--max-latency-ms", "2", "--threads", "4")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "No point of 1 is within the limits; the nearest, 000 in ort 4t int8, has worst-case latency 3.00 ms where "
+        "2.00 ms is allowed (+50.0 %).\n"
+    )
+    result = select(adapted, "--adaptive", "--max-latency-ms", "1")
+    assert "the nearest, 000 in ort 4t int8, has expected latency 2.00 ms" in result.stderr
+
+
+def test_a_network_without_exits_is_its_file(adapted: Any) -> None:
+    (adapted / "front" / "888").mkdir()
+    (adapted / "front" / "888" / "model.onnx").touch()
+    lines = select(adapted, "--adaptive", "--max-energy-mj", "5").stdout.splitlines()
+    assert lines[2] == "exits          none"
+    assert "latency        2.50 ms, modelled" in lines
+    assert lines[-1] == f"file           {adapted}/front/888/model.onnx"
+    content = json.loads(select(adapted, "--adaptive", "--max-energy-mj", "5", "--json").stdout)
+    assert (content["network"]["file"], content["network"]["command"]) == (lines[-1].split()[-1], None)
+    assert content["network"]["number"] is None
+
+
+def test_json_has_all_of_an_adaptive_point(adapted: Any) -> None:
+    point = json.loads((adapted / "front_adaptive.json").read_text())[0]
+    del point["seal"]
+    result = select(adapted, "--adaptive", "--max-error", "15", "--json")
+    content = json.loads(result.stdout)
+    assert (content["qualifies"], content["exceeded"]) == (True, [])
+    folder = adapted / "front" / "000" / "adaptive"
+    assert content["network"] == point | {
+        "id": "000",
+        "number": 0,
+        "beats_guessing": None,
+        "folder": str(folder),
+        "file": None,
+        "command": f"python {folder}/run.py photo.jpg --point 0",
+    }
+    content = json.loads(select(adapted, "--adaptive", "--worst-case", "--max-latency-ms", "1", "--json").stdout)
+    # The network as it is comes nearest, by the latency of its worst case.
+    assert content["exceeded"] == [{"quantity": "worst_latency_ms", "value": 2.5, "limit": 1.0}]
+
+
+def test_three_adaptive_points_to_choose_from(adapted: Any) -> None:
+    head, *rows = [re.split(r"  +", line) for line in select(adapted, "--adaptive").stdout.splitlines()]
+    assert head == ["", "most accurate, knee", "fastest"]
+    assert ["exits", "1, taken by 60.0 %", "2, taken by 75.0 %"] in rows
+    assert ["worst case", "6.00 ms modelled", "3.00 ms modelled"] in rows
+    assert rows[-1][0] == f"fastest: python {adapted}/front/000/adaptive/run.py photo.jpg --point 1"
+    choices = json.loads(select(adapted, "--adaptive", "--json").stdout)["choices"]
+    knee = json.loads(select(adapted, "--adaptive", "--knee", "--json").stdout)["network"]
+    assert knee in [choice["network"] for choice in choices]
+
+
+def test_a_run_that_was_not_adapted_is_one_line_that_says_how(run_folder: Any) -> None:
+    result = select(run_folder, "--adaptive", "--knee")
+    assert_refused(result, f"make them by `python scripts/adapt_front.py {run_folder}`")
+
+
+def test_the_worst_case_needs_adaptive(run_folder: Any) -> None:
+    assert_refused(select(run_folder, "--worst-case", "--knee"), "`--worst-case` must stand with `--adaptive`")
+
+
+def test_a_damaged_adaptive_front_is_one_line(adapted: Any) -> None:
+    path = adapted / "front_adaptive.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"error": 0.1,', '"error": 0.01,'))
+    assert_refused(select(adapted, "--adaptive", "--knee"), "do not match its `seal`")
+    path.write_text(whole[:200])
+    assert_refused(select(adapted, "--adaptive", "--knee"), "must be JSON")
+    assert_refused(select(adapted, "--adaptive", "--knee"), "have adapt_front.py write it anew")
 
 
 def assert_refused(result: Any, message: Any) -> None:
