@@ -142,6 +142,38 @@ def judge_grid(outcomes: ExitOutcomes, grid: ThresholdGrid, plan: Sequence[int])
     return JudgedGrid(outcomes.images - right, (*leaving, passing), outcomes.images)
 
 
+def mean_grid(values_XN: npt.NDArray[np.float32], grid: ThresholdGrid, plan: Sequence[int]) -> Floats:
+    """Mean over all images of a value, as their cross-entropy, at the way that each takes; of all policies of a plan.
+
+    Args:
+        values_XN: of each candidate exit, and last of the network, for each image.
+        grid: of the same exits.
+        plan: places of its exits among them, ascending.
+
+    Returns:
+        Shape (Q,) * K; to rounding.
+    """
+    shape: tuple[int, ...] = ()
+    cells_N = np.zeros(values_XN.shape[1], np.int64)
+    total: Floats = np.zeros(())
+    for place in plan:
+        own = len(grid.thresholds[place])
+        shape = (*shape, own)
+        cells_N = cells_N * own + grid.bins_EN[place]
+        passing = _sum_not_exceeding(cells_N, shape, values_XN[place])
+        total = total[..., None] + passing[..., -1:] - passing
+    total = total + _sum_not_exceeding(cells_N, shape, values_XN[-1])
+    return total / values_XN.shape[1]
+
+
+def _sum_not_exceeding(cells_N: Integers, shape: tuple[int, ...], values_N: npt.NDArray[np.float32]) -> Floats:
+    """As `_not_exceeding`, of a value of each image in the place of their number."""
+    sums = np.bincount(cells_N, weights=values_N, minlength=math.prod(shape)).astype(np.float64).reshape(shape)
+    for axis in range(len(shape)):
+        np.cumsum(sums, axis=axis, out=sums)
+    return sums
+
+
 def _not_exceeding(cells_A: Integers, shape: tuple[int, ...]) -> Integers:
     """How many of A images exceed none of the thresholds, for all combinations of these.
 

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.early_exits.outcomes import ExitOutcomes
+from evaluation.early_exits.plans import Plan
 from evaluation.early_exits.threshold_grid import judge_policies, threshold_grid
-from moo.adaptation.policy_points import Plan, Policy
+from moo.adaptation.policy_points import Policy
 from moo.algorithms.policies import Choices, evolve_choices
 from moo.storage.pareto import non_dominated
 

@@ -18,10 +18,11 @@ from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
 from evaluation.early_exits.outcomes import ExitOutcomes
+from evaluation.early_exits.plans import Plan, plans_of
 from moo.adaptation.cost_orders import CostOrder, comparable_energy, searches_of
 from moo.adaptation.evolved_policies import EVOLVED, CostsOf, evolve_policies
-from moo.adaptation.policy_points import Floats, PathsOf, Plan, Policy, PolicyPoint, points_of
-from moo.adaptation.policy_search import plans_of, search_grids
+from moo.adaptation.policy_points import Floats, PathsOf, Policy, PolicyPoint, points_of
+from moo.adaptation.policy_search import search_grids
 from search_space.exits import Exit
 
 InnerEngine = Literal["factorised", "nsga2"]

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.exit_costs import PathCosts
+from evaluation.early_exits.plans import Plan as Plan
 from moo.storage.pareto import epsilon_front, non_dominated
 from moo.trials import Objectives
 
 Floats = npt.NDArray[np.float64]
-Plan = tuple[int, ...]
-"""Places of a network's exits among its candidates, ascending; none is the network as it is."""
 PathsOf = Callable[[Plan], PathCosts]
 """Costs of each way through the network with a plan, in one configuration."""
 

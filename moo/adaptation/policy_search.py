@@ -6,65 +6,24 @@ Array shapes: N images, K exits of a plan, A policies, B those of a front, M = 2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from evaluation.early_exits.outcomes import ExitOutcomes
+from evaluation.early_exits.plans import Plan, levels_of
 from evaluation.early_exits.threshold_grid import ThresholdGrid, judge_grid, threshold_grid
 from moo.adaptation.evolved_policies import EVOLVED, CostsOf, evolve_policies
-from moo.adaptation.policy_points import Plan, Policy
+from moo.adaptation.policy_points import Policy
 from moo.storage.pareto import non_dominated
-from search_space.exits import Exit
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 MOST_POLICIES = 6_000_000
 """That are judged where nobody says how many: half a second of one core."""
-MOST_LEVELS, LEAST_LEVELS = 101, 6
-"""Thresholds of an exit, with 0 and 1: as many as fit, and as few as are worth a look."""
 SAME = 1e-12
 """Relative difference of costs that only rounding makes."""
-
-
-def plans_of(exits: Sequence[Exit], max_exits: int, is_allowed: Callable[[Sequence[Exit]], bool]) -> tuple[Plan, ...]:
-    """All plans but the empty one, smaller ones first: at most one exit a layer.
-
-    Args:
-        exits: the candidates, in order.
-        max_exits: of a plan.
-        is_allowed: whether a network may have these exits together.
-    """
-    return tuple(
-        plan
-        for size in range(1, max_exits + 1)
-        for plan in combinations(range(len(exits)), size)
-        if len({exits[place].layer for place in plan}) == size and is_allowed([exits[place] for place in plan])
-    )
-
-
-def levels_of(plans: Sequence[Plan], policies: int) -> dict[int, int]:
-    """Thresholds of each exit, by the number of exits of a plan; sizes whose policies are too many are absent.
-
-    Each size gets an even share of the policies, smaller sizes first, and leaves to the next what it has no use for.
-    The only plan is never absent.
-
-    Args:
-        plans: that are to be judged.
-        policies: at most, in all.
-    """
-    sizes = sorted({len(plan) for plan in plans if plan})
-    levels, left = {0: 2}, policies
-    for place, size in enumerate(sizes):
-        number = sum(len(plan) == size for plan in plans)
-        share = left / (len(sizes) - place) / number
-        fitting = min(MOST_LEVELS, int(share ** (1 / size) + 1e-9))
-        if fitting >= (2 if len(plans) == 1 else LEAST_LEVELS):
-            levels[size] = fitting
-            left -= number * fitting**size
-    return levels
 
 
 def search_grids(

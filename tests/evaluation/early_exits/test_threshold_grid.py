@@ -13,6 +13,7 @@ from evaluation.early_exits.threshold_grid import (
     LEAST_GAP,
     judge_grid,
     judge_policies,
+    mean_grid,
     threshold_grid,
 )
 from search_space.exits import Exit
@@ -41,6 +42,8 @@ def test_a_grid_is_judged_as_its_policies_one_by_one(plan: tuple[int, ...], valu
     assert whole.wrong.size == grid.policies(plan)
     costs_X = np.array([0.3, 0.5, 0.8, 1.1, 1.3])[: len(plan) + 1]
     expected = whole.expected(costs_X)
+    cross_entropy = mean_grid(outcomes.cross_entropy_XN, grid, plan)
+    assert cross_entropy.shape == whole.wrong.shape
     for levels in itertools.product(*(range(len(grid.thresholds[place])) for place in plan)):
         thresholds = [grid.thresholds[place][level] for place, level in zip(plan, levels, strict=True)]
         single = judged(outcomes.of(plan), thresholds)
@@ -48,6 +51,7 @@ def test_a_grid_is_judged_as_its_policies_one_by_one(plan: tuple[int, ...], valu
         shares_X = whole.shares_of([np.array([level]) for level in levels]).reshape(-1)
         np.testing.assert_array_equal(shares_X, single.shares_X)
         assert expected[levels] == pytest.approx(single.shares_X @ costs_X)
+        assert cross_entropy[levels] == pytest.approx(single.cross_entropy, rel=1e-5)
 
 
 @pytest.mark.parametrize("values", [None, 5])
