@@ -162,13 +162,14 @@ def mean_grid(values_XN: npt.NDArray[np.float32], grid: ThresholdGrid, plan: Seq
         cells_N = cells_N * own + grid.bins_EN[place]
         passing = _sum_not_exceeding(cells_N, shape, values_XN[place])
         total = total[..., None] + passing[..., -1:] - passing
-    total = total + _sum_not_exceeding(cells_N, shape, values_XN[-1])
-    return total / values_XN.shape[1]
+    last = _sum_not_exceeding(cells_N, shape, values_XN[-1])
+    return (total + last) / values_XN.shape[1]
 
 
 def _sum_not_exceeding(cells_N: Integers, shape: tuple[int, ...], values_N: npt.NDArray[np.float32]) -> Floats:
     """As `_not_exceeding`, of a value of each image in the place of their number."""
-    sums = np.bincount(cells_N, weights=values_N, minlength=math.prod(shape)).astype(np.float64).reshape(shape)
+    sums: Floats = np.bincount(cells_N, weights=values_N, minlength=math.prod(shape)).astype(np.float64)
+    sums = sums.reshape(shape)
     for axis in range(len(shape)):
         np.cumsum(sums, axis=axis, out=sums)
     return sums
