@@ -6,7 +6,6 @@ rivals         the project's method against its rivals at equal wall time
 nas_bench_201  the whole search where the true front is known
 front_cost     a front from one shared supernet against one supernet for each trial
 supernet       speed, memory and use of the default supernet against FBNet's as published
-supernet_rank  how far a supernet's ranking can be trusted
 scaling        how well the outer loop keeps its workers busy
 training       training throughput against the loop one would write first
 kernels        image layout and the quick depthwise gradient, as ratios
@@ -32,6 +31,6 @@ searches       whole searches with the same inputs
 first_hour     what somebody gets who comes with a folder of photos
 resuming       work that is killed and goes on
 outer_loop     the outer loop with workers that only take time; `growth.py`: what a run costs as it grows
-supernets      supernets of different forms
+supernets      supernets of different forms; `rank.py`: how far a supernet's ranking can be trusted
 tabular        NAS-Bench-201 as a table, and methods that search it
 """

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.numpy
@@ -21,7 +21,7 @@ from devices.replay import ReplayDevice
 from evaluation.splits import Splits
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
-from evaluation.training.job import TrainEvent, TrainJob, train
+from evaluation.training.job import EpochDone, StepDone, TrainingJob
 from evaluation.training.loop import TrainRecord
 from evaluation.training.run import prepare_training, read_weights, run_training
 from moo import events
@@ -51,6 +51,7 @@ last_channels: 8
 operators: [k3_e1, k5_e3, skip]
 """
 Reader = Callable[[Path], Any]
+OutcomeT = TypeVar("OutcomeT")
 
 
 class StoppedError(Exception):
@@ -63,10 +64,12 @@ class SerialTrainer:
     def __init__(self, splits: Splits) -> None:
         self._splits = splits
 
-    def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent]]:
+    def train(
+        self, jobs: Sequence[tuple[TrainingJob[OutcomeT], bytes | None]]
+    ) -> Iterator[tuple[str, StepDone | EpochDone | OutcomeT]]:
         """See `moo.execution.backend.Trainer.train`."""
         for job, state in jobs:
-            for event in train(job, self._splits, state=state):
+            for event in job.events(self._splits, state=state):
                 yield job.name, event
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Supernets of different forms, compared in one run.
 
+rank               how far a supernet's ranking can be trusted (a script)
 forms              the project's default, and FBNet's as published
 timed_pretraining  pre-training for a given time instead of a number of passes
 steps              weight and theta steps, timed

@@ -162,8 +162,8 @@ def mean_grid(values_XN: npt.NDArray[np.float32], grid: ThresholdGrid, plan: Seq
         cells_N = cells_N * own + grid.bins_EN[place]
         passing = _sum_not_exceeding(cells_N, shape, values_XN[place])
         total = total[..., None] + passing[..., -1:] - passing
-    last = _sum_not_exceeding(cells_N, shape, values_XN[-1])
-    return (total + last) / values_XN.shape[1]
+    mean: Floats = (total + _sum_not_exceeding(cells_N, shape, values_XN[-1])) / values_XN.shape[1]
+    return mean
 
 
 def _sum_not_exceeding(cells_N: Integers, shape: tuple[int, ...], values_N: npt.NDArray[np.float32]) -> Floats:

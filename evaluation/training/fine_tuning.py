@@ -26,8 +26,9 @@ from evaluation.export import checked_files
 from evaluation.pretrained.network import PretrainedNetwork, last_linear
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
-from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainOutcome, training_images
-from evaluation.training.loop import UNREADABLE, Training, state_content, top_accuracies
+from evaluation.training.job import StepDone, TrainEvent, TrainOutcome, epochs_of, training_images
+from evaluation.training.logistic_regression import logistic_regression
+from evaluation.training.loop import UNREADABLE, LossDivergedError, Training, state_content, top_accuracies
 from search_space.boundary.text import reason_of
 
 BATCH = 32
@@ -46,8 +47,6 @@ MOST_FEATURE_IMAGES = 5000
 MOST_PASSES = 3
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Weights of the squared norm of the last layer that are tried; the best on the selection split is taken."""
-LEAST_SPREAD = 0.1
-"""What is added to each feature's standard deviation, as a share of their mean."""
 CLIP_NORM = 1.0
 _HEAD = ("head_weight", "head_bias", "head_accuracy")
 
@@ -133,26 +132,13 @@ def fine_tune(
     else:
         training.load_state(state)
         head = _head_in(state, training.device)
-    while not training.done:
-        before, steps = len(training.divergences), training.epoch()
-        while True:
-            try:
-                yield StepDone(next(steps), training.total_steps)
-            except ValueError:
-                # The loss is no longer finite; there is still the network whose last layer was fitted.
-                yield _outcome(job, splits, training, head, diverged=True)
-                return
-            except StopIteration as end:
-                yield EpochDone(
-                    record=end.value,
-                    step=training.step,
-                    total_steps=training.total_steps,
-                    epochs=training.epochs,
-                    state=training.state(dict(zip(_HEAD, (head.weight_KF, head.bias_K, head.accuracy), strict=True))),
-                    divergences=tuple(training.divergences[before:]),
-                )
-                break
-    yield _outcome(job, splits, training, head)
+    try:
+        yield from epochs_of(training, dict(zip(_HEAD, (head.weight_KF, head.bias_K, head.accuracy), strict=True)))
+    except LossDivergedError:
+        # There is still the network whose last layer was fitted.
+        yield _outcome(job, splits, training, head, diverged=True)
+    else:
+        yield _outcome(job, splits, training, head)
 
 
 def _new_training(job: FineTuneJob, splits: Splits, device: torch.device | None) -> Training:
@@ -205,38 +191,13 @@ def _fitted_head(training: Training, layer: nn.Linear, *, seed: int) -> _Head:
         parts.append(_features(training.network, layer, islice(batches, -(-most // EVALUATION_BATCH))))
     features_NF, labels_N = (torch.cat(values) for values in zip(*parts, strict=True))
     selection_NF, expected_N = _features(training.network, layer, training.selection.in_order(EVALUATION_BATCH))
-    mean_F, std_F = features_NF.mean(0), features_NF.std(0)
-    # Features that hardly vary here may vary in other images: they get no weight to speak of.
-    std_F = std_F + LEAST_SPREAD * std_F.mean() + 1e-6
     heads = []
     for penalty in PENALTIES:
-        weight_KF, bias_K = _logistic_regression(
-            (features_NF - mean_F) / std_F, labels_N, layer.out_features, penalty=penalty
-        )
-        weight_KF = weight_KF / std_F
-        bias_K = bias_K - weight_KF @ mean_F
+        weight_KF, bias_K = logistic_regression(features_NF, labels_N, layer.out_features, penalty=penalty)
         logits_NK = F.linear(selection_NF, weight_KF, bias_K)
         accuracy = float((logits_NK.argmax(1) == expected_N).float().mean())
         heads.append((-accuracy, float(F.cross_entropy(logits_NK, expected_N)), _Head(weight_KF, bias_K, accuracy)))
     return min(heads, key=lambda entry: entry[:2])[2]
-
-
-def _logistic_regression(
-    features_NF: Tensor, labels_N: Tensor, classes: int, *, penalty: float
-) -> tuple[Tensor, Tensor]:
-    """Weights (K, F) and biases (K,) with the least mean cross-entropy and penalty."""
-    weight_KF = torch.zeros(classes, features_NF.shape[1], device=features_NF.device, requires_grad=True)
-    bias_K = torch.zeros(classes, device=features_NF.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight_KF, bias_K], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(features_NF, weight_KF, bias_K), labels_N) + penalty * weight_KF.square().sum()
-        torch.autograd.backward(loss)
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return weight_KF.detach(), bias_K.detach()
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ Start with `train`. Results depend on the job and the splits alone where the job
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +27,34 @@ from search_space.graphs import Graph
 from search_space.networks import Network
 
 Arrays = dict[str, npt.NDArray[Any]]
+OutcomeT_co = TypeVar("OutcomeT_co", covariant=True)
+
+
+class TrainingJob(Protocol[OutcomeT_co]):
+    """Something to train that knows how: it runs in this process, or on any worker that it is sent to."""
+
+    @property
+    def name(self) -> str:
+        """Tells the jobs of a run apart."""
+
+    def events(
+        self, splits: Splits, *, state: bytes | None = None, device: torch.device | None = None
+    ) -> Iterator[StepDone | EpochDone | OutcomeT_co]:
+        """Train, or resume; yields steps, epochs, and last the outcome.
+
+        Args:
+            splits: the images.
+            state: of the last `EpochDone` of an interrupted training.
+            device: where to train.
+
+        Raises:
+            ValueError: if the state cannot be read, or the job cannot be done.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
-    """One network to train."""
+    """One network to train; implements `TrainingJob`."""
 
     name: str
     """Tells the jobs of a run apart."""
@@ -45,6 +68,12 @@ class TrainJob:
     """What training starts from; None for random weights."""
     activations: Activations = "int8"
     """Type of activations in the int8 file: what its board computes with quickest."""
+
+    def events(
+        self, splits: Splits, *, state: bytes | None = None, device: torch.device | None = None
+    ) -> Iterator[TrainEvent]:
+        """See `TrainingJob.events`, and `train`."""
+        return train(self, splits, state=state, device=device)
 
 
 @dataclass(frozen=True)
@@ -129,6 +158,20 @@ def train(
     training = new_training(job, splits, device=device)
     if state is not None:
         training.load_state(state)
+    yield from epochs_of(training)
+    yield _outcome(job, splits, training)
+
+
+def epochs_of(training: Training, beside: Mapping[str, Any] | None = None) -> Iterator[StepDone | EpochDone]:
+    """Train to the end; yields steps and epochs.
+
+    Args:
+        training: is trained on in place.
+        beside: further tensors and numbers to keep with each state.
+
+    Raises:
+        LossDivergedError: if the loss is no longer finite.
+    """
     while not training.done:
         before, steps = len(training.divergences), training.epoch()
         while True:
@@ -140,11 +183,10 @@ def train(
                     step=training.step,
                     total_steps=training.total_steps,
                     epochs=training.epochs,
-                    state=training.state(),
+                    state=training.state(beside),
                     divergences=tuple(training.divergences[before:]),
                 )
                 break
-    yield _outcome(job, splits, training)
 
 
 def new_training(job: TrainJob, splits: Splits, *, device: torch.device | None = None) -> Training:
@@ -155,13 +197,29 @@ def new_training(job: TrainJob, splits: Splits, *, device: torch.device | None =
     if job.weights is not None:
         given = {name: torch.from_numpy(np.array(value)) for name, value in job.weights.items()}
         network.load_state_dict(given, strict=False)
-    flip = not splits.grey if job.flip is None else job.flip
-    size, training = job.graph.input_shape[1], training_images(splits)
-    recipe = train_recipe(job.settings, training)
-    augmentation = augmentation_of(recipe.augment, size=size, flip=flip, grey=splits.grey, light_share=8)
-    images = ImageBatches(training, splits, augmentation=augmentation, balanced=recipe.balanced, device=device)
+    size = job.graph.input_shape[1]
+    images = training_batches(splits, job.settings, size=size, flip=job.flip, device=device)
     selection = ImageBatches(splits.selection, splits, device=device)
     return Training(network, images, selection, job.settings, seed=job.seed)
+
+
+def training_batches(
+    splits: Splits, settings: TrainSettings, *, size: int, flip: bool | None, device: torch.device | None = None
+) -> ImageBatches:
+    """Images of the weights and theta splits, augmented and drawn as settings, or their number, say.
+
+    Args:
+        splits: the images.
+        settings: of the training.
+        size: height and width of the network's input.
+        flip: whether half of them are mirrored; None unless all images are grey.
+        device: where the images are held.
+    """
+    training = training_images(splits)
+    recipe = train_recipe(settings, training)
+    flip = not splits.grey if flip is None else flip
+    augmentation = augmentation_of(recipe.augment, size=size, flip=flip, grey=splits.grey, light_share=8)
+    return ImageBatches(training, splits, augmentation=augmentation, balanced=recipe.balanced, device=device)
 
 
 def training_images(splits: Splits) -> LabelledImages:

@@ -23,16 +23,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
-from evaluation.accuracy import EVALUATION_BATCH, classification
+from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
+from evaluation.training.objectives import Classification, Objective, Targets
 from evaluation.training.recipe import train_recipe
 from search_space.boundary.text import reason_of
 from search_space.networks import ConvBlock
@@ -60,6 +60,10 @@ class TrainRecord:
     """Learning rate of the last step."""
 
 
+class LossDivergedError(ValueError):
+    """The loss of a training is no longer finite, however low its learning rate."""
+
+
 class Training:
     """Trains a network's weights, an epoch at a time.
 
@@ -71,6 +75,7 @@ class Training:
         seed: of the order and augmentation of the images.
         frozen_statistics: whether BatchNorm keeps the statistics that it has, as suits small batches of few images.
         clip_norm: norm of all gradients together that a step is scaled down to; None for no bound.
+        objective: what is minimised; by default the cross-entropy of the network's scores.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Training:
         seed: int,
         frozen_statistics: bool = False,
         clip_norm: float | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.images = images
         self.selection = selection
@@ -91,6 +97,7 @@ class Training:
         self.seed = seed
         self.frozen_statistics = frozen_statistics
         self.clip_norm = clip_norm
+        self.objective = Classification(settings.label_smoothing) if objective is None else objective
         self.device = images.labels_N.device
         self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.precision == "fp32":
@@ -136,7 +143,7 @@ class Training:
             Figures of the epoch.
 
         Raises:
-            ValueError: if the loss is no longer finite, however low the learning rate.
+            LossDivergedError: if the loss is no longer finite, however low the learning rate.
         """
         while True:
             before = self._snapshot()
@@ -153,7 +160,7 @@ class Training:
                 self._good = before
                 return record
             if found.lr is None:
-                raise ValueError(
+                raise LossDivergedError(
                     f"the training loss must stay finite, but is {found.loss} in epoch {found.epoch}; choose a lower "
                     f"--lr than {self.recipe.lr}."
                 )
@@ -179,8 +186,7 @@ class Training:
             loss_sum += self._step(x_BCHW, labels_B, lr, rng)
             yield self.step
         loss = float(loss_sum) / steps
-        error, _ = classification(self.averaged, self.selection)
-        record = TrainRecord(epoch + 1, loss, 1 - error, lr)
+        record = TrainRecord(epoch + 1, loss, self.objective.accuracy(self.averaged, self.selection), lr)
         self.records.append(record)
         self.seconds += time.monotonic() - start
         return record
@@ -257,7 +263,7 @@ class Training:
         return statistics.median(seconds)
 
     def _step(self, x_BCHW: Tensor, labels_B: Tensor, lr: float, rng: np.random.Generator) -> Tensor:
-        """One step of SGD and of the average; its loss."""
+        """One step of SGD and of the average; its cross-entropy."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -268,9 +274,9 @@ class Training:
             x_BCHW, partner_B, share = mixup(x_BCHW, settings.mixup, rng)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            logits_BK = self.network(x_BCHW)
-        self._classes = logits_BK.shape[1]
-        loss = mixed_cross_entropy(logits_BK.float(), labels_B, labels_B[partner_B], share, settings.label_smoothing)
+            scores = self.objective.scores(self.network, x_BCHW)
+        self._classes = scores[0].shape[1]
+        loss, cross_entropy = self.objective.loss(scores, Targets(labels_B, labels_B[partner_B], share))
         torch.autograd.backward(loss)
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
@@ -278,7 +284,7 @@ class Training:
         decay = average_decay(self.step, self.recipe.average_decay)
         update_average(self.averaged, self.network, decay)
         self.step += 1
-        return loss.detach()
+        return cross_entropy.detach()
 
 
 def records_in(state: bytes) -> tuple[TrainRecord, ...]:
@@ -335,19 +341,6 @@ def mixup(x_BCHW: Tensor, concentration: float, rng: np.random.Generator) -> tup
     share = float(rng.beta(concentration, concentration))
     partner_B = torch.from_numpy(rng.permutation(len(x_BCHW))).to(x_BCHW.device)
     return share * x_BCHW + (1 - share) * x_BCHW[partner_B], partner_B, share
-
-
-def mixed_cross_entropy(
-    logits_BK: Tensor, labels_B: Tensor, partner_labels_B: Tensor, share: float, label_smoothing: float
-) -> Tensor:
-    """Mean cross-entropy, in nats, of images of which `share` has one label and the rest another.
-
-    It is that of the mixed target of `mixup`, in which cross-entropy is linear.
-    """
-    loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=label_smoothing)
-    if share == 1:
-        return loss
-    return share * loss + (1 - share) * F.cross_entropy(logits_BK, partner_labels_B, label_smoothing=label_smoothing)
 
 
 @torch.no_grad()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
 from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
-from evaluation.training.job import TrainEvent, TrainFailure, TrainJob
+from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import is_want
 from moo.execution.pretraining import pretraining_epochs
@@ -20,6 +20,8 @@ from moo.trials import (
     WorkerSetup,
     failure_of,
 )
+
+OutcomeT = TypeVar("OutcomeT")
 
 
 class Backend(Protocol):
@@ -56,10 +58,12 @@ class Backend(Protocol):
 
 
 class Trainer(Protocol):
-    """Where networks are trained: in this process, or under Ray."""
+    """Where networks, or parts of them, are trained: in this process, or under Ray."""
 
-    def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
-        """Train networks from scratch or from a saved state; yields a job's name and what happened, in any order.
+    def train(
+        self, jobs: Sequence[tuple[TrainingJob[OutcomeT], bytes | None]]
+    ) -> Iterator[tuple[str, StepDone | EpochDone | OutcomeT | TrainFailure]]:
+        """Do jobs from the start or from a saved state; yields a job's name and what happened, in any order.
 
         Raises:
             MachineryError: if what trains them died and cannot be had again.

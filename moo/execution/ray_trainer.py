@@ -1,4 +1,4 @@
-"""Networks trained under Ray, a task each."""
+"""Whatever is trained, trained under Ray, a task for each network."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import torch
 
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
-from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure, TrainJob, train
+from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.machinery import MachineryError, is_want
 from moo.execution.ray_session import (
     POLL_SECONDS,
@@ -31,6 +31,8 @@ STEP_SECONDS = 0.5
 
 TRIES = 3
 """A training is put off when so many workers have died of it in the same epoch."""
+
+OutcomeT = TypeVar("OutcomeT")
 
 
 class RayTrainer:
@@ -59,8 +61,8 @@ class RayTrainer:
             "num_gpus": share(session.gpus, workers),
         }
         self._splits = splits
-        self._waiting: deque[tuple[TrainJob, bytes | None]] = deque()
-        self._running: dict[Any, TrainJob] = {}
+        self._waiting: deque[tuple[TrainingJob[Any], bytes | None]] = deque()
+        self._running: dict[Any, TrainingJob[Any]] = {}
         self._states: dict[str, bytes | None] = {}
         self._deaths: Counter[str] = Counter()
         self._use(session)
@@ -71,12 +73,14 @@ class RayTrainer:
         with session.checked():
             self._reference = ray.put(self._splits)
 
-    def train(self, jobs: Sequence[tuple[TrainJob, bytes | None]]) -> Iterator[tuple[str, TrainEvent | TrainFailure]]:
+    def train(
+        self, jobs: Sequence[tuple[TrainingJob[OutcomeT], bytes | None]]
+    ) -> Iterator[tuple[str, StepDone | EpochDone | OutcomeT | TrainFailure]]:
         """See `moo.execution.backend.Trainer.train`; a training whose worker dies goes on from its last epoch."""
         self._waiting.extend(jobs)
         deaths = 0
         while self._waiting or self._running:
-            events: list[tuple[str, TrainEvent | TrainFailure]] = []
+            events: list[tuple[str, Any]] = []
             try:
                 self._step(events)
             except RayDiedError as error:
@@ -90,7 +94,7 @@ class RayTrainer:
                     self._deaths[name] = deaths = 0
                 yield name, event
 
-    def _step(self, events: list[tuple[str, TrainEvent | TrainFailure]]) -> None:
+    def _step(self, events: list[tuple[str, Any]]) -> None:
         """Give trainings to free workers, wait a little, and add what happened."""
         with self._session.checked():
             while self._waiting and len(self._running) < self.workers:
@@ -119,7 +123,7 @@ class RayTrainer:
                 if event is not None:
                     events.append((job.name, event))
 
-    def _died(self, job: TrainJob, reason: str) -> TrainFailure | None:
+    def _died(self, job: TrainingJob[Any], reason: str) -> TrainFailure | None:
         """Have a training go on with another worker, or put it off."""
         self._deaths[job.name] += 1
         if self._deaths[job.name] < TRIES:
@@ -175,13 +179,13 @@ def start_ray_trainer(
 
 
 def _training_task(
-    job: TrainJob, splits: Splits, state: bytes | None, threads: int
-) -> Iterator[TrainEvent | TrainFailure]:
+    job: TrainingJob[OutcomeT], splits: Splits, state: bytes | None, threads: int
+) -> Iterator[StepDone | EpochDone | OutcomeT | TrainFailure]:
     keep_freed_memory()
     torch.set_num_threads(threads)
     told = 0.0
     try:
-        for event in train(job, splits, state=state, device=worker_device()):
+        for event in job.events(splits, state=state, device=worker_device()):
             if isinstance(event, StepDone):
                 if time.monotonic() < told + STEP_SECONDS:
                     continue

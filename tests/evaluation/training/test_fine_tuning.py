@@ -9,7 +9,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from evaluation.batches import ImageBatches
 from evaluation.data.images import ImageData, LabelledImages
@@ -155,19 +154,6 @@ def test_epochs_follow_the_number_of_images(images: int, epochs: float) -> None:
     assert settings.minutes is None
     assert fine_tune_settings(images, minutes=3).minutes == 3
     assert fine_tune_settings(12).batch_size == 12
-
-
-def test_the_last_layer_is_that_of_another_logistic_regression() -> None:
-    rng = np.random.default_rng(0)
-    features_NF, labels_N, penalty = rng.standard_normal((60, 5)).astype(np.float32), rng.integers(3, size=60), 0.01
-    features_NF[:, 0] += labels_N
-    weight_KF, bias_K = fine_tuning._logistic_regression(
-        torch.from_numpy(features_NF), torch.from_numpy(labels_N), 3, penalty=penalty
-    )
-    oracle = LogisticRegression(C=1 / (2 * penalty * 60), tol=1e-8, max_iter=1000).fit(features_NF, labels_N)
-    logits = features_NF @ weight_KF.numpy().T + bias_K.numpy()
-    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    assert probs == pytest.approx(oracle.predict_proba(features_NF), abs=1e-3)
 
 
 def test_images_that_do_not_fit_into_memory_are_held_smaller_and_enlarged(splits: Splits) -> None:

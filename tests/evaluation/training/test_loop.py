@@ -20,12 +20,12 @@ from evaluation.training.loop import (
     TrainRecord,
     average_decay,
     cutout,
-    mixed_cross_entropy,
     mixup,
     top_accuracies,
     update_average,
     use_quick_depthwise,
 )
+from evaluation.training.objectives import Targets, mixed_cross_entropy
 from search_space.graphs import Graph, GraphBuilder
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace
@@ -169,13 +169,13 @@ def test_the_loss_of_mixed_labels_is_that_of_the_mixed_target() -> None:
     target = 0.3 * F.one_hot(labels, 5) + 0.7 * F.one_hot(partners, 5)
     smooth = 0.8 * target + 0.2 / 5
     expected = -(smooth * torch.log_softmax(logits, 1)).sum(1).mean()
-    torch.testing.assert_close(mixed_cross_entropy(logits, labels, partners, 0.3, 0.2), expected)
+    torch.testing.assert_close(mixed_cross_entropy(logits, Targets(labels, partners, 0.3), 0.2), expected)
 
 
 def test_the_loss_of_unmixed_labels_is_torchs() -> None:
     logits, labels = torch.randn(20, 5), torch.randint(5, (20,))
     expected = F.cross_entropy(logits, labels, label_smoothing=0.1)
-    assert torch.equal(mixed_cross_entropy(logits, labels, labels, 1.0, 0.1), expected)
+    assert torch.equal(mixed_cross_entropy(logits, Targets(labels, labels, 1.0), 0.1), expected)
 
 
 def copied(gradient: Tensor | None) -> Tensor:

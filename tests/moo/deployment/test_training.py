@@ -16,7 +16,7 @@ from evaluation.accuracy import classification
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from evaluation.training.folder import read_result
-from evaluation.training.job import EpochDone, TrainFailure, new_training, train
+from evaluation.training.job import EpochDone, TrainFailure, new_training
 from moo.deployment.baselines import baseline_trainings
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun, record_of
@@ -46,7 +46,7 @@ class SerialTrainer:
             if job.name in self.fails:
                 yield job.name, TrainFailure("Traceback\nRuntimeError: no memory")
                 continue
-            for event in train(job, self.splits, state=state):
+            for event in job.events(self.splits, state=state):
                 yield job.name, event
                 if isinstance(event, EpochDone) and self.stop_after is not None:
                     self.stop_after -= 1

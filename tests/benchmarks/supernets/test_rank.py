@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import supernet_rank as bench
+from benchmarks.supernets import rank as bench
 from benchmarks.supernets.inherited import Inherited, inherited_accuracies
 from benchmarks.supernets.ranked_networks import RankedNetworks, networks_at_random
 from benchmarks.supernets.trained_alone import trained_accuracies

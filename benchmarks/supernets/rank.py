@@ -1,6 +1,6 @@
 """How far a supernet's ranking of architectures can be trusted: the shared supernet against separate weights.
 
-    python benchmarks/supernet_rank.py [--dataset DATASET | --run RUN] [--out DIR] [--quick] [--json] [--threads N]
+    python benchmarks/supernets/rank.py [--dataset DATASET | --run RUN] [--out DIR] [--quick] [--json] [--threads N]
 
 Both supernets are pre-trained for equal wall time: the default one, a shared superkernel of which each step trains one
 sampled path, and FBNet's as published, separate weights and all paths mixed. The same random architectures, spread
