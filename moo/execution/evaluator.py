@@ -157,13 +157,10 @@ class Evaluator:
         if not exits:
             return None
         if (indices, exits) not in self._with_exits:
+            # Drawn anew for each architecture, and the same on whichever worker it comes.
+            seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(5, *indices)).generate_state(1)[0])
             self._with_exits[indices, exits] = quick_outcomes(
-                self._network(indices),
-                self.setup.space,
-                self._operators(indices),
-                exits,
-                self.recalibration,
-                self.selection,
+                self._network(indices), self.setup.space, exits, self.recalibration, self.selection, seed=seed
             )
         return self._with_exits[indices, exits]
 
