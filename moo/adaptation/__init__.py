@@ -7,5 +7,8 @@ inner_search      exits, thresholds and configurations of one network (start her
 policy_search     plans and thresholds of one precision, on grids that are judged whole
 evolved_policies  the same and configurations by NSGA-II
 cost_orders       which configurations one search serves
+plan_choice       one plan for each of several networks
 policy_points     policies, and their points in configurations
+handover          what is handed over of a network: its segments, and what runs them
+run               the program among these, which needs onnxruntime and numpy alone
 """

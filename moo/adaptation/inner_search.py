@@ -8,7 +8,7 @@ does, and is the control.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Literal, get_args
 
@@ -27,6 +27,8 @@ from search_space.exits import Exit
 
 InnerEngine = Literal["factorised", "nsga2"]
 INNER_ENGINES: tuple[InnerEngine, ...] = get_args(InnerEngine)
+POLICIES_OF_PLAN = 100_000
+"""That are judged where each plan of several has its own points."""
 Outcomes = Mapping[Precision, ExitOutcomes]
 
 
@@ -65,10 +67,7 @@ def search_policies(
     _check(outcomes, costs, max_exits, evaluations)
     if engine not in INNER_ENGINES:
         raise ValueError(f"`--inner` must be one of {', '.join(INNER_ENGINES)}, but got {engine!r}.")
-    exits = next(iter(costs.values())).exits
-    if {own.exits for own in costs.values()} | {own.exits for own in _used(outcomes, costs)} != {exits}:
-        raise ValueError("outcomes and costs must be of the same candidate exits: make both anew for one network.")
-    plans = plans_of(exits, max_exits, is_allowed)
+    plans = plans_of(_same_exits(outcomes, costs), max_exits, is_allowed)
     paths = {configuration: cache(own.of) for configuration, own in costs.items()}
     if engine == "factorised":
         orders = searches_of(costs, energy)
@@ -76,6 +75,35 @@ def search_policies(
     else:
         policies = _whole_product(outcomes, paths, plans, energy, evaluations, seed)
     return points_of(policies, paths, energy, most_points)
+
+
+def search_each_plan(
+    outcomes: Outcomes,
+    costs: Mapping[RuntimeConfiguration, ExitCosts],
+    plans: Collection[Plan],
+    *,
+    energy: EnergyObjective,
+) -> tuple[PolicyPoint, ...]:
+    """Operating points of each of several plans that no other of the same plan dominates: what a choice rests on.
+
+    Args:
+        outcomes: of all candidate exits, for each precision that a configuration has.
+        costs: of the same exits, in each configuration.
+        plans: places of their exits among these; the network as it is comes besides.
+        energy: that is minimised.
+
+    Raises:
+        ValueError: as `search_policies` does.
+    """
+    _check(outcomes, costs, 0, None)
+    _same_exits(outcomes, costs)
+    orders = searches_of(costs, energy)
+    paths = {configuration: cache(own.of) for configuration, own in costs.items()}
+    points: list[PolicyPoint] = []
+    for plan in sorted({(), *plans}, key=lambda one: (len(one), one)):
+        policies = _factorised(outcomes, paths, orders, (plan,), energy, POLICIES_OF_PLAN, seed=0)
+        points += points_of(policies, paths, energy, None)
+    return tuple(points)
 
 
 def search_thresholds(
@@ -172,6 +200,13 @@ def _costs_of(paths_of: PathsOf, energy: EnergyObjective, *, latency_alone: bool
 
 def _used(outcomes: Outcomes, costs: Mapping[RuntimeConfiguration, object]) -> list[ExitOutcomes]:
     return [outcomes[precision] for precision in dict.fromkeys(one.precision for one in costs)]
+
+
+def _same_exits(outcomes: Outcomes, costs: Mapping[RuntimeConfiguration, ExitCosts]) -> tuple[Exit, ...]:
+    first, *others = *(own.exits for own in costs.values()), *(own.exits for own in _used(outcomes, costs))
+    if set(others) != {first}:
+        raise ValueError("outcomes and costs must be of the same candidate exits: make both anew for one network.")
+    return first
 
 
 def _check(

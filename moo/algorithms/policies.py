@@ -6,6 +6,7 @@ Array shapes: A individuals, G genes, M objectives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 POPULATION = 100
+ATTEMPTS = 20
+"""Generations without anything new, after which evolution ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,7 @@ def evolve_choices(
         raise ValueError(
             f"there must be genes with options and `evaluations >= 1`, but got {choices.options} and {evaluations=}."
         )
+    evaluations = min(evaluations, math.prod(choices.options))
     highest = np.array(choices.options) - 1
     problem = Problem(n_var=len(highest), n_obj=objectives, n_ieq_constr=1, xl=np.zeros(len(highest)), xu=highest)
     ordered = np.array(choices.ordered)
@@ -82,8 +86,11 @@ def evolve_choices(
     algorithm.setup(problem, termination=("n_gen", 10**9), seed=seed)
     known: dict[bytes, tuple[Floats, bool]] = {}
     judged, values, barren = [], [], 0
-    while len(known) < evaluations and barren < 20:
+    while len(known) < evaluations and barren < ATTEMPTS:
         infills = algorithm.ask()
+        if infills is None:
+            # In a hundred attempts of pymoo's, nothing that the population does not have.
+            break
         asked_AG = np.rint(infills.get("X")).astype(np.int64)
         keys = [row.tobytes() for row in asked_AG]
         fresh = list({key: place for place, key in reversed(list(enumerate(keys))) if key not in known}.values())[::-1]
