@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ RECALIBRATION_IMAGES = 1024
 EVALUATION_BATCH = 64
 CLASSIFICATION_BATCH = 128
 """Its size changes results by rounding only."""
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def inherited_network(
@@ -88,11 +91,11 @@ def classification(network: nn.Module, images: ImageBatches) -> tuple[float, flo
 @torch.inference_mode()
 def classified(network: nn.Module, images: ImageBatches) -> Classified:
     """The same, and which images are classified as they are labelled; sets evaluation mode."""
-    folded = _folded(network.eval())
+    quick = folded(network.eval())
     device = images.labels_N.device
     correct, total = [], torch.zeros((), device=device)
     for x_BCHW, labels_B in images.in_order(CLASSIFICATION_BATCH):
-        logits_BK = folded(x_BCHW)
+        logits_BK = quick(x_BCHW)
         correct.append(logits_BK.argmax(-1) == labels_B)
         total += F.cross_entropy(logits_BK, labels_B, reduction="sum")
     correct_N = torch.cat(correct).cpu().numpy()
@@ -100,8 +103,11 @@ def classified(network: nn.Module, images: ImageBatches) -> Classified:
     return Classified(error, float(total) / len(images), correct_N)
 
 
-def _folded(network: nn.Module) -> nn.Module:
-    """A copy with each BatchNorm folded into the convolution in front of it; outputs differ by rounding only."""
+def folded(network: ModuleT) -> ModuleT:
+    """A copy, of a network in evaluation mode, with each BatchNorm folded into the convolution in front of it.
+
+    Outputs differ by rounding only.
+    """
     network = copy.deepcopy(network)
     for block in network.modules():
         if (

@@ -160,6 +160,7 @@ class Training:
                 self._good = before
                 return record
             if found.lr is None:
+                self._restore(before)
                 raise LossDivergedError(
                     f"the training loss must stay finite, but is {found.loss} in epoch {found.epoch}; choose a lower "
                     f"--lr than {self.recipe.lr}."

@@ -181,8 +181,8 @@ environment: one made with `--system-site-packages`):
 
 {how_square(data.resize, size)}
 Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
-[0, 1], then minus {_figures(data.mean)} and divided by {_figures(data.std)} for each channel.
-Output `logits`: one score a class, in this order: {_classes(data)}.
+[0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.
+Output `logits`: one score a class, in this order: {class_names(data)}.
 {_points(card, data)}
 ## Files
 
@@ -194,7 +194,8 @@ Output `logits`: one score a class, in this order: {_classes(data)}.
 """
 
 
-def _classes(data: SearchDataset) -> str:
+def class_names(data: SearchDataset) -> str:
+    """Names of the classes in the order of the logits, as Markdown."""
     return ", ".join(markdown(name, most=LONGEST_CLASS) for name in data.classes)
 
 
@@ -394,5 +395,6 @@ def _layer(node: Node) -> str:
             return f"`{node.name}`: linear, to {node.shape[0]}"
 
 
-def _figures(values: Sequence[float]) -> str:
+def figures(values: Sequence[float]) -> str:
+    """A figure for each channel: `(0.4914, 0.4822, 0.4465)`."""
     return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"
