@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -148,7 +147,7 @@ def _tables(
 
 
 def _drawn_costs(whole: ExitCosts, exits: tuple[Exit, ...]) -> ExitCosts:
-    """Costs of exits at even shares of a network: from 20 to 90 %, a linear head 0.5 % of it, and one of two more 3 %."""
+    """Costs of exits at even shares of a network: from 20 to 90 %, linear heads 0.5 % of it and others 3 %."""
     before_E = np.repeat(np.linspace(0.2, 0.9, len(exits) // len(HEADS)), len(HEADS))
     head_E = np.array([0.005 if one.head == "linear" else 0.03 for one in exits])
     return ExitCosts(
