@@ -74,6 +74,23 @@ TRAIN_FRONT = HelpPage(
         group("output", "quiet"),
     ),
 )
+ADAPT_FRONT = HelpPage(
+    examples=(
+        ("runs/photos", "after train_front.py: exits for all trained networks of the front"),
+        ("runs/photos --only 028302830 --max-exits 1", "one network, one exit"),
+        ("runs/photos --precision fp32 --energy gross", "other configurations, another energy"),
+        ("runs/photos --joint-epochs 0 --no-measure", "the quickest look at what exits would gain"),
+    ),
+    groups=(
+        group("run", "run only fresh", "dataset measure images"),
+        group("exits", "max-exits", "inner"),
+        group("how the board runs networks", "", "threads frequency-mhz precision"),
+        group("what is looked for", "", "energy period-ms"),
+        group("budget", "exit-epochs joint-epochs"),
+        _CLUSTER,
+        group("output", "quiet"),
+    ),
+)
 COMPARE_BASELINES = HelpPage(
     examples=(
         ("runs/photos", "all baselines, by the recipe of the front"),
