@@ -32,6 +32,7 @@ from moo.adaptation.training.deployed import Deployment, check_deployment, outco
 from moo.adaptation.training.exits import train_exits
 from moo.adaptation.training.finalists import deploy_finalists
 from moo.analysis.adaptation import gains, gains_text
+from moo.analysis.chance import wilson
 from moo.deployment.finished_run import FinishedRun, open_run, record_of
 from moo.execution.backend import Trainer
 from moo.execution.ray_trainer import start_ray_trainer
@@ -167,8 +168,8 @@ def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices:
     found = _measured_front(inputs, deployed, finalists.configurations, static, devices)
     deployments = {one.backbone.id: one for one in deployed}
     front = tested(inputs, found.front, deployments)
-    write_adapted(inputs, front, deployments)
-    compared = as_accurate_as_trained(found.static, deployments)
+    compared = (*found.static, *trained_on(found.static, deployments))
+    write_adapted(inputs, front, deployments, compared=[*compared, *found.points])
     return AdaptedRun(
         front=front,
         gains=gains_text(gains(found.points, compared, reference_point(inputs))),
@@ -262,12 +263,8 @@ def measured_static(
     return tuple(points)
 
 
-def as_accurate_as_trained(
-    static: Sequence[AdaptivePoint], deployments: Mapping[str, Deployment]
-) -> tuple[AdaptivePoint, ...]:
-    """Networks as they are, to compare with: as accurate as training them on together with their exits made them.
-
-    What longer training gains is no gain of exits.
+def trained_on(static: Sequence[AdaptivePoint], deployments: Mapping[str, Deployment]) -> tuple[AdaptivePoint, ...]:
+    """Networks that were trained on together with their exits, without these: what they gained so is no gain of exits.
 
     Args:
         static: networks as they are.
@@ -278,9 +275,19 @@ def as_accurate_as_trained(
         own = deployments.get(point.id)
         if own is not None and own.jointly_trained:
             error = own.segments[point.configuration.precision].outcomes.static_error
-            points.append(replace(point, error=min(point.error, error)))
-        else:
-            points.append(point)
+            interval = wilson(error, point.images)
+            points.append(
+                replace(
+                    point,
+                    error=error,
+                    error_low=interval.low,
+                    error_high=interval.high,
+                    static_error=error,
+                    oracle_error=error,
+                    test_error=None,
+                    jointly_trained=True,
+                )
+            )
     return tuple(points)
 
 

@@ -13,7 +13,11 @@ from moo.storage.archive import networks_of
 
 
 def write_adapted(
-    inputs: AdaptationInputs, front: Sequence[AdaptivePoint], deployments: Mapping[str, Deployment]
+    inputs: AdaptationInputs,
+    front: Sequence[AdaptivePoint],
+    deployments: Mapping[str, Deployment],
+    *,
+    compared: Sequence[AdaptivePoint],
 ) -> None:
     """Write front/<id>/adaptive/ of each network that is on the front with exits, and last front_adaptive.json.
 
@@ -23,6 +27,7 @@ def write_adapted(
         inputs: what the networks were adapted with.
         front: best accuracy first.
         deployments: by the network's id.
+        compared: all that it was chosen from, networks as they are among them: what exits gain is told of these.
     """
     folder = inputs.run.folder
     with_exits = list(dict.fromkeys(point.id for point in front if point.exits))
@@ -40,4 +45,5 @@ def write_adapted(
             inputs.run.space,
             dataset=inputs.run.config.dataset,
         )
+    write_adaptive_front(folder.adaptive_points, compared)
     write_adaptive_front(folder.adaptive_front, front)

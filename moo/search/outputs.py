@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import safetensors.numpy
 
 from devices.cost_tables.family import read_cost_tables
+from moo.analysis.adaptation import read_adaptive_results
 from moo.analysis.errors import on_selection_split, told_error
 from moo.analysis.networks import shown_points
 from moo.analysis.representatives import representatives
@@ -203,8 +204,16 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
         draw: whether the pictures are drawn.
     """
     folder = run.folder
+    adaptive, unreadable = None, ""
+    try:
+        adaptive = read_adaptive_results(folder)
+    except ValueError as error:
+        # A search of hours does not end for want of a section; the commands that need it refuse.
+        unreadable = str(error)
     if draw:
-        pictures = write_plots(folder.plots, archive, store, run.space, front_size=run.config.front_size)
+        pictures = write_plots(
+            folder.plots, archive, store, run.space, front_size=run.config.front_size, adaptive=adaptive
+        )
     else:
         pictures = plots_there(folder.plots)
     names = [str(path.relative_to(folder.path)) for path in pictures]
@@ -218,6 +227,8 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
         names,
         source_tables=read_cost_tables(path) if path.exists() else None,
         folder=folder,
+        adaptive=adaptive,
+        unreadable=unreadable,
         note=f"**{note}**\n\n```bash\n{command_that_goes_on(folder)}\n```" if note else "",
     )
     write_atomically(folder.report, report.encode())
