@@ -6,6 +6,7 @@ from typing import Protocol
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Board, Measurement
+from devices.models import Model
 
 
 class Device(Protocol):
@@ -26,11 +27,11 @@ class Device(Protocol):
             MeasurementError: if the board does not answer.
         """
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
-        """Cost of one inference, batch size 1.
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
+        """Cost of one inference, batch size 1; of segments one after another, with what decides at each exit.
 
         Args:
-            model: a serialised ONNX model.
+            model: a serialised ONNX model, or the files of one, such as the segments of a network with early exits.
             configuration: how it is run; the board keeps its clock until another is asked for.
 
         Raises:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Literal, get_args
 
 from devices.configuration import Precision, RuntimeConfiguration
+from devices.models import Model
 from search_space.boundary.records import record_from_json
 from search_space.boundary.text import one_line, shown
 
@@ -172,13 +173,7 @@ class Measurement:
         It is seen by the firmware's flags, and by a measured clock below the one that was set. Where neither is there,
         False means nothing: see `Board.throttling_visible`.
         """
-        clock_mhz = self.after.clock_mhz
-        if self.frequency_mhz is not None and clock_mhz is not None and clock_mhz < SLOWED * self.frequency_mhz:
-            return True
-        if self.after.throttled is None:
-            return False
-        since_start = (self.after.throttled >> 16) & ~((self.before.throttled or 0) >> 16)
-        return bool((self.after.throttled | since_start) & 0xF)
+        return slowed_down(self.before, self.after, self.frequency_mhz)
 
     def to_json(self) -> dict[str, object]:
         """A plain dictionary, for JSON files and the store."""
@@ -263,6 +258,22 @@ class MeasureSettings:
             )
 
 
+def slowed_down(before: Conditions, after: Conditions, frequency_mhz: int | None) -> bool:
+    """Whether a board slowed down between two instants, as far as its firmware's flags and its clock tell.
+
+    Args:
+        before: its state at the first.
+        after: at the second.
+        frequency_mhz: the clock that was set; None if its governor decided.
+    """
+    if frequency_mhz is not None and after.clock_mhz is not None and after.clock_mhz < SLOWED * frequency_mhz:
+        return True
+    if after.throttled is None:
+        return False
+    since_start = (after.throttled >> 16) & ~((before.throttled or 0) >> 16)
+    return bool((after.throttled | since_start) & 0xF)
+
+
 def _in_one_line(record: object, names: Sequence[str]) -> None:
     """Make texts of a frozen record harmless: a board, or a file of somebody else, said them."""
     for name in names:
@@ -276,6 +287,8 @@ def largest_error(errors: Iterable[float | None]) -> float | None:
     return max((error for error in errors if error is not None), default=None)
 
 
-def model_key(model: bytes) -> str:
-    """What a serialised model is known by: its SHA-256, in hexadecimal."""
-    return sha256(model).hexdigest()
+def model_key(model: Model) -> str:
+    """What a serialised model is known by: its SHA-256, in hexadecimal; of several, that of all of theirs."""
+    if isinstance(model, bytes):
+        return sha256(model).hexdigest()
+    return sha256("".join(map(model_key, model)).encode()).hexdigest()

@@ -13,6 +13,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from devices.models import Model, files_of
+
 CALIBRATION_SAMPLES = 8
 """Random inputs that calibrate where no images are given: the range of activations changes no kernel."""
 
@@ -88,10 +90,17 @@ def quantized(model: bytes, calibration: Images | None = None, *, activations: A
         return path.read_bytes()
 
 
-def is_quantized(model: bytes) -> bool:
-    """Whether a serialised ONNX model quantises or dequantises anything; what is not an ONNX model does not."""
+def is_quantized(model: Model) -> bool:
+    """Whether a serialised ONNX model quantises or dequantises anything; what is not an ONNX model does not.
+
+    Of several files one suffices: a segment that only pools has nothing to quantise.
+    """
+    return any(map(_is_quantized, files_of(model)))
+
+
+def _is_quantized(file: bytes) -> bool:
     try:
-        return _has_quantized_nodes(onnx.load_from_string(model))
+        return _has_quantized_nodes(onnx.load_from_string(file))
     except DecodeError:
         return False
 

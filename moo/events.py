@@ -36,7 +36,10 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage other than the search itself advances: `loading`, `profiling`, `measuring`, `delivering`."""
+    """A stage other than the search itself advances: `loading`, `profiling`, `measuring`, `delivering`.
+
+    Of an adaptation `evaluating exits`, `searching`, `exporting`, `streaming` and `testing`, too.
+    """
 
     stage: str
     done: int
@@ -226,6 +229,41 @@ class PretrainedMissing:
     """Why, and what to do about it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptationStarted:
+    """All inputs are checked; networks get exits now."""
+
+    networks: int
+    description: str
+    """On what."""
+    passed_over: tuple[tuple[str, str], ...]
+    """Networks that cannot get any: id and reason."""
+    untrained: int
+    """Networks as near the front that are not trained."""
+
+
+@dataclass(frozen=True)
+class ExitsTrained:
+    """The candidate exits of a network are trained."""
+
+    name: str
+    exits: tuple[str, ...]
+    """Their labels, in order."""
+    accuracies: tuple[float, ...]
+    """Of each, and last of the network, on the selection split in fp32, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class NetworkDeployed:
+    """A network of the joint front was cut at its exits, and its files are checked."""
+
+    name: str
+    exits: tuple[str, ...]
+    jointly_trained: bool
+    lost: float | None
+    """Accuracy that its last exit lost by joint training, dropped or not; None where there was none."""
+
+
 BoardEvent = BoardUnreachable | BoardBack
 Event = (
     RunStarted
@@ -249,6 +287,9 @@ Event = (
     | TrainingFinished
     | TrainingFailed
     | PretrainedMissing
+    | AdaptationStarted
+    | ExitsTrained
+    | NetworkDeployed
 )
 Listener = Callable[[Event], None]
 

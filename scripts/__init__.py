@@ -6,6 +6,7 @@ setup_board    a board made ready to measure
 describe       a space or an architecture, with exact counts
 train_architecture one network trained for deployment
 train_front    every network of a run's front trained for deployment
+adapt_front    early exits for the trained networks of a front
 compare_baselines published networks trained and measured like a front
 network_training, training_view  what these two share: the job, and its progress in the terminal
 command_line   what all scripts share: options from a dataclass, errors in one line

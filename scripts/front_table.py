@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
@@ -14,8 +15,10 @@ from moo.analysis.errors import chosen_by_note, on_selection_split, on_test_spli
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
 from moo.analysis.representatives import representatives
-from moo.formatting import energy_error_note, many, percent, short
+from moo.formatting import energy_error_note, many, percent, percent_within, short
+from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import Archive, OperatingPoint, networks_of
+from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
 from scripts.terminal import plain
 
@@ -87,6 +90,59 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         )
         before = point.id
     return table
+
+
+def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: int = 24) -> Table:
+    """One row an operating point of a front of networks with and without exits, its source beside each cost.
+
+    Args:
+        front: best accuracy first; of very many, a few that stand for it are shown.
+        energy: what the energy is called.
+        front_size: points that are shown at most.
+    """
+    shown = [front[place] for place in epsilon_front(np.array([point.objectives for point in front]), front_size)]
+    title = f"Front of {many(len({point.id for point in front}), 'network', 'networks')} with and without early exits"
+    if len(shown) < len(front):
+        title += f": {len(shown)} of {len(front)} operating points"
+    captions = [energy_error_note(point.energy_error for point in shown)]
+    captions += [
+        "Exits are named by the layer, from 0, that they follow; latencies are expected ones, and ≤ the longest.",
+        "Thresholds were chosen by errors on the selection split; the test split was read once, and chose nothing.",
+    ]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=title,
+        caption="\n".join(part for part in captions if part) or None,
+    )
+    longest = max((len(point.id) for point in shown), default=0)
+    table.add_column("network", no_wrap=True, min_width=longest)
+    for name in ("runs with", "images leave"):
+        table.add_column(name, no_wrap=True)
+    # Where the terminal is narrow, a cost's source goes below it.
+    for name, width in (("error", 11), ("latency", 9), (energy, 9)):
+        table.add_column(name, justify="right", min_width=width)
+    before = None
+    for point in shown:
+        tested = "" if point.test_error is None else f"\n{percent(point.test_error)} test"
+        table.add_row(
+            "" if point.id == before else point.id,
+            point.configuration.short_label.replace(" ", "\n", 1 if len(point.configuration.short_label) > 7 else 0),
+            _leaving(point),
+            percent_within(point.error, point.error_low, point.error_high).replace(" (", "\n(") + tested,
+            f"{_with_source(point.latency_ms, 'ms', point.latency_source)}\n≤ {short(point.worst_latency_ms)}",
+            _with_source(point.energy_mj, "mJ", point.energy_source),
+        )
+        before = point.id
+    return table
+
+
+def _leaving(point: AdaptivePoint) -> str:
+    """An exit a line, with the share of images that leave there; last those that pass all."""
+    if not point.exits:
+        return "at the end"
+    names = [*(f"{one.layer} {one.head}" for one in point.exits), "end"]
+    return "\n".join(f"{name} {100 * share:.0f} %" for name, share in zip(names, point.exit_shares, strict=True))
 
 
 def alternatives_table(candidates: Sequence[Candidate], archive: Archive) -> Table:

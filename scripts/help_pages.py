@@ -26,7 +26,7 @@ PARETO_SEARCH = HelpPage(
             "minutes generations population pretrain-epochs",
             "samples supernet-generations theta-steps theta-batch pretrain-lr pretrain-batch",
         ),
-        group("method", "method", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
+        group("method", "method adaptive", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
         group("earlier runs", "resume from"),
         group("cluster", "workers", "address threads-per-worker dashboard"),
         group("output", "out quiet", "front-size"),
@@ -70,6 +70,23 @@ TRAIN_FRONT = HelpPage(
         group("run", "run only fresh", "dataset measure"),
         group("budget", "epochs minutes fine-tune"),
         _RECIPE,
+        _CLUSTER,
+        group("output", "quiet"),
+    ),
+)
+ADAPT_FRONT = HelpPage(
+    examples=(
+        ("runs/photos", "after train_front.py: exits for all trained networks of the front"),
+        ("runs/photos --only 028302830 --max-exits 1", "one network, one exit"),
+        ("runs/photos --precision fp32 --energy gross", "other configurations, another energy"),
+        ("runs/photos --joint-epochs 0 --no-measure", "the quickest look at what exits would gain"),
+    ),
+    groups=(
+        group("run", "run only fresh", "dataset measure images"),
+        group("exits", "max-exits", "inner"),
+        group("how the board runs networks", "", "threads frequency-mhz precision"),
+        group("what is looked for", "", "energy period-ms"),
+        group("budget", "exit-epochs joint-epochs"),
         _CLUSTER,
         group("output", "quiet"),
     ),

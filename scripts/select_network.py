@@ -59,7 +59,7 @@ class SelectConfig:
     adaptive: bool = False
     """Choose among networks with early exits (`adapt_front.py`), by the latency and energy to expect."""
     worst_case: bool = False
-    """With `--adaptive`: choose by the latency of an image that passes all exits."""
+    """With `--adaptive`: choose by the latency of the longest way that an image can take."""
     threads: tuple[int, ...] = ()
     """Choose among points with these numbers of threads; by default with any."""
     frequency_mhz: tuple[int, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from devices.measurement import Measurement
 from moo import events
-from moo.formatting import cost, percent
+from moo.formatting import cost, many, percent, short
 from moo.storage.trained_network import TrainedNetwork
 from scripts.terminal import dashboard_text, plain, say
 
@@ -25,6 +26,7 @@ class TrainingView:
         )  # fmt: skip
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
+        self._stages: set[str] = set()
         self._loading = self._progress.add_task("images", total=None, detail="")
 
     def __enter__(self) -> TrainingView:
@@ -44,6 +46,17 @@ class TrainingView:
             case events.TrainingsStarted(networks, description):
                 self._progress.update(self._loading, visible=False)
                 self._print(f"{networks} network{'s' * (networks != 1)}, {description}")
+            case events.AdaptationStarted():
+                self._progress.update(self._loading, visible=False)
+                self._print_adaptation(event)
+            case events.StageProgress(stage, done, total, detail):
+                self._show_stage(stage, done, total, detail)
+            case events.ExitsTrained(name, exits, accuracies):
+                self._remove(name)
+                self._print(f"{name}: {_exits_text(exits, accuracies)}")
+            case events.NetworkDeployed():
+                self._remove(event.name)
+                self._print(_deployed(event))
             case events.TrainersStarted(workers, threads, dashboard_url):
                 self._print(f"{workers} at a time, {threads} CPU thread{'s' * (threads != 1)} each")
                 if dashboard_url is not None:
@@ -78,6 +91,23 @@ class TrainingView:
             detail = f"epoch {record.epoch} of {moved.epoch.epochs:.3g}, accuracy {percent(record.accuracy)}"
             self._progress.update(self._tasks[moved.name], detail=detail)
 
+    def _print_adaptation(self, started: events.AdaptationStarted) -> None:
+        self._print(f"{many(started.networks, 'network', 'networks')} with exits, {started.description}")
+        for name, reason in started.passed_over:
+            self._print(f"{name} stays as it is: {reason}")
+        if started.untrained:
+            near = many(started.untrained, "network as near the front is", "networks as near the front are")
+            self._print(f"{near} not trained, and left out")
+
+    def _show_stage(self, stage: str, done: int, total: int, detail: str) -> None:
+        """One bar for the stage that goes on; it goes when the next begins."""
+        for other in [name for name in self._tasks if name in self._stages and name != stage]:
+            self._remove(other)
+        self._stages.add(stage)
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, detail="")
+        self._progress.update(self._tasks[stage], completed=done, total=total, detail=plain(detail))
+
     def _remove(self, name: str) -> None:
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
@@ -98,3 +128,17 @@ def _ended(network: TrainedNetwork) -> str:
         f"{network.name}: test top-1 {percent(network.top1)}, top-3 {percent(network.top3)}{loss}; "
         f"{network.epochs:.3g} epochs, {network.seconds:.0f} s"
     )
+
+
+def _exits_text(exits: Sequence[str], accuracies: Sequence[float]) -> str:
+    parts = [f"{label} {percent(accuracy)}" for label, accuracy in zip(exits, accuracies[:-1], strict=True)]
+    return f"accuracy of exits: {', '.join(parts)}; of the network {percent(accuracies[-1])}"
+
+
+def _deployed(event: events.NetworkDeployed) -> str:
+    if event.lost is None:
+        how = "as they were trained on the frozen network"
+    else:
+        change = f"the last exit {'lost' if event.lost > 0 else 'gained'} {short(100 * abs(event.lost))} points"
+        how = f"{'trained together' if event.jointly_trained else 'joint training dropped'}: {change}"
+    return f"{event.name}: exits at {', '.join(event.exits)}, {how}"

@@ -17,6 +17,7 @@ from unittest import mock
 from devices.agent.host import HostDevice
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Measurement, MeasureSettings
+from devices.models import Model
 
 BRIEF = MeasureSettings(warmup_runs=0, min_runs=2, max_runs=2, min_seconds=0.0, cooldown_seconds=0.0)
 
@@ -27,7 +28,7 @@ class ReplayedHost(HostDevice):
     def __init__(self, settings: MeasureSettings) -> None:
         super().__init__(BRIEF)
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """See `HostDevice.measure`."""
         real = super().measure(model, configuration)
         wide = 1 + sha256(f"{len(model)} {configuration.label}".encode()).digest()[0] / 1000

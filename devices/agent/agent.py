@@ -2,8 +2,9 @@
 
 One file that needs only Python 3.9, numpy and onnxruntime. Requests arrive on stdin, one JSON object a line; a reply
 repeats the `id`, {"id", "ok": true, ...} or {"id", "ok": false, "error"}. The commands are `describe`, `clock`, `cool`,
-`measure`, `run` (the methods of `Agent` say what each takes), `set_frequency` and `quit`. Empty lines are heartbeats.
-At the end of stdin, on SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
+`measure`, `stream`, `run` (the methods of `Agent` say what each takes), `set_frequency` and `quit`. A network is one
+file, `model`, or several, `models`: the first output of each is the input of the next. Empty lines are heartbeats. At
+the end of stdin, on SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
 """
 
 from __future__ import annotations
@@ -34,37 +35,33 @@ import onnxruntime
 
 LONGEST_LINE, MOST_WAITING, LONGEST_ERROR = 2**16, 100, 1000  # of requests in bytes, of them, of a reply's text
 GRACE_SECONDS = 1.0  # that a running request gets after the end of stdin
-BUSY_SECONDS = 6.0  # to wait for another agent on this board: longer than one outlives its client
-BUSY_CODE = 75  # exit code if another agent keeps measuring
+BUSY_SECONDS, BUSY_CODE = 6.0, 75  # to wait for another agent, which outlives its client for less; exit code then
 STALLED_SECONDS = 10.0  # without a drop in temperature, after which a board is assumed to cool no further
+MOST_FILES, MOST_IMAGES = 64, 5000  # of a network, of a stream: the reply stays well below what a client reads
 CLOCK_TOLERANCE = 0.03  # by which a clock that is asked for may differ from the one that runs
 LOOP_STEPS, LOOP_TIMES = 100_000, 15  # of the loop that clocks are compared by: some ms each
 SETTLE_SECONDS = 0.02  # that a clock has to change
 VOLTS = r"(?:VDD_CORE_V\s+)?volt(?:\(\d+\))?=(\d{1,2}(?:\.\d{1,12})?)V"  # as the firmware writes them
 CORE_RAIL, CORE_VOLTS = ("pmic_read_adc", "VDD_CORE_V"), ("measure_volts", "core")  # of a Pi 5, of the others
-JOIN_VIDEO = "join the group `video` by `sudo usermod -aG video $USER` and log in anew"
+UNSEEN = (
+    "`frequency_mhz` needs a clock that can be measured, but `vcgencmd` does not answer here and there is no second "
+    "clock to compare with: join the group `video` by `sudo usermod -aG video $USER` and log in anew, or omit it"
+)
 PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 
 Reply = dict[str, Any]
-Lines = queue.SimpleQueue["str | None"]
 
 
 class Agent:
     """Answers requests about one board, whose /sys and /proc are under `root`."""
 
     def __init__(self, root: Path, clocks: Clocks, stopped: Callable[[], bool] = lambda: False) -> None:
-        self._root = root
-        self._stopped = stopped
-        self._clocks = clocks
-        self._commands: dict[object, Callable[[Reply], Reply]] = {
-            "describe": self.describe,
-            "clock": lambda request: {"time_s": time.monotonic()},
-            "cool": self.cool,
-            "measure": self.measure,
-            "run": self.run,
-            "set_frequency": lambda request: clocks.follow(request.get("frequency_mhz")),
-        }
+        self._root, self._clocks, self._stopped = root, clocks, stopped
+        methods = ("describe", "cool", "measure", "stream", "run")
+        self._commands: dict[object, Callable[[Reply], Reply]] = {name: getattr(self, name) for name in methods}
+        self._commands["clock"] = lambda request: {"time_s": time.monotonic()}
+        self._commands["set_frequency"] = lambda request: clocks.fix(request.get("frequency_mhz"))
 
     def answer(self, line: str) -> Reply | None:
         """The reply to one line, or None if the agent is to end."""
@@ -113,16 +110,16 @@ class Agent:
         return {"temperature_c": temperature_c, "waited_s": now_s - start_s}
 
     def measure(self, request: Reply) -> Reply:
-        """Time single inferences of the file `model`, batch size 1, with `threads`, after `warmup_runs`.
+        """Time single inferences of a network on random input, batch size 1, with `threads`, after `warmup_runs`.
 
         At least `min_runs` and `min_seconds`, but at most `max_runs`. In the reply, `start_s` and `end_s` are times of
         the board's monotonic clock.
         """
-        warmup_runs, min_runs = int(_setting(request, "warmup_runs", 0)), int(_setting(request, "min_runs", 1))
-        max_runs, min_seconds = int(_setting(request, "max_runs", min_runs)), _setting(request, "min_seconds", 0)
-        run = _inference(str(request["model"]), _threads(request))
-        for _ in range(warmup_runs):
-            run()
+        min_runs, min_seconds = _setting(request, "min_runs", 1), _setting(request, "min_seconds", 0)
+        max_runs, chain = _setting(request, "max_runs", min_runs), Chain(request)
+        image = np.random.default_rng(0).standard_normal(chain.shape, np.float32)
+        for _ in range(_setting(request, "warmup_runs", 0)):
+            chain.run(image)
         before = conditions(self._root, self._clocks)
         start_s, start_ns = time.monotonic(), time.perf_counter_ns()
         times_ns: list[int] = []
@@ -130,7 +127,7 @@ class Agent:
         while len(times_ns) < max_runs and (len(times_ns) < min_runs or last_ns - start_ns < least_ns):
             self._go_on()
             run_start_ns = time.perf_counter_ns()
-            run()
+            chain.run(image)
             last_ns = time.perf_counter_ns()
             times_ns.append(last_ns - run_start_ns)
         end_s = time.monotonic()
@@ -139,14 +136,68 @@ class Agent:
         after = conditions(self._root, self._clocks)
         return {**times, "start_s": start_s, "end_s": end_s, "before": before, "after": after}
 
+    def stream(self, request: Reply) -> Reply:
+        """Time each of `images`, a .npy file of float32 (N, C, H, W): its least time in `passes`, policy included.
+
+        An image leaves after the first file whose largest softmax exceeds its one of `thresholds`; the last has none.
+        """
+        chain, passes = Chain(request, request["thresholds"]), _setting(request, "passes", 1)
+        images = np.load(request["images"], mmap_mode="r", allow_pickle=False)
+        if images.dtype != np.float32 or images.ndim != 4 or not 0 < len(images) <= MOST_IMAGES:
+            raise ValueError(f"`images` must be 1 to {MOST_IMAGES} of float32, but are {images.dtype} {images.shape}")
+        least_ns, ways, classes = ([start] * len(images) for start in (2**63, 0, 0))
+        before = conditions(self._root, self._clocks)
+        for number in (place for _ in range(passes) for place in range(len(images))):
+            self._go_on()
+            image_1CHW = np.array(images[[number]])  # read before its time begins
+            start_ns = time.perf_counter_ns()
+            ways[number], outputs = chain.run(image_1CHW)
+            least_ns[number] = min(least_ns[number], time.perf_counter_ns() - start_ns)
+            classes[number] = int(outputs[-1].argmax())
+        told = {"latencies_ms": [time_ns / 1e6 for time_ns in least_ns], "ways": ways, "classes": classes}
+        return {**told, "before": before, "after": conditions(self._root, self._clocks)}
+
     def run(self, request: Reply) -> Reply:
-        """Outputs of the file `model`, each as a flat list, for the random input of `seed`, with `threads`."""
-        run = _inference(str(request["model"]), _threads(request), int(_setting(request, "seed", 0)))
-        return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in run()]}
+        """Outputs of a network, each as a flat list, for the random input of `seed`, with `threads`."""
+        chain, rng = Chain(request), np.random.default_rng(_setting(request, "seed", 0))
+        _, outputs = chain.run(rng.standard_normal(chain.shape, np.float32))
+        return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in outputs]}
 
     def _go_on(self) -> None:
         if self._stopped():
             raise RuntimeError("stdin ended during the request")
+
+
+class Chain:
+    """The files of a request, run with its `threads`; without thresholds exits are looked at, but none is taken."""
+
+    def __init__(self, request: Reply, thresholds: list[float] | None = None) -> None:
+        threads, cores = _setting(request, "threads", 1), len(os.sched_getaffinity(0))
+        if threads > cores:
+            raise ValueError(f"`threads` must be at most {cores}, the cores of this board, but got {threads}")
+        files = request["models"] if "models" in request else [request["model"]]
+        if len(files) > MOST_FILES or (thresholds is not None and len(thresholds) != len(files) - 1):
+            raise ValueError(f"{len(files)} files must be at most {MOST_FILES}, with one threshold less")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # One thread need not wait busily; several that wait after one file would take the next one's cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+        options.add_session_config_entry("session.force_spinning_stop", str(int(len(files) > 1)))
+        sessions = [onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]) for file in files]
+        self.shape = [size if isinstance(size, int) else 1 for size in sessions[0].get_inputs()[0].shape]
+        self._segments = [(session.run, session.get_inputs()[0].name) for session in sessions]
+        limits = [1.0 if len(session.get_outputs()) > 1 else None for session in sessions]
+        self._limits = limits if thresholds is None else [*np.array(thresholds, np.float32), None]
+
+    def run(self, maps: Any) -> tuple[int, list[Any]]:
+        """Number of the file at which maps leave, as its largest softmax exceeds its threshold, and its outputs."""
+        for number, (run, name) in enumerate(self._segments):
+            left = number, (outputs := run(None, {name: maps}))
+            maps, scores_1K, limit = outputs[0], outputs[-1], self._limits[number]
+            if limit is not None and np.exp(-np.log(np.exp(scores_1K - scores_1K.max()).sum())) > limit:
+                break
+        return left
 
 
 class Clocks:
@@ -158,32 +209,23 @@ class Clocks:
 
     def __init__(self, root: Path, state: Path | None = None) -> None:
         self._policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
-        self._state = state
-        self._lock = threading.Lock()
+        self._state, self._lock, self._over = state, threading.Lock(), False
         self._former = _former_limits(state, self._policies)
-        self._over = False
         self._loop_cycles: float | None = None
+        self.available_mhz = _listed_mhz(self._policies[0]) if self._policies else []
 
-    @property
-    def available_mhz(self) -> list[int]:
-        """Clocks that the system lists, ascending."""
-        return _listed_mhz(self._policies[0]) if self._policies else []
-
-    def follow(self, frequency_mhz: object) -> Reply:
-        """Fix the clock, or with None leave it to the governor again."""
+    def fix(self, frequency_mhz: Any) -> Reply:
+        """Let no core run slower or faster, or raise `ValueError` if the board does not do that; None: as it likes."""
         if frequency_mhz is None:
             self.restore()
             return {"frequency_mhz": None, "clock_mhz": None}
-        return self.fix(int(_setting({"frequency_mhz": frequency_mhz}, "frequency_mhz", 1)))
-
-    def fix(self, frequency_mhz: int) -> Reply:
-        """Let no core run slower or faster than this, or raise `ValueError` if the board does not do that."""
+        frequency_mhz = int(_setting({"frequency_mhz": frequency_mhz}, "frequency_mhz", 1))
         if not self._policies:
             raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: omit it")
         try:
             self._limit_to(frequency_mhz)
             runs_mhz = _firmware_mhz() or self._compared_mhz(frequency_mhz)
-            if not _agree(runs_mhz, frequency_mhz):
+            if abs(runs_mhz / frequency_mhz - 1) > CLOCK_TOLERANCE:
                 slower = "cool the board and give it a stronger supply, " if runs_mhz < frequency_mhz else ""
                 raise ValueError(
                     f"`frequency_mhz` must be a clock that the board keeps, but {frequency_mhz} MHz was asked for and "
@@ -191,11 +233,9 @@ class Clocks:
                 )
         except (OSError, ValueError) as error:
             self.restore()
-            if not isinstance(error, PermissionError):
-                raise
-            raise ValueError(
-                f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or omit `frequency_mhz`"
-            ) from None
+            if isinstance(error, PermissionError):
+                raise ValueError(f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or omit it") from None
+            raise
         return {"frequency_mhz": frequency_mhz, "clock_mhz": runs_mhz}
 
     def restore(self, *, over: bool = False) -> None:
@@ -222,7 +262,11 @@ class Clocks:
             if self._over:
                 raise ValueError("the agent ends")
             for policy in self._policies:
-                _check_available(policy, frequency_mhz)
+                available, (low, high) = _listed_mhz(policy), _hardware_limits(policy)
+                if frequency_mhz not in available if available else not low <= khz <= high:
+                    listed = ", ".join(map(str, available))
+                    choice = f"one of {listed}" if available else f"from {low / 1000:g} to {high / 1000:g}"
+                    raise ValueError(f"`frequency_mhz` must be {choice} on this board, but got {frequency_mhz}")
                 self._former.setdefault(str(policy), [_limit(policy, "min"), _limit(policy, "max")])
             if self._state:
                 _keep(self._state, json.dumps(self._former))
@@ -235,32 +279,28 @@ class Clocks:
     def _compared_mhz(self, frequency_mhz: int) -> float:
         """The clock that runs, by a loop's times; one other clock that agrees suffices, as more may not be kept."""
         seconds, estimates = _loop_seconds(), []
-        for other_mhz in self._others(frequency_mhz):
-            self._limit_to(other_mhz)
-            estimates.append(other_mhz * _loop_seconds() / seconds)
-            if _agree(estimates[-1], frequency_mhz):
-                break
-        if not estimates:
-            raise ValueError(
-                "`frequency_mhz` needs a clock that can be measured, but `vcgencmd` does not answer here and there is "
-                f"no second clock to compare with: {JOIN_VIDEO}, or omit `frequency_mhz`"
-            )
-        self._limit_to(frequency_mhz)
-        runs_mhz = estimates[-1] if _agree(estimates[-1], frequency_mhz) else float(np.median(estimates))
-        self._loop_cycles = runs_mhz * seconds
-        return runs_mhz
-
-    def _others(self, frequency_mhz: int) -> list[int]:
-        """Clocks to compare with, the top one first: far enough away to be told apart."""
         low, high = (khz / 1000 for khz in _hardware_limits(self._policies[0]))
         choices = self.available_mhz or [int(low), int((low + high) / 2), int(high)]
-        return [mhz for mhz in reversed(choices) if mhz and abs(mhz / frequency_mhz - 1) > 2 * CLOCK_TOLERANCE]
+        for other_mhz in filter(None, reversed(choices)):
+            if abs(other_mhz / frequency_mhz - 1) <= 2 * CLOCK_TOLERANCE:
+                continue  # too near to be told apart
+            self._limit_to(other_mhz)
+            estimates.append(other_mhz * _loop_seconds() / seconds)
+            if abs(estimates[-1] / frequency_mhz - 1) <= CLOCK_TOLERANCE:
+                estimates = estimates[-1:]
+                break
+        if not estimates:
+            raise ValueError(UNSEEN)
+        self._limit_to(frequency_mhz)
+        runs_mhz = float(np.median(estimates))
+        self._loop_cycles = runs_mhz * seconds
+        return runs_mhz
 
 
 def conditions(root: Path, clocks: Clocks | None = None) -> Reply:
     """Clock, temperature, governor, a Raspberry Pi's throttling flags and its cores' voltage now, under load.
 
-    What is not reported, or may not be read, is None. cpufreq's own word for the clock is not among the sources.
+    What is not reported, or may not be read, is None. cpufreq's own word is no source of a clock, x86 counters are.
     """
     mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", _text(root / "proc/cpuinfo"), re.MULTILINE)
     flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled").strip() or _vcgencmd("get_throttled")
@@ -268,7 +308,6 @@ def conditions(root: Path, clocks: Clocks | None = None) -> Reply:
     by_chip = re.match("Raspberry Pi (5|Compute Module 5)", _text(root / "proc/device-tree/model"))
     volts = _told_under_load(VOLTS, *(CORE_RAIL if by_chip else CORE_VOLTS))
     governor = _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
-    # The clock of x86 processors comes from their own counters.
     clock_mhz = (clocks.measured_mhz() if clocks else _firmware_mhz()) or (float(mhz.group(1)) if mhz else None)
     state = {"clock_mhz": clock_mhz, "temperature_c": _thousandth(root / TEMPERATURE), "governor": governor}
     return {**state, "throttled": int(throttled.group(1), 16) if throttled else None, "volts": volts}
@@ -292,14 +331,13 @@ def main() -> None:
     clocks = Clocks(options.root, options.folder / "clock.json" if options.folder else None)
     clocks.restore()
     ended = threading.Event()
-    lines: Lines = queue.SimpleQueue()
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=lambda: os.read(signaled, 1) and _end_now(clocks), daemon=True).start()
     threading.Thread(target=_read_lines, args=(lines, ended, clocks, options.heartbeat_seconds), daemon=True).start()
     agent = Agent(options.root, clocks, ended.is_set)
     with contextlib.suppress(BrokenPipeError):
         for line in iter(lines.get, None):
-            reply = agent.answer(line)
-            if reply is None:
+            if (reply := agent.answer(line)) is None:
                 break
             print(json.dumps(reply), file=replies, flush=True)
     clocks.restore(over=True)
@@ -309,11 +347,10 @@ def _take_turn(path: Path) -> TextIO:
     """A lock that ends with this process; waits for the agent before it."""
     lock = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w")
     for _ in range(int(BUSY_SECONDS * 10)):
-        try:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
-        except BlockingIOError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     sys.exit(BUSY_CODE)
 
 
@@ -325,7 +362,9 @@ def _private_stdout() -> TextIO:
     return os.fdopen(private, "w", encoding="utf-8")
 
 
-def _read_lines(lines: Lines, ended: threading.Event, clocks: Clocks, heartbeat_seconds: float) -> None:
+def _read_lines(
+    lines: queue.SimpleQueue[str | None], ended: threading.Event, clocks: Clocks, heartbeat_seconds: float
+) -> None:
     """Pass on lines until the end of stdin or of heartbeats, then make sure that the process ends."""
     rest = b""
     while True:
@@ -353,51 +392,16 @@ def _end_now(clocks: Clocks) -> NoReturn:
     os._exit(1)
 
 
-def _inference(model: str, threads: int, seed: int = 0) -> Callable[[], list[Any]]:
-    """One inference on random input, batch size 1."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    if threads == 1:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(seed)
-    feeds = {
-        value.name: rng.standard_normal([size if isinstance(size, int) else 1 for size in value.shape], np.float32)
-        for value in session.get_inputs()
-    }
-    return lambda: session.run(None, feeds)
-
-
-def _setting(request: Reply, name: str, least: float) -> float:
+def _setting(request: Reply, name: str, least: float) -> Any:
     value = request.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
         raise ValueError(f"`{name}` must be a number of at least {least}, but got {value!r}")
     return value
 
 
-def _threads(request: Reply) -> int:
-    threads, cores = int(_setting(request, "threads", 1)), len(os.sched_getaffinity(0))
-    if threads > cores:
-        raise ValueError(f"`threads` must be at most {cores}, the cores of this board, but got {threads}")
-    return threads
-
-
-def _agree(runs_mhz: float, asked_mhz: float) -> bool:
-    return abs(runs_mhz / asked_mhz - 1) <= CLOCK_TOLERANCE
-
-
 def _listed_mhz(policy: Path) -> list[int]:
     parts = _text(policy / "scaling_available_frequencies").split()
     return sorted(int(part) // 1000 for part in parts if re.fullmatch(r"\d{4,8}", part))
-
-
-def _check_available(policy: Path, mhz: int) -> None:
-    available = _listed_mhz(policy)
-    low, high = (khz / 1000 for khz in _hardware_limits(policy))
-    if mhz not in available if available else not low <= mhz <= high:
-        choice = f"one of {', '.join(map(str, available))}" if available else f"from {low:g} to {high:g}"
-        raise ValueError(f"`frequency_mhz` must be {choice} on this board, but got {mhz}")
 
 
 def _limit(policy: Path, edge: str) -> int:
@@ -461,16 +465,13 @@ def _told_under_load(pattern: str, *question: str) -> float | None:
     if not shutil.which("vcgencmd"):
         return None
     over = threading.Event()
-
-    def load() -> None:
-        while not over.is_set():
-            sum(range(10_000))
-
-    loaded = threading.Thread(target=load, daemon=True)
-    loaded.start()
+    load = threading.Thread(
+        target=lambda: any(over.is_set() for _ in iter(lambda: sum(range(10_000)), None)), daemon=True
+    )
+    load.start()
     found = re.fullmatch(pattern, _vcgencmd(*question))
     over.set()
-    loaded.join()
+    load.join()
     return float(found.group(1)) or None if found else None
 
 

@@ -7,14 +7,20 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+from devices.agent.replies import (
+    board_from_reply,
+    measurement_from_reply,
+    span_from_reply,
+    streamed_from_reply,
+    time_from_reply,
+)
 from devices.channel import Channel, DeclinedError, Peer, Reply
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.energy.fitted_power import fitted_where_metered
@@ -23,7 +29,9 @@ from devices.energy.meter import MAX_RELATIVE_INTERVAL, EnergyMeter, MeteredEner
 from devices.energy.power_model import PowerModel, power_model_of
 from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
+from devices.models import Model, files_of
 from devices.quantization import activations_for, is_quantized, quantized
+from devices.streaming import LONGEST_IMAGE_SECONDS, Images, Streamed, as_file, check_stream
 
 Opened = TypeVar("Opened", bound="AgentDevice")
 
@@ -57,8 +65,8 @@ class Link(Protocol):
             MeasurementError: if none can be started.
         """
 
-    def placed(self, model: bytes) -> AbstractContextManager[str]:
-        """Path of a model on the board, which lasts as long as the context; only while an agent runs.
+    def placed(self, content: bytes) -> AbstractContextManager[str]:
+        """Path of a file on the board, which lasts as long as the context; only while an agent runs.
 
         Raises:
             MeasurementError: if it cannot be put there.
@@ -163,14 +171,14 @@ class AgentDevice:
         self._noted = True
         return board
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """Cost of one inference of a serialised ONNX model, batch size 1.
 
-        In int8 a model is quantised, unless it already is. The measurement's precision is that of the model that ran,
-        whatever was asked for.
+        In int8 a model of one file is quantised, unless it already is; of a model in several files these run as they
+        are. The measurement's precision is that of the files that ran, whatever was asked for.
 
         Args:
-            model: a serialised ONNX model.
+            model: a serialised ONNX model, or the files of one that run one after another.
             configuration: how it is run; the clock is set where it is another one than before.
 
         Raises:
@@ -178,31 +186,24 @@ class AgentDevice:
                 reached.
             BoardRefusedError: if the board lacks the cores, or cannot or may not set the clock.
         """
-        board = self.describe()
-        try:
-            board.check(configuration)
-        except ValueError as error:
-            raise BoardRefusedError(str(error)) from None
-        if configuration.precision == "int8":
+        board = self._checked(configuration)
+        if configuration.precision == "int8" and isinstance(model, bytes):
             try:
                 model = quantized(model, activations=activations_for(board.machine))
             except (ValueError, OSError) as error:
                 # Of a full disk, too: it is made in a file.
                 raise MeasurementError(str(error)) from None
-        elif is_quantized(model):
-            configuration = replace(configuration, precision="int8")
+        configuration = _as_run(files_of(model), configuration)
         with self._lock, self._turn():
             self._open_channel()
             with self._afresh_after_errors():
                 idle = None if self._meter is None else self._idle_power(board, self._meter)
-            with self._afresh_after_errors(), self._link.placed(model) as path:
-                # A hot board may not keep a clock that it keeps when it is cool.
-                self._cool_down(board)
-                self._set_clock(configuration.frequency_mhz)
+            with self._afresh_after_errors(), self._placed(files_of(model)) as paths:
+                self._get_ready(board, configuration)
                 if self._meter is None or idle is None:
-                    reply, energy = self._timed(path, configuration.threads), _Energy()
+                    reply, energy = self._timed(paths, configuration.threads), _Energy()
                 else:
-                    reply, energy = self._metered(path, configuration.threads, self._meter, idle)
+                    reply, energy = self._metered(paths, configuration.threads, self._meter, idle)
         power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
         # One scale in one front: what other networks took on this very board.
         power_model = fitted_where_metered(self._metered_before, power_model)
@@ -219,6 +220,39 @@ class AgentDevice:
                 measurement.energy_note.rstrip("."),
             )
         return measurement
+
+    def stream(
+        self,
+        segments: Sequence[bytes],
+        thresholds: Sequence[float],
+        images_NCHW: Images,
+        configuration: RuntimeConfiguration = BASE,
+        *,
+        passes: int = 3,
+    ) -> Streamed:
+        """Run images through segments of a network until one is confident; see `StreamingDevice`.
+
+        Raises:
+            ValueError: if a number of these does not fit.
+            MeasurementError: if the agent crashes, hangs, or cannot run the files; if the board cannot be reached.
+            BoardRefusedError: if the board lacks the cores, or cannot or may not set the clock.
+        """
+        check_stream(segments, thresholds, images_NCHW, passes)
+        board, configuration = self._checked(configuration), _as_run(segments, configuration)
+        with self._lock, self._turn():
+            self._open_channel()
+            with self._afresh_after_errors(), self._placed([*segments, as_file(images_NCHW)]) as (*paths, images):
+                self._get_ready(board, configuration)
+                reply = self._request(
+                    "stream",
+                    passes * len(images_NCHW) * LONGEST_IMAGE_SECONDS,
+                    models=paths,
+                    thresholds=[float(value) for value in thresholds],
+                    images=images,
+                    threads=configuration.threads,
+                    passes=passes,
+                )
+        return streamed_from_reply(reply, board, configuration, images=len(images_NCHW), segments=len(segments))
 
     def clock_seconds(self) -> float:
         """The board's monotonic clock now, in s, by which the times of a meter that is read elsewhere are aligned.
@@ -271,6 +305,27 @@ class AgentDevice:
                         self._request("clock")
                         self._clock_touched = False
 
+    def _checked(self, configuration: RuntimeConfiguration) -> Board:
+        """The board, if it has the cores and the clock."""
+        board = self.describe()
+        try:
+            board.check(configuration)
+        except ValueError as error:
+            raise BoardRefusedError(str(error)) from None
+        return board
+
+    @contextlib.contextmanager
+    def _placed(self, files: Sequence[bytes]) -> Iterator[list[str]]:
+        """Paths of files on the board; one that comes twice is placed once."""
+        with contextlib.ExitStack() as stack:
+            paths = {content: stack.enter_context(self._link.placed(content)) for content in dict.fromkeys(files)}
+            yield [paths[content] for content in files]
+
+    def _get_ready(self, board: Board, configuration: RuntimeConfiguration) -> None:
+        # A hot board may not keep a clock that it keeps when it is cool.
+        self._cool_down(board)
+        self._set_clock(configuration.frequency_mhz)
+
     def _cool_down(self, board: Board) -> None:
         settings = self._settings
         if settings.cooldown_seconds:
@@ -296,12 +351,14 @@ class AgentDevice:
             self._idle = kept_idle(board.label, meter.idle())
         return self._idle
 
-    def _metered(self, path: str, threads: int, meter: EnergyMeter, idle: IdlePower) -> tuple[Reply, _Energy]:
+    def _metered(
+        self, paths: Sequence[str], threads: int, meter: EnergyMeter, idle: IdlePower
+    ) -> tuple[Reply, _Energy]:
         """A run that a meter reads along, repeated for longer while its energy is in doubt."""
         seconds = max(self._settings.metered_seconds, meter.seconds_needed)
         best: tuple[Reply, _Energy] | None = None
         for _ in range(METERED_ATTEMPTS):
-            reply = self._timed(path, threads, metered_seconds=seconds)
+            reply = self._timed(paths, threads, metered_seconds=seconds)
             try:
                 energy = _Energy(metered=meter.energy(*span_from_reply(reply), idle=idle))
             except TooFewSamplesError as error:
@@ -316,12 +373,12 @@ class AgentDevice:
         assert best is not None
         return best
 
-    def _timed(self, path: str, threads: int, *, metered_seconds: float = 0.0) -> Reply:
+    def _timed(self, paths: Sequence[str], threads: int, *, metered_seconds: float = 0.0) -> Reply:
         settings = self._settings
         return self._request(
             "measure",
             metered_seconds,
-            model=path,
+            models=list(paths),
             threads=threads,
             warmup_runs=settings.warmup_runs,
             min_runs=settings.min_runs,
@@ -371,6 +428,11 @@ class AgentDevice:
         if self._channel is not None:
             self._channel.end()
             self._channel = None
+
+
+def _as_run(files: Sequence[bytes], configuration: RuntimeConfiguration) -> RuntimeConfiguration:
+    """A configuration with the precision of the files that run in it."""
+    return replace(configuration, precision="int8" if is_quantized(files) else "fp32")
 
 
 def _listed(identity: tuple[str | None, ...]) -> str:

@@ -61,19 +61,19 @@ class HostLink:
         return ProcessChannel.start([*self._command, "--folder", self._folder.name], AGENT)
 
     @contextlib.contextmanager
-    def placed(self, model: bytes) -> Iterator[str]:
-        """Path of a model, which lasts as long as the context; only after `start`.
+    def placed(self, content: bytes) -> Iterator[str]:
+        """Path of a file, which lasts as long as the context; only after `start`.
 
         Raises:
             MeasurementError: if it cannot be written.
         """
         assert self._folder is not None
-        path = Path(self._folder.name) / f"{model_key(model)}.onnx"
+        path = Path(self._folder.name) / f"{model_key(content)}.onnx"
         try:
             try:
-                path.write_bytes(model)
+                path.write_bytes(content)
             except OSError as error:
-                raise MeasurementError(f"the model could not be written to {path}: {error.strerror}.") from error
+                raise MeasurementError(f"a file could not be written to {path}: {error.strerror}.") from error
             yield str(path)
         finally:
             path.unlink(missing_ok=True)

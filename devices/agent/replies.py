@@ -15,6 +15,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.measurement import Board, Conditions, Measurement
+from devices.streaming import Streamed
 from search_space.boundary.text import one_line
 
 MAX_RELATIVE_IQR = 0.25
@@ -32,6 +33,8 @@ VOLTS = (0.1, 5.0)
 MOST_CORES = 4096
 MOST_CLOCKS = 256
 """Clocks that a board may list; a Raspberry Pi has 10 to 19."""
+MOST_CLASSES = 100_000
+"""That a network may tell apart: far more than any data set that is trained here."""
 LATEST_S = 1e10
 """Of a monotonic clock, which begins when a board is booted: 300 years."""
 SPARE = 1.02, 0.01
@@ -127,6 +130,48 @@ def measurement_from_reply(
         reliable=iqr_ms <= MAX_RELATIVE_IQR * median_ms,
     )
     return replace(measurement, reliable=measurement.reliable and not measurement.throttled)
+
+
+def streamed_from_reply(
+    reply: Reply, board: Board, configuration: RuntimeConfiguration, *, images: int, segments: int
+) -> Streamed:
+    """What came of a stream, by the reply to `stream`.
+
+    Args:
+        reply: of the agent.
+        board: that it runs on.
+        configuration: how the segments were run.
+        images: that were asked for.
+        segments: of the network.
+
+    Raises:
+        MeasurementError: if the reply lacks an image or has more, says that one left where there is no exit, or a class
+            that is none; or if the latencies cannot have been measured.
+    """
+    latencies_ms = reply.numbers("latencies_ms")
+    if len(latencies_ms) != images or not all(LATENCY_MS[0] <= one <= LATENCY_MS[1] for one in latencies_ms):
+        raise reply.broken(f"{images} `latencies_ms` from {LATENCY_MS[0]:g} to {LATENCY_MS[1]:g} ms", latencies_ms)
+    if sum(latencies_ms) / 1000 > _longest(reply.seconds):
+        raise reply.broken(
+            f"times that fit into the {reply.seconds:.3g} s that it took", f"{sum(latencies_ms) / 1000:.3g} s of images"
+        )
+    return Streamed(
+        latencies_ms=tuple(latencies_ms),
+        ways=_whole_numbers(reply, "ways", images, segments),
+        classes=_whole_numbers(reply, "classes", images, MOST_CLASSES),
+        latency_source="measured",
+        board=board.label,
+        configuration=configuration,
+        before=_conditions(reply.part("before")),
+        after=_conditions(reply.part("after")),
+    )
+
+
+def _whole_numbers(reply: Reply, key: str, count: int, choices: int) -> tuple[int, ...]:
+    values = reply.numbers(key)
+    if len(values) != count or not all(0 <= value < choices and value == int(value) for value in values):
+        raise reply.broken(f"{count} whole numbers `{key}` from 0 to {choices - 1}", values)
+    return tuple(int(value) for value in values)
 
 
 def span_from_reply(reply: Reply) -> tuple[float, float, int]:

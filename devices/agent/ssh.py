@@ -105,21 +105,21 @@ class SshLink:
         return _SshChannel.start(connection, f"cd {shlex.quote(str(folder))} && exec {command}", peer_of(spec))
 
     @contextlib.contextmanager
-    def placed(self, model: bytes) -> Iterator[str]:
-        """Path of a model on the board, which lasts as long as the context.
+    def placed(self, content: bytes) -> Iterator[str]:
+        """Path of a file on the board, which lasts as long as the context.
 
         Raises:
             BoardUnreachableError: if the connection fails.
             BoardRefusedError: if the board cannot take it.
         """
         connection = self._connected()
-        path = self._options.folder / "models" / f"{model_key(model)}.onnx"
+        path = self._options.folder / "models" / f"{model_key(content)}.onnx"
         try:
             if not self._cleaned:
                 # Left by a lost connection: while our agent runs, no other client measures here.
                 connection.clear(path.parent)
                 self._cleaned = True
-            connection.put(path, model)
+            connection.put(path, content)
         except BoardRefusedError:
             raise
         except BoardUnreachableError:

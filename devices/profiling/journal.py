@@ -20,6 +20,7 @@ from devices.cache import cache_folder
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.measurement import Board, Measurement, MeasureSettings, model_key
+from devices.models import Model
 from devices.turns import Turns
 from search_space.boundary.reading import parse_json
 from search_space.boundary.sealing import sealed, unsealed
@@ -83,7 +84,7 @@ class JournaledDevice:
         """As the board says; `MeasurementError` if it does not answer."""
         return self._device.describe()
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         """What the file has for this model, or else a new measurement, which the file then has too.
 
         Raises:
@@ -127,7 +128,7 @@ class JournaledDevice:
         for key, measurement in found:
             self._known[_key_of(key, measurement.configuration)].append(measurement)
 
-    def _keep(self, model: bytes, measurement: Measurement) -> None:
+    def _keep(self, model: Model, measurement: Measurement) -> None:
         line = json.dumps(sealed({"model": model_key(model), "measurement": measurement.to_json()})).encode()
         try:
             append_line(self._path, line)
@@ -166,7 +167,7 @@ def measurements_kept(board: Board, space: SearchSpace, settings: MeasureSetting
     return Counter(measurement.configuration.label for _, measurement in known)
 
 
-def _key(model: bytes, configuration: RuntimeConfiguration) -> str:
+def _key(model: Model, configuration: RuntimeConfiguration) -> str:
     return _key_of(model_key(model), configuration)
 
 

@@ -6,20 +6,29 @@ Array shapes: N points, M = 3 objectives: error, expected latency in ms, expecte
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from moo.formatting import many, short
-from moo.storage.adaptive_front import AdaptivePoint
+from moo.storage.adaptive_front import AdaptivePoint, read_adaptive_front
+from moo.storage.archive import Archive, reference_point_of
 from moo.storage.pareto import hypervolume
+from moo.storage.run_folder import RunFolder
 from moo.trials import Objectives
 
 EQUAL_ACCURACY = 0.005
 """Accuracy that may be lost where an adaptive network counts as accurate as the static one: 0.5 percentage points."""
+ENERGY_LABELS: Mapping[EnergyKind, str] = {
+    "net": "energy above idle",
+    "gross": "energy with idle power",
+    "period": "energy in a period",
+}
+"""For people; networks may be adapted for another energy than the run was searched for."""
 _ACCURATE_SHARE = 3
 """The most accurate third: one of so many networks, rounded up."""
 _PAYS = 1e-3
@@ -63,7 +72,7 @@ class NetworkGain:
 
     @property
     def worst_latency_change(self) -> float:
-        """Of the latency of an image that passes all exits, as a share of the static one."""
+        """Of the latency of the longest way that an image can take, as a share of the static one."""
         return self.worst_latency_ms / self.static_latency_ms - 1
 
     @property
@@ -120,6 +129,58 @@ class AdaptiveGains:
 
     def _over_static(self, volume: float) -> float | None:
         return volume / self.static if self.static else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptiveResults:
+    """What adapting the networks of a run came to."""
+
+    front: tuple[AdaptivePoint, ...]
+    """Of networks with exits and as they are, best accuracy first."""
+    points: tuple[AdaptivePoint, ...]
+    """Those with exits that the front was chosen from; where that is not known, those of the front."""
+    static: tuple[AdaptivePoint, ...]
+    """The networks as they are, in each configuration; where that is not known, those of the front."""
+    is_whole: bool
+    """Whether the latter two are known."""
+
+    def gains(self, archive: Archive) -> AdaptiveGains | None:
+        """What was gained; None where the networks as they are, or a reference point for this energy, are not known.
+
+        Args:
+            archive: of the run.
+        """
+        kind = self.front[0].energy_kind
+        is_other = kind != archive.energy.kind
+        static: Sequence[StaticPoint] = self.static if self.is_whole else archive.trained_points()
+        if not static or (is_other and (kind == "period" or archive.tables is None or not self.is_whole)):
+            return None
+        reference = archive.reference_point
+        if is_other and archive.tables is not None:
+            reference = reference_point_of(archive.tables, reference[0], EnergyObjective(kind))
+        return gains(self.points, static, reference)
+
+
+def read_adaptive_results(folder: RunFolder) -> AdaptiveResults | None:
+    """What adapting the networks of a run came to; None where that was not done.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        ValueError: if a file of it is damaged.
+    """
+    if not folder.adaptive_front.exists():
+        return None
+    front = read_adaptive_front(folder.adaptive_front)
+    is_whole = folder.adaptive_points.exists()
+    every = read_adaptive_front(folder.adaptive_points) if is_whole else front
+    return AdaptiveResults(
+        front=front,
+        points=tuple(point for point in every if point.exits),
+        static=tuple(point for point in every if not point.exits),
+        is_whole=is_whole,
+    )
 
 
 def gains(

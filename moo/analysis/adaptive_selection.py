@@ -21,7 +21,7 @@ class AdaptiveCandidate:
     number: int
     """Place among the points of its network with exits, in the order of the front, from 0: `run.py --point`."""
     worst_case: bool = False
-    """Whether latencies are those of an image that passes all exits."""
+    """Whether latencies are those of the longest way that an image can take."""
     beats_guessing: bool | None = None
     """Whether its interval lies below the error of always answering the commonest class; None if that is unknown."""
 
@@ -66,7 +66,7 @@ def read_adaptive_candidates(run: Path, *, worst_case: bool = False) -> tuple[Ad
 
     Args:
         run: its folder.
-        worst_case: whether they are chosen by the latency of an image that passes all exits.
+        worst_case: whether they are chosen by the latency of the longest way that an image can take.
 
     Raises:
         ValueError: if the folder is none, was not adapted, or its front is damaged.

@@ -17,6 +17,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.device import Device
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Measurement, model_key
+from devices.models import Model
 from moo.events import BoardBack, BoardEvent, BoardUnreachable
 from moo.storage.record import RunRecord
 
@@ -31,8 +32,8 @@ class Request:
 
     network: str
     """Architecture id; of a trained network's file, `<id>/<precision>`."""
-    model: Callable[[], bytes]
-    """Makes the ONNX model when its turn comes."""
+    model: Callable[[], Model]
+    """Makes the ONNX model when its turn comes: a file, or several that run one after another."""
     configuration: RuntimeConfiguration = BASE
     is_file: bool = False
     """Whether it is the very file that is handed out."""
@@ -45,7 +46,7 @@ class Measured:
     network: str
     measurement: Measurement
     file: str | None = None
-    """`model_key` of the file, where the request was for one."""
+    """`model_key` of the file or files, where the request was for these."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 report      report.md (start here)
 networks    its sections on networks: the front, files, baselines, trust in the supernet
 baselines   its section on what one would use otherwise
+adaptive    its section on early exits
 conditions  its sections on the run: board, cost, hypervolume, splits
 html        report.html: one page that fetches nothing
 choices     the answer: three networks to choose from

@@ -7,11 +7,13 @@ from dataclasses import fields
 from pathlib import PurePosixPath
 
 from devices.cost_tables.family import CostTables
+from moo.analysis.adaptation import AdaptiveResults
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
+from moo.report.adaptive import adaptive_section
 from moo.report.baselines import comparison_section
 from moo.report.choices import choices_section, next_step, verdict
-from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
+from moo.report.conditions import adaptive_trials, conditions, effort, hypervolume, pictures, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.report.transfer import transfer_section
 from moo.storage.archive import Archive, networks_of
@@ -38,6 +40,8 @@ def report_markdown(
     source_tables: CostTables | None = None,
     note: str = "",
     folder: RunFolder | None = None,
+    adaptive: AdaptiveResults | None = None,
+    unreadable: str = "",
 ) -> str:
     """The text of report.md: the answer, a comparison with baselines, and how it came about.
 
@@ -51,6 +55,8 @@ def report_markdown(
         source_tables: cost tables of the run that this one started from, if it started from one.
         note: what stands at the top, if anything.
         folder: of the run, whose files are named; None where they are not looked at.
+        adaptive: networks with early exits; None where the run has none.
+        unreadable: why these could not be read, as a sentence, where they could not.
     """
     trained, baselines = store.trained(baselines=False), store.trained(baselines=True)
     trained.sort(key=lambda network: network.error)
@@ -63,10 +69,12 @@ def report_markdown(
         ),
         "Beside what you would use otherwise": comparison_section(archive, baselines, space)
         or ("" if note else _no_baselines(named)),
-        "What was asked": _question(archive, config, origin, space),
+        "What was asked": _join(_question(archive, config, origin, space), adaptive_trials(store)),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),
+        "Early exits": adaptive_section(adaptive, archive, run=named, front_size=config.front_size)
+        or markdown(unreadable),
         "On the board that it started from": transfer_section(archive, store, origin, source_tables),
         "The trained files": files_table(trained + baselines, origin.dataset),
         "Baselines": baselines_section(archive, scratch),

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import safetensors.numpy
 
 from devices.cost_tables.family import read_cost_tables
+from moo.analysis.adaptation import read_adaptive_results
 from moo.analysis.errors import on_selection_split, told_error
 from moo.analysis.networks import shown_points
 from moo.analysis.representatives import representatives
@@ -20,6 +21,7 @@ from moo.config import SearchConfig
 from moo.report.card import card_markdown, front_card
 from moo.report.html import report_html
 from moo.report.report import report_markdown
+from moo.storage.adaptive_front import FOLDER
 from moo.storage.archive import Archive, Entry, OperatingPoint, networks_of
 from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.run_folder import RunFolder, model_file_name
@@ -128,6 +130,8 @@ def write_front(
 ) -> None:
     """Write front.json and front/<architecture id>/ for every network of the front; other folders there go.
 
+    Those of networks that front_adaptive.json has with early exits stay.
+
     Args:
         folder: of the run.
         archive: all evaluated architectures.
@@ -141,7 +145,8 @@ def write_front(
     kept = {point.id for point in front}
     if folder.networks.is_dir():
         for path in folder.networks.iterdir():
-            if path.is_dir() and path.name not in kept:
+            is_adaptive = folder.adaptive_front.exists() and (path / FOLDER).is_dir()
+            if path.is_dir() and path.name not in kept and not is_adaptive:
                 shutil.rmtree(path)
     for entry in networks_of(front):
         result = delivered.get(entry.architecture.id)
@@ -199,8 +204,16 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
         draw: whether the pictures are drawn.
     """
     folder = run.folder
+    adaptive, unreadable = None, ""
+    try:
+        adaptive = read_adaptive_results(folder)
+    except ValueError as error:
+        # A search of hours does not end for want of a section; the commands that need it refuse.
+        unreadable = str(error)
     if draw:
-        pictures = write_plots(folder.plots, archive, store, run.space, front_size=run.config.front_size)
+        pictures = write_plots(
+            folder.plots, archive, store, run.space, front_size=run.config.front_size, adaptive=adaptive
+        )
     else:
         pictures = plots_there(folder.plots)
     names = [str(path.relative_to(folder.path)) for path in pictures]
@@ -214,6 +227,8 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
         names,
         source_tables=read_cost_tables(path) if path.exists() else None,
         folder=folder,
+        adaptive=adaptive,
+        unreadable=unreadable,
         note=f"**{note}**\n\n```bash\n{command_that_goes_on(folder)}\n```" if note else "",
     )
     write_atomically(folder.report, report.encode())

@@ -19,7 +19,7 @@ from search_space.architectures import Architecture
 from search_space.boundary.reading import read_json
 from search_space.boundary.records import record_from_json
 from search_space.boundary.sealing import sealed, unsealed
-from search_space.boundary.text import one_line, shown
+from search_space.boundary.text import one_line, reason_of, shown
 from search_space.boundary.writing import write_atomically
 from search_space.exits import Exit, check_exits
 
@@ -72,7 +72,7 @@ class AdaptivePoint:
     latency_ms: float
     """Expected: the sum of shares x costs of the ways. So are energies."""
     worst_latency_ms: float
-    """Of an image that passes all exits."""
+    """Of an image that takes the longest way; none comes past a threshold of 0."""
     energy_mj: float
     """The energy that the front minimises."""
     energy_kind: EnergyKind
@@ -183,5 +183,7 @@ def read_adaptive_front(path: Path) -> tuple[AdaptivePoint, ...]:
         try:
             points.append(AdaptivePoint.from_json(unsealed(item)))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"point {number} of {str(path)!r} must be whole, but is not: {error} {AGAIN}") from None
+            raise ValueError(
+                f"point {number} of {str(path)!r} must be whole, but is not: {reason_of(error)}. {AGAIN}"
+            ) from None
     return tuple(points)

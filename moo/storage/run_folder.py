@@ -127,6 +127,11 @@ class RunFolder:
         """The front of networks with early exits as JSON."""
         return self.path / "front_adaptive.json"
 
+    @property
+    def adaptive_points(self) -> Path:
+        """What the front of networks with early exits was chosen from, and the networks as they are, in its form."""
+        return self.path / "adaptations" / "points.json"
+
     def adaptation(self, architecture_id: str) -> Path:
         """Folder of what was learnt of a network's early exits."""
         return self.path / "adaptations" / architecture_id

@@ -13,5 +13,6 @@ tensorboard    a run as TensorBoard events
 markers        how networks are marked, and what legends and axes say
 labels         labels that hide neither each other nor points
 style          colours, titles and axes
+adaptive       networks with early exits: what they gain, where images leave, the oracle
 configurations  what runtime configurations trade: the front in space, energy against latency and clock
 """

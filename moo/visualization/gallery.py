@@ -6,11 +6,13 @@ A modelled number is never shown as a measured one: labels name the sources, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from devices.profiling.family import FamilyProfile
+from moo.analysis.adaptation import AdaptiveResults
 from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
@@ -18,6 +20,13 @@ from moo.analysis.representatives import distinct_front
 from moo.storage.archive import Archive, Entry, networks_of
 from moo.storage.store import StoredTrial, StoreReader
 from moo.trials import CoefficientTrial
+from moo.visualization.adaptive import (
+    adaptive_clocks_figure,
+    adaptive_fronts_figure,
+    oracle_figure,
+    policy_over_clocks,
+    shares_figure,
+)
 from moo.visualization.architectures import architectures_figure
 from moo.visualization.coefficients import TrialPoint, coefficients_figure
 from moo.visualization.configurations import (
@@ -43,6 +52,10 @@ CAPTIONS = {
     "configurations": "Energy against latency of some networks of the front, in all runtime configurations.",
     "clocks": "Energy against the clock of some networks of the front.",
     COST_TABLES: "The board's cost tables: predicted against measured latency, and costs, in each configuration.",
+    "adaptive_fronts": "What early exits gain: error against expected latency and energy, with and without them.",
+    "adaptive_shares": "Which share of images leaves where, for points with early exits, the quickest at the top.",
+    "adaptive_clocks": "Expected energy of one network and its exits against the clock.",
+    "adaptive_oracle": "Policies beside their oracle, which knows the labels: a bound that cannot be deployed.",
     "ranking": "Error after training against error with inherited weights.",
     "precisions": "Accuracy and latency of the int8 files against the fp32 files.",
     "architectures": "What the networks of the front are made of, the fastest at the top.",
@@ -55,7 +68,13 @@ CAPTIONS = {
 
 
 def write_plots(
-    folder: Path, archive: Archive, store: StoreReader, space: FBNetSpace, *, front_size: int = 24
+    folder: Path,
+    archive: Archive,
+    store: StoreReader,
+    space: FBNetSpace,
+    *,
+    front_size: int = 24,
+    adaptive: AdaptiveResults | None = None,
 ) -> list[Path]:
     """Write all pictures as PNG files.
 
@@ -65,6 +84,7 @@ def write_plots(
         store: of the same run.
         space: that was searched.
         front_size: operating points of the front that are shown at most.
+        adaptive: networks with early exits; None where the run has none.
 
     Returns:
         The files, in the order of `CAPTIONS`; none if nothing was evaluated. Pictures of before that are not drawn any
@@ -72,7 +92,8 @@ def write_plots(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, figure in _figures(archive, store, space, front_size):
+    figures = _figures(archive, store, space, front_size)
+    for name, figure in chain(figures, _adaptive_figures(adaptive)):
         paths.append(folder / f"{name}.png")
         save_figure(figure, paths[-1])
     for name in CAPTIONS:
@@ -157,6 +178,18 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
         coefficients = trials[number].trial.coefficients
         assert coefficients is not None
         yield "theta", theta_figure(store.theta(number), space.operators, trial_id=number, coefficients=coefficients)
+
+
+def _adaptive_figures(adaptive: AdaptiveResults | None) -> Iterator[tuple[str, Figure]]:
+    if adaptive is None:
+        return
+    yield "adaptive_fronts", adaptive_fronts_figure(adaptive)
+    if not adaptive.points:
+        return
+    yield "adaptive_shares", shares_figure(adaptive.front)
+    if policy := policy_over_clocks(adaptive.points):
+        yield "adaptive_clocks", adaptive_clocks_figure(policy, adaptive.static)
+    yield "adaptive_oracle", oracle_figure(adaptive.points, adaptive.static)
 
 
 def _in_all_configurations(archive: Archive, entries: Sequence[Entry]) -> list[ShownNetwork]:

@@ -20,12 +20,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.channel import Channel, Peer
 from devices.errors import MeasurementError
-from search_space.onnx_files import random_weights, to_onnx
+from devices.streaming import Images
+from evaluation.early_exits.outcomes import outcomes_of
+from search_space.exits import Exit
+from search_space.onnx_files import INPUT_NAME, random_weights, to_onnx
+from search_space.segments import PREVIOUS_NAME, segments_of
 from search_space.spaces import space_named
 from tests.processes import descendants
 
@@ -82,6 +87,50 @@ def micro_model(operator: str) -> bytes:
     """A small network of one operator, as a serialised ONNX model."""
     graph = space_named("fbnet-micro").graph((operator,) * 8)
     return to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+
+
+EXITS = (Exit(2, "linear"), Exit(5, "conv"))
+
+
+@cache
+def micro_segments() -> tuple[bytes, ...]:
+    """A small network with two early exits, as serialised ONNX models that run one after another."""
+    space, rng = space_named("fbnet-micro"), np.random.default_rng(0)
+    return tuple(
+        to_onnx(
+            segment.graph,
+            random_weights(segment.graph, rng),
+            outputs=segment.outputs,
+            input_name=PREVIOUS_NAME if number else INPUT_NAME,
+        )
+        for number, segment in enumerate(segments_of(space, ("k3_e3",) * 8, EXITS))
+    )
+
+
+def micro_images(count: int) -> Images:
+    """Images for it, of several strengths, so that confidences differ."""
+    rng = np.random.default_rng(1)
+    images_NCHW = rng.standard_normal((count, *space_named("fbnet-micro").input_shape), np.float32)
+    return images_NCHW * np.geomspace(0.05, 3, count, dtype=np.float32)[:, None, None, None]
+
+
+@cache
+def micro_scores(count: int) -> Images:
+    """Scores of each exit and of the network for `micro_images`, shape (X, N, K), computed one by one."""
+    sessions = [onnxruntime.InferenceSession(file) for file in micro_segments()]
+    scores_XNK = np.empty((len(sessions), count, space_named("fbnet-micro").classes), np.float32)
+    for number, image_CHW in enumerate(micro_images(count)):
+        maps = image_CHW[None]
+        for way, session in enumerate(sessions):
+            maps, *_, scores_XNK[way, number] = 2 * session.run(None, {session.get_inputs()[0].name: maps})
+    return scores_XNK
+
+
+def middle_thresholds(count: int) -> list[float]:
+    """Thresholds that let a third of `micro_images` leave at each exit, or near to it."""
+    exits = outcomes_of(EXITS, micro_scores(count), np.zeros(count, np.int64))
+    first = float(np.quantile(exits.confidence_XN[0], 2 / 3))
+    return [first, float(np.median(exits.confidence_XN[1][exits.confidence_XN[0] <= first]))]
 
 
 class EmulatedUm25c:

@@ -20,9 +20,9 @@ for line in sys.stdin:
     request = json.loads(line)
     number = request["id"]
     reply = {"id": number, "ok": True, "model": "fake", "os": "fake", "runtime": "fake", "clock_mhz": None}
-    if request["command"] == "measure":
+    if request["command"] in ("measure", "stream"):
         reply.update(p5_ms=0.01, median_ms=0.02, iqr_ms=0.001, runs=3, start_s=1.0, end_s=1.001)
-        trick = open(request["model"]).read()
+        trick = open(request["models"][0]).read()
         if trick:
             exec(trick)
             continue

@@ -17,7 +17,13 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
-from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+from devices.agent.replies import (
+    board_from_reply,
+    measurement_from_reply,
+    span_from_reply,
+    streamed_from_reply,
+    time_from_reply,
+)
 from devices.agent.ssh_address import BoardAddress
 from devices.agent.ssh_host_keys import HostKeyCheck
 from devices.channel import Reply
@@ -390,6 +396,19 @@ def _boards() -> Iterator[Reader]:
         "agent, measure",
         _json(measured),
         lambda _, content: measurement_from_reply(fields(content), board, BASE, HOST_POWER_MODEL).to_json(),
+    )
+    streamed = {
+        "ok": True,
+        "latencies_ms": [1.0, 2.0],
+        "ways": [0, 2],
+        "classes": [9, 3],
+        "before": conditions,
+        "after": conditions,
+    }
+    yield Reader(
+        "agent, stream",
+        _json(streamed),
+        lambda _, content: streamed_from_reply(fields(content), board, BASE, images=2, segments=3).shares,
     )
     yield Reader("agent, span", _json(measured), lambda _, content: span_from_reply(fields(content)))
     yield Reader("agent, clock", _json(measured), lambda _, content: time_from_reply(fields(content)))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evaluation.training.config import TrainConfig
+from moo.adaptation.config import AdaptFrontConfig
 from moo.config import SearchConfig
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
 from moo.profiling.config import ProfileConfig
@@ -25,7 +26,7 @@ from scripts.setup_board import SetupConfig
 CONFIGS = {
     "pareto_search": SearchConfig, "profile_device": ProfileConfig, "setup_board": SetupConfig,
     "train_front": TrainFrontConfig, "compare_baselines": CompareBaselinesConfig, "select_network": SelectConfig,
-    "train_architecture": TrainConfig, "describe": DescribeConfig,
+    "adapt_front": AdaptFrontConfig, "train_architecture": TrainConfig, "describe": DescribeConfig,
 }  # fmt: skip
 ROOT = Path(__file__).parents[2]
 

@@ -73,7 +73,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def fake_runs(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
-    monkeypatch.setattr(agent, "_inference", lambda model, threads: step)
+    network = SimpleNamespace(shape=[1], run=lambda image: step())
+    monkeypatch.setattr(agent, "Chain", lambda request: network)
 
 
 def measured(**changes: object) -> Request:
@@ -95,7 +96,7 @@ def test_it_describes_and_measures_and_survives_bad_requests(model: Path) -> Non
     assert [reply["id"] for reply in replies] == [1, None, None, 2, 3, 4, 5, 6]
     assert [reply["ok"] for reply in replies] == [True, False, False, False, False, False, False, True]
     assert replies[0]["runtime"].startswith("onnxruntime ")
-    assert "describe, clock, cool, measure, run, set_frequency, but got 'dance'" in replies[3]["error"]
+    assert "describe, cool, measure, stream, run, clock, set_frequency, but got 'dance'" in replies[3]["error"]
     assert "`threads` must be a number of at least 1, but got 0" in replies[5]["error"]
     assert replies[7]["runs"] == 5
     assert 0 < replies[7]["p5_ms"] <= replies[7]["median_ms"]
@@ -341,7 +342,7 @@ def test_a_signal_ends_it_in_the_middle_of_an_inference(board: Path, model: Path
         "import ctypes, os\n"
         "from devices.agent import agent\n"
         "libc = ctypes.CDLL(None)\n"
-        "agent._inference = lambda *rest: lambda: print('stuck', flush=True) or [libc.sleep(1) for _ in range(600)]\n"
+        "agent.Chain.run = lambda *rest: print('stuck', flush=True) or [libc.sleep(1) for _ in range(600)]\n"
         "agent.main()\n"
     )
     command = [sys.executable, str(stuck), "--root", str(board)]

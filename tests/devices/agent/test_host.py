@@ -27,19 +27,19 @@ for line in sys.stdin:
     reply["os"] = str(os.getpid())
     if request["command"] == "measure":
         reply.update(TIMES)
-        content = open(request["model"], "rb").read()
+        content = open(request["models"][0], "rb").read()
         if content == b"crash":
             print("out of memory", file=sys.stderr, flush=True)
             os._exit(3)
         if content == b"hang":
-            open(request["model"] + ".hangs", "w").close()
+            open(request["models"][0] + ".hangs", "w").close()
             time.sleep(600)
         if content == b"noise":
             print("native noise", flush=True)
             print("[1]", flush=True)
             print(json.dumps({**reply, "id": -1, "p5_ms": 99.0}), flush=True)
         if content == b"refuse":
-            reply = {"id": request["id"], "ok": False, "error": request["model"]}
+            reply = {"id": request["id"], "ok": False, "error": request["models"][0]}
     print(json.dumps(reply), flush=True)
 """
 

@@ -3,13 +3,20 @@ from typing import Any
 
 import pytest
 
-from devices.agent.replies import board_from_reply, measurement_from_reply, span_from_reply, time_from_reply
+from devices.agent.replies import (
+    board_from_reply,
+    measurement_from_reply,
+    span_from_reply,
+    streamed_from_reply,
+    time_from_reply,
+)
 from devices.channel import Reply
 from devices.configuration import RuntimeConfiguration
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import PowerModel
 from devices.errors import MeasurementError
 from devices.measurement import Board, Conditions, Measurement
+from devices.streaming import Streamed
 
 BOARD = Board(name="host", model="a processor", os="Linux", runtime="onnxruntime 1.20.0", clock_mhz=None)
 METERED = MeteredEnergy(net_mj=3.5, gross_mj=9.5, interval_mj=0.1, idle_w=3.0, meter="ina219", samples=60)
@@ -96,6 +103,45 @@ def test_cores_and_clocks_are_told_where_the_board_knows_them() -> None:
 def test_a_reply_without_a_number_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(MeasurementError, match=f"finite number `{next(iter(changes))}`"):
         measurement(**changes)
+
+
+STREAMED = {"latencies_ms": [1.0, 2.0], "ways": [0, 2], "classes": [9, 3], "before": {}, "after": {"clock_mhz": 1500.0}}
+
+
+def streamed(*, seconds: float = 1.0, **changes: object) -> Streamed:
+    told = replace(reply(STREAMED | changes), seconds=seconds)
+    return streamed_from_reply(told, BOARD, TWO_THREADS, images=2, segments=3)
+
+
+def test_a_stream_is_told_image_by_image() -> None:
+    found = streamed()
+    assert (found.latencies_ms, found.ways, found.classes) == ((1.0, 2.0), (0, 2), (9, 3))
+    assert (found.shares, found.mean_latency_ms) == ((0.5, 0.0, 0.5), 1.5)
+    assert (found.latency_source, found.board, found.configuration) == ("measured", BOARD.label, TWO_THREADS)
+    assert found.after == Conditions(clock_mhz=1500.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latencies_ms": [1.0]}, "2 `latencies_ms` from 0.001 to"),
+        ({"latencies_ms": [1.0, 2.0, 3.0]}, "2 `latencies_ms`"),
+        ({"latencies_ms": [1.0, 0.0]}, "2 `latencies_ms`"),
+        ({"latencies_ms": [1.0, 1e7]}, "2 `latencies_ms`"),
+        ({"latencies_ms": [1.0, True]}, "finite number `latencies_ms`"),
+        ({"latencies_ms": None}, "a list `latencies_ms`"),
+        ({"latencies_ms": [1.0, 2000.0]}, "times that fit into the 1 s that it took, but got '2 s of images'"),
+        ({"ways": [0]}, "2 whole numbers `ways` from 0 to 2"),
+        ({"ways": [0, 3]}, "2 whole numbers `ways` from 0 to 2"),
+        ({"ways": [-1, 0]}, "2 whole numbers `ways`"),
+        ({"ways": [0.5, 0]}, "2 whole numbers `ways`"),
+        ({"classes": [0, 1e9]}, "2 whole numbers `classes`"),
+        ({"classes": ["0", 1]}, "finite number `classes`"),
+    ],
+)
+def test_a_stream_that_cannot_have_been_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(MeasurementError, match=message):
+        streamed(**changes)
 
 
 def test_a_latency_of_zero_is_refused() -> None:

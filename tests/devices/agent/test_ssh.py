@@ -35,7 +35,7 @@ for line in sys.stdin:
     reply = {"id": request["id"], "ok": True, "model": "fake", "runtime": "fake", "clock_mhz": None}
     reply.update({"os": str(os.getpid()), "p5_ms": 2.0, "median_ms": 2.0, "iqr_ms": 0.0, "runs": 3})
     if request["command"] == "measure":
-        content = open(request["model"], "rb").read()
+        content = open(request["models"][0], "rb").read()
         if content == b"crash":
             print("out of memory", file=sys.stderr, flush=True)
             os._exit(3)
@@ -47,8 +47,8 @@ for line in sys.stdin:
         if content == b"hang":
             time.sleep(600)
         if content == b"path":
-            reply["model"] = request["model"]
-            reply.update({"ok": False, "error": request["model"]})
+            reply["model"] = request["models"][0]
+            reply.update({"ok": False, "error": request["models"][0]})
     print(json.dumps(reply), flush=True)
 """
 

@@ -5,6 +5,7 @@ import pytest
 from devices.configuration import BASE, PRECISIONS, RuntimeConfiguration, configurations_of
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, Measurement
+from devices.models import Model
 from devices.profiling.default_configurations import (
     check_configurations,
     default_configurations,
@@ -55,7 +56,7 @@ def test_three_of_the_real_clocks_are_taken(model: str, listed: range, expected:
 class Refusing(ReplayDevice):
     """A board that may not set its clock."""
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         if configuration.frequency_mhz is not None:
             raise BoardRefusedError("`frequency_mhz` needs the right to set the clock")
         return super().measure(model, configuration)

@@ -15,6 +15,7 @@ from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.energy.power_model import RASPBERRY_PI_4, RASPBERRY_PI_5
 from devices.errors import MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
+from devices.models import Model
 from devices.profiling.family import (
     FamilyProfile,
     measurements_left,
@@ -155,7 +156,7 @@ def test_all_tables_have_one_idle_power() -> None:
         known = True
         asked = 0
 
-        def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+        def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
             self.asked += 1
             idle_w = 2.0 + 0.01 * self.asked if self.known else None
             return replace(super().measure(model, configuration), idle_w=idle_w)
@@ -192,7 +193,7 @@ class Metered:
     def close(self) -> None:
         """Nothing to free."""
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         return replace(self._board.measure(model, configuration), energy_source="measured", meter="ina219")
 
 

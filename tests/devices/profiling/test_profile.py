@@ -11,6 +11,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable, TableError
 from devices.errors import MeasurementError
 from devices.measurement import Conditions, Measurement, MeasureSettings
+from devices.models import Model
 from devices.profiling.calibration import table_error
 from devices.profiling.journal import profile_path
 from devices.profiling.profile import (
@@ -106,7 +107,7 @@ class Throttling(ReplayDevice):
         super().__init__(lambda model: 1.0)
         self.throttled = iter(throttled)
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         from dataclasses import replace
 
         measurement = super().measure(model, configuration)

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from devices.configuration import BASE, RuntimeConfiguration
-from moo.analysis.adaptation import equally_accurate, gains, gains_text, most_accurate_third
+from moo.analysis.adaptation import (
+    equally_accurate,
+    gains,
+    gains_text,
+    most_accurate_third,
+    read_adaptive_results,
+)
+from moo.storage.adaptive_front import write_adaptive_front
 from moo.storage.archive import Archive
+from moo.storage.run_folder import RunFolder
 from tests.moo.adaptive_points import adaptive_point, random_points, static_point
-from tests.moo.conftest import EntryOf
+from tests.moo.conftest import EntryOf, archive_in_configurations
 
 REFERENCE = (1.0, 10.0, 20.0)
 QUICK = RuntimeConfiguration(threads=4)
@@ -135,3 +144,52 @@ def test_a_static_point_beyond_a_tie_counts_once() -> None:
 def test_of_one_configuration_nothing_is_said_of_others() -> None:
     text = gains_text(gains([adaptive_point(0.2, 4.0, 8.0)], [static_point()], REFERENCE))
     assert "Exits alone give 2.250 times the hypervolume of the static networks in ort 1t fp32. The" in text
+
+
+def test_results_are_read_from_the_front_and_what_it_was_chosen_from(tmp_path: Path, entry_of: EntryOf) -> None:
+    folder = RunFolder(tmp_path)
+    assert read_adaptive_results(folder) is None
+    front = [adaptive_point(0.2, 4.0, 8.0)]
+    write_adaptive_front(folder.adaptive_front, front)
+    archive = Archive(REFERENCE)
+    archive.add(entry_of((0, 0, 0), 0.2, 6.0, 12.0))
+    found = read_adaptive_results(folder)
+    assert found is not None
+    assert (found.front, found.points, found.static, found.is_whole) == (tuple(front), tuple(front), (), False)
+    assert found.gains(archive) is None, "no network of the archive is trained"
+    folder.adaptive_points.parent.mkdir()
+    others = [adaptive_point(0.2, 5.0, 9.0), static_point()]
+    write_adaptive_front(folder.adaptive_points, [*front, *others])
+    found = read_adaptive_results(folder)
+    assert found is not None
+    assert found.is_whole
+    assert (set(found.points), found.static) == ({front[0], others[0]}, (others[1],))
+    gained = found.gains(archive)
+    assert gained is not None
+    assert gained == gains(found.points, found.static, REFERENCE)
+    folder.adaptive_points.write_text("[")
+    with pytest.raises(ValueError, match="points.json"):
+        read_adaptive_results(folder)
+
+
+def test_of_another_energy_the_reference_point_is_that_of_the_tables(tmp_path: Path) -> None:
+    folder, archive = RunFolder(tmp_path), archive_in_configurations()
+    folder.adaptive_points.parent.mkdir()
+    for kind in ("gross", "period"):
+        points = [adaptive_point(0.2, 4.0, 8.0, energy_kind=kind), static_point(0.2, 5.0, 9.0, energy_kind=kind)]
+        for path in (folder.adaptive_front, folder.adaptive_points):
+            write_adaptive_front(path, points)
+        found = read_adaptive_results(folder)
+        assert found is not None
+        gained = found.gains(archive)
+        if kind == "period":
+            assert gained is None, "its length is not known"
+        else:
+            assert gained is not None
+            assert archive.tables is not None
+            highest = max(
+                table.energy_mj.max(1).sum() + table.fixed_energy_mj + 0.5 * (table.latency_ms.max(1).sum() + 1)
+                for table in archive.tables
+            )
+            assert 0 < gained.static < gained.both < 1
+            assert gained.static < (1 - 0.2) * (1 - 5 / archive.tables.base.slowest_ms()) * (1 - 9 / highest) + 1e-9

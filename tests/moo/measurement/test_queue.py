@@ -9,7 +9,8 @@ import pytest
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
-from devices.measurement import Board, Conditions, Measurement
+from devices.measurement import Board, Conditions, Measurement, model_key
+from devices.models import Model
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardUnreachable
 from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure, start_measurer
@@ -33,7 +34,7 @@ class ScriptedDevice:
     def describe(self) -> Any:
         return Board(name="scripted", model="none", os="none", runtime="none", clock_mhz=None)
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         self.models.append(model)
         outcome = self._outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -46,6 +47,17 @@ class ScriptedDevice:
 
 def request_of(name: Any) -> Any:
     return Request(name, name.encode)
+
+
+def test_a_network_in_several_files_is_measured_as_one() -> None:
+    files = (b"one", b"three")
+    measurer = start_measurer([ReplayDevice(lambda model: float(sum(map(len, model))))])
+    measurer.request(Request("000", lambda: files, is_file=True))
+    (found,) = measurer.drain()
+    measurer.close()
+    assert isinstance(found, Measured)
+    assert found.measurement.latency_ms == 8.0
+    assert found.file == model_key(files)
 
 
 def test_a_network_is_measured_once_if_that_is_reliable(measurement_of: MeasurementOf) -> None:
@@ -275,7 +287,7 @@ class AwayDevice(ReplayDevice):
         self.models: list[Any] = []
         self.closed = False
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         self.asked.release()
         if self.away:
             raise BoardUnreachableError("no route to host")

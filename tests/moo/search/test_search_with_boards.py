@@ -19,6 +19,7 @@ from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import read_cost_table
 from devices.errors import BoardUnreachableError
 from devices.measurement import Measurement, MeasureSettings
+from devices.models import Model
 from devices.replay import ReplayDevice
 from moo import events
 from moo.execution.backend import InProcessBackend
@@ -43,7 +44,7 @@ class RemoteDevice(ReplayDevice):
         self.answers, self.silences = answers, silences
         self.measured = 0
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = BASE) -> Measurement:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
         if self.measured >= self.answers and self.silences > 0:
             self.silences -= 1
             raise BoardUnreachableError("no route to host")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devices.configuration import RuntimeConfiguration, configurations_of
+from devices.models import Model
 from devices.replay import ReplayDevice
 from evaluation.export import file_error
 from evaluation.splits import Splits
@@ -45,7 +46,7 @@ class NotingDevice(ReplayDevice):
         super().__init__(latency_of, shares_host=True)
         self.asked: list[RuntimeConfiguration] = []
 
-    def measure(self, model: bytes, configuration: RuntimeConfiguration = FOUR[0]) -> Any:
+    def measure(self, model: Model, configuration: RuntimeConfiguration = FOUR[0]) -> Any:
         self.asked.append(configuration)
         return super().measure(model, configuration)
 

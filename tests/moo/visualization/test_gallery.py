@@ -10,15 +10,17 @@ import pytest
 from PIL import Image
 
 from devices.configuration import RuntimeConfiguration, configurations_of
+from moo.analysis.adaptation import AdaptiveResults
 from moo.storage.archive import Archive
 from moo.storage.store import Store, entries_of, new_store
 from moo.visualization.gallery import CAPTIONS, COST_TABLES, SAMPLES, trial_points, why_not_in_space, write_plots
 from search_space.spaces import FBNetSpace
+from tests.moo.adaptive_points import adaptive_point, static_point
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
 
-OTHERS = ("front_3d", "configurations", "clocks", COST_TABLES, SAMPLES)
-"""Of several configurations, and those that were drawn before the search."""
-"""Pictures that need several configurations, energy that does not follow latency, or a profile."""
+ADAPTIVE = ("adaptive_fronts", "adaptive_shares", "adaptive_clocks", "adaptive_oracle")
+OTHERS = ("front_3d", "configurations", "clocks", *ADAPTIVE, COST_TABLES, SAMPLES)
+"""Pictures that need several configurations, energy that does not follow latency, early exits, or a profile."""
 
 
 @pytest.fixture
@@ -113,6 +115,22 @@ def test_a_front_that_is_a_curve_is_not_drawn_in_space_and_the_reason_is_told(
     assert other.exists()
     assert len(archive.front()) > 2
     assert "energy follows latency on this front (Spearman's rho 1.000)" in why_not_in_space(archive)
+
+
+@pytest.mark.parametrize("clocks", [(1500, 2400), (None,)])
+def test_a_run_with_early_exits_has_pictures_of_them(
+    tmp_path: Path, run: Any, space: FBNetSpace, clocks: tuple[int | None, ...]
+) -> None:
+    archive, store = run
+    points = tuple(adaptive_point(configuration=one) for one in configurations_of((1,), clocks))
+    results = AdaptiveResults(front=points, points=points, static=(static_point(),), is_whole=True)
+    drawn = write_plots(tmp_path / "plots", archive, store, space, adaptive=results)
+    names = [name for name in ADAPTIVE if name != "adaptive_clocks" or clocks[0]]
+    assert [path.stem for path in drawn if path.stem in ADAPTIVE] == names
+    without = AdaptiveResults(front=(static_point(),), points=(), static=(static_point(),), is_whole=True)
+    drawn = write_plots(tmp_path / "plots", archive, store, space, adaptive=without)
+    assert [path.stem for path in drawn if path.stem in ADAPTIVE] == ["adaptive_fronts"]
+    assert not {*ADAPTIVE} & {path.stem for path in write_plots(tmp_path / "plots", archive, store, space)}
 
 
 def in_configurations(archive: Archive, configurations: Sequence[RuntimeConfiguration]) -> Archive:

@@ -1,0 +1,71 @@
+"""What networks of a run are adapted with, checked before anything is written. Start with `adaptation_inputs`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devices.configuration import Precision, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
+from devices.cost_tables.family import CostTables
+from moo import events
+from moo.adaptation.config import AdaptFrontConfig
+from moo.deployment.finished_run import FinishedRun
+from moo.storage.record import RunRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AdaptationInputs:
+    """What networks of a run are adapted with."""
+
+    config: AdaptFrontConfig
+    run: FinishedRun
+    record: RunRecord
+    tables: CostTables
+    """Of the run, as measured networks have corrected them."""
+    configurations: tuple[RuntimeConfiguration, ...]
+    """That are searched, the base first."""
+    energy: EnergyObjective
+    """That is minimised."""
+    tell: events.Listener
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """That networks are searched in."""
+        return tuple(dict.fromkeys(one.precision for one in self.configurations))
+
+    @property
+    def images(self) -> int:
+        """Of the selection split."""
+        return len(self.run.splits.selection)
+
+
+def adaptation_inputs(
+    config: AdaptFrontConfig, run: FinishedRun, record: RunRecord, tell: events.Listener
+) -> AdaptationInputs:
+    """What the networks of a run are adapted with.
+
+    Raises:
+        ValueError: if nothing of the run is trained, it has no cost table for a configuration that is named, or the
+            energy needs an idle power that is not known.
+    """
+    archive = record.archive
+    if not any(entry.trained is not None for entry in archive.entries):
+        raise ValueError(
+            f"the networks of a run must be trained to get exits, but those of {str(run.folder.path)!r} are not; train "
+            f"them first: python scripts/train_front.py {run.folder.path}"
+        )
+    configurations = config.configurations_among(archive.configurations)
+    energy = config.energy_among(run.config)
+    tables = archive.tables
+    assert tables is not None, "a run that has ended has cost tables"
+    for configuration in configurations:
+        energy.table(tables[configuration])
+    return AdaptationInputs(
+        config=config,
+        run=run,
+        record=record,
+        tables=tables,
+        configurations=configurations,
+        energy=energy,
+        tell=tell,
+    )

@@ -1,0 +1,259 @@
+"""The whole job of `adapt_front`: trained networks of a run get exits, and the run the front of what they can do.
+
+Start with `adapt_in_run`. Each stage keeps its results in `adaptations/<id>/` before the next one begins: an
+interrupted job goes on where it was, and ends with the same front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.exit_costs import PathCosts
+from devices.cost_tables.table_names import is_table
+from devices.device import Device
+from devices.measurement import MeasureSettings
+from evaluation.early_exits.policy import judged
+from evaluation.work_folder import lock_folder
+from moo import events
+from moo.adaptation.config import AdaptFrontConfig
+from moo.adaptation.inputs import AdaptationInputs, adaptation_inputs
+from moo.adaptation.measuring import WayMeasurements, measure_ways, read_measurements
+from moo.adaptation.nested import deployed_points, finalists_of, network_costs, reference_point, search_networks
+from moo.adaptation.networks import candidate_networks, chosen_networks
+from moo.adaptation.outputs import write_adapted
+from moo.adaptation.points import joint_front, static_points, with_measured_costs
+from moo.adaptation.training.backbones import Backbone, PassedOver, prepared_backbones
+from moo.adaptation.training.deployed import Deployment, check_deployment, outcomes_on_test
+from moo.adaptation.training.exits import train_exits
+from moo.adaptation.training.finalists import deploy_finalists
+from moo.analysis.adaptation import gains, gains_text
+from moo.deployment.finished_run import FinishedRun, open_run, record_of
+from moo.execution.backend import Trainer
+from moo.execution.ray_trainer import start_ray_trainer
+from moo.measurement.boards import Boards, open_boards
+from moo.search.outputs import write_pictures_and_report
+from moo.storage.adaptive_front import AdaptivePoint
+from moo.storage.record import RunRecord
+from search_space.boundary.reading import local_path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptedRun:
+    """What came of adapting the networks of a run."""
+
+    front: tuple[AdaptivePoint, ...]
+    """Of networks with exits and as they are, best accuracy first."""
+    gains: str
+    """What exits and configurations gain over the networks as they are, in a line."""
+    energy_label: str
+    """What the energy is called."""
+    missing: str | None
+    """What could not be trained or measured, in one line; None if nothing is missing."""
+
+
+def adapt_in_run(config: AdaptFrontConfig, tell: events.Listener) -> AdaptedRun:
+    """Give the trained networks of a run exits, and write the front of what they can do.
+
+    Args:
+        config: how.
+        tell: is told of all that happens.
+
+    Raises:
+        ValueError: for every kind of bad input.
+        MachineryError: if what trains died.
+    """
+    path = local_path(config.run)
+
+    def loading(done: int, total: int) -> None:
+        tell(events.StageProgress("loading", done, total))
+
+    run = open_run(path, dataset=config.dataset, on_loading=loading)
+    with lock_folder(path):
+        record, boards, trainers = record_of(run), Boards(), ExitStack()
+        try:
+            prepared = prepare_adaptation(config, run, record, tell)
+            boards = _boards_of(prepared.inputs)
+            start = cache(partial(_start_trainer, prepared, trainers))
+            if config.fresh:
+                # Before anything is forgotten, all that can go wrong has.
+                start()
+            adapted = adapt(prepared, start, ())
+        finally:
+            trainers.close()
+            boards.close()
+            record.close()
+        write_pictures_and_report(run, record.archive)
+    return adapted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PreparedAdaptation:
+    """All that an adaptation is made of, checked."""
+
+    inputs: AdaptationInputs
+    backbones: tuple[Backbone, ...]
+    """Networks that get exits."""
+    passed_over: tuple[PassedOver, ...]
+    untrained: int
+    """Networks as near the front that are not trained."""
+
+
+def prepare_adaptation(
+    config: AdaptFrontConfig, run: FinishedRun, record: RunRecord, tell: events.Listener
+) -> PreparedAdaptation:
+    """Check all that an adaptation is made of, and choose its networks; nothing is written.
+
+    Args:
+        config: how networks are adapted.
+        run: that they are of.
+        record: of the run.
+        tell: is told of all that happens.
+
+    Raises:
+        ValueError: for every kind of bad input.
+    """
+    inputs = adaptation_inputs(config, run, record, tell)
+    candidates = candidate_networks(record.archive)
+    entries = chosen_networks(candidates, record.archive, config.only)
+    backbones, passed_over = prepared_backbones(run, record.archive, entries, config)
+    if not config.fresh:
+        for backbone in backbones:
+            check_deployment(backbone, joint_epochs=config.joint_epochs)
+    return PreparedAdaptation(
+        inputs=inputs,
+        backbones=tuple(backbones),
+        passed_over=tuple(passed_over),
+        untrained=len(candidates.untrained),
+    )
+
+
+def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices: Sequence[Device]) -> AdaptedRun:
+    """Train, search, deploy, measure and test, and write the front; what had been done before is not done again.
+
+    Args:
+        prepared: what is adapted, and how.
+        trainer: gives what trains; called if there is anything to train.
+        devices: boards that measure; none where costs are predicted.
+
+    Raises:
+        ValueError: if what was kept is damaged.
+        MachineryError: if what trains died.
+    """
+    inputs, backbones = prepared.inputs, prepared.backbones
+    archive = inputs.record.archive
+    inputs.tell(
+        events.AdaptationStarted(
+            networks=len(backbones),
+            description=f"{inputs.images:,} images of {inputs.run.config.dataset}",
+            passed_over=tuple((one.id, one.reason) for one in prepared.passed_over),
+            untrained=prepared.untrained,
+        )
+    )
+    if inputs.config.fresh:
+        for backbone in backbones:
+            backbone.folder.forget()
+    static = static_points(archive, inputs.configurations, energy=inputs.energy, images=inputs.images)
+    trained, failures = train_exits(inputs, backbones, trainer)
+    backbones = tuple(one for one in backbones if one.id in trained)
+    policies = search_networks(inputs, backbones, trained, static)
+    finalists = finalists_of(inputs, backbones, trained, policies, static)
+    deployed, later = deploy_finalists(inputs, finalists.networks, trainer)
+    measured = [read_measurements(one) for one in deployed]
+    wanted = [(one, finalists.configurations[one.deployment.backbone.id]) for one in measured]
+    unmeasured = measure_ways(inputs, wanted, devices)
+    static = measured_static(inputs, static, measured)
+    points = [
+        point for one in measured for point in deployed_points(inputs, one.deployment, ways_costs(inputs, one, static))
+    ]
+    front = joint_front([*static, *points], inputs.run.config.limits)
+    deployments = {one.backbone.id: one for one in deployed}
+    front = tested(inputs, front, deployments)
+    write_adapted(inputs, front, deployments, compared=[*static, *points])
+    return AdaptedRun(
+        front=front,
+        gains=gains_text(gains(points, static, reference_point(inputs))),
+        energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
+        missing=_missing({**failures, **later}, unmeasured),
+    )
+
+
+def ways_costs(
+    inputs: AdaptationInputs, measured: WayMeasurements, static: Sequence[AdaptivePoint]
+) -> dict[RuntimeConfiguration, PathCosts]:
+    """Costs of each way through a network: as measured, in the configurations where all are; else predicted.
+
+    Args:
+        inputs: what it is adapted with.
+        measured: what boards measured of it.
+        static: networks as they are.
+    """
+    deployment = measured.deployment
+    found = {one: costs for one in inputs.configurations if (costs := measured.costs(one)) is not None}
+    if found:
+        return found
+    plan = [deployment.backbone.exits.index(one) for one in deployment.exits]
+    return {one: costs.of(plan) for one, costs in network_costs(inputs, deployment.backbone, static).items()}
+
+
+def _start_trainer(prepared: PreparedAdaptation, trainers: ExitStack) -> Trainer:
+    config = prepared.inputs.config
+    trainer = start_ray_trainer(
+        prepared.inputs.run.splits,
+        networks=len(prepared.backbones),
+        workers=config.workers,
+        threads=config.threads_per_worker,
+        address=config.address,
+        dashboard=config.dashboard,
+    )
+    trainers.callback(trainer.close)
+    prepared.inputs.tell(events.TrainersStarted(trainer.workers, trainer.threads, trainer.dashboard_url))
+    return trainer
+
+
+def measured_static(
+    inputs: AdaptationInputs, static: Sequence[AdaptivePoint], measured: Sequence[WayMeasurements]
+) -> tuple[AdaptivePoint, ...]:
+    """Networks as they are, those with exits with what the board has measured of them."""
+    by_id = {one.deployment.backbone.id: one for one in measured}
+    points = []
+    for point in static:
+        own = by_id.get(point.id)
+        measurement = None if own is None else own.static(point.configuration)
+        points.append(point if measurement is None else with_measured_costs(point, measurement, inputs.energy))
+    return tuple(points)
+
+
+def tested(
+    inputs: AdaptationInputs, front: Sequence[AdaptivePoint], deployments: Mapping[str, Deployment]
+) -> tuple[AdaptivePoint, ...]:
+    """A front with errors on the test split, which is read for its networks alone, once for each file."""
+    points = []
+    for done, point in enumerate(front):
+        if point.exits:
+            inputs.tell(events.StageProgress("testing", done, len(front), point.id))
+            outcomes = outcomes_on_test(inputs.run, deployments[point.id], point.configuration.precision)
+            point = replace(point, test_error=judged(outcomes, point.thresholds).error)
+        points.append(point)
+    return tuple(points)
+
+
+def _boards_of(inputs: AdaptationInputs) -> Boards:
+    search, config = inputs.run.config, inputs.config
+    if not (config.measure and search.measure) or any(is_table(name) for name in search.boards):
+        return Boards()
+    try:
+        return open_boards(search.boards, inputs.run.space, MeasureSettings(), meter=search.meter, measure=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Or adapt without measuring: `--no-measure`; the same command measures later."
+        ) from None
+
+
+def _missing(failures: Mapping[str, str], unmeasured: Sequence[str]) -> str | None:
+    parts = [f"not trained: {', '.join(failures)}"] * bool(failures)
+    parts += [f"not measured: {', '.join(unmeasured)}"] * bool(unmeasured)
+    return f"{'; '.join(parts)}. The same command, without `--fresh`, tries again." if parts else None

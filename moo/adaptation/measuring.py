@@ -1,0 +1,143 @@
+"""Ways through deployed networks measured on the run's boards. Start with `measure_ways`.
+
+Array shapes: X ways through a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.exit_costs import PathCosts
+from devices.device import Device
+from devices.measurement import Measurement
+from evaluation.training.folder import read_model, read_result
+from moo import events
+from moo.adaptation.costs import measured_costs_of
+from moo.adaptation.inputs import AdaptationInputs
+from moo.adaptation.training.deployed import Deployment
+from moo.adaptation.training.folder import FRESH
+from moo.measurement.queue import Measured, NotMeasured, Request, keep_board_event, start_measurer
+from search_space.boundary.sealing import read_sealed_json, write_sealed_json
+
+STATIC = "static"
+"""Stands for the network as it is, beside the numbers of ways."""
+
+
+@dataclass
+class WayMeasurements:
+    """What boards measured of a network's ways, in the order of its exits; kept in its folder."""
+
+    deployment: Deployment
+    found: dict[tuple[RuntimeConfiguration, str], Measurement] = field(default_factory=dict)
+    """By configuration and way: its number from 0, or `STATIC`."""
+
+    def ways(self, configuration: RuntimeConfiguration) -> list[str]:
+        """Those that are measured in a configuration: its ways, and the network as it is."""
+        return [*(str(number) for number in range(len(self.deployment.exits) + 1)), STATIC]
+
+    def costs(self, configuration: RuntimeConfiguration) -> PathCosts | None:
+        """Costs of each way; None where one was not measured."""
+        ways = [self.found.get((configuration, str(number))) for number in range(len(self.deployment.exits) + 1)]
+        known = [way for way in ways if way is not None]
+        return measured_costs_of(known) if len(known) == len(ways) else None
+
+    def static(self, configuration: RuntimeConfiguration) -> Measurement | None:
+        """Of the network as it is."""
+        return self.found.get((configuration, STATIC))
+
+    def keep(self, configuration: RuntimeConfiguration, way: str, measurement: Measurement) -> None:
+        """Keep a measurement."""
+        self.found[configuration, way] = measurement
+        items = [
+            {"configuration": one.label, "way": name, "measurement": measured.to_json()}
+            for (one, name), measured in self.found.items()
+        ]
+        content = {"segments": self.deployment.digests, "ways": items}
+        write_sealed_json(self.deployment.backbone.folder.measurements, content)
+
+
+def read_measurements(deployment: Deployment) -> WayMeasurements:
+    """What was measured of a network so far.
+
+    Raises:
+        ValueError: if the file is damaged, or of other segments.
+    """
+    path, found = deployment.backbone.folder.measurements, WayMeasurements(deployment)
+    if not path.exists():
+        return found
+    content = read_sealed_json(path, what="measurements of a network's exits", remedy=FRESH)
+    try:
+        if content["segments"] != deployment.digests:
+            raise ValueError("it is of other segments")
+        for item in content["ways"]:
+            key = RuntimeConfiguration.parse(item["configuration"]), str(item["way"])
+            found.found[key] = Measurement.from_json(item["measurement"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(path)!r} must be of this network's segments, but is not: {error}. {FRESH}") from None
+    return found
+
+
+def measure_ways(
+    inputs: AdaptationInputs,
+    wanted: Sequence[tuple[WayMeasurements, Sequence[RuntimeConfiguration]]],
+    devices: Sequence[Device],
+) -> list[str]:
+    """Measure every way through networks that was not measured before, and the networks as they are.
+
+    Args:
+        inputs: what they are adapted with.
+        wanted: networks, and the configurations to measure each in.
+        devices: boards; none to measure nothing.
+
+    Returns:
+        What could not be measured, as `<id> in <configuration>`.
+    """
+    if not devices:
+        return []
+    measurer = start_measurer(devices, names=inputs.run.config.boards)
+    asked: dict[tuple[str, RuntimeConfiguration], tuple[WayMeasurements, str]] = {}
+    for measurements, configurations in wanted:
+        for configuration in configurations:
+            for way in measurements.ways(configuration):
+                if (configuration, way) not in measurements.found:
+                    name = f"{measurements.deployment.backbone.id}/{way}"
+                    asked[name, configuration] = measurements, way
+                    model = partial(_model, inputs, measurements.deployment, configuration, way)
+                    measurer.request(Request(name, model, configuration))
+    missing: dict[str, None] = {}
+    total, done = len(asked), 0
+    try:
+        for report in measurer.drain(inputs.run.config.board_patience):
+            match report:
+                case Measured(name, measurement):
+                    measurements, way = asked.pop((name, measurement.configuration))
+                    measurements.keep(measurement.configuration, way, measurement)
+                case NotMeasured(name, reason):
+                    inputs.record.add_event("measuring failed", architecture=name, reason=reason)
+                    inputs.tell(events.MeasuringFailed(name, reason))
+                case events.BoardUnreachable() | events.BoardBack():
+                    keep_board_event(inputs.record, report)
+                    inputs.tell(report)
+                    continue
+            done += 1
+            inputs.tell(events.StageProgress("measuring", done, total, report.network))
+    finally:
+        measurer.close()
+    for name, configuration in asked:
+        missing[f"{name.partition('/')[0]} in {configuration.label}"] = None
+    return list(missing)
+
+
+def _model(inputs: AdaptationInputs, deployment: Deployment, configuration: RuntimeConfiguration, way: str) -> Any:
+    """The files of a way: the first segments, or the network's own."""
+    if way != STATIC:
+        return deployment.segments[configuration.precision].models[: int(way) + 1]
+    folder = inputs.run.folder.training(deployment.backbone.id)
+    result = read_result(folder)
+    assert result is not None, "the network is trained"
+    (check,) = (one for one in result.files if one.precision == configuration.precision)
+    return read_model(folder, check)

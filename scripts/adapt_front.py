@@ -1,0 +1,58 @@
+"""Give the trained networks of a run early exits, search how to use them on the board, and write the front.
+
+Example:
+    python scripts/adapt_front.py runs/first --max-exits 2
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from moo.adaptation.config import AdaptFrontConfig
+from scripts.command_line import parse, run_watched
+from scripts.help_pages import ADAPT_FRONT
+
+
+def main() -> int:
+    """Parse the options, adapt, print the front and what exits gain."""
+    config = parse(AdaptFrontConfig, sys.argv[1:], page=ADAPT_FRONT)
+
+    # Late, so that `--help` and mistakes in the options are answered at once.
+    from rich.console import Console
+
+    from moo import events
+    from moo.adaptation.job import adapt_in_run
+    from scripts.endings import goes_on_with, same_command
+    from scripts.front_table import adaptive_table
+    from scripts.terminal import LONGEST, say
+    from scripts.training_view import TrainingView
+    from search_space.boundary.text import one_line
+
+    kept = "no finished epoch is lost"
+    goes_on_with(same_command(), kept=kept)
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.AdaptationStarted):
+            goes_on_with(same_command(omitted="--fresh"), kept=kept)
+
+    view = TrainingView(Console(quiet=config.quiet))
+    with view:
+        done = adapt_in_run(config, events.told_to(note, view))
+    console = Console()
+    console.print(adaptive_table(done.front, done.energy_label))
+    say(console, done.gains)
+    say(console, f"Report: {config.run}/report.html   Networks: {config.run}/front/<id>/adaptive")
+    if done.missing is None:
+        return 0
+    sys.stderr.write(f"{one_line(done.missing, most=LONGEST)}\n")
+    return 1
+
+
+def command() -> NoReturn:
+    """The console command of this script."""
+    run_watched(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -1,0 +1,97 @@
+"""Networks of a tiny run adapted: the front, what is kept, and going on after an interruption."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moo.analysis.adaptation import gains_text, read_adaptive_results
+from moo.deployment.finished_run import FinishedRun, record_of
+from moo.storage.adaptive_front import read_adaptive_front
+from moo.storage.pareto import non_dominated
+from tests.interruptions import Copies
+from tests.moo.adaptation.conftest import Adapt, at
+from tests.moo.deployment.test_training import SerialTrainer
+
+
+def test_the_front_is_what_no_point_dominates_static_networks_among_them(
+    trained_run: FinishedRun, adapted: Adapt
+) -> None:
+    done = adapted(trained_run)
+    front = read_adaptive_front(trained_run.folder.adaptive_front)
+    assert front == done.front
+    assert any(point.exits for point in front)
+    assert len(non_dominated(np.array([point.objectives for point in front]))) == len(front)
+    with closing(record_of(trained_run)) as record:
+        for static in record.archive.trained_points():
+            assert any(all(np.array(point.objectives) <= np.array(static.objectives) + 1e-12) for point in front)
+
+
+def test_what_the_report_says_of_gains_is_what_the_command_said(trained_run: FinishedRun, adapted: Adapt) -> None:
+    done = adapted(trained_run)
+    results = read_adaptive_results(trained_run.folder)
+    assert results is not None
+    assert results.is_whole
+    with closing(record_of(trained_run)) as record:
+        found = results.gains(record.archive)
+    assert found is not None
+    assert gains_text(found) == done.gains
+
+
+def test_figures_of_points_are_those_of_their_segments(trained_run: FinishedRun, adapted: Adapt) -> None:
+    done = adapted(trained_run)
+    for point in done.front:
+        if not point.exits:
+            continue
+        folder = trained_run.folder.adaptation(point.id) / "deployed"
+        assert len(list(folder.glob("segment_*.onnx"))) == 2 * (len(point.exits) + 1)
+        assert point.latency_ms == pytest.approx(np.dot(point.exit_shares, point.path_latency_ms))
+        assert point.net_energy_mj == pytest.approx(np.dot(point.exit_shares, point.path_energy_mj))
+        assert list(point.path_latency_ms) == sorted(point.path_latency_ms)
+        assert point.oracle_error <= point.error + 1e-12
+        assert point.error_low is not None
+        assert point.error_low <= point.error
+        assert point.latency_source == point.energy_source == "modelled"
+        assert point.test_error is not None
+        assert len(point.exits) <= 3
+
+
+def test_the_same_command_again_gives_the_same_file_and_trains_nothing(
+    trained_run: FinishedRun, adapted: Adapt
+) -> None:
+    adapted(trained_run)
+    before = trained_run.folder.adaptive_front.read_bytes()
+    trainer = SerialTrainer(trained_run.splits)
+    adapted(trained_run, trainer=trainer)
+    assert trainer.jobs == []
+    assert trained_run.folder.adaptive_front.read_bytes() == before
+
+
+def test_fresh_trains_all_exits_anew_with_the_same_result(trained_run: FinishedRun, adapted: Adapt) -> None:
+    adapted(trained_run)
+    before = trained_run.folder.adaptive_front.read_bytes()
+    trainer = SerialTrainer(trained_run.splits)
+    adapted(trained_run, trainer=trainer, fresh=True)
+    assert trainer.jobs
+    assert trained_run.folder.adaptive_front.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_killed_before_any_write_it_ends_with_the_same_front(
+    trained_run: FinishedRun, adapted: Adapt, tmp_path: Path
+) -> None:
+    with closing(record_of(trained_run)) as record:
+        only = tuple(entry.architecture.id for entry in record.archive.entries if entry.trained is not None)[:2]
+    copies = Copies(trained_run.folder.path, tmp_path / "copies")
+    with copies.kept():
+        adapted(trained_run, only=only)
+    expected = trained_run.folder.adaptive_front.read_bytes()
+    assert len(copies.paths) > 20
+    for path in copies.paths:
+        adapted(at(trained_run, path), only=only)
+        assert (path / "front_adaptive.json").read_bytes() == expected, path
+        shutil.rmtree(path)
