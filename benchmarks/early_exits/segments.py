@@ -7,10 +7,11 @@ network that is handed over does: each segment is bound once to the arrays that 
 hands arrays from call to call, as one would write it first. Both are compared with the one file, which is bound, too.
 A turn is the least of several calls; sides take turns, and a ratio is the median over the rounds.
 
-Claims, on two cores of an x86 server that others kept busy (ONNX Runtime 1.32, one thread, fp32): logits differ by less
-than 1e-6. Bound segments cost some 3.5 us for each one more: +8 to +16 % of networks of 0.05 to 0.1 ms, where +5 % cannot
-be kept. Longer networks pay for what is fused or laid out across a cut: `fbnet-cifar` (2 ms) +3 to +8 %, `fbnet-96-0.35`
-(0.4 to 0.8 ms) +6 to +20 %, `fbnet-imagenet` (12 ms) +4 to +11 %. Through NumPy it is +25 to +43 % of the smallest.
+Claims, on two cores of an x86 server that others kept busy (ONNX Runtime 1.32, one thread, fp32): logits differ by
+less than 1e-6 of the largest. Bound segments take some 3.5 us more for each cut in `fbnet-micro`: +8 to +16 % of 0.05 to
+0.1 ms, so that +5 % is out of reach there. In longer networks a cut costs more than the call: `fbnet-cifar` (2 ms) +3 to
++8 %, `fbnet-96-0.35` (0.4 to 0.8 ms) +6 to +20 %, `fbnet-imagenet` (12 ms) +4 to +11 %. Through NumPy `fbnet-micro`
+takes +25 to +43 %.
 """
 
 from __future__ import annotations
