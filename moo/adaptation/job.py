@@ -172,7 +172,7 @@ def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices:
     front = joint_front([*static, *points], inputs.run.config.limits)
     deployments = {one.backbone.id: one for one in deployed}
     front = tested(inputs, front, deployments)
-    write_adapted(inputs, front, deployments)
+    write_adapted(inputs, front, deployments, compared=[*static, *points])
     return AdaptedRun(
         front=front,
         gains=gains_text(gains(points, static, reference_point(inputs))),

@@ -12,7 +12,11 @@ from moo.storage.archive import networks_of
 
 
 def write_adapted(
-    inputs: AdaptationInputs, front: Sequence[AdaptivePoint], deployments: Mapping[str, Deployment]
+    inputs: AdaptationInputs,
+    front: Sequence[AdaptivePoint],
+    deployments: Mapping[str, Deployment],
+    *,
+    compared: Sequence[AdaptivePoint],
 ) -> None:
     """Write front/<id>/adaptive/ of each network that is on the front with exits, and last front_adaptive.json.
 
@@ -22,6 +26,7 @@ def write_adapted(
         inputs: what the networks were adapted with.
         front: best accuracy first.
         deployments: by the network's id.
+        compared: all that it was chosen from, networks as they are among them: what exits gain is told of these.
     """
     folder = inputs.run.folder
     with_exits = list(dict.fromkeys(point.id for point in front if point.exits))
@@ -29,4 +34,5 @@ def write_adapted(
     for path in sorted(folder.networks.iterdir()) if folder.networks.is_dir() else ():
         if (path / FOLDER).is_dir() and path.name not in with_exits:
             shutil.rmtree(path / FOLDER if path.name in static else path)
+    write_adaptive_front(folder.adaptive_points, compared)
     write_adaptive_front(folder.adaptive_front, front)

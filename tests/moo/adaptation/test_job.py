@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from moo.analysis.adaptation import gains_text, read_adaptive_results
 from moo.deployment.finished_run import FinishedRun, record_of
 from moo.storage.adaptive_front import read_adaptive_front
 from moo.storage.pareto import non_dominated
@@ -28,6 +29,17 @@ def test_the_front_is_what_no_point_dominates_static_networks_among_them(
     with closing(record_of(trained_run)) as record:
         for static in record.archive.trained_points():
             assert any(all(np.array(point.objectives) <= np.array(static.objectives) + 1e-12) for point in front)
+
+
+def test_what_the_report_says_of_gains_is_what_the_command_said(trained_run: FinishedRun, adapted: Adapt) -> None:
+    done = adapted(trained_run)
+    results = read_adaptive_results(trained_run.folder)
+    assert results is not None
+    assert results.is_whole
+    with closing(record_of(trained_run)) as record:
+        found = results.gains(record.archive)
+    assert found is not None
+    assert gains_text(found) == done.gains
 
 
 def test_figures_of_points_are_those_of_their_segments(trained_run: FinishedRun, adapted: Adapt) -> None:
