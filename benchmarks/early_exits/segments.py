@@ -8,10 +8,10 @@ hands arrays from call to call, as one would write it first. Both are compared w
 A turn is the least of several calls; sides take turns, and a ratio is the median over the rounds.
 
 Claims, on two cores of an x86 server that others kept busy (ONNX Runtime 1.32, one thread, fp32): logits differ by
-less than 1e-6 of the largest. Bound segments take some 3.5 us more for each cut in `fbnet-micro`: +8 to +16 % of 0.05 to
-0.1 ms, so that +5 % is out of reach there. In longer networks a cut costs more than the call: `fbnet-cifar` (2 ms) +3 to
-+8 %, `fbnet-96-0.35` (0.4 to 0.8 ms) +6 to +20 %, `fbnet-imagenet` (12 ms) +4 to +11 %. Through NumPy `fbnet-micro`
-takes +25 to +43 %.
+less than 1e-6 of the largest. Bound segments take some 3.5 us more for each cut in `fbnet-micro`: +8 to +16 % of 0.05
+to 0.1 ms, so that +5 % is out of reach there. In longer networks a cut costs more than the call: `fbnet-cifar` (2 ms)
++3 to +8 %, `fbnet-96-0.35` (0.4 to 0.8 ms) +6 to +20 %, `fbnet-imagenet` (12 ms) +4 to +11 %. Through NumPy
+`fbnet-micro` takes +25 to +43 %.
 """
 
 from __future__ import annotations
