@@ -82,6 +82,12 @@ class SearchConfig:
     machines; what is found then depends on the order in which trials end."""
     independent: bool = False
     """Each trial trains a supernet of its own instead of starting from the shared one: slow, for comparison."""
+    adaptive: bool = False
+    """Judge a trial by its network's best operating point with early exits instead of by the network as it is: linear
+    exits are fitted to inherited weights, and their places and thresholds have the least loss under the trial's
+    coefficients; with `--method architectures`, the least cost at no more error. All generations search on the
+    supernet, as the surrogate knows nothing of exits. Limits hold for networks without exits, and so is the front;
+    `adapt_front.py` goes on from it."""
     samples: int = 4
     """Different architectures sampled from each trial's theta, besides its mode."""
     pretrain_epochs: int | None = None
@@ -216,7 +222,7 @@ class SearchConfig:
             found |= {*INNER_SEARCH, "alpha", "beta", "gamma", "delta"}
         if self.method == "grid":
             found |= {"beta", "delta"}
-        if self.method != "dnas" or self.independent:
+        if self.method != "dnas" or self.independent or self.adaptive:
             found.add("supernet_generations")
         return frozenset(found)
 
@@ -327,7 +333,7 @@ def _check_ignored(config: SearchConfig, ignored: Iterable[tuple[frozenset[str],
 def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
     """Settings that this search ignores, what would use them, and what it is instead."""
     search = "a search that uses it"
-    method = f"--method {config.method}{' --independent' * config.independent}"
+    method = f"--method {config.method}{' --independent' * config.independent}{' --adaptive' * config.adaptive}"
     yield config.without_effect, search, f"{method} does not"
     # `--meter none` says what is the case anyway.
     boards = frozenset({"board_patience"} if config.meter == "none" else {"board_patience", "meter"})

@@ -6,12 +6,13 @@ A `Trial` gives evaluated architectures; a `DeliveryJob` hands out one network o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 
 from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
 from devices.quantization import Activations
 from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
@@ -20,6 +21,8 @@ from dnas.pretraining import PretrainSettings
 from evaluation.augmentation import Augmentation
 from evaluation.splits import Splits
 from moo.limits import CostLimits
+from search_space.boundary.records import record_from_json
+from search_space.exits import Exit
 from search_space.spaces import FBNetSpace
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -53,6 +56,9 @@ class WorkerSetup:
     """Type of activations of networks in int8: what the board computes with quickest."""
     limits: CostLimits = field(default_factory=CostLimits)
     """What the architecture that stands for a trial should keep."""
+    adaptive: EnergyObjective | None = None
+    """The energy of a run whose trials are judged by what networks do with early exits; None if by networks as they
+    are."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,41 @@ Trial = CoefficientTrial | ArchitectureTrial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptiveEvaluation:
+    """An architecture at the operating point that is best for its trial, with early exits or without.
+
+    Its heads were fitted in a moment to the network with inherited weights, in fp32; what is deployed is trained anew.
+    """
+
+    error: float
+    """On the selection split, in fp32, in [0, 1]."""
+    cross_entropy: float
+    """On the selection split, in nats."""
+    latency_ms: float
+    """Expected: the sum of shares x costs of the ways. So is the energy, which is that which the run minimises."""
+    energy_mj: float
+    exits: tuple[Exit, ...]
+    """None where the network is best as it is, or has no room for an exit."""
+    thresholds: tuple[float, ...]
+    """Of each exit: an image leaves at the first whose largest softmax exceeds it."""
+    exit_shares: tuple[float, ...]
+    """Share of images that leave at each exit, and last of those that pass all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in the store."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Any) -> AdaptiveEvaluation:
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: if a key is missing, or a value is none of its kind.
+        """
+        return record_from_json(cls, content, where="adaptive")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluatedArchitecture:
     """One architecture that a trial gave."""
 
@@ -101,6 +142,8 @@ class EvaluatedArchitecture:
     """Trainable parameters."""
     correct: bytes | None = None
     """Which images of the selection split it classifies as they are labelled, a bit each (`numpy.packbits`)."""
+    adaptive: AdaptiveEvaluation | None = None
+    """What it does with early exits, where trials are judged by that."""
 
     @property
     def searched_error(self) -> float:
@@ -126,9 +169,17 @@ class TrialResult:
 
     @property
     def objectives(self) -> Objectives:
-        """Of the architecture that stands for the trial, with predicted costs."""
+        """Of the architecture that stands for the trial, with predicted costs.
+
+        Where trials are judged by what networks do with early exits, they are those of its best operating point. In
+        int8 that is an estimate: what int8 adds to the error of the network without exits is added to this one, too.
+        """
         chosen = self.architectures[self.chosen]
-        return (chosen.searched_error, chosen.latency_ms, chosen.energy_mj)
+        adaptive = chosen.adaptive
+        if adaptive is None:
+            return (chosen.searched_error, chosen.latency_ms, chosen.energy_mj)
+        error = min(1.0, max(0.0, adaptive.error + (chosen.searched_error - chosen.error)))
+        return (error, adaptive.latency_ms, adaptive.energy_mj)
 
 
 @dataclass(frozen=True)

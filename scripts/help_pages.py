@@ -26,7 +26,7 @@ PARETO_SEARCH = HelpPage(
             "minutes generations population pretrain-epochs",
             "samples supernet-generations theta-steps theta-batch pretrain-lr pretrain-batch",
         ),
-        group("method", "method", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
+        group("method", "method adaptive", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
         group("earlier runs", "resume from"),
         group("cluster", "workers", "address threads-per-worker dashboard"),
         group("output", "out quiet", "front-size"),

@@ -116,7 +116,8 @@ class ContentsRow:
     low: float
     high: float
     one_plan: float
-    """The same where each network has one plan, as it is deployed; of the first seed."""
+    """The same where each network has one of the plans found, as it is deployed, with thresholds searched anew for it;
+    of the first seed."""
     on_front: int
     """Points of that joint front, of at most `MOST_OF_PLAN` of each network's plan."""
 

@@ -3,6 +3,7 @@
 backend      the `Backend` and `Trainer` protocols, and trials in this process (start here)
 machinery    death of what runs jobs, told apart from failures of jobs
 evaluator    runs one trial: supernet and splits, held once
+operating_points  the best that a network can do with early exits, by what a trial looks for
 pretraining  trains a run's supernet, epoch by epoch
 ray_session  Ray started or joined once, and whether it is still there
 ray_pool     a pool of actors that outlives those that die, and jobs that outlive both

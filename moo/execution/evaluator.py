@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from devices.cost_tables.cost_table import CostTable
+from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.family import CostTables
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
@@ -21,9 +22,19 @@ from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
 from evaluation.accuracy import Classified, classification, classified, inherited_network
 from evaluation.batches import ImageBatches
+from evaluation.early_exits.outcomes import ExitOutcomes
+from evaluation.early_exits.quick import quick_outcomes
 from evaluation.export import file_error, quantized_file
+from moo.execution.operating_points import (
+    Penalty,
+    best_operating_point,
+    cost_at_no_more_error,
+    loss_under,
+    possible_exits,
+)
 from moo.execution.pretraining import new_pretraining, new_supernet, supernet_bytes
 from moo.trials import (
+    AdaptiveEvaluation,
     ArchitectureTrial,
     Arrays,
     CoefficientTrial,
@@ -41,7 +52,9 @@ from moo.trials import (
 )
 from search_space.architectures import architecture_from_indices
 from search_space.counts import count
+from search_space.exits import Exit
 from search_space.graphs import Graph
+from search_space.networks import Network
 
 
 @dataclass
@@ -58,6 +71,7 @@ class Evaluator:
         self._loaded: bytes | None = None
         self._known: dict[Indices, Classified] = {}
         self._quantized: dict[Indices, float] = {}
+        self._with_exits: dict[tuple[Indices, tuple[Exit, ...]], ExitOutcomes] = {}
         self.theta_batches = self._batches("theta", augmented=True)
         self.selection = self._batches("selection")
         self.recalibration = ImageBatches(splits.weights, splits, device=self.device)
@@ -76,11 +90,7 @@ class Evaluator:
         if isinstance(job, CoefficientTrial):
             return self.search(job, costs)
         if isinstance(job, ArchitectureTrial):
-            start = time.monotonic()
-            evaluated = self._quantized_for(job, self._evaluate(job.indices, _table_for(job, costs)))
-            return TrialResult(
-                trial=job, architectures=(evaluated,), chosen=0, theta=None, seconds=time.monotonic() - start
-            )
+            return self._evaluated(job, costs)
         if isinstance(job, QuantizationJob):
             return QuantizationResult(job, self._quantized_error(job.indices))
         return self.deliver(job)
@@ -98,10 +108,13 @@ class Evaluator:
         theta_LO = torch.from_numpy(theta.theta_LO)
         drawn = mode_and_samples(theta_LO, self.setup.samples, rng)
         evaluated = tuple(self._evaluate(indices, costs) for indices in drawn)
-        losses = [
-            _loss(self.setup.theta, item, job.coefficients, latency.reference(), energy.reference())
-            for item in evaluated
-        ]
+        references = latency.reference(), energy.reference()
+        losses = [_loss(self.setup.theta, item, job.coefficients, *references) for item in evaluated]
+        if self.setup.adaptive is not None:
+            penalty = loss_under(job.coefficients, self.setup.theta.loss, *references)
+            best = [self._best_point(item, costs, penalty, self.setup.adaptive) for item in evaluated]
+            evaluated = tuple(replace(item, adaptive=point) for item, (point, _) in zip(evaluated, best, strict=True))
+            losses = [least for _, least in best]
         limits = self.setup.limits
         violations = [limits.violation(item.latency_ms, item.energy_mj, item.params) for item in evaluated]
         chosen = min(range(len(evaluated)), key=lambda place: (violations[place], losses[place]))
@@ -114,6 +127,42 @@ class Evaluator:
             theta=theta,
             seconds=time.monotonic() - start,
         )
+
+    def _evaluated(self, job: ArchitectureTrial, tables: CostTables) -> TrialResult:
+        """Evaluate the job's architecture."""
+        start = time.monotonic()
+        costs = _table_for(job, tables)
+        item = self._evaluate(job.indices, costs)
+        if self.setup.adaptive is not None:
+            point, _ = self._best_point(item, costs, cost_at_no_more_error(item), self.setup.adaptive)
+            item = replace(item, adaptive=point)
+        return TrialResult(
+            trial=job,
+            architectures=(self._quantized_for(job, item),),
+            chosen=0,
+            theta=None,
+            seconds=time.monotonic() - start,
+        )
+
+    def _best_point(
+        self, item: EvaluatedArchitecture, costs: CostTable, penalty: Penalty, energy: EnergyObjective
+    ) -> tuple[AdaptiveEvaluation, float]:
+        """What an architecture does with early exits where that is best by a penalty, and this penalty."""
+        space = self.setup.space
+        outcomes = self._outcomes(item.indices, possible_exits(space, self._operators(item.indices), costs))
+        return best_operating_point(item, outcomes, space, costs, energy, penalty)
+
+    def _outcomes(self, indices: Indices, exits: tuple[Exit, ...]) -> ExitOutcomes | None:
+        """What exits of an architecture say of the selection split; None where there are none."""
+        if not exits:
+            return None
+        if (indices, exits) not in self._with_exits:
+            # Drawn anew for each architecture, and the same on whichever worker it comes.
+            seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(5, *indices)).generate_state(1)[0])
+            self._with_exits[indices, exits] = quick_outcomes(
+                self._network(indices), self.setup.space, exits, self.recalibration, self.selection, seed=seed
+            )
+        return self._with_exits[indices, exits]
 
     def _independent_search(self, job: CoefficientTrial, settings: PretrainSettings, costs: CostTables) -> TrialResult:
         """Pre-train a supernet of the trial's own from fresh weights, and search theta on it."""
@@ -135,6 +184,7 @@ class Evaluator:
             self._loaded = supernet
             self._known.clear()
             self._quantized.clear()
+            self._with_exits.clear()
 
     def deliver(self, job: DeliveryJob) -> DeliveryResult:
         """Weights of one network, and its error on the test split."""
@@ -177,11 +227,13 @@ class Evaluator:
             params=count(self._graph(indices)).params,
         )
 
-    def _graph(self, indices: Indices) -> Graph:
-        space = self.setup.space
-        return space.graph(architecture_from_indices(space, indices).operators)
+    def _operators(self, indices: Indices) -> tuple[str, ...]:
+        return architecture_from_indices(self.setup.space, indices).operators
 
-    def _network(self, indices: Indices) -> torch.nn.Module:
+    def _graph(self, indices: Indices) -> Graph:
+        return self.setup.space.graph(self._operators(indices))
+
+    def _network(self, indices: Indices) -> Network:
         graph = self._graph(indices)
         state = self.supernet.sub_network_state(indices)
         return inherited_network(graph, state, self.recalibration, device=self.device)

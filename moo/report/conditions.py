@@ -127,6 +127,20 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
 
 
+def adaptive_trials(store: StoreReader) -> str:
+    """That trials were judged by what their networks do with early exits; empty if they were not."""
+    found = store.adaptive_evaluations()
+    if not found:
+        return ""
+    with_exits = sum(len(item.exits) > 0 for item in found.values())
+    return (
+        "Trials were judged by the best operating point of their networks with early exits, whose linear heads were "
+        f"fitted to inherited weights: in {with_exits} of {len(found)} it has exits, in the others it is the network "
+        "as it is. The front is that of networks without exits; `scripts/train_front.py` and then "
+        "`scripts/adapt_front.py` go on from it."
+    )
+
+
 def _pretraining(config: SearchConfig, origin: RunOrigin) -> list[tuple[str, str]]:
     """How the supernet was trained, as far as the run knows."""
     settings, recipe = origin.pretraining, origin.recipe

@@ -13,7 +13,7 @@ from moo.formatting import many
 from moo.report.adaptive import adaptive_section
 from moo.report.baselines import comparison_section
 from moo.report.choices import choices_section, next_step, verdict
-from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
+from moo.report.conditions import adaptive_trials, conditions, effort, hypervolume, pictures, splits
 from moo.report.networks import baselines_section, files_table, front_table, models_table, trust_section
 from moo.report.transfer import transfer_section
 from moo.storage.archive import Archive, networks_of
@@ -69,7 +69,7 @@ def report_markdown(
         ),
         "Beside what you would use otherwise": comparison_section(archive, baselines, space)
         or ("" if note else _no_baselines(named)),
-        "What was asked": _question(archive, config, origin, space),
+        "What was asked": _join(_question(archive, config, origin, space), adaptive_trials(store)),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
         "The front": front_table(archive, space, front_size=config.front_size),

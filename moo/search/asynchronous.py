@@ -77,7 +77,7 @@ def search_asynchronously(
     )
     left = None if total is None else total - len(stored) - len(interrupted)
     for item in stored:
-        tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive))
+        tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive, costs))
     failures = 0
     chosen: deque[Proposal] = deque()
 

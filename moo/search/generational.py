@@ -101,7 +101,7 @@ def search_in_generations(
             failed=len(outcomes) > 0 and all(objectives is None for _, objectives in outcomes),
         )
         if len(outcomes) == len(trials) and not on_surrogate:
-            algorithm.tell(outcomes, [violation_of(item, record.archive) for item in ended])
+            algorithm.tell(outcomes, [violation_of(item, record.archive, costs) for item in ended])
         runner.evaluate_some_in_int8(costs, stage=f"generation {generation + 1}", most=IN_INT8_EACH)
         measuring.between_generations(f"generation {generation + 1}")
         runner.front_changed()

@@ -139,6 +139,7 @@ class Preparation:
             independent=self.pretraining if config.independent else None,
             activations=activations_for(None if self.boards.board is None else self.boards.board.machine),
             limits=config.limits,
+            adaptive=config.energy_objective if config.adaptive else None,
         )
 
     def _first_weights(self) -> bytes | None:

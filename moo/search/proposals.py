@@ -120,10 +120,13 @@ def generation_size(config: SearchConfig) -> int:
 
 
 def supernet_generations(config: SearchConfig) -> float:
-    """Generations that are not searched on a surrogate; infinity if none is."""
-    if config.from_run is not None:
-        return 0
-    return config.supernet_generations if config.method == "dnas" and not config.independent else math.inf
+    """Generations that are not searched on a surrogate; infinity if none is.
+
+    A surrogate is one of the error of networks as they are, which is not what adaptive trials are judged by.
+    """
+    if config.method != "dnas" or config.independent or config.adaptive:
+        return math.inf
+    return config.supernet_generations if config.from_run is None else 0
 
 
 def expected_trials(config: SearchConfig) -> int:
@@ -168,12 +171,20 @@ def tell_algorithm(algorithm: Algorithm, trial: Trial, objectives: Objectives | 
         algorithm.tell([(proposal_of(trial), objectives)], [violation])
 
 
-def violation_of(stored: StoredTrial, archive: Archive) -> float:
-    """By how much a trial exceeds the limits of its run, each as a share of itself; 0 where it failed."""
-    if stored.objectives is None or stored.architecture_id is None or archive.limits.is_empty:
+def violation_of(stored: StoredTrial, archive: Archive, tables: CostTables) -> float:
+    """By how much a trial exceeds the limits of its run, each as a share of itself; 0 where it failed.
+
+    Args:
+        stored: the trial.
+        archive: of the run.
+        tables: what it was searched with, with energy above idle.
+    """
+    if stored.architecture_id is None or archive.limits.is_empty:
         return 0.0
-    _, latency_ms, energy_mj = stored.objectives
-    return archive.limits.violation(latency_ms, energy_mj, archive[stored.architecture_id].params or 0)
+    configuration, entry = stored.trial.configuration, archive[stored.architecture_id]
+    table = archive.energy.table(tables.base if configuration is None else tables[configuration])
+    indices = [table.operators.index(name) for name in entry.architecture.operators]
+    return archive.limits.violation(table.latency_of(indices), table.energy_of(indices), entry.params or 0)
 
 
 def kept_proposals(

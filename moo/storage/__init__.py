@@ -5,6 +5,7 @@ archive          every evaluated architecture with its costs; its non-dominated 
 point_costs      costs of very many operating points at once
 pareto           non-dominated sets and hypervolume
 store            the SQLite database that resume, pictures and report read
+trial_columns    what a trial tries, as columns of its tables
 database         its file: made, opened, and known to be whole
 choices          what a run has chosen, and noted in it before it acted on it
 schema           its tables

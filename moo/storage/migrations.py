@@ -29,6 +29,9 @@ ALTER TABLE architectures ADD COLUMN quantized_test_error REAL;
 ALTER TABLE architectures ADD COLUMN correct BLOB;
 """,
     5: SEALS,
+    6: """
+ALTER TABLE evaluations ADD COLUMN adaptive TEXT;
+""",
 }
 """SQL that brings a store from a version, the key, to the next one."""
 RENAMED = (("checkpoints", "steered_*.json", "steered_", "surrogate_"), ("tensorboard", "tuple_*", "tuple_", "trial_"))

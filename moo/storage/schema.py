@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 TABLES = ("trials", "architectures", "evaluations", "measurements", "trained", "events")
 """Those that hold what a run has found; `seals` has a digest of each, which `moo.storage.database` keeps."""
 SEALS = "CREATE TABLE seals (name TEXT PRIMARY KEY, digest BLOB NOT NULL)"
@@ -19,7 +19,7 @@ CREATE TABLE architectures (
     quantized_error REAL, test_error REAL, quantized_test_error REAL, correct BLOB);
 CREATE TABLE evaluations (
     trial_id INTEGER NOT NULL REFERENCES trials (id), position INTEGER NOT NULL,
-    architecture_id TEXT NOT NULL REFERENCES architectures (id), PRIMARY KEY (trial_id, position));
+    architecture_id TEXT NOT NULL REFERENCES architectures (id), adaptive TEXT, PRIMARY KEY (trial_id, position));
 CREATE INDEX evaluations_by_architecture ON evaluations (architecture_id, trial_id);
 CREATE INDEX trials_by_date ON trials (date, id);
 CREATE TABLE measurements (

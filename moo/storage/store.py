@@ -1,37 +1,39 @@
 """The SQLite store of a run: what resume, plots, reports and other programs read.
 
 Tables: `trials` (coefficients, or the architecture that was proposed as it is; result, course of the inner search),
-`architectures`, `evaluations` (which trial gave which architectures), `measurements`, `trained` (networks of the
-front, and baselines, after training), `events`. What belongs together is written in one transaction, so a run killed at
-any instant loses nothing that had ended. Start with `open_store`; `moo.storage.record` alone writes.
+`architectures`, `evaluations` (which trial gave which, and how these do with early exits), `measurements`, `trained`
+(networks of the front, and baselines), `events`. What belongs together is written in one transaction, so a run killed
+at any instant loses nothing that had ended. Start with `open_store`; `moo.storage.record` alone writes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from devices.configuration import RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.inner_search import StepRecord, ThetaResult
-from dnas.losses import Coefficients
 from moo.storage.archive import Archive, Entry
 from moo.storage.database import Connection, new_database, open_database, read_database, reading, transaction
 from moo.storage.schema import STAY, TAKE_OVER
 from moo.storage.trained_network import TrainedNetwork
-from moo.trials import ArchitectureTrial, CoefficientTrial, EvaluatedArchitecture, Objectives, Trial, TrialResult
+from moo.storage.trial_columns import coefficients_of, columns_of, configuration_of, trial_of_row
+from moo.trials import (
+    AdaptiveEvaluation,
+    EvaluatedArchitecture,
+    Objectives,
+    Trial,
+    TrialResult,
+)
 from search_space.architectures import architecture_from_indices, architecture_of, operator_indices
 from search_space.spaces import FBNetSpace
 
@@ -99,7 +101,7 @@ class StoreReader:
         )
         return {
             number: StoredTrial(
-                trial=_trial(number, generation, *proposal),
+                trial=trial_of_row(number, generation, *proposal),
                 objectives=(error, latency, energy) if status == "done" else None,
                 architecture_id=chosen,
                 seconds=took or 0.0,
@@ -133,6 +135,15 @@ class StoreReader:
             )
             for operators, error, cross_entropy, latency_ms, energy_mj, params, quantized_error, correct in rows
         ]
+
+    @reading
+    def adaptive_evaluations(self) -> dict[int, AdaptiveEvaluation]:
+        """What the architecture that stands for each trial does with early exits, by trial, where it was judged so."""
+        rows = self._connection.execute(
+            "SELECT t.id, e.adaptive FROM trials t JOIN evaluations e ON e.trial_id = t.id "
+            "AND e.architecture_id = t.architecture_id WHERE e.adaptive IS NOT NULL ORDER BY t.id"
+        )
+        return {number: AdaptiveEvaluation.from_json(json.loads(content)) for number, content in rows}
 
     def num_trials(self) -> int:
         """How many trials of the run itself have ended, failed ones too; what it took over from another is not."""
@@ -233,8 +244,8 @@ class StoreReader:
                     predicted_energy_mj=energy,
                     trial_id=trial,
                     position=place,
-                    coefficients=_coefficients(c),
-                    configuration=_configuration(label),
+                    coefficients=coefficients_of(c),
+                    configuration=configuration_of(label),
                     params=params,
                     correct=correct,
                     quantized_error=quantized,
@@ -271,7 +282,7 @@ class Store(StoreReader):
             "theta": theta,
         }
         with self.together():
-            self._insert("trials", _proposal(result.trial) | ended)
+            self._insert("trials", columns_of(result.trial) | {"date": _now()} | ended)
             for position, (item, architecture) in enumerate(zip(result.architectures, architectures, strict=True)):
                 (earlier,) = self._connection.execute(
                     "SELECT count(*) FROM evaluations WHERE architecture_id = ? AND trial_id < ?",
@@ -290,13 +301,14 @@ class Store(StoreReader):
                 }
                 # With supernets of their own, trials differ in what they find: the earliest counts.
                 self._insert("architectures", found, f"ON CONFLICT (id) DO {STAY if earlier else TAKE_OVER}")
+                adaptive = None if item.adaptive is None else json.dumps(item.adaptive.to_json())
                 link = {"trial_id": result.trial.id, "position": position, "architecture_id": architecture.id}
-                self._insert("evaluations", link)
+                self._insert("evaluations", link | {"adaptive": adaptive})
 
     def add_failure(self, trial: Trial, traceback: str) -> None:
         """Keep that a trial failed, and why."""
         with self.together():
-            self._insert("trials", _proposal(trial) | {"status": "failed", "traceback": traceback})
+            self._insert("trials", columns_of(trial) | {"date": _now(), "status": "failed", "traceback": traceback})
 
     def forget_failures(self, generation: int) -> None:
         """Have a resumed run try the failed trials of a generation again; their tracebacks become events."""
@@ -437,39 +449,6 @@ def entries_of(result: TrialResult, space: FBNetSpace) -> list[Entry]:
         )
         for position, item in enumerate(result.architectures)
     ]
-
-
-def _proposal(trial: Trial) -> dict[str, object]:
-    """Columns of a trial that are known before it runs, and the present date."""
-    genes = {} if trial.coefficients is None else dataclasses.asdict(trial.coefficients)
-    proposed = json.dumps(trial.indices) if isinstance(trial, ArchitectureTrial) else None
-    label = None if trial.configuration is None else trial.configuration.label
-    own = {"id": trial.id, "generation": trial.generation, "proposed": proposed, "configuration": label}
-    return own | genes | {"date": _now()}
-
-
-def _trial(number: int, generation: int, *proposal: Any) -> Trial:
-    *genes, indices, label = proposal
-    configuration = _configuration(label)
-    if indices is not None:
-        return ArchitectureTrial(
-            id=number,
-            generation=generation,
-            indices=tuple(json.loads(indices)),
-            coefficients=_coefficients(genes),
-            configuration=configuration,
-        )
-    return CoefficientTrial(number, generation, Coefficients(*genes), configuration)
-
-
-@lru_cache(maxsize=1000)
-def _configuration(label: str | None) -> RuntimeConfiguration | None:
-    return None if label is None else RuntimeConfiguration.parse(label)
-
-
-def _coefficients(values: Sequence[float | None]) -> Coefficients | None:
-    known = [value for value in values if value is not None]
-    return Coefficients(*known) if known else None
 
 
 def _course(theta: ThetaResult | None) -> tuple[str | None, bytes | None]:

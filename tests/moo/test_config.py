@@ -205,6 +205,7 @@ def test_every_setting_is_explained_and_can_be_omitted() -> None:
         ({"method": "grid", "beta": (1.0, 2.0)}, "--beta", "--method grid"),
         ({"method": "random", "supernet_generations": 3}, "--supernet-generations", "--method random"),
         ({"independent": True, "supernet_generations": 3}, "--supernet-generations", "--method dnas --independent"),
+        ({"adaptive": True, "supernet_generations": 3}, "--supernet-generations", "--method dnas --adaptive"),
     ],
 )
 def test_an_option_without_effect_is_refused(settings: Any, option: str, search: str) -> None:

@@ -19,14 +19,17 @@ from moo.search.loop import run_search
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import (
+    AdaptiveEvaluation,
     CoefficientTrial,
     DeliveryJob,
     DeliveryResult,
     EvaluatedArchitecture,
+    Indices,
     QuantizationJob,
     QuantizationResult,
     TrialResult,
 )
+from search_space.exits import Exit
 from search_space.onnx_files import random_weights
 from tests.interruptions import Copies
 from tests.moo.conftest import MakeReplay, Prepare
@@ -43,6 +46,7 @@ MODES: dict[str, dict[str, Any]] = {
     "independent": {"independent": True, "generations": 1},
     "surrogate": {"supernet_generations": 1, "generations": 3},
     "limits": {"max_latency_ms": 9.0, "supernet_generations": 1},
+    "adaptive": {"adaptive": True, "generations": 3, "max_latency_ms": 9.0},
     "one trial": FIXED | {"population": 1, "generations": 1},
     "configurations": SEVERAL,
     "configurations on a surrogate": SEVERAL | {"supernet_generations": 1},
@@ -84,11 +88,24 @@ class FormulaBackend(InProcessBackend):
                 energy_mj=table.energy_of(item),
                 params=100 + sum(item),
                 quantized_error=digest_of((*item, 8)) / 256 if in_int8 and not place else None,
+                adaptive=None if self._bench.adaptive is None else self._adaptive(job, item, table),
             )
             for place, item in enumerate(dict.fromkeys(drawn))
         )
         theta = ThetaResult(np.zeros((3, 3), np.float32), (), np.zeros((0, 3, 3), np.float32)) if searched else None
         return TrialResult(trial=job, architectures=evaluated, chosen=0, theta=theta, seconds=0.0, supernet=supernet)
+
+    def _adaptive(self, job: Any, item: Indices, table: Any) -> AdaptiveEvaluation:
+        share = digest_of((*item, job.id % 256)) / 256
+        return AdaptiveEvaluation(
+            error=digest_of(item) / 300,
+            cross_entropy=1.0,
+            latency_ms=table.latency_of(item) * (1 - share / 2),
+            energy_mj=table.energy_of(item) * (1 - share / 2),
+            exits=(Exit(1, "linear"),),
+            thresholds=(0.5,),
+            exit_shares=(share, 1 - share),
+        )
 
     def _delivered(self, job: DeliveryJob) -> DeliveryResult:
         space = self._bench.space
@@ -145,7 +162,7 @@ def test_killed_before_any_write_a_search_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["coefficients", "independent", "configurations on a surrogate"])
+@pytest.mark.parametrize("mode", ["coefficients", "independent", "configurations on a surrogate", "adaptive"])
 def test_killed_before_any_write_the_same_networks_get_the_same_weights(
     prepare_tiny: Prepare, replay: MakeReplay, tmp_path: Path, mode: str
 ) -> None:

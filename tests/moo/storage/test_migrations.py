@@ -94,7 +94,8 @@ def test_nothing_is_lost_and_names_are_the_present_ones(folder: RunFolder) -> No
 
 def test_of_a_run_of_version_3_nothing_is_lost(folder_3: RunFolder) -> None:
     queries = [f"SELECT {COLUMNS} FROM trials ORDER BY id"]
-    queries += [f"SELECT * FROM {table} ORDER BY 1, 2" for table in ("evaluations", "measurements", "events")]
+    queries.append("SELECT trial_id, position, architecture_id FROM evaluations ORDER BY 1, 2")
+    queries += [f"SELECT * FROM {table} ORDER BY 1, 2" for table in ("measurements", "events")]
     queries.append(
         "SELECT id, operators, error, cross_entropy, latency_ms, energy_mj, test_error FROM architectures ORDER BY id"
     )

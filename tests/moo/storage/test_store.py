@@ -20,7 +20,8 @@ from moo.storage.choices import points_to_measure
 from moo.storage.record import begin_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import entries_of, new_store, open_store
-from moo.trials import ArchitectureTrial, CoefficientTrial, Trial
+from moo.trials import AdaptiveEvaluation, ArchitectureTrial, CoefficientTrial, Trial
+from search_space.exits import Exit
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import MeasurementOf, ResultOf
 
@@ -54,6 +55,36 @@ def test_results_come_back_as_they_were(store: Any, space: FBNetSpace, result_of
     np.testing.assert_array_equal(theta.theta_LO, result.theta.theta_LO)
     np.testing.assert_array_equal(theta.probs_TLO, result.theta.probs_TLO)
     assert theta.theta_LO.dtype == np.float32
+
+
+def test_what_networks_do_with_early_exits_comes_back_by_trial(
+    store: Any, space: FBNetSpace, result_of: ResultOf
+) -> None:
+    adaptive = [
+        AdaptiveEvaluation(
+            error=1 / 3,
+            cross_entropy=0.1 * (number + 1),
+            latency_ms=1 / 7,
+            energy_mj=2.5,
+            exits=(Exit(0, "linear"), Exit(2, "conv"))[:number],
+            thresholds=(0.25, 2 / 3)[:number],
+            exit_shares=((1.0,), (0.25, 0.75), (0.1, 0.2, 0.7))[number],
+        )
+        for number in range(3)
+    ]
+    for number, own in enumerate(adaptive):
+        result = result_of(number, (0, 1, 2), (1, 1, 1), chosen=1)
+        first, second = result.architectures
+        # The same network is another one's best point where the coefficients are others.
+        result = dataclasses.replace(result, architectures=(first, dataclasses.replace(second, adaptive=own)))
+        assert result.objectives == (own.error, own.latency_ms, own.energy_mj)
+        store.add_result(result, space)
+        assert store.trials()[number].objectives == result.objectives
+    store.add_result(result_of(3, (1, 1, 1)), space)
+    store.add_failure(CoefficientTrial(4, 0, COEFFICIENTS), "Traceback:\nboom")
+    assert store.adaptive_evaluations() == dict(enumerate(adaptive))
+    # What is compared with other networks stays the network as it is.
+    assert store.fill(Archive(REFERENCE), space)["333"].error == 3 / 7
 
 
 def test_some_trials_are_read_without_the_others(store: Any, space: FBNetSpace, result_of: ResultOf) -> None:
