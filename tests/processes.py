@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,14 @@ def descendants(ancestor: int) -> dict[int, str]:
         found |= {number: lines[number] for number in new}
         waiting += new
     return found
+
+
+def kill_ray_workers(task: str) -> None:
+    """Kill those of this process that are at work on a task of Ray."""
+    workers = [number for number, line in descendants(os.getpid()).items() if line.startswith(f"ray::{task}")]
+    assert workers
+    for number in workers:
+        os.kill(number, signal.SIGKILL)
 
 
 def assert_gone(mark: str, *, within_seconds: float) -> None:

@@ -49,7 +49,7 @@ SMALL: Mapping[str, Mapping[str, str]] = {
         "--no-measure": "",
         "--no-dashboard": "",
         "--quiet": "",
-    },  # fmt: skip
+    },
     "compare_baselines": TRAINING | {"--only": "mobilenet-v2-0.35"},
     "train_architecture": {"--epochs": "1", "--batch-size": "16", "--quiet": ""},
 }

@@ -100,6 +100,18 @@ def test_every_exit_learns(job: ExitJob, splits: Splits) -> None:
     assert outcome.records[-1].loss < outcome.records[0].loss
 
 
+def test_half_precision_trains_as_well(job: ExitJob, splits: Splits) -> None:
+    halved = dataclasses.replace(job.settings, precision="bf16")
+    whole, half = outcome_of(job, splits), outcome_of(dataclasses.replace(job, settings=halved), splits)
+    assert [record.loss for record in half.records] == pytest.approx(
+        [record.loss for record in whole.records], abs=0.05
+    )
+    assert all(np.isfinite(value).all() for value in half.heads.values())
+    assert not np.array_equal(
+        half.heads["exit01_linear_classifier.weight"], whole.heads["exit01_linear_classifier.weight"]
+    )
+
+
 def test_a_recorded_accuracy_is_the_mean_of_all_exits(job: ExitJob, splits: Splits) -> None:
     outcome = outcome_of(job, splits)
     expected = outcome.outcomes["fp32"].correct_XN[:-1].mean()

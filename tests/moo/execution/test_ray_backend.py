@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 import ray
@@ -20,23 +20,18 @@ import torch
 from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
-from evaluation.splits import Splits
-from evaluation.training.config import TrainSettings
-from evaluation.training.job import EpochDone, TrainFailure, TrainJob, TrainOutcome, train
 from moo import events
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError
 from moo.execution.pretraining import pretrained_weights
 from moo.execution.ray_backend import start_ray_backend
-from moo.execution.ray_trainer import start_ray_trainer
 from moo.search.loop import run_search
 from moo.storage.archive import Archive
 from moo.storage.store import open_store
 from moo.trials import CoefficientTrial, Job, Outcome, TrialFailure, TrialResult, WorkerSetup
 from search_space.boundary.text import last_line
-from search_space.spaces import FBNetSpace
 from tests.moo.conftest import Prepare
-from tests.processes import descendants
+from tests.processes import kill_ray_workers
 
 pytestmark = pytest.mark.slow
 
@@ -167,14 +162,6 @@ class MortalEvaluator(IdleEvaluator):
             os._exit(1)
 
 
-def kill_workers(task: str) -> None:
-    """Kill those that are at work on a task."""
-    workers = [number for number, line in descendants(os.getpid()).items() if line.startswith(f"ray::{task}")]
-    assert workers
-    for number in workers:
-        os.kill(number, signal.SIGKILL)
-
-
 def results_of(outcomes: Iterable[Outcome]) -> list[ResultFrom]:
     """All of them, none of which may be a failure."""
     results = []
@@ -278,7 +265,7 @@ def test_pretraining_whose_worker_is_killed_goes_on_from_its_last_epoch(setup: W
     for epoch in backend.pretrain(settings, None):
         epochs.append(epoch)
         if len(epochs) == 1:
-            kill_workers("_pretraining_task")
+            kill_ray_workers("_pretraining_task")
     backend.close()
     assert [record for record, _ in epochs] == [record for record, _ in undisturbed]
     assert pretrained_weights(epochs[-1][1]) == pretrained_weights(undisturbed[-1][1])
@@ -389,72 +376,3 @@ def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
     assert backend.dashboard_url is None
     backend.close()
     assert ray.is_initialized()
-
-
-def train_job(name: str, space: FBNetSpace, *, epochs: int = 1) -> TrainJob:
-    settings = TrainSettings(epochs=epochs, batch_size=64)
-    return TrainJob(name=name, graph=space.graph(("k3_e1", "k3_e1", "k3_e6")), settings=settings, flip=False, seed=0)
-
-
-def test_networks_are_trained_on_workers_as_in_this_process(space: FBNetSpace, splits: Splits) -> None:
-    jobs = [train_job("one", space), train_job("two", space, epochs=2)]
-    trainer = start_ray_trainer(splits, networks=2, workers=2, threads=1)
-    events = list(trainer.train([(job, None) for job in jobs]))
-    trainer.close()
-    outcomes = {name: event for name, event in events if isinstance(event, TrainOutcome)}
-    torch.set_num_threads(1)
-    for job in jobs:
-        *_, expected = train(job, splits)
-        outcome = outcomes[job.name]
-        assert (outcome.top1, outcome.epochs, outcome.records) == (expected.top1, expected.epochs, expected.records)
-        assert outcome.models == expected.models
-        epochs = [event.record.epoch for name, event in events if name == job.name and isinstance(event, EpochDone)]
-        assert epochs == list(range(1, len(outcome.records) + 1))
-
-
-def test_a_training_goes_on_from_a_state(space: FBNetSpace, splits: Splits) -> None:
-    job = train_job("one", space, epochs=2)
-    state = next(event.state for event in train(job, splits) if isinstance(event, EpochDone))
-    events = [event for _, event in start_ray_trainer(splits, networks=1, threads=1).train([(job, state)])]
-    assert [event.record.epoch for event in events if isinstance(event, EpochDone)] == [2]
-    *_, expected = train(job, splits)
-    assert events[-1].records == expected.records
-
-
-def test_a_training_that_fails_says_why_and_leaves_others_alone(space: FBNetSpace, splits: Splits) -> None:
-    jobs = [(train_job("cut", space), b"no state"), (train_job("whole", space), None)]
-    outcomes = dict(start_ray_trainer(splits, networks=2, threads=1).train(jobs))
-    assert isinstance(outcomes["cut"], TrainFailure)
-    assert outcomes["cut"].reason.startswith("a state of training must be whole")
-    assert isinstance(outcomes["whole"], TrainOutcome)
-
-
-def test_a_training_whose_workers_die_is_still_to_be_done(space: FBNetSpace, splits: Splits) -> None:
-    class Deadly(dict[str, Any]):
-        """Kills the process that unpickles it."""
-
-        def __reduce__(self) -> tuple[Callable[[int], NoReturn], tuple[int]]:
-            return os._exit, (1,)
-
-    job = replace(train_job("dead", space), weights=Deadly())
-    ((name, failure),) = start_ray_trainer(splits, networks=1, threads=1).train([(job, None)])
-    assert name == "dead"
-    assert isinstance(failure, TrainFailure)
-    assert failure.died
-    assert failure.reason == "3 workers died of it; it goes on from its last epoch when tried again"
-    assert failure.traceback.startswith("The worker died.")
-
-
-def test_a_training_whose_worker_is_killed_goes_on_from_its_last_epoch(space: FBNetSpace, splits: Splits) -> None:
-    job = train_job("one", space, epochs=3)
-    trainer = start_ray_trainer(splits, networks=1, threads=1)
-    seen = []
-    for _, event in trainer.train([(job, None)]):
-        seen.append(event)
-        if isinstance(event, EpochDone) and event.record.epoch == 1:
-            kill_workers("_training_task")
-    trainer.close()
-    torch.set_num_threads(1)
-    *_, expected = train(job, splits)
-    assert [event.record.epoch for event in seen if isinstance(event, EpochDone)] == [1, 2, 3]
-    assert seen[-1].records == expected.records
