@@ -12,7 +12,7 @@ kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 configurations
                how well one profile and ten networks each predict all configurations of a board
-early_exits    streamed latency against the sum over ways; what segments cost
+early_exits    early exits: segments against one file, and streams against the ways through a network
 few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards

@@ -1,4 +1,5 @@
-"""Early exits.
+"""Early exits and the nested search over them.
 
-streaming      streamed latency against the sum over ways, and what segments cost against one file
+segments       segments one after another against the same network in one file
+streaming      streamed latency against the sum over ways through a network
 """

@@ -38,7 +38,6 @@ from search_space.segments import (
     LOGITS_NAME,
     MAPS_NAME,
     PREVIOUS_NAME,
-    Segment,
     branched_graph,
     segments_of,
 )
@@ -168,8 +167,7 @@ def export_segments(
             largest; or if those of segments differ from the one file's by more than a hundred-thousandth, in int8 with
             operators as they stand.
     """
-    segments = segments_of(space, operators, exits)
-    in_fp32 = tuple(_segment_file(segment, weights, is_first=not number) for number, segment in enumerate(segments))
+    in_fp32 = segment_files(space, operators, exits, weights)
     images_NCHW = prepared_images(splits.selection, splits, max(CALIBRATION_IMAGES, COMPARED_IMAGES))
     compared_NCHW = images_NCHW[:COMPARED_IMAGES]
     expected_XNK = _pytorch_logits(space, operators, exits, weights, compared_NCHW)
@@ -181,7 +179,7 @@ def export_segments(
         models, whole = in_fp32, one_file
         if precision == "int8":
             calibrating_NCHW = images_NCHW[:CALIBRATION_IMAGES]
-            models = _quantized_segments(in_fp32, calibrating_NCHW, activations)
+            models = quantized_segments(in_fp32, calibrating_NCHW, activations)
             whole = quantized(one_file, calibrating_NCHW, activations=activations)
         sessions = [session_of(model, threads) for model in models]
         logits_XNK = _in_parts(partial(_segment_logits, sessions), compared_NCHW)
@@ -195,10 +193,48 @@ def export_segments(
                 logits_difference=float(np.abs(logits_XNK - expected_XNK).max()),
                 one_file_difference=_one_file_difference(precision, models, whole, logits_XNK, compared_NCHW, threads),
                 outcomes=segment_outcomes(models, exits, splits.selection, splits, threads=threads),
-                params=tuple(count(segment.graph).params for segment in segments),
+                params=tuple(count(segment.graph).params for segment in segments_of(space, operators, exits)),
             )
         )
     return tuple(exported)
+
+
+def segment_files(
+    space: FBNetSpace, operators: tuple[str, ...], exits: Sequence[Exit], weights: Mapping[str, Array]
+) -> tuple[bytes, ...]:
+    """The fp32 files of a network that is cut at its exits, unchecked; `export_segments` describes them.
+
+    Args:
+        space: of the network.
+        operators: the network, one a layer.
+        exits: each at a layer of its own.
+        weights: as for `branched_file`.
+
+    Raises:
+        ValueError: if the network cannot be cut at these exits, or an array is missing or has the wrong shape.
+    """
+    return tuple(
+        to_onnx(segment.graph, weights, outputs=segment.outputs, input_name=PREVIOUS_NAME if number else INPUT_NAME)
+        for number, segment in enumerate(segments_of(space, operators, exits))
+    )
+
+
+def quantized_segments(in_fp32: Sequence[bytes], images_NCHW: Floats, activations: Activations) -> tuple[bytes, ...]:
+    """The int8 files of segments, each calibrated with the maps of the fp32 segments before it.
+
+    Args:
+        in_fp32: files of the segments.
+        images_NCHW: prepared as the network's input.
+        activations: their type; see `devices.quantization.activations_for`.
+    """
+    models, x_NCHW = [], images_NCHW
+    for number, model in enumerate(in_fp32, 1):
+        models.append(quantized(model, x_NCHW, activations=activations))
+        if number < len(in_fp32):
+            # As the quantiser runs them: other batches, or fused operators, are summed in another order.
+            session = session_of(model, 1, optimised=False)
+            x_NCHW = np.concatenate([_run(session, [MAPS_NAME], image[None])[0] for image in x_NCHW])
+    return tuple(models)
 
 
 def segment_outcomes(
@@ -215,22 +251,6 @@ def segment_outcomes(
     """
     sessions = [session_of(model, threads) for model in models]
     return _outcomes(partial(_segment_logits, sessions), exits, images, splits)
-
-
-def _segment_file(segment: Segment, weights: Mapping[str, Array], *, is_first: bool) -> bytes:
-    name = INPUT_NAME if is_first else PREVIOUS_NAME
-    return to_onnx(segment.graph, weights, outputs=segment.outputs, input_name=name)
-
-
-def _quantized_segments(in_fp32: Sequence[bytes], images_NCHW: Floats, activations: Activations) -> tuple[bytes, ...]:
-    models, x_NCHW = [], images_NCHW
-    for number, model in enumerate(in_fp32, 1):
-        models.append(quantized(model, x_NCHW, activations=activations))
-        if number < len(in_fp32):
-            # As the quantiser runs them: other batches, or fused operators, are summed in another order.
-            session = session_of(model, 1, optimised=False)
-            x_NCHW = np.concatenate([_run(session, [MAPS_NAME], image[None])[0] for image in x_NCHW])
-    return tuple(models)
 
 
 def _segment_logits(sessions: Sequence[onnxruntime.InferenceSession], x_BCHW: Floats) -> Floats:

@@ -210,8 +210,8 @@ class AdaptiveNetwork:
         return np.asarray(pillow.ImageOps.fit(picture, sides, bicubic))
 
 
-class _Segment:
-    """A part of the network, bound to arrays that it reads and writes: nothing is copied between segments."""
+class BoundSegment:
+    """A file bound to the arrays that it reads and writes: nothing is copied from one segment to the next."""
 
     def __init__(self, model: bytes, threads: int, images: Floats) -> None:
         options = ort.SessionOptions()
@@ -231,10 +231,10 @@ class _Segment:
             array = np.empty((1, *value.shape[1:]), np.float32)
             self._binding.bind_output(value.name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
             self.outputs[value.name] = array
-        self._logits_K: Floats = self.outputs["logits"][0]
+        self._logits_K: Floats = array[0]
 
     def run(self) -> Floats:
-        """Scores of its exit; they stand until the next run."""
+        """Its last output, the scores of its exit; they stand until the next run."""
         self._session.run_with_iobinding(self._binding)
         return self._logits_K
 
@@ -323,8 +323,8 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _load(folder: Path, content: dict[str, Any], precision: str, threads: int, images: Floats) -> list[_Segment]:
-    segments: list[_Segment] = []
+def _load(folder: Path, content: dict[str, Any], precision: str, threads: int, images: Floats) -> list[BoundSegment]:
+    segments: list[BoundSegment] = []
     for number, file in enumerate(content["files"][precision], 1):
         # Names are not taken from the file, which could name any other.
         path = folder / segment_name(number, precision)
@@ -335,7 +335,7 @@ def _load(folder: Path, content: dict[str, Any], precision: str, threads: int, i
                 f"{COPY_AGAIN}"
             )
         try:
-            segments.append(_Segment(model, threads, segments[-1].outputs["maps"] if segments else images))
+            segments.append(BoundSegment(model, threads, segments[-1].outputs["maps"] if segments else images))
         except Exception as error:  # of a file that it cannot run, ONNX Runtime raises whatever comes of it
             raise ValueError(f"{path} must run with ONNX Runtime {ort.__version__}, but: {_line(error)}.") from None
     return segments

@@ -19,8 +19,10 @@ import torch.nn.functional as F
 from devices.measurement import MeasureSettings
 from devices.profiling.family import measurements_left, seconds_each
 from evaluation.accuracy import RECALIBRATION_IMAGES
+from evaluation.early_exits.quick import FITTED_IMAGES
 from moo import events
 from moo.execution.pretraining import new_pretraining
+from moo.search.forecast import EXITS_SECONDS
 from moo.search.preparation import Preparation
 from moo.search.proposals import expected_trials, generation_size, supernet_generations
 from moo.trials import ArchitectureTrial, Trial
@@ -83,6 +85,9 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
     image_seconds = step_seconds / settings.batch_size
     epoch_seconds = step_seconds * settings.steps_an_epoch(len(preparation.splits.weights))
     evaluating = EVALUATION * image_seconds * (RECALIBRATION_IMAGES + len(preparation.splits.selection))
+    if config.adaptive:
+        with_exits = RECALIBRATION_IMAGES + FITTED_IMAGES + len(preparation.splits.selection)
+        evaluating += EVALUATION * image_seconds * with_exits + EXITS_SECONDS
     theta_images = setup.theta.steps * setup.theta.batch_size
     trial = theta_images * STEP_OF_THETA * image_seconds + (config.samples + 1) * evaluating
     if config.independent:

@@ -23,6 +23,7 @@ from dnas.build import build_supernet
 from dnas.optimizer import parameter_groups
 from dnas.pretraining import PretrainSettings, weight_step_forward
 from evaluation.accuracy import RECALIBRATION_IMAGES
+from evaluation.early_exits.quick import FITTED_IMAGES
 from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST
 from moo.config import SearchConfig
 from moo.search.proposals import expected_trials, generation_size, supernet_generations
@@ -38,6 +39,8 @@ SURROGATE_SECONDS = 5.0
 """A generation's search on the surrogate: it does not depend on images. Measured on two cores of an AMD EPYC."""
 NETWORK_SECONDS = 0.1
 """What an evaluation takes besides its images: the network is built and BatchNorm is folded."""
+EXITS_SECONDS = 0.6
+"""What judging a network with early exits takes besides its images: heads are fitted, and policies compared."""
 QUANTIZED_SECONDS = 1.0
 """What an evaluation in int8 takes besides its images: calibration, the file, and the runtime's start."""
 FILES_OF_A_FRONT = 16
@@ -123,6 +126,9 @@ def estimated_seconds(
     """
     in_int8 = sum(item.precision == "int8" for item in machines.configurations) / max(1, len(machines.configurations))
     float_error = NETWORK_SECONDS + speed.image * (min(images.weights, RECALIBRATION_IMAGES) + images.selection)
+    if config.adaptive:
+        with_exits = min(images.weights, RECALIBRATION_IMAGES) + min(images.weights, FITTED_IMAGES) + images.selection
+        float_error += NETWORK_SECONDS + EXITS_SECONDS + speed.image * with_exits
     int8_error = QUANTIZED_SECONDS + speed.image * images.selection
     evaluation = float_error + in_int8 * int8_error
     steps = pretraining.epochs * pretraining.passes * max(1, images.weights // pretraining.batch_size)

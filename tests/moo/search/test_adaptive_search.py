@@ -200,3 +200,15 @@ def test_limits_hold_for_networks_without_exits(prepare_tiny: Prepare, tables: C
         assert violation_of(stored[result.trial.id], archive, tables) == pytest.approx(expected)
         exceeding += expected > 0 and result.objectives[1] <= 4.0
     assert exceeding > 0, "a trial must keep the limit with exits alone"
+
+
+def test_it_goes_on_from_another_run_on_that_ones_supernet(prepare_tiny: Prepare) -> None:
+    source = prepare_tiny("source", **ADAPTIVE | {"adaptive": False})
+    run_to_end(source)
+    preparation = prepare_tiny("taking", from_run=str(source.folder.path), **ADAPTIVE)
+    _, results = run_to_end(preparation)
+    assert preparation.folder.supernet.read_bytes() == source.folder.supernet.read_bytes()
+    assert len(results) == 8
+    assert {type(result.trial) for result in results} == {CoefficientTrial}
+    _, adaptive = kept(preparation)
+    assert sorted(adaptive) == sorted(result.trial.id for result in results)

@@ -10,6 +10,7 @@ from devices.configuration import BASE, configurations_of
 from dnas.pretraining import PretrainSettings
 from moo.config import SearchConfig
 from moo.search.forecast import (
+    EXITS_SECONDS,
     Forecast,
     Machines,
     Speed,
@@ -52,6 +53,14 @@ def test_one_generation_of_one_trial_by_hand() -> None:
     evaluation = 0.1 + 0.001 * 740
     expected = (4 * (60 * 0.05 + 5 * evaluation)) / 2
     assert estimate(population=4, generations=1).searching == pytest.approx(expected)
+
+
+def test_adaptive_trials_fit_exits_to_each_of_their_networks() -> None:
+    # A second network, recalibrated, on all 640 images that heads are fitted to, and the 100 of the outcomes again.
+    usual = estimate(adaptive=False, supernet_generations=99, population=4, generations=3).searching
+    adaptive = estimate(adaptive=True, population=4, generations=3).searching
+    each = 0.1 + EXITS_SECONDS + 0.001 * (640 + 640 + 100)
+    assert adaptive - usual == pytest.approx(3 * 4 * 5 * each / 2)
 
 
 def test_what_makes_a_search_longer() -> None:
