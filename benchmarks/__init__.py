@@ -12,11 +12,11 @@ kernels        image layout and the quick depthwise gradient, as ratios
 cost_table     how well cost tables predict networks that they were not made from
 configurations
                how well one profile and ten networks each predict all configurations of a board
-early_exits    early exits: segments against one file, and streams against the ways through a network
 few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
+early_exits    early exits: their nested search, segments against one file, and streams against ways
 safety         what becomes of a run whose files are damaged
 
 What they share:
