@@ -11,6 +11,7 @@ training          their exits trained, their segments made
 nested            the nested search over several networks: policies, finalists, thresholds anew
 costs             costs of ways, predicted or measured
 measuring         ways measured on the run's boards
+streams           real images streamed through them there
 points            operating points, and the front among them
 outputs           what the run hands over
 inner_search      exits, thresholds and configurations of one network (start here)

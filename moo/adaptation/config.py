@@ -15,7 +15,7 @@ from moo.config import SearchConfig
 InnerSearch = Literal["factorised", "nsga2"]
 MOST_EXITS = 8
 """Exits of one network: each costs time to pass, and the ways to choose them multiply."""
-MOST_IMAGES = 100_000
+MOST_IMAGES = 5000
 """Of a stream."""
 
 

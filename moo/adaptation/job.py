@@ -26,15 +26,18 @@ from moo.adaptation.nested import deployed_points, finalists_of, network_costs, 
 from moo.adaptation.networks import candidate_networks, chosen_networks
 from moo.adaptation.outputs import write_adapted
 from moo.adaptation.points import joint_front, static_points, with_measured_costs
+from moo.adaptation.streams import stream_front
 from moo.adaptation.training.backbones import Backbone, PassedOver, prepared_backbones
 from moo.adaptation.training.deployed import Deployment, check_deployment, outcomes_on_test
 from moo.adaptation.training.exits import train_exits
 from moo.adaptation.training.finalists import deploy_finalists
 from moo.analysis.adaptation import gains, gains_text
+from moo.analysis.chance import wilson
 from moo.deployment.finished_run import FinishedRun, open_run, record_of
 from moo.execution.backend import Trainer
 from moo.execution.ray_trainer import start_ray_trainer
 from moo.measurement.boards import Boards, open_boards
+from moo.measurement.queue import start_measurer
 from moo.search.outputs import write_pictures_and_report
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.record import RunRecord
@@ -81,7 +84,7 @@ def adapt_in_run(config: AdaptFrontConfig, tell: events.Listener) -> AdaptedRun:
             if config.fresh:
                 # Before anything is forgotten, all that can go wrong has.
                 start()
-            adapted = adapt(prepared, start, ())
+            adapted = adapt(prepared, start, boards.devices)
         finally:
             trainers.close()
             boards.close()
@@ -162,23 +165,56 @@ def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices:
     policies = search_networks(inputs, backbones, trained, static)
     finalists = finalists_of(inputs, backbones, trained, policies, static)
     deployed, later = deploy_finalists(inputs, finalists.networks, trainer)
-    measured = [read_measurements(one) for one in deployed]
-    wanted = [(one, finalists.configurations[one.deployment.backbone.id]) for one in measured]
-    unmeasured = measure_ways(inputs, wanted, devices)
-    static = measured_static(inputs, static, measured)
-    points = [
-        point for one in measured for point in deployed_points(inputs, one.deployment, ways_costs(inputs, one, static))
-    ]
-    front = joint_front([*static, *points], inputs.run.config.limits)
+    found = _measured_front(inputs, deployed, finalists.configurations, static, devices)
     deployments = {one.backbone.id: one for one in deployed}
-    front = tested(inputs, front, deployments)
-    write_adapted(inputs, front, deployments, compared=[*static, *points])
+    front = tested(inputs, found.front, deployments)
+    compared = (*found.static, *trained_on(found.static, deployments))
+    write_adapted(inputs, front, deployments, compared=[*compared, *found.points])
     return AdaptedRun(
         front=front,
-        gains=gains_text(gains(points, static, reference_point(inputs))),
+        gains=gains_text(gains(found.points, compared, reference_point(inputs))),
         energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
-        missing=_missing({**failures, **later}, unmeasured),
+        missing=_missing({**failures, **later}, found.missing),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FoundFront:
+    front: tuple[AdaptivePoint, ...]
+    points: tuple[AdaptivePoint, ...]
+    """Of all deployed networks with exits."""
+    static: tuple[AdaptivePoint, ...]
+    """Networks as they are."""
+    missing: tuple[str, ...]
+    """What could not be measured or streamed."""
+
+
+def _measured_front(
+    inputs: AdaptationInputs,
+    deployed: Sequence[Deployment],
+    configurations: Mapping[str, Sequence[RuntimeConfiguration]],
+    static: Sequence[AdaptivePoint],
+    devices: Sequence[Device],
+) -> _FoundFront:
+    """The joint front with the costs of deployed networks' ways as boards measure them, thresholds searched anew."""
+    measured = [read_measurements(one) for one in deployed]
+    missing = []
+    with ExitStack() as boards:
+        if devices:
+            measurer = start_measurer(devices, names=inputs.run.config.boards)
+            boards.callback(measurer.close)
+            wanted = [(one, configurations[one.deployment.backbone.id]) for one in measured]
+            missing += measure_ways(inputs, wanted, measurer)
+        static = measured_static(inputs, static, measured)
+        points = [
+            point
+            for one in measured
+            for point in deployed_points(inputs, one.deployment, ways_costs(inputs, one, static))
+        ]
+        front = joint_front([*static, *points], inputs.run.config.limits)
+        by_id = {one.deployment.backbone.id: one for one in measured}
+        front, not_streamed = stream_front(inputs, front, by_id, devices)
+    return _FoundFront(front=front, points=tuple(points), static=static, missing=(*missing, *not_streamed))
 
 
 def ways_costs(
@@ -224,6 +260,34 @@ def measured_static(
         own = by_id.get(point.id)
         measurement = None if own is None else own.static(point.configuration)
         points.append(point if measurement is None else with_measured_costs(point, measurement, inputs.energy))
+    return tuple(points)
+
+
+def trained_on(static: Sequence[AdaptivePoint], deployments: Mapping[str, Deployment]) -> tuple[AdaptivePoint, ...]:
+    """Networks that were trained on together with their exits, without these: what they gained so is no gain of exits.
+
+    Args:
+        static: networks as they are.
+        deployments: with exits, by id.
+    """
+    points = []
+    for point in static:
+        own = deployments.get(point.id)
+        if own is not None and own.jointly_trained:
+            error = own.segments[point.configuration.precision].outcomes.static_error
+            interval = wilson(error, point.images)
+            points.append(
+                replace(
+                    point,
+                    error=error,
+                    error_low=interval.low,
+                    error_high=interval.high,
+                    static_error=error,
+                    oracle_error=error,
+                    test_error=None,
+                    jointly_trained=True,
+                )
+            )
     return tuple(points)
 
 

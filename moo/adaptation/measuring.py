@@ -6,25 +6,28 @@ Array shapes: X ways through a network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
 
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import PathCosts
-from devices.device import Device
 from devices.measurement import Measurement
+from devices.models import Model
 from evaluation.training.folder import read_model, read_result
 from moo import events
 from moo.adaptation.costs import measured_costs_of
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.training.deployed import Deployment
 from moo.adaptation.training.folder import FRESH
-from moo.measurement.queue import Measured, NotMeasured, Request, keep_board_event, start_measurer
+from moo.measurement.queue import Measured, Measurer, NotMeasured, Request, keep_board_event
+from moo.storage.adaptive_front import StreamedImages
+from search_space.boundary.records import record_from_json
 from search_space.boundary.sealing import read_sealed_json, write_sealed_json
 
 STATIC = "static"
 """Stands for the network as it is, beside the numbers of ways."""
+StreamKey = tuple[RuntimeConfiguration, tuple[float, ...], int]
+"""Configuration and thresholds of a point, and the number of images."""
 
 
 @dataclass
@@ -34,6 +37,7 @@ class WayMeasurements:
     deployment: Deployment
     found: dict[tuple[RuntimeConfiguration, str], Measurement] = field(default_factory=dict)
     """By configuration and way: its number from 0, or `STATIC`."""
+    streams: dict[StreamKey, StreamedImages] = field(default_factory=dict)
 
     def ways(self, configuration: RuntimeConfiguration) -> list[str]:
         """Those that are measured in a configuration: its ways, and the network as it is."""
@@ -52,11 +56,25 @@ class WayMeasurements:
     def keep(self, configuration: RuntimeConfiguration, way: str, measurement: Measurement) -> None:
         """Keep a measurement."""
         self.found[configuration, way] = measurement
-        items = [
-            {"configuration": one.label, "way": name, "measurement": measured.to_json()}
-            for (one, name), measured in self.found.items()
-        ]
-        content = {"segments": self.deployment.digests, "ways": items}
+        self._write()
+
+    def keep_stream(self, key: StreamKey, streamed: StreamedImages) -> None:
+        """Keep what came of a stream."""
+        self.streams[key] = streamed
+        self._write()
+
+    def _write(self) -> None:
+        content = {
+            "segments": self.deployment.digests,
+            "ways": [
+                {"configuration": one.label, "way": way, "measurement": measurement.to_json()}
+                for (one, way), measurement in self.found.items()
+            ],
+            "streams": [
+                {"configuration": one.label, "thresholds": thresholds, "images": images, "streamed": asdict(streamed)}
+                for (one, thresholds, images), streamed in self.streams.items()
+            ],
+        }
         write_sealed_json(self.deployment.backbone.folder.measurements, content)
 
 
@@ -76,6 +94,10 @@ def read_measurements(deployment: Deployment) -> WayMeasurements:
         for item in content["ways"]:
             key = RuntimeConfiguration.parse(item["configuration"]), str(item["way"])
             found.found[key] = Measurement.from_json(item["measurement"])
+        for item in content["streams"]:
+            thresholds = tuple(float(value) for value in item["thresholds"])
+            stream = RuntimeConfiguration.parse(item["configuration"]), thresholds, int(item["images"])
+            found.streams[stream] = record_from_json(StreamedImages, item["streamed"], where="streamed")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} must be of this network's segments, but is not: {error}. {FRESH}") from None
     return found
@@ -84,21 +106,18 @@ def read_measurements(deployment: Deployment) -> WayMeasurements:
 def measure_ways(
     inputs: AdaptationInputs,
     wanted: Sequence[tuple[WayMeasurements, Sequence[RuntimeConfiguration]]],
-    devices: Sequence[Device],
+    measurer: Measurer,
 ) -> list[str]:
     """Measure every way through networks that was not measured before, and the networks as they are.
 
     Args:
         inputs: what they are adapted with.
         wanted: networks, and the configurations to measure each in.
-        devices: boards; none to measure nothing.
+        measurer: the boards.
 
     Returns:
         What could not be measured, as `<id> in <configuration>`.
     """
-    if not devices:
-        return []
-    measurer = start_measurer(devices, names=inputs.run.config.boards)
     asked: dict[tuple[str, RuntimeConfiguration], tuple[WayMeasurements, str]] = {}
     for measurements, configurations in wanted:
         for configuration in configurations:
@@ -110,29 +129,26 @@ def measure_ways(
                     measurer.request(Request(name, model, configuration))
     missing: dict[str, None] = {}
     total, done = len(asked), 0
-    try:
-        for report in measurer.drain(inputs.run.config.board_patience):
-            match report:
-                case Measured(name, measurement):
-                    measurements, way = asked.pop((name, measurement.configuration))
-                    measurements.keep(measurement.configuration, way, measurement)
-                case NotMeasured(name, reason):
-                    inputs.record.add_event("measuring failed", architecture=name, reason=reason)
-                    inputs.tell(events.MeasuringFailed(name, reason))
-                case events.BoardUnreachable() | events.BoardBack():
-                    keep_board_event(inputs.record, report)
-                    inputs.tell(report)
-                    continue
-            done += 1
-            inputs.tell(events.StageProgress("measuring", done, total, report.network))
-    finally:
-        measurer.close()
+    for report in measurer.drain(inputs.run.config.board_patience):
+        match report:
+            case Measured(name, measurement):
+                measurements, way = asked.pop((name, measurement.configuration))
+                measurements.keep(measurement.configuration, way, measurement)
+            case NotMeasured(name, reason):
+                inputs.record.add_event("measuring failed", architecture=name, reason=reason)
+                inputs.tell(events.MeasuringFailed(name, reason))
+            case events.BoardUnreachable() | events.BoardBack():
+                keep_board_event(inputs.record, report)
+                inputs.tell(report)
+                continue
+        done += 1
+        inputs.tell(events.StageProgress("measuring", done, total, report.network))
     for name, configuration in asked:
         missing[f"{name.partition('/')[0]} in {configuration.label}"] = None
     return list(missing)
 
 
-def _model(inputs: AdaptationInputs, deployment: Deployment, configuration: RuntimeConfiguration, way: str) -> Any:
+def _model(inputs: AdaptationInputs, deployment: Deployment, configuration: RuntimeConfiguration, way: str) -> Model:
     """The files of a way: the first segments, or the network's own."""
     if way != STATIC:
         return deployment.segments[configuration.precision].models[: int(way) + 1]

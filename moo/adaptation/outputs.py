@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
+from moo.adaptation.handover import write_adaptive
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.training.deployed import Deployment
 from moo.storage.adaptive_front import FOLDER, AdaptivePoint, write_adaptive_front
@@ -34,5 +35,15 @@ def write_adapted(
     for path in sorted(folder.networks.iterdir()) if folder.networks.is_dir() else ():
         if (path / FOLDER).is_dir() and path.name not in with_exits:
             shutil.rmtree(path / FOLDER if path.name in static else path)
+    for name in with_exits:
+        exported = tuple(deployments[name].segments.values())
+        write_adaptive(
+            folder.networks / name / FOLDER,
+            [point for point in front if point.id == name],
+            exported,
+            inputs.run.origin.dataset,
+            inputs.run.space,
+            dataset=inputs.run.config.dataset,
+        )
     write_adaptive_front(folder.adaptive_points, compared)
     write_adaptive_front(folder.adaptive_front, front)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from devices.replay import ReplayDevice, recorded
 from moo.analysis.adaptation import gains_text, read_adaptive_results
 from moo.deployment.finished_run import FinishedRun, record_of
 from moo.storage.adaptive_front import read_adaptive_front
@@ -95,3 +97,28 @@ def test_killed_before_any_write_it_ends_with_the_same_front(
         adapted(at(trained_run, path), only=only)
         assert (path / "front_adaptive.json").read_bytes() == expected, path
         shutil.rmtree(path)
+
+
+def latency_ms(model: Any) -> float:
+    """Of a network as it is, 20 ms; of segments 3, 4, 5, ... ms each."""
+    return 20.0 if isinstance(model, bytes) else sum(3.0 + number for number in range(len(model)))
+
+
+def test_boards_measure_ways_and_stream_images(trained_run: FinishedRun, adapted: Adapt) -> None:
+    board = ReplayDevice(latency_ms, shares_host=True)
+    done = adapted(trained_run, devices=(board,), images=20)
+    with_exits = [point for point in done.front if point.exits]
+    assert with_exits
+    for point in with_exits:
+        segments = [3.0 + number for number in range(len(point.exits) + 1)]
+        assert point.path_latency_ms == pytest.approx(np.cumsum(segments))
+    streamed = [point for point in with_exits if point.streamed is not None]
+    assert streamed
+    for point in streamed:
+        assert point.streamed is not None
+        assert point.streamed.images == 20
+        assert point.streamed.mean_latency_ms == pytest.approx(point.streamed.expected_latency_ms)
+    before = trained_run.folder.adaptive_front.read_bytes()
+    never = ReplayDevice(recorded({}), shares_host=True)
+    adapted(trained_run, devices=(never,), images=20)
+    assert trained_run.folder.adaptive_front.read_bytes() == before
