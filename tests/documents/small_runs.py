@@ -43,6 +43,13 @@ SMALL: Mapping[str, Mapping[str, str]] = {
     "pareto_search": SEARCH,
     "profile_device": {"--networks": "3", "--passes": "1", "--configurations": "base", "--quiet": ""},
     "train_front": TRAINING,
+    "adapt_front": {
+        "--exit-epochs": "1",
+        "--joint-epochs": "1",
+        "--no-measure": "",
+        "--no-dashboard": "",
+        "--quiet": "",
+    },
     "compare_baselines": TRAINING | {"--only": "mobilenet-v2-0.35"},
     "train_architecture": {"--epochs": "1", "--batch-size": "16", "--quiet": ""},
 }

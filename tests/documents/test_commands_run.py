@@ -68,7 +68,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_images(folder / "images")
     monkeypatch.chdir(folder)
     monkeypatch.setattr("moo.execution.ray_backend.start_ray_backend", lambda setup, **options: InProcessBackend(setup))
-    monkeypatch.setattr("moo.deployment.job.start_ray_trainer", lambda splits, **options: TrainerHere(splits))
+    for job in ("moo.deployment.job", "moo.adaptation.job"):
+        monkeypatch.setattr(f"{job}.start_ray_trainer", lambda splits, **options: TrainerHere(splits))
     return folder
 
 
