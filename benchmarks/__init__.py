@@ -16,7 +16,7 @@ few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
-early_exits    early exits: segments against one file
+early_exits    early exits: their nested search, segments against one file, and streams against ways
 safety         what becomes of a run whose files are damaged
 
 What they share:

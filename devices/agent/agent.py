@@ -34,19 +34,14 @@ import numpy as np
 import onnxruntime
 
 LONGEST_LINE, MOST_WAITING, LONGEST_ERROR = 2**16, 100, 1000  # of requests in bytes, of them, of a reply's text
-GRACE_SECONDS = 1.0  # that a running request gets after the end of stdin
+GRACE_SECONDS, SETTLE_SECONDS = 1.0, 0.02  # of a running request after the end of stdin; that a clock has to change
 BUSY_SECONDS, BUSY_CODE = 6.0, 75  # to wait for another agent, which outlives its client for less; exit code then
 STALLED_SECONDS = 10.0  # without a drop in temperature, after which a board is assumed to cool no further
 MOST_FILES, MOST_IMAGES = 64, 5000  # of a network, of a stream: the reply stays well below what a client reads
 CLOCK_TOLERANCE = 0.03  # by which a clock that is asked for may differ from the one that runs
 LOOP_STEPS, LOOP_TIMES = 100_000, 15  # of the loop that clocks are compared by: some ms each
-SETTLE_SECONDS = 0.02  # that a clock has to change
 VOLTS = r"(?:VDD_CORE_V\s+)?volt(?:\(\d+\))?=(\d{1,2}(?:\.\d{1,12})?)V"  # as the firmware writes them
 CORE_RAIL, CORE_VOLTS = ("pmic_read_adc", "VDD_CORE_V"), ("measure_volts", "core")  # of a Pi 5, of the others
-UNSEEN = (
-    "`frequency_mhz` needs a clock that can be measured, but `vcgencmd` does not answer here and there is no second "
-    "clock to compare with: join the group `video` by `sudo usermod -aG video $USER` and log in anew, or omit it"
-)
 PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 
@@ -92,10 +87,7 @@ class Agent:
         return {**system, **clocks, "model": model, "throttling_visible": visible, "cores": cores}
 
     def cool(self, request: Reply) -> Reply:
-        """Wait until the board is no hotter than `max_temperature_c`, for at most `cooldown_seconds`.
-
-        The wait also ends once the temperature falls no further.
-        """
+        """Wait until it is no hotter than `max_temperature_c`, cools no further, or `cooldown_seconds` are over."""
         limit_c, longest_s = _setting(request, "max_temperature_c", 0), _setting(request, "cooldown_seconds", 0)
         start_s = lowest_s = now_s = time.monotonic()
         lowest_c = math.inf
@@ -117,17 +109,16 @@ class Agent:
         """
         min_runs, min_seconds = _setting(request, "min_runs", 1), _setting(request, "min_seconds", 0)
         max_runs, chain = _setting(request, "max_runs", min_runs), Chain(request)
-        image = np.random.default_rng(0).standard_normal(chain.shape, np.float32)
+        chain.image[:] = np.random.default_rng(0).standard_normal(chain.image.shape, np.float32)
         for _ in range(_setting(request, "warmup_runs", 0)):
-            chain.run(image)
+            chain.run()
         before = conditions(self._root, self._clocks)
         start_s, start_ns = time.monotonic(), time.perf_counter_ns()
-        times_ns: list[int] = []
-        last_ns, least_ns = start_ns, min_seconds * 1e9
+        times_ns, last_ns, least_ns = list[int](), start_ns, min_seconds * 1e9
         while len(times_ns) < max_runs and (len(times_ns) < min_runs or last_ns - start_ns < least_ns):
             self._go_on()
             run_start_ns = time.perf_counter_ns()
-            chain.run(image)
+            chain.run()
             last_ns = time.perf_counter_ns()
             times_ns.append(last_ns - run_start_ns)
         end_s = time.monotonic()
@@ -142,16 +133,16 @@ class Agent:
         An image leaves after the first file whose largest softmax exceeds its one of `thresholds`; the last has none.
         """
         chain, passes = Chain(request, request["thresholds"]), _setting(request, "passes", 1)
-        images = np.load(request["images"], mmap_mode="r", allow_pickle=False)
-        if images.dtype != np.float32 or images.ndim != 4 or not 0 < len(images) <= MOST_IMAGES:
-            raise ValueError(f"`images` must be 1 to {MOST_IMAGES} of float32, but are {images.dtype} {images.shape}")
+        images, shape = np.load(request["images"], mmap_mode="r", allow_pickle=False), chain.image.shape[1:]
+        if images.dtype != np.float32 or images.shape[1:] != shape or len(images) > MOST_IMAGES:
+            raise ValueError(f"`images` must be {MOST_IMAGES} float32 {shape} at most: {images.dtype} {images.shape}")
         least_ns, ways, classes = ([start] * len(images) for start in (2**63, 0, 0))
         before = conditions(self._root, self._clocks)
         for number in (place for _ in range(passes) for place in range(len(images))):
             self._go_on()
-            image_1CHW = np.array(images[[number]])  # read before its time begins
+            chain.image[0] = images[number]  # read before its time begins
             start_ns = time.perf_counter_ns()
-            ways[number], outputs = chain.run(image_1CHW)
+            ways[number], outputs = chain.run()
             least_ns[number] = min(least_ns[number], time.perf_counter_ns() - start_ns)
             classes[number] = int(outputs[-1].argmax())
         told = {"latencies_ms": [time_ns / 1e6 for time_ns in least_ns], "ways": ways, "classes": classes}
@@ -160,8 +151,8 @@ class Agent:
     def run(self, request: Reply) -> Reply:
         """Outputs of a network, each as a flat list, for the random input of `seed`, with `threads`."""
         chain, rng = Chain(request), np.random.default_rng(_setting(request, "seed", 0))
-        _, outputs = chain.run(rng.standard_normal(chain.shape, np.float32))
-        return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in outputs]}
+        chain.image[:] = rng.standard_normal(chain.image.shape, np.float32)
+        return {"outputs": [np.asarray(output, np.float64).ravel().tolist() for output in chain.run()[1]]}
 
     def _go_on(self) -> None:
         if self._stopped():
@@ -179,25 +170,31 @@ class Chain:
         if len(files) > MOST_FILES or (thresholds is not None and len(thresholds) != len(files) - 1):
             raise ValueError(f"{len(files)} files must be at most {MOST_FILES}, with one threshold less")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
         # One thread need not wait busily; several that wait after one file would take the next one's cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
         options.add_session_config_entry("session.force_spinning_stop", str(int(len(files) > 1)))
         sessions = [onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]) for file in files]
-        self.shape = [size if isinstance(size, int) else 1 for size in sessions[0].get_inputs()[0].shape]
-        self._segments = [(session.run, session.get_inputs()[0].name) for session in sessions]
         limits = [1.0 if len(session.get_outputs()) > 1 else None for session in sessions]
-        self._limits = limits if thresholds is None else [*np.array(thresholds, np.float32), None]
+        limits = limits if thresholds is None else [*np.array(thresholds, np.float32), None]
+        self.image = maps = np.empty([1, *sessions[0].get_inputs()[0].shape[1:]], np.float32)
+        self._segments: list[Any] = []
+        for number, session in enumerate(sessions):  # bound to arrays, so that nothing is copied in between
+            source, binding, outputs = session.get_inputs()[0], session.io_binding(), []
+            binding.bind_input(source.name, "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
+            for value in session.get_outputs():
+                outputs.append(np.empty([1, *value.shape[1:]], np.float32))
+                binding.bind_output(value.name, "cpu", 0, np.float32, outputs[-1].shape, outputs[-1].ctypes.data)
+            self._segments.append((session.run_with_iobinding, binding, outputs, limits[number]))
+            maps = outputs[0]
 
-    def run(self, maps: Any) -> tuple[int, list[Any]]:
-        """Number of the file at which maps leave, as its largest softmax exceeds its threshold, and its outputs."""
-        for number, (run, name) in enumerate(self._segments):
-            left = number, (outputs := run(None, {name: maps}))
-            maps, scores_1K, limit = outputs[0], outputs[-1], self._limits[number]
-            if limit is not None and np.exp(-np.log(np.exp(scores_1K - scores_1K.max()).sum())) > limit:
-                break
-        return left
+    def run(self) -> tuple[int, list[Any]]:
+        """Number of the file at which `image` leaves, as its largest softmax exceeds its threshold, and its outputs."""
+        for number, (run, binding, outputs, limit) in enumerate(self._segments):
+            run(binding)
+            if limit is not None and np.exp(-np.log(np.exp(outputs[-1] - outputs[-1].max()).sum())) > limit:
+                return number, outputs
+        return number, outputs
 
 
 class Clocks:
@@ -290,7 +287,10 @@ class Clocks:
                 estimates = estimates[-1:]
                 break
         if not estimates:
-            raise ValueError(UNSEEN)
+            raise ValueError(
+                "`frequency_mhz` needs a clock that can be seen, but `vcgencmd` does not answer and there is no second "
+                "clock to compare with: join the group `video` by `sudo usermod -aG video $USER` and log in anew"
+            )
         self._limit_to(frequency_mhz)
         runs_mhz = float(np.median(estimates))
         self._loop_cycles = runs_mhz * seconds

@@ -6,7 +6,7 @@ Array shapes: L layers, E exits, X = E + 1 ways through a network (leaving at ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -64,6 +64,9 @@ class ExitCosts:
     energy_source: Source
     idle_w: float | None
     energy_error: float | None
+    passing_ms: float = 0.0
+    """What each exit takes besides its head: the decision, and the next call of the runtime."""
+    passing_mj: float = 0.0
 
     def of(self, plan: Sequence[int]) -> PathCosts:
         """Costs of each way through the network where it has some of the candidate exits.
@@ -73,13 +76,65 @@ class ExitCosts:
         """
         chosen = list(plan)
         return PathCosts(
-            latency_ms_X=_paths(self.before_ms_E[chosen], self.head_ms_E[chosen], self.whole_ms),
-            energy_mj_X=_paths(self.before_mj_E[chosen], self.head_mj_E[chosen], self.whole_mj),
+            latency_ms_X=_paths(self.before_ms_E[chosen], self.head_ms_E[chosen] + self.passing_ms, self.whole_ms),
+            energy_mj_X=_paths(self.before_mj_E[chosen], self.head_mj_E[chosen] + self.passing_mj, self.whole_mj),
             latency_source="modelled",
             energy_source="modelled",
             idle_w=self.idle_w,
             energy_error=self.energy_error,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeWays:
+    """A network that was measured as it is, and in segments through which nothing leaves early."""
+
+    plan: tuple[int, ...]
+    """Places of its exits in the candidates."""
+    static_ms: float
+    """In one file, without exits."""
+    last_ms: float
+    """Past all exits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passing:
+    """What passing an exit takes besides its head, as measured networks tell."""
+
+    latency_ms: float
+    spread_ms: float
+    """Standard deviation between networks: of the prediction for another one."""
+
+
+def passing_of(measured: Sequence[tuple[ExitCosts, WholeWays]]) -> Passing:
+    """What passing an exit takes, by networks that were measured on this board in this configuration.
+
+    It is what a network in segments takes beyond the same in one file and the heads, which are predicted in proportion
+    to that, divided by its exits. A share of the heads' error is in it: the worse they are predicted, the wider the
+    spread.
+
+    Args:
+        measured: networks, with their predicted costs.
+
+    Raises:
+        ValueError: if none has exits.
+    """
+    each_N = np.array(
+        [
+            (ways.last_ms - ways.static_ms * (1 + costs.head_ms_E[list(ways.plan)].sum() / costs.whole_ms))
+            / len(ways.plan)
+            for costs, ways in measured
+            if ways.plan
+        ]
+    )
+    if not len(each_N):
+        raise ValueError("what an exit takes needs at least one network with exits that was measured, but got none.")
+    return Passing(latency_ms=max(0.0, float(each_N.mean())), spread_ms=float(each_N.std()))
+
+
+def with_passing(costs: ExitCosts, passing_ms: float) -> ExitCosts:
+    """Costs in which each exit takes some time besides its head, at the network's mean power."""
+    return replace(costs, passing_ms=passing_ms, passing_mj=passing_ms * costs.whole_mj / costs.whole_ms)
 
 
 def _paths(before_E: Floats, head_E: Floats, whole: float) -> Floats:

@@ -27,7 +27,7 @@ from search_space.exits import Exit
 
 InnerEngine = Literal["factorised", "nsga2"]
 INNER_ENGINES: tuple[InnerEngine, ...] = get_args(InnerEngine)
-POLICIES_OF_PLAN = 100_000
+POLICIES_OF_PLAN = 30_000
 """That are judged where each plan of several has its own points."""
 Outcomes = Mapping[Precision, ExitOutcomes]
 
@@ -83,6 +83,7 @@ def search_each_plan(
     plans: Collection[Plan],
     *,
     energy: EnergyObjective,
+    most_points: int | None = None,
 ) -> tuple[PolicyPoint, ...]:
     """Operating points of each of several plans that no other of the same plan dominates: what a choice rests on.
 
@@ -91,6 +92,7 @@ def search_each_plan(
         costs: of the same exits, in each configuration.
         plans: places of their exits among these; the network as it is comes besides.
         energy: that is minimised.
+        most_points: of a plan, spread evenly; None for all.
 
     Raises:
         ValueError: as `search_policies` does.
@@ -102,7 +104,7 @@ def search_each_plan(
     points: list[PolicyPoint] = []
     for plan in sorted({(), *plans}, key=lambda one: (len(one), one)):
         policies = _factorised(outcomes, paths, orders, (plan,), energy, POLICIES_OF_PLAN, seed=0)
-        points += points_of(policies, paths, energy, None)
+        points += points_of(policies, paths, energy, most_points)
     return tuple(points)
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from moo.adaptation.policy_points import Plan, PolicyPoint
+from evaluation.early_exits.plans import Plan
+from moo.adaptation.policy_points import PolicyPoint
 from moo.storage.pareto import hypervolume, non_dominated
 from moo.trials import Objectives
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.exit_costs import PathCosts
-from evaluation.early_exits.plans import Plan as Plan
+from evaluation.early_exits.plans import Plan
 from moo.storage.pareto import epsilon_front, non_dominated
 from moo.trials import Objectives
 

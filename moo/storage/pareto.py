@@ -78,7 +78,6 @@ def epsilon_front(points_NM: Floats, size: int) -> list[int]:
 def _one_a_box(unit_NM: Floats, epsilon: float) -> list[int]:
     boxes_NM = np.floor(unit_NM / epsilon)
     away_N = np.linalg.norm(unit_NM - boxes_NM * epsilon, axis=1)
-    nearest: dict[tuple[float, ...], int] = {}
-    for place in np.argsort(away_N, kind="stable"):
-        nearest.setdefault(tuple(boxes_NM[place]), int(place))
-    return list(nearest.values())
+    order = np.lexsort((away_N, *boxes_NM.T))
+    begins = np.append(True, (np.diff(boxes_NM[order], axis=0) != 0).any(1))
+    return [int(place) for place in order[begins]]

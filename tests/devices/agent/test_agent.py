@@ -73,8 +73,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def fake_runs(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
-    network = SimpleNamespace(shape=[1], run=lambda image: step())
-    monkeypatch.setattr(agent, "Chain", lambda request: network)
+    chain = SimpleNamespace(image=np.zeros((1, 1)), run=step)
+    monkeypatch.setattr(agent, "Chain", lambda request: chain)
 
 
 def measured(**changes: object) -> Request:

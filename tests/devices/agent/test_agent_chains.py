@@ -56,8 +56,9 @@ def test_an_image_keeps_its_least_time(segments: list[str], tmp_path: Path, monk
     class Fake:
         def __init__(self, request: Request, thresholds: list[float]) -> None:
             assert thresholds == [0.5]
+            self.image = micro_images(1)
 
-        def run(self, image: object) -> tuple[int, list[object]]:
+        def run(self) -> tuple[int, list[object]]:
             step = next(steps)
             clock.now_ns += step * 10**6
             return step % 2, [np.array([[0.0, 1.0]])]
@@ -76,9 +77,9 @@ def test_an_image_keeps_its_least_time(segments: list[str], tmp_path: Path, monk
         ({"models": []}, "one threshold less"),
         ({"models": ["none"] * 65}, "at most 64"),
         ({"passes": 0}, "`passes` must be a number of at least 1, but got 0"),
-        ({"images": "doubles.npy"}, "of float32, but are float64"),
-        ({"images": "one.npy"}, r"of float32, but are float32 \(3, 32, 32\)"),
-        ({"images": "none.npy"}, r"1 to 5000 of float32"),
+        ({"images": "doubles.npy"}, r"5000 float32 \(3, 32, 32\) at most: float64"),
+        ({"images": "one.npy"}, r": float32 \(3, 32, 32\)"),
+        ({"images": "small.npy"}, r": float32 \(2, 3, 1, 1\)"),
         ({"images": "pickle.npy"}, "Python objects"),
         ({"images": "missing.npy"}, "No such file"),
         ({"threads": 1000}, "`threads` must be at most"),
@@ -88,7 +89,7 @@ def test_a_stream_that_does_not_fit_is_refused(
     segments: list[str], tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     arrays = {"images": micro_images(2), "doubles": np.zeros((1, 3, 32, 32)), "one": micro_images(1)[0]}
-    arrays |= {"none": micro_images(1)[:0], "pickle": np.array([object()])}
+    arrays |= {"small": micro_images(2)[:, :, :1, :1], "pickle": np.array([object()])}
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     stream = {"command": "stream", "models": segments, "thresholds": [0.5, 0.5], "threads": 1, "passes": 1}
