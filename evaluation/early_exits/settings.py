@@ -27,7 +27,7 @@ class ExitTrainSettings:
     """Peak learning rate; by default a network's, and a tenth of it where the network is trained as well."""
     distillation: float = 0.5
     """Share of an exit's loss that compares it with the network's own scores, in [0, 1]; the rest is cross-entropy."""
-    temperature: float = 2.0
+    temperature: float = 1.0
     """Scores are divided by this before they are compared."""
     label_smoothing: float = 0.1
     """Probability mass spread over all classes in the target of cross-entropy, in [0, 1)."""

@@ -80,6 +80,26 @@ class Point(NamedTuple):
         )
 
 
+class Description(NamedTuple):
+    """What adaptive.json says."""
+
+    points: tuple[Point, ...]
+    classes: tuple[str, ...]
+    size: int
+    """Height and width of the network's input in pixels."""
+    mean: Floats
+    """Of each channel; so is the next."""
+    std: Floats
+    resize: str
+    """How pictures are made square: `crop`, `pad` or `stretch`."""
+    upright: bool
+    """Whether photos are turned as their EXIF data say."""
+    padding: tuple[int, ...]
+    """Colour of what is added to pictures that are padded."""
+    digests: dict[str, tuple[str, ...]]
+    """SHA-256 of each segment, by precision."""
+
+
 class AdaptiveNetwork:
     """The network of a folder, ready to classify; one thread of a program may use it at a time."""
 
@@ -105,21 +125,16 @@ class AdaptiveNetwork:
             ValueError: if there is no such point, or the folder is incomplete or damaged, in one line.
         """
         self.folder = Path(folder)
-        content, self.points = read_description(self.folder)
-        self.classes: tuple[str, ...] = tuple(_line(name) for name in content["classes"])
+        self._about = read_description(self.folder)
+        self.points, self.classes, self.size = self._about.points, self._about.classes, self._about.size
         if threads is not None and threads < 1:
             raise ValueError(f"`threads` must be at least 1, but got {threads}.")
         self._threads = threads
         chosen = choose(self.points, point=point, max_latency_ms=max_latency_ms, precision=precision)
-        about = content["input"]
-        self.size = int(about["size"])
-        self._mean, self._std = np.float32(about["mean"]), np.float32(about["std"])
-        self._resize, self._upright = str(about["resize"]), int(about["rules"]) > 1
-        self._padding = tuple(about["padding"])
         self._input = np.empty((1, 3, self.size, self.size), np.float32)
         self.loaded = (chosen.precision, chosen.threads if threads is None else threads)
         """Precision and threads."""
-        self._segments = _load(self.folder, content, *self.loaded, self._input)
+        self._segments = _load(self.folder, self._about.digests[chosen.precision], *self.loaded, self._input)
         self.use(chosen.number)
 
     def use(self, point: int) -> Point:
@@ -166,7 +181,7 @@ class AdaptiveNetwork:
             raise ValueError(f"an image must be uint8 of shape (height, width, 3), but got {got}.")
         if image.shape[:2] != (self.size, self.size):
             image = self._square(image)
-        self._input[0] = ((image.astype(np.float32) / 255 - self._mean) / self._std).transpose(2, 0, 1)
+        self._input[0] = ((image.astype(np.float32) / 255 - self._about.mean) / self._about.std).transpose(2, 0, 1)
 
     def answer(self) -> Answer:
         """Run the network on what was prepared, segment by segment, until one is sure."""
@@ -188,7 +203,7 @@ class AdaptiveNetwork:
         pillow = _pillow(f"open {path}")
         try:
             with pillow.Image.open(path, formats=PICTURES) as photo:
-                if self._upright:
+                if self._about.upright:
                     photo.draft(None, (2 * self.size, 2 * self.size))  # a large JPEG file is decoded smaller
                     photo = pillow.ImageOps.exif_transpose(photo)
                 return np.asarray(photo.convert("RGB"))
@@ -203,10 +218,10 @@ class AdaptiveNetwork:
         pillow = _pillow(f"resize images to {self.size} x {self.size} pixels")
         picture, sides = pillow.Image.fromarray(image), (self.size, self.size)
         bicubic = pillow.Image.Resampling.BICUBIC
-        if self._resize == "stretch":
+        if self._about.resize == "stretch":
             return np.asarray(picture.resize(sides, bicubic))
-        if self._resize == "pad":
-            return np.asarray(pillow.ImageOps.pad(picture, sides, bicubic, color=self._padding))
+        if self._about.resize == "pad":
+            return np.asarray(pillow.ImageOps.pad(picture, sides, bicubic, color=self._about.padding))
         return np.asarray(pillow.ImageOps.fit(picture, sides, bicubic))
 
 
@@ -270,8 +285,8 @@ def choose(
     return min(fitting, key=lambda one: (one.error, one.latency_ms, one.number))
 
 
-def read_description(folder: Path) -> tuple[dict[str, Any], tuple[Point, ...]]:
-    """What adaptive.json says, and its operating points.
+def read_description(folder: Path) -> Description:
+    """What adaptive.json says, once it is known to be whole.
 
     Raises:
         ValueError: if it is missing or damaged, in one line.
@@ -290,46 +305,79 @@ def read_description(folder: Path) -> tuple[dict[str, Any], tuple[Point, ...]]:
     plain = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     if seal is not None and seal != f"sha256-{hashlib.sha256(plain).hexdigest()}":
         raise ValueError(f"{path} must match its `seal`, but does not: it is damaged, or was changed. {COPY_AGAIN}")
-    return content, _checked(content)
-
-
-def _checked(content: dict[str, Any]) -> tuple[Point, ...]:
-    """The operating points of adaptive.json, once all that is read of it is there."""
     try:
-        about, ways = content["input"], len(content["exits"]) + 1
-        of_input = [int(about["size"]), about["mean"][2], about["std"][2], about["resize"], int(about["rules"])]
-        points = tuple(_point(number, one) for number, one in enumerate(content["points"]))
-        for point in points:
-            if (len(point.thresholds), len(point.exit_shares)) != (ways - 1, ways):
-                raise ValueError(f"point {point.number} does not fit {ways - 1} exits")
-            if not all(0 <= value <= 1 for value in point.thresholds) or point.threads < 1:
-                raise ValueError(f"point {point.number} has thresholds out of [0, 1], or no threads")
-        of_files = [len(content["files"][point.precision]) == ways for point in points]
-        if not (points and all(of_files) and all(of_input[1:3]) and content["classes"]):
-            raise ValueError("it lacks points, files of a segment, figures of the input, or classes")
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"adaptive.json must be as it was written, but is not: {_line(error)}. {COPY_AGAIN}") from None
-    return points
+        return _described(content)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else _line(error)
+        raise ValueError(f"{path} must be as it was written, but is not: {reason}. {COPY_AGAIN}") from None
 
 
-def _point(number: int, content: dict[str, Any]) -> Point:
+def _described(content: dict[str, Any]) -> Description:
+    about, ways = content["input"], len(content["exits"]) + 1
+    points = tuple(_point(number, one, ways) for number, one in enumerate(_list(content["points"])))
+    digests = {
+        str(precision): tuple(str(file["sha256"]) for file in _list(files))
+        for precision, files in content["files"].items()
+    }
+    if not points or any(len(digests[point.precision]) != ways for point in points):
+        raise ValueError("it must have points, and a file for each segment")
+    mean, std = (np.array([_number(value) for value in _list(about[name])], np.float32) for name in ("mean", "std"))
+    size, padding = about["size"], tuple(_list(about["padding"]))
+    if not (mean.shape == std.shape == (3,) and (std > 0).all() and isinstance(size, int) and 0 < size <= 4096):
+        raise ValueError("its input must have a size, a mean and a deviation of each of three channels")
+    if about["resize"] not in ("crop", "pad", "stretch") or not all(value in range(256) for value in padding):
+        raise ValueError("pictures must be made square by crop, pad or stretch, with a colour")
+    classes = tuple(_line(name) for name in _list(content["classes"]))
+    if len(classes) < 2:
+        raise ValueError("it must have classes")
+    return Description(points, classes, size, mean, std, about["resize"], about["rules"] != 1, padding, digests)
+
+
+def _point(number: int, content: dict[str, Any], ways: int) -> Point:
     configuration = content["configuration"]
-    given = {name: configuration[name] for name in ("label", "precision", "threads", "frequency_mhz")}
-    given |= {name: content[name] for name in Point._fields if name not in ("number", *given)}
-    return Point(number=number, **{name: _plain(value) for name, value in given.items()})
+    threads, mhz = configuration["threads"], configuration["frequency_mhz"]
+    thresholds = tuple(_number(value) for value in _list(content["thresholds"]))
+    shares = tuple(_number(value) for value in _list(content["exit_shares"]))
+    if (len(thresholds), len(shares)) != (ways - 1, ways) or not all(0 <= value <= 1 for value in thresholds):
+        raise ValueError(f"point {number} must have a threshold in [0, 1] for each of {ways - 1} exits")
+    if not isinstance(threads, int) or not 1 <= threads <= 1024 or not isinstance(mhz, int | None):
+        raise ValueError(f"point {number} must have threads and a clock in whole numbers")
+    return Point(
+        number=number,
+        label=_line(configuration["label"]),
+        precision=_line(configuration["precision"]),
+        threads=threads,
+        frequency_mhz=mhz,
+        thresholds=thresholds,
+        error=_number(content["error"]),
+        latency_ms=_number(content["latency_ms"]),
+        worst_latency_ms=_number(content["worst_latency_ms"]),
+        latency_source=_line(content["latency_source"]),
+        energy_mj=_number(content["energy_mj"]),
+        energy_source=_line(content["energy_source"]),
+        exit_shares=shares,
+    )
 
 
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
+        raise ValueError(f"a number must stand where {_line(value)!r} does")
+    return float(value)
 
 
-def _load(folder: Path, content: dict[str, Any], precision: str, threads: int, images: Floats) -> list[BoundSegment]:
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a list must stand where {_line(value)!r} does")
+    return value
+
+
+def _load(folder: Path, digests: Sequence[str], precision: str, threads: int, images: Floats) -> list[BoundSegment]:
     segments: list[BoundSegment] = []
-    for number, file in enumerate(content["files"][precision], 1):
+    for number, digest in enumerate(digests, 1):
         # Names are not taken from the file, which could name any other.
         path = folder / segment_name(number, precision)
         model = _bytes_of(path, MOST_FILE_BYTES)
-        if hashlib.sha256(model).hexdigest() != file["sha256"]:
+        if hashlib.sha256(model).hexdigest() != digest:
             raise ValueError(
                 f"{path} must be the segment that adaptive.json was written with, but is another one or damaged. "
                 f"{COPY_AGAIN}"
@@ -408,7 +456,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folder = Path(__file__).parent
         if options.list:
-            for point in read_description(folder)[1]:
+            for point in read_description(folder).points:
                 print(point.line)
         if not options.images:
             return 0

@@ -45,7 +45,7 @@ SMALL: Mapping[str, Mapping[str, str]] = {
     "train_front": TRAINING,
     "adapt_front": {
         "--exit-epochs": "1",
-        "--joint-epochs": "1",
+        "--joint-epochs": "0",
         "--no-measure": "",
         "--no-dashboard": "",
         "--quiet": "",

@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -384,7 +385,7 @@ def lacks_input(folder: Path) -> None:
         (deep_description, "adaptive.json must be JSON, but is not: "),
         (change_thresholds, "adaptive.json must match its `seal`, but does not"),
         (other_form, "adaptive.json must be of form 1, but is of 7: use the run.py that came with it."),
-        (lacks_input, "adaptive.json must be as it was written, but is not: 'input'."),
+        (lacks_input, "adaptive.json must be as it was written, but is not: it lacks 'input'."),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(folder: Path, damage: Callable[[Path], None], said: str) -> None:
@@ -410,7 +411,53 @@ def test_a_file_that_is_no_image_is_named_in_one_line(folder: Path, name: str) -
 
 
 def test_what_the_project_reads_is_what_the_program_reads(program: ModuleType, whole: Path) -> None:
-    _, points = program.read_description(whole)
-    assert [(point.label, point.thresholds, point.error) for point in points] == [
+    described = program.read_description(whole)
+    assert described.classes == read_adaptive(whole).classes
+    assert [(point.label, point.thresholds, point.error) for point in described.points] == [
         (point.configuration.label, point.thresholds, point.error) for point in read_adaptive(whole).points
     ]
+
+
+def places_of(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where values are within plain values."""
+    if path:
+        yield path
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield from places_of(value, (*path, key))
+
+
+def test_whatever_the_description_says_it_is_used_or_refused_in_one_line(program: ModuleType, folder: Path) -> None:
+    """By the program, and by what the project reads it with."""
+    rng = np.random.default_rng(0)
+    text = (folder / "adaptive.json").read_text()
+    places = list(places_of(json.loads(text)))
+    values = [None, -1, 0, 7, 2**62, 1e300, True, "x", "", [], {}, [1, 2, 3], [None], {"a": 1}]
+    used = 0
+    for _ in range(150):
+        content = json.loads(text)
+        del content["seal"]
+        *before, last = places[rng.integers(len(places) - 1)]
+        inner = content
+        for key in before:
+            inner = inner[key]
+        inner[last] = values[rng.integers(len(values))]
+        (folder / "adaptive.json").write_text(json.dumps(content))
+        refusals = [refusal_of(reader, folder) for reader in (read_adaptive, partial(classified, program))]
+        assert not any("\n" in refusal or len(refusal) > 1000 for refusal in refusals)
+        used += refusals.count("")
+    assert 0 < used < 300
+
+
+def refusal_of(reader: Callable[[Path], object], folder: Path) -> str:
+    try:
+        reader(folder)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def classified(program: ModuleType, folder: Path) -> None:
+    network = program.AdaptiveNetwork(folder)
+    assert [point.line for point in network.points]
+    network.classify(np.zeros((8, 8, 3), np.uint8))
