@@ -80,7 +80,7 @@ class Point(NamedTuple):
         )
 
 
-class Description(NamedTuple):
+class AdaptiveDescription(NamedTuple):
     """What adaptive.json says."""
 
     points: tuple[Point, ...]
@@ -285,7 +285,7 @@ def choose(
     return min(fitting, key=lambda one: (one.error, one.latency_ms, one.number))
 
 
-def read_description(folder: Path) -> Description:
+def read_description(folder: Path) -> AdaptiveDescription:
     """What adaptive.json says, once it is known to be whole.
 
     Raises:
@@ -312,7 +312,7 @@ def read_description(folder: Path) -> Description:
         raise ValueError(f"{path} must be as it was written, but is not: {reason}. {COPY_AGAIN}") from None
 
 
-def _described(content: dict[str, Any]) -> Description:
+def _described(content: dict[str, Any]) -> AdaptiveDescription:
     about, ways = content["input"], len(content["exits"]) + 1
     points = tuple(_point(number, one, ways) for number, one in enumerate(_list(content["points"])))
     digests = {
@@ -330,7 +330,7 @@ def _described(content: dict[str, Any]) -> Description:
     classes = tuple(_line(name) for name in _list(content["classes"]))
     if len(classes) < 2:
         raise ValueError("it must have classes")
-    return Description(points, classes, size, mean, std, about["resize"], about["rules"] != 1, padding, digests)
+    return AdaptiveDescription(points, classes, size, mean, std, about["resize"], about["rules"] != 1, padding, digests)
 
 
 def _point(number: int, content: dict[str, Any], ways: int) -> Point:
