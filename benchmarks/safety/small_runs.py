@@ -25,6 +25,8 @@ from evaluation.training.job import EpochDone, StepDone, TrainingJob
 from evaluation.training.loop import TrainRecord
 from evaluation.training.run import prepare_training, read_weights, run_training
 from moo import events
+from moo.adaptation.points import joint_front, static_points
+from moo.analysis.adaptive_selection import read_adaptive_candidates
 from moo.analysis.selection import read_front
 from moo.config import SearchConfig
 from moo.deployment.config import TrainFrontConfig
@@ -36,6 +38,7 @@ from moo.execution.backend import InProcessBackend
 from moo.search.loop import find_front, run_search
 from moo.search.outputs import front_json
 from moo.search.preparation import prepare
+from moo.storage.adaptive_front import write_adaptive_front
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import read_state
 from search_space.architectures import parse_architecture
@@ -83,6 +86,7 @@ def make_runs(folder: Path) -> None:
     config = _config(folder, "finished")
     _search(config)
     trained(folder / "finished")
+    _write_adaptive(folder / "finished")
     _search(dataclasses.replace(_config(folder, "begun"), generations=3), until=events.GenerationStarted, number=3)
     _search(
         dataclasses.replace(_config(folder, "pretraining"), pretrain_epochs=2), until=events.PretrainEpoch, number=1
@@ -129,6 +133,11 @@ def selected(path: Path) -> Any:
     return read_front(path), read_state(RunFolder(path)).ended
 
 
+def selected_adaptive(path: Path) -> Any:
+    """What `select_network --adaptive` chooses from."""
+    return read_adaptive_candidates(path)
+
+
 def described(path: Path) -> Any:
     """What `describe --architecture` describes: each network of a front, from its file."""
     space = any_space_named(str(_space(path)))
@@ -172,6 +181,7 @@ READERS: Mapping[str, tuple[Reader, ...]] = {
     "finished/search.sqlite": (resumed, trained, started_from),
     "finished/cost_table.json": (resumed, trained),
     "finished/front.json": (selected, trained),
+    "finished/front_adaptive.json": (selected_adaptive,),
     "finished/state.json": (selected, trained),
     "finished/checkpoints/supernet.safetensors": (resumed, started_from, trained),
     "finished/checkpoints/surrogate_*.json": (resumed,),
@@ -232,6 +242,16 @@ def _config(folder: Path, name: str) -> SearchConfig:
         measure=False,
         out=str(folder / name),
     )
+
+
+def _write_adaptive(path: Path) -> None:
+    """Write the front that adapting trained networks ends with where exits do not pay for any."""
+    run = open_run(path, dataset=None, on_loading=_nothing)
+    with closing(record_of(run)) as record:
+        archive = record.archive
+        images = run.origin.dataset.images.selection
+        points = static_points(archive, archive.configurations, energy=archive.energy, images=images)
+    write_adaptive_front(run.folder.adaptive_front, joint_front(points))
 
 
 def _of_each(path: Path, name: str) -> list[Path]:

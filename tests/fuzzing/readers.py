@@ -46,6 +46,7 @@ from evaluation.pretrained.sources import pretrained_named
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder, read_result
 from evaluation.training.run import read_weights
+from moo.analysis.adaptive_selection import read_adaptive_candidates
 from moo.analysis.selection import read_front, three_choices
 from moo.config import SearchConfig
 from moo.storage.archive import Archive
@@ -57,9 +58,11 @@ from moo.storage.trained_network import TrainedNetwork
 from moo.trials import CoefficientTrial, EvaluatedArchitecture, TrialResult
 from search_space.architectures import architecture_from_indices, parse_architecture
 from search_space.boundary.reading import parse_json
+from search_space.boundary.sealing import sealed
 from search_space.boundary.text import code, command_line, html_text, markdown
 from search_space.onnx_files import weight_shapes
 from search_space.spaces import PRESET_FOLDER, read_space, space_named
+from tests.moo.adaptive_points import STREAMED, adaptive_point, static_point
 from tests.moo.conftest import ORIGIN, TABLE, TINY
 
 DOCUMENTED = (ValueError, MeasurementError, BrokenPictureError)
@@ -202,6 +205,12 @@ def _runs() -> Iterator[Reader]:
         "front.json",
         _json([point], [point, point | {"error": 0.2, "latency_ms": 0.5}]),
         _file("front.json", lambda path: three_choices(read_front(path.parent))),
+    )
+    adaptive = [point.to_json() for point in (adaptive_point(streamed=STREAMED), static_point(0.3, 1.0))]
+    yield Reader(
+        "front_adaptive.json",
+        _json(adaptive, adaptive[:1], [sealed(item) for item in adaptive]),
+        _file("front_adaptive.json", lambda path: three_choices(read_adaptive_candidates(path.parent))),
     )
     config = {"settings": SearchConfig().to_json(), "origin": ORIGIN.to_json()}
     yield Reader(

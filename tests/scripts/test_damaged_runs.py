@@ -36,6 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train_front.py finished --no-measure --no-dashboard", "finished/search.sqlite", "begin a new run"),
         ("compare_baselines.py finished --pretrained none", "finished/state.json", "have the run write it anew"),
         ("select_network.py finished", "finished/front.json", "have the run write it anew"),
+        ("select_network.py finished --adaptive", "finished/front_adaptive.json", "have adapt_front.py write it anew"),
         ("train_architecture.py --resume training", "training/checkpoint.pt", "train from the start"),
     ],
 )
