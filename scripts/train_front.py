@@ -33,15 +33,21 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from moo.adaptation.training.backbones import stale_adaptations
     from moo.deployment.plan import front_trainings
     from scripts.front_table import front_table
     from scripts.network_training import print_ending, train_with_view
+    from scripts.terminal import say
+    from search_space.boundary.text import command_line
 
     done = train_with_view(config, lambda run, archive, _: front_trainings(run, archive, config))
     console, archive = Console(), done.archive
     console.print(front_table(archive))
     if not archive.is_retrained:
         console.print("The front is still that of inherited errors: not all of its networks are trained.")
+    if stale := stale_adaptations(RunFolder(local_path(config.run))):
+        again = command_line(["python", "scripts/adapt_front.py", config.run, "--fresh"])
+        say(console, f"Early exits of {', '.join(stale)} are of earlier weights; train them anew: {again}")
     return print_ending(config, done, files=f"Networks: {config.run}/front")
 
 

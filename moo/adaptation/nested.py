@@ -13,7 +13,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
 from moo import events
 from moo.adaptation.costs import predicted_costs_of
-from moo.adaptation.inner_search import search_policies, search_thresholds
+from moo.adaptation.inner_search import search_each_plan, search_policies, search_thresholds
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.plan_choice import choose_plans, joint_front
 from moo.adaptation.points import Variant, adaptive_point
@@ -54,6 +54,8 @@ def search_networks(
 ) -> dict[str, tuple[PolicyPoint, ...]]:
     """The operating points of each network, by the inner search; on predicted costs.
 
+    They are those of each plan that a point of the network's front has: a network is deployed with one plan.
+
     Args:
         inputs: what they are adapted with.
         backbones: the networks.
@@ -63,16 +65,19 @@ def search_networks(
     found = {}
     for done, backbone in enumerate(backbones):
         inputs.tell(events.StageProgress("searching", done, len(backbones), backbone.id))
-        found[backbone.id] = search_policies(
-            trained[backbone.id].outcomes,
-            network_costs(inputs, backbone, static),
+        costs = network_costs(inputs, backbone, static)
+        outcomes = trained[backbone.id].outcomes
+        best = search_policies(
+            outcomes,
+            costs,
             max_exits=inputs.config.max_exits,
             energy=inputs.energy,
             is_allowed=partial(keeps_head_limit, inputs.run.space, backbone.architecture.operators),
             engine=inputs.config.inner,
             seed=inputs.run.config.seed,
-            most_points=MOST_POINTS,
         )
+        plans = sorted({one.plan for one in best})
+        found[backbone.id] = search_each_plan(outcomes, costs, plans, energy=inputs.energy, most_points=MOST_POINTS)
     return found
 
 

@@ -19,6 +19,7 @@ from moo.adaptation.config import AdaptFrontConfig
 from moo.adaptation.training.folder import FRESH, AdaptationFolder, Arrays
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry
+from moo.storage.run_folder import RunFolder
 from search_space.architectures import Architecture
 from search_space.boundary.sealing import digest_of, write_sealed_json
 from search_space.boundary.text import reason_of, shown
@@ -122,6 +123,26 @@ def begin(backbone: Backbone) -> None:
     if not stage.config.exists():
         content = {"made_with": backbone.made_with, "exits": [one.to_json() for one in backbone.exits]}
         write_sealed_json(stage.config, content)
+
+
+def stale_adaptations(folder: RunFolder) -> tuple[str, ...]:
+    """Networks of a run whose exits were trained for weights that are no longer theirs, by id.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        ValueError: if a file is damaged.
+    """
+    stale = []
+    for path in sorted(folder.path.glob("adaptations/*/exits/config.json")):
+        name = path.parents[1].name
+        saved = AdaptationFolder(folder.adaptation(name)).exits.read_config() or {}
+        weights = folder.training(name).weights
+        now = digest_of(weights.read_bytes()) if weights.exists() else None
+        if saved.get("made_with", {}).get("weights") != now:
+            stale.append(name)
+    return tuple(stale)
 
 
 def _kept_exits(folder: AdaptationFolder, made_with: dict[str, Any]) -> tuple[Exit, ...] | None:
