@@ -14,7 +14,7 @@ from devices.quantization import Activations
 from evaluation.batches import ImageBatches
 from evaluation.early_exits.files import branched_outcomes
 from evaluation.early_exits.outcomes import ExitOutcomes
-from evaluation.early_exits.settings import EPOCHS_SHARE, ExitTrainSettings
+from evaluation.early_exits.settings import ExitTrainSettings
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.job import Arrays, training_batches, training_images
@@ -76,18 +76,21 @@ class BranchedJob:
         }
 
 
-def worked_out(settings: ExitTrainSettings, splits: Splits, *, lr_share: float = 1.0) -> TrainSettings:
+def worked_out(
+    settings: ExitTrainSettings, splits: Splits, *, epochs_share: float, lr_share: float = 1.0
+) -> TrainSettings:
     """Settings of a training, with the epochs and the learning rate that follow from the images.
 
     Args:
         settings: what is given stays as it is.
         splits: the images.
+        epochs_share: of the passes that networks are trained for by default.
         lr_share: of the learning rate that networks are trained with by default.
     """
     training, recipe = settings.training(), _default_recipe(settings, splits)
     return dataclasses.replace(
         training,
-        epochs=EPOCHS_SHARE * recipe.epochs if settings.epochs is None else settings.epochs,
+        epochs=epochs_share * recipe.epochs if settings.epochs is None else settings.epochs,
         lr=lr_share * recipe.lr if settings.lr is None else settings.lr,
     )
 

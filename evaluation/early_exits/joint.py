@@ -20,7 +20,7 @@ from evaluation.batches import ImageBatches
 from evaluation.early_exits.distillation import exit_losses
 from evaluation.early_exits.job import BranchedJob, arrays_of, network_of, worked_out
 from evaluation.early_exits.outcomes import ExitOutcomes
-from evaluation.early_exits.settings import JOINT_LR_SHARE, ExitTrainSettings
+from evaluation.early_exits.settings import JOINT_EPOCHS_SHARE, JOINT_LR_SHARE, ExitTrainSettings
 from evaluation.splits import Splits
 from evaluation.training.job import Arrays, EpochDone, StepDone, epochs_of
 from evaluation.training.loop import LossDivergedError, Training, TrainRecord
@@ -117,7 +117,7 @@ def train_jointly(
 
 def new_joint_training(job: JointJob, splits: Splits, *, device: torch.device | None = None) -> Training:
     """The training before its first epoch."""
-    settings = worked_out(job.settings, splits, lr_share=JOINT_LR_SHARE)
+    settings = worked_out(job.settings, splits, epochs_share=JOINT_EPOCHS_SHARE, lr_share=JOINT_LR_SHARE)
     images, selection = job.images(splits, settings, device)
     branched = branched_graph(job.space, job.operators, job.exits)
     return Training(

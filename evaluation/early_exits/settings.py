@@ -9,8 +9,11 @@ from typing import Literal
 
 from evaluation.training.config import TrainPrecision, TrainSettings
 
-EPOCHS_SHARE = 0.1
-"""Of what a network is trained for by default, the passes that its exits take, and the two together again."""
+EXIT_EPOCHS_SHARE = 0.3
+"""Of the passes that a network is trained for by default, those that its exits take: a step of theirs takes about a
+third of one of the network's, so that they take a tenth of its training."""
+JOINT_EPOCHS_SHARE = 0.1
+"""The same for network and exits together."""
 JOINT_LR_SHARE = 0.1
 """Of the learning rate that a network is trained with by default, what it is trained further with."""
 
@@ -20,7 +23,7 @@ class ExitTrainSettings:
     """How exits are trained; what is left open follows from the images as it does for networks."""
 
     epochs: float | None = None
-    """Passes over the training images; by default a tenth of a network's."""
+    """Passes over the training images; by default 0.3 of a network's, a tenth where the network is trained as well."""
     batch_size: int | None = None
     """Images a step; by default a network's."""
     lr: float | None = None

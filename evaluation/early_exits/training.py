@@ -21,7 +21,7 @@ from evaluation.batches import ImageBatches
 from evaluation.early_exits.distillation import exit_losses
 from evaluation.early_exits.job import BranchedJob, arrays_of, network_of, worked_out
 from evaluation.early_exits.outcomes import ExitOutcomes
-from evaluation.early_exits.settings import ExitTrainSettings
+from evaluation.early_exits.settings import EXIT_EPOCHS_SHARE, ExitTrainSettings
 from evaluation.splits import Splits
 from evaluation.training.job import Arrays, EpochDone, StepDone, epochs_of
 from evaluation.training.loop import LossDivergedError, Training, TrainRecord
@@ -111,7 +111,7 @@ def train_exits(
 
 def new_exit_training(job: ExitJob, splits: Splits, *, device: torch.device | None = None) -> Training:
     """The training before its first epoch."""
-    settings = worked_out(job.settings, splits)
+    settings = worked_out(job.settings, splits, epochs_share=EXIT_EPOCHS_SHARE)
     images, selection = job.images(splits, settings, device)
     network = network_of(job.space.graph(job.operators), job.weights).to(device)
     return Training(

@@ -49,7 +49,7 @@ class AdaptFrontConfig:
     period_ms: float | None = None
     """Length of the period of `--energy period`, in ms."""
     exit_epochs: float | None = None
-    """Passes over the training images that exits are trained for, the network itself frozen; by default a tenth of
+    """Passes over the training images that exits are trained for, the network itself frozen; by default 0.3 of
     those of the network, and at least one."""
     joint_epochs: float | None = None
     """Passes that the networks of the front are then trained on for, together with their exits; 0 for none; by default

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzzing.mutations import mutated
-from tests.fuzzing.readers import DOCUMENTED, Reader
+from tests.fuzzing.reader import DOCUMENTED, Reader
 
 LONGEST_SECONDS = 5.0
 """Of processor time."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,16 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
-from devices.agent.replies import (
-    board_from_reply,
-    measurement_from_reply,
-    span_from_reply,
-    streamed_from_reply,
-    time_from_reply,
-)
 from devices.agent.ssh_address import BoardAddress
-from devices.agent.ssh_host_keys import HostKeyCheck
-from devices.channel import Reply
-from devices.configuration import BASE, RuntimeConfiguration
+from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.family import CostTables
 from devices.cost_tables.hw_nas_bench import FBNET_METRICS, NASBENCH201_METRICS, HWNASBenchAPI
 from devices.cost_tables.plain_pickle import read_plain_pickle
 from devices.cost_tables.readers import read_any_cost_tables, split_table_paths
-from devices.energy import idle_baseline
-from devices.energy.power_model import HOST_POWER_MODEL
-from devices.energy.sampled_meter import SampledMeter
-from devices.errors import MeasurementError
 from devices.measurement import Measurement
 from devices.meters.spec import MeterSpec
-from devices.profiling import journal
 from dnas.losses import Coefficients
-from evaluation.data.pictures import BrokenPictureError, read_picture, upright_size
+from evaluation.data.pictures import read_picture, upright_size
 from evaluation.data.rules import LATEST_RULES
 from evaluation.pretrained.sources import pretrained_named
 from evaluation.training.config import TrainConfig
@@ -62,56 +47,15 @@ from search_space.boundary.sealing import sealed
 from search_space.boundary.text import code, command_line, html_text, markdown
 from search_space.onnx_files import weight_shapes
 from search_space.spaces import PRESET_FOLDER, read_space, space_named
+from tests.fuzzing.board_readers import board_readers
+from tests.fuzzing.reader import MEASUREMENT, Reader, of_file, of_json
 from tests.moo.adaptive_points import STREAMED, adaptive_point, static_point
 from tests.moo.conftest import ORIGIN, TABLE, TINY
-
-DOCUMENTED = (ValueError, MeasurementError, BrokenPictureError)
-"""Errors that readers raise for what is wrong."""
-
-MEASUREMENT = Measurement(
-    latency_ms=1.0,
-    median_ms=1.1,
-    iqr_ms=0.1,
-    runs=50,
-    energy_mj=2.0,
-    latency_source="measured",
-    energy_source="modelled",
-    board="host (a processor)",
-    os="Linux",
-    runtime="onnxruntime 1.20",
-    threads=1,
-    date="2026-01-01",
-    reliable=True,
-)
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A reader, as the product uses it."""
-
-    name: str
-    samples: Sequence[bytes]
-    read: Callable[[Path, bytes], object]
-    """Reads bytes, for which it may use a folder of its own."""
 
 
 def readers() -> tuple[Reader, ...]:
     """All of them."""
-    return (*_tables(), *_spaces(), *_runs(), *_trainings(), *_boards(), *_pictures(), *_texts())
-
-
-def _json(*contents: object) -> list[bytes]:
-    return [json.dumps(content).encode() for content in contents]
-
-
-def _file(name: str, read: Callable[[Path], object]) -> Callable[[Path, bytes], object]:
-    def from_file(folder: Path, content: bytes) -> object:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return read(path)
-
-    return from_file
+    return (*_tables(), *_spaces(), *_runs(), *_trainings(), *board_readers(), *_pictures(), *_texts())
 
 
 def _tables() -> Iterator[Reader]:
@@ -121,8 +65,8 @@ def _tables() -> Iterator[Reader]:
     family = CostTables([TABLE]).to_json()
     yield Reader(
         "cost table, JSON",
-        _json(family, {"tables": [family, family | {"threads": 2}]}),
-        _file("table.json", lambda path: use(read_any_cost_tables(path, TINY))),
+        of_json(family, {"tables": [family, family | {"threads": 2}]}),
+        of_file("table.json", lambda path: use(read_any_cost_tables(path, TINY))),
     )
     large = space_named("fbnet-cifar")
     line = " ".join(f"{value:.6f}" for value in np.linspace(0.001, 0.01, 9))
@@ -131,7 +75,7 @@ def _tables() -> Iterator[Reader]:
     yield Reader(
         "cost table, text",
         [lines.encode(), f"{names}\n{lines}".encode()],
-        _file("table.txt", lambda path: read_any_cost_tables(path, large)),
+        of_file("table.txt", lambda path: read_any_cost_tables(path, large)),
     )
     cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
     configs = [{"C": 16, "N": 5, "arch_str": cell, "num_classes": 10} for _ in range(3)]
@@ -146,18 +90,18 @@ def _tables() -> Iterator[Reader]:
     yield Reader(
         "HW-NAS-Bench, cells",
         [pickle.dumps(one, protocol) for one in (cells, arrays) for protocol in range(6)],
-        _file("tables.pickle", use_cells),
+        of_file("tables.pickle", use_cells),
     )
     yield Reader(
         "HW-NAS-Bench, FBNet",
         [pickle.dumps(blocks, protocol) for protocol in range(6)],
-        _file("tables.pickle", lambda path: HWNASBenchAPI(path, "fbnet").get_op_lookup_tables()),
+        of_file("tables.pickle", lambda path: HWNASBenchAPI(path, "fbnet").get_op_lookup_tables()),
     )
     plain = {"a": [1, 2.5, None, True, 2**40], "b": ("text", b"bytes"), "c": {"d": {}}, "e": np.arange(6).reshape(2, 3)}
     yield Reader(
         "pickle",
         [pickle.dumps(plain, protocol) for protocol in range(6)],
-        _file("plain.pickle", lambda path: str(read_plain_pickle(path))[:100]),
+        of_file("plain.pickle", lambda path: str(read_plain_pickle(path))[:100]),
     )
 
 
@@ -167,7 +111,7 @@ def _spaces() -> Iterator[Reader]:
         return space.layers, space.num_architectures, len(space.graph((space.operators[0],) * space.num_layers).nodes)
 
     yield Reader(
-        "space, YAML", [path.read_bytes() for path in sorted(PRESET_FOLDER.glob("*.yaml"))], _file("space.yaml", use)
+        "space, YAML", [path.read_bytes() for path in sorted(PRESET_FOLDER.glob("*.yaml"))], of_file("space.yaml", use)
     )
     own = {
         "name": "own",
@@ -178,11 +122,13 @@ def _spaces() -> Iterator[Reader]:
         "stages": [{"channels": 8, "layers": 2, "stride": 2}],
         "operators": ["k3_e1", "skip"],
     }
-    yield Reader("space, JSON as YAML", _json(own), _file("space.yaml", use))
+    yield Reader("space, JSON as YAML", of_json(own), of_file("space.yaml", use))
     yield Reader(
         "architecture",
-        _json(["k3_e1", "skip", "skip"], {"architecture": {"space": "tiny", "id": "000", "operators": ["k3_e1"] * 3}}),
-        _file("architecture.json", lambda path: parse_architecture(TINY, str(path))),
+        of_json(
+            ["k3_e1", "skip", "skip"], {"architecture": {"space": "tiny", "id": "000", "operators": ["k3_e1"] * 3}}
+        ),
+        of_file("architecture.json", lambda path: parse_architecture(TINY, str(path))),
     )
 
 
@@ -203,23 +149,25 @@ def _runs() -> Iterator[Reader]:
     }
     yield Reader(
         "front.json",
-        _json([point], [point, point | {"error": 0.2, "latency_ms": 0.5}]),
-        _file("front.json", lambda path: three_choices(read_front(path.parent))),
+        of_json([point], [point, point | {"error": 0.2, "latency_ms": 0.5}]),
+        of_file("front.json", lambda path: three_choices(read_front(path.parent))),
     )
     adaptive = [point.to_json() for point in (adaptive_point(streamed=STREAMED), static_point(0.3, 1.0))]
     yield Reader(
         "front_adaptive.json",
-        _json(adaptive, adaptive[:1], [sealed(item) for item in adaptive]),
-        _file("front_adaptive.json", lambda path: three_choices(read_adaptive_candidates(path.parent))),
+        of_json(adaptive, adaptive[:1], [sealed(item) for item in adaptive]),
+        of_file("front_adaptive.json", lambda path: three_choices(read_adaptive_candidates(path.parent))),
     )
     config = {"settings": SearchConfig().to_json(), "origin": ORIGIN.to_json()}
     yield Reader(
-        "a run's config.json", _json(config), _file("config.json", lambda path: RunFolder(path.parent).read_config())
+        "a run's config.json",
+        of_json(config),
+        of_file("config.json", lambda path: RunFolder(path.parent).read_config()),
     )
     yield Reader(
         "state.json",
-        _json({"search": {"ended": False, "reached": "after generation 3 of 8"}}),
-        _file("state.json", lambda path: read_state(RunFolder(path.parent))),
+        of_json({"search": {"ended": False, "reached": "after generation 3 of 8"}}),
+        of_file("state.json", lambda path: read_state(RunFolder(path.parent))),
     )
     network = TrainedNetwork(
         name="000",
@@ -235,13 +183,13 @@ def _runs() -> Iterator[Reader]:
         files=(),
     )
     yield Reader(
-        "measurement", _json(MEASUREMENT.to_json()), lambda _, content: Measurement.from_json(parse_json(content))
+        "measurement", of_json(MEASUREMENT.to_json()), lambda _, content: Measurement.from_json(parse_json(content))
     )
     yield Reader(
-        "trained network", _json(network.to_json()), lambda _, content: TrainedNetwork.from_json(parse_json(content))
+        "trained network", of_json(network.to_json()), lambda _, content: TrainedNetwork.from_json(parse_json(content))
     )
-    yield Reader("store, file", [_store()], _file("search.sqlite", _used_store))
-    yield Reader("store, rows", _json(MEASUREMENT.to_json(), network.to_json(), {"stage": "1"}), _rows_of_store)
+    yield Reader("store, file", [_store()], of_file("search.sqlite", _used_store))
+    yield Reader("store, rows", of_json(MEASUREMENT.to_json(), network.to_json(), {"stage": "1"}), _rows_of_store)
 
 
 def _store() -> bytes:
@@ -326,8 +274,8 @@ def _trainings() -> Iterator[Reader]:
     }
     yield Reader(
         "a training's config.json",
-        _json(config),
-        _file("config.json", lambda path: TrainFolder(path.parent).read_config()),
+        of_json(config),
+        of_file("config.json", lambda path: TrainFolder(path.parent).read_config()),
     )
     result = {
         "epochs": 3.0,
@@ -339,24 +287,26 @@ def _trainings() -> Iterator[Reader]:
         "seconds": 1.0,
         "files": [{"precision": "fp32", "name": "model.onnx", "logits_difference": 0.0, "top1": 0.9, "error": 0.1}],
     }
-    yield Reader("result.json", _json(result), _file("result.json", lambda path: read_result(TrainFolder(path.parent))))
+    yield Reader(
+        "result.json", of_json(result), of_file("result.json", lambda path: read_result(TrainFolder(path.parent)))
+    )
     graph = TINY.graph(("k3_e1", "skip", "skip"))
     weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(graph).items()}
     yield Reader(
         "weights",
         [safetensors.numpy.save(weights)],
-        _file("weights.safetensors", lambda path: read_weights(path, graph)),
+        of_file("weights.safetensors", lambda path: read_weights(path, graph)),
     )
     state = {"features.0.0.weight": np.zeros((8, 3, 3, 3), np.float32), "features.0.1.bias": np.zeros(8, np.float32)}
     yield Reader(
         "pre-trained weights, safetensors",
         [safetensors.numpy.save(state)],
-        _file("weights.safetensors", lambda path: pretrained_named(f"mobilenet-v3-small={path}")),
+        of_file("weights.safetensors", lambda path: pretrained_named(f"mobilenet-v3-small={path}")),
     )
     yield Reader(
         "pre-trained weights, PyTorch",
         [_torch(state, new=True), _torch(state, new=False)],
-        _file("weights.pth", lambda path: pretrained_named(f"mobilenet-v3-small={path}")),
+        of_file("weights.pth", lambda path: pretrained_named(f"mobilenet-v3-small={path}")),
     )
 
 
@@ -365,99 +315,6 @@ def _torch(state: dict[str, Any], *, new: bool) -> bytes:
     tensors = {name: torch.from_numpy(value) for name, value in state.items()}
     torch.save(tensors, buffer, _use_new_zipfile_serialization=new)
     return buffer.getvalue()
-
-
-def _boards() -> Iterator[Reader]:
-    conditions = {"clock_mhz": 1500.0, "temperature_c": 50.0, "governor": "ondemand", "throttled": 0, "volts": 0.9}
-    described = {
-        "ok": True,
-        "model": "Raspberry Pi 4",
-        "os": "Linux",
-        "runtime": "onnxruntime",
-        "machine": "aarch64",
-        "cores": 4,
-        "clock_mhz": 1500.0,
-        "frequencies_mhz": [600, 1500],
-        "throttling_visible": True,
-    }
-    measured = {
-        "ok": True,
-        "p5_ms": 1.0,
-        "median_ms": 1.1,
-        "iqr_ms": 0.1,
-        "runs": 50,
-        "start_s": 1.0,
-        "end_s": 2.0,
-        "time_s": 3.0,
-        "before": conditions,
-        "after": conditions,
-    }
-    board = board_from_reply(Reply("the agent", described), name="pi4")
-
-    def fields(content: bytes) -> Reply:
-        value = parse_json(content)
-        return Reply("the agent", value if isinstance(value, dict) else {}, 10.0)
-
-    yield Reader(
-        "agent, describe", _json(described), lambda _, content: board_from_reply(fields(content), name="pi4").notes
-    )
-    yield Reader(
-        "agent, measure",
-        _json(measured),
-        lambda _, content: measurement_from_reply(fields(content), board, BASE, HOST_POWER_MODEL).to_json(),
-    )
-    streamed = {
-        "ok": True,
-        "latencies_ms": [1.0, 2.0],
-        "ways": [0, 2],
-        "classes": [9, 3],
-        "before": conditions,
-        "after": conditions,
-    }
-    yield Reader(
-        "agent, stream",
-        _json(streamed),
-        lambda _, content: streamed_from_reply(fields(content), board, BASE, images=2, segments=3).shares,
-    )
-    yield Reader("agent, span", _json(measured), lambda _, content: span_from_reply(fields(content)))
-    yield Reader("agent, clock", _json(measured), lambda _, content: time_from_reply(fields(content)))
-
-    def meter(content: bytes) -> SampledMeter:
-        class Server:
-            def request(self, command: str, *_: object, **__: object) -> Reply:
-                return Reply("the meter", {"time_s": 1.0}) if command == "clock" else fields(content)
-
-            def end(self) -> None:
-                pass
-
-        opened = SampledMeter.__new__(SampledMeter)
-        opened._closed, opened._server = False, Server()  # type: ignore[assignment]
-        return opened
-
-    yield Reader(
-        "meter, describe",
-        _json({"name": "ina219", "period_s": 0.01, "window_s": 0.001}),
-        lambda _, content: meter(content)._describe(),
-    )
-    yield Reader(
-        "meter, samples",
-        _json({"name": "ina219", "times_s": [0.1, 0.2, 0.3], "powers_w": [1.0, 2.0, 1.5], "more": False}),
-        lambda _, content: meter(content)._samples(0.0, 1.0),
-    )
-    line = json.dumps({"model": "0" * 64, "measurement": MEASUREMENT.to_json()}).encode()
-    yield Reader(
-        "journal",
-        [line, line + b"\n" + line],
-        _file("profile.jsonl", lambda path: journal._lines_after(journal._Place(), path)),
-    )
-    idle = {"board": "a", "meter": "b", "mean_w": 2.0, "standard_error_w": 0.1, "degrees_of_freedom": 9, "samples": 10}
-    yield Reader("idle power", _json(idle), _file("idle.json", idle_baseline._read))
-    key = b"board ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx1c2VyQGhvc3QAAAAAAAAAAAAAAAAAAAAA\n"
-    yield Reader(
-        "known_hosts",
-        [key, b"[board]:2222 " + key[6:], b"|1|abc=|def= " + key[6:]],
-        _file("known_hosts", lambda path: HostKeyCheck.of(BoardAddress.parse("ssh://pi@board"), path).algorithms),
-    )
 
 
 def _pictures() -> Iterator[Reader]:
@@ -497,7 +354,7 @@ def _texts() -> Iterator[Reader]:
     )
     yield Reader("space's name", [b"fbnet-micro@96", b"own.yaml"], words(lambda text: space_named(text)))
     yield Reader("text that is shown", [b"# a `b` [c](d)"], words(_is_shown))
-    yield Reader("JSON", _json(asdict(MEASUREMENT)), lambda _, content: parse_json(content))
+    yield Reader("JSON", of_json(asdict(MEASUREMENT)), lambda _, content: parse_json(content))
 
 
 def _is_shown(text: str) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.fuzzing.cases import by_reader, findings, input_of
-from tests.fuzzing.readers import Reader, readers
+from tests.fuzzing.reader import Reader
+from tests.fuzzing.readers import readers
 
 ALL = readers()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from devices.configuration import Precision
 from evaluation.early_exits.files import branched_outcomes
 from evaluation.early_exits.outcomes import ExitOutcomes
-from evaluation.early_exits.settings import EPOCHS_SHARE, ExitTrainSettings
+from evaluation.early_exits.settings import EXIT_EPOCHS_SHARE, ExitTrainSettings
 from evaluation.early_exits.training import ExitJob, ExitOutcome
 from evaluation.training.config import TrainSettings
 from moo import events
@@ -85,7 +85,9 @@ def _job(inputs: AdaptationInputs, backbone: Backbone) -> ExitJob:
         operators=backbone.architecture.operators,
         exits=backbone.exits,
         weights=backbone.weights,
-        settings=replace(exit_settings(trained_with), epochs=default_epochs(backbone) if given is None else given),
+        settings=replace(
+            exit_settings(trained_with), epochs=default_epochs(backbone, EXIT_EPOCHS_SHARE) if given is None else given
+        ),
         flip=run.config.flip,
         seed=run.config.seed,
         activations=run.activations,
@@ -109,15 +111,16 @@ def exit_settings(trained_with: TrainSettings) -> ExitTrainSettings:
     )
 
 
-def default_epochs(backbone: Backbone) -> float:
-    """Passes over the training images that exits take by default, and a network together with them again.
+def default_epochs(backbone: Backbone, share: float) -> float:
+    """Passes over the training images by default, at least one.
 
     Args:
-        backbone: the network; a share of those that it was trained for itself.
+        backbone: the network.
+        share: of the passes that it was trained for itself.
     """
     trained = backbone.entry.trained
     assert trained is not None, "a backbone is trained"
-    return max(LEAST_EPOCHS, EPOCHS_SHARE * trained.epochs)
+    return max(LEAST_EPOCHS, share * trained.epochs)
 
 
 def _read(inputs: AdaptationInputs, backbone: Backbone) -> TrainedExits:

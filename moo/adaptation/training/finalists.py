@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.early_exits.joint import JointJob, JointOutcome
-from evaluation.early_exits.settings import JOINT_LR_SHARE
+from evaluation.early_exits.settings import JOINT_EPOCHS_SHARE, JOINT_LR_SHARE
 from moo import events
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.training.backbones import Backbone
@@ -120,7 +120,7 @@ def _job(inputs: AdaptationInputs, one: Finalist) -> JointJob:
         weights=plan_weights(run, one.backbone, one.plan, one.trained.weights),
         settings=replace(
             settings,
-            epochs=default_epochs(one.backbone) if given is None else given,
+            epochs=default_epochs(one.backbone, JOINT_EPOCHS_SHARE) if given is None else given,
             lr=None if settings.lr is None else JOINT_LR_SHARE * settings.lr,
         ),
         flip=run.config.flip,

@@ -188,9 +188,9 @@ def test_a_state_of_something_else_is_refused(job: ExitJob, splits: Splits) -> N
         list(train_exits(job, splits, state=state[:100]))
 
 
-def test_by_default_exits_take_a_tenth_of_a_networks_epochs(job: ExitJob, splits: Splits) -> None:
+def test_by_default_exits_take_three_tenths_of_a_networks_epochs(job: ExitJob, splits: Splits) -> None:
     training = new_exit_training(dataclasses.replace(job, settings=ExitTrainSettings()), splits)
-    assert training.recipe.epochs == pytest.approx(6)
+    assert training.recipe.epochs == pytest.approx(18)
 
 
 def test_training_that_diverges_goes_on_with_half_the_rate(
