@@ -43,6 +43,8 @@ MOST_BARS, MOST_NETWORKS = 24, 6
 ORACLE = "oracle (knows the labels): a bound, cannot be deployed"
 _COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 """Of networks, and of numbers of threads; from Okabe and Ito, "Color Universal Design" (2008)."""
+_NEARLY_ALL = 0.99
+"""Share of images that take one way, from which on there is no choice of ways to speak of."""
 _ERROR = "error on the selection split (%)"
 Cost = Callable[[AdaptivePoint], float]
 
@@ -189,16 +191,22 @@ def policy_over_clocks(points: Sequence[AdaptivePoint]) -> tuple[AdaptivePoint, 
     """
     groups: dict[tuple[object, ...], list[AdaptivePoint]] = {}
     for point in points:
-        if point.configuration.frequency_mhz is not None:
+        # Where all leave at one exit, or none leaves early, it is a network without exits.
+        if point.configuration.frequency_mhz is not None and max(point.exit_shares) < _NEARLY_ALL:
             groups.setdefault((point.id, point.exits, point.thresholds), []).append(point)
+    lines = [_lines_of(own) for own in groups.values()]
     best = max(
-        groups.values(),
+        (own for own in lines if own),
         key=lambda own: (len({point.configuration.frequency_mhz for point in own}), len(own), -own[0].error),
         default=[],
     )
-    if len({point.configuration.frequency_mhz for point in best}) < 2:
-        return ()
     return tuple(sorted(best, key=lambda point: _mhz(point.configuration)))
+
+
+def _lines_of(points: Sequence[AdaptivePoint]) -> list[AdaptivePoint]:
+    """Those of a number of threads and a precision that there are several clocks of."""
+    counts = Counter((point.configuration.threads, point.configuration.precision) for point in points)
+    return [point for point in points if counts[point.configuration.threads, point.configuration.precision] > 1]
 
 
 def adaptive_clocks_figure(policy: Sequence[AdaptivePoint], static: Sequence[AdaptivePoint]) -> Figure:
@@ -275,7 +283,7 @@ def oracle_figure(points: Sequence[AdaptivePoint], static: Sequence[AdaptivePoin
     for name, colour in zip(networks, _COLOURS, strict=False):
         own = [point for point in points if point.id == name]
         before = [point for point in static if point.id == name and point.configuration == configuration]
-        line = _own_front([*own, *before], _latency)
+        line = _own_front(own, _latency)
         axes.plot(
             [point.latency_ms for point in line], [100 * point.error for point in line],
             color=colour, linewidth=1.4, alpha=0.8, zorder=3,
