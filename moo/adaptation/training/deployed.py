@@ -239,7 +239,10 @@ def _read_segments(
         raise ValueError(f"{str(stage.result)!r} {_NOT_OURS}, but is of other exits. {FRESH}")
     for number, digest in enumerate(content["segments"]):
         path = segment_path(stage, number, precision)
-        model = read_bytes(path, what="a segment of a network", most=MOST_STATE_BYTES)
+        try:
+            model = read_bytes(path, what="a segment of a network", most=MOST_STATE_BYTES)
+        except ValueError as error:
+            raise ValueError(f"{error} {FRESH}") from None
         if digest_of(model) != digest:
             raise ValueError(
                 f"segments must be whole and belong together, but {str(path)!r} is damaged, or another network's: it "

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from devices.configuration import Precision
+from devices.configuration import PRECISIONS, Precision
 from evaluation.early_exits.outcomes import ExitOutcomes
 from search_space.boundary.sealing import (
     digest_of,
@@ -88,7 +88,8 @@ class StageFolder:
 
     def forget(self) -> None:
         """Have the stage begin anew; killed in between, it does so at the next attempt, too."""
-        for path in (self.result, self.checkpoint, self.config):
+        on_test = [self.outcomes(precision, "test") for precision in PRECISIONS]
+        for path in (self.result, self.checkpoint, *on_test, self.config):
             path.unlink(missing_ok=True)
 
     def read_checkpoint(self) -> bytes | None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from devices.replay import ReplayDevice, recorded
+from evaluation.early_exits.policy import judged
+from moo.adaptation.training.folder import AdaptationFolder
 from moo.analysis.adaptation import gains_text, read_adaptive_results
 from moo.deployment.finished_run import FinishedRun, record_of
 from moo.storage.adaptive_front import read_adaptive_front
@@ -80,6 +82,23 @@ def test_fresh_trains_all_exits_anew_with_the_same_result(trained_run: FinishedR
     adapted(trained_run, trainer=trainer, fresh=True)
     assert trainer.jobs
     assert trained_run.folder.adaptive_front.read_bytes() == before
+
+
+def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
+    trained_run: FinishedRun, adapted: Adapt
+) -> None:
+    """Those of exits that were deployed before are no longer there."""
+    adapted(trained_run, max_exits=1, joint_epochs=0.0)
+    front = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
+    once = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
+    for point in front:
+        if point.exits:
+            stage = AdaptationFolder(trained_run.folder.adaptation(point.id)).deployed
+            outcomes = stage.read_outcomes(point.configuration.precision, "test")
+            assert outcomes.exits == point.exits
+            assert outcomes.images == len(trained_run.splits.test)
+            assert judged(outcomes, point.thresholds).error == point.test_error
+    assert front == once
 
 
 @pytest.mark.slow
