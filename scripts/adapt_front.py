@@ -25,7 +25,7 @@ def main() -> int:
     from moo.adaptation.job import adapt_in_run
     from scripts.endings import goes_on_with, same_command
     from scripts.front_table import adaptive_table
-    from scripts.terminal import LONGEST, say
+    from scripts.terminal import LONGEST, say, tell
     from scripts.training_view import TrainingView
     from search_space.boundary.text import one_line
 
@@ -41,7 +41,7 @@ def main() -> int:
         done = adapt_in_run(config, events.told_to(note, view))
     console = Console()
     console.print(adaptive_table(done.front, done.energy_label))
-    say(console, done.gains)
+    tell(console, done.gains)
     say(console, f"Report: {config.run}/report.html   Networks: {config.run}/front/<id>/adaptive")
     if done.missing is None:
         return 0

@@ -61,39 +61,39 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
         title=title,
         caption="\n".join(part for part in captions if part) or None,
     )
     longest = max((len(point.id) for point in shown), default=0)
     table.add_column("network", no_wrap=True, min_width=longest)
     if several:
-        table.add_column("runs with", no_wrap=True)
+        table.add_column("runs with", min_width=7)
     for name in errors:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     # Where the terminal is narrow, a cost's source goes below it.
     for name in ("latency", "energy" if archive.energy.kind == "net" else archive.energy.label):
         table.add_column(name, justify="right", min_width=len("published"))
-    if any(merged.values()):
-        table.add_column("stands for", justify="right", min_width=len("others"))
     before = None
     for point in shown:
         costs = point.costs
         untrained = (_on_selection(archive, point.error), _on_test(archive, point.test_error))
-        others = merged[point.id, point.configuration]
+        name, others = "" if point.id == before else point.id, merged[point.id, point.configuration]
         table.add_row(
-            "" if point.id == before else point.id,
+            f"{name}\n+{many(others, 'other', 'others')}" if others else name,
             *([point.configuration.short_label] if several else []),
             *_marked(archive, point, (_errors(archive, point) if trained else untrained)[: len(errors)]),
             _with_source(costs.latency_ms, "ms", costs.latency_source),
             _with_source(costs.energy_mj, "mJ", costs.energy_source),
-            *([many(others, "other", "others") if others else ""] if any(merged.values()) else []),
         )
         before = point.id
     return table
 
 
-def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: int = 24) -> Table:
-    """One row an operating point of a front of networks with and without exits, its source beside each cost.
+def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: int = 12) -> Table:
+    """One row an operating point of a front of networks with and without exits, the sources of costs above them.
+
+    A line each, where the terminal is wide enough.
 
     Args:
         front: best accuracy first; of very many, a few that stand for it are shown.
@@ -103,46 +103,54 @@ def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: i
     shown = [front[place] for place in epsilon_front(np.array([point.objectives for point in front]), front_size)]
     title = f"Front of {many(len({point.id for point in front}), 'network', 'networks')} with and without early exits"
     if len(shown) < len(front):
-        title += f": {len(shown)} of {len(front)} operating points"
-    captions = [energy_error_note(point.energy_error for point in shown)]
-    captions += [
-        "Exits are named by the layer, from 0, that they follow; latencies are expected ones, and ≤ the longest.",
-        "Thresholds were chosen by errors on the selection split; the test split was read once, and chose nothing.",
+        title += f": {len(shown)} of {len(front)} operating points (front_adaptive.json has all)"
+    captions = [
+        "Images that leave at each exit, and last those that pass all (–: no exits); the expected latency, and that "
+        "of the longest way. Thresholds were chosen by errors on the selection split; the test split was read once, "
+        "and chose nothing.",
+        energy_error_note(point.energy_error for point in shown),
     ]
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
         title=title,
         caption="\n".join(part for part in captions if part) or None,
     )
     longest = max((len(point.id) for point in shown), default=0)
     table.add_column("network", no_wrap=True, min_width=longest)
-    for name in ("runs with", "images leave"):
-        table.add_column(name, no_wrap=True)
-    # Where the terminal is narrow, a cost's source goes below it.
-    for name, width in (("error", 11), ("latency", 9), (energy, 9)):
-        table.add_column(name, justify="right", min_width=width)
+    table.add_column("runs\nwith")
+    table.add_column("leave %", justify="right", min_width=8)
+    # Where the terminal is narrow, the interval goes below the error.
+    table.add_column("error", justify="right", min_width=11)
+    table.add_column("test", justify="right", no_wrap=True, min_width=6)
+    latency, latencies = _costs("latency", "ms", [(point.latency_ms, point.latency_source) for point in shown])
+    energy, energies = _costs(energy, "mJ", [(point.energy_mj, point.energy_source) for point in shown])
+    table.add_column(latency, justify="right", min_width=8)
+    table.add_column("worst\nms", justify="right", no_wrap=True, min_width=6)
+    table.add_column(energy, justify="right", min_width=8)
     before = None
-    for point in shown:
-        tested = "" if point.test_error is None else f"\n{percent(point.test_error)} test"
+    for point, latency_text, energy_text in zip(shown, latencies, energies, strict=True):
         table.add_row(
             "" if point.id == before else point.id,
-            point.configuration.short_label.replace(" ", "\n", 1 if len(point.configuration.short_label) > 7 else 0),
-            _leaving(point),
-            percent_within(point.error, point.error_low, point.error_high).replace(" (", "\n(") + tested,
-            f"{_with_source(point.latency_ms, 'ms', point.latency_source)}\n≤ {short(point.worst_latency_ms)}",
-            _with_source(point.energy_mj, "mJ", point.energy_source),
+            point.configuration.short_label,
+            " ".join(f"{100 * share:.0f}" for share in point.exit_shares) if point.exits else "–",
+            percent_within(point.error, point.error_low, point.error_high),
+            "–" if point.test_error is None else percent(point.test_error),
+            latency_text,
+            short(point.worst_latency_ms),
+            energy_text,
         )
         before = point.id
     return table
 
 
-def _leaving(point: AdaptivePoint) -> str:
-    """An exit a line, with the share of images that leave there; last those that pass all."""
-    if not point.exits:
-        return "at the end"
-    names = [*(f"{one.layer} {one.head}" for one in point.exits), "end"]
-    return "\n".join(f"{name} {100 * share:.0f} %" for name, share in zip(names, point.exit_shares, strict=True))
+def _costs(name: str, unit: str, costs: Sequence[tuple[float, Source]]) -> tuple[str, list[str]]:
+    """Heading and cells of costs: the source stands in the heading where all have the same, else in each cell."""
+    if len({source for _, source in costs}) > 1:
+        return f"{name}\n{unit}", [f"{short(value)} [{_STYLES[source]}]{source}[/]" for value, source in costs]
+    sources = [f"\n[{_STYLES[source]}]{source}[/]" for _, source in costs[:1]]
+    return f"{name}\n{unit}{''.join(sources)}", [short(value) for value, _ in costs]
 
 
 def alternatives_table(candidates: Sequence[Candidate], archive: Archive) -> Table:
@@ -213,12 +221,12 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
 
 
 def _errors(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
-    """Inherited and trained error on the selection split, and error on the test split after training."""
+    """Inherited error, the interval omitted, and trained error on the selection split; error on the test split."""
     trained = point.entry.trained
     file = None if trained is None else trained.file_in(point.configuration.precision)
     error, test = (None, None) if file is None else (file.error, 1 - file.top1)
     inherited = archive.searched_error(point.entry, point.configuration)
-    return _on_selection(archive, inherited), _on_selection(archive, error), _on_test(archive, test)
+    return "–" if inherited is None else percent(inherited), _on_selection(archive, error), _on_test(archive, test)
 
 
 def _on_selection(archive: Archive, error: float | None) -> str:
@@ -248,7 +256,7 @@ def _stands_note(merged: int) -> str:
     if not merged:
         return ""
     points = many(merged, "point costs more and is", "points cost more and are")
-    return f"{points} not significantly more accurate: the cheaper one stands for it (all are in front.json)"
+    return f"+others: {points} not significantly more accurate; the cheaper one stands for it (all are in front.json)"
 
 
 def _with_source(value: float, unit: str, source: Source) -> str:

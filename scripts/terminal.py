@@ -31,6 +31,11 @@ def say(console: Console, *lines: object) -> None:
         console.print(_line(line), highlight=False, soft_wrap=True, markup=False)
 
 
+def tell(console: Console, text: object) -> None:
+    """Print sentences, broken between words where the terminal ends."""
+    console.print(_line(text), highlight=False, markup=False)
+
+
 def dashboard_text(url: str | None) -> str:
     """Where Ray's dashboard is, and what it asks for."""
     return "none" if url is None else f"{url} (its token: ray get-auth-token)"

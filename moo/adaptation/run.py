@@ -453,6 +453,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.images and not options.list:
         parser.error("give a photo, or --list")
+    if options.point is not None and options.max_latency_ms is not None:
+        parser.error("give --point or --max-latency-ms, not both")
     try:
         folder = Path(__file__).parent
         if options.list:

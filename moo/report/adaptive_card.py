@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evaluation.early_exits.files import ExportedSegments
 from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split
-from moo.formatting import cost, energy_error_note, error_text, many, percent, short, table
+from moo.formatting import cost, energy_error_note, error_text, percent, short, table
 from moo.report.card import class_names, figures
 from moo.report.selected import ENERGIES
 from moo.report.snippets import PHOTO_PACKAGES, how_square
@@ -44,10 +44,11 @@ def adaptive_card(
         "trained on together with its exits" if first.jointly_trained else "whose exits were trained for it as it was"
     )
     layers = "\n".join(f"{number}. `{name}`" for number, name in enumerate(first.architecture.operators, 1))
+    leaves = "its exit" if len(first.exits) == 1 else f"one of {len(first.exits)} exits"
     return f"""# {markdown(first.id)} with early exits
 
 An image classifier for {len(data.classes)} classes{named}, a network of the space {code(space.name)}, found by a Pareto
-search and {trained}. It stops early, at one of {many(len(first.exits), "exit", "exits")}, where it is sure.
+search and {trained}. It stops early, at {leaves}, where it is sure.
 
 **Accuracy {told.accuracy_text} on {told.images} images of the {told.split} split; expected latency {latency} with
 {first.configuration.label}, at operating point 0.** In parentheses stands the 95 % interval, which so many images leave

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devices.configuration import Precision, RuntimeConfiguration
+from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
@@ -14,9 +14,10 @@ from moo.analysis.networks import grouped, shown_points
 from moo.limits import CostLimits
 from moo.storage.archive import Archive, Entry
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-from scripts.front_table import baselines_table, front_table
+from scripts.front_table import adaptive_table, baselines_table, front_table
 from search_space.architectures import Architecture
-from tests.moo.conftest import archive_in_configurations
+from tests.moo.adaptive_points import adaptive_point
+from tests.moo.conftest import DATASET, archive_in_configurations
 
 COEFFICIENTS = Coefficients(1, 1, 1, 1)
 ENTRY = Entry(
@@ -117,13 +118,23 @@ def test_in_a_narrow_terminal_names_and_figures_stay_whole(width: int) -> None:
         ENTRY, architecture=replace(ENTRY.architecture, id=name), test_error=0.1, trained=trained(name, 0.0625),
         measurements=(MEASURED,),
     )  # fmt: skip
-    console = Console(width=width, no_color=True)
-    with console.capture() as capture:
-        console.print(front_table(archive_of(entry)))
-    text = capture.get()
+    text = printed(front_table(archive_of(entry)), width=width)
     for figure in (name, "8.3 %", "6.2 %", "inherited", "trained", "1.23 ms", "measured", "modelled"):
         assert figure in text
     assert "…" not in text
+
+
+def test_trained_points_in_configurations_fit_80_columns() -> None:
+    """What a table is too wide for is cut where the terminal ends, its captions too."""
+    archive = Archive((1.0, 10.0, 10.0), configurations=[BASE, RuntimeConfiguration(precision="int8")], data=DATASET)
+    for number, error in enumerate((0.1, 0.11, 0.5)):
+        name, measured = f"7647370{number}", replace(MEASURED, latency_ms=0.0123 / (number + 1))
+        own = trained(name, error, measurement=measured)
+        entry = replace(ENTRY, architecture=replace(ENTRY.architecture, id=name), trained=own, position=number)
+        archive.add(replace(entry, error=error, quantized_error=error, test_error=error))
+    lines = printed(front_table(archive), width=80).splitlines()
+    assert any("+2 others" in line and line.endswith(("modelled", "modelled ")) for line in lines)
+    assert "which was read once and chose nothing, says what to expect." in " ".join(" ".join(lines).split())
 
 
 def test_an_empty_front_is_an_empty_table() -> None:
@@ -217,10 +228,39 @@ def test_limits_that_nothing_keeps_are_told() -> None:
     archive = archive_in_configurations(limits=CostLimits(max_latency_ms=1e-6))
     text = printed(front_table(archive))
     assert "Pareto front: 1 network in 1 operating point " in text
-    assert "No network keeps the limits that were given; this is the nearest." in text
+    assert "No network keeps the limits that were given; this is the nearest." in " ".join(text.split())
     assert "none on the front" not in text
 
 
 def test_how_far_modelled_energies_may_be_off_stands_below() -> None:
     entry = replace(ENTRY, measurements=(replace(MEASURED, energy_error=0.25),))
     assert "right within about 25 %" in " ".join(printed(front_table(archive_of(entry))).split())
+
+
+def test_points_with_exits_take_a_line_each_where_it_is_wide_enough() -> None:
+    front = [adaptive_point(0.1 + i / 100, 9.0 - i / 4, 8.0 - i / 5, test_error=0.2, exits=i % 3) for i in range(30)]
+    lines = printed(adaptive_table(front, "energy"), width=110).splitlines()
+    head = next(i for i, line in enumerate(lines) if "───" in line)
+    rows = lines[head + 1 : next(i for i in range(head + 1, len(lines)) if not lines[i].strip())]
+    assert 4 <= len(rows) <= 12
+    assert all(" % (" in row and "20.0 %" in row for row in rows)
+    assert rows[0].split()[:6] == ["000", "1t", "fp32", "–", "10.0", "%"]
+    assert f"{len(rows)} of 30 operating points" in lines[0]
+
+
+@pytest.mark.parametrize("energy", ["energy", "energy with idle power"])
+def test_points_with_exits_fit_80_columns(energy: str) -> None:
+    name = "76473707"
+    point = adaptive_point(0.2, 0.0234, 0.234, exits=2, test_error=0.2, worst_latency_ms=0.0341)
+    front = [replace(point, architecture=replace(point.architecture, id=name))]
+    text = printed(adaptive_table(front, energy), width=80)
+    for figure in (name, "30 30 40", "20.0 %", "(18.0–22.0)", "0.0234", "0.0341", "0.234", "modelled", "mJ"):
+        assert figure in text
+    assert "…" not in text
+
+
+def test_each_point_has_its_source_where_these_differ() -> None:
+    front = [adaptive_point(0.1, 5.0), adaptive_point(0.2, 4.0, latency_source="measured")]
+    text = printed(adaptive_table(front, "energy"))
+    assert "5.00 modelled" in text
+    assert "4.00 measured" in text

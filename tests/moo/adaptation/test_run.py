@@ -300,6 +300,12 @@ def test_a_photo_and_arrays_are_classified_on_the_command_line(
         assert line.startswith(f"{name}: {answer.class_name} {answer.confidence:.1%}, exit {answer.exit} of 3, ")
 
 
+def test_a_point_is_chosen_by_its_number_or_by_its_latency(folder: Path) -> None:
+    found = command(folder, "photo.png", "--point", "0", "--max-latency-ms", "9")
+    assert found.returncode == 2
+    assert "give --point or --max-latency-ms, not both" in found.stderr
+
+
 def test_points_are_listed(folder: Path, points: list[AdaptivePoint]) -> None:
     (folder / "segment_1.onnx").unlink()
     found = command(folder, "--list")
