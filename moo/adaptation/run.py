@@ -63,7 +63,7 @@ class Point(NamedTuple):
     latency_ms: float
     """Expected; measured on the board, or modelled, as `latency_source` says."""
     worst_latency_ms: float
-    """Of an image that passes all exits."""
+    """Of the longest way that an image can take."""
     latency_source: str
     energy_mj: float
     energy_source: str
