@@ -12,7 +12,7 @@ from devices.configuration import Precision, RuntimeConfiguration, configuration
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from moo.config import SearchConfig
 
-InnerSearch = Literal["factorised", "nsga2"]
+InnerEngine = Literal["factorised", "nsga2"]
 MOST_EXITS = 8
 """Exits of one network: each costs time to pass, and the ways to choose them multiply."""
 MOST_IMAGES = 5000
@@ -33,7 +33,7 @@ class AdaptFrontConfig:
     """Give exits to this network only; give it several times for several. Others keep a place as they are."""
     max_exits: int = 3
     """Exits that a network may have at most."""
-    inner: InnerSearch = "factorised"
+    inner: InnerEngine = "factorised"
     """How exits, thresholds and configurations are searched: `factorised` searches exits and thresholds by themselves,
     and combines what is found with all configurations; `nsga2` evolves all three at once, as a control."""
     threads: tuple[int, ...] = ()

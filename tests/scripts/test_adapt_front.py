@@ -102,6 +102,7 @@ def test_the_front_is_told_written_and_handed_over(script: Any) -> None:
     assert "with and without early exits" in out
     assert "xits" in out.splitlines()[-2]
     front = read_adaptive_front(Path("run/front_adaptive.json"))
+    assert any(point.exits for point in front)
     for point in front:
         if point.exits:
             assert Path(f"run/front/{point.id}/adaptive/run.py").is_file()

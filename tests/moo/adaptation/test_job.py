@@ -48,6 +48,7 @@ def test_what_the_report_says_of_gains_is_what_the_command_said(trained_run: Fin
 
 def test_figures_of_points_are_those_of_their_segments(trained_run: FinishedRun, adapted: Adapt) -> None:
     done = adapted(trained_run)
+    assert any(point.exits for point in done.front)
     for point in done.front:
         if not point.exits:
             continue
@@ -91,6 +92,7 @@ def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
     adapted(trained_run, max_exits=1, joint_epochs=0.0)
     front = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
     once = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
+    assert any(point.exits for point in front)
     for point in front:
         if point.exits:
             stage = AdaptationFolder(trained_run.folder.adaptation(point.id)).deployed
