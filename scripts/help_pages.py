@@ -67,7 +67,7 @@ TRAIN_FRONT = HelpPage(
         ("runs/photos --only 028302830 --minutes 5", "one network, for a time"),
     ),
     groups=(
-        group("run", "run only fresh", "dataset measure"),
+        group("run", "run only near fresh", "dataset measure"),
         group("budget", "epochs minutes fine-tune"),
         _RECIPE,
         _CLUSTER,

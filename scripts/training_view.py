@@ -101,7 +101,7 @@ class TrainingView:
             self._print(f"{name} stays as it is: {reason}")
         if started.untrained:
             near = many(started.untrained, "network as near the front is", "networks as near the front are")
-            self._print(f"{near} not trained, and left out")
+            self._print(f"{near} not trained, and left out; train_front.py trains those of the front, --near N others")
 
     def _show_stage(self, stage: str, done: int, total: int, detail: str) -> None:
         """One bar for the stage that goes on; it goes when the next begins."""

@@ -24,17 +24,17 @@ from moo.adaptation.costs import slowdown_of
 from moo.adaptation.inputs import AdaptationInputs, adaptation_inputs
 from moo.adaptation.measuring import WayMeasurements, measure_ways, read_measurements
 from moo.adaptation.nested import deployed_points, finalists_of, network_costs, reference_point, search_networks
-from moo.adaptation.networks import candidate_networks, chosen_networks
 from moo.adaptation.outputs import write_adapted
 from moo.adaptation.passing import measure_passing, read_passing
 from moo.adaptation.points import joint_front, static_points, with_measured_costs
 from moo.adaptation.streams import stream_front
-from moo.adaptation.training.backbones import Backbone, PassedOver, prepared_backbones
+from moo.adaptation.training.backbones import Backbone, PassedOver, chosen_networks, prepared_backbones
 from moo.adaptation.training.deployed import Deployment, check_deployment, outcomes_on_test
 from moo.adaptation.training.exits import train_exits
 from moo.adaptation.training.finalists import deploy_finalists
 from moo.analysis.adaptation import gains, gains_text
 from moo.analysis.chance import wilson
+from moo.analysis.near_front import candidate_networks
 from moo.deployment.finished_run import FinishedRun, open_run, record_of
 from moo.execution.backend import Trainer
 from moo.execution.ray_trainer import start_ray_trainer

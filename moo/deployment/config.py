@@ -65,6 +65,14 @@ class TrainFrontConfig(RunTrainingConfig):
 
     fine_tune: bool = False
     """Start from the weights inherited from the supernet, instead of random ones."""
+    near: int = 0
+    """Train so many networks near the front as well, the nearest first: with early exits (`adapt_front.py`) they may be
+    better than those of the front."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.near < 0:
+            raise ValueError(f"`--near >= 0` must hold, but got {self.near}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from evaluation.training.origin import BaselineNetwork
 from evaluation.training.recipe import with_recipe
 from evaluation.training.run import TrainPreparation, check_fits, read_weights
 from evaluation.work_folder import check_same_values
+from moo.analysis.near_front import candidate_networks
 from moo.deployment.config import SETTINGS, RunTrainingConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry, networks_of
@@ -53,13 +54,29 @@ class NetworkTraining:
 
 
 def front_trainings(run: FinishedRun, archive: Archive, config: TrainFrontConfig) -> list[NetworkTraining]:
-    """The networks of a run's front as trainings, best accuracy first.
+    """The networks of a run's front as trainings, best accuracy first, and then those near it that are asked for.
 
     Raises:
-        ValueError: if `--only` names a network that is not on the front, or weights to start from cannot be had.
+        ValueError: if `--only` names a network that is neither on the front nor near it, fewer are near it than are
+            asked for, or weights to start from cannot be had.
     """
     front = {entry.architecture.id: entry for entry in networks_of(archive.inherited_front())}
-    entries = [front[name] for name in chosen(config.only, tuple(front), what="networks of the front")]
+    near = {
+        entry.architecture.id: entry
+        for entry in candidate_networks(archive).entries
+        if entry.architecture.id not in front
+    }
+    if config.near > len(near):
+        raise ValueError(
+            f"`--near` must be at most {len(near)}, the networks near the front of this run, but got {config.near}."
+        )
+    asked = list(near)[: config.near]
+    if config.only:
+        names = [*chosen(config.only, (*front, *near), what="networks of the front or near it")]
+        asked = [name for name in asked if name not in names]
+    else:
+        names = list(front)
+    entries = [{**front, **near}[name] for name in [*names, *asked]]
     trainings = []
     for entry in entries:
         graph = run.space.graph(entry.architecture.operators)

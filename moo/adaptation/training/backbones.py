@@ -17,6 +17,7 @@ from evaluation.training.folder import read_files, read_result
 from evaluation.work_folder import check_same_values
 from moo.adaptation.config import AdaptFrontConfig
 from moo.adaptation.training.folder import FRESH, AdaptationFolder, Arrays
+from moo.analysis.near_front import CandidateNetworks
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.archive import Archive, Entry
 from moo.storage.run_folder import RunFolder
@@ -56,6 +57,22 @@ class PassedOver:
 
     id: str
     reason: str
+
+
+def chosen_networks(candidates: CandidateNetworks, archive: Archive, only: Sequence[str]) -> tuple[Entry, ...]:
+    """The networks that `--only` names, else all candidates that are trained.
+
+    Raises:
+        ValueError: if one that is named is not trained, or nothing is.
+    """
+    trained = {entry.architecture.id: entry for entry in archive.entries if entry.trained is not None}
+    for name in only:
+        if name not in trained:
+            raise ValueError(
+                f"`--only` must name trained networks of the run, which are {', '.join(trained) or 'none'}, but got "
+                f"{name!r}."
+            )
+    return tuple(trained[name] for name in dict.fromkeys(only)) if only else candidates.trained
 
 
 def prepared_backbones(

@@ -17,6 +17,7 @@ from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from evaluation.training.folder import read_result
 from evaluation.training.job import EpochDone, TrainFailure, new_training
+from moo.analysis.near_front import candidate_networks
 from moo.deployment.baselines import baseline_trainings
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
 from moo.deployment.finished_run import FinishedRun, record_of
@@ -95,6 +96,36 @@ def trained(
         forget(trainings)
     check_trainings(trainings)
     return train_networks(run, trainings, lambda: trainer, record, devices, (told if told is not None else []).append)
+
+
+def near_front(archive: Any) -> list[str]:
+    on_front = {point.id for point in archive.inherited_front()}
+    names = [entry.architecture.id for entry in candidate_networks(archive).entries]
+    return [name for name in names if name not in on_front]
+
+
+def test_networks_near_the_front_are_trained_where_they_are_asked_for(run: Any, record: Any) -> None:
+    archive = archive_now(run)
+    front, near = [point.id for point in archive.inherited_front()], near_front(archive)
+    assert near, "the search found networks beside its front"
+    names = [one.name for one in front_trainings(run, archive, front_config(run, near=1))]
+    assert names == [*dict.fromkeys(front), near[0]]
+    (only,) = front_trainings(run, archive, front_config(run, only=(near[-1],)))
+    assert only.name == near[-1]
+    both = front_trainings(run, archive, front_config(run, only=(front[0],), near=1))
+    assert [one.name for one in both] == [front[0], near[0]]
+    networks = trained(run, record, SerialTrainer(run.splits), only=(near[0],), epochs=1)
+    assert [network.name for network in networks] == [near[0]]
+    assert near[0] in [entry.architecture.id for entry in candidate_networks(archive_now(run)).trained]
+
+
+def test_more_networks_near_the_front_than_there_are_are_refused(run: Any) -> None:
+    archive = archive_now(run)
+    number = len(near_front(archive)) + 1
+    with pytest.raises(ValueError, match=f"`--near` must be at most {number - 1}, .* but got {number}"):
+        front_trainings(run, archive, front_config(run, near=number))
+    with pytest.raises(ValueError, match=r"`--near >= 0` must hold, but got -1"):
+        front_config(run, near=-1)
 
 
 def test_all_networks_of_the_front_are_trained_and_the_front_is_theirs(run: Any, record: Any) -> None:
@@ -215,7 +246,10 @@ def test_baselines_are_trained_alike(run: Any, record: Any, replay: MakeReplay) 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"only": ("nothing",)}, "`--only` must name networks of the front, which are .*, but got 'nothing'"),
+        (
+            {"only": ("nothing",)},
+            "`--only` must name networks of the front or near it, which are .*, but got 'nothing'",
+        ),
         ({"batch_size": 10_000}, "`--batch-size` must be at most the 280 training images, but got 10000"),
         ({"cutout": 8}, "`--cutout` must be less than the 8 pixels of an image, but got 8"),
     ],

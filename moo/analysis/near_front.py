@@ -1,4 +1,4 @@
-"""The outer level: which networks of a run get early exits. Start with `candidate_networks`.
+"""Networks on the front of a search and near it: those that may get early exits. Start with `candidate_networks`.
 
 The best network as it is need not be the best one with exits, so that those near the front count, too.
 Shape suffixes: N points, M objectives.
@@ -6,7 +6,6 @@ Shape suffixes: N points, M objectives.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +18,22 @@ NEAR = 0.02
 MOST_NETWORKS = 32
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True)
 class CandidateNetworks:
     """Networks that may get exits."""
 
-    trained: tuple[Entry, ...]
-    """Those that are trained, the nearest to the front first."""
-    untrained: tuple[Entry, ...]
-    """Those as near that are not, in the same order."""
+    entries: tuple[Entry, ...]
+    """Those of the front first, then the nearest to it."""
+
+    @property
+    def trained(self) -> tuple[Entry, ...]:
+        """Those that are trained, in their order."""
+        return tuple(entry for entry in self.entries if entry.trained is not None)
+
+    @property
+    def untrained(self) -> tuple[Entry, ...]:
+        """Those that are not, in their order."""
+        return tuple(entry for entry in self.entries if entry.trained is None)
 
 
 def candidate_networks(archive: Archive, *, most: int = MOST_NETWORKS) -> CandidateNetworks:
@@ -41,7 +48,7 @@ def candidate_networks(archive: Archive, *, most: int = MOST_NETWORKS) -> Candid
     points = archive.points()
     front = archive.inherited_front()
     if not front:
-        return CandidateNetworks(trained=(), untrained=())
+        return CandidateNetworks(())
     reference = np.array(archive.reference_point)
     near = NEAR * hypervolume(objectives_of(front), reference)
     behind_N = volumes_behind(objectives_of(points), objectives_of(front), reference, most=near)
@@ -54,11 +61,7 @@ def candidate_networks(archive: Archive, *, most: int = MOST_NETWORKS) -> Candid
         (name for name, behind in best.items() if behind <= near or name in on_front | final),
         key=lambda name: (name not in on_front, name not in final, best[name], name),
     )[:most]
-    entries = [archive[name] for name in ids]
-    return CandidateNetworks(
-        trained=tuple(entry for entry in entries if entry.trained is not None),
-        untrained=tuple(entry for entry in entries if entry.trained is None),
-    )
+    return CandidateNetworks(tuple(archive[name] for name in ids))
 
 
 def volumes_behind(points_NM: Floats, front_NM: Floats, reference_M: Floats, *, most: float) -> Floats:
@@ -82,19 +85,3 @@ def volumes_behind(points_NM: Floats, front_NM: Floats, reference_M: Floats, *, 
             ahead_NM = front_NM[(front_NM < point_M).all(1)]
             volumes_N[row] = hypervolume(ahead_NM, point_M) * point_M.prod()
     return volumes_N
-
-
-def chosen_networks(candidates: CandidateNetworks, archive: Archive, only: Sequence[str]) -> tuple[Entry, ...]:
-    """The networks that `--only` names, else all candidates that are trained.
-
-    Raises:
-        ValueError: if one that is named is not trained, or nothing is.
-    """
-    trained = {entry.architecture.id: entry for entry in archive.entries if entry.trained is not None}
-    for name in only:
-        if name not in trained:
-            raise ValueError(
-                f"`--only` must name trained networks of the run, which are {', '.join(trained) or 'none'}, but got "
-                f"{name!r}."
-            )
-    return tuple(trained[name] for name in dict.fromkeys(only)) if only else candidates.trained

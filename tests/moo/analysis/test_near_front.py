@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from moo.adaptation.networks import NEAR, candidate_networks, chosen_networks, volumes_behind
+from moo.adaptation.training.backbones import chosen_networks
+from moo.analysis.near_front import NEAR, CandidateNetworks, candidate_networks, volumes_behind
 from moo.storage.archive import Archive, objectives_of
 from moo.storage.pareto import hypervolume, non_dominated
 from tests.moo.conftest import TrainedOf, archive_in_configurations
@@ -74,4 +73,4 @@ def test_only_names_trained_networks(trained_of: TrainedOf) -> None:
     assert chosen.architecture.id == last
     with pytest.raises(ValueError, match=f"which are {last}, but got '000'"):
         chosen_networks(candidates, archive, ("000",))
-    assert chosen_networks(replace(candidates, trained=()), archive, ()) == ()
+    assert chosen_networks(CandidateNetworks(candidates.untrained), archive, ()) == ()
