@@ -42,7 +42,7 @@ REMEDY = "Restore it from a copy, or delete it: what passing an exit takes is th
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MeasuredCut:
     """A network that is measured in segments, or as it is."""
 
     network: str
@@ -60,7 +60,7 @@ class Sample:
         return {"network": self.network, "exits": [one.to_json() for one in self.exits]}
 
     @classmethod
-    def from_json(cls, content: Any) -> Sample:
+    def from_json(cls, content: Any) -> MeasuredCut:
         """The sample that `to_json` gave."""
         return cls(str(content["network"]), tuple(Exit.from_json(one) for one in content["exits"]))
 
@@ -70,15 +70,15 @@ class PassingMeasurements:
     """What boards measured of networks in segments; kept in the run, so that a job that goes on takes the same."""
 
     path: Path
-    samples: tuple[Sample, ...]
+    samples: tuple[MeasuredCut, ...]
     """Networks with exits, and each as it is."""
-    found: dict[tuple[RuntimeConfiguration, Sample], Measurement] = field(default_factory=dict)
+    found: dict[tuple[RuntimeConfiguration, MeasuredCut], Measurement] = field(default_factory=dict)
 
-    def missing(self, configuration: RuntimeConfiguration) -> list[Sample]:
+    def missing(self, configuration: RuntimeConfiguration) -> list[MeasuredCut]:
         """Samples that are not measured in a configuration."""
         return [sample for sample in self.samples if (configuration, sample) not in self.found]
 
-    def keep(self, configuration: RuntimeConfiguration, sample: Sample, measurement: Measurement) -> None:
+    def keep(self, configuration: RuntimeConfiguration, sample: MeasuredCut, measurement: Measurement) -> None:
         """Keep a measurement."""
         self.found[configuration, sample] = measurement
         content = {
@@ -110,7 +110,7 @@ class PassingMeasurements:
         pairs = []
         for sample in self.samples:
             if sample.exits:
-                as_it_is = self.found[configuration, Sample(sample.network, ())]
+                as_it_is = self.found[configuration, MeasuredCut(sample.network, ())]
                 ways = WholeWays(
                     plan=tuple(range(len(sample.exits))),
                     static_ms=as_it_is.latency_ms,
@@ -135,11 +135,11 @@ def read_passing(path: Path, archive: Archive) -> PassingMeasurements | None:
         return None
     content = read_sealed_json(path, what="measurements of what passing an exit takes", remedy=REMEDY)
     try:
-        found = PassingMeasurements(path, tuple(Sample.from_json(one) for one in content["samples"]))
+        found = PassingMeasurements(path, tuple(MeasuredCut.from_json(one) for one in content["samples"]))
         for item in content["measured"]:
             key = RuntimeConfiguration.parse(item["configuration"]), found.samples[item["sample"]]
             found.found[key] = Measurement.from_json(item["measurement"])
-        if any(Sample(one.network, ()) not in found.samples for one in found.samples):
+        if any(MeasuredCut(one.network, ()) not in found.samples for one in found.samples):
             raise ValueError("a network is not measured as it is")
         known = {entry.architecture.id for entry in archive.entries}
         if not any(one.exits for one in found.samples) or any(one.network not in known for one in found.samples):
@@ -153,7 +153,7 @@ def read_passing(path: Path, archive: Archive) -> PassingMeasurements | None:
 
 def samples_of(
     backbones: Sequence[Backbone], latency_ms: Callable[[Backbone], float], space: FBNetSpace
-) -> tuple[Sample, ...]:
+) -> tuple[MeasuredCut, ...]:
     """The quickest network and a middle one, each as it is, with one exit and with two: middle ones of their plans.
 
     Args:
@@ -164,13 +164,13 @@ def samples_of(
     ordered = sorted(backbones, key=lambda one: (latency_ms(one), one.id))
     samples = []
     for backbone in dict.fromkeys(ordered[place] for place in (0, len(ordered) // 2)):
-        samples.append(Sample(backbone.id, ()))
+        samples.append(MeasuredCut(backbone.id, ()))
         plans = plans_of(backbone.exits, MOST_EXITS, partial(keeps_head_limit, space, backbone.architecture.operators))
         for size in range(1, MOST_EXITS + 1):
             own = [plan for plan in plans if len(plan) == size]
             if own:
                 exits = tuple(backbone.exits[place] for place in own[len(own) // 2])
-                samples.append(Sample(backbone.id, exits))
+                samples.append(MeasuredCut(backbone.id, exits))
     return tuple(samples)
 
 
@@ -236,7 +236,7 @@ def _measure(
             kept.keep(key[1], asked[key], report.measurement)
 
 
-def sample_files(inputs: AdaptationInputs, sample: Sample, precision: Precision) -> Model:
+def sample_files(inputs: AdaptationInputs, sample: MeasuredCut, precision: Precision) -> Model:
     """A sample with random weights: one file, or its segments."""
     space = inputs.run.space
     operators = inputs.record.archive[sample.network].architecture.operators

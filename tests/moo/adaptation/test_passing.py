@@ -123,7 +123,7 @@ def test_damaged_and_foreign_figures_are_refused_before_anything_is_done(
     with pytest.raises(ValueError, match=r"passing\.json.*or delete it: what passing an exit takes is then measured"):
         adapted(inputs.run)
     network = samples_of(prepared.backbones, static_ms(inputs), inputs.run.space)[0].network
-    kept = passing.PassingMeasurements(path, (passing.Sample("999", ()), passing.Sample("999", ())))
+    kept = passing.PassingMeasurements(path, (passing.MeasuredCut("999", ()), passing.MeasuredCut("999", ())))
     assert network != "999"
     kept.keep(inputs.configurations[0], kept.samples[0], constant_measurement())
     with pytest.raises(ValueError, match=r"but does not: it is of other networks than the run's\. Restore it"):
