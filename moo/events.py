@@ -265,11 +265,11 @@ class PassingMeasured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlowdownExceeded:
-    """Exits lengthen the longest way through a network by more than is allowed: it does without them there."""
+    """The way past all exits of a network takes longer than is allowed: it does without them there."""
 
     name: str
     slowdowns: tuple[tuple[str, float], ...]
-    """By the label of the configuration: what the longest way takes more, as a share of the network as it is."""
+    """By the label of the configuration: what that way takes more, as a share of the network as it is."""
     limit: float
     everywhere: bool
     """Whether it is so in all configurations, so that no point of the network has exits."""

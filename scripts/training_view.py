@@ -149,7 +149,7 @@ def _exceeded(event: events.SlowdownExceeded) -> str:
     parts = [f"by {percent(slowdown)} ({label})" for label, slowdown in event.slowdowns]
     then = "it keeps none" if event.everywhere else "it is used without them there"
     limit = short(100 * event.limit)
-    return f"{event.name}: exits lengthen the longest way {', '.join(parts)}, over `--max-slowdown {limit}`; {then}"
+    return f"{event.name}: passing all exits takes longer {', '.join(parts)}, over `--max-slowdown {limit}`; {then}"
 
 
 def _deployed(event: events.NetworkDeployed) -> str:

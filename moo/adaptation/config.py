@@ -34,8 +34,8 @@ class AdaptFrontConfig:
     max_exits: int = 3
     """Exits that a network may have at most."""
     max_slowdown: float | None = None
-    """By how much exits may lengthen the longest way, that of an image which passes all of them: in per cent of the
-    network as it is; by default as much as it takes."""
+    """By how much the way past all exits may take longer than the network as it is, in per cent; by default as much
+    as it takes."""
     inner: InnerEngine = "factorised"
     """How exits, thresholds and configurations are searched: `factorised` searches exits and thresholds by themselves,
     and combines what is found with all configurations; `nsga2` evolves all three at once, as a control."""

@@ -71,13 +71,13 @@ def clock_reference(
 
 
 def slowdown_of(paths: PathCosts, static_ms: float) -> float:
-    """By how much exits lengthen the longest way through a network, as a share.
+    """By how much the way past all exits takes longer than the network as it is, as a share.
 
     Args:
         paths: costs of each way.
         static_ms: latency of the network as it is, in the same configuration.
     """
-    return float(paths.latency_ms_X.max() / static_ms - 1)
+    return float(paths.latency_ms_X[-1] / static_ms - 1)
 
 
 def _in_proportion(costs: ExitCosts, latency: float, energy: float) -> ExitCosts:

@@ -39,7 +39,7 @@ class AdaptationInputs:
 
     @property
     def most_slowdown(self) -> float | None:
-        """By how much exits may lengthen the longest way, as a share; None for any."""
+        """By how much the way past all exits may take longer than the network as it is, as a share; None for any."""
         return None if self.config.max_slowdown is None else self.config.max_slowdown / 100
 
     @property

@@ -246,7 +246,7 @@ def within_slowdown(
     costs: Mapping[RuntimeConfiguration, PathCosts],
     static: Sequence[AdaptivePoint],
 ) -> dict[RuntimeConfiguration, PathCosts]:
-    """Costs of ways in the configurations in which exits do not lengthen the longest one by more than is allowed.
+    """Costs of ways in the configurations in which the one past all exits takes no longer than is allowed.
 
     Args:
         inputs: what the network is adapted with.

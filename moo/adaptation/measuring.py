@@ -39,8 +39,9 @@ class WayMeasurements:
     """By configuration and way: its number from 0, or `STATIC`."""
     streams: dict[StreamKey, StreamedImages] = field(default_factory=dict)
 
-    def ways(self, configuration: RuntimeConfiguration) -> list[str]:
-        """Those that are measured in a configuration: its ways, and the network as it is."""
+    @property
+    def ways(self) -> list[str]:
+        """Those that are measured in each configuration: its ways, and the network as it is."""
         return [*(str(number) for number in range(len(self.deployment.exits) + 1)), STATIC]
 
     def costs(self, configuration: RuntimeConfiguration) -> PathCosts | None:
@@ -121,21 +122,19 @@ def measure_ways(
     asked: dict[tuple[str, RuntimeConfiguration], tuple[WayMeasurements, str]] = {}
     for measurements, configurations in wanted:
         for configuration in configurations:
-            for way in measurements.ways(configuration):
+            for way in measurements.ways:
                 if (configuration, way) not in measurements.found:
                     name = f"{measurements.deployment.backbone.id}/{way}"
                     asked[name, configuration] = measurements, way
                     model = partial(_model, inputs, measurements.deployment, configuration, way)
                     measurer.request(Request(name, model, configuration))
-    missing: dict[str, None] = {}
     for report in measured_one_by_one(inputs, measurer, len(asked)):
         configuration = report.measurement.configuration
         if (report.network, configuration) in asked:
             measurements, way = asked.pop((report.network, configuration))
             measurements.keep(configuration, way, report.measurement)
-    for name, configuration in asked:
-        missing[f"{name.partition('/')[0]} in {configuration.label}"] = None
-    return list(missing)
+    missing = (f"{name.partition('/')[0]} in {configuration.label}" for name, configuration in asked)
+    return list(dict.fromkeys(missing))
 
 
 def measured_one_by_one(inputs: AdaptationInputs, measurer: Measurer, total: int) -> Iterator[Measured]:

@@ -219,11 +219,11 @@ def test_killed_while_it_measures_it_ends_with_the_same_front(
 
 
 def slowdowns(front: tuple[AdaptivePoint, ...], static: dict[tuple[str, RuntimeConfiguration], float]) -> list[float]:
-    """Of the longest way of each point with exits."""
+    """Of the way past all exits of each point that has some."""
     return [point.path_latency_ms[-1] / static[point.id, point.configuration] - 1 for point in front if point.exits]
 
 
-def test_exits_lengthen_the_longest_way_by_no_more_than_is_allowed(trained_run: FinishedRun, adapted: Adapt) -> None:
+def test_the_way_past_all_exits_takes_no_longer_than_is_allowed(trained_run: FinishedRun, adapted: Adapt) -> None:
     with closing(record_of(trained_run)) as record:
         static = {(point.id, point.configuration): point.costs.latency_ms for point in record.archive.trained_points()}
     found = slowdowns(adapted(trained_run, **QUICK).front, static)
@@ -251,7 +251,7 @@ def test_what_exceeds_the_limit_once_measured_has_no_exits(trained_run: Finished
     assert any(point.exits for point in board.run(adapted, trained_run, max_slowdown=15.01))
 
 
-def test_a_slowdown_is_that_of_the_longest_way(prepared: PreparedAdaptation) -> None:
+def test_a_slowdown_is_that_of_the_way_past_all_exits(prepared: PreparedAdaptation) -> None:
     inputs, backbone = prepared.inputs, prepared.backbones[0]
     costs = exit_costs(inputs.tables.base, inputs.run.space, backbone.architecture.operators, backbone.exits)
     assert slowdown_of(costs.of(()), costs.whole_ms) == pytest.approx(0)
