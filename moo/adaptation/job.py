@@ -23,7 +23,7 @@ from moo.adaptation.config import AdaptFrontConfig
 from moo.adaptation.costs import slowdown_of
 from moo.adaptation.inputs import AdaptationInputs, adaptation_inputs
 from moo.adaptation.measuring import WayMeasurements, measure_ways, read_measurements
-from moo.adaptation.nested import deployed_points, finalists_of, network_costs, reference_point, search_networks
+from moo.adaptation.nested import deployed_points, finalists_of, network_costs, search_networks
 from moo.adaptation.outputs import write_adapted
 from moo.adaptation.passing import measure_passing, read_passing
 from moo.adaptation.points import joint_front, static_points, with_measured_costs
@@ -32,7 +32,7 @@ from moo.adaptation.training.backbones import Backbone, PassedOver, chosen_netwo
 from moo.adaptation.training.deployed import Deployment, check_deployment, outcomes_on_test
 from moo.adaptation.training.exits import train_exits
 from moo.adaptation.training.finalists import deploy_finalists
-from moo.analysis.adaptation import gains, gains_text
+from moo.analysis.adaptation import AdaptiveResults, gains_text
 from moo.analysis.chance import wilson
 from moo.analysis.near_front import candidate_networks
 from moo.deployment.finished_run import FinishedRun, open_run, record_of
@@ -177,9 +177,11 @@ def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices:
     front = tested(inputs, found.front, deployments)
     compared = (*found.static, *trained_on(found.static, deployments))
     write_adapted(inputs, front, deployments, compared=[*compared, *found.points])
+    results = AdaptiveResults(front=front, points=found.points, static=compared, is_whole=True)
+    gained = results.gains(archive)
     return AdaptedRun(
         front=front,
-        gains=gains_text(gains(found.points, compared, reference_point(inputs))),
+        gains="" if gained is None else gains_text(gained),
         energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
         missing=_missing({**failures, **later}, (*unknown, *found.missing)),
     )

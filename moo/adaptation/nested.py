@@ -154,7 +154,7 @@ def finalists_of(
         static: all networks as they are.
     """
     everything = {**_as_they_are(static, policies), **policies}
-    plans = choose_plans(everything, reference_point(inputs))
+    plans = choose_plans(everything, _reference_point(inputs))
     on_front = {
         name: {point.configuration for point in points if point.plan}
         for name, points in joint_front(everything, plans).items()
@@ -197,7 +197,7 @@ def _as_they_are(static: Sequence[AdaptivePoint], searched: Mapping[str, object]
     return found
 
 
-def reference_point(inputs: AdaptationInputs) -> Objectives:
+def _reference_point(inputs: AdaptationInputs) -> Objectives:
     """Of hypervolume: error, latency in ms, the energy that is minimised."""
     error = inputs.run.origin.dataset.reference_error
     return reference_point_of(inputs.tables.only(inputs.configurations), error, inputs.energy)

@@ -35,8 +35,11 @@ def test_the_front_is_what_no_point_dominates_static_networks_among_them(
             assert any(all(np.array(point.objectives) <= np.array(static.objectives) + 1e-12) for point in front)
 
 
-def test_what_the_report_says_of_gains_is_what_the_command_said(trained_run: FinishedRun, adapted: Adapt) -> None:
-    done = adapted(trained_run)
+@pytest.mark.parametrize("options", [{}, {"threads": (1,), "precision": ("int8",)}, {"energy": "gross"}])
+def test_what_the_report_says_of_gains_is_what_the_command_said(
+    trained_run: FinishedRun, adapted: Adapt, options: Any
+) -> None:
+    done = adapted(trained_run, **options)
     results = read_adaptive_results(trained_run.folder)
     assert results is not None
     assert results.is_whole
