@@ -254,6 +254,28 @@ class ExitsTrained:
 
 
 @dataclass(frozen=True)
+class PassingMeasured:
+    """What passing an exit takes is known, before exits are chosen."""
+
+    passing_us: tuple[tuple[str, float], ...]
+    """In microseconds, by the label of the configuration that was measured in."""
+    samples: int
+    """Networks in segments that were measured for it, in each of these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlowdownExceeded:
+    """The way past all exits of a network takes longer than is allowed: it does without them there."""
+
+    name: str
+    slowdowns: tuple[tuple[str, float], ...]
+    """By the label of the configuration: what that way takes more, as a share of the network as it is."""
+    limit: float
+    everywhere: bool
+    """Whether it is so in all configurations, so that no point of the network has exits."""
+
+
+@dataclass(frozen=True)
 class NetworkDeployed:
     """A network of the joint front was cut at its exits, and its files are checked."""
 
@@ -289,6 +311,8 @@ Event = (
     | PretrainedMissing
     | AdaptationStarted
     | ExitsTrained
+    | PassingMeasured
+    | SlowdownExceeded
     | NetworkDeployed
 )
 Listener = Callable[[Event], None]

@@ -54,6 +54,10 @@ class TrainingView:
             case events.ExitsTrained(name, exits, accuracies):
                 self._remove(name)
                 self._print(f"{name}: {_exits_text(exits, accuracies)}")
+            case events.PassingMeasured():
+                self._print(_passing(event))
+            case events.SlowdownExceeded():
+                self._print(_exceeded(event))
             case events.NetworkDeployed():
                 self._remove(event.name)
                 self._print(_deployed(event))
@@ -133,6 +137,19 @@ def _ended(network: TrainedNetwork) -> str:
 def _exits_text(exits: Sequence[str], accuracies: Sequence[float]) -> str:
     parts = [f"{label} {percent(accuracy)}" for label, accuracy in zip(exits, accuracies[:-1], strict=True)]
     return f"accuracy of exits: {', '.join(parts)}; of the network {percent(accuracies[-1])}"
+
+
+def _passing(event: events.PassingMeasured) -> str:
+    parts = [f"{short(passing_us)} us ({label})" for label, passing_us in event.passing_us]
+    measured = many(event.samples, "network in segments tells", "networks in segments tell")
+    return f"passing an exit takes {', '.join(parts)}, as {measured}"
+
+
+def _exceeded(event: events.SlowdownExceeded) -> str:
+    parts = [f"by {percent(slowdown)} ({label})" for label, slowdown in event.slowdowns]
+    then = "it keeps none" if event.everywhere else "it is used without them there"
+    limit = short(100 * event.limit)
+    return f"{event.name}: passing all exits takes longer {', '.join(parts)}, over `--max-slowdown {limit}`; {then}"
 
 
 def _deployed(event: events.NetworkDeployed) -> str:

@@ -30,7 +30,8 @@ from benchmarks.results import Column, TextTable, print_results, write_results
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.exit_costs import ExitCosts
-from moo.adaptation.inner_search import INNER_ENGINES, InnerEngine, search_each_plan, search_policies
+from moo.adaptation.config import InnerEngine
+from moo.adaptation.inner_search import INNER_ENGINES, search_each_plan, search_policies
 from moo.adaptation.plan_choice import choose_plans, joint_front
 from moo.adaptation.policy_points import PolicyPoint
 from moo.storage.pareto import hypervolume

@@ -43,7 +43,7 @@ LOOP_STEPS, LOOP_TIMES = 100_000, 15  # of the loop that clocks are compared by:
 VOLTS = r"(?:VDD_CORE_V\s+)?volt(?:\(\d+\))?=(\d{1,2}(?:\.\d{1,12})?)V"  # as the firmware writes them
 CORE_RAIL, CORE_VOLTS = ("pmic_read_adc", "VDD_CORE_V"), ("measure_volts", "core")  # of a Pi 5, of the others
 PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
-TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
+OMIT, TEMPERATURE = "or omit `frequency_mhz`", "sys/class/thermal/thermal_zone0/temp"
 
 Reply = dict[str, Any]
 
@@ -88,7 +88,7 @@ class Agent:
 
     def cool(self, request: Reply) -> Reply:
         """Wait until it is no hotter than `max_temperature_c`, cools no further, or `cooldown_seconds` are over."""
-        limit_c, longest_s = _setting(request, "max_temperature_c", 0), _setting(request, "cooldown_seconds", 0)
+        limit_c, longest_s = _setting(request, "max_temperature_c", 0.0), _setting(request, "cooldown_seconds", 0.0)
         start_s = lowest_s = now_s = time.monotonic()
         lowest_c = math.inf
         while (temperature_c := _thousandth(self._root / TEMPERATURE)) is not None and temperature_c > limit_c:
@@ -107,7 +107,7 @@ class Agent:
         At least `min_runs` and `min_seconds`, but at most `max_runs`. In the reply, `start_s` and `end_s` are times of
         the board's monotonic clock.
         """
-        min_runs, min_seconds = _setting(request, "min_runs", 1), _setting(request, "min_seconds", 0)
+        min_runs, min_seconds = _setting(request, "min_runs", 1), _setting(request, "min_seconds", 0.0)
         max_runs, chain = _setting(request, "max_runs", min_runs), Chain(request)
         chain.image[:] = np.random.default_rng(0).standard_normal(chain.image.shape, np.float32)
         for _ in range(_setting(request, "warmup_runs", 0)):
@@ -167,8 +167,8 @@ class Chain:
         if threads > cores:
             raise ValueError(f"`threads` must be at most {cores}, the cores of this board, but got {threads}")
         files = request["models"] if "models" in request else [request["model"]]
-        if len(files) > MOST_FILES or (thresholds is not None and len(thresholds) != len(files) - 1):
-            raise ValueError(f"{len(files)} files must be at most {MOST_FILES}, with one threshold less")
+        if not 0 < len(files) <= MOST_FILES or (thresholds is not None and len(thresholds) != len(files) - 1):
+            raise ValueError(f"1 to {MOST_FILES} files need one threshold less, but got {len(files)} and {thresholds}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         # One thread need not wait busily; several that wait after one file would take the next one's cores.
@@ -216,7 +216,7 @@ class Clocks:
         if frequency_mhz is None:
             self.restore()
             return {"frequency_mhz": None, "clock_mhz": None}
-        frequency_mhz = int(_setting({"frequency_mhz": frequency_mhz}, "frequency_mhz", 1))
+        frequency_mhz = _setting({"frequency_mhz": frequency_mhz}, "frequency_mhz", 1)
         if not self._policies:
             raise ValueError("`frequency_mhz` needs cpufreq, but this system has none: omit it")
         try:
@@ -226,12 +226,12 @@ class Clocks:
                 slower = "cool the board and give it a stronger supply, " if runs_mhz < frequency_mhz else ""
                 raise ValueError(
                     f"`frequency_mhz` must be a clock that the board keeps, but {frequency_mhz} MHz was asked for and "
-                    f"{runs_mhz:.0f} MHz runs under load: {slower}ask for another clock, or omit `frequency_mhz`"
+                    f"{runs_mhz:.0f} MHz runs under load: {slower}ask for another clock, {OMIT}"
                 )
         except (OSError, ValueError) as error:
             self.restore()
             if isinstance(error, PermissionError):
-                raise ValueError(f"`frequency_mhz` needs the right to set the clock: {PERMIT}, or omit it") from None
+                raise ValueError(f"`frequency_mhz` needs the right to set the clock: {PERMIT}, {OMIT}") from None
             raise
         return {"frequency_mhz": frequency_mhz, "clock_mhz": runs_mhz}
 
@@ -289,7 +289,7 @@ class Clocks:
         if not estimates:
             raise ValueError(
                 "`frequency_mhz` needs a clock that can be seen, but `vcgencmd` does not answer and there is no second "
-                "clock to compare with: join the group `video` by `sudo usermod -aG video $USER` and log in anew"
+                f"clock to compare with: join the group `video` by `sudo usermod -aG video $USER`, log in anew, {OMIT}"
             )
         self._limit_to(frequency_mhz)
         runs_mhz = float(np.median(estimates))
@@ -392,11 +392,11 @@ def _end_now(clocks: Clocks) -> NoReturn:
     os._exit(1)
 
 
-def _setting(request: Reply, name: str, least: float) -> Any:
+def _setting(request: Reply, name: str, least: Any) -> Any:
     value = request.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
-        raise ValueError(f"`{name}` must be a number of at least {least}, but got {value!r}")
-    return value
+        raise ValueError(f"`{name}` must be a number of at least {least:g}, but got {value!r}")
+    return type(least)(value)  # a whole number where the least one is
 
 
 def _listed_mhz(policy: Path) -> list[int]:

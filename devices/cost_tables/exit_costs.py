@@ -45,6 +45,20 @@ class PathCosts:
         """
         return float(shares_X @ self.latency_ms_X), float(shares_X @ self.energy_mj_X)
 
+    def worst_latency_ms(self, thresholds_E: Sequence[float]) -> float:
+        """Latency in ms of the longest way that an image can take.
+
+        Args:
+            thresholds_E: of each exit: none comes past a threshold of 0, and none leaves at one of 1.
+        """
+        latencies_ms = []
+        for threshold, latency_ms in zip(thresholds_E, self.latency_ms_X, strict=False):
+            if threshold < 1:
+                latencies_ms.append(float(latency_ms))
+            if threshold == 0:
+                return max(latencies_ms)
+        return max([*latencies_ms, float(self.latency_ms_X[-1])])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExitCosts:

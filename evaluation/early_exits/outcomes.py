@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from search_space.boundary.text import shown
 from search_space.exits import Exit
 
 
@@ -56,17 +55,6 @@ class ExitOutcomes:
             correct_XN=self.correct_XN[rows],
             cross_entropy_XN=self.cross_entropy_XN[rows],
         )
-
-    def place_of(self, wanted: Exit) -> int:
-        """Place of an exit in `exits`.
-
-        Raises:
-            ValueError: if it is not there.
-        """
-        if wanted not in self.exits:
-            known = ", ".join(one.label for one in self.exits)
-            raise ValueError(f"an exit must be one of {known}, but got {shown(wanted.label)}.")
-        return self.exits.index(wanted)
 
 
 def outcomes_of(

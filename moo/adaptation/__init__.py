@@ -10,6 +10,7 @@ networks          the outer level: which networks get exits
 training          their exits trained, their segments made
 nested            the nested search over several networks: policies, finalists, thresholds anew
 costs             costs of ways, predicted or measured
+passing           what passing an exit takes, measured before exits are chosen
 measuring         ways measured on the run's boards
 streams           real images streamed through them there
 points            operating points, and the front among them

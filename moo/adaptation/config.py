@@ -12,7 +12,7 @@ from devices.configuration import Precision, RuntimeConfiguration, configuration
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from moo.config import SearchConfig
 
-InnerSearch = Literal["factorised", "nsga2"]
+InnerEngine = Literal["factorised", "nsga2"]
 MOST_EXITS = 8
 """Exits of one network: each costs time to pass, and the ways to choose them multiply."""
 MOST_IMAGES = 5000
@@ -33,7 +33,10 @@ class AdaptFrontConfig:
     """Give exits to this network only; give it several times for several. Others keep a place as they are."""
     max_exits: int = 3
     """Exits that a network may have at most."""
-    inner: InnerSearch = "factorised"
+    max_slowdown: float | None = None
+    """By how much the way past all exits may take longer than the network as it is, in per cent; by default as much
+    as it takes."""
+    inner: InnerEngine = "factorised"
     """How exits, thresholds and configurations are searched: `factorised` searches exits and thresholds by themselves,
     and combines what is found with all configurations; `nsga2` evolves all three at once, as a control."""
     threads: tuple[int, ...] = ()
@@ -87,6 +90,8 @@ class AdaptFrontConfig:
             raise ValueError(f"`--exit-epochs > 0` must hold, but got {self.exit_epochs}.")
         if self.joint_epochs is not None and not (math.isfinite(self.joint_epochs) and self.joint_epochs >= 0):
             raise ValueError(f"`--joint-epochs >= 0` must hold, but got {self.joint_epochs}.")
+        if self.max_slowdown is not None and not (math.isfinite(self.max_slowdown) and self.max_slowdown >= 0):
+            raise ValueError(f"`--max-slowdown >= 0` must hold, in per cent, but got {self.max_slowdown}.")
         if self.energy is not None or self.period_ms is not None:
             # It checks itself.
             EnergyObjective(self.energy or "net", self.period_ms)

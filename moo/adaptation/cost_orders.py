@@ -83,11 +83,11 @@ def _latencies(costs: ExitCosts | PathCosts) -> Floats:
     """All those that expected latencies are made of."""
     if isinstance(costs, PathCosts):
         return costs.latency_ms_X
-    return np.concatenate([costs.before_ms_E, costs.head_ms_E, [costs.whole_ms]])
+    return np.concatenate([costs.before_ms_E, costs.head_ms_E, [costs.whole_ms, costs.passing_ms]])
 
 
 def _energies(costs: ExitCosts | PathCosts, energy: EnergyObjective) -> Floats:
     if isinstance(costs, PathCosts):
         return comparable_energy(costs, energy)
-    net_mj_V = np.concatenate([costs.before_mj_E, costs.head_mj_E, [costs.whole_mj]])
+    net_mj_V = np.concatenate([costs.before_mj_E, costs.head_mj_E, [costs.whole_mj, costs.passing_mj]])
     return _ordering(net_mj_V, _latencies(costs), costs.idle_w, energy)

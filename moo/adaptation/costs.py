@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.exit_costs import ExitCosts, PathCosts, exit_costs
+from devices.cost_tables.exit_costs import ExitCosts, PathCosts, exit_costs, with_passing
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement, largest_error
 from moo.adaptation.training.backbones import Backbone
@@ -25,6 +25,7 @@ def predicted_costs_of(
     tables: CostTables,
     configurations: Sequence[RuntimeConfiguration],
     static: Mapping[RuntimeConfiguration, AdaptivePoint],
+    passing_ms: Mapping[RuntimeConfiguration, float],
 ) -> dict[RuntimeConfiguration, ExitCosts]:
     """Costs of a network and its candidate exits in each configuration, by the cost tables.
 
@@ -37,6 +38,8 @@ def predicted_costs_of(
         tables: of the run, as measured networks have corrected them.
         configurations: that are searched.
         static: the network as it is, in each of them.
+        passing_ms: what passing an exit takes where that was measured; at another clock it takes longer, or less, as
+            the network does.
     """
     found = {}
     for configuration in configurations:
@@ -45,7 +48,36 @@ def predicted_costs_of(
         found[configuration] = _in_proportion(
             costs, point.latency_ms / costs.whole_ms, point.net_energy_mj / costs.whole_mj if costs.whole_mj else 1.0
         )
-    return found
+    return {configuration: _with_passing(configuration, found, passing_ms) for configuration in found}
+
+
+def _with_passing(
+    configuration: RuntimeConfiguration,
+    costs: Mapping[RuntimeConfiguration, ExitCosts],
+    passing_ms: Mapping[RuntimeConfiguration, float],
+) -> ExitCosts:
+    own, reference = costs[configuration], clock_reference(configuration, tuple(costs))
+    if reference not in passing_ms:
+        return own
+    return with_passing(own, passing_ms[reference] * own.whole_ms / costs[reference].whole_ms)
+
+
+def clock_reference(
+    configuration: RuntimeConfiguration, configurations: Sequence[RuntimeConfiguration]
+) -> RuntimeConfiguration:
+    """The first of the configurations that one differs from in its clock at most."""
+    own = replace(configuration, frequency_mhz=None)
+    return next(one for one in configurations if replace(one, frequency_mhz=None) == own)
+
+
+def slowdown_of(paths: PathCosts, static_ms: float) -> float:
+    """By how much the way past all exits takes longer than the network as it is, as a share.
+
+    Args:
+        paths: costs of each way.
+        static_ms: latency of the network as it is, in the same configuration.
+    """
+    return float(paths.latency_ms_X[-1] / static_ms - 1)
 
 
 def _in_proportion(costs: ExitCosts, latency: float, energy: float) -> ExitCosts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -19,13 +19,13 @@ from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
 from evaluation.early_exits.outcomes import ExitOutcomes
 from evaluation.early_exits.plans import Plan, plans_of
+from moo.adaptation.config import InnerEngine
 from moo.adaptation.cost_orders import CostOrder, comparable_energy, searches_of
 from moo.adaptation.evolved_policies import EVOLVED, CostsOf, evolve_policies
 from moo.adaptation.policy_points import Floats, PathsOf, Policy, PolicyPoint, points_of
 from moo.adaptation.policy_search import search_grids
 from search_space.exits import Exit
 
-InnerEngine = Literal["factorised", "nsga2"]
 INNER_ENGINES: tuple[InnerEngine, ...] = get_args(InnerEngine)
 POLICIES_OF_PLAN = 30_000
 """That are judged where each plan of several has its own points."""

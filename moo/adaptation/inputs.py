@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
@@ -27,11 +28,19 @@ class AdaptationInputs:
     energy: EnergyObjective
     """That is minimised."""
     tell: events.Listener
+    passing_ms: Mapping[RuntimeConfiguration, float] = field(default_factory=dict)
+    """What passing an exit takes besides its head, where boards have measured it: for one configuration of those that
+    differ in their clock alone."""
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """That networks are searched in."""
         return tuple(dict.fromkeys(one.precision for one in self.configurations))
+
+    @property
+    def most_slowdown(self) -> float | None:
+        """By how much the way past all exits may take longer than the network as it is, as a share; None for any."""
+        return None if self.config.max_slowdown is None else self.config.max_slowdown / 100
 
     @property
     def images(self) -> int:

@@ -20,24 +20,26 @@ from evaluation.early_exits.policy import judged
 from evaluation.work_folder import lock_folder
 from moo import events
 from moo.adaptation.config import AdaptFrontConfig
+from moo.adaptation.costs import slowdown_of
 from moo.adaptation.inputs import AdaptationInputs, adaptation_inputs
 from moo.adaptation.measuring import WayMeasurements, measure_ways, read_measurements
-from moo.adaptation.nested import deployed_points, finalists_of, network_costs, reference_point, search_networks
+from moo.adaptation.nested import deployed_points, finalists_of, network_costs, search_networks
 from moo.adaptation.outputs import write_adapted
+from moo.adaptation.passing import measure_passing, read_passing
 from moo.adaptation.points import joint_front, static_points, with_measured_costs
 from moo.adaptation.streams import stream_front
 from moo.adaptation.training.backbones import Backbone, PassedOver, chosen_networks, prepared_backbones
 from moo.adaptation.training.deployed import Deployment, check_deployment, outcomes_on_test
 from moo.adaptation.training.exits import train_exits
 from moo.adaptation.training.finalists import deploy_finalists
-from moo.analysis.adaptation import gains, gains_text
+from moo.analysis.adaptation import AdaptiveResults, gains_text
 from moo.analysis.chance import wilson
 from moo.analysis.near_front import candidate_networks
 from moo.deployment.finished_run import FinishedRun, open_run, record_of
 from moo.execution.backend import Trainer
 from moo.execution.ray_trainer import start_ray_trainer
 from moo.measurement.boards import Boards, open_boards
-from moo.measurement.queue import start_measurer
+from moo.measurement.queue import Measurer, start_measurer
 from moo.search.outputs import write_pictures_and_report
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.record import RunRecord
@@ -124,6 +126,7 @@ def prepare_adaptation(
     entries = chosen_networks(candidates, record.archive, config.only)
     backbones, passed_over = prepared_backbones(run, record.archive, entries, config)
     if not config.fresh:
+        read_passing(run.folder.passing, record.archive)
         for backbone in backbones:
             check_deployment(backbone, joint_epochs=config.joint_epochs)
     return PreparedAdaptation(
@@ -159,22 +162,28 @@ def adapt(prepared: PreparedAdaptation, trainer: Callable[[], Trainer], devices:
     if inputs.config.fresh:
         for backbone in backbones:
             backbone.folder.forget()
+        inputs.run.folder.passing.unlink(missing_ok=True)
     static = static_points(archive, inputs.configurations, energy=inputs.energy, images=inputs.images)
     trained, failures = train_exits(inputs, backbones, trainer)
     backbones = tuple(one for one in backbones if one.id in trained)
-    policies = search_networks(inputs, backbones, trained, static)
-    finalists = finalists_of(inputs, backbones, trained, policies, static)
-    deployed, later = deploy_finalists(inputs, finalists.networks, trainer)
-    found = _measured_front(inputs, deployed, finalists.configurations, static, devices)
+    with ExitStack() as boards:
+        measurer = _measurer(inputs, devices, boards)
+        inputs, unknown = with_passing_known(inputs, backbones, static, measurer)
+        policies = search_networks(inputs, backbones, trained, static)
+        finalists = finalists_of(inputs, backbones, trained, policies, static)
+        deployed, later = deploy_finalists(inputs, finalists.networks, trainer)
+        found = _measured_front(inputs, deployed, finalists.configurations, static, devices, measurer)
     deployments = {one.backbone.id: one for one in deployed}
     front = tested(inputs, found.front, deployments)
     compared = (*found.static, *trained_on(found.static, deployments))
     write_adapted(inputs, front, deployments, compared=[*compared, *found.points])
+    results = AdaptiveResults(front=front, points=found.points, static=compared, is_whole=True)
+    gained = results.gains(archive)
     return AdaptedRun(
         front=front,
-        gains=gains_text(gains(found.points, compared, reference_point(inputs))),
+        gains="" if gained is None else gains_text(gained),
         energy_label="energy" if inputs.energy.kind == "net" else inputs.energy.label,
-        missing=_missing({**failures, **later}, found.missing),
+        missing=_missing({**failures, **later}, (*unknown, *found.missing)),
     )
 
 
@@ -195,25 +204,23 @@ def _measured_front(
     configurations: Mapping[str, Sequence[RuntimeConfiguration]],
     static: Sequence[AdaptivePoint],
     devices: Sequence[Device],
+    measurer: Measurer | None,
 ) -> _FoundFront:
     """The joint front with the costs of deployed networks' ways as boards measure them, thresholds searched anew."""
     measured = [read_measurements(one) for one in deployed]
     missing = []
-    with ExitStack() as boards:
-        if devices:
-            measurer = start_measurer(devices, names=inputs.run.config.boards)
-            boards.callback(measurer.close)
-            wanted = [(one, configurations[one.deployment.backbone.id]) for one in measured]
-            missing += measure_ways(inputs, wanted, measurer)
-        static = measured_static(inputs, static, measured)
-        points = [
-            point
-            for one in measured
-            for point in deployed_points(inputs, one.deployment, ways_costs(inputs, one, static))
-        ]
-        front = joint_front([*static, *points], inputs.run.config.limits)
-        by_id = {one.deployment.backbone.id: one for one in measured}
-        front, not_streamed = stream_front(inputs, front, by_id, devices)
+    if measurer is not None:
+        wanted = [(one, configurations[one.deployment.backbone.id]) for one in measured]
+        missing += measure_ways(inputs, wanted, measurer)
+    static = measured_static(inputs, static, measured)
+    points: list[AdaptivePoint] = []
+    for one in measured:
+        costs = within_slowdown(inputs, one.deployment, ways_costs(inputs, one, static), static)
+        if costs:
+            points += deployed_points(inputs, one.deployment, costs)
+    front = joint_front([*static, *points], inputs.run.config.limits)
+    by_id = {one.deployment.backbone.id: one for one in measured}
+    front, not_streamed = stream_front(inputs, front, by_id, devices)
     return _FoundFront(front=front, points=tuple(points), static=static, missing=(*missing, *not_streamed))
 
 
@@ -233,6 +240,62 @@ def ways_costs(
         return found
     plan = [deployment.backbone.exits.index(one) for one in deployment.exits]
     return {one: costs.of(plan) for one, costs in network_costs(inputs, deployment.backbone, static).items()}
+
+
+def within_slowdown(
+    inputs: AdaptationInputs,
+    deployment: Deployment,
+    costs: Mapping[RuntimeConfiguration, PathCosts],
+    static: Sequence[AdaptivePoint],
+) -> dict[RuntimeConfiguration, PathCosts]:
+    """Costs of ways in the configurations in which the one past all exits takes no longer than is allowed.
+
+    Args:
+        inputs: what the network is adapted with.
+        deployment: the network with its exits.
+        costs: of each way, in configurations.
+        static: networks as they are.
+    """
+    most, name = inputs.most_slowdown, deployment.backbone.id
+    if most is None:
+        return dict(costs)
+    static_ms = {point.configuration: point.latency_ms for point in static if point.id == name}
+    slowdowns = {one: slowdown_of(paths, static_ms[one]) for one, paths in costs.items()}
+    found = {one: paths for one, paths in costs.items() if slowdowns[one] <= most}
+    if len(found) < len(costs):
+        exceeding = tuple((one.label, slowdown) for one, slowdown in slowdowns.items() if one not in found)
+        inputs.tell(events.SlowdownExceeded(name=name, slowdowns=exceeding, limit=most, everywhere=not found))
+    return found
+
+
+def with_passing_known(
+    inputs: AdaptationInputs,
+    backbones: Sequence[Backbone],
+    static: Sequence[AdaptivePoint],
+    measurer: Measurer | None,
+) -> tuple[AdaptationInputs, list[str]]:
+    """The same with what passing an exit takes, as boards measure it; and what could not be measured.
+
+    Args:
+        inputs: what networks are adapted with.
+        backbones: networks that get exits.
+        static: networks as they are.
+        measurer: the boards; None where costs are predicted.
+
+    Raises:
+        ValueError: if what was kept of it is damaged.
+    """
+    base_ms = {point.id: point.latency_ms for point in static if point.configuration == inputs.configurations[0]}
+    passing_ms, missing = measure_passing(inputs, backbones, lambda one: base_ms[one.id], measurer)
+    return replace(inputs, passing_ms=passing_ms), missing
+
+
+def _measurer(inputs: AdaptationInputs, devices: Sequence[Device], boards: ExitStack) -> Measurer | None:
+    if not devices:
+        return None
+    measurer = start_measurer(devices, names=inputs.run.config.boards)
+    boards.callback(measurer.close)
+    return measurer
 
 
 def _start_trainer(prepared: PreparedAdaptation, trainers: ExitStack) -> Trainer:

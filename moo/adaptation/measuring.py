@@ -5,7 +5,7 @@ Array shapes: X ways through a network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -39,8 +39,9 @@ class WayMeasurements:
     """By configuration and way: its number from 0, or `STATIC`."""
     streams: dict[StreamKey, StreamedImages] = field(default_factory=dict)
 
-    def ways(self, configuration: RuntimeConfiguration) -> list[str]:
-        """Those that are measured in a configuration: its ways, and the network as it is."""
+    @property
+    def ways(self) -> list[str]:
+        """Those that are measured in each configuration: its ways, and the network as it is."""
         return [*(str(number) for number in range(len(self.deployment.exits) + 1)), STATIC]
 
     def costs(self, configuration: RuntimeConfiguration) -> PathCosts | None:
@@ -121,19 +122,36 @@ def measure_ways(
     asked: dict[tuple[str, RuntimeConfiguration], tuple[WayMeasurements, str]] = {}
     for measurements, configurations in wanted:
         for configuration in configurations:
-            for way in measurements.ways(configuration):
+            for way in measurements.ways:
                 if (configuration, way) not in measurements.found:
                     name = f"{measurements.deployment.backbone.id}/{way}"
                     asked[name, configuration] = measurements, way
                     model = partial(_model, inputs, measurements.deployment, configuration, way)
                     measurer.request(Request(name, model, configuration))
-    missing: dict[str, None] = {}
-    total, done = len(asked), 0
+    for report in measured_one_by_one(inputs, measurer, len(asked)):
+        configuration = report.measurement.configuration
+        if (report.network, configuration) in asked:
+            measurements, way = asked.pop((report.network, configuration))
+            measurements.keep(configuration, way, report.measurement)
+    missing = (f"{name.partition('/')[0]} in {configuration.label}" for name, configuration in asked)
+    return list(dict.fromkeys(missing))
+
+
+def measured_one_by_one(inputs: AdaptationInputs, measurer: Measurer, total: int) -> Iterator[Measured]:
+    """What boards measure of all that was requested of them, as it comes; what fails is kept and told.
+
+    What an unreachable board left of an earlier stage is measured now, too.
+
+    Args:
+        inputs: what networks are adapted with.
+        measurer: the boards.
+        total: what was requested.
+    """
+    done = 0
     for report in measurer.drain(inputs.run.config.board_patience):
         match report:
-            case Measured(name, measurement):
-                measurements, way = asked.pop((name, measurement.configuration))
-                measurements.keep(measurement.configuration, way, measurement)
+            case Measured():
+                yield report
             case NotMeasured(name, reason):
                 inputs.record.add_event("measuring failed", architecture=name, reason=reason)
                 inputs.tell(events.MeasuringFailed(name, reason))
@@ -143,9 +161,6 @@ def measure_ways(
                 continue
         done += 1
         inputs.tell(events.StageProgress("measuring", done, total, report.network))
-    for name, configuration in asked:
-        missing[f"{name.partition('/')[0]} in {configuration.label}"] = None
-    return list(missing)
 
 
 def _model(inputs: AdaptationInputs, deployment: Deployment, configuration: RuntimeConfiguration, way: str) -> Model:

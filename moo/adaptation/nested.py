@@ -12,7 +12,7 @@ from functools import partial
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.exit_costs import ExitCosts, PathCosts
 from moo import events
-from moo.adaptation.costs import predicted_costs_of
+from moo.adaptation.costs import predicted_costs_of, slowdown_of
 from moo.adaptation.inner_search import search_each_plan, search_policies, search_thresholds
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.plan_choice import choose_plans, joint_front
@@ -25,7 +25,7 @@ from moo.adaptation.training.finalists import Finalist
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import reference_point_of
 from moo.trials import Objectives
-from search_space.exits import keeps_head_limit
+from search_space.exits import Exit, keeps_head_limit
 
 MOST_POINTS = 100
 """Operating points of one network that compete for the front."""
@@ -43,7 +43,7 @@ def network_costs(
         static: networks as they are, this one among them in each configuration.
     """
     own = {point.configuration: point for point in static if point.id == backbone.id}
-    return predicted_costs_of(backbone, inputs.run.space, inputs.tables, inputs.configurations, own)
+    return predicted_costs_of(backbone, inputs.run.space, inputs.tables, inputs.configurations, own, inputs.passing_ms)
 
 
 def search_networks(
@@ -72,13 +72,28 @@ def search_networks(
             costs,
             max_exits=inputs.config.max_exits,
             energy=inputs.energy,
-            is_allowed=partial(keeps_head_limit, inputs.run.space, backbone.architecture.operators),
+            is_allowed=partial(_is_allowed, inputs, backbone, costs[inputs.configurations[0]]),
             engine=inputs.config.inner,
             seed=inputs.run.config.seed,
         )
         plans = sorted({one.plan for one in best})
-        found[backbone.id] = search_each_plan(outcomes, costs, plans, energy=inputs.energy, most_points=MOST_POINTS)
+        points = search_each_plan(outcomes, costs, plans, energy=inputs.energy, most_points=MOST_POINTS)
+        found[backbone.id] = tuple(
+            one for one in points if not one.plan or _is_quick_enough(inputs, costs[one.configuration], one.plan)
+        )
     return found
+
+
+def _is_allowed(inputs: AdaptationInputs, backbone: Backbone, costs: ExitCosts, exits: Sequence[Exit]) -> bool:
+    """Whether a network may have these exits together, by its costs in the base configuration."""
+    return keeps_head_limit(inputs.run.space, backbone.architecture.operators, exits) and _is_quick_enough(
+        inputs, costs, [costs.exits.index(one) for one in exits]
+    )
+
+
+def _is_quick_enough(inputs: AdaptationInputs, costs: ExitCosts, plan: Sequence[int]) -> bool:
+    most = inputs.most_slowdown
+    return most is None or slowdown_of(costs.of(plan), costs.whole_ms) <= most
 
 
 def deployed_points(
@@ -139,7 +154,7 @@ def finalists_of(
         static: all networks as they are.
     """
     everything = {**_as_they_are(static, policies), **policies}
-    plans = choose_plans(everything, reference_point(inputs))
+    plans = choose_plans(everything, _reference_point(inputs))
     on_front = {
         name: {point.configuration for point in points if point.plan}
         for name, points in joint_front(everything, plans).items()
@@ -182,7 +197,7 @@ def _as_they_are(static: Sequence[AdaptivePoint], searched: Mapping[str, object]
     return found
 
 
-def reference_point(inputs: AdaptationInputs) -> Objectives:
+def _reference_point(inputs: AdaptationInputs) -> Objectives:
     """Of hypervolume: error, latency in ms, the energy that is minimised."""
     error = inputs.run.origin.dataset.reference_error
     return reference_point_of(inputs.tables.only(inputs.configurations), error, inputs.energy)

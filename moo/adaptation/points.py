@@ -75,7 +75,7 @@ def adaptive_point(
         oracle_error=bound.error,
         oracle_latency_ms=costs.expected(bound.shares_X)[0],
         latency_ms=latency_ms,
-        worst_latency_ms=float(costs.latency_ms_X[: _ways_open(thresholds)].max()),
+        worst_latency_ms=costs.worst_latency_ms(thresholds),
         energy_mj=energy.energy_mj(net_mj, latency_ms, costs.idle_w),
         energy_kind=energy.kind,
         net_energy_mj=net_mj,
@@ -88,12 +88,6 @@ def adaptive_point(
         jointly_trained=variant.jointly_trained,
         segment_params=variant.segment_params,
     )
-
-
-def _ways_open(thresholds: Sequence[float]) -> int:
-    """Ways that an image can take: none comes past a threshold of 0."""
-    values = [*thresholds]
-    return values.index(0) + 1 if 0 in values else len(values) + 1
 
 
 def static_points(

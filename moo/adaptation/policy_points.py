@@ -50,7 +50,7 @@ class PolicyPoint:
     latency_ms: float
     """Expected: the sum of shares x costs of the ways. So are energies."""
     worst_latency_ms: float
-    """The highest of any way that an image can take: none comes past a threshold of 0."""
+    """Of the longest way that an image can take."""
     energy_mj: float
     """That which is minimised."""
     net_mj: float
@@ -101,17 +101,15 @@ class _Priced:
     paths: PathCosts
 
     def point(self) -> PolicyPoint:
-        thresholds = self.policy.thresholds
-        ways = thresholds.index(0) + 1 if 0 in thresholds else len(thresholds) + 1
         error, latency_ms, energy_mj = self.objectives
         return PolicyPoint(
             plan=self.policy.plan,
-            thresholds=thresholds,
+            thresholds=self.policy.thresholds,
             configuration=self.configuration,
             error=error,
             shares=self.policy.shares,
             latency_ms=latency_ms,
-            worst_latency_ms=float(self.paths.latency_ms_X[:ways].max()),
+            worst_latency_ms=self.paths.worst_latency_ms(self.policy.thresholds),
             energy_mj=energy_mj,
             net_mj=self.net_mj,
         )

@@ -1,6 +1,6 @@
 """Classify images with a network that stops early where it is sure: `python run.py photo.jpg`, `python run.py --list`.
 
-It needs onnxruntime and numpy alone; Pillow opens photos, images in .npy files do without. In a program:
+It needs Python 3.9, onnxruntime and numpy alone; Pillow opens photos, images in .npy files do without. In a program:
 
     from run import AdaptiveNetwork
     network = AdaptiveNetwork("path/of/this/folder", max_latency_ms=5)
@@ -63,7 +63,7 @@ class Point(NamedTuple):
     latency_ms: float
     """Expected; measured on the board, or modelled, as `latency_source` says."""
     worst_latency_ms: float
-    """Of an image that passes all exits."""
+    """Of the longest way that an image can take."""
     latency_source: str
     energy_mj: float
     energy_source: str
@@ -340,7 +340,7 @@ def _point(number: int, content: dict[str, Any], ways: int) -> Point:
     shares = tuple(_number(value) for value in _list(content["exit_shares"]))
     if (len(thresholds), len(shares)) != (ways - 1, ways) or not all(0 <= value <= 1 for value in thresholds):
         raise ValueError(f"point {number} must have a threshold in [0, 1] for each of {ways - 1} exits")
-    if not isinstance(threads, int) or not 1 <= threads <= 1024 or not isinstance(mhz, int | None):
+    if not isinstance(threads, int) or not 1 <= threads <= 1024 or not isinstance(mhz, (int, type(None))):
         raise ValueError(f"point {number} must have threads and a clock in whole numbers")
     return Point(
         number=number,
@@ -360,7 +360,7 @@ def _point(number: int, content: dict[str, Any], ways: int) -> Point:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e30:
         raise ValueError(f"a number must stand where {_line(value)!r} does")
     return float(value)
 

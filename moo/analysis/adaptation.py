@@ -150,14 +150,14 @@ class AdaptiveResults:
         Args:
             archive: of the run.
         """
-        kind = self.front[0].energy_kind
-        is_other = kind != archive.energy.kind
         static: Sequence[StaticPoint] = self.static if self.is_whole else archive.trained_points()
-        if not static or (is_other and (kind == "period" or archive.tables is None or not self.is_whole)):
+        energy, reference = _energy_of(self.front[0], archive.energy), archive.reference_point
+        if not static or energy is None:
             return None
-        reference = archive.reference_point
-        if is_other and archive.tables is not None:
-            reference = reference_point_of(archive.tables, reference[0], EnergyObjective(kind))
+        if energy != archive.energy:
+            if archive.tables is None or not self.is_whole:
+                return None
+            reference = reference_point_of(archive.tables, reference[0], energy)
         return gains(self.points, static, reference)
 
 
@@ -181,6 +181,21 @@ def read_adaptive_results(folder: RunFolder) -> AdaptiveResults | None:
         static=tuple(point for point in every if not point.exits),
         is_whole=is_whole,
     )
+
+
+def _energy_of(point: AdaptivePoint, of_run: EnergyObjective) -> EnergyObjective | None:
+    """The energy that a point minimises, that of the run where it is the same; None where a period is not known.
+
+    A period lasts as long as the idle board takes for what is paid above net energy.
+    """
+    if point.energy_kind != "period":
+        return EnergyObjective(point.energy_kind)
+    idle_mj = 0.0 if point.gross_energy_mj is None else point.gross_energy_mj - point.net_energy_mj
+    if idle_mj <= 0 or point.energy_mj <= point.net_energy_mj:
+        return of_run if of_run.kind == "period" else None
+    period_ms = (point.energy_mj - point.net_energy_mj) / idle_mj * point.latency_ms
+    is_same = of_run.period_ms is not None and math.isclose(period_ms, of_run.period_ms, rel_tol=1e-6)
+    return of_run if is_same else EnergyObjective("period", period_ms)
 
 
 def gains(

@@ -83,7 +83,7 @@ print(answer.class_name, answer.confidence, answer.exit)
 
 An image leaves at the first exit whose confidence, the largest softmax of its scores, exceeds the threshold; 0 always
 leaves, 1 never. Expected costs are the shares of images of the selection split that take each way times what each way
-costs; other images may share out differently. The worst case is an image that passes all exits.
+costs; other images may share out differently. The worst case is the longest way that an image can take.
 {_notes(points, data)}
 
 ## Ways through it
@@ -147,8 +147,8 @@ def _notes(points: Sequence[AdaptivePoint], data: SearchDataset) -> str:
     told = {_told(point, data).split for point in points}
     streamed = [
         f"Point {number} was run on the board with {point.streamed.images} images, one after the other: "
-        f"{short(point.streamed.mean_latency_ms)} ms a piece (measured), where its ways' costs come to "
-        f"{short(point.streamed.expected_latency_ms)} ms."
+        f"{short(point.streamed.mean_latency_ms)} ms each (measured, the mean of each image's least time), where the "
+        f"costs of its ways come to {short(point.streamed.expected_latency_ms)} ms."
         for number, point in enumerate(points)
         if point.streamed is not None
     ]

@@ -35,7 +35,7 @@ class StreamedImages:
 
     images: int
     mean_latency_ms: float
-    """Of all runs of all images; what the policy itself costs is in it."""
+    """Mean over the images of the least time that each took in several passes, with what the policy itself costs."""
     exit_shares: tuple[float, ...]
     """Shape (X,)."""
     error: float
@@ -72,7 +72,7 @@ class AdaptivePoint:
     latency_ms: float
     """Expected: the sum of shares x costs of the ways. So are energies."""
     worst_latency_ms: float
-    """Of an image that takes the longest way; none comes past a threshold of 0."""
+    """Of the longest way that an image can take: none comes past a threshold of 0."""
     energy_mj: float
     """The energy that the front minimises."""
     energy_kind: EnergyKind

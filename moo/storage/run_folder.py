@@ -132,6 +132,11 @@ class RunFolder:
         """What the front of networks with early exits was chosen from, and the networks as they are, in its form."""
         return self.path / "adaptations" / "points.json"
 
+    @property
+    def passing(self) -> Path:
+        """What the run's board measured to tell what passing an early exit takes."""
+        return self.path / "adaptations" / "passing.json"
+
     def adaptation(self, architecture_id: str) -> Path:
         """Folder of what was learnt of a network's early exits."""
         return self.path / "adaptations" / architecture_id

@@ -218,7 +218,9 @@ def adaptive_clocks_figure(policy: Sequence[AdaptivePoint], static: Sequence[Ada
     """
     first = policy[0]
     exits, leaving = many(len(first.exits), "exit", "exits"), percent(1 - first.exit_shares[-1])
-    subtitle = f"{first.id}, {exits} that {leaving} of the images take. Dotted: without exits."
+    present = [name for name in PRECISIONS if name in {point.configuration.precision for point in policy}]
+    alone = f" in {present[0]}" if len(present) == 1 else ""
+    subtitle = f"{first.id}{alone}, {exits} that {leaving} of the images take. Dotted: without exits."
     figure = new_figure(NARROW_INCHES, 4.9, "Energy of a policy against the clock", subtitle)
     axes = figure.add_subplot()
     dress(axes, "clock (MHz)", _energy_label(policy).replace(" (", "\n(", 1))
@@ -236,7 +238,7 @@ def adaptive_clocks_figure(policy: Sequence[AdaptivePoint], static: Sequence[Ada
             (point for point in static if point.id == first.id and point.configuration in places),
             key=lambda point: _mhz(point.configuration),
         )
-        style = "-" if precision == "fp32" else "--"
+        style = "--" if precision in present[1:] else "-"
         axes.plot(*_against_clock(own), color=colour, linewidth=1.8, linestyle=style, zorder=3)
         axes.plot(*_against_clock(before), color=colour, linewidth=1.2, linestyle=":", alpha=0.8, zorder=2)
         for point in own:
@@ -251,12 +253,10 @@ def adaptive_clocks_figure(policy: Sequence[AdaptivePoint], static: Sequence[Ada
         Line2D([], [], color=_COLOURS[place % len(_COLOURS)], linewidth=1.8, label=many(number, "thread", "threads"))
         for place, number in enumerate(threads)
     ]
-    present = {point.configuration.precision for point in policy}
     if len(present) > 1:
         handles += [
-            Line2D([], [], color=GREY, linewidth=1.8, linestyle="-" if name == "fp32" else "--", label=name)
-            for name in PRECISIONS
-            if name in present
+            Line2D([], [], color=GREY, linewidth=1.8, linestyle="--" if name in present[1:] else "-", label=name)
+            for name in present
         ]
     for source in sorted({point.energy_source for point in policy}):
         filled = GREY if source == "measured" else "white"

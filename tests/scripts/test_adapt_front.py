@@ -102,6 +102,7 @@ def test_the_front_is_told_written_and_handed_over(script: Any) -> None:
     assert "with and without early exits" in out
     assert "xits" in " ".join(out.splitlines()[-5:-1])
     front = read_adaptive_front(Path("run/front_adaptive.json"))
+    assert any(point.exits for point in front)
     for point in front:
         if point.exits:
             assert Path(f"run/front/{point.id}/adaptive/run.py").is_file()
@@ -133,6 +134,9 @@ def test_training_anew_makes_exits_stale_and_says_so(script: Any) -> None:
         (["run", "--only", "999"], "`--only` must name trained networks of the run"),
         (["run", "--max-exits", "0"], "`--max-exits >= 1` must hold, but got 0"),
         (["run", "--max-exits", "-1"], "`--max-exits >= 1` must hold, but got -1"),
+        (["run", "--max-slowdown", "-5"], "`--max-slowdown >= 0` must hold, in per cent, but got -5.0"),
+        (["run", "--max-slowdown", "nan"], "`--max-slowdown >= 0` must hold, in per cent, but got nan"),
+        (["run", "--max-slowdown", "much"], "--max-slowdown"),
         (["run", "--threads", "3"], "`--threads` must be of the configurations that the run has cost tables for"),
         (["run", "--exit-epochs", "0"], "`--exit-epochs > 0` must hold"),
         (["run", "--energy", "period"], "`--period-ms` must be given with `--energy period`"),

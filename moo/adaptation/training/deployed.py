@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from devices.configuration import Precision
@@ -226,7 +227,7 @@ def outcomes_on_test(run: FinishedRun, deployment: Deployment, precision: Precis
     return deployment.folder.read_outcomes(precision, "test")
 
 
-def segment_path(stage: StageFolder, number: int, precision: Precision) -> Any:
+def segment_path(stage: StageFolder, number: int, precision: Precision) -> Path:
     """Where a segment is kept, counted from 0."""
     return stage.path / f"segment_{number}{'_int8' if precision == 'int8' else ''}.onnx"
 

@@ -155,6 +155,21 @@ def test_expected_costs_are_weighted_by_shares() -> None:
     assert costs.expected(np.array([0.0, 0.0, 1.0])) == (4.0, 8.0)
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "longest_ms"),
+    [((0.5, 0.5), 5.0), ((0.5, 0.0), 5.0), ((1.0, 0.5), 5.0), ((0.5, 1.0), 4.0), ((0.0, 0.5), 1.0), ((1.0, 1.0), 4.0)],
+)
+def test_the_longest_way_is_one_that_an_image_can_take(thresholds: tuple[float, ...], longest_ms: float) -> None:
+    """The second way is measured to take longer than passing all; none comes past a 0, and none leaves at a 1."""
+    costs = PathCosts(
+        latency_ms_X=np.array([1.0, 5.0, 4.0]),
+        energy_mj_X=np.ones(3),
+        latency_source="measured",
+        energy_source="modelled",
+    )
+    assert costs.worst_latency_ms(thresholds) == longest_ms
+
+
 def test_passing_an_exit_takes_what_is_added_for_it() -> None:
     plain = costs_of(table_of())
     costs = with_passing(plain, 0.5)

@@ -52,13 +52,6 @@ def test_some_of_the_exits_keep_their_rows_and_the_networks(outcomes: ExitOutcom
     assert (static.exits, static.static_error) == ((), outcomes.static_error)
 
 
-def test_exits_are_found_by_what_they_are(outcomes: ExitOutcomes) -> None:
-    assert [outcomes.place_of(one) for one in EXITS] == [0, 1, 2]
-    known = "layer 1 linear, layer 2 linear, layer 2 conv"
-    with pytest.raises(ValueError, match=f"an exit must be one of {known}, but got 'layer 7 conv'"):
-        outcomes.place_of(Exit(7, "conv"))
-
-
 def test_each_exit_and_the_network_must_have_a_row_and_there_must_be_images(outcomes: ExitOutcomes) -> None:
     with pytest.raises(ValueError, match=r"`correct_XN` must have .* here \(4, 30\), but has \(3, 30\)"):
         dataclasses.replace(outcomes, correct_XN=outcomes.correct_XN[1:])

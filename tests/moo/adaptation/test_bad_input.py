@@ -25,6 +25,8 @@ from tests.moo.adaptation.conftest import Adapt
         ({"max_exits": 0}, "`--max-exits >= 1` must hold, but got 0"),
         ({"max_exits": -1}, "`--max-exits >= 1` must hold, but got -1"),
         ({"max_exits": 9}, "`--max-exits <= 8` must hold, but got 9"),
+        ({"max_slowdown": -0.1}, r"`--max-slowdown >= 0` must hold, in per cent, but got -0\.1"),
+        ({"max_slowdown": float("inf")}, "`--max-slowdown >= 0` must hold, in per cent, but got inf"),
         ({"images": -1}, "`--images >= 0` must hold, but got -1"),
         ({"images": 5001}, "`--images <= 5000` must hold, but got 5001"),
         ({"exit_epochs": 0.0}, "`--exit-epochs > 0` must hold, but got 0"),

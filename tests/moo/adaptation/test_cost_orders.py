@@ -7,6 +7,7 @@ import pytest
 
 from devices.configuration import configurations_of
 from devices.cost_tables.energy_objective import EnergyObjective
+from devices.cost_tables.exit_costs import with_passing
 from moo.adaptation.cost_orders import are_proportional, searches_of
 from tests.moo.adaptation.drawn_networks import CONFIGURATIONS, drawn_costs, drawn_exits
 
@@ -31,6 +32,14 @@ def test_a_configuration_that_does_not_scale_has_its_own_search() -> None:
     costs[last] = replace(costs[last], head_ms_E=costs[last].head_ms_E * 1.01)
     found = searches_of(costs, NET)
     assert [(one.configuration, one.two_objectives) for one in found] == [(CONFIGURATIONS[0], True), (last, False)]
+
+
+def test_what_passing_an_exit_takes_scales_or_has_its_own_search() -> None:
+    costs = drawn_costs(drawn_exits(3))
+    scaled = {one: with_passing(own, 0.1 * own.whole_ms) for one, own in costs.items()}
+    assert len(searches_of(scaled, NET)) == 1
+    *_, last = costs
+    assert len(searches_of(scaled | {last: with_passing(costs[last], 0.2 * costs[last].whole_ms)}, NET)) == 2
 
 
 def test_energy_that_is_not_in_proportion_to_latency_is_an_objective_of_its_own() -> None:

@@ -35,8 +35,11 @@ def test_the_front_is_what_no_point_dominates_static_networks_among_them(
             assert any(all(np.array(point.objectives) <= np.array(static.objectives) + 1e-12) for point in front)
 
 
-def test_what_the_report_says_of_gains_is_what_the_command_said(trained_run: FinishedRun, adapted: Adapt) -> None:
-    done = adapted(trained_run)
+@pytest.mark.parametrize("options", [{}, {"threads": (1,), "precision": ("int8",)}, {"energy": "gross"}])
+def test_what_the_report_says_of_gains_is_what_the_command_said(
+    trained_run: FinishedRun, adapted: Adapt, options: Any
+) -> None:
+    done = adapted(trained_run, **options)
     results = read_adaptive_results(trained_run.folder)
     assert results is not None
     assert results.is_whole
@@ -48,6 +51,7 @@ def test_what_the_report_says_of_gains_is_what_the_command_said(trained_run: Fin
 
 def test_figures_of_points_are_those_of_their_segments(trained_run: FinishedRun, adapted: Adapt) -> None:
     done = adapted(trained_run)
+    assert any(point.exits for point in done.front)
     for point in done.front:
         if not point.exits:
             continue
@@ -91,6 +95,7 @@ def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
     adapted(trained_run, max_exits=1, joint_epochs=0.0)
     front = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
     once = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
+    assert any(point.exits for point in front)
     for point in front:
         if point.exits:
             stage = AdaptationFolder(trained_run.folder.adaptation(point.id)).deployed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -27,6 +28,7 @@ from evaluation.data.rules import Resize
 from evaluation.early_exits.files import ExportedSegments, segment_outcomes
 from evaluation.early_exits.policy import judged, ways_taken
 from evaluation.splits import Splits
+from moo.adaptation import run
 from moo.adaptation.handover import read_adaptive, write_adaptive
 from moo.storage.adaptive_front import AdaptivePoint
 from search_space.boundary.sealing import sealed
@@ -155,6 +157,19 @@ def alone(python: str | Path, folder: Path, images: LabelledImages, points: int)
     assert found.returncode == 0, found.stderr
     answers: dict[str, list[list[Any]]] = json.loads(found.stdout)
     return answers
+
+
+def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime() -> None:
+    """As boards may have it: `docs/boards.md`."""
+    tree = ast.parse(Path(run.__file__).read_text(), feature_version=(3, 9))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    roots = {name.split(".")[0] for name in imported}
+    assert roots - sys.stdlib_module_names == {"numpy", "onnxruntime", "PIL"}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    of_classes = [node.args[1] for node in calls if ast.unparse(node.func) == "isinstance"]
+    assert of_classes
+    assert not any(isinstance(node, ast.BinOp) for node in of_classes), "`int | float` is for Python 3.10"
 
 
 def test_without_this_project_it_gives_the_same_classes_and_exits(

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from devices.configuration import BASE, RuntimeConfiguration
+from devices.cost_tables.energy_objective import EnergyObjective
 from moo.analysis.adaptation import (
+    AdaptiveResults,
     equally_accurate,
     gains,
     gains_text,
@@ -14,7 +16,7 @@ from moo.analysis.adaptation import (
     read_adaptive_results,
 )
 from moo.storage.adaptive_front import write_adaptive_front
-from moo.storage.archive import Archive
+from moo.storage.archive import Archive, reference_point_of
 from moo.storage.run_folder import RunFolder
 from tests.moo.adaptive_points import adaptive_point, random_points, static_point
 from tests.moo.conftest import EntryOf, archive_in_configurations
@@ -183,7 +185,7 @@ def test_of_another_energy_the_reference_point_is_that_of_the_tables(tmp_path: P
         assert found is not None
         gained = found.gains(archive)
         if kind == "period":
-            assert gained is None, "its length is not known"
+            assert gained is None, "its length is not known, as idle power is not"
         else:
             assert gained is not None
             assert archive.tables is not None
@@ -193,3 +195,24 @@ def test_of_another_energy_the_reference_point_is_that_of_the_tables(tmp_path: P
             )
             assert 0 < gained.static < gained.both < 1
             assert gained.static < (1 - 0.2) * (1 - 5 / archive.tables.base.slowest_ms()) * (1 - 9 / highest) + 1e-9
+
+
+@pytest.mark.parametrize("of_run", [None, 40.0, 200.0])
+def test_a_period_of_another_length_is_another_energy(of_run: float | None) -> None:
+    """Idle power is 0.5 W, as in the tables; the period of the points lasts 200 ms."""
+    energy = EnergyObjective() if of_run is None else EnergyObjective("period", of_run)
+    archive = archive_in_configurations(energy=energy)
+    static = static_point(0.2, 5.0, 109.0, energy_kind="period", net_energy_mj=9.0, gross_energy_mj=11.5)
+    point = adaptive_point(0.2, 4.0, 108.0, energy_kind="period", net_energy_mj=8.0, gross_energy_mj=10.0)
+    found = AdaptiveResults(front=(point,), points=(point,), static=(static,), is_whole=True)
+    assert archive.tables is not None
+    error = archive.reference_point[0]
+    reference = reference_point_of(archive.tables, error, EnergyObjective("period", 200.0))
+    gained = found.gains(archive)
+    assert gained is not None
+    if of_run == 200.0:
+        assert gained == gains([point], [static], archive.reference_point)
+    else:
+        expected = gains([point], [static], reference)
+        assert (gained.static, gained.both) == pytest.approx((expected.static, expected.both))
+        assert gained.both > gained.static > 0

@@ -87,7 +87,7 @@ def test_what_is_modelled_and_what_was_measured_is_said() -> None:
     text = text_of(measured)
     assert "Modelled" not in text
     assert "2.50 ms (measured)" in text
-    assert "Point 0 was run on the board with 500 images, one after the other: 4.10 ms a piece (measured)" in text
+    assert "Point 0 was run on the board with 500 images, one after the other: 4.10 ms each (measured, " in text
 
 
 @pytest.mark.parametrize(
