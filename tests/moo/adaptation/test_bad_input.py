@@ -92,7 +92,13 @@ def test_other_settings_of_the_search_need_no_training(trained_run: FinishedRun,
 
 
 @pytest.mark.parametrize(
-    "name", ["exits/weights.safetensors", "exits/outcomes_selection_int8.safetensors", "deployed/segment_0.onnx"]
+    "name",
+    [
+        "exits/weights.safetensors",
+        "exits/outcomes_selection_int8.safetensors",
+        "deployed/segment_0.onnx",
+        "deployed/weights.safetensors",
+    ],
 )
 def test_damaged_and_foreign_files_are_refused(trained_run: FinishedRun, adapted: Adapt, name: str) -> None:
     adapted(trained_run)
