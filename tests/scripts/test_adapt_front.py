@@ -110,6 +110,8 @@ def test_the_front_is_told_written_and_handed_over(script: Any) -> None:
     assert Path("run/report.html").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 def test_training_anew_makes_exits_stale_and_says_so(script: Any) -> None:
     assert script("run", *SHORT)[0] == 0
     handed_over = {path.parent.parent.name for path in Path("run/front").glob("*/adaptive/run.py")}

@@ -68,6 +68,8 @@ def with_exits(run: FinishedRun) -> Path:
     return next(path.parents[1] for path in sorted(run.folder.path.glob("adaptations/*/deployed/result.json")))
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 def test_changed_settings_are_refused_unless_all_begins_anew(trained_run: FinishedRun, adapted: Adapt) -> None:
     adapted(trained_run)
     before = trained_run.folder.adaptive_front.read_bytes()
@@ -82,6 +84,8 @@ def test_changed_settings_are_refused_unless_all_begins_anew(trained_run: Finish
     assert not any(point.jointly_trained for point in adapted(trained_run, joint_epochs=0).front)
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 def test_other_settings_of_the_search_need_no_training(trained_run: FinishedRun, adapted: Adapt) -> None:
     adapted(trained_run)
     found = adapted(trained_run, threads=(1,), precision=("fp32",), energy="gross")

@@ -79,6 +79,8 @@ def test_the_same_command_again_gives_the_same_file_and_trains_nothing(
     assert trained_run.folder.adaptive_front.read_bytes() == before
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 def test_fresh_trains_all_exits_anew_with_the_same_result(trained_run: FinishedRun, adapted: Adapt) -> None:
     adapted(trained_run)
     before = trained_run.folder.adaptive_front.read_bytes()
@@ -106,6 +108,7 @@ def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
     assert front == once
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_killed_before_any_write_it_ends_with_the_same_front(
     trained_run: FinishedRun, adapted: Adapt, tmp_path: Path
