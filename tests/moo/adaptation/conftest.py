@@ -98,27 +98,42 @@ def trained_run(trained_once: FinishedRun, tmp_path: Path) -> FinishedRun:
     return copied(trained_once, tmp_path / "run")
 
 
+@pytest.fixture(scope="session")
+def adapted_once(trained_once: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The same with exits."""
+    run = copied(trained_once, tmp_path_factory.mktemp("adapted") / "run")
+    adapted_by(run)
+    return run
+
+
+@pytest.fixture
+def adapted_run(adapted_once: FinishedRun, tmp_path: Path) -> FinishedRun:
+    """A finished run whose front is trained and has exits, with default options."""
+    return copied(adapted_once, tmp_path / "run")
+
+
 @pytest.fixture
 def adapted() -> Adapt:
     """Adapts a run in this process, with short trainings."""
+    return adapted_by
 
-    def call(
-        run: FinishedRun,
-        *,
-        trainer: Any = None,
-        devices: Sequence[Device] = (),
-        told: list[events.Event] | None = None,
-        **options: Any,
-    ) -> AdaptedRun:
-        config = AdaptFrontConfig(
-            run=str(run.folder.path), **{"exit_epochs": 1.0, "joint_epochs": 1.0, "images": 0} | options
-        )
-        tell = (told if told is not None else []).append
-        with closing(record_of(run)) as record:
-            prepared = prepare_adaptation(config, run, record, tell)
-            return adapt(prepared, lambda: trainer or SerialTrainer(run.splits), devices)
 
-    return call
+def adapted_by(
+    run: FinishedRun,
+    *,
+    trainer: Any = None,
+    devices: Sequence[Device] = (),
+    told: list[events.Event] | None = None,
+    **options: Any,
+) -> AdaptedRun:
+    """Adapt a run in this process, with short trainings."""
+    config = AdaptFrontConfig(
+        run=str(run.folder.path), **{"exit_epochs": 1.0, "joint_epochs": 1.0, "images": 0} | options
+    )
+    tell = (told if told is not None else []).append
+    with closing(record_of(run)) as record:
+        prepared = prepare_adaptation(config, run, record, tell)
+        return adapt(prepared, lambda: trainer or SerialTrainer(run.splits), devices)
 
 
 def at(run: FinishedRun, path: Path) -> FinishedRun:

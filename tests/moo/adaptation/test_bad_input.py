@@ -70,25 +70,23 @@ def with_exits(run: FinishedRun) -> Path:
 
 @pytest.mark.thorough
 @pytest.mark.slow
-def test_changed_settings_are_refused_unless_all_begins_anew(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    before = trained_run.folder.adaptive_front.read_bytes()
+def test_changed_settings_are_refused_unless_all_begins_anew(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    before = adapted_run.folder.adaptive_front.read_bytes()
     with pytest.raises(ValueError, match=r"begun with exit_epochs=1.0 and got exit_epochs=2.0; omit `--exit-epochs`"):
-        adapted(trained_run, exit_epochs=2.0)
+        adapted(adapted_run, exit_epochs=2.0)
     with pytest.raises(
         ValueError, match=r"with joint_epochs=1.0 and got joint_epochs=0; omit `--joint-epochs`, or add"
     ):
-        adapted(trained_run, joint_epochs=0)
-    assert trained_run.folder.adaptive_front.read_bytes() == before
-    adapted(trained_run, joint_epochs=0, fresh=True)
-    assert not any(point.jointly_trained for point in adapted(trained_run, joint_epochs=0).front)
+        adapted(adapted_run, joint_epochs=0)
+    assert adapted_run.folder.adaptive_front.read_bytes() == before
+    adapted(adapted_run, joint_epochs=0, fresh=True)
+    assert not any(point.jointly_trained for point in adapted(adapted_run, joint_epochs=0).front)
 
 
 @pytest.mark.thorough
 @pytest.mark.slow
-def test_other_settings_of_the_search_need_no_training(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    found = adapted(trained_run, threads=(1,), precision=("fp32",), energy="gross")
+def test_other_settings_of_the_search_need_no_training(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    found = adapted(adapted_run, threads=(1,), precision=("fp32",), energy="gross")
     assert {point.configuration.label for point in found.front} == {"ort 1t fp32"}
     for point in found.front:
         assert point.gross_energy_mj == pytest.approx(point.energy_mj)
@@ -104,50 +102,45 @@ def test_other_settings_of_the_search_need_no_training(trained_run: FinishedRun,
         "deployed/weights.safetensors",
     ],
 )
-def test_damaged_and_foreign_files_are_refused(trained_run: FinishedRun, adapted: Adapt, name: str) -> None:
-    adapted(trained_run)
-    path = with_exits(trained_run) / name
+def test_damaged_and_foreign_files_are_refused(adapted_run: FinishedRun, adapted: Adapt, name: str) -> None:
+    path = with_exits(adapted_run) / name
     content = path.read_bytes()
     path.write_bytes(content[:-1])
     with pytest.raises(ValueError, match=r"must be whole.*add `--fresh` to train its exits anew"):
-        adapted(trained_run)
+        adapted(adapted_run)
     path.unlink()
     with pytest.raises(ValueError, match=r"`--fresh` to train its exits anew"):
-        adapted(trained_run)
+        adapted(adapted_run)
 
 
-def test_adaptations_of_another_network_are_refused(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    first, second = sorted(trained_run.folder.path.glob("adaptations/*"))[:2]
+def test_adaptations_of_another_network_are_refused(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    first, second = sorted(adapted_run.folder.path.glob("adaptations/*"))[:2]
     shutil.rmtree(second)
     shutil.copytree(first, second)
     with pytest.raises(ValueError, match=f"those in '.*{second.name}' are of another network"):
-        adapted(trained_run)
+        adapted(adapted_run)
 
 
-def test_segments_that_do_not_belong_together_are_refused(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    folder = with_exits(trained_run) / "deployed"
+def test_segments_that_do_not_belong_together_are_refused(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    folder = with_exits(adapted_run) / "deployed"
     (folder / "segment_0.onnx").write_bytes((folder / "segment_0_int8.onnx").read_bytes())
     with pytest.raises(ValueError, match="belong together, but .*segment_0.onnx' is damaged, or another network's"):
-        adapted(trained_run)
+        adapted(adapted_run)
 
 
-def test_exits_of_weights_that_were_trained_anew_since_are_refused(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    path = with_exits(trained_run) / "exits/config.json"
+def test_exits_of_weights_that_were_trained_anew_since_are_refused(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    path = with_exits(adapted_run) / "exits/config.json"
     content = read_sealed_json(path, what="a config", remedy="")
     content["made_with"]["weights"] = "sha256-" + "0" * 64
     write_sealed_json(path, content)
     with pytest.raises(ValueError, match="are of other weights: the network was trained anew since"):
-        adapted(trained_run)
+        adapted(adapted_run)
 
 
-def test_a_lost_config_is_refused(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    (with_exits(trained_run) / "exits/config.json").unlink()
+def test_a_lost_config_is_refused(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    (with_exits(adapted_run) / "exits/config.json").unlink()
     with pytest.raises(ValueError, match=r"must have a config.json to go on, but has none"):
-        adapted(trained_run)
+        adapted(adapted_run)
 
 
 def test_a_network_without_its_files_is_refused(trained_run: FinishedRun, adapted: Adapt) -> None:
@@ -181,9 +174,8 @@ def test_a_network_that_is_too_short_stays_as_it_is(
     assert all(not point.exits for point in found.front if point.id == name)
 
 
-def test_thresholds_out_of_range_are_refused(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    path = trained_run.folder.adaptive_front
+def test_thresholds_out_of_range_are_refused(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    path = adapted_run.folder.adaptive_front
     items = json.loads(path.read_text())
     changed = next(item for item in items if item["exits"])
     changed["thresholds"][0] = 1.5

@@ -69,25 +69,23 @@ def test_figures_of_points_are_those_of_their_segments(trained_run: FinishedRun,
 
 
 def test_the_same_command_again_gives_the_same_file_and_trains_nothing(
-    trained_run: FinishedRun, adapted: Adapt
+    adapted_run: FinishedRun, adapted: Adapt
 ) -> None:
-    adapted(trained_run)
-    before = trained_run.folder.adaptive_front.read_bytes()
-    trainer = SerialTrainer(trained_run.splits)
-    adapted(trained_run, trainer=trainer)
+    before = adapted_run.folder.adaptive_front.read_bytes()
+    trainer = SerialTrainer(adapted_run.splits)
+    adapted(adapted_run, trainer=trainer)
     assert trainer.jobs == []
-    assert trained_run.folder.adaptive_front.read_bytes() == before
+    assert adapted_run.folder.adaptive_front.read_bytes() == before
 
 
 @pytest.mark.thorough
 @pytest.mark.slow
-def test_fresh_trains_all_exits_anew_with_the_same_result(trained_run: FinishedRun, adapted: Adapt) -> None:
-    adapted(trained_run)
-    before = trained_run.folder.adaptive_front.read_bytes()
-    trainer = SerialTrainer(trained_run.splits)
-    adapted(trained_run, trainer=trainer, fresh=True)
+def test_fresh_trains_all_exits_anew_with_the_same_result(adapted_run: FinishedRun, adapted: Adapt) -> None:
+    before = adapted_run.folder.adaptive_front.read_bytes()
+    trainer = SerialTrainer(adapted_run.splits)
+    adapted(adapted_run, trainer=trainer, fresh=True)
     assert trainer.jobs
-    assert trained_run.folder.adaptive_front.read_bytes() == before
+    assert adapted_run.folder.adaptive_front.read_bytes() == before
 
 
 def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
