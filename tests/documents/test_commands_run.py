@@ -109,7 +109,10 @@ def run_command(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize(
+    "document",
+    [name if name == "README.md" else pytest.param(name, marks=pytest.mark.thorough) for name in DOCUMENTS],
+)
 def test_commands_of_a_document_run_in_their_order(document: str, run_command: Callable[[Command], None]) -> None:
     for command in commands_of(document):
         run_command(command)

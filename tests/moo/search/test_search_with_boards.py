@@ -178,7 +178,7 @@ def test_a_board_that_does_harm_leaves_predictions_labelled_so(prepare: Any, tmp
     count, agent = tmp_path / "count", tmp_path / "agent.py"
     count.touch()
     chosen = f"open({str(count)!r}, 'a').write('x') and {quick!r}[os.path.getsize({str(count)!r}) % {len(quick)}]"
-    agent.write_text(AGENT.replace('open(request["model"]).read()', chosen))
+    agent.write_text(AGENT.replace('open(request["models"][0]).read()', chosen))
     settings = MeasureSettings(timeout_seconds=5.0, cooldown_seconds=0.0)
     device = AgentDevice(HostLink([sys.executable, str(agent)]), settings, name="hostile", shares_host=False)
     preparation = prepare(device=device)

@@ -134,6 +134,7 @@ def summary(archive: Archive) -> Any:
     return archive.entries, [(point.id, point.configuration, point.objectives) for point in archive.front()]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["dnas", "architectures", "random"])
 def test_interrupted_at_any_trial_and_resumed_a_run_ends_as_if_uninterrupted(
