@@ -5,7 +5,7 @@ Start with `adaptive_section`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def adaptive_section(results: AdaptiveResults | None, archive: Archive, *, run: 
     found = results.gains(archive)
     parts = []
     if found is not None:
-        parts = [_gains(found, results), _networks(found)]
+        parts = [_gains(found, results), _networks(found, results)]
     shown = _shown(results.front, front_size)
     parts += [_points(shown, len(results.front)), _notes(results, shown), _choose(run)]
     return "\n\n".join(part for part in parts if part)
@@ -63,7 +63,7 @@ def _gains(found: AdaptiveGains, results: AdaptiveResults) -> str:
     return text
 
 
-def _networks(found: AdaptiveGains) -> str:
+def _networks(found: AdaptiveGains, results: AdaptiveResults) -> str:
     """The most accurate third one by one."""
     if not found.networks:
         return ""
@@ -83,15 +83,21 @@ def _networks(found: AdaptiveGains) -> str:
     return (
         f"The most accurate third of the networks in {code(found.base.label)}, each beside its quickest policy that "
         f"loses at most {100 * EQUAL_ACCURACY:g} percentage points of accuracy:\n\n{table(head, rows)}"
-        f"{_no_gain(found.networks)}"
+        f"{_no_gain(found.networks, {point.id for point in results.points if point.jointly_trained})}"
     )
 
 
-def _no_gain(networks: Sequence[NetworkGain]) -> str:
+def _no_gain(networks: Sequence[NetworkGain], jointly_trained: Collection[str]) -> str:
     without = [gain for gain in networks if not gain.pays]
     if not without:
         return ""
     names = ", ".join(code(gain.id) for gain in without)
+    if any(gain.id in jointly_trained for gain in without):
+        return (
+            f"\n\nExits do not pay for {names}: no policy that was found is as accurate as the same weights without "
+            "exits, and quicker. Weights that were trained on together with exits may be better than those of "
+            "`model.onnx`: that is a gain of training, which a longer training of the network has as well."
+        )
     return (
         f"\n\nExits do not pay for {names}: no policy that was found is as accurate and quicker. Deploy "
         f"{'it' if len(without) == 1 else 'them'} as {'it is' if len(without) == 1 else 'they are'}."

@@ -168,13 +168,11 @@ def _kept_exits(folder: AdaptationFolder, made_with: dict[str, Any]) -> tuple[Ex
     content = stage.read_config()
     if content is None:
         return None
-    match content:
-        case {"made_with": dict(saved), "exits": list(exits)} if saved.keys() == made_with.keys():
-            pass
-        case _:
-            raise ValueError(
-                f"{str(stage.config)!r} must hold what exits are made with, but holds {shown(content)}. {FRESH}"
-            )
+    saved, exits = content.get("made_with"), content.get("exits")
+    if not (isinstance(saved, dict) and isinstance(exits, list) and saved.keys() == made_with.keys()):
+        raise ValueError(
+            f"{str(stage.config)!r} must hold what exits are made with, but holds {shown(content)}. {FRESH}"
+        )
     _check_same_network(folder, saved, made_with)
     check_same_values(
         made_with,

@@ -13,6 +13,7 @@ from evaluation.training.config import TrainSettings
 from evaluation.training.job import TrainJob, new_training
 from search_space.spaces import FBNetSpace
 
+Arrays = dict[str, Any]
 OPERATORS = ("k3_e1", "k5_e3", "k3_e3")
 IMAGES = 600
 
@@ -32,7 +33,14 @@ def colours(*, shares: Sequence[float] = (1 / 3, 1 / 3, 1 / 3), grey: bool = Fal
     return split_data(ImageData(name="colours", train=data, test=None, class_names=("r", "g", "b"), grey=grey), 0)
 
 
-def trained_weights(space: FBNetSpace, splits: Splits) -> dict[str, Any]:
+def assert_same(one: Arrays, other: Arrays) -> None:
+    """Check that arrays are equal bit by bit."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert np.array_equal(value, other[name]), name
+
+
+def trained_weights(space: FBNetSpace, splits: Splits) -> Arrays:
     """Weights of the network of `OPERATORS`, trained a little."""
     settings = TrainSettings(epochs=3, batch_size=32)
     job = TrainJob(name="tiny", graph=space.graph(OPERATORS), settings=settings, flip=False, seed=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,15 +22,9 @@ from search_space.exits import Exit
 from search_space.onnx_files import weight_shapes
 from search_space.segments import branched_graph
 from search_space.spaces import FBNetSpace
-from tests.evaluation.early_exits.colours import OPERATORS, colours, trained_weights
+from tests.evaluation.early_exits.colours import OPERATORS, Arrays, assert_same, trained_weights
 
 EXITS = (Exit(0, "linear"), Exit(1, "conv"))
-Arrays = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return colours()
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +66,6 @@ def outcome_of(job: JointJob, splits: Splits, state: bytes | None = None) -> Joi
     *_, outcome = train_jointly(job, splits, state=state)
     assert isinstance(outcome, JointOutcome)
     return outcome
-
-
-def assert_same(one: Arrays, other: Arrays) -> None:
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        assert np.array_equal(value, other[name]), name
 
 
 def test_what_was_trained_is_kept_where_the_network_is_still_as_good(job: JointJob, splits: Splits) -> None:

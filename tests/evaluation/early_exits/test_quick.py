@@ -20,14 +20,9 @@ from evaluation.training.logistic_regression import logistic_regression
 from search_space.exits import Exit, layer_outputs
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace
-from tests.evaluation.early_exits.colours import OPERATORS, colours, trained_weights
+from tests.evaluation.early_exits.colours import OPERATORS, trained_weights
 
 EXITS = (Exit(0, "linear"), Exit(1, "linear"))
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return colours()
 
 
 @pytest.fixture(scope="module")

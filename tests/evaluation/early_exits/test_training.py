@@ -28,15 +28,9 @@ from search_space.exits import Exit, layer_outputs
 from search_space.networks import Network
 from search_space.segments import branched_graph
 from search_space.spaces import FBNetSpace
-from tests.evaluation.early_exits.colours import OPERATORS, colours, trained_weights
+from tests.evaluation.early_exits.colours import OPERATORS, Arrays, assert_same, colours, trained_weights
 
 EXITS = (Exit(0, "linear"), Exit(1, "linear"), Exit(1, "conv"), Exit(2, "linear"))
-Arrays = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    return colours()
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +57,6 @@ def outcome_of(job: ExitJob, splits: Splits, state: bytes | None = None) -> Exit
     *_, outcome = train_exits(job, splits, state=state)
     assert isinstance(outcome, ExitOutcome)
     return outcome
-
-
-def assert_same(one: Arrays, other: Arrays) -> None:
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        assert np.array_equal(value, other[name]), name
 
 
 def test_heads_fit_the_branched_graph_and_their_outcomes_are_those_of_its_file(job: ExitJob, splits: Splits) -> None:

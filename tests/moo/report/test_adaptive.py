@@ -111,3 +111,11 @@ def test_of_the_front_alone_gains_are_a_lower_bound(archive: Archive) -> None:
     text = adaptive_section(results, archive, run="run")
     assert "hypervolume" not in text, "no static network is known"
     assert "All 2 operating points" in text
+
+
+def test_what_joint_training_gained_is_not_called_a_gain_of_the_files_as_they_are(archive: Archive) -> None:
+    static = [static_point(0.2, 6.0, 12.0)]
+    slower = adaptive_point(0.2, 7.0, 14.0, worst_latency_ms=8.0, jointly_trained=True)
+    text = section(archive, [slower], static)
+    assert "no policy that was found is as accurate as the same weights without exits, and quicker" in text
+    assert "Deploy it as it is" not in text
