@@ -40,7 +40,7 @@ from moo.storage.pareto import non_dominated
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import Objectives
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.exits import keeps_head_limit
 from search_space.operators import OPERATOR_NAMES
 

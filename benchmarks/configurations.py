@@ -35,7 +35,7 @@ from devices.profiling.family import FamilyProfile, profile_family
 from devices.profiling.lower_clocks import ConfigurationProfile
 from devices.profiling.profile import measured_runs
 from devices.replay import ReplayDevice
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import FBNetSpace, space_named
 

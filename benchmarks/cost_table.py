@@ -26,7 +26,7 @@ from devices.factory import open_device
 from devices.measurement import MeasureSettings
 from devices.profiling.calibration import table_error
 from devices.profiling.profile import measured_network, profile
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.spaces import space_named
 
 if TYPE_CHECKING:

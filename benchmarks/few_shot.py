@@ -38,7 +38,7 @@ from devices.cost_tables.cost_table import CostTable, read_cost_table
 from devices.cost_tables.pi4 import pi4_cost_table
 from devices.profiling.few_shot import FewShotPredictor, choose_networks
 from devices.profiling.network_features import kinds_of_work
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.spaces import FBNetSpace, space_named
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
 from moo import events
 from moo.config import SearchConfig
 from moo.search.preparation import Preparation
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.boundary.writing import write_json
 
 if TYPE_CHECKING:

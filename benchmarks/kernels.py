@@ -26,7 +26,7 @@ from benchmarks.turns import median_ratio, rounds_of_turns, seconds_of
 from dnas.build import build_supernet
 from dnas.depthwise import depthwise_conv
 from dnas.pretraining import sampled_path
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.spaces import space_named
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import print_results
 from devices.energy.simulated_meters import SIMULATED_METERS, SimulatedEnergy, SimulatedMeter, simulated_energy
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

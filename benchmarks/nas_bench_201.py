@@ -40,7 +40,7 @@ from benchmarks.tabular.table import (
     read_table,
 )
 from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

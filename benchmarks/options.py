@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from scripts.command_line import parse
+from scripts.interface.command_line import parse
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -39,7 +39,7 @@ from moo.storage.pareto import hypervolume, non_dominated
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import open_store
 from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

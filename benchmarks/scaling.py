@@ -37,7 +37,7 @@ from benchmarks.outer_loop.efficiency import Efficiency, Place, efficiency, sear
 from benchmarks.outer_loop.stand_ins import Durations
 from benchmarks.results import Column, TextTable, print_results, write_results
 from moo.visualization.style import BLUE, VERMILION, dress, new_figure
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -44,7 +44,7 @@ from benchmarks.turns import OnTurn, in_new_processes, rounds_of_turns
 from evaluation.data.source import load_images
 from evaluation.splits import Splits, split_data
 from moo.visualization.style import INK, dress, new_figure
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.spaces import FBNetSpace, space_named
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from evaluation.augmentation import Augmentation
 from evaluation.data.images import LabelledImages
 from evaluation.data.source import load_images
 from evaluation.splits import split_data
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.architectures import parse_architecture
 from search_space.counts import count
 from search_space.spaces import space_named

@@ -10,8 +10,8 @@ import sys
 from typing import NoReturn
 
 from moo.adaptation.config import AdaptFrontConfig
-from scripts.command_line import parse, run_watched
-from scripts.help_pages import ADAPT_FRONT
+from scripts.interface.command_line import parse, run_watched
+from scripts.interface.help_pages import ADAPT_FRONT
 
 
 def main() -> int:
@@ -23,10 +23,10 @@ def main() -> int:
 
     from moo import events
     from moo.adaptation.job import adapt_in_run
-    from scripts.endings import goes_on_with, same_command
-    from scripts.front_table import adaptive_table
-    from scripts.terminal import LONGEST, say, tell
-    from scripts.training_view import TrainingView
+    from scripts.interface.endings import goes_on_with, same_command
+    from scripts.interface.front_table import adaptive_table
+    from scripts.interface.terminal import LONGEST, say, tell
+    from scripts.interface.training_view import TrainingView
     from search_space.boundary.text import one_line
 
     kept = "no finished epoch is lost"

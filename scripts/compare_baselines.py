@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from moo.deployment.config import CompareBaselinesConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
-from scripts.command_line import parse, run_watched
-from scripts.help_pages import COMPARE_BASELINES
+from scripts.interface.command_line import parse, run_watched
+from scripts.interface.help_pages import COMPARE_BASELINES
 from search_space.boundary.reading import local_path
 
 
@@ -37,9 +37,9 @@ def main() -> int:
 
     from moo.analysis.alternatives import alternatives, verdict
     from moo.deployment.baselines import baseline_trainings
-    from scripts.front_table import alternatives_table, baselines_table
-    from scripts.network_training import print_ending, train_with_view
-    from scripts.terminal import say
+    from scripts.interface.front_table import alternatives_table, baselines_table
+    from scripts.interface.network_training import print_ending, train_with_view
+    from scripts.interface.terminal import say
 
     done = train_with_view(config, lambda run, _, tell: baseline_trainings(run, config, tell))
     console = Console()

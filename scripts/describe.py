@@ -14,9 +14,9 @@ from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from scripts.command_line import parse, run
-from scripts.help_pages import DESCRIBE
-from scripts.terminal import plain
+from scripts.interface.command_line import parse, run
+from scripts.interface.help_pages import DESCRIBE
+from scripts.interface.terminal import plain
 from search_space.architectures import parse_architecture
 from search_space.catalogue import any_space_named
 from search_space.descriptions import ArchitectureDescription, SpaceDescription, describe_architecture, describe_space

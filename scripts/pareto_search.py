@@ -12,9 +12,9 @@ from typing import NoReturn
 from moo.config import SearchConfig
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
-from scripts.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
-from scripts.endings import LONGEST_MESSAGE, goes_on_with, told, write_line
-from scripts.help_pages import PARETO_SEARCH
+from scripts.interface.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
+from scripts.interface.endings import LONGEST_MESSAGE, goes_on_with, told, write_line
+from scripts.interface.help_pages import PARETO_SEARCH
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line, one_line
 
@@ -93,9 +93,9 @@ def main() -> int:
     from moo.search.outputs import write_pictures_and_report
     from moo.search.preparation import prepare
     from moo.visualization.tensorboard import TensorBoardWriter
-    from scripts.front_table import front_table
-    from scripts.live_view import LiveView
-    from scripts.terminal import say
+    from scripts.interface.front_table import front_table
+    from scripts.interface.live_view import LiveView
+    from scripts.interface.terminal import say
 
     console = Console(quiet=config.quiet)
     folder = None if config.resume is None else local_path(config.resume)

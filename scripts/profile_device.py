@@ -17,10 +17,10 @@ from typing import NoReturn
 from rich.console import Console
 
 from moo.profiling.config import ProfileConfig
-from scripts.command_line import parse, run_watched
-from scripts.endings import goes_on_with, same_command
-from scripts.help_pages import PROFILE_DEVICE
-from scripts.terminal import plain, say
+from scripts.interface.command_line import parse, run_watched
+from scripts.interface.endings import goes_on_with, same_command
+from scripts.interface.help_pages import PROFILE_DEVICE
+from scripts.interface.terminal import plain, say
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line, one_line
 

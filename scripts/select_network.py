@@ -33,8 +33,8 @@ from moo.report.selected import PointTexts, static_texts, table_lines
 from moo.report.selected_adaptive import adaptive_texts
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on, unfinished_note
-from scripts.command_line import parse, run
-from scripts.help_pages import SELECT_NETWORK
+from scripts.interface.command_line import parse, run
+from scripts.interface.help_pages import SELECT_NETWORK
 from search_space.boundary.reading import local_path
 
 

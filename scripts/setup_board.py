@@ -12,9 +12,9 @@ from typing import NoReturn
 
 from tyro.conf import Positional
 
-from scripts.command_line import parse, run_watched
-from scripts.endings import goes_on_with, same_command
-from scripts.help_pages import SETUP_BOARD
+from scripts.interface.command_line import parse, run_watched
+from scripts.interface.endings import goes_on_with, same_command
+from scripts.interface.help_pages import SETUP_BOARD
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def main() -> None:
     from devices.agent.board_setup import LAST_STEP, STEPS, set_up_board
     from devices.agent.ssh_address import BoardAddress, SshOptions
     from devices.errors import MeasurementError
-    from scripts.terminal import plain, say
+    from scripts.interface.terminal import plain, say
     from search_space.boundary.text import command_line
 
     address = BoardAddress.parse(config.device)

@@ -14,9 +14,9 @@ from typing import NoReturn
 
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
-from scripts.command_line import folder_to_resume, parse, run_watched
-from scripts.endings import goes_on_with
-from scripts.help_pages import TRAIN_ARCHITECTURE
+from scripts.interface.command_line import folder_to_resume, parse, run_watched
+from scripts.interface.endings import goes_on_with
+from scripts.interface.help_pages import TRAIN_ARCHITECTURE
 from search_space.boundary.text import command_line
 
 KEPT = "no finished epoch is lost"
@@ -53,7 +53,7 @@ def main() -> int:
     from moo.formatting import percent
     from moo.visualization.style import save_figure
     from moo.visualization.training import training_curves
-    from scripts.terminal import say
+    from scripts.interface.terminal import say
     from search_space.spaces import split_size
 
     keep_freed_memory()

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from moo.deployment.config import TrainFrontConfig, saved_recipe
 from moo.storage.run_folder import RunFolder
-from scripts.command_line import parse, run_watched
-from scripts.help_pages import TRAIN_FRONT
+from scripts.interface.command_line import parse, run_watched
+from scripts.interface.help_pages import TRAIN_FRONT
 from search_space.boundary.reading import local_path
 
 
@@ -35,9 +35,9 @@ def main() -> int:
 
     from moo.adaptation.training.backbones import stale_adaptations
     from moo.deployment.plan import front_trainings
-    from scripts.front_table import front_table
-    from scripts.network_training import print_ending, train_with_view
-    from scripts.terminal import say
+    from scripts.interface.front_table import front_table
+    from scripts.interface.network_training import print_ending, train_with_view
+    from scripts.interface.terminal import say
     from search_space.boundary.text import command_line
 
     done = train_with_view(config, lambda run, archive, _: front_trainings(run, archive, config))

@@ -37,7 +37,7 @@ from moo.visualization.style import (
     new_figure,
     plain_log_ticks,
 )
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.architectures import parse_architecture
 from search_space.spaces import space_named
 

@@ -26,7 +26,7 @@ from benchmarks.results import Column, TextTable, print_results
 from devices.cost_tables.operator_model import COUNTS, graph_counts
 from devices.cost_tables.pi4 import fitted_model, published_latencies
 from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS, clock_factor, int8_factors, thread_factors
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -36,7 +36,7 @@ from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from moo.trials import EvaluatedArchitecture, Objectives
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

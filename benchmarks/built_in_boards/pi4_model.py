@@ -19,7 +19,7 @@ import numpy.typing as npt
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import print_results
 from devices.cost_tables.pi4 import fitted_model, held_out_ms, published_latencies
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.operators import OPERATOR_NAMES
 
 if TYPE_CHECKING:

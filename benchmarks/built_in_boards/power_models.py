@@ -28,7 +28,7 @@ from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import Column, TextTable, print_results
 from devices.configuration import RuntimeConfiguration
 from devices.energy.power_model import RASPBERRY_PI_4
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -37,7 +37,7 @@ from moo.adaptation.policy_points import PolicyPoint
 from moo.storage.pareto import hypervolume
 from moo.storage.run_folder import RunFolder
 from moo.trials import Objectives
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

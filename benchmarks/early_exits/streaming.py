@@ -29,7 +29,7 @@ from devices.measurement import MeasureSettings
 from devices.quantization import activations_for, quantized
 from devices.replay import in_onnx_runtime
 from devices.streaming import Images
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.exits import Exit
 from search_space.onnx_files import INPUT_NAME, random_weights, to_onnx
 from search_space.segments import PREVIOUS_NAME, segments_of

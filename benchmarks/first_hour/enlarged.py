@@ -19,7 +19,7 @@ from PIL import Image
 
 from evaluation.data.images import LabelledImages
 from evaluation.data.source import load_images
-from scripts.command_line import parse, run
+from scripts.interface.command_line import parse, run
 
 QUALITY = 90
 

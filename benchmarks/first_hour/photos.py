@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 from PIL import Image, ImageDraw, ImageFilter
 
-from scripts.command_line import parse, run
+from scripts.interface.command_line import parse, run
 
 SIZE = (640, 480)
 QUALITY = 88

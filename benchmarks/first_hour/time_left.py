@@ -20,7 +20,7 @@ from benchmarks.results import Column, TextTable
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on, read_state
 from moo.storage.store import ESTIMATE, read_store
-from scripts.command_line import parse, run
+from scripts.interface.command_line import parse, run
 
 AFTER_SECONDS = 60.0
 QUARTERS = (0.25, 0.5, 0.75)

@@ -26,7 +26,7 @@ from benchmarks.results import Column, TextTable, print_results
 from moo.analysis.chance import wilson
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -50,7 +50,7 @@ from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
 from moo.trials import ArchitectureTrial, TrialResult
 from moo.visualization.tensorboard import TensorBoardWriter
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

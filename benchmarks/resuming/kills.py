@@ -26,7 +26,7 @@ from benchmarks.results import Column, TextTable, print_results, write_results
 from benchmarks.resuming.chains import Chain, Workshop
 from benchmarks.resuming.commands import COMMANDS, Command
 from benchmarks.resuming.processes import Kind
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 TABLE = TextTable(
     Column(title="command", width=20, left=True),

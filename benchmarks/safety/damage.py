@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import Column, TextTable, print_results, write_results
 from benchmarks.safety.small_runs import READERS, Reader, make_runs
-from scripts.command_line import run
-from scripts.endings import NOT_ALLOWED
+from scripts.interface.command_line import run
+from scripts.interface.endings import NOT_ALLOWED
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -41,7 +41,7 @@ from evaluation.work_folder import check_same_values
 from moo.analysis.rank_correlation import LEAST_PAIRS, RankCorrelation, kendall_tau
 from moo.storage.run_folder import RunFolder
 from moo.visualization.style import INK, VERMILION, dress, new_figure
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.boundary.writing import write_json
 from search_space.spaces import space_named
 

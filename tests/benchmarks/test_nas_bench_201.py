@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import nas_bench_201 as bench
-from scripts import command_line
+from scripts.interface import command_line
 
 
 def run(

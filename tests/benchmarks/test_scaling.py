@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import scaling as bench
 from benchmarks.outer_loop.efficiency import Efficiency
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

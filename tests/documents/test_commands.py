@@ -26,9 +26,9 @@ from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from moo.config import SearchConfig, check_effect
 from moo.storage.run_folder import RunFolder
-from scripts import help_pages
-from scripts.command_line import parse
-from scripts.options import options_of
+from scripts.interface import help_pages
+from scripts.interface.command_line import parse
+from scripts.interface.options import options_of
 from tests.documents.commands import (
     ROOT,
     Command,
@@ -38,7 +38,7 @@ from tests.documents.commands import (
     shown_python,
 )
 from tests.moo.conftest import ORIGIN
-from tests.scripts.test_help_pages import CONFIGS
+from tests.scripts.interface.test_help_pages import CONFIGS
 
 if sys.version_info >= (3, 11):
     import tomllib

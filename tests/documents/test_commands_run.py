@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from moo.execution.backend import InProcessBackend
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from tests.documents.commands import ROOT, Command, shown_commands
 from tests.documents.small_runs import SPACE, made_small, write_images
 from tests.moo.deployment.test_training import SerialTrainer

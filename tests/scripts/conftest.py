@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.command_line import run
+from scripts.interface.command_line import run
 
 
 @pytest.fixture(autouse=True)

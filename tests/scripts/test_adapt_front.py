@@ -23,7 +23,7 @@ from moo.search.preparation import prepare
 from moo.storage.adaptive_front import read_adaptive_front
 from moo.storage.run_folder import RunFolder
 from scripts import adapt_front, train_front
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from tests.moo.deployment.test_training import SerialTrainer
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ from moo.execution.evaluator import Evaluator
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from scripts import pareto_search
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from scripts.pareto_search import read_command_line
 from search_space.spaces import space_named
 from tests.moo.conftest import ORIGIN
@@ -322,7 +322,7 @@ def test_a_run_prints_its_front_and_where_everything_lies(on_tiny_images: Any, t
 def test_an_interrupted_run_says_how_to_go_on(
     on_tiny_images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scripts.live_view import LiveView
+    from scripts.interface.live_view import LiveView
 
     original = LiveView.__call__
 

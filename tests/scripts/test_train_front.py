@@ -22,7 +22,7 @@ from moo.search.loop import run_search
 from moo.search.outputs import write_pictures_and_report
 from moo.search.preparation import prepare
 from scripts import compare_baselines, train_front
-from scripts.command_line import run
+from scripts.interface.command_line import run
 from search_space.boundary.sealing import sealed_tensors, unsealed, write_sealed_json
 
 ROOT = Path(__file__).parents[2]

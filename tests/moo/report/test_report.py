@@ -17,7 +17,7 @@ from moo.report.report import command_of, report_markdown
 from moo.storage.archive import Archive
 from moo.storage.origin import MachineOrigin, SplitSizes
 from moo.storage.store import entries_of, new_store
-from scripts.command_line import parse
+from scripts.interface.command_line import parse
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import ORIGIN as RUN_ORIGIN

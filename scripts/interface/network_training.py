@@ -9,9 +9,9 @@ from rich.console import Console
 from moo import events
 from moo.deployment.config import RunTrainingConfig
 from moo.deployment.job import TrainedInRun, TrainingsOf, train_in_run
-from scripts.endings import goes_on_with, same_command
-from scripts.terminal import LONGEST, say
-from scripts.training_view import TrainingView
+from scripts.interface.endings import goes_on_with, same_command
+from scripts.interface.terminal import LONGEST, say
+from scripts.interface.training_view import TrainingView
 from search_space.boundary.text import one_line
 
 

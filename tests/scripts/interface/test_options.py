@@ -9,8 +9,8 @@ import pytest
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
-from scripts.command_line import parse
-from scripts.options import MisspeltError, in_plain_spelling, options_of
+from scripts.interface.command_line import parse
+from scripts.interface.options import MisspeltError, in_plain_spelling, options_of
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from moo import events
-from scripts.live_view import LiveView
-from scripts.terminal import plain, plain_lines, say
-from scripts.training_view import TrainingView
+from scripts.interface.live_view import LiveView
+from scripts.interface.terminal import plain, plain_lines, say
+from scripts.interface.training_view import TrainingView
 from tests.moo.report.test_outside_text import NASTY
-from tests.scripts.test_live_view import MEASUREMENT, STARTED, job
+from tests.scripts.interface.test_live_view import MEASUREMENT, STARTED, job
 
 
 def told(view: type[LiveView] | type[TrainingView], happened: list[Any]) -> str:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.options import Option
+from scripts.interface.options import Option
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAD, WIDEST = 26, 100
 NO_BREAK = "\N{NO-BREAK SPACE}"
 METAVARS = {

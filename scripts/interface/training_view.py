@@ -12,7 +12,7 @@ from devices.measurement import Measurement
 from moo import events
 from moo.formatting import cost, many, percent, short
 from moo.storage.trained_network import TrainedNetwork
-from scripts.terminal import dashboard_text, plain, say
+from scripts.interface.terminal import dashboard_text, plain, say
 
 
 class TrainingView:

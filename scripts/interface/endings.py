@@ -49,7 +49,7 @@ class Ending:
     stopped_by: int | None = None
     """The signal that asked it to stop."""
     note: Callable[[str, str], None] = field(default=lambda key, value: None)
-    """Tells a process that watches over this one (`scripts.watching`)."""
+    """Tells a process that watches over this one (`scripts.interface.watching`)."""
 
     @property
     def go_on(self) -> str:

@@ -16,7 +16,7 @@ from moo import events
 from moo.analysis.networks import grouped, shown_points
 from moo.formatting import cost, duration, error_text, percent
 from moo.trials import named
-from scripts.terminal import dashboard_text, plain, plain_lines, say
+from scripts.interface.terminal import dashboard_text, plain, plain_lines, say
 
 WIDE = 110
 """Columns from which on words are written out."""

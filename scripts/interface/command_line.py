@@ -18,10 +18,10 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
-from scripts.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mistake, told
-from scripts.help_text import HelpPage, first_sentence, help_text, metavar
-from scripts.options import MisspeltError, Option, in_plain_spelling, options_of
-from scripts.watching import watched
+from scripts.interface.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mistake, told
+from scripts.interface.help_text import HelpPage, first_sentence, help_text, metavar
+from scripts.interface.options import MisspeltError, Option, in_plain_spelling, options_of
+from scripts.interface.watching import watched
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line
 
@@ -154,7 +154,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
     A `ValueError` is the user's to mend: it becomes one line on stderr and exit code 2. What ends a command before its
     work does (Ctrl-C, a full disk, the death of what runs its jobs) becomes one line that says how to go on, too
-    (`scripts.endings`); a closed pipe ends with 141. Other exceptions are ours, and keep their traceback.
+    (`scripts.interface.endings`); a closed pipe ends with 141. Other exceptions are ours, and keep their traceback.
     """
     open_streams()
     CURRENT.set(Ending())
@@ -162,7 +162,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def run_watched(main: Callable[[], int | None]) -> NoReturn:
-    """The same for a command that takes long, in a process that another one watches over (`scripts.watching`).
+    """The same for a command that takes long, in a process that another one watches over (`watching`).
 
     SIGTERM and SIGHUP end it as Ctrl-C does, a second signal ends it at once, and no process of it is left behind.
     """

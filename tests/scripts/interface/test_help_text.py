@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 from tyro.conf import Positional
 
-from scripts.help_text import HelpPage, group, help_text
-from scripts.options import options_of
+from scripts.interface.help_text import HelpPage, group, help_text
+from scripts.interface.options import options_of
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.endings import CURRENT, STOP_SIGNALS, Ending, answer_signals, write_line
+from scripts.interface.endings import CURRENT, STOP_SIGNALS, Ending, answer_signals, write_line
 
 PATIENCE_SECONDS = 6.0
 """From a signal to the last word of a command; it is killed where it has none."""
@@ -33,7 +33,7 @@ def watched(work: Callable[[], int]) -> int:
     """Do work in a child process, and end with it.
 
     Args:
-        work: returns the exit code; it says why where it is not 0 (`scripts.endings`).
+        work: returns the exit code; it says why where it is not 0 (`scripts.interface.endings`).
 
     Returns:
         The exit code; in the child process, too, which must then exit.

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.resuming.processes import MARK, marked
-from scripts.endings import same_command
+from scripts.interface.endings import same_command
 from tests.processes import assert_gone
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 30.0
 PREAMBLE = """
 import os, signal, subprocess, sys, time
-from scripts.command_line import run_watched
-from scripts.endings import goes_on_with
+from scripts.interface.command_line import run_watched
+from scripts.interface.endings import goes_on_with
 from moo.execution.machinery import MachineryError
 def ready():
     print("ready", flush=True)

@@ -21,7 +21,7 @@ from moo.events import (
     TrainingProgress,
 )
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-from scripts.training_view import TrainingView
+from scripts.interface.training_view import TrainingView
 
 FILES = tuple(
     DeployedFile(precision=precision, path=path, logits_difference=difference, top1=top1, error=error)  # type: ignore[arg-type]

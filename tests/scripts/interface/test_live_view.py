@@ -15,7 +15,7 @@ from dnas.pretraining import PretrainRecord
 from moo import events
 from moo.storage.archive import Entry, OperatingPoint
 from moo.trials import ArchitectureTrial, CoefficientTrial, TrialResult
-from scripts.live_view import LiveView, sparkline
+from scripts.interface.live_view import LiveView, sparkline
 from search_space.architectures import Architecture
 from tests.moo.conftest import costs_of
 
@@ -182,7 +182,7 @@ def test_the_search_shows_generation_trials_board_hypervolume_and_time_left() ->
 
 def test_time_left_is_that_of_the_whole_run_and_goes_down(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("scripts.live_view.time.monotonic", lambda: now)
+    monkeypatch.setattr("scripts.interface.live_view.time.monotonic", lambda: now)
     view = LiveView(console())
     for event in (STARTED, events.TimeEstimated("profiling", 130.0, 0.0)):
         view(event)

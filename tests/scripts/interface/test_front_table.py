@@ -14,7 +14,7 @@ from moo.analysis.networks import grouped, shown_points
 from moo.limits import CostLimits
 from moo.storage.archive import Archive, Entry
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
-from scripts.front_table import adaptive_table, baselines_table, front_table
+from scripts.interface.front_table import adaptive_table, baselines_table, front_table
 from search_space.architectures import Architecture
 from tests.moo.adaptive_points import adaptive_point
 from tests.moo.conftest import DATASET, archive_in_configurations

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from tyro.conf import Positional
 
-from scripts.command_line import parse, run
+from scripts.interface.command_line import parse, run
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def test_run_lets_other_exceptions_through() -> None:
 
 
 def test_ctrl_c_ends_with_130_and_a_closed_pipe_with_141_without_traceback() -> None:
-    code = "import sys\nfrom scripts.command_line import run\ndef main():\n    {}\nrun(main)"
+    code = "import sys\nfrom scripts.interface.command_line import run\ndef main():\n    {}\nrun(main)"
     for line, status in (("raise KeyboardInterrupt", 130), ("print('x' * 10**6, flush=True)", 141)):
         process = subprocess.Popen(
             [sys.executable, "-c", code.format(line)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_with_130_and_a_closed_pipe_with_141_without_traceback() -> 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_closed_streams_lead_to_nowhere_and_change_no_exit_code(closed: tuple[int, ...], tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom scripts.command_line import run\n"
+        "import os, sys\nfrom pathlib import Path\nfrom scripts.interface.command_line import run\n"
         "def main():\n    print('x')\n    sys.stderr.write('x')\n"
         "    with open(sys.argv[1], 'wb') as file:\n        os.write(2, b'of a library')\n"
         "    raise ValueError('bad')\nrun(main)"
@@ -175,7 +175,7 @@ def test_closed_streams_lead_to_nowhere_and_change_no_exit_code(closed: tuple[in
 
 
 def test_what_the_encoding_of_the_terminal_lacks_ends_nothing() -> None:
-    code = "from scripts.command_line import run\nrun(lambda: print('80 \\u2013 90 \\u2588 \\udcff'))"
+    code = "from scripts.interface.command_line import run\nrun(lambda: print('80 \\u2013 90 \\u2588 \\udcff'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

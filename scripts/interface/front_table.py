@@ -20,7 +20,7 @@ from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import Archive, OperatingPoint, networks_of
 from moo.storage.pareto import epsilon_front
 from moo.storage.trained_network import TrainedNetwork
-from scripts.terminal import plain
+from scripts.interface.terminal import plain
 
 _STYLES = {"measured": "green", "modelled": "yellow", "published": "cyan"}
 

@@ -6,7 +6,7 @@ the first list of its group where most users need it (`--help` shows these), els
 
 from __future__ import annotations
 
-from scripts.help_text import HelpPage, group
+from scripts.interface.help_text import HelpPage, group
 
 PARETO_SEARCH = HelpPage(
     examples=(
