@@ -1,4 +1,4 @@
-"""Why the agent ended by itself: signals, and imports that failed, with what to do. Start with `Ending`."""
+"""Why the agent ended by itself: signals, and imports that failed, with what to do. Start with `AgentEnd`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAUSE = re.compile(r"Original error was: (.+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
+class AgentEnd:
     """How a process on a board ended."""
 
     code: int | None
@@ -35,7 +35,7 @@ class Ending:
     """What it had to say, in one line."""
 
     @classmethod
-    def of(cls, code: int | None, signal: str | None, stderr: str) -> Ending:
+    def of(cls, code: int | None, signal: str | None, stderr: str) -> AgentEnd:
         """An ending as a client of SSH gets to know it.
 
         Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
-from devices.agent.endings import Ending, import_remedy, telling_line
+from devices.agent.endings import AgentEnd, import_remedy, telling_line
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
 from devices.channel import CHUNK, END_SECONDS, KEPT_STDERR, PAUSE_SECONDS, Channel, Peer
@@ -255,7 +255,7 @@ class _SshChannel(Channel):
             self._connection.run(self._process.wait_closed(), 1.0)
         address, code, signal = self._connection.address, self._process.exit_status, self._process.exit_signal
         remedy = f"run `python scripts/setup_board.py {address}`."
-        ending = Ending.of(code, None if signal is None else signal[0], self._stderr.decode("utf-8", "replace"))
+        ending = AgentEnd.of(code, None if signal is None else signal[0], self._stderr.decode("utf-8", "replace"))
         words = f" Its last words: {ending.words}" if ending.words else ""
         if code == BUSY_CODE:
             return BoardUnreachableError(

@@ -1,6 +1,6 @@
 import pytest
 
-from devices.agent.endings import Ending, import_remedy, telling_line
+from devices.agent.endings import AgentEnd, import_remedy, telling_line
 
 NUMPY = """Traceback (most recent call last):
   File "agent.py", line 30, in <module>
@@ -31,7 +31,7 @@ Error in cpuinfo: prctl(PR_SVE_GET_VL) failed
     ],
 )
 def test_a_signal_has_a_remedy(code: int | None, signal: str | None, named: str, remedy: str) -> None:
-    reason = Ending.of(code, signal, NOISE).reason(".pi-pareto-nas/venv/bin/python")
+    reason = AgentEnd.of(code, signal, NOISE).reason(".pi-pareto-nas/venv/bin/python")
     assert reason.startswith(f"ended with {named}: ")
     assert remedy in reason
     # Nothing that is harmless is blamed.
@@ -39,17 +39,17 @@ def test_a_signal_has_a_remedy(code: int | None, signal: str | None, named: str,
 
 
 def test_what_cannot_get_better_by_itself_is_told_apart() -> None:
-    assert Ending.of(None, "ILL", "").refuses
-    assert Ending.of(1, None, NUMPY).refuses
-    assert not Ending.of(None, "KILL", "").refuses
-    assert not Ending.of(1, None, "MemoryError").refuses
+    assert AgentEnd.of(None, "ILL", "").refuses
+    assert AgentEnd.of(1, None, NUMPY).refuses
+    assert not AgentEnd.of(None, "KILL", "").refuses
+    assert not AgentEnd.of(1, None, "MemoryError").refuses
 
 
 def test_other_ends_are_told_as_they_are() -> None:
-    assert Ending.of(3, None, f"out of memory\n{NOISE}").reason("python") == (
+    assert AgentEnd.of(3, None, f"out of memory\n{NOISE}").reason("python") == (
         "ended with code 3. Its last words: out of memory"
     )
-    assert Ending.of(None, "USR1\n\x1b[2J", "").signal == "USR1 \ufffd[2J"
+    assert AgentEnd.of(None, "USR1\n\x1b[2J", "").signal == "USR1 \ufffd[2J"
 
 
 def test_the_telling_line_of_numpy_is_not_its_last() -> None:
