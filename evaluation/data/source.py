@@ -30,6 +30,7 @@ from evaluation.data.images import ImageData, LabelledImages, Progress
 from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
+from search_space.boundary.machine import file_threads
 
 DIGITS = "digits"
 """The data set that comes with scikit-learn."""
@@ -302,7 +303,7 @@ def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterat
             return str(error)
         return np.asarray(square(picture.image, size, resize), np.uint8).transpose(2, 0, 1), picture
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(file_threads()) as pool:
         for entries in _chunks(pictures, _AT_ONCE):
             yield from pool.map(read, entries)
 
