@@ -20,7 +20,7 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
     """The published splits by name, each a Hugging Face data set.
 
     Args:
-        name_or_path: as for `evaluation.data.source.load_images`.
+        name_or_path: as for `evaluation.data.loading.load_images`.
 
     Raises:
         ValueError: if nothing can be loaded from there, or it is empty.

@@ -12,6 +12,7 @@ import safetensors.numpy
 import torch
 
 from devices.quantization import Activations
+from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DIGITS, open_source
 from evaluation.splits import Splits, split_data
@@ -159,7 +160,8 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
     check_cutout(config, size)
     source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
     as_before = None if saved_origin is None else saved_origin.dataset
-    data = source.load(
+    data = load(
+        source,
         size,
         resize=config.resize if as_before is None else as_before.resize,
         rules=LATEST_RULES if as_before is None else as_before.rules,

@@ -25,6 +25,7 @@ from dnas.pretraining import PretrainSettings
 from dnas.recipe import pretrain_settings, theta_batch
 from evaluation.augmentation import augmentation_of, strength_for
 from evaluation.batches import is_uneven
+from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DIGITS, DataSource, open_source
 from evaluation.splits import Splits, split_data
@@ -431,7 +432,8 @@ def run_splits(
     Raises:
         ValueError: if the data set cannot be read, or a split is smaller than a batch.
     """
-    data = source.load(
+    data = load(
+        source,
         size,
         resize=config.resize if as_before is None else as_before.resize,
         rules=LATEST_RULES if as_before is None else as_before.rules,
