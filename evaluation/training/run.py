@@ -157,7 +157,13 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = new_folder(config, architecture)
     size = space.input_shape[1]
     check_cutout(config, size)
-    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    source = open_source(
+        config.dataset,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        train_split=config.train_split,
+        test_split=config.test_split,
+    )
     as_before = None if saved_origin is None else saved_origin.dataset
     data = source.load(
         size,

@@ -408,7 +408,13 @@ def run_source(config: SearchConfig) -> DataSource:
     Raises:
         ValueError: if there is none.
     """
-    return open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    return open_source(
+        config.dataset,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        train_split=config.train_split,
+        test_split=config.test_split,
+    )
 
 
 def run_splits(
