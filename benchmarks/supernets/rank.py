@@ -34,6 +34,7 @@ from benchmarks.supernets.forms import FORMS, Form
 from benchmarks.supernets.inherited import Inherited, inherited_accuracies
 from benchmarks.supernets.ranked_networks import RankedNetworks, networks_at_random, networks_of_run
 from benchmarks.supernets.trained_alone import trained_accuracies
+from evaluation.data.loading import load
 from evaluation.data.source import open_source
 from evaluation.splits import split_data
 from evaluation.training.allocator import keep_freed_memory
@@ -209,11 +210,12 @@ def load_networks(config: SupernetRankConfig, show: Show) -> RankedNetworks:
     )
     shown = partial(show, "images")
     if config.run_folder is None:
-        data = source.load(space.input_size, on_progress=shown)
+        data = load(source, space.input_size, on_progress=shown)
     else:
         searched, origin = RunFolder(config.run_folder).read_config()
         made = origin.dataset
-        data = source.load(
+        data = load(
+            source,
             space.input_size,
             resize=made.resize,
             rules=made.rules,

@@ -1,17 +1,14 @@
-"""Any image-classification data set as uint8 arrays: scikit-learn's digits, a local path, or a hub name.
+"""Any image-classification data set: scikit-learn's digits, a local path, or a hub name.
 
-A source is opened once, described, and its images are loaded at the size that a network takes: square, RGB. Start with
-`open_source`. Shape suffixes: N images, C channels, H height, W width.
+A source is opened once and described; `evaluation.data.loading` loads its images. Start with `open_source`. Shape
+suffix: N images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,21 +27,15 @@ from evaluation.data.columns import (
     used_classes,
 )
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
-from evaluation.data.images import ImageData, LabelledImages, Progress
 from evaluation.data.layouts import FileSplit
-from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
+from evaluation.data.pictures import BrokenPictureError, Pictures, read_picture
 from evaluation.data.published import FilePictures, PublishedPictures, published_splits
 from evaluation.data.roles import choose_test_split, choose_train_split, code_of
-from evaluation.data.rules import LATEST_RULES, Resize, Rules
+from evaluation.data.rules import LATEST_RULES
 from search_space.boundary.text import one_line
 
 DIGITS = "digits"
 """The data set that comes with scikit-learn."""
-NAMED = 5
-"""Broken pictures that a message names."""
-_AT_ONCE = 500
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -138,66 +129,6 @@ class DataSource:
             found.append((self.class_names[labels_N[row]], picture.image))
         return found
 
-    def load(
-        self,
-        size: int,
-        *,
-        resize: Resize | None = None,
-        rules: Rules = LATEST_RULES,
-        skip_broken: bool = False,
-        on_progress: Progress = lambda done, total: None,
-    ) -> ImageData:
-        """Read all pictures.
-
-        Args:
-            size: height and width of the images in pixels.
-            resize: how pictures are made square; by default as its description says.
-            rules: version of the rules for pixels.
-            skip_broken: whether pictures that cannot be read are left out.
-            on_progress: called now and then with pictures read so far, and their total.
-
-        Raises:
-            ValueError: if pictures cannot be read; the first of them are named.
-        """
-        resize = resize or self.describe().resize
-        parts = [part for part in (self.train, self.test) if part is not None]
-        total = sum(map(len, parts))
-        loaded: list[LabelledImages] = []
-        broken: list[str] = []
-        done, grey = 0, True
-        sizes: list[tuple[int, int]] = []
-        for part in parts:
-            images_NCHW = np.empty((len(part), 3, size, size), np.uint8)
-            kept: list[int] = []
-            for row, found in enumerate(_read(part.pictures, size, resize, rules)):
-                if isinstance(found, str):
-                    broken.append(f"row {row}{_path_of(part.pictures[row])} of split `{part.name}`: {found}")
-                else:
-                    images_NCHW[len(kept)], picture = found
-                    kept.append(row)
-                    grey &= picture.grey
-                    if part is self.train:
-                        sizes.append((picture.width, picture.height))
-                done += 1
-                if done % _AT_ONCE == 0 or done == total:
-                    on_progress(done, total)
-            loaded.append(LabelledImages(images_NCHW[: len(kept)], part.labels_N[kept]))
-        if broken and (not skip_broken or not len(loaded[0])):
-            raise ValueError(_broken_text(broken, total, self.name))
-        width, height = np.median(sizes, axis=0).astype(int).tolist()
-        return ImageData(
-            name=self.name,
-            train=loaded[0],
-            test=loaded[1] if len(loaded) > 1 and len(loaded[1]) else None,
-            class_names=self.class_names,
-            grey=grey,
-            resize=resize,
-            rules=rules,
-            omitted=len(broken),
-            width=width,
-            height=height,
-        )
-
 
 def open_source(
     name_or_path: str,
@@ -234,11 +165,8 @@ def open_source(
     if not isinstance(first, FileSplit):
         image_column = chosen_column("image", image_column, image_columns(first), first, where)
         label_column = chosen_column("label", label_column, label_columns(first), first, where)
-    elif label_column is not None or image_column is not None:
-        raise ValueError(
-            f"`--{'image' if label_column is None else 'label'}-column` must go with a table, but {where} is a folder "
-            "of pictures in class folders: omit it."
-        )
+    else:
+        _check_no_columns(image_column, label_column, where)
     labels = {name: _labels(split, label_column) for name, split in splits.items()}
     labelled = [name for name, own in labels.items() if own.any]
     if train not in labelled:
@@ -270,6 +198,47 @@ def open_source(
     )
 
 
+class NamesDataset(Protocol):
+    """Settings that name a data set, and what is meant by it."""
+
+    @property
+    def dataset(self) -> str:
+        """As for `open_source`, and so are the others."""
+
+    @property
+    def image_column(self) -> str | None: ...
+    @property
+    def label_column(self) -> str | None: ...
+    @property
+    def train_split(self) -> str | None: ...
+    @property
+    def test_split(self) -> str | None: ...
+
+
+def source_of(settings: NamesDataset) -> DataSource:
+    """The data set that settings name, opened.
+
+    Raises:
+        ValueError: as `open_source`.
+    """
+    return open_source(
+        settings.dataset,
+        image_column=settings.image_column,
+        label_column=settings.label_column,
+        train_split=settings.train_split,
+        test_split=settings.test_split,
+    )
+
+
+def _check_no_columns(image_column: str | None, label_column: str | None, where: str) -> None:
+    for kind, asked in (("image", image_column), ("label", label_column)):
+        # Hugging Face `datasets` calls them so.
+        if asked not in (None, kind):
+            raise ValueError(
+                f"`--{kind}-column` must go with a table, but {where} holds pictures in class folders: omit it."
+            )
+
+
 def _split_size(split: Any) -> int:
     return len(split.paths) if isinstance(split, FileSplit) else len(split)
 
@@ -290,44 +259,6 @@ def _pictures(split: Any, column: str | None, where: str) -> Pictures:
     assert column is not None, "the column is chosen by now"
     check_columns(split, column, where)
     return PublishedPictures(split, column)
-
-
-def load_images(
-    name_or_path: str,
-    *,
-    size: int,
-    resize: Resize | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    train_split: str | None = None,
-    test_split: str | None = None,
-    skip_broken: bool = False,
-    on_progress: Progress = lambda done, total: None,
-) -> ImageData:
-    """Open a data set and load its images, where nothing else is wanted of it.
-
-    Args:
-        name_or_path: as for `open_source`, and so are the columns.
-        size: height and width of the images in pixels.
-        resize: as for `DataSource.load`, and so are the last two.
-        image_column: column of images, where a data set has several.
-        label_column: column of labels, where a data set has several.
-        train_split: as for `open_source`, and so is the next.
-        test_split: as for `open_source`.
-        skip_broken: whether pictures that cannot be read are left out.
-        on_progress: called now and then while pictures are read.
-
-    Raises:
-        ValueError: as `open_source` and `DataSource.load`.
-    """
-    source = open_source(
-        name_or_path,
-        image_column=image_column,
-        label_column=label_column,
-        train_split=train_split,
-        test_split=test_split,
-    )
-    return source.load(size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
 
 
 def describe_images(
@@ -355,39 +286,3 @@ def _digits(train_split: str | None, test_split: str | None) -> DataSource:
     pictures = [Image.fromarray(np.uint8(np.round(image * (255 / 16)))) for image in digits.images]
     train = Part("train", pictures, digits.target.astype(np.int64))
     return DataSource(DIGITS, train, test=None, class_names=tuple("0123456789"))
-
-
-def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, Picture] | str]:
-    """Pixels (3, H, W) of each picture, and the picture; or why it cannot be read."""
-
-    def read(entry: Entry) -> tuple[Pixels, Picture] | str:
-        try:
-            # At twice the size, a fraction of JPEG's resolution changes pixels by less than the file's own noise.
-            picture = read_picture(entry, rules=rules, least_side=2 * size)
-        except BrokenPictureError as error:
-            return str(error)
-        return np.asarray(square(picture.image, size, resize), np.uint8).transpose(2, 0, 1), picture
-
-    with ThreadPoolExecutor() as pool:
-        for entries in _chunks(pictures, _AT_ONCE):
-            yield from pool.map(read, entries)
-
-
-def _chunks(pictures: Iterable[Entry], count: int) -> Iterator[Sequence[Entry]]:
-    iterator = iter(pictures)
-    while chunk := list(islice(iterator, count)):
-        yield chunk
-
-
-def _path_of(entry: Entry) -> str:
-    return f" ({entry['path']})" if entry and not isinstance(entry, Image.Image) and entry.get("path") else ""
-
-
-def _broken_text(broken: Sequence[str], total: int, name: str) -> str:
-    count = f"1 of the {total} of {name!r} is" if len(broken) == 1 else f"{len(broken)} of the {total} of {name!r} are"
-    several = "" if len(broken) <= NAMED else f"; and {len(broken) - NAMED} more"
-    remedy = "Repair or remove it" if len(broken) == 1 else "Repair or remove them"
-    return (
-        f"every image must be readable, but {count} corrupt: {'; '.join(broken[:NAMED])}{several}. {remedy}, or leave "
-        "such images out by --skip-broken."
-    )

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from evaluation.data.source import describe_images, load_images, open_source
+from evaluation.data.loading import load, load_images
+from evaluation.data.source import describe_images, open_source
 from tests.evaluation.image_files import (
     CLASSES,
     LABELS,
@@ -174,7 +175,7 @@ def test_transparent_images_lie_on_white(tmp_path: Path, image: Image.Image, *, 
     for channel in range(3):
         np.testing.assert_allclose(data.train.images_NCHW[0, channel].astype(int), ON_WHITE.astype(int), atol=1)
     assert data.grey is grey
-    old = open_source(str(tmp_path / "data")).load(4, rules=1)
+    old = load(open_source(str(tmp_path / "data")), 4, rules=1)
     np.testing.assert_array_equal(old.train.images_NCHW[0, 0], GREY)
 
 
@@ -308,9 +309,11 @@ def test_images_of_a_source_are_read_as_its_description_says(tmp_path: Path) -> 
     write_raw(tmp_path / "data" / "train.parquet", wide, list("aabab"))
     source = open_source(str(tmp_path / "data"))
     assert source.describe().resize == "stretch"
-    assert source.load(4).resize == "stretch"
+    assert load(source, 4).resize == "stretch"
     check(
-        source.load(4, resize="crop").train, np.concatenate([TRAIN[:, :, 1:], TRAIN[:, :, :1]], axis=2), [0, 0, 1, 0, 1]
+        load(source, 4, resize="crop").train,
+        np.concatenate([TRAIN[:, :, 1:], TRAIN[:, :, :1]], axis=2),
+        [0, 0, 1, 0, 1],
     )
 
 

@@ -13,7 +13,7 @@ import datasets
 import pytest
 from PIL import Image
 
-from evaluation.data.source import load_images
+from evaluation.data.loading import load_images
 from tests.evaluation.image_files import (
     CLASSES,
     LABELS,
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_one_line_without_noise(tmp_path: Path) -> None:
     (tmp_path / "zero.parquet").touch()
     script = (
         "import sys\n"
-        "from evaluation.data.source import load_images\n"
+        "from evaluation.data.loading import load_images\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n"
         "        load_images(path, size=4)\n"
