@@ -203,16 +203,23 @@ class NamesDataset(Protocol):
 
     @property
     def dataset(self) -> str:
-        """As for `open_source`, and so are the others."""
+        """As for `open_source`."""
 
     @property
-    def image_column(self) -> str | None: ...
+    def image_column(self) -> str | None:
+        """Column of images."""
+
     @property
-    def label_column(self) -> str | None: ...
+    def label_column(self) -> str | None:
+        """Column of labels."""
+
     @property
-    def train_split(self) -> str | None: ...
+    def train_split(self) -> str | None:
+        """Published split to train on."""
+
     @property
-    def test_split(self) -> str | None: ...
+    def test_split(self) -> str | None:
+        """Published split to test on."""
 
 
 def source_of(settings: NamesDataset) -> DataSource:
