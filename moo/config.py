@@ -165,7 +165,7 @@ class SearchConfig:
     threads_per_worker: int = 1
     """CPU threads of each inner search."""
     address: str | None = None
-    """Ray cluster to join (`auto`, `ray://host:port`); by default one is started on this machine."""
+    """Ray cluster to join (`auto`, `host:port`); by default, or with `local`, one is started on this machine."""
     dashboard: bool = True
     """Whether a started Ray has its dashboard."""
     out: str | None = None

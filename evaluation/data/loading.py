@@ -17,6 +17,7 @@ from evaluation.data.images import ImageData, LabelledImages, Progress
 from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 from evaluation.data.source import DataSource, open_source
+from search_space.boundary.machine import file_threads
 
 NAMED = 5
 """Broken pictures that a message names."""
@@ -137,7 +138,7 @@ def image_of(entry: Entry, size: int, resize: Resize, rules: Rules) -> tuple[Pix
 
 def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, Picture] | str]:
     """`image_of` each picture."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(file_threads()) as pool:
         for entries in _chunks(pictures, _AT_ONCE):
             yield from pool.map(lambda entry: image_of(entry, size, resize, rules), entries)
 
