@@ -12,12 +12,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from devices.configuration import PRECISIONS, Precision
 from evaluation.data.pictures import PADDING
+from evaluation.deployed_model import ModelNotes, deployed
 from evaluation.early_exits.files import ExportedSegments
 from moo.adaptation import run
 from moo.adaptation.run import FORM, MOST_FILE_BYTES, segment_name
@@ -80,6 +81,7 @@ def write_adaptive(
         (point for point in points if point.exits), key=lambda point: (point.objectives, point.configuration.label)
     )
     _check_one_network(points, exported)
+    exported = [_with_notes(one, points[0].architecture, data, space) for one in exported]
     files = {
         segment_name(number, one.precision): model for one in exported for number, model in enumerate(one.models, 1)
     }
@@ -158,6 +160,16 @@ def _read_segment(path: Path, digest: str) -> bytes:
             f"{named(path)} is another one or damaged. {AGAIN}"
         )
     return model
+
+
+def _with_notes(
+    exported: ExportedSegments, architecture: Architecture, data: SearchDataset, space: FBNetSpace
+) -> ExportedSegments:
+    notes = ModelNotes(
+        network=architecture.id, space=space.name, precision=exported.precision, input_size=space.input_size, data=data
+    )
+    models = [deployed(model, replace(notes, segment=number)) for number, model in enumerate(exported.models, 1)]
+    return replace(exported, models=tuple(models))
 
 
 def _files_json(exported: ExportedSegments) -> list[dict[str, Any]]:
