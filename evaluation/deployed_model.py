@@ -80,10 +80,13 @@ def deployed(model: bytes, notes: ModelNotes) -> bytes:
     graph = loaded.graph
     ends = [*graph.input, *graph.output]
     batch = {value.type.tensor_type.shape.dim[0].dim_param for value in ends} - {""}
-    for value in (*ends, *graph.value_info):
+    for value in ends:
         for side in value.type.tensor_type.shape.dim:
             if side.dim_param in batch:
                 side.dim_value = 1
+    # Between them, sides may have got other names; they follow from the ends.
+    del graph.value_info[:]
+    loaded = onnx.shape_inference.infer_shapes(loaded, data_prop=True)
     entries = {entry.key: entry.value for entry in loaded.metadata_props} | notes.to_metadata()
     onnx.helper.set_model_props(loaded, entries)
     data: bytes = loaded.SerializeToString(deterministic=True)

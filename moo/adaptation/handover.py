@@ -81,7 +81,6 @@ def write_adaptive(
         (point for point in points if point.exits), key=lambda point: (point.objectives, point.configuration.label)
     )
     _check_one_network(points, exported)
-    exported = [_with_notes(one, points[0].architecture, data, space) for one in exported]
     files = {
         segment_name(number, one.precision): model for one in exported for number, model in enumerate(one.models, 1)
     }
@@ -162,9 +161,10 @@ def _read_segment(path: Path, digest: str) -> bytes:
     return model
 
 
-def _with_notes(
+def with_notes(
     exported: ExportedSegments, architecture: Architecture, data: SearchDataset, space: FBNetSpace
 ) -> ExportedSegments:
+    """The segments as they are handed over: for one image at a time, with notes in their metadata."""
     notes = ModelNotes(
         network=architecture.id, space=space.name, precision=exported.precision, input_size=space.input_size, data=data
     )
