@@ -257,6 +257,48 @@ def test_what_other_networks_took_stands_in_for_an_energy_in_doubt() -> None:
         assert doubtful.idle_w == 3.0
 
 
+UNPLUGGED = MeasurementError("the meter could not samples: the um25c must stay connected.")
+
+
+def test_a_meter_that_is_unplugged_for_a_moment_is_opened_anew() -> None:
+    link = FakeLink()
+    with device_over(link) as device:
+        device.attach_meter(meter := FakeMeter(link))
+        meter.energies = [UNPLUGGED, metered(11.0, 1.0)]
+        measurement = device.measure(b"")
+    assert (measurement.energy_mj, measurement.energy_source) == (11.0, "measured")
+    assert [request["min_seconds"] for request in link.requests("measure")] == [3.0, 3.0]
+
+
+def test_a_meter_that_stays_unplugged_ends_no_profile(caplog: pytest.LogCaptureFixture) -> None:
+    class GoneMeter(FakeMeter):
+        gone = False
+
+        @property
+        def seconds_needed(self) -> float:
+            if self.gone:
+                raise UNPLUGGED
+            return 3.0
+
+        @seconds_needed.setter
+        def seconds_needed(self, value: float) -> None:
+            pass
+
+    link = FakeLink()
+    with device_over(link) as device:
+        device.attach_meter(meter := GoneMeter(link))
+        meter.energies = [UNPLUGGED]
+        first = device.measure(b"")
+        meter.gone = True
+        second = device.measure(b"")
+        meter.gone, meter.energies = False, [metered(11.0, 1.0)]
+        third = device.measure(b"")
+    assert [item.energy_source for item in (first, second, third)] == ["modelled", "modelled", "measured"]
+    assert first.energy_note == second.energy_note == str(UNPLUGGED)
+    assert [request["min_seconds"] >= 3 for request in link.requests("measure")] == [True, True, False, True]
+    assert sum("must stay connected" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_a_meter_that_needs_longer_than_the_longest_run_gets_it_once() -> None:
     link = FakeLink()
     with device_over(link) as device:
