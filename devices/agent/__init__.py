@@ -15,6 +15,7 @@ ssh_login       logs in to a board, host by host; by key only
 ssh_patterns    words and patterns of OpenSSH's files
 ssh_route       the way to a board: its jump hosts, and what `ssh` would use for each
 board_setup     makes a board ready to measure: checks it and installs the runtime
+endings         why the agent ended by itself, and what to do about it
 replies         the agent's replies as typed values
 agent           the one file that runs on the board
 """
