@@ -41,7 +41,7 @@ from benchmarks.supernets.equal_time import train_for_equal_time
 from benchmarks.supernets.forms import FORMS
 from benchmarks.supernets.steps import Task, Turn, device, theta_steps, weight_steps
 from benchmarks.turns import OnTurn, in_new_processes, rounds_of_turns
-from evaluation.data.source import load_images
+from evaluation.data.loading import load_images
 from evaluation.splits import Splits, split_data
 from moo.visualization.style import INK, dress, new_figure
 from scripts.interface.command_line import run

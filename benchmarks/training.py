@@ -31,7 +31,7 @@ from benchmarks.training_ways import WAYS, Side, Task, Way
 from benchmarks.turns import in_new_processes, median_ratio, rounds_of_turns
 from evaluation.augmentation import Augmentation
 from evaluation.data.images import LabelledImages
-from evaluation.data.source import load_images
+from evaluation.data.loading import load_images
 from evaluation.splits import split_data
 from scripts.interface.command_line import run
 from search_space.architectures import parse_architecture

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.data.images import ImageData, LabelledImages, Progress
+from evaluation.data.loading import load_images
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
-from evaluation.data.source import load_images
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000

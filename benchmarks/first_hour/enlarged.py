@@ -18,7 +18,7 @@ import tyro
 from PIL import Image
 
 from evaluation.data.images import LabelledImages
-from evaluation.data.source import load_images
+from evaluation.data.loading import load_images
 from scripts.interface.command_line import parse, run
 
 QUALITY = 90

@@ -12,8 +12,9 @@ import safetensors.numpy
 import torch
 
 from devices.quantization import Activations
+from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DIGITS, open_source
+from evaluation.data.source import DIGITS, source_of
 from evaluation.splits import Splits, split_data
 from evaluation.training.config import FOLLOWING, TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_checkpoint, read_result
@@ -157,9 +158,10 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = new_folder(config, architecture)
     size = space.input_shape[1]
     check_cutout(config, size)
-    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    source = source_of(config)
     as_before = None if saved_origin is None else saved_origin.dataset
-    data = source.load(
+    data = load(
+        source,
         size,
         resize=config.resize if as_before is None else as_before.resize,
         rules=LATEST_RULES if as_before is None else as_before.rules,

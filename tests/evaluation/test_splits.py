@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from evaluation.data.images import ImageData, LabelledImages
-from evaluation.data.source import load_images, open_source
+from evaluation.data.loading import load, load_images
+from evaluation.data.source import open_source
 from evaluation.splits import Splits, load_splits, split_data
 from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
@@ -145,9 +146,9 @@ def test_a_class_without_training_images_cannot_be_tested() -> None:
 
 def test_work_of_earlier_versions_keeps_its_splits() -> None:
     """Fingerprints as version 0.1.0 had them."""
-    digits = open_source("digits").load(8, rules=1)
+    digits = load(open_source("digits"), 8, rules=1)
     assert [split_data(digits, seed).fingerprint for seed in (0, 7)] == EARLIER_FINGERPRINTS
-    assert split_data(open_source("digits").load(8), 0).fingerprint not in EARLIER_FINGERPRINTS
+    assert split_data(load_images("digits", size=8), 0).fingerprint not in EARLIER_FINGERPRINTS
 
 
 def test_statistics_are_those_of_the_weights_split(image_data: ImageDataOf) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.first_hour.enlarged import EnlargedConfig, write_enlarged
-from evaluation.data.source import load_images
+from evaluation.data.loading import load_images
 
 
 def test_an_enlarged_data_set_shows_what_the_data_set_did(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from evaluation.data.source import describe_images, load_images, open_source
+from evaluation.data.loading import load, load_images
+from evaluation.data.source import describe_images, open_source
 from tests.evaluation.image_files import (
     CLASSES,
     LABELS,
@@ -174,7 +175,7 @@ def test_transparent_images_lie_on_white(tmp_path: Path, image: Image.Image, *, 
     for channel in range(3):
         np.testing.assert_allclose(data.train.images_NCHW[0, channel].astype(int), ON_WHITE.astype(int), atol=1)
     assert data.grey is grey
-    old = open_source(str(tmp_path / "data")).load(4, rules=1)
+    old = load(open_source(str(tmp_path / "data")), 4, rules=1)
     np.testing.assert_array_equal(old.train.images_NCHW[0, 0], GREY)
 
 
@@ -299,7 +300,7 @@ def test_a_source_says_which_splits_it_uses(tmp_path: Path) -> None:
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "data")
     facts = open_source(str(tmp_path / "data")).describe()
     assert (facts.train_split, facts.test_split, facts.test_images) == ("train", None, 0)
-    assert facts.left_out == ("`extra` (2)", "`test` (5, without labels)")
+    assert facts.left_out == ("`test` (5, without labels)", "`extra` (2)")
     assert (facts.images, facts.classes, facts.images_of_class) == (5, ("cat", "dog"), (3, 2))
 
 
@@ -308,9 +309,11 @@ def test_images_of_a_source_are_read_as_its_description_says(tmp_path: Path) -> 
     write_raw(tmp_path / "data" / "train.parquet", wide, list("aabab"))
     source = open_source(str(tmp_path / "data"))
     assert source.describe().resize == "stretch"
-    assert source.load(4).resize == "stretch"
+    assert load(source, 4).resize == "stretch"
     check(
-        source.load(4, resize="crop").train, np.concatenate([TRAIN[:, :, 1:], TRAIN[:, :, :1]], axis=2), [0, 0, 1, 0, 1]
+        load(source, 4, resize="crop").train,
+        np.concatenate([TRAIN[:, :, 1:], TRAIN[:, :, :1]], axis=2),
+        [0, 0, 1, 0, 1],
     )
 
 

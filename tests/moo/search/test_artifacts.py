@@ -13,6 +13,7 @@ from PIL import Image
 
 from dnas.divergence import Divergence
 from dnas.pretraining import PretrainRecord, PretrainSettings
+from evaluation.data.loading import load
 from evaluation.data.source import open_source
 from evaluation.splits import split_data
 from moo import events
@@ -79,7 +80,7 @@ def photos(folder: Path) -> str:
 
 def test_what_becomes_of_the_images_is_said_and_drawn_before_a_search(prepare_tiny: Prepare, tmp_path: Path) -> None:
     source = open_source(photos(tmp_path / "photos"))
-    data = split_data(source.load(TINY.input_size, skip_broken=True), 0)
+    data = split_data(load(source, TINY.input_size, skip_broken=True), 0)
     preparation = replace(prepare_tiny(), source=source, splits=data)
     assert images_text(preparation) == [
         ("images", f"trained on `train` (43), tested on {len(data.test)} of them; left out: 1 that cannot be read"),
@@ -126,7 +127,7 @@ def test_with_a_published_test_split_three_images_are_enough_for_the_others(
     photos(tmp_path / "photos" / "train")
     photos(tmp_path / "photos" / "test")
     source = open_source(str(tmp_path / "photos"))
-    data = split_data(source.load(TINY.input_size, skip_broken=True), 0)
+    data = split_data(load(source, TINY.input_size, skip_broken=True), 0)
     assert images_text(replace(prepare_tiny(), source=source, splits=data))[1][1] == "nut 20, bolt 20, rivet 3"
 
 

@@ -16,6 +16,7 @@ from devices.errors import MeasurementError
 from devices.replay import ReplayDevice
 from dnas.recipe import pretrain_settings
 from evaluation.data.images import LabelledImages
+from evaluation.data.loading import load
 from evaluation.data.source import open_source
 from evaluation.splits import Splits, split_data
 from moo.config import SearchConfig
@@ -423,7 +424,7 @@ def test_a_run_of_an_earlier_version_keeps_its_images_and_splits(config: Any, tm
     config = replace(config, dataset=str(tmp_path / "photos"), theta_batch=2, pretrain_batch=2)
     new = prepared(config)
     assert (new.dataset.resize, new.dataset.rules, new.dataset.width, new.dataset.height) == ("stretch", 2, 40, 30)
-    old = split_data(open_source(config.dataset).load(new.space.input_size, resize="crop", rules=1), config.seed)
+    old = split_data(load(open_source(config.dataset), new.space.input_size, resize="crop", rules=1), config.seed)
     assert old.fingerprint != new.splits.fingerprint
     origin = new.origin.to_json() | {"recipe": None}
     dataset = origin["dataset"] | {"fingerprint": old.fingerprint}
