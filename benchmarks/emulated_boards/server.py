@@ -124,7 +124,8 @@ class EmulatedBoard:
             while True:
                 client, _ = self._socket.accept()
                 with client:
-                    subprocess.Popen(self._session(), stdin=client, stdout=client, stderr=subprocess.DEVNULL)
+                    descriptor = client.fileno()
+                    subprocess.Popen(self._session(), stdin=descriptor, stdout=descriptor, stderr=subprocess.DEVNULL)
 
     def _session(self) -> list[str]:
         assert self._keeper is not None
@@ -143,7 +144,7 @@ class EmulatedBoard:
                 str(self._root),
                 "sh",
                 "-c",
-                f"{make}; exec dropbear -i -E -s -r {key}",
+                f"{make}; exec dropbear -i -e -s -r {key}",
             ]
         settings = {
             "HostKey": self._folder / "host_key",

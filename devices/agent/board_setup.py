@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from devices.agent.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
 from devices.agent.endings import telling_line
-from devices.agent.runtime_packages import REQUIREMENTS, download_command, failure_of, fetch_wheels
+from devices.agent.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import Finished, SshConnection
@@ -132,7 +132,7 @@ def _wheels_of(folder: Path | None) -> list[Path]:
     if folder is not None and not files:
         raise ValueError(
             f"`--wheels` must name a folder with .whl files, but {folder} has none: fill it, for Python 3.11, with "
-            f"`{download_command(folder, python=(3, 11), machine='aarch64')}`."
+            f"`{download_command(folder, WheelTarget((3, 11), 'aarch64'))}`."
         )
     return files
 
@@ -179,11 +179,13 @@ class _Installer:
         Raises:
             BoardRefusedError: if something else is wrong.
         """
-        tried = self._guarded(self._pip("--retries 0 --timeout 10", [REQUIREMENTS[-1]]))
+        # Without a retry pip does not say what went wrong.
+        tried = self._guarded(self._pip("--retries 1 --timeout 8", [REQUIREMENTS[-1]]))
         if tried.code == 0:
             return True
-        failure = failure_of(tried.output)
-        if not failure.offline:
+        failure = failure_of(tried.output, tried.code)
+        # Any Python can have it: where there is no version of it, there is no index.
+        if not failure.offline and "from versions: none" not in tried.output:
             raise BoardRefusedError(f"the board could not install the runtime: {failure}")
         return False
 
@@ -195,12 +197,12 @@ class _Installer:
         """
         assert self._facts.python is not None
         with tempfile.TemporaryDirectory(prefix="pi-pareto-nas-wheels-") as place:
-            kind = {"python": self._facts.python, "machine": self._facts.machine, "glibc": self._facts.glibc}
-            reason = fetch_wheels(Path(place), **kind)
+            target = WheelTarget(self._facts.python, self._facts.machine, self._facts.glibc)
+            reason = fetch_wheels(Path(place), target)
             if reason is not None:
                 raise BoardRefusedError(
                     f"the board reaches no package index, and neither does this machine ({reason}): on one that does, "
-                    f"run `{download_command(Path('wheels'), **kind)}`, then `python scripts/setup_board.py "
+                    f"run `{download_command(Path('wheels'), target)}`, then `python scripts/setup_board.py "
                     f"{self._address} --wheels wheels`."
                 )
             self.install(sorted(Path(place).glob("*.whl")))

@@ -47,6 +47,17 @@ OFFLINE = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class WheelTarget:
+    """What wheels are for."""
+
+    python: tuple[int, int]
+    machine: str
+    """Kind of processor."""
+    glibc: int | None = None
+    """Minor version of its glibc 2; None for that of Debian 10."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class InstallFailure:
     """Why packages could not be installed."""
@@ -78,29 +89,14 @@ def failure_of(output: str, code: int | None = 1) -> InstallFailure:
     return InstallFailure(offline=False, words=f"{said.rstrip('.')}{': ' if remedy else ''}{remedy or ''}.")
 
 
-def download_command(folder: Path, *, python: tuple[int, int], machine: str, glibc: int | None = None) -> str:
-    """The command that fetches the wheels of a board elsewhere.
-
-    Args:
-        folder: where to put them.
-        python: version on the board.
-        machine: its kind of processor.
-        glibc: minor version of its glibc 2; by default that of Debian 10.
-    """
-    return command_line(["pip", *_download(folder, python=python, machine=machine, glibc=glibc)])
+def download_command(folder: Path, target: WheelTarget) -> str:
+    """The command that fetches the wheels of a board elsewhere, into a folder."""
+    return command_line(["pip", *_download(folder, target)])
 
 
-def fetch_wheels(folder: Path, *, python: tuple[int, int], machine: str, glibc: int | None) -> str | None:
-    """Fetch the wheels of a board with this machine's pip; the reason if that fails.
-
-    Args:
-        folder: as for `download_command`.
-        python: as for it.
-        machine: as for it.
-        glibc: as for it.
-    """
-    arguments = _download(folder, python=python, machine=machine, glibc=glibc)
-    command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--quiet"]
+def fetch_wheels(folder: Path, target: WheelTarget) -> str | None:
+    """Fetch the wheels of a board with this machine's pip, into a folder; the reason if that fails."""
+    command = [sys.executable, "-m", "pip", *_download(folder, target), "--disable-pip-version-check", "--quiet"]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=FETCH_SECONDS
@@ -110,10 +106,10 @@ def fetch_wheels(folder: Path, *, python: tuple[int, int], machine: str, glibc: 
     return None if done.returncode == 0 else str(failure_of(done.stderr + done.stdout)).rstrip(".")
 
 
-def _download(folder: Path, *, python: tuple[int, int], machine: str, glibc: int | None) -> list[str]:
+def _download(folder: Path, target: WheelTarget) -> list[str]:
     """Arguments of pip; it does not widen tags, so each that a wheel may bear is named."""
-    tags = [f"manylinux_2_{minor}" for minor in GLIBC_OF_WHEELS if minor <= (glibc or 28)]
-    platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{machine}")]
-    version = ".".join(map(str, python))
+    tags = [f"manylinux_2_{minor}" for minor in GLIBC_OF_WHEELS if minor <= (target.glibc or 28)]
+    platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{target.machine}")]
+    version = ".".join(map(str, target.python))
     options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", version, *platforms]
     return ["download", "--dest", str(folder), *options, *REQUIREMENTS]

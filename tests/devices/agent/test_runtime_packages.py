@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.agent.runtime_packages import download_command, failure_of
+from devices.agent.runtime_packages import WheelTarget, download_command, failure_of
 
 OFFLINE = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<pip...>: Failed to \
 establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/smbus2/
@@ -50,13 +50,13 @@ def test_other_failures_are_told_as_they_are() -> None:
 
 
 def test_wheels_are_fetched_for_the_board_that_is_there() -> None:
-    command = download_command(Path("wheels"), python=(3, 13), machine="aarch64", glibc=41)
+    command = download_command(Path("wheels"), WheelTarget((3, 13), "aarch64", 41))
     assert command.startswith(
         "pip download --dest wheels --only-binary=:all: --implementation cp --python-version 3.13 "
     )
     assert "manylinux_2_34_aarch64" in command
     assert "'onnxruntime>=1.18,!=1.21.0,<2'" in command
-    old = download_command(Path("a b"), python=(3, 9), machine="x86_64", glibc=28)
+    old = download_command(Path("a b"), WheelTarget((3, 9), "x86_64", 28))
     assert "'a b'" in old
     assert "manylinux_2_28_x86_64" in old
     assert "2_31" not in old
