@@ -2,11 +2,15 @@
 
 columns      columns of images and labels, and the classes
 description  what the images of a data set are like: sizes, classes, detail
+folders      what lies in a folder that a user names
 images       images and labels as arrays
+layouts      which split and class each picture of a folder belongs to
 loading      a data set's images at the size that a network takes
 pictures     one picture as pixels: upright, RGB, square
 published    the splits of a data set as they were published
+roles        which published split trains and which tests
 rules        the rules by which pictures become images and splits
 source       a data set that is opened once, and described
+tables       tables of pictures and labels in files
 wording      what becomes of pictures, in words
 """

@@ -95,24 +95,34 @@ def load_images(
     resize: Resize | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    train_split: str | None = None,
+    test_split: str | None = None,
     skip_broken: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> ImageData:
     """Open a data set and load its images, where nothing else is wanted of it.
 
     Args:
-        name_or_path: as for `open_source`, and so are the columns.
+        name_or_path: as for `open_source`, and so are columns and splits.
         size: height and width of the images in pixels.
         resize: as for `load`, and so are the last two.
         image_column: column of images, where a data set has several.
         label_column: column of labels, where a data set has several.
+        train_split: published split to train on, where names do not tell.
+        test_split: published split to test on, where names do not tell, or `none`.
         skip_broken: whether pictures that cannot be read are left out.
         on_progress: called now and then while pictures are read.
 
     Raises:
         ValueError: as `open_source` and `load`.
     """
-    source = open_source(name_or_path, image_column=image_column, label_column=label_column)
+    source = open_source(
+        name_or_path,
+        image_column=image_column,
+        label_column=label_column,
+        train_split=train_split,
+        test_split=test_split,
+    )
     return load(source, size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
 
 
