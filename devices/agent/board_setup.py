@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
-from devices.agent.ssh_connection import Finished, SshConnection
+from devices.agent.ssh_connection import SshConnection
+from devices.agent.ssh_files import Finished
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
 from search_space.boundary.reading import local_path
