@@ -85,9 +85,9 @@ def check_key(attempt: Attempt) -> None:
     Raises:
         BoardRefusedError: if it cannot.
     """
-    if attempt.hop.only_key and not attempt.ring.offers and attempt.ring.passed_over:
+    if attempt.hop.only_key and not attempt.ring.offers and attempt.ring.unused:
         raise BoardRefusedError(
-            f"your SSH key for {attempt.hop.label} cannot be read: {attempt.ring.passed_over[0]}. Or name another key "
+            f"your SSH key for {attempt.hop.label} cannot be read: {attempt.ring.unused[0]}. Or name another key "
             "in BOARD_IDENTITY_FILE."
         )
 
@@ -268,7 +268,7 @@ def _copy(attempt: Attempt) -> str:
 
 def _notes(ring: KeyRing) -> list[str]:
     """What else could have been offered; keys that do not exist are passed over in silence, as `ssh` does."""
-    notes = [str(one) for one in ring.passed_over if one.fault != "missing"]
+    notes = [str(one) for one in ring.unused if one.fault != "missing"]
     return notes[:MOST_NAMES] + ([ring.agent_fault] if ring.agent_fault is not None else [])
 
 
