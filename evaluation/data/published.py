@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ def published_splits(name_or_path: str) -> dict[str, Any]:
     if not splits or not all(len(split) for split in splits.values()):
         raise ValueError(f"a data set must hold images, but {shown(name_or_path)} is empty.")
     return {name: split.with_format(None) for name, split in splits.items()}
+
+
+def fingerprint_of(splits: Sequence[Any]) -> str:
+    """What tells published splits from others, as `datasets` knows them."""
+    return " ".join(split._fingerprint for split in splits)
 
 
 class PublishedPictures:

@@ -24,7 +24,7 @@ from evaluation.data.columns import (
 )
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
 from evaluation.data.pictures import BrokenPictureError, Pictures, read_picture
-from evaluation.data.published import PublishedPictures, published_splits
+from evaluation.data.published import PublishedPictures, fingerprint_of, published_splits
 from evaluation.data.rules import LATEST_RULES
 
 DIGITS = "digits"
@@ -53,6 +53,8 @@ class DataSource:
         test: the published test split, if there is one with labels.
         class_names: in the order of the labels' indices.
         left_out: published splits that are not used, each with the reason.
+        columns: of images and of labels, as the user gave them.
+        fingerprint: of a data set of the hub; None for others.
     """
 
     def __init__(
@@ -63,9 +65,12 @@ class DataSource:
         test: Part | None,
         class_names: tuple[str, ...],
         left_out: tuple[str, ...] = (),
+        columns: tuple[str | None, str | None] = (None, None),
+        fingerprint: str | None = None,
     ) -> None:
         self.name, self.train, self.test = name, train, test
         self.class_names, self.left_out = class_names, left_out
+        self.columns, self.fingerprint = columns, fingerprint
 
     def describe(self) -> ImageSource:
         """What its images are like, from all labels and some 200 pictures; read once.
@@ -144,7 +149,7 @@ def open_source(name_or_path: str, *, image_column: str | None = None, label_col
     if test_name == train_name:
         test_name = None
     train = splits[train_name]
-    where = repr(name_or_path)
+    where, columns = repr(name_or_path), (image_column, label_column)
     image_column = chosen_column("image", image_column, image_columns(train), train, where)
     label_column = chosen_column("label", label_column, label_columns(train), train, where)
     class_names = find_class_names(train, label_column, where)
@@ -166,6 +171,8 @@ def open_source(name_or_path: str, *, image_column: str | None = None, label_col
         test=None if test_name is None else parts.get(test_name),
         class_names=class_names,
         left_out=tuple(left_out),
+        columns=columns,
+        fingerprint=fingerprint_of([splits[name] for name in (train_name, test_name) if name is not None]),
     )
 
 
