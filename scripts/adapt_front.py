@@ -10,20 +10,22 @@ import sys
 from typing import NoReturn
 
 from moo.adaptation.config import AdaptFrontConfig
+from moo.execution.cluster_address import check_address
 from scripts.interface.command_line import parse, run_watched
+from scripts.interface.endings import goes_on_with, same_command, these_words
 from scripts.interface.help_pages import ADAPT_FRONT
 
 
 def main() -> int:
     """Parse the options, adapt, print the front and what exits gain."""
     config = parse(AdaptFrontConfig, sys.argv[1:], page=ADAPT_FRONT)
+    check_address(config.address, these_words())
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
     from moo import events
     from moo.adaptation.job import adapt_in_run
-    from scripts.interface.endings import goes_on_with, same_command
     from scripts.interface.front_table import adaptive_table
     from scripts.interface.terminal import LONGEST, say, tell
     from scripts.interface.training_view import TrainingView

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from moo.config import SearchConfig
+from moo.execution.cluster_address import check_address
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
 from scripts.interface.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
-from scripts.interface.endings import LONGEST_MESSAGE, goes_on_with, told, write_line
+from scripts.interface.endings import LONGEST_MESSAGE, goes_on_with, these_words, told, write_line
 from scripts.interface.help_pages import PARETO_SEARCH
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line, one_line
@@ -58,7 +59,7 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
     if source is None:
         return parse(SearchConfig, argv, page=PARETO_SEARCH)
     defaults, saved = SearchConfig(), RunFolder(source).read_settings(option="--from")
-    of_its_images = ("image_column", "label_column")
+    of_its_images = ("image_column", "label_column", "train_split", "test_split")
     own = (
         "dataset",
         *(() if is_given(argv, "--dataset") else of_its_images),
@@ -81,6 +82,7 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
 def main() -> int:
     """Run or resume a search."""
     config = read_command_line(sys.argv[1:])
+    check_address(config.address, these_words())
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from moo.deployment.config import TrainFrontConfig, saved_recipe
+from moo.execution.cluster_address import check_address
 from moo.storage.run_folder import RunFolder
 from scripts.interface.command_line import parse, run_watched
+from scripts.interface.endings import these_words
 from scripts.interface.help_pages import TRAIN_FRONT
 from search_space.boundary.reading import local_path
 
@@ -29,6 +31,7 @@ def read_command_line(argv: Sequence[str]) -> TrainFrontConfig:
 def main() -> int:
     """Parse the options, train, print the front."""
     config = read_command_line(sys.argv[1:])
+    check_address(config.address, these_words())
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console

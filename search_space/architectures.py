@@ -8,7 +8,8 @@ from pathlib import Path
 from search_space.boundary.reading import local_path, read_json
 from search_space.boundary.text import shown
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
-from search_space.published import PUBLISHED
+from search_space.operators import OPERATOR_NAMES, canonical_operator, nearest_names, why_no_operator
+from search_space.published import PUBLISHED, published_named, why_not_published
 from search_space.spaces import SearchSpace
 
 MOST_BYTES = 2**20
@@ -32,7 +33,7 @@ class Architecture:
 
 
 def architecture_of(space: SearchSpace, operators: tuple[str, ...]) -> Architecture:
-    """An architecture from operator names.
+    """An architecture from operator names, for FBNet's operators also those of the authors' definitions (`ir_k3_e1`).
 
     Raises:
         ValueError: if the number of layers or an operator does not fit the space.
@@ -42,10 +43,13 @@ def architecture_of(space: SearchSpace, operators: tuple[str, ...]) -> Architect
             f"an architecture of `{space.name}` must have {space.num_layers} operators, one a layer, "
             f"but got {len(operators)}."
         )
+    if space.vocabulary == OPERATOR_NAMES:
+        operators = tuple(canonical_operator(name) for name in operators)
     for layer, name in enumerate(operators):
         if name not in space.operators:
             raise ValueError(
-                f"layer {layer} of `{space.name}` must be one of {', '.join(space.operators)}, but got {shown(name)}."
+                f"layer {layer} of `{space.name}` must be one of {', '.join(space.operators)}, but got {shown(name)}"
+                f"{why_no_operator(name, space.operators)}"
             )
     identifier = "".join(str(space.vocabulary.index(name)) for name in operators)
     return Architecture(space.name, operators, identifier)
@@ -72,17 +76,22 @@ def parse_architecture(space: SearchSpace, text: str) -> Architecture:
 
     Args:
         space: the space that it belongs to.
-        text: a published name (`fbnet-a`); operator names or digits separated by commas (`k3_e1,skip,...`,
-            `0,8,...`); digits separated by underscores (`0_8_...`); an id (`08...`); for the cell space its
-            published string (`|none~0|+...|`); or a path of a JSON file as written into a run folder. Digits
-            are indices into `space.vocabulary`.
+        text: a published name (`fbnet-a`, `fbnet_a`); operator names, ours or the authors' (`ir_k3_e1`), or digits
+            separated by commas (`k3_e1,skip,...`, `0,8,...`); digits separated by underscores (`0_8_...`); an id
+            (`08...`); for the cell space its published string (`|none~0|+...|`); or a path of a JSON file as written
+            into a run folder. Digits are indices into `space.vocabulary`.
 
     Raises:
         ValueError: if the text is none of these, or does not fit the space.
     """
     text = text.strip()
-    if text.lower() in PUBLISHED:
-        return architecture_of(space, PUBLISHED[text.lower()].operators)
+    if (published := published_named(text)) is not None:
+        if len(published.operators) != space.num_layers:
+            raise ValueError(
+                f"an architecture of `{space.name}` must have {space.num_layers} operators, one a layer, but got "
+                f"{len(published.operators)}, those of {shown(text)}: use `--space {published.space}`."
+            )
+        return architecture_of(space, published.operators)
     if text.endswith(".json"):
         return _read_json(space, local_path(text))
     if text.startswith("|") and isinstance(space, NasBench201Space):
@@ -108,10 +117,13 @@ def _words(space: SearchSpace, text: str) -> list[str]:
         return text.split("_")
     if space.num_layers == 1:
         return [text]
-    names = "".join(f"{name}, " for name in published_for(space))
+    names, layers = published_for(space), space.num_layers
+    other = why_not_published(text)
+    ending = nearest_names(text.lower().replace("_", "-"), names) if other is None else f": {other}."
     raise ValueError(
-        f"`--architecture` must be {names}{space.num_layers} comma-separated operators "
-        f"({', '.join(space.operators)}), an id of {space.num_layers} digits or a .json file, but got {shown(text)}."
+        f"`--architecture` must be {''.join(f'{name}, ' for name in names)}{layers} comma-separated operators "
+        f"({', '.join(space.operators)}), an id of {layers} digits or a .json file, but got {shown(text)}"
+        f"{ending}"
     )
 
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from search_space.boundary.reading import local_path, read_yaml
 from search_space.boundary.text import one_line, shown
 from search_space.graphs import Add, Graph, GraphBuilder, Shape, Shuffle
-from search_space.operators import OPERATOR_NAMES, Operator, operator_named
-from search_space.published import PUBLISHED
+from search_space.operators import OPERATOR_NAMES, Operator, canonical_operator, operator_named
+from search_space.published import published_named
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 CELL_SPACE = "nas-bench-201"
@@ -272,7 +272,7 @@ def space_named(name_or_path: str, *, published: str | None = None, size: int | 
             f"`--space` must be one of {', '.join(presets)} or a .yaml file, but got {shown(name_or_path)}{reason}."
         )
     space = read_space(PRESET_FOLDER / f"{name_or_path}.yaml")
-    head = PUBLISHED.get(published.strip().lower()) if published else None
+    head = published_named(published) if published else None
     if head is not None and head.space == space.name:
         space = replace(space, last_channels=head.last_channels)
     return _at_size(space, size)
@@ -339,7 +339,7 @@ def _space_from(content: Any, *, default_name: str) -> FBNetSpace:
         stem_stride=stem["stride"],
         stages=tuple(stages),
         last_channels=content["last_channels"],
-        operators=tuple(operators),
+        operators=tuple(canonical_operator(name) for name in operators),
     )
 
 

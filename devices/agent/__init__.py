@@ -8,6 +8,7 @@ ssh_address     where a board is, and how to log in there
 ssh_connection  one SSH connection to a board; logs in by key only
 ssh_host_keys   refuses a board whose host key is not the known one
 board_setup     makes a board ready to measure: checks it and installs the runtime
+endings         why the agent ended by itself, and what to do about it
 replies         the agent's replies as typed values
 agent           the one file that runs on the board
 """

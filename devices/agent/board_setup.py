@@ -16,8 +16,11 @@ from devices.measurement import Board, MeasureSettings
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import last_line, one_line, shown
 
-REQUIREMENTS = ("onnxruntime>=1.18,<2", "numpy>=1.21,<3", "smbus2>=0.4")
-"""What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C."""
+REQUIREMENTS = ("onnxruntime>=1.18,!=1.21.0,<2", "numpy>=1.21,<3", "smbus2>=0.4")
+"""What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C.
+
+1.21.0 dies of SIGILL on the processors of a Pi 3 and 4 (microsoft/onnxruntime#23957).
+"""
 LEAST_PYTHON = (3, 9)
 LEAST_FREE_MB = 600
 """What the virtual environment, the packages and their download take, with room to spare."""

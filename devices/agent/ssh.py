@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
+from devices.agent.endings import AgentEnd, import_remedy, telling_line
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
 from devices.channel import CHUNK, END_SECONDS, KEPT_STDERR, PAUSE_SECONDS, Channel, Peer
@@ -20,7 +21,6 @@ from devices.energy.power_model import PowerModel
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings, model_key
 from devices.meters.spec import MeterSpec
-from search_space.boundary.text import last_line, one_line
 
 HEARTBEAT_SECONDS = 1.0
 """Between the heartbeats that the agent gets."""
@@ -82,7 +82,7 @@ class SshLink:
             connection.put(path, self._agent.read_bytes())
             command = [self._options.board_python, str(path), "--folder", str(self._options.folder)]
             command += ["--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
-            return _SshChannel.start(connection, f"exec {shlex.join(command)}", AGENT)
+            return _SshChannel.start(connection, f"exec {shlex.join(command)}", AGENT, python=command[0])
         except BaseException:
             self._drop()
             raise
@@ -101,8 +101,8 @@ class SshLink:
         python = self._options.board_python
         home = "~/" if "/" in python and not python.startswith("/") else ""
         arguments = [*server_arguments(spec), "--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
-        command = f"{home}{shlex.quote(python)} {shlex.join(arguments)}"
-        return _SshChannel.start(connection, f"cd {shlex.quote(str(folder))} && exec {command}", peer_of(spec))
+        command = f"cd {shlex.quote(str(folder))} && exec {home}{shlex.quote(python)} {shlex.join(arguments)}"
+        return _SshChannel.start(connection, command, peer_of(spec), python=python)
 
     @contextlib.contextmanager
     def placed(self, content: bytes) -> Iterator[str]:
@@ -151,21 +151,24 @@ class SshLink:
 class _SshChannel(Channel):
     """A process on the board; the connection's thread sends heartbeats and reads."""
 
-    def __init__(self, connection: SshConnection, process: asyncssh.SSHClientProcess[bytes], peer: Peer) -> None:
+    def __init__(
+        self, connection: SshConnection, process: asyncssh.SSHClientProcess[bytes], peer: Peer, python: str
+    ) -> None:
         super().__init__(peer)
         self._connection = connection
+        self._python = python
         self._process = process
         self._stderr = b""
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def start(cls, connection: SshConnection, command: str, peer: Peer) -> _SshChannel:
-        """Start a command on the board.
+    def start(cls, connection: SshConnection, command: str, peer: Peer, *, python: str) -> _SshChannel:
+        """Start a command on the board, which an interpreter there runs.
 
         Raises:
             BoardUnreachableError: if the connection fails.
         """
-        channel = cls(connection, connection.start(command), peer)
+        channel = cls(connection, connection.start(command), peer, python)
         connection.run(channel._begin(), END_SECONDS)
         return channel
 
@@ -252,17 +255,20 @@ class _SshChannel(Channel):
             self._connection.run(self._process.wait_closed(), 1.0)
         address, code, signal = self._connection.address, self._process.exit_status, self._process.exit_signal
         remedy = f"run `python scripts/setup_board.py {address}`."
-        words = self._quoted_last_words()
+        ending = AgentEnd.of(code, None if signal is None else signal[0], self._stderr.decode("utf-8", "replace"))
+        words = f" Its last words: {ending.words}" if ending.words else ""
         if code == BUSY_CODE:
             return BoardUnreachableError(
                 f"{address} is busy: another search or profile is measuring on it. Wait for its end, or end it."
             )
-        if code in (126, 127) or "ModuleNotFoundError" in words or "ImportError" in words:
-            return BoardRefusedError(f"{address} is not set up: {remedy}{words}")
+        if code in (126, 127) or (ending.refuses and ending.signal is None):
+            cause = import_remedy(ending.words)
+            found = f"is not set up: {remedy}" if cause is None else f"cannot run {self._peer.name}: {cause}."
+            return BoardRefusedError(f"{address} {found}{words}")
         if code is None and signal is None:
             return BoardUnreachableError(f"the connection to {address} was lost.")
-        end = f"code {code}" if signal is None else f"signal {one_line(signal[0])}"
-        return MeasurementError(f"{self._peer.name} ended with {end}.{words}")
+        error = BoardRefusedError if ending.refuses else MeasurementError
+        return error(f"{self._peer.name} {ending.reason(self._python)}")
 
     def _last_words(self) -> str | None:
-        return last_line(self._stderr.decode("utf-8", "replace"))
+        return telling_line(self._stderr.decode("utf-8", "replace"))

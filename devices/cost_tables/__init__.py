@@ -9,6 +9,8 @@ raspberry_pi      the built-in boards `pi4` and `pi5` over clocks, threads and p
 operator_model    latency of any graph, from a price of each of its counts
 analytic          a table from nominal figures, for when there is no board
 readers           cost tables of other systems, recognised by their content
+text_tables       rows of numbers, however an editor or a spreadsheet saved them
+other_shapes      whether a table has the shapes of another space than it is given for
 hw_nas_bench      the tables of HW-NAS-Bench, behind the interface of its own API
 table_names       which names stand for a table instead of a board
 plain_pickle      reads pickles of plain data without running anything in them

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,39 +19,29 @@ import numpy.typing as npt
 from devices.configuration import BASE
 from devices.cost_tables.cost_table import MOST_BYTES, CostTable, check_fits
 from devices.cost_tables.family import CostTables, read_cost_tables
+from devices.cost_tables.other_shapes import check_shapes
+from devices.cost_tables.text_tables import Row, TextTable, is_number, parse_text_table
 from devices.energy.power_model import HOST_POWER_MODEL
 from search_space.boundary.reading import local_path, read_text
 from search_space.boundary.text import shown
-from search_space.operators import OPERATOR_NAMES
+from search_space.operators import OPERATOR_NAMES, REPRODUCTION_NAMES, canonical_operator, why_no_operator
 from search_space.spaces import SearchSpace, split_size
-
-REPRODUCTION_NAMES = {
-    "ir_k3_e1": "k3_e1",
-    "ir_k3_s2": "k3_e1_g2",
-    "ir_k3_e3": "k3_e3",
-    "ir_k3_e6": "k3_e6",
-    "ir_k5_e1": "k5_e1",
-    "ir_k5_s2": "k5_e1_g2",
-    "ir_k5_e3": "k5_e3",
-    "ir_k5_e6": "k5_e6",
-    "skip": "skip",
-}
-"""Operators as the PyTorch reproduction of FBNet names them; its `s2` are two groups with a shuffle, not a stride."""
 
 Array = npt.NDArray[np.float64]
 
 
-def read_any_cost_table(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTable:
+def read_any_cost_table(path: str | Path, space: SearchSpace, *, energy_path: str | Path | None = None) -> CostTable:
     """The base of `read_any_cost_tables`; arguments and errors are the same."""
     return read_any_cost_tables(path, space, energy_path=energy_path).base
 
 
-def read_any_cost_tables(path: Path, space: SearchSpace, *, energy_path: Path | None = None) -> CostTables:
+def read_any_cost_tables(path: str | Path, space: SearchSpace, *, energy_path: str | Path | None = None) -> CostTables:
     """Cost tables from a file of any of the three forms, checked against the space; only JSON may have several.
 
     A text table says nothing about its board. It is labelled `published`, since its figures are adopted unchanged. It
     has no stem and head, so the fixed cost is 0. Without an energy file its energy is that of the nominal power model
-    with one thread, labelled `modelled`.
+    with one thread, labelled `modelled`. Which space it is for, a comment `# space: NAME` in it says, or else its
+    latencies must not fit the shapes of another one much better (`devices.cost_tables.other_shapes`).
 
     Args:
         path: this project's JSON, HANNA's latency file, or the lookup table of the PyTorch reproduction of FBNet.
@@ -62,6 +53,7 @@ def read_any_cost_tables(path: Path, space: SearchSpace, *, energy_path: Path | 
             are not numbers of at least 0. The message, a single line, names the file and what was expected, and for a
             wrong entry the layer and operator.
     """
+    path, energy_path = local_path(path), None if energy_path is None else local_path(energy_path)
     text = _text_of(path)
     if text.lstrip().startswith(("{", "[")):
         if energy_path is not None:
@@ -75,7 +67,10 @@ def read_any_cost_tables(path: Path, space: SearchSpace, *, energy_path: Path | 
 
 def _read_text_table(text: str, path: Path, space: SearchSpace, energy_path: Path | None) -> CostTable:
     _check_family(path, space)
-    latency = _read_text(text, path, space)
+    cells = parse_text_table(text, path)
+    latency = _latencies(cells, path, space)
+    doubts = check_shapes(latency.values, space, path) if cells.space is None else ""
+    energy = HOST_POWER_MODEL.description if energy_path is None else f"read from {energy_path.name}"
     return CostTable(
         space=space.name,
         operators=space.operators,
@@ -91,8 +86,8 @@ def _read_text_table(text: str, path: Path, space: SearchSpace, energy_path: Pat
         threads=1,
         clock_mhz=None,
         date=None,
-        method=f"read from a table in the form of {latency.form}; it has no stem and head, so the fixed cost is 0; "
-        f"energy: {HOST_POWER_MODEL.description if energy_path is None else f'read from {energy_path.name}'}",
+        method=f"read from a table in the form of {latency.form}; it has no stem and head, so the fixed cost is 0"
+        f"{doubts}; energy: {energy}",
     )
 
 
@@ -113,7 +108,7 @@ def split_table_paths(text: str) -> tuple[Path, Path | None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _TextTable:
+class _Latencies:
     values: Array
     """In ms or mJ, shape (layers, operators of the space)."""
     form: str
@@ -128,35 +123,45 @@ def _read_json(path: Path, space: SearchSpace) -> CostTables:
     return tables
 
 
-def _read_text(text: str, path: Path, space: SearchSpace) -> _TextTable:
-    first, *others = _lines(text)
-    if all(_is_number(word) for word in first.split()):
-        values = _numbers([first, *others], path, space, columns=OPERATOR_NAMES, unit="seconds", per_unit=1e3)
-        return _TextTable(values, "HANNA")
-    columns = _columns(first.split(), path, space)
-    values = _numbers(others, path, space, columns=columns, unit="microseconds", per_unit=1e-3)
-    return _TextTable(values, "the PyTorch reproduction of FBNet")
+def _latencies(cells: TextTable, path: Path, space: SearchSpace) -> _Latencies:
+    _check_space(cells, path, space)
+    if cells.names is None:
+        values = _numbers(cells.rows, path, space, columns=OPERATOR_NAMES, unit="seconds", per_unit=1e3)
+        return _Latencies(values, "HANNA")
+    columns = _columns(cells.names, path, space)
+    values = _numbers(cells.rows, path, space, columns=columns, unit="microseconds", per_unit=1e-3)
+    return _Latencies(values, "the PyTorch reproduction of FBNet")
 
 
 def _energy_mj(latency_ms: Array, energy_path: Path | None, space: SearchSpace) -> Array:
     if energy_path is None:
         return np.asarray(HOST_POWER_MODEL.energy_mj(1.0, BASE) * latency_ms)
-    lines = _lines(_text_of(energy_path))
-    return _numbers(lines, energy_path, space, columns=OPERATOR_NAMES, unit="joules", per_unit=1e3)
+    cells = parse_text_table(_text_of(energy_path), energy_path)
+    _check_space(cells, energy_path, space)
+    columns = OPERATOR_NAMES if cells.names is None else _columns(cells.names, energy_path, space)
+    return _numbers(cells.rows, energy_path, space, columns=columns, unit="joules", per_unit=1e3)
 
 
-def _columns(names: list[str], path: Path, space: SearchSpace) -> tuple[str, ...]:
+def _check_space(cells: TextTable, path: Path, space: SearchSpace) -> None:
+    if cells.space not in (None, space.name):
+        raise ValueError(
+            f"a cost table must be for the space that it is given for, `{space.name}`, but {str(path)!r} says that it "
+            f"is for {shown(cells.space)}."
+        )
+
+
+def _columns(names: Row, path: Path, space: SearchSpace) -> tuple[str, ...]:
     """The operator of each column of a lookup table of the reproduction."""
-    columns = tuple(REPRODUCTION_NAMES.get(name, name) for name in names)
+    columns = tuple(canonical_operator(name) for name in names)
     for name, column in zip(names, columns, strict=True):
         if column not in OPERATOR_NAMES:
             raise ValueError(
                 f"the first line of the cost table file {str(path)!r} must be nine numbers or names of "
-                f"{', '.join(REPRODUCTION_NAMES)}, but has {_shortened(name)}."
+                f"{', '.join(REPRODUCTION_NAMES)}, but has {_shortened(name)}{why_no_operator(name)}"
             )
         if columns.count(column) > 1:
             raise ValueError(
-                f"the cost table file {str(path)!r} must name each operator once, but repeats {shown(name)}."
+                f"the cost table file {str(path)!r} must name each operator once, but repeats {_shortened(name)}."
             )
     for operator in space.operators:
         if operator not in columns:
@@ -168,32 +173,30 @@ def _columns(names: list[str], path: Path, space: SearchSpace) -> tuple[str, ...
 
 
 def _numbers(
-    lines: list[str], path: Path, space: SearchSpace, *, columns: tuple[str, ...], unit: str, per_unit: float
+    rows: Sequence[Row], path: Path, space: SearchSpace, *, columns: tuple[str, ...], unit: str, per_unit: float
 ) -> Array:
     """The table, in ms or mJ: shape (layers, operators of the space)."""
     where = (
         f"the cost table file {str(path)!r} must have {space.num_layers} lines of {len(columns)} numbers in {unit}, "
     )
     where += f"one line a layer of `{space.name}` and one number an operator, but"
-    if len(lines) > space.num_layers:
-        raise ValueError(f"{where} has {len(lines)} lines: it is for another space.")
-    rows = []
-    for layer, line in enumerate(lines):
-        words = line.split()
-        if len(words) > len(columns):
-            raise ValueError(f"{where} has {len(words)} at layer {layer}, beyond operator {columns[-1]}.")
-        for operator, word in zip(columns, words, strict=False):
-            if not _is_number(word) or not (math.isfinite(float(word)) and float(word) >= 0):
+    if len(rows) > space.num_layers:
+        raise ValueError(f"{where} has {len(rows)} lines: it is for another space.")
+    for layer, row in enumerate(rows):
+        if len(row) > len(columns):
+            raise ValueError(f"{where} has {len(row)} at layer {layer}, beyond operator {columns[-1]}.")
+        for operator, word in zip(columns, row, strict=False):
+            if not is_number(word) or not (math.isfinite(float(word)) and float(word) >= 0):
                 raise ValueError(
                     f"{where} at layer {layer}, operator {operator}, has {_shortened(word)}, which is not a number "
                     "of at least 0."
                 )
-        if len(words) < len(columns):
-            raise ValueError(f"{where} lacks layer {layer}, operator {columns[len(words)]}.")
-        rows.append([float(word) * per_unit for word in words])
+        if len(row) < len(columns):
+            raise ValueError(f"{where} lacks layer {layer}, operator {columns[len(row)]}.")
     if len(rows) < space.num_layers:
         raise ValueError(f"{where} has {len(rows)} lines: it lacks layer {len(rows)}, operator {columns[0]}.")
-    return np.array(rows)[:, [columns.index(operator) for operator in space.operators]]
+    values = np.array([[float(word) * per_unit for word in row] for row in rows])
+    return values[:, [columns.index(operator) for operator in space.operators]]
 
 
 def _check_family(path: Path, space: SearchSpace) -> None:
@@ -214,19 +217,6 @@ def _text_of(path: Path) -> str:
     if not text.strip():
         raise ValueError(f"a cost table file must be JSON or a text table, but {str(path)!r} is empty.")
     return text
-
-
-def _lines(text: str) -> list[str]:
-    """All lines but blank ones at the end."""
-    return text.strip().splitlines()
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _shortened(word: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 BUILT_IN_NAMES = ("pi4", "pi5")
-TABLE_SUFFIXES = (".json", ".txt")
+TABLE_SUFFIXES = (".json", ".txt", ".csv", ".tsv")
 
 
 def is_table(name: str) -> bool:
     """Whether a `--device` names a table of costs instead of a board."""
-    return name in BUILT_IN_NAMES or Path(name.split(",")[0]).suffix in TABLE_SUFFIXES
+    return name in BUILT_IN_NAMES or Path(name.split(",")[0]).suffix.lower() in TABLE_SUFFIXES

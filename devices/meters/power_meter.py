@@ -9,6 +9,10 @@ class MeterError(RuntimeError):
     """A meter cannot be opened, does not answer, or gives an impossible answer."""
 
 
+class NotTheBoardError(MeterError):
+    """What a meter sees is not what its board draws: reading again does not help."""
+
+
 class Reading(NamedTuple):
     """Power at one time."""
 
@@ -40,4 +44,5 @@ class PowerMeter(Protocol):
 
         Raises:
             MeterError: if the meter does not answer, or gives an impossible answer; the next reading may work again.
+            NotTheBoardError: if it no longer sees what its board draws, and the next reading would not either.
         """

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from devices.meters.power_meter import MeterError, PowerMeter, Reading
+from devices.meters.power_meter import MeterError, NotTheBoardError, PowerMeter, Reading
 
 RING_SAMPLES = 100_000
 """Samples kept: more than a quarter of an hour of the quickest meter."""
@@ -137,6 +137,9 @@ class Sampler:
                     raise MeterError(
                         f"the {meter.name} must give a finite power, but got {reading.power_w}: try again."
                     )
+            except NotTheBoardError:
+                # A mean over what is left of a run would be one of something else.
+                raise
             except MeterError:
                 failures += 1
                 if failures == ATTEMPTS:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from evaluation.data.pictures import BrokenPictureError, Entry, read_picture, square, upright_size
 from evaluation.data.rules import LATEST_RULES, Resize, default_resize
+from search_space.boundary.machine import file_threads
 
 LOOKED_AT = 200
 """Pictures that are read for a description."""
@@ -91,7 +92,7 @@ def look_at(entries: Sequence[Entry], *, resize: Resize | None = None) -> Looks:
     Raises:
         BrokenPictureError: if none can be read.
     """
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(file_threads()) as pool:
         sizes = [size for size in pool.map(_size, entries) if size is not None]
         if not sizes:
             raise BrokenPictureError(f"none of the {len(entries)} pictures that were looked at can be read")

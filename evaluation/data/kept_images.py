@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,8 +24,9 @@ import PIL
 from PIL import features
 
 from evaluation.data.image_file import IMAGES_FOLDER, SUFFIX, FileDetails, ImageFile, images_folder, read_details
+from evaluation.data.published import PublishedPictures
 from evaluation.data.rules import Resize, Rules
-from evaluation.data.source import DIGITS, DataSource
+from evaluation.data.source import DIGITS, Asked, DataSource
 from search_space.boundary.reading import local_path, named
 from search_space.boundary.writing import LEAST_FREE_BYTES, NO_LINK, lock_file
 
@@ -50,8 +51,7 @@ class MadeOf:
 
     name: str
     """Of the data set, as the user gave it."""
-    image_column: str | None
-    label_column: str | None
+    asked: Asked
     size: int
     resize: Resize
     rules: Rules
@@ -68,7 +68,7 @@ class KeptImages:
 
     def __init__(self, made_of: MadeOf, stamp: str) -> None:
         path = local_path(made_of.name)
-        whose = [str(path.resolve()) if path.exists() else made_of.name, *_values(made_of)[1:]]
+        whose = {**asdict(made_of), "name": str(path.resolve()) if path.exists() else made_of.name}
         slug = _SLUG.sub("-", path.name.lower()).strip("-")[:40] or "images"
         self._family = f"{slug}-{made_of.size}px-{_digest(whose)}"
         versions = [_FORMAT, PIL.__version__, features.version("jpg")]
@@ -179,8 +179,9 @@ def stamp_of(source: DataSource) -> str | None:
     elif path.exists():
         files = _listing(path)
     else:
-        files = source.fingerprint
-        if files is None:
+        parts = [part.pictures for part in (source.train, source.test) if part is not None]
+        files = [pictures.fingerprint for pictures in parts if isinstance(pictures, PublishedPictures)]
+        if len(files) < len(parts):
             return None
     digest = hashlib.sha256(json.dumps([files, source.class_names]).encode())
     for part in (source.train, source.test):
@@ -221,10 +222,6 @@ def _remove_unused(path: Path, lock: Path) -> None:
                     return
         for left in path.parent.glob(f"{path.name}*"):
             left.unlink()
-
-
-def _values(made_of: MadeOf) -> list[Any]:
-    return [getattr(made_of, name) for name in made_of.__dataclass_fields__]
 
 
 def _digest(content: Any) -> str:

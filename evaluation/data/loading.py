@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -22,6 +23,7 @@ from evaluation.data.kept_images import KeptImages, MadeOf, stamp_of
 from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 from evaluation.data.source import DataSource, Part, open_source
+from search_space.boundary.machine import file_threads
 from search_space.boundary.reading import local_path
 
 NAMED = 5
@@ -70,8 +72,7 @@ def load(
     """
     made_of = MadeOf(
         name=source.name,
-        image_column=source.columns[0],
-        label_column=source.columns[1],
+        asked=source.asked,
         size=size,
         resize=resize or source.describe().resize,
         rules=rules,
@@ -112,8 +113,8 @@ def _decode(source: DataSource, made_of: MadeOf, take: Callable[[Pixels], None],
     Raises:
         ValueError: as `load`.
     """
-    parts, root = _parts(source), local_path(source.name).absolute()
-    total = sum(map(len, parts))
+    parts, root = _parts(source), local_path(source.name)
+    is_local, total = root.exists(), sum(map(len, parts))
     omitted: list[tuple[int, ...]] = []
     broken: list[str] = []
     done, grey, scattered = 0, True, False
@@ -121,7 +122,7 @@ def _decode(source: DataSource, made_of: MadeOf, take: Callable[[Pixels], None],
     for part in parts:
         rows: list[int] = []
         for row, (entry, found) in enumerate(_read(part.pictures, made_of)):
-            scattered |= root.exists() and _lies_outside(entry, str(root))
+            scattered |= is_local and _lies_outside(entry, root)
             if isinstance(found, str):
                 broken.append(f"row {row}{_path_of(entry)} of split `{part.name}`: {found}")
                 rows.append(row)
@@ -169,24 +170,34 @@ def load_images(
     resize: Resize | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    train_split: str | None = None,
+    test_split: str | None = None,
     skip_broken: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> ImageData:
     """Open a data set and load its images, where nothing else is wanted of it.
 
     Args:
-        name_or_path: as for `open_source`, and so are the columns.
+        name_or_path: as for `open_source`, and so are columns and splits.
         size: height and width of the images in pixels.
         resize: as for `load`, and so are the last two.
         image_column: column of images, where a data set has several.
         label_column: column of labels, where a data set has several.
+        train_split: published split to train on, where names do not tell.
+        test_split: published split to test on, where names do not tell, or `none`.
         skip_broken: whether pictures that cannot be read are left out.
         on_progress: called now and then while pictures are read.
 
     Raises:
         ValueError: as `open_source` and `load`.
     """
-    source = open_source(name_or_path, image_column=image_column, label_column=label_column)
+    source = open_source(
+        name_or_path,
+        image_column=image_column,
+        label_column=label_column,
+        train_split=train_split,
+        test_split=test_split,
+    )
     return load(source, size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
 
 
@@ -202,7 +213,7 @@ def image_of(entry: Entry, size: int, resize: Resize, rules: Rules) -> tuple[Pix
 
 def _read(pictures: Pictures, made_of: MadeOf) -> Iterator[tuple[Entry, tuple[Pixels, Picture] | str]]:
     """Each picture, and its `image_of`; on all cores."""
-    pool, ahead = ThreadPoolExecutor(), deque[tuple[Entry, Future[tuple[Pixels, Picture] | str]]]()
+    pool, ahead = ThreadPoolExecutor(file_threads()), deque[tuple[Entry, Future[tuple[Pixels, Picture] | str]]]()
     try:
         for entry in pictures:
             ahead.append((entry, pool.submit(image_of, entry, made_of.size, made_of.resize, made_of.rules)))
@@ -216,11 +227,11 @@ def _read(pictures: Pictures, made_of: MadeOf) -> Iterator[tuple[Entry, tuple[Pi
         pool.shutdown(cancel_futures=True)
 
 
-def _lies_outside(entry: Entry, root: str) -> bool:
+def _lies_outside(entry: Entry, root: Path) -> bool:
     """Whether a picture is a file that is not in the folder of its data set."""
     if not entry or isinstance(entry, Image.Image) or entry.get("bytes") is not None or not entry.get("path"):
         return False
-    return not os.path.abspath(entry["path"]).startswith(root + os.sep)
+    return not os.path.abspath(entry["path"]).startswith(str(root.absolute()) + os.sep)
 
 
 def _path_of(entry: Entry) -> str:

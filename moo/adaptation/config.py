@@ -70,7 +70,7 @@ class AdaptFrontConfig:
     threads_per_worker: int | None = None
     """CPU threads of each training; by default the cores are shared out."""
     address: str | None = None
-    """Ray cluster to join (`auto`, `ray://host:port`); by default one is started on this machine."""
+    """Ray cluster to join (`auto`, `host:port`); by default, or with `local`, one is started on this machine."""
     dashboard: bool = True
     """Whether a started Ray has its dashboard."""
     quiet: bool = False

@@ -5,6 +5,8 @@ machinery    death of what runs jobs, told apart from failures of jobs
 evaluator    runs one trial: supernet and splits, held once
 operating_points  the best that a network can do with early exits, by what a trial looks for
 pretraining  trains a run's supernet, epoch by epoch
+cluster_address  whether a Ray cluster answers at an address, asked before anything else
+ray_start    what a Ray of this machine is started with: cores, memory, a folder, a token
 ray_session  Ray started or joined once, and whether it is still there
 ray_pool     a pool of actors that outlives those that die, and jobs that outlive both
 ray_backend  trials under Ray

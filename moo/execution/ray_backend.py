@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -19,7 +18,15 @@ from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, is_want
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
-from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, join_ray, share, worker_device
+from moo.execution.ray_session import (
+    POLL_SECONDS,
+    RayDiedError,
+    RaySession,
+    cores_of_node,
+    join_ray,
+    share,
+    worker_device,
+)
 from moo.trials import Job, Outcome, WorkerSetup, failure_of
 from search_space.boundary.text import last_line
 
@@ -208,7 +215,7 @@ def _pretraining_task(
     setup: WorkerSetup, settings: PretrainSettings, state: bytes | None
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
     keep_freed_memory()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores_of_node())
     yield from pretraining_epochs(setup, settings, state, worker_device())
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import secrets
 import signal
 import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,10 @@ from typing import Any
 import ray
 import torch
 
+from moo.execution.cluster_address import HERE, check_address
 from moo.execution.machinery import MachineryError
+from moo.execution.ray_start import have_token, keep_token_private, own_ray_options
+from search_space.boundary.machine import available_cpus
 from search_space.boundary.text import reason_of
 
 POLL_SECONDS = 0.2
@@ -40,8 +42,10 @@ class RaySession:
 
     is_own: bool
     """Whether it was started here, and ends with `close`."""
-    dashboard_url: str | None
-    """Address of the dashboard of a Ray that was started here, if it has one."""
+    is_joined: bool = False
+    """Whether it is a cluster that was joined here, and is left with `close`."""
+    dashboard_url: str | None = None
+    """Address of its dashboard, if it has one and was started or joined here."""
     workers: int | None = None
     """Cores that it was started with at least, if it was started here."""
 
@@ -123,8 +127,8 @@ class RaySession:
         return session
 
     def close(self) -> None:
-        """End Ray if it was started here."""
-        if self.is_own:
+        """End Ray if it was started here, leave it if it was joined here."""
+        if self.is_own or self.is_joined:
             ray.shutdown()
 
 
@@ -132,7 +136,7 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
     """Join the Ray that this process has already, else the cluster at an address, else start Ray on this machine.
 
     Args:
-        address: of a cluster; None starts Ray on this machine.
+        address: of a cluster; None, or `local`, starts Ray on this machine.
         workers: jobs at the same time; a started Ray counts as many cores, if there are fewer.
         dashboard: whether a started Ray has its dashboard.
 
@@ -141,17 +145,19 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
         MachineryError: if none can be started.
     """
     if ray.is_initialized():
-        return RaySession(is_own=False, dashboard_url=None)
+        return RaySession(is_own=False)
+    if address == HERE:
+        address = None
+    check_address(address)
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"address": address}
-    if address is None:
-        _have_token()
-        cpus = max(os.cpu_count() or 1, workers or 1)
-        options |= {"num_cpus": cpus, "include_dashboard": dashboard, "address": "local"}
     # Ray prints what its processes say of their deaths, pages of it, whatever `log_to_driver` is.
     ray._private.worker.print_to_stdstream = lambda data, *_, **__: _LOG.info("%s", data)
     try:
+        if address is None:
+            have_token()
+            options = own_ray_options(workers=workers, dashboard=dashboard)
         with warnings.catch_warnings(), _own_answer_to_sigterm():
             warnings.simplefilter("ignore")
             context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -165,33 +171,9 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
             ) from error
         raise ValueError(f"`--address` must be that of a running Ray cluster, but got {address!r}: {reason}") from None
     if address is None:
-        _keep_token_private()
+        keep_token_private()
     url = f"http://{context.dashboard_url}" if context.dashboard_url else None
-    return RaySession(is_own=True, dashboard_url=url, workers=workers)
-
-
-def _have_token() -> None:
-    """Have a token of this process where Ray cannot keep one, as in containers whose user has no home."""
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return
-    try:
-        folder = Path.home() / ".ray"
-        folder.mkdir(exist_ok=True)
-        kept = os.access(folder / "auth_token", os.R_OK) or os.access(folder, os.W_OK)
-    except (OSError, RuntimeError):
-        kept = False
-    if not kept:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def _keep_token_private() -> None:
-    """Let nobody else read the token that a started Ray asks for: who has it may run programs in its workers."""
-    with suppress(OSError):
-        handle = os.open(Path.home() / ".ray" / "auth_token", os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            os.fchmod(handle, 0o600)
-        finally:
-            os.close(handle)
+    return RaySession(is_own=address is None, is_joined=address is not None, dashboard_url=url, workers=workers)
 
 
 def is_loss(error: BaseException) -> bool:
@@ -217,6 +199,13 @@ def share(available: int, workers: int) -> float:
     if not available:
         return 0.0
     return math.floor(10_000 / math.ceil(workers / available)) / 10_000
+
+
+def cores_of_node() -> int:
+    """Cores that a worker may use where it has the node for itself: those that Ray counts there, if they are there."""
+    own = ray.get_runtime_context().get_node_id()
+    counted = next((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["NodeID"] == own), 0)
+    return max(1, min(available_cpus(), int(counted) or available_cpus()))
 
 
 def worker_device() -> torch.device:

@@ -6,7 +6,6 @@ Nothing is loaded yet; how long a run that was prepared still takes, `moo.search
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST
 from moo.config import SearchConfig
 from moo.search.proposals import expected_trials, generation_size, supernet_generations
 from moo.storage.origin import SplitSizes
+from search_space.boundary.machine import available_cpus
 from search_space.networks import Network
 from search_space.spaces import FBNetSpace
 
@@ -217,7 +217,7 @@ def measured_speed(
         image = _seconds(images, device) / (16 * len(networks))
     if device.type == "cuda":
         return Speed(weight_step=weights, theta_step=theta, image=image)
-    cores, worker = _gain(os.cpu_count() or 1), _gain(config.threads_per_worker)
+    cores, worker = _gain(available_cpus()), _gain(config.threads_per_worker)
     return Speed(weight_step=weights / cores, theta_step=theta / worker, image=image / worker)
 
 

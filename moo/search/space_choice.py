@@ -5,7 +5,6 @@ Start with `choose_space`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from moo.search.forecast import (
     minutes_text,
 )
 from moo.storage.origin import SplitSizes
+from search_space.boundary.machine import available_cpus
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named
 
@@ -115,7 +115,7 @@ def choose_space_here(
     before = time.perf_counter()
     described = source.describe()
     decoding = (time.perf_counter() - before) / min(described.images, LOOKED_AT)
-    hardware = Hardware(cores=os.cpu_count() or 1, gpus=torch.cuda.device_count())
+    hardware = Hardware(cores=available_cpus(), gpus=torch.cuda.device_count())
 
     def machines(space: FBNetSpace) -> Machines:
         measures = bool(boards.devices)

@@ -22,6 +22,7 @@ from scripts.interface.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mist
 from scripts.interface.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.interface.options import MisspeltError, Option, in_plain_spelling, options_of
 from scripts.interface.watching import watched
+from search_space.boundary.machine import keep_libraries_to_limits
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line
 
@@ -157,6 +158,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     (`scripts.interface.endings`); a closed pipe ends with 141. Other exceptions are ours, and keep their traceback.
     """
     open_streams()
+    keep_libraries_to_limits()
     CURRENT.set(Ending())
     sys.exit(_code_of(main))
 
@@ -167,6 +169,7 @@ def run_watched(main: Callable[[], int | None]) -> NoReturn:
     SIGTERM and SIGHUP end it as Ctrl-C does, a second signal ends it at once, and no process of it is left behind.
     """
     open_streams()
+    keep_libraries_to_limits()
     sys.exit(watched(lambda: _code_whatever_happens(main)))
 
 

@@ -71,9 +71,13 @@ def goes_on_with(command: str, *, kept: str = "nothing that had ended is lost") 
 
 def same_command(*, omitted: str = "") -> str:
     """This very command line, without one option."""
+    return command_line(word for word in these_words() if word != omitted)
+
+
+def these_words() -> list[str]:
+    """Program and arguments of this very command."""
     name = Path(sys.argv[0]).name
-    words = [word for word in sys.argv[1:] if word != omitted]
-    return command_line([*(["python", f"scripts/{name}"] if name.endswith(".py") else [name]), *words])
+    return [*(["python", f"scripts/{name}"] if name.endswith(".py") else [name]), *sys.argv[1:]]
 
 
 def told(error: BaseException) -> int | None:

@@ -5,6 +5,7 @@ Whatever is wrong with a file is one `ValueError` of one line that names the fil
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import os
@@ -83,7 +84,7 @@ def named(path: Path) -> str:
 
 
 def read_text(path: Path, *, what: str, most: int = MOST_BYTES) -> str:
-    """What a file in UTF-8 holds; a byte order mark, which some editors write, is dropped.
+    """What a file in UTF-8 holds, or in UTF-16 or UTF-32 with a byte order mark; such a mark is dropped.
 
     Args:
         path: as for `read_bytes`.
@@ -91,13 +92,22 @@ def read_text(path: Path, *, what: str, most: int = MOST_BYTES) -> str:
         most: as for `read_bytes`.
 
     Raises:
-        ValueError: as `read_bytes`, and if it is no UTF-8.
+        ValueError: as `read_bytes`, and if it is none of these.
     """
     content = read_bytes(path, what=what, most=most)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(_encoding_of(content))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{what} must be UTF-8 text, but {named(path)} is not, at byte {error.start}.") from None
+        raise ValueError(
+            f"{what} must be UTF-8 text, but {named(path)} is not, at byte {error.start}: save it as UTF-8."
+        ) from None
+
+
+def _encoding_of(content: bytes) -> str:
+    """As editors mark it; UTF-32's mark begins with UTF-16's."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def read_json(path: Path, *, what: str, most: int = MOST_BYTES) -> Any:

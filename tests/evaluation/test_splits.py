@@ -74,7 +74,7 @@ def test_the_fingerprint_is_that_of_data_and_seed(image_data: ImageDataOf) -> No
     assert split_data(image_data(), 1).fingerprint == fingerprint
     assert split_data(image_data(), 2).fingerprint != fingerprint
     assert split_data(image_data(seed=9), 1).fingerprint != fingerprint
-    for array in ("images_NCHW", "labels_N"):
+    for array in ("pixels", "labels_N"):
         data = image_data()
         getattr(data.train, array).flat[123] ^= 1
         assert split_data(data, 1).fingerprint != fingerprint

@@ -112,7 +112,10 @@ def test_one_layer() -> None:
         ("²" * 8, "`--architecture` must be"),
         ("_", "`--architecture` must be"),
         ("|none~0|", "`--architecture` must be"),
-        ("fbnet-a", "an architecture of `fbnet-micro` must have 8 operators, one a layer, but got 22"),
+        ("fbnet-a", "must have 8 operators, one a layer, but got 22, those of 'fbnet-a': use `--space fbnet-imagenet`"),
+        ("fbnet_cse", "but got 'fbnet_cse': it has squeeze and excitation"),
+        ("FBNetV3_A", "but got 'FBNetV3_A': FBNetV3 has squeeze and excitation and hard swish"),
+        ("dmasking_l3", "but got 'dmasking_l3': FBNetV2 searches numbers of channels"),
         ("7810234", "must have 8 operators, one a layer, but got 7"),
         ("781023456", "must have 8 operators, one a layer, but got 9"),
         ("skip,skip", "must have 8 operators, one a layer, but got 2"),
@@ -132,6 +135,23 @@ def test_other_texts_are_refused(text: str, message: str) -> None:
 def test_the_message_names_the_published_architectures_that_fit() -> None:
     with pytest.raises(ValueError, match="`--architecture` must be fbnet-a, fbnet-b, .* 22 comma-separated operators"):
         parse_architecture(space_named("fbnet-imagenet"), "fbnet-z")
+    with pytest.raises(ValueError, match="but got 'fbnet_cpu_sampel1': did you mean fbnet-cpu-sample1 or"):
+        parse_architecture(space_named("fbnet-imagenet"), "fbnet_cpu_sampel1")
+
+
+def test_operators_by_the_names_of_the_authors(tmp_path: Path) -> None:
+    names = ["ir_k3_e1", "ir_k3_s2", "ir_k5_s2", "ir_k5_e6", *["skip"] * 4]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"operators": names}))
+    for text in (",".join(names), ",".join(names).upper(), str(path)):
+        assert parse_architecture(MICRO, text).id == "01578888"
+    with pytest.raises(ValueError, match="'ir_k7_e1', a block with a kernel of 7x7, which none of the nine"):
+        parse_architecture(MICRO, ",".join(["ir_k7_e1", *names[1:]]))
+    space_file = tmp_path / "own.yaml"
+    lines = ["input_size: 32", "stem: {channels: 8, stride: 1}", "last_channels: 16"]
+    lines += ["stages: [{channels: 8, layers: 2, stride: 2}]", "operators: [ir_k3_e1, ir_k3_s2, skip]"]
+    space_file.write_text("\n".join(lines))
+    assert read_space(space_file).operators == ("k3_e1", "k3_e1_g2", "skip")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from search_space.counts import Counts, count
-from search_space.published import PUBLISHED
+from search_space.published import PUBLISHED, published_named
 from search_space.spaces import space_named
 
 
@@ -42,3 +42,34 @@ def test_every_published_architecture_fits_the_space_it_was_published_for(name: 
     assert len(published.operators) == space.num_layers == 22
     assert set(published.operators) <= set(space.operators)
     assert published.source
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("fbnet_a", "fbnet-a"),
+        ("FBNet-B", "fbnet-b"),
+        ("fbnetc", "fbnet-c"),
+        ("fbnet_96_035_1", "fbnet-96-0.35-1"),
+        ("fbnet_samsung_s8", "fbnet-samsung-s8"),
+        ("fbnet_iphonex", "fbnet-iphone-x"),
+        ("fbnet_cpu_sample1", "fbnet-cpu-sample1"),
+        ("fbnet_cpu_sample2", "fbnet-cpu-sample2"),
+    ],
+)
+def test_names_of_the_reproduction(name: str, ours: str) -> None:
+    assert published_named(name) is PUBLISHED[ours]
+
+
+@pytest.mark.parametrize("name", ["fbnet-d", "fbnet", "", "0820", "fbnet_cpu_sample3"])
+def test_other_names_are_none(name: str) -> None:
+    assert published_named(name) is None
+
+
+def test_networks_that_the_reproduction_found_have_its_head() -> None:
+    for name in ("fbnet_cpu_sample1", "fbnet_cpu_sample2"):
+        space = space_named("fbnet-imagenet", published=name)
+        assert space.last_channels == 1504
+        # The blocks end in a skip: 16 x 8 x 22 layers of which 8 and 11 are the identity or a strided convolution.
+    counts = {name: PUBLISHED[name].operators.count("skip") for name in ("fbnet-cpu-sample1", "fbnet-cpu-sample2")}
+    assert counts == {"fbnet-cpu-sample1": 9, "fbnet-cpu-sample2": 11}

@@ -8,11 +8,14 @@ import numpy.typing as npt
 import pytest
 
 from devices.cost_tables.analytic import analytic_cost_table
+from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
-from devices.cost_tables.readers import REPRODUCTION_NAMES, read_any_cost_table, read_any_cost_tables, split_table_paths
+from devices.cost_tables.other_shapes import check_shapes
+from devices.cost_tables.pi4 import pi4_cost_table
+from devices.cost_tables.readers import read_any_cost_table, read_any_cost_tables, split_table_paths
 from search_space.nas_bench_201 import NasBench201Space
-from search_space.operators import OPERATOR_NAMES
-from search_space.spaces import space_named
+from search_space.operators import OPERATOR_NAMES, REPRODUCTION_NAMES
+from search_space.spaces import FBNetSpace, space_named
 
 Change = Callable[[list[str]], list[str]]
 SPACE = space_named("fbnet-micro")
@@ -76,10 +79,6 @@ def test_the_reproductions_latencies_are_microseconds(reproduction: Path, energy
     assert (table.latency_source, table.energy_source) == ("published", "modelled")
     assert "reproduction of FBNet; it has no stem and head, so the fixed cost is 0" in table.method
     np.testing.assert_allclose(read_any_cost_table(reproduction, SPACE, energy_path=energy).energy_mj, 1000 * JOULES)
-
-
-def test_names_of_the_reproduction_are_in_our_order() -> None:
-    assert tuple(REPRODUCTION_NAMES.values()) == OPERATOR_NAMES
 
 
 @pytest.mark.parametrize("name_of", [{ours: theirs for theirs, ours in REPRODUCTION_NAMES.items()}, {}])
@@ -236,6 +235,42 @@ def test_absent_files_and_folders_are_refused(tmp_path: Path, hanna: Path) -> No
             read_any_cost_table(path, SPACE, energy_path=energy_path)
     with pytest.raises(ValueError, match="a cost table file must be a file"):
         read_any_cost_table(tmp_path, SPACE)
+
+
+def test_paths_may_be_texts(hanna: Path, energy: Path) -> None:
+    table = read_any_cost_table(str(hanna), SPACE, energy_path=str(energy))
+    assert table.to_json() == read_any_cost_table(hanna, SPACE, energy_path=energy).to_json()
+
+
+IMAGENET, CIFAR = space_named("fbnet-imagenet"), space_named("fbnet-cifar")
+
+
+@pytest.mark.parametrize("build", [pi4_cost_table, analytic_cost_table])
+def test_a_table_of_other_pixels_is_refused_unless_it_names_its_space(
+    tmp_path: Path, build: Callable[[FBNetSpace], CostTable]
+) -> None:
+    for own, other in ((IMAGENET, CIFAR), (CIFAR, IMAGENET)):
+        path = write(tmp_path / "table.txt", lines_of(build(own).latency_ms / 1000))
+        assert "within" not in read_any_cost_table(path, own).method
+        with pytest.raises(ValueError, match=f"for, `{other.name}`, but .* fit the shapes of `{own.name}`") as error:
+            read_any_cost_table(path, other)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+        write(path, [f"# space: {other.name}", *path.read_text().splitlines()])
+        assert read_any_cost_table(path, other).space == other.name
+        with pytest.raises(ValueError, match=f"'{path}' says that it is for '{other.name}'"):
+            read_any_cost_table(path, own)
+
+
+def test_shapes_of_noisy_latencies_with_an_overhead() -> None:
+    rng = np.random.default_rng(0)
+    latency_ms = pi4_cost_table(IMAGENET).latency_ms
+    noisy = latency_ms * np.exp(rng.normal(0, 0.1, latency_ms.shape)) + latency_ms.mean()
+    assert check_shapes(noisy, IMAGENET, Path("t")) == ""
+    with pytest.raises(ValueError, match="fit the shapes of `fbnet-imagenet` .224 pixels. within"):
+        check_shapes(noisy, CIFAR, Path("t"))
+    assert check_shapes(rng.uniform(1, 9, latency_ms.shape), CIFAR, Path("t")) == ""
+    assert check_shapes(np.zeros_like(latency_ms), CIFAR, Path("t")) == ""
 
 
 def test_paths_as_a_user_types_them(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from devices.meters.um25c import Um25c
 
 PHASES = (0.0, 0.13, 0.29, 0.5, 0.71, 0.83)
 IDLE_W, LOAD_W = 2.713, 2.69
-STEPS = {"rapl": 0.05, "nvml": 0.4}
+STEPS = {"ina228": 0.05, "rapl": 0.05, "nvml": 0.4}
 """What one reading of an energy counter is uncertain by, as a share; over many it averages out."""
 
 
@@ -41,12 +41,14 @@ def test_the_energy_of_a_constant_load_comes_out_within_two_per_cent(meter: Simu
 @pytest.mark.parametrize("meter", SIMULATED_METERS, ids=lambda meter: meter.name)
 def test_no_reading_looks_further_than_its_window(meter: SimulatedMeter) -> None:
     for phase in PHASES:
-        board = SimulatedBoard(idle_w=2.0, load_w=3.0, now_s=100.0, run_s=(110.0 + phase, 120.0 + phase))
         with ExitStack() as stack:
-            window_s = meter.open(SimulatedBoard(idle_w=2.0, load_w=3.0), stack).window_s
-        start_s, end_s = board.run_s
+            opened = meter.open(SimulatedBoard(idle_w=2.0, load_w=3.0, now_s=100.0), stack)
+            window_s, unit_s = opened.window_s, max(opened.window_s, opened.period_s)
+        start_s = 100.0 + (20 + phase) * unit_s
+        end_s = start_s + 10 * unit_s
+        board = SimulatedBoard(idle_w=2.0, load_w=3.0, now_s=100.0, run_s=(start_s, end_s))
         seen = set()
-        for time_s, power_w in simulated_readings(meter, board, until_s=130.0):
+        for time_s, power_w in simulated_readings(meter, board, until_s=end_s + 5 * unit_s):
             inside = start_s + window_s <= time_s <= end_s - window_s
             outside = time_s <= start_s - window_s or time_s >= end_s + window_s
             if inside or outside:

@@ -300,7 +300,7 @@ def test_a_source_says_which_splits_it_uses(tmp_path: Path) -> None:
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "data")
     facts = open_source(str(tmp_path / "data")).describe()
     assert (facts.train_split, facts.test_split, facts.test_images) == ("train", None, 0)
-    assert facts.left_out == ("`extra` (2)", "`test` (5, without labels)")
+    assert facts.left_out == ("`test` (5, without labels)", "`extra` (2)")
     assert (facts.images, facts.classes, facts.images_of_class) == (5, ("cat", "dog"), (3, 2))
 
 

@@ -78,6 +78,7 @@ def assert_refused(rule: Any, act: Any) -> None:
         ("profiles/pi.json", True),
         ("latency.txt", True),
         ("latency.txt,energy.txt", True),
+        ("LATENCY.CSV", True),
         ("host", False),
         ("ssh://pi@raspberrypi.local", False),
         ("ssh://pi@192.168.1.20:2222", False),
