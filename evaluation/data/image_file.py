@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.cache import cache_folder
+from evaluation.data.facts import DatasetFacts
 from search_space.boundary.reading import local_path, parse_json
 from search_space.boundary.records import record_from_json
 from search_space.boundary.writing import NO_LINK
@@ -57,6 +58,8 @@ class FileDetails:
     height: int
     scattered: bool
     """Whether some pictures lay outside of the data set's folder, so that their changes go unnoticed."""
+    facts: DatasetFacts
+    """Which splits there are, and how many images of each class; finding them may take long."""
     written: int
     """Time of the last change of the file, in whole seconds."""
 
@@ -159,7 +162,14 @@ class ImageWriter:
         self.count += 1
 
     def finish(
-        self, *, omitted: tuple[tuple[int, ...], ...], grey: bool, width: int, height: int, scattered: bool
+        self,
+        *,
+        omitted: tuple[tuple[int, ...], ...],
+        grey: bool,
+        width: int,
+        height: int,
+        scattered: bool,
+        facts: DatasetFacts,
     ) -> FileDetails:
         """Write what the images are, as `FileDetails` has it; the file is on the disk then.
 
@@ -175,6 +185,7 @@ class ImageWriter:
             width=width,
             height=height,
             scattered=scattered,
+            facts=facts,
             written=int(time.time()),
         )
         text = json.dumps(asdict(details)).encode()

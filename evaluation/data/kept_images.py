@@ -24,6 +24,7 @@ import PIL
 from PIL import features
 
 from evaluation.data.image_file import IMAGES_FOLDER, SUFFIX, FileDetails, ImageFile, images_folder, read_details
+from evaluation.data.pictures import Depth
 from evaluation.data.published import PublishedPictures
 from evaluation.data.rules import Resize, Rules
 from evaluation.data.source import DIGITS, Asked, DataSource
@@ -55,6 +56,8 @@ class MadeOf:
     size: int
     resize: Resize
     rules: Rules
+    depth: Depth | None
+    """Scale of pictures of more than 8 bits a pixel, where there are any."""
     skip_broken: bool
 
 

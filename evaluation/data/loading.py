@@ -17,10 +17,11 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from evaluation.data.facts import DatasetFacts
 from evaluation.data.image_file import FileDetails, ImageWriter, image_bytes
 from evaluation.data.images import ImageData, Images, LabelledImages, Pixels, Progress
 from evaluation.data.kept_images import KeptImages, MadeOf, stamp_of
-from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
+from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 from evaluation.data.source import DataSource, Part, open_source
 from search_space.boundary.machine import file_threads
@@ -44,6 +45,7 @@ class _Decoded:
     width: int
     height: int
     scattered: bool
+    facts: DatasetFacts
 
 
 def load(
@@ -76,6 +78,7 @@ def load(
         size=size,
         resize=resize or source.describe().resize,
         rules=rules,
+        depth=source.depth if rules > 2 else None,
         skip_broken=skip_broken,
     )
     total = sum(map(len, _parts(source)))
@@ -139,7 +142,9 @@ def _decode(source: DataSource, made_of: MadeOf, take: Callable[[Pixels], None],
     if broken and (not made_of.skip_broken or not sizes):
         raise ValueError(_broken_text(broken, total, source.name))
     width, height = np.median(sizes, axis=0).astype(int).tolist()
-    return _Decoded(omitted=tuple(omitted), grey=grey, width=width, height=height, scattered=scattered)
+    return _Decoded(
+        omitted=tuple(omitted), grey=grey, width=width, height=height, scattered=scattered, facts=source.facts
+    )
 
 
 def _image_data(source: DataSource, made_of: MadeOf, images: Images, decoded: _Decoded | FileDetails) -> ImageData:
@@ -160,6 +165,8 @@ def _image_data(source: DataSource, made_of: MadeOf, images: Images, decoded: _D
         omitted=sum(map(len, decoded.omitted)),
         width=decoded.width,
         height=decoded.height,
+        depth=made_of.depth,
+        facts=decoded.facts,
     )
 
 
@@ -201,11 +208,13 @@ def load_images(
     return load(source, size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
 
 
-def image_of(entry: Entry, size: int, resize: Resize, rules: Rules) -> tuple[Pixels, Picture] | str:
+def image_of(
+    entry: Entry, size: int, resize: Resize, rules: Rules, depth: Depth | None = None
+) -> tuple[Pixels, Picture] | str:
     """Pixels (3, H, W) of a picture, and the picture; or why it cannot be read."""
     try:
         # At twice the size, a fraction of JPEG's resolution changes pixels by less than the file's own noise.
-        picture = read_picture(entry, rules=rules, least_side=2 * size)
+        picture = read_picture(entry, rules=rules, depth=depth, least_side=2 * size)
     except BrokenPictureError as error:
         return str(error)
     return np.asarray(square(picture.image, size, resize), np.uint8).transpose(2, 0, 1), picture
@@ -216,7 +225,8 @@ def _read(pictures: Pictures, made_of: MadeOf) -> Iterator[tuple[Entry, tuple[Pi
     pool, ahead = ThreadPoolExecutor(file_threads()), deque[tuple[Entry, Future[tuple[Pixels, Picture] | str]]]()
     try:
         for entry in pictures:
-            ahead.append((entry, pool.submit(image_of, entry, made_of.size, made_of.resize, made_of.rules)))
+            image = pool.submit(image_of, entry, made_of.size, made_of.resize, made_of.rules, made_of.depth)
+            ahead.append((entry, image))
             if len(ahead) == _AT_ONCE:
                 entry, image = ahead.popleft()
                 yield entry, image.result()

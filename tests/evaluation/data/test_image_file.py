@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.data.facts import DatasetFacts
 from evaluation.data.image_file import IMAGES_FOLDER, FileDetails, ImageFile, ImageWriter, read_details
 from evaluation.data.images import Pixels
+
+FACTS = DatasetFacts(train_split="train", test_split=None, images_of_class=(20, 30), test_images_of_class=())
 
 
 def write(path: Path, images: Pixels) -> FileDetails:
@@ -18,7 +21,7 @@ def write(path: Path, images: Pixels) -> FileDetails:
         writer = ImageWriter(file, images.shape[-1])
         for image_CHW in images:
             writer.add(image_CHW)
-        return writer.finish(omitted=((), (3,)), grey=False, width=40, height=30, scattered=False)
+        return writer.finish(omitted=((), (3,)), grey=False, width=40, height=30, scattered=False, facts=FACTS)
 
 
 @pytest.fixture
