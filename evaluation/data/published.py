@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,23 +118,6 @@ def _of_library(name_or_path: str, path: Path) -> Mapping[str, Any]:
 def _plain(splits: Mapping[str, Any]) -> Mapping[str, Any]:
     """Splits whose values come as Python's."""
     return {name: split.with_format(None) for name, split in splits.items()}
-
-
-class FilePictures:
-    """Pictures in files; implements `evaluation.data.pictures.Pictures`."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __iter__(self) -> Iterator[Entry]:
-        for path in self._paths:
-            yield {"bytes": None, "path": str(path)}
-
-    def __getitem__(self, row: int, /) -> Entry:
-        return {"bytes": None, "path": str(self._paths[row])}
 
 
 class PublishedPictures:

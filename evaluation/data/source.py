@@ -26,12 +26,16 @@ from evaluation.data.columns import (
     read_labels,
     used_classes,
 )
+from evaluation.data.depth import any_deep, find_depth
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
+from evaluation.data.facts import DatasetFacts
+from evaluation.data.files import FilePictures
 from evaluation.data.layouts import FileSplit
-from evaluation.data.pictures import BrokenPictureError, Pictures, read_picture
-from evaluation.data.published import FilePictures, PublishedPictures, published_splits
+from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Pictures, read_picture
+from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.roles import choose_test_split, choose_train_split, code_of
 from evaluation.data.rules import LATEST_RULES
+from evaluation.data.twins import twins_text
 from search_space.boundary.text import one_line
 
 DIGITS = "digits"
@@ -85,9 +89,8 @@ class DataSource:
     @cached_property
     def _description(self) -> ImageSource:
         train = self.train
-        rows = np.random.default_rng(0).permutation(len(train))[:LOOKED_AT]
         try:
-            looks = look_at([train.pictures[int(row)] for row in np.sort(rows)])
+            looks = look_at(self._some, depth=self.depth)
         except BrokenPictureError as error:
             raise ValueError(f"a data set must hold images, but of {self.name!r} {error}.") from None
         return ImageSource(
@@ -105,7 +108,37 @@ class DataSource:
             test_split=None if self.test is None else self.test.name,
             test_images=0 if self.test is None else len(self.test),
             left_out=self.left_out,
+            warnings=looks.warnings,
         )
+
+    @cached_property
+    def facts(self) -> DatasetFacts:
+        """What is kept of it with all that is made from it; its pictures are looked at for that.
+
+        Raises:
+            ValueError: as `describe`.
+        """
+        train, test, count = self.train, self.test, len(self.class_names)
+        twins = twins_text((train.pictures, train.labels_N), None if test is None else (test.pictures, test.labels_N))
+        return DatasetFacts(
+            train_split=train.name,
+            test_split=None if test is None else test.name,
+            images_of_class=tuple(np.bincount(train.labels_N, minlength=count).tolist()),
+            test_images_of_class=() if test is None else tuple(np.bincount(test.labels_N, minlength=count).tolist()),
+            left_out=self.left_out,
+            warnings=(*self.describe().warnings, *twins),
+        )
+
+    @cached_property
+    def depth(self) -> Depth | None:
+        """Scale of pictures of more than 8 bits a pixel; None where there are none among some 200."""
+        return find_depth(self.train.pictures) if any_deep(self._some) else None
+
+    @property
+    def _some(self) -> list[Entry]:
+        """Some 200 training pictures, always the same."""
+        rows = np.random.default_rng(0).permutation(len(self.train))[:LOOKED_AT]
+        return [self.train.pictures[int(row)] for row in np.sort(rows)]
 
     def samples(self, count: int) -> list[tuple[str, Image.Image]]:
         """Training pictures in RGB with the names of their classes: of as many classes as there are, always the same.
@@ -123,7 +156,7 @@ class DataSource:
             if len(found) == count:
                 break
             try:
-                picture = read_picture(self.train.pictures[int(row)], rules=LATEST_RULES)
+                picture = read_picture(self.train.pictures[int(row)], rules=LATEST_RULES, depth=self.depth)
             except BrokenPictureError:
                 continue
             found.append((self.class_names[labels_N[row]], picture.image))

@@ -122,6 +122,8 @@ def train_dataset(splits: Splits) -> TrainDataset:
         omitted=splits.omitted,
         width=splits.width,
         height=splits.height,
+        depth=splits.depth,
+        facts=splits.facts,
         images=TrainImages(
             training=len(splits.weights) + len(splits.theta), selection=len(splits.selection), test=len(splits.test)
         ),

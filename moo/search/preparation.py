@@ -179,6 +179,8 @@ def search_dataset(splits: Splits) -> SearchDataset:
         omitted=splits.omitted,
         width=splits.width,
         height=splits.height,
+        depth=splits.depth,
+        facts=splits.facts,
         images=SplitSizes(
             weights=len(splits.weights),
             theta=len(splits.theta),
