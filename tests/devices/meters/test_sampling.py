@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from devices.meters.power_meter import MeterError, Reading
+from devices.meters.power_meter import MeterError, NotTheBoardError, Reading
 from devices.meters.sampling import ATTEMPTS, Sampler
 
 
@@ -75,6 +75,7 @@ def test_single_failures_are_passed_over() -> None:
         ([MeterError("unplugged")] * ATTEMPTS, "unplugged"),
         ([Reading(3.0, float("nan"))] * ATTEMPTS, "finite power, but got nan"),
         ([ZeroDivisionError("a bug")], "ZeroDivisionError: a bug"),
+        ([NotTheBoardError("the power must keep its sign")], "must keep its sign"),
     ],
 )
 def test_failures_that_last_are_told(failures: list[Reading | Exception], message: str) -> None:
