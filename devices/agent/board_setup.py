@@ -13,7 +13,8 @@ from devices.agent.endings import telling_line
 from devices.agent.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
-from devices.agent.ssh_connection import Finished, SshConnection
+from devices.agent.ssh_connection import SshConnection
+from devices.agent.ssh_files import Finished
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
 from search_space.boundary.reading import local_path

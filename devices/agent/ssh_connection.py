@@ -11,7 +11,6 @@ import contextlib
 import re
 import threading
 from collections.abc import Awaitable, Coroutine, Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -20,7 +19,7 @@ import asyncssh
 from devices.agent import ssh_failures
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_config import ConfigError
-from devices.agent.ssh_files import after_mark, clear_command, marked, put_command, remove_command, why_command
+from devices.agent.ssh_files import BoardFiles, Finished, NoShellError, Verb, after_mark, marked
 from devices.agent.ssh_login import CONNECT_SECONDS, Login, log_in, seconds_for
 from devices.agent.ssh_route import Hop, route_to
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
@@ -38,16 +37,6 @@ BEAT_SECONDS = 1.0
 """Between the signs of life that a command gets on its stdin."""
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A command that has ended on the board."""
-
-    code: int | None
-    """None where a signal ended it."""
-    output: str
-    """What it wrote to stdout and stderr."""
-
-
 class SshConnection:
     """A connection to a board."""
 
@@ -58,6 +47,7 @@ class SshConnection:
         self._loop = loop
         self._login = login
         self._connection = login.board
+        self._files = BoardFiles(login.board, folder)
 
     @classmethod
     def open(cls, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> SshConnection:
@@ -86,7 +76,7 @@ class SshConnection:
                 login = loop.result_of(log_in(route, accepted_before=accepted_before), seconds_for(route))
             opened = cls(address, route[-1], loop, login, options.folder)
             try:
-                opened._check_shell()
+                opened.run(opened._start_files(), 2 * CONNECT_SECONDS)
             except BaseException:
                 opened.close()
                 raise
@@ -134,7 +124,7 @@ class SshConnection:
             BoardUnreachableError: if the connection fails, or the time runs out.
             BoardRefusedError: if the board cannot write it: a full disk, a folder that is not ours, or a link.
         """
-        put = self.run(self._command(put_command(self._folder, path, len(content)), content), timeout_seconds)
+        put = self.run(self._ask("put", path, content), timeout_seconds)
         if put.code != 0:
             raise self._not_written(path, content, put)
 
@@ -142,7 +132,7 @@ class SshConnection:
         """Remove a file if that is possible."""
         if self.alive:
             with contextlib.suppress(MeasurementError):
-                self.command(remove_command(path), CONNECT_SECONDS)
+                self.run(self._ask("remove", path), CONNECT_SECONDS)
 
     def clear(self, folder: PurePosixPath) -> None:
         """Remove the files of a folder, as far as that is possible; it need not exist.
@@ -150,7 +140,7 @@ class SshConnection:
         Raises:
             BoardUnreachableError: if the connection fails.
         """
-        self.command(clear_command(self._folder, folder))
+        self.run(self._ask("clear", folder), TRANSFER_SECONDS)
 
     def close(self) -> None:
         """Close it; closing twice does no harm."""
@@ -159,29 +149,33 @@ class SshConnection:
                 self.run(self._login.close(), 2.0 + len(self._login.connections))
             self._loop.stop()
 
-    def _check_shell(self) -> None:
-        """Check that the board runs commands."""
-        self.command("true", 2 * CONNECT_SECONDS)
+    async def _start_files(self) -> None:
+        try:
+            await self._files.start()
+        except NoShellError as error:
+            raise self._runs_nothing(reason_of(error)) from None
 
-    async def _command(self, command: str, content: bytes | None = None) -> Finished:
-        """Run a command, with a content or signs of life as its input."""
+    async def _ask(self, verb: Verb, path: PurePosixPath, content: bytes = b"") -> Finished:
+        try:
+            return await self._files.ask(verb, path, content)
+        except NoShellError as error:
+            raise self._runs_nothing(reason_of(error)) from None
+
+    async def _command(self, command: str) -> Finished:
         try:
             created = self._connection.create_process(marked(command), stderr=asyncssh.STDOUT, encoding=None)
             process = await created
         except asyncssh.ChannelOpenError as error:
             raise self._runs_nothing(reason_of(error)) from None
 
-        async def feed() -> None:
+        async def beat() -> None:
             with contextlib.suppress(asyncssh.Error, OSError):
-                if content is not None:
-                    process.stdin.write(content)
-                    process.stdin.write_eof()
-                while content is None:
+                while True:
                     process.stdin.write(b"\n")
                     await asyncio.sleep(BEAT_SECONDS)
 
         async with process:
-            feeding = asyncio.create_task(feed())
+            beating = asyncio.create_task(beat())
             first, last, count = b"", b"", 0
             try:
                 while chunk := await process.stdout.read(KEPT_OUTPUT):
@@ -192,7 +186,7 @@ class SshConnection:
                         raise BoardRefusedError(f"{self.address} answers a command without end.")
                 await process.wait_closed()
             finally:
-                feeding.cancel()
+                beating.cancel()
                 process.close()
         whole = first + last[max(0, len(last) - (count - len(first))) :] if count > len(first) else first
         output = after_mark(whole.decode("utf-8", "replace"))
@@ -205,7 +199,7 @@ class SshConnection:
 
     def _not_written(self, path: PurePosixPath, content: bytes, put: Finished) -> BoardRefusedError:
         """Why a file could not be written."""
-        why = self.command(why_command(self._folder), CONNECT_SECONDS).output
+        why = self.run(self._ask("why", path), CONNECT_SECONDS).output
         free = re.search(r"^free=(\d{1,15})$", why, re.MULTILINE)
         home = re.search(r"^home=(.*)$", why, re.MULTILINE)
         return ssh_failures.of_file(

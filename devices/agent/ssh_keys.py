@@ -63,7 +63,7 @@ class KeyRing:
     """All that can be offered to one host."""
 
     offers: list[Offer] = field(default_factory=list)
-    passed_over: list[UnusedKey] = field(default_factory=list)
+    unused: list[UnusedKey] = field(default_factory=list)
     agent_fault: str | None = None
     """Why the SSH agent that is named does not answer."""
     agent: asyncssh.SSHAgentClient | None = None
@@ -86,7 +86,7 @@ class KeyRing:
             try:
                 alone += [Offer(str(path), one) for one in _load(path, certificates)]
             except _UnusedKeyError as error:
-                ring.passed_over.append(error.what)
+                ring.unused.append(error.what)
         others = [
             offer
             for keypair in ([] if config.identities_only else held.values())

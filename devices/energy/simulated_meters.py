@@ -145,7 +145,7 @@ class _Source:
 
     def describe(self) -> Description:
         period_s = max(mean_step_s(self._readings[-20:]), self._meter.period_s)
-        return Description(self._meter.name, period_s, self._meter.window_s)
+        return Description(self._meter.name, period_s, self._meter.window_s, self._meter.step_w)
 
     def window(self, since_s: float, until_s: float) -> list[Reading]:
         self._read_until(until_s)

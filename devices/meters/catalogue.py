@@ -14,8 +14,6 @@ from devices.meters.ina3221 import Ina3221
 from devices.meters.power_meter import MeterError, PowerMeter
 from devices.meters.spec import METER_NAMES, MeterSpec
 
-SERIAL_PORTS = ("rfcomm*", "ttyUSB*", "ttyACM*")
-
 
 @dataclass(frozen=True)
 class Availability:
@@ -94,10 +92,11 @@ def _found_by_the_kernel(root: Path) -> str:
 def _found_serial_ports(devices: Path) -> str:
     if importlib.util.find_spec("serial") is None:
         raise MeterError("UM25C meters need `pyserial`: install it with `pip install pyserial`.")
-    ports = sorted(str(path) for pattern in SERIAL_PORTS for path in devices.glob(pattern))
+    ports = um25c.serial_ports(devices)
     if not ports:
         raise MeterError(f"there is no {devices}/rfcomm*, ttyUSB* or ttyACM*: plug a meter in, or run `rfcomm bind`.")
-    return f"serial ports {', '.join(ports)}; which of them is a meter shows when it is opened"
+    options = ", ".join(f"`--meter um25c:{port}`" for port in ports)
+    return f"serial ports: {options}; which of them is a meter shows when it is opened"
 
 
 def _found_rails() -> str:

@@ -26,6 +26,8 @@ UNKNOWN_INTERVAL_S = 1.0
 """Of a driver that does not tell it: many keep what they read for a second."""
 INTERVALS_S = {"ina219": 0.0011, "ina220": 0.0011, "ina226": 0.036, "ina230": 0.036, "ina231": 0.036, "ina260": 0.036}
 """Of drivers of the kernel that read the chip whenever they are asked, without `update_interval`: as they set it up."""
+STEPS_V = {"ina219": 20 * 10e-6, "ina220": 20 * 10e-6} | dict.fromkeys(("ina226", "ina230", "ina231"), 25 * 2.5e-6)
+"""Volts over the shunt for one step of power, times a volt."""
 LONGEST_TEXT = 60
 """Characters of a name or label that are kept."""
 
@@ -92,6 +94,7 @@ class Hwmon:
         self.period_s = max(SHORTEST_PERIOD_S, self._interval_s)
         # What is read may be an interval old, and is a mean of the interval before that.
         self.window_s = 1.5 * self._interval_s + SHORTEST_PERIOD_S
+        self.step_w = _step_w(first)
         numbers = "+".join(str(channel.number) for channel in self._channels)
         self._polarity = Polarity(
             self._label, correction, example=f"hwmon:{first.device or first.sensor},channel={numbers}"
@@ -203,6 +206,15 @@ def _interval_s(channel: SensorChannel) -> float:
         if text.isdecimal() and int(text) > 0:
             return int(text) / 1e3
     return INTERVALS_S.get(channel.sensor, UNKNOWN_INTERVAL_S)
+
+
+def _step_w(channel: SensorChannel) -> float:
+    """By the driver's arithmetic: power is told in 20 or 25 steps of current, each the lowest bit of the shunt."""
+    if channel.sensor == "ina260":
+        return 0.01
+    shunt = _text(channel.folder / "shunt_resistor")
+    volts = STEPS_V.get(channel.sensor)
+    return volts / (int(shunt) / 1e6) if volts and shunt.isdecimal() and int(shunt) else 0.0
 
 
 def _number(path: Path, label: str) -> int:

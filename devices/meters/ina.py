@@ -20,6 +20,8 @@ from devices.meters.power_meter import MeterError, Reading
 CONFIGURATION, SHUNT_VOLTAGE, BUS_VOLTAGE = 0x00, 0x01, 0x02
 DEFAULT_ADDRESS = 0x40
 DEFAULT_SHUNT_OHM = 0.1
+SUPPLY_V = 5.0
+"""Of boards, to tell what a step of the current is in watts."""
 MAKER = 0x5449
 """What Texas Instruments writes into its chips."""
 CHIPS = {0x226: "ina226", 0x227: "ina260", 0x322: "ina3221"}
@@ -68,6 +70,7 @@ class InaSensor(ABC):
         self._shunt_ohm = shunt_ohm
         self._clock = clock
         self._polarity = Polarity(f"the {self.name}", correction, example=self._seat.typed)
+        self.step_w = SUPPLY_V * self._current_step_a()
         self._check_identity()
         self._configure()
         self._ready_s = clock() + 2 * self.period_s
@@ -87,6 +90,10 @@ class InaSensor(ABC):
     @abstractmethod
     def _current_a(self) -> float:
         """Current of the last conversion, below 0 if it flows backwards."""
+
+    @abstractmethod
+    def _current_step_a(self) -> float:
+        """The lowest bit of the current."""
 
     @abstractmethod
     def _bus_v(self) -> float:
@@ -179,6 +186,9 @@ class Ina219(InaSensor):
             raise self._beyond(self.SHUNT_LIMIT * self.SHUNT_LSB_V / self._shunt_ohm)
         return shunt * self.SHUNT_LSB_V / self._shunt_ohm
 
+    def _current_step_a(self) -> float:
+        return self.SHUNT_LSB_V / self._shunt_ohm
+
     def _bus_v(self) -> float:
         # The lowest three bits are flags; that of an overflow speaks of the calibrated registers, which are not used.
         return (self._read(BUS_VOLTAGE) >> 3) * self.BUS_LSB_V
@@ -220,6 +230,9 @@ class Ina260(InaSensor):
     CURRENT_LSB_A = 1.25e-3
     BUS_LSB_V = 1.25e-3
     MOST_A = 15.0
+
+    def _current_step_a(self) -> float:
+        return self.CURRENT_LSB_A
 
     def _current_a(self) -> float:
         current_a = signed(self._read(SHUNT_VOLTAGE), 16) * self.CURRENT_LSB_A

@@ -85,6 +85,10 @@ class Ina228(InaSensor):
             raise self._beyond(RANGES_V[self._range] / self._shunt_ohm)
         return shunt * self._current_lsb_a
 
+    def _current_step_a(self) -> float:
+        # Of the energy there are steps, too, but they are below a milliwatt in a period.
+        return 0.0
+
     def _bus_v(self) -> float:
         return (self._long(BUS_VOLTAGE, 3) >> 4) * 195.3125e-6
 

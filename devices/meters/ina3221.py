@@ -60,6 +60,9 @@ class Ina3221(InaSensor):
     def _current_a(self) -> float:
         return sum(self._shunt_a(channel) for channel in self._channels)
 
+    def _current_step_a(self) -> float:
+        return self.SHUNT_LSB_V / self._shunt_ohm
+
     def _bus_v(self) -> float:
         return self._channel_v(self._channels[0])
 

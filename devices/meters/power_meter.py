@@ -39,6 +39,10 @@ class PowerMeter(Protocol):
         It covers the time that the hardware averages over, and how old its last result may be when it is read.
         """
 
+    @property
+    def step_w(self) -> float:
+        """Powers are told in whole steps of this; 0 where a step is far below what a board's power varies by."""
+
     def read(self) -> Reading:
         """Power now, or the mean since the last reading.
 

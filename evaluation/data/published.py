@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,23 +120,6 @@ def _plain(splits: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: split.with_format(None) for name, split in splits.items()}
 
 
-class FilePictures:
-    """Pictures in files; implements `evaluation.data.pictures.Pictures`."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __iter__(self) -> Iterator[Entry]:
-        for path in self._paths:
-            yield {"bytes": None, "path": str(path)}
-
-    def __getitem__(self, row: int, /) -> Entry:
-        return {"bytes": None, "path": str(self._paths[row])}
-
-
 class PublishedPictures:
     """The pictures of a published split, in the order of its rows; implements `evaluation.data.pictures.Pictures`."""
 
@@ -146,6 +129,11 @@ class PublishedPictures:
         if isinstance(split.features[column], datasets.Image):
             split = split.cast_column(column, datasets.Image(decode=False))
         self._split, self._column = split.select_columns([column]), column
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others, as `datasets` knows it."""
+        return str(self._split._fingerprint)
 
     def __len__(self) -> int:
         return len(self._split)

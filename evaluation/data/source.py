@@ -26,12 +26,16 @@ from evaluation.data.columns import (
     read_labels,
     used_classes,
 )
+from evaluation.data.depth import any_deep, find_depth
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
+from evaluation.data.facts import DatasetFacts
+from evaluation.data.files import FilePictures
 from evaluation.data.layouts import FileSplit
-from evaluation.data.pictures import BrokenPictureError, Pictures, read_picture
-from evaluation.data.published import FilePictures, PublishedPictures, published_splits
+from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Pictures, read_picture
+from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.roles import choose_test_split, choose_train_split, code_of
 from evaluation.data.rules import LATEST_RULES
+from evaluation.data.twins import twins_text
 from search_space.boundary.text import one_line
 
 DIGITS = "digits"
@@ -51,6 +55,19 @@ class Part:
         return len(self.labels_N)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What of a data set a user asked for; as for `open_source`."""
+
+    image_column: str | None = None
+    label_column: str | None = None
+    train_split: str | None = None
+    test_split: str | None = None
+
+
+ALL = Asked()
+
+
 class DataSource:
     """A data set that was opened: its pictures are read when they are loaded.
 
@@ -60,6 +77,7 @@ class DataSource:
         test: the published test split, if there is one with labels.
         class_names: in the order of the labels' indices.
         left_out: published splits that are not used, each with the reason.
+        asked: what of it the user asked for.
     """
 
     def __init__(
@@ -70,9 +88,11 @@ class DataSource:
         test: Part | None,
         class_names: tuple[str, ...],
         left_out: tuple[str, ...] = (),
+        asked: Asked = ALL,
     ) -> None:
         self.name, self.train, self.test = name, train, test
         self.class_names, self.left_out = class_names, left_out
+        self.asked = asked
 
     def describe(self) -> ImageSource:
         """What its images are like, from all labels and some 200 pictures; read once.
@@ -85,9 +105,8 @@ class DataSource:
     @cached_property
     def _description(self) -> ImageSource:
         train = self.train
-        rows = np.random.default_rng(0).permutation(len(train))[:LOOKED_AT]
         try:
-            looks = look_at([train.pictures[int(row)] for row in np.sort(rows)])
+            looks = look_at(self._some, depth=self.depth)
         except BrokenPictureError as error:
             raise ValueError(f"a data set must hold images, but of {self.name!r} {error}.") from None
         return ImageSource(
@@ -105,7 +124,37 @@ class DataSource:
             test_split=None if self.test is None else self.test.name,
             test_images=0 if self.test is None else len(self.test),
             left_out=self.left_out,
+            warnings=looks.warnings,
         )
+
+    @cached_property
+    def facts(self) -> DatasetFacts:
+        """What is kept of it with all that is made from it; its pictures are looked at for that.
+
+        Raises:
+            ValueError: as `describe`.
+        """
+        train, test, count = self.train, self.test, len(self.class_names)
+        twins = twins_text((train.pictures, train.labels_N), None if test is None else (test.pictures, test.labels_N))
+        return DatasetFacts(
+            train_split=train.name,
+            test_split=None if test is None else test.name,
+            images_of_class=tuple(np.bincount(train.labels_N, minlength=count).tolist()),
+            test_images_of_class=() if test is None else tuple(np.bincount(test.labels_N, minlength=count).tolist()),
+            left_out=self.left_out,
+            warnings=(*self.describe().warnings, *twins),
+        )
+
+    @cached_property
+    def depth(self) -> Depth | None:
+        """Scale of pictures of more than 8 bits a pixel; None where there are none among some 200."""
+        return find_depth(self.train.pictures) if any_deep(self._some) else None
+
+    @property
+    def _some(self) -> list[Entry]:
+        """Some 200 training pictures, always the same."""
+        rows = np.random.default_rng(0).permutation(len(self.train))[:LOOKED_AT]
+        return [self.train.pictures[int(row)] for row in np.sort(rows)]
 
     def samples(self, count: int) -> list[tuple[str, Image.Image]]:
         """Training pictures in RGB with the names of their classes: of as many classes as there are, always the same.
@@ -123,7 +172,7 @@ class DataSource:
             if len(found) == count:
                 break
             try:
-                picture = read_picture(self.train.pictures[int(row)], rules=LATEST_RULES)
+                picture = read_picture(self.train.pictures[int(row)], rules=LATEST_RULES, depth=self.depth)
             except BrokenPictureError:
                 continue
             found.append((self.class_names[labels_N[row]], picture.image))
@@ -153,6 +202,7 @@ def open_source(
         ValueError: if nothing can be loaded from there, it is not clear which columns hold images and labels or which
             splits train and test, there are fewer than two classes, or a label is of no class.
     """
+    asked = Asked(image_column=image_column, label_column=label_column, train_split=train_split, test_split=test_split)
     if name_or_path == DIGITS:
         return _digits(train_split, test_split)
     published = published_splits(
@@ -195,6 +245,7 @@ def open_source(
         test=None if test is None else parts[test],
         class_names=class_names,
         left_out=(*left_out, *published.notes),
+        asked=asked,
     )
 
 

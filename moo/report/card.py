@@ -10,6 +10,8 @@ from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
+from evaluation.data.facts import numbers_text, used_text
+from evaluation.data.wording import depth_text
 from evaluation.pretrained.provenance import Pretrained
 from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import file_costs
@@ -23,7 +25,7 @@ from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.boundary.text import code, markdown
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
-from search_space.onnx_files import INPUT_NAME
+from search_space.onnx_files import INPUT_NAME, breaks_opencv_5
 from search_space.spaces import FBNetSpace
 
 LONGEST_CLASS = 80
@@ -180,9 +182,11 @@ environment: one made with `--system-site-packages`):
 ## Input and output
 
 {how_square(data.resize, size)}
-Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
+Input `{INPUT_NAME}`: float32, shape (1, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.
 Output `logits`: one score a class, in this order: {class_names(data)}.
+The files hold these facts themselves, as JSON in their metadata (`session.get_modelmeta().custom_metadata_map`).
+{_opencv(card.graph)}
 {_points(card, data)}
 ## Files
 
@@ -192,6 +196,17 @@ Output `logits`: one score a class, in this order: {class_names(data)}.
 
 {layers or "Those of timm's network."}
 """
+
+
+def _opencv(graph: Graph | None) -> str:
+    """A warning, for networks that OpenCV's importer of ONNX files computes wrongly."""
+    if graph is None or not breaks_opencv_5(graph):
+        return ""
+    return (
+        "\n**Not with the default engine of OpenCV 5.0**: it writes past its memory at convolutions that this network "
+        "has, and gives wrong scores without a word, or dies. `cv2.dnn.readNetFromONNX(file, cv2.dnn.ENGINE_CLASSIC)` "
+        "and OpenCV 4.14 agree with ONNX Runtime.\n"
+    )
 
 
 def class_names(data: SearchDataset) -> str:
@@ -280,12 +295,29 @@ def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[s
         macs, params = card.trained.macs, card.trained.params
     return [
         ("data set", ", ".join(named)),
+        *_images(data),
         *_accuracy(card, data),
         *_costs(card),
         ("multiply-accumulates", f"{macs:,}"),
         ("parameters", f"{params:,}"),
         *_coefficients(card.inherited),
     ]
+
+
+def _images(data: SearchDataset) -> list[tuple[str, str]]:
+    """Which images it was trained and tested on."""
+    facts = data.facts
+    rows = []
+    if facts is not None:
+        used = used_text(facts, test_images=data.images.test, omitted=data.omitted)
+        rows += [
+            ("images", markdown(used, most=600)),
+            ("of each class", markdown(numbers_text(facts, data.classes), most=900)),
+        ]
+        rows += [("warning", markdown(text)) for text in facts.warnings]
+    if data.depth is not None:
+        rows.append(("depth", depth_text(data.depth)))
+    return rows
 
 
 def _accuracy(card: Card, data: SearchDataset) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from devices.energy.meter import TooFewSamplesError
 from devices.energy.simulated_meters import (
     SIMULATED_METERS,
     SimulatedBoard,
@@ -9,6 +10,7 @@ from devices.energy.simulated_meters import (
     simulated_energy,
     simulated_readings,
 )
+from devices.meters.plugs import Tasmota
 from devices.meters.spec import METER_NAMES
 from devices.meters.um25c import Um25c
 
@@ -61,10 +63,33 @@ def test_a_window_that_is_taken_too_short_would_be_noticed(monkeypatch: pytest.M
     """As it was: a UM25C asked ten times a second, and each answer taken for a sample of that tenth."""
     monkeypatch.setattr(Um25c, "period_s", 0.1)
     monkeypatch.setattr(Um25c, "window_s", 0.1)
+    with pytest.raises(TooFewSamplesError, match=r"needs 8 readings that are new, but um25c gave 3 among 26"):
+        simulated_energy(named("um25c"), idle_w=IDLE_W, load_w=LOAD_W, phase=0.13)
+    monkeypatch.setattr("devices.energy.sampled_meter.MIN_READINGS", 1)
     errors = [
         simulated_energy(named("um25c"), idle_w=IDLE_W, load_w=LOAD_W, phase=phase).relative_error for phase in PHASES
     ]
     assert max(errors) < -0.02
+
+
+def test_what_a_coarse_meter_cannot_show_is_in_its_interval() -> None:
+    """A plug that tells whole watts, as it does as a rule, repeats one figure: no noise, yet no certainty."""
+    energies = {}
+    for decimals in (0, 3):
+
+        def open_plug(board: SimulatedBoard, stack: ExitStack, decimals: int = decimals) -> Tasmota:
+            def fetch(url: str) -> object:
+                return {"StatusSNS": {"ENERGY": {"Power": round(board.mean_w(1.0, every_s=1.0), decimals)}}}
+
+            return Tasmota("http://plug", fetch=fetch, clock=board.clock)
+
+        plug = SimulatedMeter(name="tasmota", open=open_plug)
+        energies[decimals] = simulated_energy(plug, idle_w=IDLE_W, load_w=LOAD_W)
+    coarse, fine = energies[0], energies[3]
+    assert abs(coarse.relative_error) > 0.1
+    assert coarse.read.interval_mj > abs(coarse.read.net_mj - coarse.true_mj)
+    assert "interval of tasmota was" in (coarse.read.doubt or "")
+    assert fine.read.doubt is None
 
 
 def test_the_board_draws_what_it_says() -> None:
