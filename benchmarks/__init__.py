@@ -16,6 +16,8 @@ few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared
+emulated_boards
+               what docs/boards.md tells to type, on six Raspberry Pis under emulation
 early_exits    early exits: their nested search, segments against one file, and streams against ways
 adaptive       what early exits gain on a run's networks, and how far what was expected is true
 safety         what becomes of a run whose files are damaged

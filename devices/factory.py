@@ -10,7 +10,7 @@ from devices.device import Device
 from devices.energy.sampled_meter import open_meter
 from devices.measurement import MeasureSettings
 
-DEVICE_NAMES = ("host", "ssh://USER@HOST[:PORT]")
+DEVICE_NAMES = ("host", "ssh://[USER@]HOST[:PORT]")
 
 
 def is_device_name(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from evaluation.data.facts import DatasetFacts
 from evaluation.data.rules import Resize, Rules
 
 
@@ -28,3 +29,7 @@ class DatasetOrigin:
     width: int | None = field(default=None, compare=False)
     """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
     height: int | None = field(default=None, compare=False)
+    depth: tuple[float, float] | None = None
+    """Levels that became black and white, of pictures of more than 8 bits a pixel; None where there are none."""
+    facts: DatasetFacts | None = field(default=None, compare=False)
+    """Which published splits there are, and how many images of each class; None in work of earlier versions."""

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.data.facts import LEAST_OF_CLASS, DatasetFacts
 from evaluation.data.images import ImageData, LabelledImages, Progress
 from evaluation.data.loading import load_images
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000
-LEAST_IMAGES, LEAST_OF_CLASS = 20, 4
+LEAST_IMAGES = 20
 
 Rows = npt.NDArray[np.int64]
 
@@ -54,6 +55,10 @@ class Splits:
     width: int | None = None
     """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
     height: int | None = None
+    depth: tuple[float, float] | None = None
+    """Levels that became black and white, of pictures of more than 8 bits a pixel; None where there are none."""
+    facts: DatasetFacts | None = None
+    """Which published splits there are, and how many images of each class."""
 
 
 def load_splits(
@@ -136,6 +141,8 @@ def split_data(data: ImageData, seed: int) -> Splits:
         omitted=data.omitted,
         width=data.width,
         height=data.height,
+        depth=data.depth,
+        facts=data.facts,
     )
 
 

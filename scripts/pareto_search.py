@@ -59,7 +59,7 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
     if source is None:
         return parse(SearchConfig, argv, page=PARETO_SEARCH)
     defaults, saved = SearchConfig(), RunFolder(source).read_settings(option="--from")
-    of_its_images = ("image_column", "label_column")
+    of_its_images = ("image_column", "label_column", "train_split", "test_split")
     own = (
         "dataset",
         *(() if is_given(argv, "--dataset") else of_its_images),

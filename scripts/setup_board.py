@@ -61,12 +61,16 @@ def main() -> None:
             )
         except MeasurementError as error:
             raise ValueError(str(error)) from None
+    board = report.board
+    say(console, f"{board.label} is ready:")
+    for line in report.summary:
+        say(console, f"  {line}")
     for warning in report.warnings:
         say(console, f"note: {warning}")
-    board = report.board
-    say(console, f"{board.label} is ready: {board.os}, {board.runtime}")
-    command = ["python", "scripts/profile_device.py", "--device", str(address), "--space", "fbnet-cifar"]
-    say(console, f"Profile it: {command_line(command)}")
+    profile = ["python", "scripts/profile_device.py", "--device", str(address), "--space", "fbnet-cifar"]
+    search = ["python", "scripts/pareto_search.py", "--dataset", "cifar10", "--space", "fbnet-cifar"]
+    say(console, f"Profile it: {command_line([*profile, '--out', 'board.json'])}")
+    say(console, f"Then search: {command_line([*search, '--device', str(address), '--cost-table', 'board.json'])}")
 
 
 def command() -> NoReturn:

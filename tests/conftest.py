@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+TOGETHER = ("tests/moo/adaptation/", "tests/moo/deployment/")
+"""Folders whose modules share a run that is made once."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `tests/fuzzing` try more than it does by default."""
     parser.addoption("--fuzz-inputs", type=int, default=1500, help="inputs that readers are given in tests/fuzzing")
     parser.addoption("--fuzz-seed", type=int, default=0, help="of the first of them")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a module to one worker, so that what these share is made once, not by each worker."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduling: Any = LoadFileScheduling(config, log)
+    module_of = scheduling._split_scope
+
+    def together(test: str) -> Any:
+        return next((folder for folder in TOGETHER if test.startswith(folder)), module_of(test))
+
+    scheduling._split_scope = together
+    return scheduling
 
 
 @pytest.fixture(autouse=True)

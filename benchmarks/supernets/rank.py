@@ -67,6 +67,10 @@ class SupernetRankConfig(BenchmarkConfig):
     """Column of images, where the data set has several."""
     label_column: str | None = None
     """Column of labels, where the data set has several."""
+    train_split: str | None = None
+    """Published split to train on, where names do not tell."""
+    test_split: str | None = None
+    """Published split to test on, where names do not tell, or `none`."""
     space: str = "fbnet-micro"
     """A preset or a .yaml file."""
     run: str | None = None
@@ -182,6 +186,8 @@ def settings_of_run(config: SupernetRankConfig) -> SupernetRankConfig:
         dataset=config.dataset or searched.dataset,
         image_column=searched.image_column,
         label_column=searched.label_column,
+        train_split=searched.train_split,
+        test_split=searched.test_split,
         space=searched.space if searched.size is None else f"{searched.space}@{searched.size}",
         seed=searched.seed,
     )
@@ -195,7 +201,13 @@ def load_networks(config: SupernetRankConfig, show: Show) -> RankedNetworks:
     """
     assert config.dataset is not None
     space = space_named(config.space)
-    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    source = open_source(
+        config.dataset,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        train_split=config.train_split,
+        test_split=config.test_split,
+    )
     shown = partial(show, "images")
     if config.run_folder is None:
         data = load(source, space.input_size, on_progress=shown)

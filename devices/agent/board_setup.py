@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from devices.agent.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
+from devices.agent.endings import telling_line
+from devices.agent.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
-from devices.agent.ssh_connection import Finished, SshConnection
+from devices.agent.ssh_connection import SshConnection
+from devices.agent.ssh_files import Finished
 from devices.errors import BoardRefusedError
 from devices.measurement import Board, MeasureSettings
 from search_space.boundary.reading import local_path
-from search_space.boundary.text import last_line, one_line, shown
 
-REQUIREMENTS = ("onnxruntime>=1.18,!=1.21.0,<2", "numpy>=1.21,<3", "smbus2>=0.4")
-"""What the board's Python gets; 1.18 is the first runtime that reads all our models. smbus2 is for meters on I2C.
-
-1.21.0 dies of SIGILL on the processors of a Pi 3 and 4 (microsoft/onnxruntime#23957).
-"""
-LEAST_PYTHON = (3, 9)
-LEAST_FREE_MB = 600
-"""What the virtual environment, the packages and their download take, with room to spare."""
 INSTALL_SECONDS = 1800.0
 """Time for the download of some 60 MB, unpacked on a slow SD card."""
 GUARD = """
@@ -44,123 +39,37 @@ while child.poll() is None:
 sys.exit(child.returncode if child.returncode >= 0 else 1)
 """
 """Runs a command on the board, and ends it with all that it started once nobody is there any more who waits for it."""
+FETCHING = "fetching the runtime here, as the board has no internet"
 STEPS = ("connecting", "checking the board", "making a virtual environment", "installing the runtime")
 LAST_STEP = "starting the agent"
 
-PROBE = """
-echo bits=$(getconf LONG_BIT 2>/dev/null || python3 -c 'import struct; print(8 * struct.calcsize("P"))')
-echo machine=$(uname -m)
-echo python=$(python3 -c 'import sys; print("%d %d" % sys.version_info[:2])' 2>/dev/null)
-python3 -c 'import venv, ensurepip' 2>/dev/null && echo venv=yes
-echo free_kb=$(df -Pk . | awk 'NR == 2 {print $4}')
-test -e /dev/i2c-1 && echo i2c=yes
-command -v vcgencmd >/dev/null && echo firmware=yes
-flags=$(cat /sys/devices/platform/soc/soc:firmware/get_throttled 2>/dev/null || vcgencmd get_throttled 2>/dev/null)
-echo throttled=$flags
-"""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BoardFacts:
-    """What a board has before it is set up."""
-
-    bits: int
-    """32 or 64, of its programs: a 64-bit kernel may run 32-bit programs."""
-    machine: str
-    """Processor, as in `aarch64`."""
-    python: tuple[int, int] | None
-    """Version of its `python3`; None if it has none."""
-    venv: bool
-    """Whether it can make virtual environments."""
-    free_mb: int | None
-    """None if the board does not tell."""
-    i2c: bool
-    """Whether its I2C bus, for meters, is switched on."""
-    firmware: bool
-    """Whether it has the firmware of a Raspberry Pi."""
-    throttled: int | None
-    """The firmware's flags (`Conditions.throttled`); None if it has none, or this user may not ask it."""
-
-    @classmethod
-    def parse(cls, text: str) -> BoardFacts:
-        """Facts from what `PROBE` prints.
-
-        Raises:
-            BoardRefusedError: if the board printed something else.
-        """
-        found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        try:
-            version = tuple(int(part) for part in re.findall(r"\b\d{1,3}\b", found["python"][:40]))
-            flags = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]{1,8})", found.get("throttled", "").strip())
-            free_kb = found.get("free_kb", "").strip()
-            return cls(
-                bits=int(found["bits"][:4]),
-                machine=one_line(found["machine"], most=40),
-                python=(version[0], version[1]) if version else None,
-                venv="venv" in found,
-                free_mb=int(free_kb) // 1024 if re.fullmatch(r"\d{1,18}", free_kb) else None,
-                i2c="i2c" in found,
-                firmware="firmware" in found,
-                throttled=int(flags.group(1), 16) if flags else None,
-            )
-        except (KeyError, ValueError, IndexError):
-            raise BoardRefusedError(
-                f"a board must run Linux with a shell, but this one answered {shown(one_line(text))}."
-            ) from None
-
-    def check(self) -> None:
-        """Check that the board can be set up.
-
-        Raises:
-            BoardRefusedError: if it cannot; the message says what to do.
-        """
-        if self.bits != 64:
-            raise BoardRefusedError(
-                f"a board must run a 64-bit system, but this one runs a {self.bits}-bit one ({self.machine}): "
-                "there is no ONNX Runtime for it. Write Raspberry Pi OS Lite (64-bit) to its card (docs/boards.md)."
-            )
-        if self.machine not in ("aarch64", "x86_64"):
-            raise BoardRefusedError(f"a board must be aarch64 or x86_64, but this one is {self.machine}.")
-        if self.python is None or not self.venv:
-            raise BoardRefusedError(
-                "a board needs Python with venv, but this one lacks it: run `sudo apt-get update && sudo apt-get "
-                "install -y python3 python3-venv` there."
-            )
-        if self.python < LEAST_PYTHON:
-            raise BoardRefusedError(
-                f"a board needs Python {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]}, but this one has {self.python[0]}."
-                f"{self.python[1]}: write a newer Raspberry Pi OS to its card (docs/boards.md)."
-            )
-        if self.free_mb is not None and self.free_mb < LEAST_FREE_MB:
-            raise BoardRefusedError(
-                f"a board needs {LEAST_FREE_MB} MB of free space, but this one has {self.free_mb}: make room, for "
-                "example with `sudo apt-get clean`."
-            )
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What does not prevent measuring, but should be known to the user."""
-        weak = "The supply has been too weak since the board was booted: use the one made for it (docs/boards.md)."
-        bus = "I2C is off: for an INA219 or INA226, run `sudo raspi-config nonint do_i2c 0` on the board."
-        blind = (
-            "Throttling and a weak supply cannot be seen, as this user may not ask the firmware: run `sudo usermod -aG "
-            "video $USER` on the board, and log in anew."
-        )
-        found = ((self.under_voltage, weak), (self.firmware and self.throttled is None, blind), (not self.i2c, bus))
-        return tuple(warning for holds, warning in found if holds)
-
-    @property
-    def under_voltage(self) -> bool:
-        """Whether its power supply is known to have been too weak at any time since it was booted."""
-        return bool((self.throttled or 0) & 0x10001)
-
-
-@dataclass(frozen=True)
 class SetupReport:
     """A board that is ready."""
 
     board: Board
-    warnings: tuple[str, ...]
+    facts: BoardFacts
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What does not prevent measuring, but should be known to the user."""
+        return self.facts.warnings
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What the board is and has, in a few lines."""
+        board, facts = self.board, self.facts
+        clocks = f"{board.frequencies_mhz[0]} to {board.frequencies_mhz[-1]} MHz" if board.frequencies_mhz else "one"
+        settable = "can be set" if facts.clock_settable else "cannot be set by this user (docs/boards.md, Clock)"
+        return (
+            f"system: {facts.system or board.os}, {board.machine or facts.machine}, Python "
+            f"{'.'.join(map(str, facts.python or ('of your own',)))}, {board.runtime}",
+            f"processor: {board.cores or 'unknown'} cores; clock: {clocks}, {settable}",
+            f"throttling: {'is seen' if board.throttling_visible else 'cannot be seen'}; temperature: "
+            f"{'is seen' if facts.temperature else 'cannot be seen, so a hot board is not left to cool'}",
+            f"meters: {facts.meters}",
+        )
 
 
 def set_up_board(
@@ -177,7 +86,8 @@ def set_up_board(
         address: the board.
         options: how to log in, and the folder on the board; its `python` is not used.
         python: an interpreter on the board that has onnxruntime and numpy; None makes a virtual environment.
-        wheels: folder with the wheels to install, for a board without internet; None takes them from PyPI.
+        wheels: folder with the wheels to install; None takes them from PyPI: the board itself if it has internet, else
+            this machine, from which they are copied.
         on_step: called with the number of steps done and the next one, of `STEPS` and `LAST_STEP`.
 
     Raises:
@@ -192,31 +102,38 @@ def set_up_board(
     connection = SshConnection.open(address, options)
     try:
         on_step(1, STEPS[1])
-        facts = BoardFacts.parse(_must(connection.command(f"sh -c {shlex.quote(PROBE)}"), "be checked").output)
         interpreter = PurePosixPath(options.board_python)
+        folder = interpreter.parents[2]
+        probe = PROBE.replace("FOLDER", shlex.quote(str(folder)))
+        facts = BoardFacts.parse(connection.command(in_sh(probe)).output)
         on_step(2, STEPS[2])
         if python is not None:
             _use_interpreter(connection, interpreter, python)
         elif not _has_runtime(connection, str(interpreter)):
             facts.check()
-            _make_environment(connection, interpreter.parents[1])
+            board = _Installer(connection, facts, interpreter, address)
+            board.make_environment()
             on_step(3, STEPS[3])
-            _install(connection, interpreter, files)
+            if not files and not board.reaches_index():
+                on_step(3, FETCHING)
+                board.install_fetched()
+            else:
+                board.install(files)
     finally:
         connection.close()
     on_step(4, LAST_STEP)
     with SshDevice(address, MeasureSettings(), options) as device:
-        board = device.describe()
+        board_found = device.describe()
     on_step(5, "ready")
-    return SetupReport(board, facts.warnings)
+    return SetupReport(board=board_found, facts=facts)
 
 
 def _wheels_of(folder: Path | None) -> list[Path]:
     files = [] if folder is None else sorted(local_path(folder).glob("*.whl"))
     if folder is not None and not files:
         raise ValueError(
-            f"`--wheels` must name a folder with .whl files, but {folder} has none: fill it with `pip download --dest "
-            f"{folder} --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_aarch64 onnxruntime smbus2`."
+            f"`--wheels` must name a folder with .whl files, but {folder} has none: fill it, for Python 3.11, with "
+            f"`{download_command(folder, WheelTarget((3, 11), 'aarch64'))}`."
         )
     return files
 
@@ -231,7 +148,7 @@ def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, pyth
     tried = connection.command(f"{shlex.quote(python)} -c 'import onnxruntime, numpy'")
     if tried.code:
         raise BoardRefusedError(
-            f"`--python` must name an interpreter with onnxruntime and numpy, but {python} said: {_last_line(tried)}"
+            f"`--python` must name an interpreter with onnxruntime and numpy, but {python} said: {_telling(tried)}"
         )
     script = f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n'
     folder = shlex.quote(str(interpreter.parents[1]))
@@ -240,35 +157,100 @@ def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, pyth
     _must(connection.command(f"chmod 755 {shlex.quote(str(interpreter))}"), "use that interpreter")
 
 
-def _make_environment(connection: SshConnection, folder: PurePosixPath) -> None:
-    quoted = shlex.quote(str(folder))
-    # What a link in its place leads to would be cleared.
-    made = _guarded(connection, f"{{ [ ! -L {quoted} ] || rm {quoted}; }} && python3 -m venv --clear {quoted}")
-    _must(made, "make a virtual environment")
+class _Installer:
+    """Makes a virtual environment on a board, and installs the runtime in it."""
+
+    def __init__(
+        self, connection: SshConnection, facts: BoardFacts, interpreter: PurePosixPath, address: BoardAddress
+    ) -> None:
+        self._connection, self._facts, self._address = connection, facts, address
+        self._interpreter, self._folder = interpreter, interpreter.parents[2]
+
+    def make_environment(self) -> None:
+        quoted = shlex.quote(str(self._interpreter.parents[1]))
+        # What a link in its place leads to would be cleared.
+        command = f"{{ [ ! -L {quoted} ] || rm {quoted}; }} && {self._facts.interpreter} -m venv --clear {quoted}"
+        made = self._guarded(command)
+        if made.code != 0:
+            raise BoardRefusedError(f"the board could not make a virtual environment: {failure_of(made.output)}")
+
+    def reaches_index(self) -> bool:
+        """Whether the board's pip reaches its index, by the smallest package that is needed anyway.
+
+        Raises:
+            BoardRefusedError: if something else is wrong.
+        """
+        # Without a retry pip does not say what went wrong.
+        tried = self._guarded(self._pip("--retries 1 --timeout 8", [REQUIREMENTS[-1]]))
+        if tried.code == 0:
+            return True
+        failure = failure_of(tried.output, tried.code)
+        # Any Python can have it: where there is no version of it, there is no index.
+        if not failure.offline and "from versions: none" not in tried.output:
+            raise BoardRefusedError(f"the board could not install the runtime: {failure}")
+        return False
+
+    def install_fetched(self) -> None:
+        """Install wheels that are fetched by this machine.
+
+        Raises:
+            BoardRefusedError: if it cannot fetch them, or the board cannot install them.
+        """
+        assert self._facts.python is not None
+        with tempfile.TemporaryDirectory(prefix="pi-pareto-nas-wheels-") as place:
+            target = WheelTarget(self._facts.python, self._facts.machine, self._facts.glibc)
+            reason = fetch_wheels(Path(place), target)
+            if reason is not None:
+                raise BoardRefusedError(
+                    f"the board reaches no package index, and neither does this machine ({reason}): on one that does, "
+                    f"run `{download_command(Path('wheels'), target)}`, then `python scripts/setup_board.py "
+                    f"{self._address} --wheels wheels`."
+                )
+            self.install(sorted(Path(place).glob("*.whl")))
+
+    def install(self, wheels: list[Path]) -> None:
+        """Install the runtime from wheels, or from the index where there are none."""
+        folder = self._folder / "wheels"
+        for wheel in wheels:
+            self._connection.put(folder / wheel.name, wheel.read_bytes(), INSTALL_SECONDS)
+        source = f"--no-index --find-links {shlex.quote(str(folder))}" if wheels else ""
+        done = self._guarded(self._pip(source, REQUIREMENTS))
+        if wheels:
+            _must(self._connection.command(f"rm -rf {shlex.quote(str(folder))}"), "remove the wheels")
+        if done.code != 0:
+            raise BoardRefusedError(f"the board could not install the runtime: {failure_of(done.output, done.code)}")
+
+    def _pip(self, options: str, requirements: Sequence[str]) -> str:
+        """A command of the board's pip: within its folder alone, whatever its user has told pip, and /tmp holds."""
+        place = shlex.quote(str(self._folder / "tmp"))
+        return (
+            f"mkdir -p {place} && TMPDIR={place} PIP_USER=0 {shlex.quote(str(self._interpreter))} -m pip install "
+            "--disable-pip-version-check --progress-bar off --no-input --no-cache-dir --no-compile "
+            f"--only-binary=:all: {options} {shlex.join(requirements)}; code=$?; rm -rf {place}; exit $code"
+        )
+
+    def _guarded(self, command: str) -> Finished:
+        return guarded(self._connection, command, python=self._facts.interpreter)
 
 
-def _install(connection: SshConnection, interpreter: PurePosixPath, wheels: list[Path]) -> None:
-    command = f"{shlex.quote(str(interpreter))} -m pip install --quiet --disable-pip-version-check --only-binary=:all: "
-    folder = interpreter.parents[2] / "wheels"
-    for wheel in wheels:
-        connection.put(folder / wheel.name, wheel.read_bytes(), INSTALL_SECONDS)
-    if wheels:
-        command += f"--no-index --find-links {shlex.quote(str(folder))} "
-    _must(_guarded(connection, command + shlex.join(REQUIREMENTS)), "install the runtime")
-    if wheels:
-        _must(connection.command(f"rm -rf {shlex.quote(str(folder))}"), "remove the wheels")
+def guarded(connection: SshConnection, command: str, *, python: str = "python3") -> Finished:
+    """Run a long command, which ends with this process and with the connection.
 
-
-def _guarded(connection: SshConnection, command: str) -> Finished:
-    """A long command, which ends with this process and with the connection."""
-    return connection.command(f"python3 -c {shlex.quote(GUARD)} {shlex.quote(command)}", INSTALL_SECONDS)
+    Args:
+        connection: to the board.
+        command: for its `sh`.
+        python: an interpreter there.
+    """
+    environment = "unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV; LC_ALL=C; export LC_ALL; "
+    script = f"{SEARCHED}{environment}exec {python} -c {shlex.quote(GUARD)} {shlex.quote(command)}"
+    return connection.command(in_sh(script), INSTALL_SECONDS)
 
 
 def _must(finished: Finished, what: str) -> Finished:
     if finished.code != 0:
-        raise BoardRefusedError(f"the board could not {what}: {_last_line(finished)}")
+        raise BoardRefusedError(f"the board could not {what}: {_telling(finished)}")
     return finished
 
 
-def _last_line(finished: Finished) -> str:
-    return one_line(last_line(finished.output)) or f"code {finished.code}."
+def _telling(finished: Finished) -> str:
+    return telling_line(finished.output) or f"code {finished.code}."

@@ -27,7 +27,7 @@ from devices.energy.fitted_power import fitted_where_metered
 from devices.energy.idle_baseline import IdlePower, kept_idle
 from devices.energy.meter import MAX_RELATIVE_INTERVAL, EnergyMeter, MeteredEnergy, TooFewSamplesError
 from devices.energy.power_model import PowerModel, power_model_of
-from devices.errors import BoardRefusedError, MeasurementError
+from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Measurement, MeasureSettings
 from devices.models import Model, files_of
 from devices.quantization import activations_for, is_quantized, quantized
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 METERED_RUNS = 10**6
 """Most timed inferences of a metered run."""
+METER_FAILURES = 2
+"""Runs of a network in which the meter may fail, as if it was unplugged, until its energy is modelled."""
 METERED_ATTEMPTS = 3
 """Runs of a network until its energy is beyond doubt; after them it is modelled."""
 LEAST_LONGER, MOST_LONGER = 2.0, 8.0
@@ -82,6 +84,8 @@ class _Energy:
 
     metered: MeteredEnergy | None = None
     note: str | None = None
+    failed: bool = False
+    """Whether the meter gave nothing for another reason than that the run was short."""
 
     @property
     def doubt(self) -> float:
@@ -354,19 +358,28 @@ class AgentDevice:
     def _metered(
         self, paths: Sequence[str], threads: int, meter: EnergyMeter, idle: IdlePower
     ) -> tuple[Reply, _Energy]:
-        """A run that a meter reads along, repeated for longer while its energy is in doubt."""
-        seconds = max(self._settings.metered_seconds, meter.seconds_needed)
+        """A run that a meter reads along, repeated for longer while its energy is in doubt.
+
+        A meter that fails once it has worked ends nothing: the latency stands, and the energy is modelled.
+        """
+        try:
+            seconds = max(self._settings.metered_seconds, meter.seconds_needed)
+        except BoardUnreachableError:
+            raise
+        except MeasurementError as error:
+            return self._timed(paths, threads), _Energy(note=str(error), failed=True)
         best: tuple[Reply, _Energy] | None = None
+        failures = 0
         for _ in range(METERED_ATTEMPTS):
             reply = self._timed(paths, threads, metered_seconds=seconds)
-            try:
-                energy = _Energy(metered=meter.energy(*span_from_reply(reply), idle=idle))
-            except TooFewSamplesError as error:
-                energy = _Energy(note=str(error))
+            energy = _energy_of(reply, meter, idle)
+            failures += energy.failed
             if best is None or energy.doubt <= best[1].doubt:
                 best = reply, energy
-            if energy.doubt <= MAX_RELATIVE_INTERVAL or seconds >= LONGEST_SECONDS:
+            if energy.doubt <= MAX_RELATIVE_INTERVAL or seconds >= LONGEST_SECONDS or failures == METER_FAILURES:
                 break
+            if energy.failed:
+                continue
             # An interval narrows with the square root of the time.
             longer = min(MOST_LONGER, max(LEAST_LONGER, (energy.doubt / MAX_RELATIVE_INTERVAL) ** 2))
             seconds = min(longer * seconds, max(LONGEST_SECONDS, seconds))
@@ -437,3 +450,17 @@ def _as_run(files: Sequence[bytes], configuration: RuntimeConfiguration) -> Runt
 
 def _listed(identity: tuple[str | None, ...]) -> str:
     return ", ".join(part for part in identity if part is not None)
+
+
+def _energy_of(reply: Reply, meter: EnergyMeter, idle: IdlePower) -> _Energy:
+    """What the meter made of the run that a reply tells of."""
+    span = span_from_reply(reply)
+    try:
+        return _Energy(metered=meter.energy(*span, idle=idle))
+    except TooFewSamplesError as error:
+        return _Energy(note=str(error))
+    except BoardUnreachableError:
+        raise
+    except MeasurementError as error:
+        # Unplugged, say, or a battery began to charge.
+        return _Energy(note=str(error), failed=True)

@@ -47,7 +47,7 @@ class SshDevice(AgentDevice):
         power_model: PowerModel | None = None,
     ) -> None:
         self._ssh = SshLink(address, options, agent=agent)
-        super().__init__(self._ssh, settings, name=str(address), shares_host=False, power_model=power_model)
+        super().__init__(self._ssh, settings, name=address.name, shares_host=False, power_model=power_model)
 
     def start_meter(self, spec: MeterSpec) -> Channel:
         """The running server of a meter that is attached to the board.

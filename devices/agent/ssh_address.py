@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from search_space.boundary.text import shown
 
@@ -14,51 +13,55 @@ BOARD_FOLDER = PurePosixPath(".pi-pareto-nas")
 KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
 
+_FORM = re.compile(
+    r"ssh://(?:(?P<user>\w[\w.+\\$@-]*)@)?(?:\[(?P<ip>[0-9A-Fa-f:.]+(?:%(?:25)?(?P<zone>[\w.-]+))?)\]|(?P<name>\w[\w.%-]*))"
+    r"(?::(?P<port>\d{1,5}))?/?",
+)
+
+
 @dataclass(frozen=True)
 class BoardAddress:
-    """Where a board is, as in `ssh://pi@raspberrypi.local:22`."""
+    """Where a board is, as in `ssh://pi@raspberrypi.local:22`; what it omits is asked of `~/.ssh/config`."""
 
-    user: str
+    user: str | None
     host: str
-    port: int = 22
+    """A host's name, its number, or an alias of the configuration, as the user typed it."""
+    port: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> BoardAddress:
-        """An address from `ssh://USER@HOST` or `ssh://USER@HOST:PORT`.
+        """An address from `ssh://HOST`, with `USER@` before the host or `:PORT` after it.
 
         Raises:
             ValueError: if it has another form.
         """
-        try:
-            parts = urlsplit(text)
-            user, host, port = parts.username, parts.hostname, 22 if parts.port is None else parts.port
-        except ValueError:
-            user = host = port = None
-        if (
-            not (user and host and port)
-            or not re.fullmatch(r"\w[\w.-]*@[\w.:%-]+", f"{user}@{host}")
-            or parts != parts._replace(scheme="ssh", path="/" if parts.path else "", query="", fragment="")
-            or parts.password is not None
-        ):
+        found = _FORM.fullmatch(text)
+        port = int(found["port"]) if found and found["port"] else None
+        if found is None or not (port is None or 0 < port < 65536):
             raise ValueError(
-                f"a board's address must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got {shown(text)}: "
-                "ssh://pi@raspberrypi.local, for example."
+                "a board's address must be ssh://HOST, ssh://USER@HOST or ssh://USER@HOST:PORT, but got "
+                f"{shown(text)}: ssh://pi@raspberrypi.local, for example."
             )
-        return cls(user, host, port)
+        host = found["name"] or found["ip"]
+        if found["zone"]:
+            host = f"{host.partition('%')[0]}%{found['zone']}"
+        return cls(found["user"], host, port)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ssh://{self.user}@{host}" + (f":{self.port}" if self.port != 22 else "")
+        user = f"{self.user}@" if self.user is not None else ""
+        return f"ssh://{user}{host}" + (f":{self.port}" if self.port is not None else "")
 
     @property
-    def port_option(self) -> str:
-        """The `-p PORT ` of OpenSSH's programs, or nothing for the usual port."""
-        return f"-p {self.port} " if self.port != 22 else ""
+    def name(self) -> str:
+        """The name of the board in files, which have never had the usual port."""
+        return str(replace(self, port=None) if self.port == 22 else self)
 
     @property
-    def known_hosts_name(self) -> str:
-        """The name of the host in OpenSSH's `known_hosts`."""
-        return f"[{self.host}]:{self.port}" if self.port != 22 else self.host
+    def words(self) -> tuple[str, ...]:
+        """The address as arguments of OpenSSH's programs."""
+        port = () if self.port is None else ("-p", str(self.port))
+        return *port, self.host if self.user is None else f"{self.user}@{self.host}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +69,11 @@ class SshOptions:
     """How to log in, and where things are on the board."""
 
     identity_file: Path | None = None
-    """Private key; None tries those of the SSH agent and of ~/.ssh."""
-    known_hosts: Path = KNOWN_HOSTS
-    """Host keys that are trusted."""
+    """Private key, and no other; None tries those of the SSH agent and of the configuration."""
+    known_hosts: Path | None = None
+    """Host keys that are trusted; None asks the configuration for their files."""
     config: Path | None = None
-    """OpenSSH client configuration; None reads ~/.ssh/config if there is one."""
+    """OpenSSH client configuration; None reads those of user and system if there are any."""
     folder: PurePosixPath = BOARD_FOLDER
     """Folder on the board for agent, runtime and models; relative to the home directory."""
     python: str | None = None
@@ -90,9 +93,10 @@ class SshOptions:
                 f"those of {KNOWN_HOSTS}."
             )
         identity_file, config = get("BOARD_IDENTITY_FILE"), get("BOARD_SSH_CONFIG")
+        known_hosts = get("BOARD_KNOWN_HOSTS")
         return cls(
             identity_file=Path(identity_file) if identity_file else None,
-            known_hosts=Path(get("BOARD_KNOWN_HOSTS") or KNOWN_HOSTS),
+            known_hosts=Path(known_hosts) if known_hosts else None,
             config=Path(config) if config else None,
             folder=PurePosixPath(get("BOARD_FOLDER") or BOARD_FOLDER),
             python=get("BOARD_PYTHON") or None,

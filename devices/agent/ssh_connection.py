@@ -8,64 +8,46 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import re
 import threading
 from collections.abc import Awaitable, Coroutine, Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import asyncssh
 
+from devices.agent import ssh_failures
 from devices.agent.ssh_address import BoardAddress, SshOptions
-from devices.agent.ssh_host_keys import HostKeyCheck
+from devices.agent.ssh_config import ConfigError
+from devices.agent.ssh_files import BoardFiles, Finished, NoShellError, Verb, after_mark, marked
+from devices.agent.ssh_login import CONNECT_SECONDS, Login, log_in, seconds_for
+from devices.agent.ssh_route import Hop, route_to
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
-from search_space.boundary.reading import local_path
-from search_space.boundary.text import reason_of
+from search_space.boundary.text import last_line, reason_of
 
 Result = TypeVar("Result")
 
-KEEPALIVE_SECONDS = 1.5
-"""Between keep-alive requests to the board; after three without an answer the network is considered dead."""
-CONNECT_SECONDS = 10.0
-"""Time for the network to answer, and for a login."""
 TRANSFER_SECONDS = 60.0
 """Time for one file, or one quick command."""
 KEPT_OUTPUT = 2**16
-"""Bytes of a command's output that are kept: the last ones."""
+"""Bytes of a command's output that are kept: the first and the last ones."""
 MOST_OUTPUT = 2**26
 """Bytes of a command's output; pip writes some hundred."""
-MOST_FILES = 1000
-"""That are removed from a folder; more than a lost connection leaves."""
 BEAT_SECONDS = 1.0
 """Between the signs of life that a command gets on its stdin."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A command that has ended on the board."""
-
-    code: int | None
-    """None where a signal ended it."""
-    output: str
-    """What it wrote to stdout and stderr."""
 
 
 class SshConnection:
     """A connection to a board."""
 
-    def __init__(
-        self,
-        address: BoardAddress,
-        loop: _LoopThread,
-        connection: asyncssh.SSHClientConnection,
-        sftp: asyncssh.SFTPClient,
-        folder: PurePosixPath,
-    ) -> None:
+    def __init__(self, address: BoardAddress, hop: Hop, loop: _LoopThread, login: Login, folder: PurePosixPath) -> None:
         self.address = address
+        self._hop = hop
         self._folder = folder
         self._loop = loop
-        self._connection = connection
-        self._sftp = sftp
+        self._login = login
+        self._connection = login.board
+        self._files = BoardFiles(login.board, folder)
 
     @classmethod
     def open(cls, address: BoardAddress, options: SshOptions, *, accepted_before: bool = False) -> SshConnection:
@@ -78,22 +60,30 @@ class SshConnection:
 
         Raises:
             BoardUnreachableError: if nothing answers, or the board is booting.
-            BoardRefusedError: if its host key is not the known one, or it does not accept our key.
+            BoardRefusedError: if its host key is not the known one, it does not accept our key or run our commands, or
+                the SSH configuration cannot be followed.
         """
-        check = HostKeyCheck.of(address, options.known_hosts)
-        settings = _settings(address, options, check)
+        try:
+            route = route_to(address, options)
+        except ConfigError as error:
+            raise BoardRefusedError(
+                f"{address} cannot be logged in to as your SSH configuration says: {error}"
+            ) from None
         loop = _LoopThread()
         loop.start()
         try:
-            with _translated(address, check, accepted_before=accepted_before):
-                connecting = asyncssh.connect(address.host, address.port, **settings)
-                connection = loop.result_of(_awaited(connecting), 2 * CONNECT_SECONDS + 1)
-            with _lost(address, CONNECT_SECONDS):
-                sftp = loop.result_of(_awaited(connection.start_sftp_client()), CONNECT_SECONDS)
+            with _lost(address, seconds_for(route)):
+                login = loop.result_of(log_in(route, accepted_before=accepted_before), seconds_for(route))
+            opened = cls(address, route[-1], loop, login, options.folder)
+            try:
+                opened.run(opened._start_files(), 2 * CONNECT_SECONDS)
+            except BaseException:
+                opened.close()
+                raise
         except BaseException:
             loop.stop()
             raise
-        return cls(address, loop, connection, sftp, options.folder)
+        return opened
 
     @property
     def alive(self) -> bool:
@@ -105,24 +95,25 @@ class SshConnection:
 
         Raises:
             BoardUnreachableError: if the connection fails, or the time runs out.
-            asyncssh.SFTPError: unchanged, for callers that know the file.
         """
         with _lost(self.address, timeout_seconds):
             return self._loop.result_of(work, timeout_seconds)
 
     def start(self, command: str) -> asyncssh.SSHClientProcess[bytes]:
-        """Start a command; its streams are for coroutines given to `run`.
+        """Start a command; its streams are for coroutines given to `run`. A greeting may come before its first line.
 
         Raises:
             BoardUnreachableError: if the connection fails.
         """
-        return self.run(_awaited(self._connection.create_process(command, encoding=None)), CONNECT_SECONDS)
+        process = self._connection.create_process(f"echo; {command}", encoding=None)
+        return self.run(_awaited(process), CONNECT_SECONDS)
 
     def command(self, command: str, timeout_seconds: float = TRANSFER_SECONDS) -> Finished:
         """Run a command to its end; its stdin stays open, and gets a sign of life each second, until then.
 
         Raises:
             BoardUnreachableError: if the connection fails, or the time runs out.
+            BoardRefusedError: if the board does not run it.
         """
         return self.run(self._command(command), timeout_seconds)
 
@@ -133,16 +124,15 @@ class SshConnection:
             BoardUnreachableError: if the connection fails, or the time runs out.
             BoardRefusedError: if the board cannot write it: a full disk, a folder that is not ours, or a link.
         """
-        try:
-            self.run(self._put(path, content), timeout_seconds)
-        except asyncssh.SFTPError as error:
-            raise self._not_written(path, content, error) from None
+        put = self.run(self._ask("put", path, content), timeout_seconds)
+        if put.code != 0:
+            raise self._not_written(path, content, put)
 
     def remove(self, path: PurePosixPath) -> None:
         """Remove a file if that is possible."""
         if self.alive:
-            with contextlib.suppress(asyncssh.SFTPError, MeasurementError):
-                self.run(self._sftp.remove(str(path)), CONNECT_SECONDS)
+            with contextlib.suppress(MeasurementError):
+                self.run(self._ask("remove", path), CONNECT_SECONDS)
 
     def clear(self, folder: PurePosixPath) -> None:
         """Remove the files of a folder, as far as that is possible; it need not exist.
@@ -150,93 +140,76 @@ class SshConnection:
         Raises:
             BoardUnreachableError: if the connection fails.
         """
-        with contextlib.suppress(asyncssh.SFTPError):
-            self.run(self._clear(folder), CONNECT_SECONDS)
+        self.run(self._ask("clear", folder), TRANSFER_SECONDS)
 
     def close(self) -> None:
         """Close it; closing twice does no harm."""
         if self._loop.runs:
             with contextlib.suppress(MeasurementError):
-                self.run(self._close(), 2.0)
+                self.run(self._login.close(), 2.0 + len(self._login.connections))
             self._loop.stop()
 
-    async def _close(self) -> None:
-        self._connection.close()
+    async def _start_files(self) -> None:
         try:
-            await asyncio.wait_for(self._connection.wait_closed(), 1.0)
-        except asyncio.TimeoutError:
-            self._connection.abort()
+            await self._files.start()
+        except NoShellError as error:
+            raise self._runs_nothing(reason_of(error)) from None
+
+    async def _ask(self, verb: Verb, path: PurePosixPath, content: bytes = b"") -> Finished:
+        try:
+            return await self._files.ask(verb, path, content)
+        except NoShellError as error:
+            raise self._runs_nothing(reason_of(error)) from None
 
     async def _command(self, command: str) -> Finished:
-        async with self._connection.create_process(command, stderr=asyncssh.STDOUT, encoding=None) as process:
+        try:
+            created = self._connection.create_process(marked(command), stderr=asyncssh.STDOUT, encoding=None)
+            process = await created
+        except asyncssh.ChannelOpenError as error:
+            raise self._runs_nothing(reason_of(error)) from None
 
-            async def beat() -> None:
-                with contextlib.suppress(asyncssh.Error, OSError):
-                    while True:
-                        process.stdin.write(b"\n")
-                        await asyncio.sleep(BEAT_SECONDS)
+        async def beat() -> None:
+            with contextlib.suppress(asyncssh.Error, OSError):
+                while True:
+                    process.stdin.write(b"\n")
+                    await asyncio.sleep(BEAT_SECONDS)
 
+        async with process:
             beating = asyncio.create_task(beat())
-            output, count = b"", 0
+            first, last, count = b"", b"", 0
             try:
                 while chunk := await process.stdout.read(KEPT_OUTPUT):
-                    output, count = (output + chunk)[-KEPT_OUTPUT:], count + len(chunk)
+                    # A greeting at the beginning, an error at the end.
+                    first += chunk[: KEPT_OUTPUT - len(first)]
+                    last, count = (last + chunk)[-KEPT_OUTPUT:], count + len(chunk)
                     if count > MOST_OUTPUT:
                         raise BoardRefusedError(f"{self.address} answers a command without end.")
                 await process.wait_closed()
             finally:
                 beating.cancel()
                 process.close()
-            return Finished(process.exit_status, output.decode("utf-8", "replace"))
+        whole = first + last[max(0, len(last) - (count - len(first))) :] if count > len(first) else first
+        output = after_mark(whole.decode("utf-8", "replace"))
+        if output is None:
+            raise self._runs_nothing(last_line(whole.decode("utf-8", "replace")) or f"code {process.exit_status}")
+        return Finished(process.exit_status, output)
 
-    async def _put(self, path: PurePosixPath, content: bytes) -> None:
-        part = f"{path}.part"
-        await self._make_folder(path.parent)
-        try:
-            with contextlib.suppress(asyncssh.SFTPNoSuchFile):
-                await self._sftp.remove(part)
-            # Made anew: a link in its place is not followed.
-            async with self._sftp.open(part, "xb") as file:
-                await file.write(content)
-            await self._sftp.posix_rename(part, str(path))
-        except asyncssh.SFTPError:
-            with contextlib.suppress(asyncssh.SFTPError):
-                await self._sftp.remove(part)
-            raise
+    def _runs_nothing(self, said: str) -> BoardRefusedError:
+        return ssh_failures.of_shell(self._hop, said)
 
-    async def _make_folder(self, path: PurePosixPath) -> None:
-        await self._sftp.makedirs(str(path), exist_ok=True)
-        await self._check_own(path)
-
-    async def _check_own(self, path: PurePosixPath) -> None:
-        """Check that no folder below the board's own is a link: what is written or removed there would be elsewhere."""
-        while path != self._folder and path.is_relative_to(self._folder):
-            if (await self._sftp.lstat(str(path))).type == asyncssh.FILEXFER_TYPE_SYMLINK:
-                raise asyncssh.SFTPFailure(f"{path} must be a folder of its own, but is a link: remove it")
-            path = path.parent
-
-    async def _clear(self, folder: PurePosixPath) -> None:
-        names: list[str] = []
-        await self._check_own(folder)
-        async for entry in self._sftp.scandir(str(folder)):
-            names.append(str(entry.filename))
-            if len(names) == MOST_FILES:
-                break
-        for name in names:
-            if "/" not in name and name not in (".", ".."):
-                with contextlib.suppress(asyncssh.SFTPError):
-                    await self._sftp.remove(str(folder / name))
-
-    def _not_written(self, path: PurePosixPath, content: bytes, error: asyncssh.SFTPError) -> BoardRefusedError:
-        """Why a file could not be written: the protocol has no error for a full disk."""
-        with contextlib.suppress(asyncssh.SFTPError):
-            free = self.run(self._sftp.statvfs(str(path.parent)), CONNECT_SECONDS)
-            if (free.bavail or 0) * (free.frsize or 0) < len(content):
-                return BoardRefusedError(
-                    f"the disk of {self.address} is full: {path} needs {len(content):,} bytes, but "
-                    f"{(free.bavail or 0) * (free.frsize or 0):,} are free. Make room on the board."
-                )
-        return BoardRefusedError(f"{path} could not be written on {self.address}: {reason_of(error)}.")
+    def _not_written(self, path: PurePosixPath, content: bytes, put: Finished) -> BoardRefusedError:
+        """Why a file could not be written."""
+        why = self.run(self._ask("why", path), CONNECT_SECONDS).output
+        free = re.search(r"^free=(\d{1,15})$", why, re.MULTILINE)
+        home = re.search(r"^home=(.*)$", why, re.MULTILINE)
+        return ssh_failures.of_file(
+            self._hop,
+            path,
+            last_line(put.output) or f"code {put.code}",
+            size=len(content),
+            free=int(free.group(1)) * 1024 if free is not None else None,
+            missing_home=home.group(1) if home is not None and not self._folder.is_absolute() else None,
+        )
 
 
 class _LoopThread:
@@ -262,6 +235,8 @@ class _LoopThread:
             future.cancel()
 
     def stop(self) -> None:
+        if not self.runs:
+            return
         with contextlib.suppress(TimeoutError, concurrent.futures.TimeoutError):
             self.result_of(_cancel_others(), 1.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -278,25 +253,6 @@ async def _cancel_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def _settings(address: BoardAddress, options: SshOptions, check: HostKeyCheck) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "username": address.user,
-        "known_hosts": check.content,
-        "server_host_key_algs": check.algorithms,
-        "preferred_auth": "publickey",
-        "keepalive_interval": KEEPALIVE_SECONDS,
-        "keepalive_count_max": 3,
-        "connect_timeout": CONNECT_SECONDS,
-        "login_timeout": CONNECT_SECONDS,
-        "client_factory": lambda: check,
-    }
-    if options.identity_file is not None:
-        settings["client_keys"] = [str(local_path(options.identity_file))]
-    if options.config is not None:
-        settings["config"] = [str(local_path(options.config))]
-    return settings
-
-
 async def _awaited(work: Awaitable[Result]) -> Result:
     """An awaitable of asyncssh as a coroutine, which asyncio requires."""
     return await work
@@ -309,50 +265,5 @@ def _lost(address: BoardAddress, timeout_seconds: float) -> Iterator[None]:
         yield
     except (TimeoutError, concurrent.futures.TimeoutError):
         raise BoardUnreachableError(f"{address} did not answer within {timeout_seconds:g} s.") from None
-    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
-        raise BoardUnreachableError(f"the connection to {address} was lost.") from None
-    except asyncssh.SFTPError:
-        raise
     except (asyncssh.Error, OSError, EOFError, ValueError) as error:
         raise BoardUnreachableError(f"the connection to {address} failed: {reason_of(error)}.") from None
-
-
-@contextlib.contextmanager
-def _translated(address: BoardAddress, check: HostKeyCheck, *, accepted_before: bool) -> Iterator[None]:
-    """Errors of connecting, as errors of the board."""
-    try:
-        yield
-    except asyncssh.HostKeyNotVerifiable:
-        raise check.refusal() from None
-    except asyncssh.PermissionDenied as error:
-        if accepted_before:
-            raise BoardUnreachableError(f"{address} does not let us in at the moment: {reason_of(error)}.") from None
-        raise BoardRefusedError(
-            f"{address} does not accept your SSH key: run `ssh-copy-id {address.port_option}{address.user}@"
-            f"{address.host}`, or name another key in BOARD_IDENTITY_FILE. Passwords are not used."
-        ) from None
-    except (
-        asyncssh.KeyImportError,
-        asyncssh.KeyEncryptionError,
-        asyncssh.ConfigParseError,
-        FileNotFoundError,
-    ) as error:
-        remedy = (
-            "put a key with a passphrase into the SSH agent with `ssh-add`"
-            if "assphrase" in str(error)
-            else ("name another key in BOARD_IDENTITY_FILE")
-        )
-        raise BoardRefusedError(f"your SSH key for {address} cannot be read ({reason_of(error)}): {remedy}.") from None
-    except ConnectionRefusedError:
-        raise BoardUnreachableError(
-            f"{address} refuses the connection: it is booting, or SSH is not enabled there."
-        ) from None
-    except (
-        asyncssh.Error,
-        OSError,
-        EOFError,
-        ValueError,
-        asyncio.TimeoutError,
-        concurrent.futures.TimeoutError,
-    ) as error:
-        raise BoardUnreachableError(f"{address} could not be reached: {reason_of(error)}.") from None

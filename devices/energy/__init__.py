@@ -2,6 +2,7 @@
 
 meter          the `EnergyMeter` protocol, and the `MeteredEnergy` of one run
 sampled_meter  an `EnergyMeter` from power samples; start with `open_meter`
+simulated_sensors  INA sensors by the registers of their data sheets
 simulated_meters  every meter on a simulated board, with the windows and delays of its hardware
 meter_process  a meter's server as a process of this machine
 idle_baseline  power of the idle board, measured once and kept

@@ -25,7 +25,7 @@ class MeanPower:
     """Readings of the meter: see `readings_in`."""
 
 
-def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
+def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike, *, step_w: float = 0.0) -> MeanPower:
     """Mean of the power between the first and the last sample, by the trapezoidal rule.
 
     Neighbouring samples are correlated where the load changes slowly or a meter smooths, so the standard error comes
@@ -35,6 +35,8 @@ def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
     Args:
         times_s: ascending, in s.
         powers_w: one for each time, in W.
+        step_w: powers are told in whole steps of this. Where they vary by less than half of one, their mean may be off
+            by half a step whatever their number, which the standard error then contains as that of an even spread.
 
     Raises:
         ValueError: if there are fewer than 8 samples, or their times do not ascend.
@@ -56,7 +58,10 @@ def mean_power(times_s: npt.ArrayLike, powers_w: npt.ArrayLike) -> MeanPower:
     readings = readings_in(powers)
     batches = min(MAX_BATCHES, max(MIN_BATCHES, readings // LEAST_BATCH))
     errors = [float(part @ (power - mean_w)) for part, power in _batches(weights, powers, batches)]
-    standard_error_w = math.sqrt(batches / (batches - 1) * sum(error**2 for error in errors))
+    variance = batches / (batches - 1) * sum(error**2 for error in errors)
+    if float(powers.std()) < step_w / 2:
+        variance += step_w**2 / 12
+    standard_error_w = math.sqrt(variance)
     return MeanPower(mean_w, standard_error_w, batches - 1, readings)
 
 

@@ -6,6 +6,7 @@ The formulas, and how exact they are, are in docs/meters.md.
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import re
 import time
@@ -23,10 +24,20 @@ from devices.meters.sampling import RING_SAMPLES, Description
 from devices.meters.server import MAX_AHEAD_SECONDS, MAX_SAMPLES
 from devices.meters.spec import MeterSpec
 
+logger = logging.getLogger(__name__)
+
 MIN_SAMPLES = 20
 """Fewest samples of a run."""
+MIN_READINGS = 8
+"""Fewest of them that differ from the one before: the others repeat what a slow meter read last."""
 MIN_IDLE_SAMPLES = 20
 """Fewest samples that idle power is a mean of."""
+IDLE_ATTEMPTS = 6
+"""How often idle power is measured until it is steady."""
+STEADY = 0.02
+"""Share of idle power by which its second half may differ from its first one."""
+LEAST_IDLE_W = 0.01
+"""What any board draws."""
 IDLE_SECONDS = 5.0
 """Time that idle power is a mean of, unless that is too short for the meter."""
 SPARE = 1.3
@@ -43,6 +54,7 @@ LATEST_S = 1e10
 """Of a monotonic clock, which begins when a machine is booted: 300 years."""
 LARGEST_W = 1e4
 """Three times what a socket gives."""
+LARGEST_STEP_W = 10.0
 CLOCK_SPARE_S = 0.5
 """By which a clock may step while it is asked for its time, as by that of the network."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
@@ -87,11 +99,27 @@ class SampledMeter:
         return SPARE * MIN_SAMPLES * meter.period_s + 2 * meter.guard_s
 
     def idle(self) -> IdlePower:
-        """Power from now on for some time, in which the board is left idle.
+        """Power from now on for some time, in which the board is left idle, and again until it is steady.
 
         Raises:
-            MeasurementError: if the meter does not answer, or gives too few samples.
+            MeasurementError: if the meter does not answer, gives too few samples, or sees a board that draws nothing.
         """
+        for _ in range(IDLE_ATTEMPTS):
+            idle, change_w = self._idle_once()
+            if change_w == 0:
+                return idle
+        logger.warning(
+            "idle power by %s is not steady: it changed by %.2f W within one of %d measurements in a row, of %.2f W in "
+            "the mean; end other programs on the board, as energies above idle are uncertain by that.",
+            idle.meter,
+            change_w,
+            IDLE_ATTEMPTS,
+            idle.power.mean_w,
+        )
+        return idle
+
+    def _idle_once(self) -> tuple[IdlePower, float]:
+        """Idle power, and by how much its second half differs from the first one; 0 where it is steady."""
         meter = self._describe()
         seconds = self._idle_seconds or max(IDLE_SECONDS, SPARE * MIN_IDLE_SAMPLES * meter.period_s)
         since_s = self._meter_clock() + meter.guard_s
@@ -101,7 +129,19 @@ class SampledMeter:
                 f"idle power needs {MIN_IDLE_SAMPLES} samples, but {name} gave {len(times_s)} in {seconds:.1f} s: "
                 f"let the board idle for {SPARE * MIN_IDLE_SAMPLES * meter.period_s:.1f} s."
             )
-        return IdlePower(power=mean_power(times_s, powers_w), meter=name)
+        power = mean_power(times_s, powers_w, step_w=meter.step_w)
+        if not power.mean_w > LEAST_IDLE_W:
+            raise MeasurementError(
+                f"an idle board must draw power, but {name} sees {power.mean_w:.3f} W: see whether the board is fed "
+                "past it, or whether another channel or meter is meant."
+            )
+        half = len(times_s) // 2
+        first, second = (
+            mean_power(times_s[part], powers_w[part], step_w=meter.step_w) for part in (slice(half), slice(half, None))
+        )
+        change_w, interval_w = difference_w(second, first)
+        steady = abs(change_w) <= max(STEADY * power.mean_w, interval_w)
+        return IdlePower(power=power, meter=name), 0.0 if steady else change_w
 
     def energy(self, start_s: float, end_s: float, runs: int, *, idle: IdlePower) -> MeteredEnergy:
         """Energy of one of `runs` inferences between two times of the agent's clock, in s.
@@ -131,7 +171,12 @@ class SampledMeter:
                 f"a metered run needs {MIN_SAMPLES} samples, but {name} gave {len(times_s)} in {lasted_s:.2f} s: let a "
                 f"run last {needed_s:.1f} s."
             )
-        busy = mean_power(times_s, powers_w)
+        busy = mean_power(times_s, powers_w, step_w=meter.step_w)
+        if not meter.step_w and busy.samples < MIN_READINGS:
+            raise TooFewSamplesError(
+                f"a metered run needs {MIN_READINGS} readings that are new, but {name} gave {busy.samples} among "
+                f"{len(times_s)} in {end_s - start_s:.2f} s: it renews its figures too rarely for this run."
+            )
         net_w, interval_w = difference_w(busy, idle.power)
         mj_per_w = 1000 * (end_s - start_s) / runs
         return MeteredEnergy(
@@ -166,7 +211,10 @@ class SampledMeter:
         period_s = reply.number_within("period_s", *PERIOD_S, "s")
         told = reply.fields.get("window_s") is not None
         return Description(
-            _name_of(reply), period_s, reply.number_within("window_s", *WINDOW_S, "s") if told else period_s
+            _name_of(reply),
+            period_s,
+            reply.number_within("window_s", *WINDOW_S, "s") if told else period_s,
+            reply.plausible("step_w", 0.0, LARGEST_STEP_W) or 0.0,
         )
 
     def _samples(self, since_s: float, until_s: float) -> tuple[str, list[float], list[float]]:

@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 from devices.channel import Channel, Peer
 from devices.energy.meter import MeteredEnergy
 from devices.energy.sampled_meter import SampledMeter
+from devices.energy.simulated_sensors import (
+    SimulatedBus,
+    SimulatedChip,
+    SimulatedIna219,
+    SimulatedIna226,
+    SimulatedIna228,
+    SimulatedIna260,
+    SimulatedIna3221,
+)
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
 from devices.meters import server
-from devices.meters.ina import Ina219, Ina226
+from devices.meters.hwmon import Hwmon, chosen_channels
+from devices.meters.ina import Ina219, Ina226, Ina260, InaSensor
+from devices.meters.ina228 import Ina228
+from devices.meters.ina3221 import Ina3221
 from devices.meters.nvml import Nvml
 from devices.meters.plugs import Shelly, Tasmota
 from devices.meters.pmic import Pmic
@@ -33,7 +46,7 @@ from devices.meters.um25c import Um25c
 
 SUPPLY_V = 5.0
 SHUNT_OHM = 0.02
-"""Shunt of the simulated INA219 and INA226, as a Pi under load needs it."""
+"""Shunt of the simulated sensors, as a Pi under load needs it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -132,7 +145,7 @@ class _Source:
 
     def describe(self) -> Description:
         period_s = max(mean_step_s(self._readings[-20:]), self._meter.period_s)
-        return Description(self._meter.name, period_s, self._meter.window_s)
+        return Description(self._meter.name, period_s, self._meter.window_s, self._meter.step_w)
 
     def window(self, since_s: float, until_s: float) -> list[Reading]:
         self._read_until(until_s)
@@ -171,26 +184,6 @@ class _SimulatedServer(Channel):
         return None
 
 
-@dataclass
-class _InaBus:
-    """Registers of an INA sensor: the last finished conversion, a mean of its window."""
-
-    board: SimulatedBoard
-    shunt_lsb_v: float
-    bus_word: int
-    conversion_s: float
-    registers: dict[int, int] = field(default_factory=lambda: {0xFE: 0x5449, 0xFF: 0x2260})
-
-    def read_word_data(self, i2c_addr: int, register: int) -> int:
-        self.board.wait(0.0003)
-        power_w = self.board.mean_w(self.conversion_s, every_s=self.conversion_s)
-        measured = {1: round(power_w / SUPPLY_V * SHUNT_OHM / self.shunt_lsb_v), 2: self.bus_word}
-        return _swapped({**self.registers, **measured}[register])
-
-    def write_word_data(self, i2c_addr: int, register: int, value: int) -> None:
-        self.registers[register] = _swapped(value)
-
-
 class _Um25cPort:
     """Figures that are renewed every half second, as means of it; a frame of 130 bytes takes 135 ms."""
 
@@ -215,14 +208,68 @@ class _Um25cPort:
         """Nothing is left over."""
 
 
-def _ina219(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
-    bus = _InaBus(board, Ina219.SHUNT_LSB_V, round(SUPPLY_V / Ina219.BUS_LSB_V) << 3, 0.00905)
-    return Ina219(bus, shunt_ohm=SHUNT_OHM, clock=board.clock)
+def _ina(
+    sensor: type[InaSensor], chip: type[SimulatedChip], conversion_s: float
+) -> Callable[[SimulatedBoard, ExitStack], PowerMeter]:
+    """A sensor that shows its last finished conversion, a mean of the time that this took."""
+
+    def open_on(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
+        return sensor(
+            _bus_of(board, chip(current_a=_current(board, conversion_s), bus_v=SUPPLY_V, shunt_ohm=SHUNT_OHM)),
+            shunt_ohm=SHUNT_OHM,
+            clock=board.clock,
+        )
+
+    return open_on
 
 
-def _ina226(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
-    bus = _InaBus(board, Ina226.SHUNT_LSB_V, round(SUPPLY_V / Ina226.BUS_LSB_V), 0.00902)
-    return Ina226(bus, shunt_ohm=SHUNT_OHM, clock=board.clock)
+def _ina3221(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
+    """All three channels, converted one after another."""
+    chip = SimulatedIna3221(current_a=_current(board, 3 * 0.00902), bus_v=SUPPLY_V, shunt_ohm=SHUNT_OHM)
+    return Ina3221(_bus_of(board, chip), channels=(1, 2, 3), shunt_ohm=SHUNT_OHM, clock=board.clock)
+
+
+def _ina228(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
+    """Energy that is added up after each conversion."""
+    chip = SimulatedIna228(
+        current_a=_current(board, 0.0012),
+        energy_j=lambda: board.energy_j(math.floor(board.now_s / 0.0012) * 0.0012),
+        began_j=board.energy_j(board.now_s),
+        bus_v=SUPPLY_V,
+        shunt_ohm=SHUNT_OHM,
+    )
+    return Ina228(_bus_of(board, chip), shunt_ohm=SHUNT_OHM, clock=board.clock)
+
+
+def _current(board: SimulatedBoard, conversion_s: float) -> Callable[[], float]:
+    return lambda: board.mean_w(conversion_s, every_s=conversion_s) / SUPPLY_V
+
+
+def _bus_of(board: SimulatedBoard, chip: SimulatedChip) -> SimulatedBus:
+    """A transfer takes 0.3 ms."""
+    return SimulatedBus(chip=chip, transfer=lambda: board.wait(0.0003))
+
+
+def _hwmon(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
+    """An INA226 as its driver sets it up: means of 35 ms, in steps of 1 mA and 25 mW."""
+    folder = _folder(stack) / "hwmon0"
+    folder.mkdir()
+    (folder / "name").write_text("ina226\n")
+    (folder / "update_interval").write_text("36\n")
+
+    shown = 0.0
+
+    def clock() -> float:
+        nonlocal shown
+        power_w = board.mean_w(0.0352, every_s=0.0352)
+        if power_w != shown:
+            shown = power_w
+            (folder / "power1_input").write_text(f"{25_000 * round(power_w / 0.025)}\n")
+            (folder / "curr1_input").write_text(f"{round(1000 * power_w / SUPPLY_V)}\n")
+        return board.now_s
+
+    clock()
+    return Hwmon(chosen_channels("ina226", (), root=folder.parent), clock=clock)
 
 
 def _um25c(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
@@ -241,9 +288,15 @@ def _pmic(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
     return Pmic(query, clock=board.clock)
 
 
+def _folder(stack: ExitStack) -> Path:
+    """A folder whose files are written at each instant, in memory where that is possible."""
+    memory = Path("/dev/shm")
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)))
+
+
 def _rapl(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
     """A counter that moves every millisecond, in steps of 61 uJ."""
-    root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    root = _folder(stack)
     zone = root / "intel-rapl:0"
     zone.mkdir()
     (zone / "name").write_text("package-0\n")
@@ -308,8 +361,12 @@ def _tasmota(board: SimulatedBoard, stack: ExitStack) -> PowerMeter:
 
 
 SIMULATED_METERS: tuple[SimulatedMeter, ...] = (
-    SimulatedMeter(name="ina219", open=_ina219),
-    SimulatedMeter(name="ina226", open=_ina226),
+    SimulatedMeter(name="ina219", open=_ina(Ina219, SimulatedIna219, 0.00905)),
+    SimulatedMeter(name="ina226", open=_ina(Ina226, SimulatedIna226, 0.00902)),
+    SimulatedMeter(name="ina228", open=_ina228),
+    SimulatedMeter(name="ina260", open=_ina(Ina260, SimulatedIna260, 0.00902)),
+    SimulatedMeter(name="ina3221", open=_ina3221),
+    SimulatedMeter(name="hwmon", open=_hwmon),
     SimulatedMeter(name="um25c", open=_um25c),
     SimulatedMeter(name="pmic", open=_pmic),
     SimulatedMeter(name="rapl", open=_rapl),
@@ -320,7 +377,3 @@ SIMULATED_METERS: tuple[SimulatedMeter, ...] = (
     SimulatedMeter(name="tasmota", open=_tasmota),
 )
 """All meters, with the variants that are read in another way."""
-
-
-def _swapped(word: int) -> int:
-    return int.from_bytes(word.to_bytes(2, "big"), "little")

@@ -8,7 +8,13 @@ spec            a meter as the user names it, `NAME[:ADDRESS][@board|@here]`
 catalogue       meters by name, and which of them this machine has: start here
 server          the process: power samples behind JSON lines
 sampling        a thread that reads a meter, and the ring of its samples
-ina             INA219 and INA226 on an I2C bus
+ina             INA219, INA226 and INA260 on an I2C bus
+ina3221         INA3221, of three channels
+ina228          INA228, which adds up energy itself
+i2c             I2C buses, and what their errors mean
+polarity        sign and scale of a sensor, and a current that flows backwards
+hwmon           sensors that a driver of the kernel reads
+rights          how a user gets at a device file
 um25c           UM24C, UM25C and UM34C USB meters on a serial port
 pmic            the Raspberry Pi 5's own sensors
 rapl            energy counters of Intel and AMD processors

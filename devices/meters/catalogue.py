@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devices.meters import ina, nvml, plugs, pmic, rapl, um25c
+from devices.meters import hwmon, i2c, ina, ina228, nvml, plugs, pmic, rapl, um25c
+from devices.meters.ina3221 import Ina3221
 from devices.meters.power_meter import MeterError, PowerMeter
 from devices.meters.spec import METER_NAMES, MeterSpec
-
-SERIAL_PORTS = ("rfcomm*", "ttyUSB*", "ttyACM*")
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,19 @@ def open_power_meter(spec: MeterSpec) -> PowerMeter:
     return _OPENERS[spec.name](spec)
 
 
-def available_meters(*, devices: Path = Path("/dev"), powercap: Path = rapl.ROOT) -> list[Availability]:
+def available_meters(
+    *, devices: Path = i2c.DEVICES, powercap: Path = rapl.ROOT, hwmon_root: Path = hwmon.ROOT
+) -> list[Availability]:
     """What this machine has, each meter at its default address; the network is not searched.
 
     Args:
         devices: folder of device files.
         powercap: folder of RAPL's zones.
+        hwmon_root: folder of the kernel's sensors.
     """
     checks: dict[str, Callable[[], str]] = {
-        "ina219": lambda: _found_on_i2c("ina219", devices),
-        "ina226": lambda: _found_on_i2c("ina226", devices),
+        **{name: functools.partial(_found_on_i2c, name, devices) for name in I2C_SENSORS},
+        "hwmon": lambda: _found_by_the_kernel(hwmon_root),
         "um25c": lambda: _found_serial_ports(devices),
         "pmic": _found_rails,
         "rapl": lambda: f"{_read_once(rapl.Rapl(powercap))}: processor packages and their memory",
@@ -63,13 +66,15 @@ def _availability(name: str, check: Callable[[], str] | None) -> Availability:
 
 
 def _found_on_i2c(name: str, devices: Path) -> str:
-    numbers = sorted(int(path.name[4:]) for path in devices.glob("i2c-*") if path.name[4:].isdigit())
+    numbers = i2c.bus_numbers(devices)
     if not numbers:
-        raise MeterError(f"there is no {devices}/i2c-*: only boards have it; switch it on with `sudo raspi-config`.")
+        raise MeterError(
+            f"there is no {devices}/i2c-*: only boards have it; switch it on with `sudo raspi-config nonint do_i2c 0`."
+        )
     problem: MeterError | None = None
     for number in numbers:
         try:
-            meter = _open_ina(MeterSpec(name, f"{ina.DEFAULT_ADDRESS:#x},bus={number}"))
+            meter = open_power_meter(MeterSpec(name, f"{ina.DEFAULT_ADDRESS:#x},bus={number}"))
             return f"{_read_once(meter)}: address {ina.DEFAULT_ADDRESS:#x} of bus {number}"
         except MeterError as error:
             problem = problem or error
@@ -77,13 +82,21 @@ def _found_on_i2c(name: str, devices: Path) -> str:
     raise problem
 
 
+def _found_by_the_kernel(root: Path) -> str:
+    channels = hwmon.power_channels(root)
+    if not channels:
+        hwmon.chosen_channels("", (), root=root)
+    return hwmon.choices(channels)
+
+
 def _found_serial_ports(devices: Path) -> str:
     if importlib.util.find_spec("serial") is None:
         raise MeterError("UM25C meters need `pyserial`: install it with `pip install pyserial`.")
-    ports = sorted(str(path) for pattern in SERIAL_PORTS for path in devices.glob(pattern))
+    ports = um25c.serial_ports(devices)
     if not ports:
         raise MeterError(f"there is no {devices}/rfcomm*, ttyUSB* or ttyACM*: plug a meter in, or run `rfcomm bind`.")
-    return f"serial ports {', '.join(ports)}; which of them is a meter shows when it is opened"
+    options = ", ".join(f"`--meter um25c:{port}`" for port in ports)
+    return f"serial ports: {options}; which of them is a meter shows when it is opened"
 
 
 def _found_rails() -> str:
@@ -97,20 +110,47 @@ def _read_once(meter: PowerMeter) -> str:
     return "answers"
 
 
-def _open_ina(spec: MeterSpec) -> PowerMeter:
-    sensor = ina.Ina219 if spec.name == "ina219" else ina.Ina226
-    bus = ina.open_bus(spec.bus(ina.DEFAULT_BUS))
-    address = spec.whole_number(ina.DEFAULT_ADDRESS)
-    return sensor(bus, address=address, shunt_ohm=spec.shunt_ohm(ina.DEFAULT_SHUNT_OHM))
+def _open_on_i2c(spec: MeterSpec) -> PowerMeter:
+    number = spec.bus(i2c.DEFAULT_BUS)
+    bus = i2c.open_bus(number)
+    address, correction = spec.whole_number(ina.DEFAULT_ADDRESS), spec.correction()
+    if spec.name == "ina228":
+        return ina228.Ina228(
+            bus,
+            address=address,
+            bus_number=number,
+            correction=correction,
+            shunt_ohm=spec.shunt_ohm(ina228.DEFAULT_SHUNT_OHM),
+            adc_range=spec.adc_range(),
+        )
+    shunt_ohm = spec.shunt_ohm(ina.DEFAULT_SHUNT_OHM)
+    if spec.name == "ina3221":
+        return Ina3221(
+            bus,
+            address=address,
+            bus_number=number,
+            correction=correction,
+            shunt_ohm=shunt_ohm,
+            channels=spec.channels((1,)),
+        )
+    sensor = {"ina219": ina.Ina219, "ina226": ina.Ina226, "ina260": ina.Ina260}[spec.name]
+    return sensor(bus, address=address, bus_number=number, correction=correction, shunt_ohm=shunt_ohm)
 
+
+def _open_hwmon(spec: MeterSpec) -> PowerMeter:
+    channels = hwmon.chosen_channels(spec.main_address, spec.channels(()), root=hwmon.ROOT)
+    return hwmon.Hwmon(channels, correction=spec.correction())
+
+
+I2C_SENSORS = ("ina219", "ina226", "ina228", "ina260", "ina3221")
 
 _OPENERS: dict[str, Callable[[MeterSpec], PowerMeter]] = {
-    "ina219": _open_ina,
-    "ina226": _open_ina,
-    "um25c": lambda spec: um25c.Um25c(um25c.open_port(spec.main_address), label=spec.main_address),
+    **dict.fromkeys(I2C_SENSORS, _open_on_i2c),
+    "hwmon": _open_hwmon,
     "pmic": lambda spec: pmic.Pmic(pmic.query_command(spec.main_address or pmic.COMMAND)),
     "rapl": lambda spec: rapl.Rapl(Path(spec.main_address) if spec.main_address else rapl.ROOT),
     "nvml": lambda spec: nvml.Nvml(nvml.open_library(), index=spec.whole_number(0)),
+    "um25c": lambda spec: um25c.Um25c(um25c.open_port(spec.main_address), label=spec.main_address),
     "shelly": lambda spec: plugs.Shelly(spec.url),
     "tasmota": lambda spec: plugs.Tasmota(spec.url),
 }

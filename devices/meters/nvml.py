@@ -17,6 +17,7 @@ class Nvml:
     """The counter moves every 20 to 100 ms, which each step is uncertain by."""
     window_s = 0.42
     """Half of the longest step between two readings, and a step of the counter."""
+    step_w = 0.0
     WINDOW_WITHOUT_COUNTER_S = 1.2
     """Power now is a mean of up to a second, and as old as a step (NVML API reference, `nvmlDeviceGetPowerUsage`)."""
 

@@ -47,6 +47,7 @@ class Shelly:
         about = _ask(self._fetch, f"{self._url}/shelly", self.name)
         generation = about.get("gen", 1) if isinstance(about, dict) else 1
         self._path, self._key = ("/meter/0", "power") if generation == 1 else ("/rpc/Switch.GetStatus?id=0", "apower")
+        self.step_w = 0.01 if generation == 1 else 0.1
 
     def read(self) -> Reading:
         """Power now.
@@ -77,6 +78,8 @@ class Tasmota:
         self._url = url
         self._fetch = fetch or fetch_json
         self._clock = clock
+        self.step_w = 1.0
+        """As many decimals as it has shown: `WattRes` is 0 as a rule, 3 at most."""
 
     def read(self) -> Reading:
         """Power now, of the first outlet where there are several.
@@ -91,7 +94,9 @@ class Tasmota:
             time_s = (start_s + self._clock()) / 2
             power_w = _tasmota_power(status)
             if power_w is not None:
-                return Reading(time_s, _checked_power(power_w, status, self.name, self._url + path))
+                checked_w = _checked_power(power_w, status, self.name, self._url + path)
+                self.step_w = min(self.step_w, _step_of(checked_w))
+                return Reading(time_s, checked_w)
         return Reading(0.0, _checked_power(None, status, self.name, self._url + self.PATHS[-1]))
 
 
@@ -136,6 +141,13 @@ def _tasmota_power(status: object) -> object:
     energy = sensors.get("ENERGY") if isinstance(sensors, dict) else status.get("StatusPWR")
     power = energy.get("Power") if isinstance(energy, dict) else None
     return power[0] if isinstance(power, list) and power else power
+
+
+def _step_of(power_w: float) -> float:
+    """Of the last decimal that a power is told with, down to a milliwatt."""
+    return next(
+        (step_w for step_w in (1.0, 0.1, 0.01) if abs(round(power_w / step_w) * step_w - power_w) < 1e-6), 0.001
+    )
 
 
 def _checked_power(power: object, status: object, name: str, url: str) -> float:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from devices.meters.power_meter import MeterError, Reading
+from devices.meters.rights import user_name
 
 TIMEOUT_S = 2.0
 COMMAND = "vcgencmd"
@@ -26,24 +27,36 @@ class Pmic:
     """Each reading is a process on the board: reading more often would disturb what is measured."""
     window_s = 0.1
     """The rails are converted one after the other while the command runs."""
+    step_w = 0.0
 
     def __init__(self, query: Callable[[], str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._query = query
         self._clock = clock
+        self._rails: frozenset[str] = frozenset()
 
     def read(self) -> Reading:
-        """Power of the rails now.
+        """Power of the rails now, by one call of the command.
 
         Raises:
-            MeterError: if the command fails, or reports no rail's voltage and current.
+            MeterError: if the command fails, reports no rail's voltage and current, or omits one that it reported
+                before: its sum would not compare.
         """
         start_s = self._clock()
         output = self._query()
-        return Reading((start_s + self._clock()) / 2, power_of_rails(output))
+        time_s = (start_s + self._clock()) / 2
+        powers_w = powers_of_rails(output)
+        missing = sorted(self._rails - powers_w.keys())
+        if missing:
+            raise MeterError(
+                f"`vcgencmd pmic_read_adc` must report the same rails each time, but {', '.join(missing)} are missing "
+                "now: try again; use another meter if it stays so."
+            )
+        self._rails = self._rails or frozenset(powers_w)
+        return Reading(time_s, sum(powers_w[rail] for rail in self._rails))
 
 
-def power_of_rails(output: str) -> float:
-    """Power in W, summed over the rails whose voltage and current are both reported.
+def powers_of_rails(output: str) -> dict[str, float]:
+    """Powers in W of the rails whose voltage and current are both reported, by name.
 
     Args:
         output: lines as in `VDD_CORE_A current(7)=1.2A` and `VDD_CORE_V volt(15)=0.87V`.
@@ -53,13 +66,19 @@ def power_of_rails(output: str) -> float:
     """
     found = re.findall(RAIL, output, re.MULTILINE)
     amounts = {(rail, unit): float(number) for rail, unit, number in found}
-    rails = [rail for rail, unit in amounts if unit == "A" and (rail, "V") in amounts]
+    rails = sorted(rail for rail, unit in amounts if unit == "A" and (rail, "V") in amounts)
     if not rails:
         raise MeterError(
             "`vcgencmd pmic_read_adc` must report voltage and current of rails, but got "
-            f"{' '.join(output.split())[:80]!a}: only a Raspberry Pi 5 has this sensor; use another meter."
+            f"{' '.join(output.split())[:80]!a}: {_why_none(output)}."
         )
-    return sum(amounts[rail, "A"] * amounts[rail, "V"] for rail in rails)
+    return {rail: amounts[rail, "A"] * amounts[rail, "V"] for rail in rails}
+
+
+def _why_none(output: str) -> str:
+    if "vcio" in output or "VCHI" in output or "ermission" in output:
+        return f"run `sudo usermod -aG video {user_name()}`, then log in anew"
+    return "only a Raspberry Pi 5 has this sensor; use another meter"
 
 
 def query_command(command: str = COMMAND) -> Callable[[], str]:
@@ -85,7 +104,7 @@ def query_command(command: str = COMMAND) -> Callable[[], str]:
         if done.returncode:
             raise MeterError(
                 f"`{command} pmic_read_adc` must end with code 0, but ended with {done.returncode}: "
-                f"{' '.join(output.split())[:80]}; join the group `video`."
+                f"{' '.join(output.split())[:80]!a}; run `sudo usermod -aG video {user_name()}`, then log in anew."
             )
         return output
 

@@ -9,6 +9,10 @@ class MeterError(RuntimeError):
     """A meter cannot be opened, does not answer, or gives an impossible answer."""
 
 
+class NotTheBoardError(MeterError):
+    """What a meter sees is not what its board draws: reading again does not help."""
+
+
 class Reading(NamedTuple):
     """Power at one time."""
 
@@ -35,9 +39,14 @@ class PowerMeter(Protocol):
         It covers the time that the hardware averages over, and how old its last result may be when it is read.
         """
 
+    @property
+    def step_w(self) -> float:
+        """Powers are told in whole steps of this; 0 where a step is far below what a board's power varies by."""
+
     def read(self) -> Reading:
         """Power now, or the mean since the last reading.
 
         Raises:
             MeterError: if the meter does not answer, or gives an impossible answer; the next reading may work again.
+            NotTheBoardError: if it no longer sees what its board draws, and the next reading would not either.
         """

@@ -25,6 +25,7 @@ class Rapl:
     """Counters move every millisecond or so: about 2 % of a period, and errors do not add up over readings."""
     window_s = 0.035
     """Half of the longest step between two readings, and a step of the counters."""
+    step_w = 0.0
 
     def __init__(self, root: Path = ROOT, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Find the counters and read them for the first time.

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from devices.meters.power_meter import MeterError, PowerMeter, Reading
+from devices.meters.power_meter import MeterError, NotTheBoardError, PowerMeter, Reading
 
 RING_SAMPLES = 100_000
 """Samples kept: more than a quarter of an hour of the quickest meter."""
@@ -34,6 +34,8 @@ class Description(NamedTuple):
     """Mean step between its latest samples."""
     window_s: float
     """`PowerMeter.window_s`."""
+    step_w: float = 0.0
+    """`PowerMeter.step_w`, as far as its samples have shown it."""
 
     @property
     def guard_s(self) -> float:
@@ -64,7 +66,7 @@ class Sampler:
         self._ring: deque[Reading] = deque(maxlen=RING_SAMPLES)
         self._taken = 0
         self._name = "meter"
-        self._nominal_period_s = self._window_s = 0.0
+        self._nominal_period_s = self._window_s = self._step_w = 0.0
         self._error: str | None = None
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -77,7 +79,7 @@ class Sampler:
         self._wait_until(lambda: self._taken >= FIRST_SAMPLES)
         with self._changed:
             latest = [self._ring[index] for index in range(max(-len(self._ring), -PERIOD_SAMPLES), 0)]
-        return Description(self._name, max(mean_step_s(latest), self._nominal_period_s), self._window_s)
+        return Description(self._name, max(mean_step_s(latest), self._nominal_period_s), self._window_s, self._step_w)
 
     def window(self, since_s: float, until_s: float) -> list[Reading]:
         """The samples of a time, in order; waits until it is over.
@@ -137,6 +139,9 @@ class Sampler:
                     raise MeterError(
                         f"the {meter.name} must give a finite power, but got {reading.power_w}: try again."
                     )
+            except NotTheBoardError:
+                # A mean over what is left of a run would be one of something else.
+                raise
             except MeterError:
                 failures += 1
                 if failures == ATTEMPTS:
@@ -146,4 +151,5 @@ class Sampler:
             with self._changed:
                 self._ring.append(reading)
                 self._taken += 1
+                self._step_w = meter.step_w
                 self._changed.notify_all()

@@ -2,7 +2,7 @@
 
 Requests arrive on stdin, one JSON object a line; a reply repeats the `id`. Times are those of this machine's monotonic
 clock.
-    {"id": 1, "command": "describe"}                                 {"name", "period_s", "window_s"}
+    {"id": 1, "command": "describe"}                                 {"name", "period_s", "window_s", "step_w"}
     {"id": 2, "command": "clock"}                                    {"time_s"}
     {"id": 3, "command": "samples", "since_s": 9.5, "until_s": 11}   {"times_s", "powers_w", "more", and those}
     {"command": "quit"}

@@ -5,31 +5,56 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-DEFAULT_PLACES: Mapping[str, str] = {
-    "ina219": "board",
-    "ina226": "board",
-    "pmic": "board",
-    "rapl": "board",
-    "nvml": "here",
-    "um25c": "here",
-    "shelly": "here",
-    "tasmota": "here",
+from devices.meters.polarity import Correction
+
+
+class MeterKind(NamedTuple):
+    """What may be said of a meter of one name."""
+
+    place: str
+    """Where it is attached if the user does not say."""
+    options: tuple[str, ...] = ()
+    """What may follow the address."""
+    addresses: range | None = None
+    """Its addresses, where these are whole numbers."""
+    example: str = ""
+    """How one is named, where an address is needed."""
+
+
+SHUNT = ("bus", "shunt", "sign", "scale")
+I2C = range(0x40, 0x50)
+"""The sixteen addresses that two pins of an INA sensor choose from."""
+
+KINDS: Mapping[str, MeterKind] = {
+    "ina219": MeterKind("board", SHUNT, I2C),
+    "ina226": MeterKind("board", SHUNT, I2C),
+    "ina228": MeterKind("board", (*SHUNT, "adcrange"), I2C),
+    "ina260": MeterKind("board", ("bus", "sign", "scale"), I2C),
+    "ina3221": MeterKind("board", (*SHUNT, "channel"), range(0x40, 0x44)),
+    "hwmon": MeterKind("board", ("channel", "sign", "scale")),
+    "pmic": MeterKind("board"),
+    "rapl": MeterKind("board"),
+    "nvml": MeterKind("here", addresses=range(256)),
+    "um25c": MeterKind("here", example="um25c:/dev/rfcomm0"),
+    "shelly": MeterKind("here", example="shelly:http://192.168.1.20"),
+    "tasmota": MeterKind("here", example="tasmota:http://192.168.1.20"),
 }
-"""Where a meter is attached if the user does not say, by name."""
+"""All meters, by name."""
 
-METER_NAMES = tuple(DEFAULT_PLACES)
-
-OPTION_NAMES: Mapping[str, tuple[str, ...]] = {"ina219": ("bus", "shunt"), "ina226": ("bus", "shunt")}
-"""Options that an address may contain, by the meter's name."""
-
-LARGEST_ADDRESSES: Mapping[str, int] = {"ina219": 0x7F, "ina226": 0x7F, "nvml": 255}
-"""The largest address of those meters whose address is a whole number."""
+METER_NAMES = tuple(KINDS)
 
 LONGEST = 200
 """Characters of a meter's name with its address."""
 PLUGS = ("shelly", "tasmota")
 """Meters whose address is a URL."""
+SCALES = (0.1, 10.0)
+"""A factor beyond these corrects no sensor."""
+LARGEST_SHUNT_OHM = 10.0
+CHANNELS = range(1, 4)
+"""Of an INA3221."""
+_SENSOR = re.compile(r"[\w.-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -43,30 +68,36 @@ class MeterSpec:
     """`board`, or `here` for the machine that searches; empty for the usual place of such a meter."""
 
     def __post_init__(self) -> None:
-        if self.name not in DEFAULT_PLACES:
+        kind = KINDS.get(self.name)
+        if kind is None:
             raise ValueError(
                 f"a meter must be one of auto, none, {', '.join(METER_NAMES)}, but got {self.name!r}: "
                 "`python scripts/profile_device.py --list-meters` says which are here."
             )
         if not self.place:
-            object.__setattr__(self, "place", DEFAULT_PLACES[self.name])
+            object.__setattr__(self, "place", kind.place)
         if self.place not in ("board", "here"):
             raise ValueError(f"a meter must be at `@board` or `@here`, but got @{self.place}: use one of these.")
-        if self.name in ("um25c", *PLUGS) and not self.main_address:
-            example = {"um25c": "um25c:/dev/rfcomm0"}.get(self.name, f"{self.name}:http://192.168.1.20")
-            raise ValueError(f"the meter {self.name} needs an address, but got none: give it as in `{example}`.")
-        allowed = OPTION_NAMES.get(self.name, ())
+        if kind.example and not self.main_address:
+            raise ValueError(f"the meter {self.name} needs an address, but got none: give it as in `{kind.example}`.")
         for option in self.options:
-            if option not in allowed:
-                raise ValueError(
-                    f"the meter {self.name} has {', '.join(allowed) or 'no'} options, but got {option!r}: omit it."
-                )
-        if self.name in LARGEST_ADDRESSES:
-            self.whole_number(0)
+            if option not in kind.options:
+                accepted = f"accepts the options {', '.join(kind.options)}" if kind.options else "accepts no options"
+                raise ValueError(f"the meter {self.name} {accepted}, but got {option!r}: omit it.")
+        if kind.addresses is not None:
+            self.whole_number(kind.addresses[0])
         if self.name in PLUGS and not self.url.startswith(("http://", "https://")):
             raise ValueError(f"a plug's address must be as in http://192.168.1.20, but got {self.main_address!r}.")
+        if self.name == "hwmon" and self.main_address and _SENSOR.fullmatch(self.main_address) is None:
+            raise ValueError(
+                f"a sensor of the kernel must be named as in `hwmon:ina226`, but got {self.main_address!r}: "
+                "`cat /sys/class/hwmon/hwmon*/name` lists the names."
+            )
         self.shunt_ohm(1.0)
         self.bus(0)
+        self.channels((1,))
+        self.adc_range()
+        self.correction()
 
     @classmethod
     def parse(cls, text: str) -> MeterSpec:
@@ -94,18 +125,22 @@ class MeterSpec:
     def main_address(self) -> str:
         """The address without its options."""
         first = self.address.split(",", 1)[0]
-        return "" if re.match(r"\w+=", first) else first
+        return "" if re.match(r"\w+=", first) else first.strip()
 
     @property
     def options(self) -> Mapping[str, str]:
         """What follows the main address, as in `shunt=0.1`, by name."""
+        first, *others = self.address.split(",")
         found: dict[str, str] = {}
-        for part in self.address[len(self.main_address) :].strip(",").split(","):
-            name, equals, value = part.partition("=")
-            if part and not (equals and value):
+        for part in others if self.main_address or not first else [first, *others]:
+            name, equals, value = (piece.strip() for piece in part.partition("="))
+            if not name and not equals:
+                continue
+            if not (name and value):
                 raise ValueError(f"an option of a meter must look like `shunt=0.1`, but got {part!r} in {self.text!r}.")
-            if part:
-                found[name.strip()] = value.strip()
+            if name in found:
+                raise ValueError(f"an option of a meter must come once, but {name!r} comes twice in {self.text!r}.")
+            found[name] = value
         return found
 
     @property
@@ -120,14 +155,15 @@ class MeterSpec:
         Raises:
             ValueError: if it is not such a number.
         """
-        text, most = self.main_address, LARGEST_ADDRESSES[self.name]
-        try:
-            value = int(text, 0) if text else default
-        except ValueError:
-            value = -1
-        if not 0 <= value <= most:
+        text, allowed = self.main_address, KINDS[self.name].addresses
+        assert allowed is not None
+        value = _whole(text, base=0) if text else default
+        if value not in allowed:
+            digits = "" if (hexadecimal := _whole(text, base=16)) not in allowed else f": write {hexadecimal:#x}"
+            shown = "{:#x}" if allowed[0] else "{}"
             raise ValueError(
-                f"the address of {self.name} must be a whole number from 0 to {most:#x}, but got {text!r}."
+                f"the address of {self.name} must be a whole number from {shown.format(allowed[0])} to "
+                f"{shown.format(allowed[-1])}, but got {text!r}{digits}."
             )
         return value
 
@@ -138,14 +174,12 @@ class MeterSpec:
             ValueError: if it is not a number above 0.
         """
         text = self.options.get("shunt")
-        if text is None:
-            return default
-        try:
-            value = float(text)
-        except ValueError:
-            value = 0.0
-        if not 0 < value < float("inf"):
-            raise ValueError(f"the option `shunt` of {self.name} must be a number above 0, in ohm, but got {text!r}.")
+        value = default if text is None else _number(text)
+        if not 0 < value <= LARGEST_SHUNT_OHM:
+            raise ValueError(
+                f"the option `shunt` of {self.name} must be a number above 0 and at most {LARGEST_SHUNT_OHM:g}, in "
+                f"ohm, but got {text!r}."
+            )
         return value
 
     def bus(self, default: int) -> int:
@@ -155,6 +189,74 @@ class MeterSpec:
             ValueError: if it is not a whole number.
         """
         text = self.options.get("bus", str(default))
-        if not text.isdecimal():
+        value = _whole(text, base=10)
+        if value < 0:
             raise ValueError(f"the option `bus` of {self.name} must be a whole number as in `bus=1`, but got {text!r}.")
+        return value
+
+    def adc_range(self) -> int:
+        """The option `adcrange`, or 0 without it.
+
+        Raises:
+            ValueError: if it is neither 0 nor 1.
+        """
+        text = self.options.get("adcrange", "0")
+        if text not in ("0", "1"):
+            raise ValueError(
+                f"the option `adcrange` of {self.name} must be 0 (163.84 mV over the shunt) or 1 (40.96 mV), but got "
+                f"{text!r}."
+            )
         return int(text)
+
+    def channels(self, default: tuple[int, ...]) -> tuple[int, ...]:
+        """The option `channel`, several of which are joined by a `+`, or `default` without it.
+
+        Raises:
+            ValueError: if one is not a whole number from 1 on, no channel of this sensor, or comes twice.
+        """
+        text = self.options.get("channel")
+        if text is None:
+            return default
+        found = tuple(_whole(part, base=10) for part in text.split("+"))
+        most = CHANNELS[-1] if self.name == "ina3221" else 99
+        if len(set(found)) < len(found) or not all(1 <= channel <= most for channel in found):
+            raise ValueError(
+                f"the option `channel` of {self.name} must be whole numbers from 1 to {most}, as in `channel=1` or "
+                f"`channel=1+2` for the sum of two, but got {text!r}."
+            )
+        return found
+
+    def correction(self) -> Correction:
+        """The options `sign` and `scale`.
+
+        Raises:
+            ValueError: if they are no such numbers.
+        """
+        sign = self.options.get("sign", "1")
+        if sign not in ("1", "+1", "-1"):
+            raise ValueError(f"the option `sign` of {self.name} must be 1 or -1, but got {sign!r}.")
+        text = self.options.get("scale", "1")
+        scale = _number(text)
+        if not SCALES[0] <= scale <= SCALES[1]:
+            raise ValueError(
+                f"the option `scale` of {self.name} must be a number from {SCALES[0]:g} to {SCALES[1]:g}, as in "
+                f"`scale=1.02`, but got {text!r}."
+            )
+        return Correction(int(sign), scale)
+
+
+def _whole(text: str, *, base: int) -> int:
+    """A whole number that is not below 0; -1 for what is none."""
+    try:
+        value = int(text, base) if text.isascii() and text.isalnum() else -1
+    except ValueError:
+        return -1
+    return value
+
+
+def _number(text: str) -> float:
+    """A number; 0, which is none of those asked for, for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

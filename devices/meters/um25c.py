@@ -7,13 +7,16 @@ https://sigrok.org/wiki/RDTech_UM_series.
 
 from __future__ import annotations
 
+import errno
 import functools
 import operator
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from devices.meters.power_meter import MeterError, Reading
+from devices.meters.rights import remedy_for
 
 FRAME_BYTES = 130
 REQUEST = b"\xf0"
@@ -38,6 +41,8 @@ MODELS = {
     0x09C9: Model("UM25C", 0.001, 0.0001, checked=False),
     0x0D4C: Model("UM34C", 0.01, 0.001, checked=True),
 }
+PORTS = ("rfcomm*", "ttyUSB*", "ttyACM*")
+"""Serial ports of Bluetooth and USB, in `/dev`."""
 END_MARK = 0xFFF1
 _CHECKED = "1 3 7 9 15 17 19 23 31 39 41 45 49 53 55 57 59 63 67 69 73 79 83 89 97 99 109 111 113 119 121 127"
 CHECKED_BYTES = tuple(int(position) for position in _CHECKED.split())
@@ -64,6 +69,7 @@ class Um25c:
     """The meter renews its figures twice a second, however often it is asked."""
     window_s = 1.0
     """What it tells may be half a second old, and is a mean of the half second before that."""
+    step_w = 0.0
 
     def __init__(self, port: Port, *, label: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._port = port
@@ -127,7 +133,7 @@ def power_of_frame(frame: bytes) -> float:
 
 
 def open_port(path: str) -> Port:
-    """A serial port as these meters use it.
+    """A serial port as these meters use it, and nobody else at the same time.
 
     Raises:
         MeterError: if `pyserial` is not installed, or the port cannot be opened.
@@ -137,10 +143,30 @@ def open_port(path: str) -> Port:
     except ImportError:
         raise MeterError("UM25C meters need `pyserial`: install it with `pip install pyserial`.") from None
     try:
-        port: Port = serial.Serial(path, 9600, timeout=TIMEOUT_S, write_timeout=TIMEOUT_S)
+        port: Port = serial.Serial(path, 9600, timeout=TIMEOUT_S, write_timeout=TIMEOUT_S, exclusive=True)
     except (OSError, ValueError) as error:
         raise MeterError(
-            f"the serial port {path} must be there and open to this user, but got {error}: plug the meter in, "
-            "bind it with `rfcomm bind`, and join the group `dialout`."
+            f"the serial port {path} must be there and open to this user, but got {error}: {_why_closed(error, path)}"
         ) from error
     return port
+
+
+def serial_ports(devices: Path = Path("/dev")) -> list[str]:
+    """Serial ports that a meter may be at; those on USB by their names that stay, where they have such."""
+    stable = sorted(devices.glob("serial/by-id/*"))
+    named = {path.resolve() for path in stable}
+    others = [path for pattern in PORTS for path in sorted(devices.glob(pattern)) if path.resolve() not in named]
+    return [str(path) for path in (*stable, *others)]
+
+
+def _why_closed(error: Exception, path: str) -> str:
+    number = getattr(error, "errno", None)
+    if number in (errno.EACCES, errno.EPERM):
+        return remedy_for(Path(path), group="dialout")
+    if number in (errno.EBUSY, errno.EAGAIN):
+        return f"another program has it (a search, an app, ModemManager); `sudo fuser -v {path}` names it: end that."
+    if number in (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT):
+        return "switch the meter on, bring it nearer, and disconnect it from the app on the phone."
+    found = serial_ports()
+    there = f"there are {', '.join(found[:8])}" if found else "there is none on this machine"
+    return f"plug the meter in, or bind it with `rfcomm bind 0 ADDRESS`; {there}."

@@ -5,7 +5,7 @@ From it follows how pictures are best made square, and what size in pixels holds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from evaluation.data.pictures import BrokenPictureError, Entry, read_picture, square, upright_size
+from evaluation.data.pictures import BrokenPictureError, Depth, Entry, has_frames, read_picture, square, upright_size
 from evaluation.data.rules import LATEST_RULES, Resize, default_resize
 from search_space.boundary.machine import file_threads
 
@@ -26,6 +26,10 @@ REFERENCE_SIDE = 224
 UNEXPLAINED = 0.01
 """Share of a picture's variance that may be lost where a side still holds what it shows. CIFAR-10 enlarged to 640 x 480
 loses 1.8 % at 24 pixels and 0.35 % at 32, its own size; sharp photos 4 % at 64 and 1.4 % at 128."""
+
+
+FEW_LEVELS = 24
+"""Of 256, within which pictures show hardly anything: those of 12 bits in files of 16 bits and three channels, say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +62,8 @@ class ImageSource:
     """Of the published test split."""
     left_out: tuple[str, ...] = ()
     """Published splits that are not used, each with the reason."""
+    warnings: tuple[str, ...] = ()
+    """What the owner of the pictures should know."""
 
     @property
     def resize(self) -> Resize:
@@ -80,14 +86,17 @@ class Looks:
     portrait: float
     landscape: float
     detail: int
+    warnings: tuple[str, ...] = ()
+    """What the owner of the pictures should know."""
 
 
-def look_at(entries: Sequence[Entry], *, resize: Resize | None = None) -> Looks:
+def look_at(entries: Sequence[Entry], *, resize: Resize | None = None, depth: Depth | None = None) -> Looks:
     """Sizes and detail of pictures; broken ones are passed over.
 
     Args:
         entries: the pictures.
         resize: how they are made square; by default as their sizes suggest.
+        depth: scale of pictures of more than 8 bits a pixel.
 
     Raises:
         BrokenPictureError: if none can be read.
@@ -103,13 +112,15 @@ def look_at(entries: Sequence[Entry], *, resize: Resize | None = None) -> Looks:
         shorter = int(np.median(sizes_N2.min(1)))
         as_square = resize or default_resize(aspect=aspect, portrait=portrait, landscape=landscape)
         own = min(shorter, REFERENCE_SIDE)
-        shown = [one for one in pool.map(lambda entry: _grey_square(entry, own, as_square), entries) if one is not None]
+        squares = pool.map(lambda entry: _grey_square(entry, own, as_square, depth), entries)
+        shown = [one for one in squares if one is not None]
         for side in (side for side in SIDES if side < own):
             if np.mean(list(pool.map(partial(_unexplained, side=side), shown))) < UNEXPLAINED:
                 detail = side
                 break
         else:
             detail = own
+        pool_frames = list(pool.map(_has_frames, entries))
     return Looks(
         width=int(np.median(wide_N)),
         height=int(np.median(high_N)),
@@ -117,7 +128,27 @@ def look_at(entries: Sequence[Entry], *, resize: Resize | None = None) -> Looks:
         portrait=portrait,
         landscape=landscape,
         detail=detail,
+        warnings=tuple(_warnings(shown, several=sum(pool_frames))),
     )
+
+
+def _warnings(shown: Sequence[Image.Image], *, several: int) -> Iterator[str]:
+    """What is strange about pictures as networks see them.
+
+    Args:
+        shown: in grey, all of one size.
+        several: how many have more than one frame or page.
+    """
+    if len(shown) > 1 and len({image.tobytes() for image in shown}) == 1:
+        yield f"all of {len(shown)} pictures that were looked at are the same"
+    elif len(shown) > 1:
+        lows, highs = zip(*(image.getextrema() for image in shown), strict=True)
+        span = max(highs) - min(lows)
+        if span < FEW_LEVELS:
+            yield f"the pictures that were looked at differ by {span} of 256 levels of brightness alone"
+    if several:
+        noun = "picture has" if several == 1 else "pictures have"
+        yield f"{several} of {len(shown)} {noun} several frames or pages, of which the first is taken"
 
 
 def _size(entry: Entry) -> tuple[int, int] | None:
@@ -127,9 +158,16 @@ def _size(entry: Entry) -> tuple[int, int] | None:
         return None
 
 
-def _grey_square(entry: Entry, side: int, resize: Resize) -> Image.Image | None:
+def _has_frames(entry: Entry) -> bool:
     try:
-        image = read_picture(entry, rules=LATEST_RULES, least_side=2 * side).image
+        return has_frames(entry)
+    except BrokenPictureError:
+        return False
+
+
+def _grey_square(entry: Entry, side: int, resize: Resize, depth: Depth | None) -> Image.Image | None:
+    try:
+        image = read_picture(entry, rules=LATEST_RULES, depth=depth, least_side=2 * side).image
     except BrokenPictureError:
         return None
     return square(image, side, resize).convert("L")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.data.facts import DatasetFacts
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 
 Progress = Callable[[int, int], None]
@@ -52,3 +53,7 @@ class ImageData:
     width: int | None = None
     """Median of the training pictures, in pixels; None where it is not known, and so is `height`."""
     height: int | None = None
+    depth: tuple[float, float] | None = None
+    """Levels that became black and white, of pictures of more than 8 bits a pixel; None where there are none."""
+    facts: DatasetFacts | None = None
+    """Which splits there are, and how many images of each class."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from evaluation.data.images import ImageData, LabelledImages, Progress
-from evaluation.data.pictures import BrokenPictureError, Entry, Picture, Pictures, read_picture, square
+from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 from evaluation.data.source import DataSource, open_source
 from search_space.boundary.machine import file_threads
@@ -49,6 +49,7 @@ def load(
         ValueError: if pictures cannot be read; the first of them are named.
     """
     resize = resize or source.describe().resize
+    depth = source.depth if rules > 2 else None
     parts = [part for part in (source.train, source.test) if part is not None]
     total = sum(map(len, parts))
     loaded: list[LabelledImages] = []
@@ -58,7 +59,7 @@ def load(
     for part in parts:
         images_NCHW = np.empty((len(part), 3, size, size), np.uint8)
         kept: list[int] = []
-        for row, found in enumerate(_read(part.pictures, size, resize, rules)):
+        for row, found in enumerate(_read(part.pictures, size, resize, rules, depth)):
             if isinstance(found, str):
                 broken.append(f"row {row}{_path_of(part.pictures[row])} of split `{part.name}`: {found}")
             else:
@@ -85,6 +86,8 @@ def load(
         omitted=len(broken),
         width=width,
         height=height,
+        depth=depth,
+        facts=source.facts,
     )
 
 
@@ -95,42 +98,56 @@ def load_images(
     resize: Resize | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    train_split: str | None = None,
+    test_split: str | None = None,
     skip_broken: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> ImageData:
     """Open a data set and load its images, where nothing else is wanted of it.
 
     Args:
-        name_or_path: as for `open_source`, and so are the columns.
+        name_or_path: as for `open_source`, and so are columns and splits.
         size: height and width of the images in pixels.
         resize: as for `load`, and so are the last two.
         image_column: column of images, where a data set has several.
         label_column: column of labels, where a data set has several.
+        train_split: published split to train on, where names do not tell.
+        test_split: published split to test on, where names do not tell, or `none`.
         skip_broken: whether pictures that cannot be read are left out.
         on_progress: called now and then while pictures are read.
 
     Raises:
         ValueError: as `open_source` and `load`.
     """
-    source = open_source(name_or_path, image_column=image_column, label_column=label_column)
+    source = open_source(
+        name_or_path,
+        image_column=image_column,
+        label_column=label_column,
+        train_split=train_split,
+        test_split=test_split,
+    )
     return load(source, size, resize=resize, skip_broken=skip_broken, on_progress=on_progress)
 
 
-def image_of(entry: Entry, size: int, resize: Resize, rules: Rules) -> tuple[Pixels, Picture] | str:
+def image_of(
+    entry: Entry, size: int, resize: Resize, rules: Rules, depth: Depth | None = None
+) -> tuple[Pixels, Picture] | str:
     """Pixels (3, H, W) of a picture, and the picture; or why it cannot be read."""
     try:
         # At twice the size, a fraction of JPEG's resolution changes pixels by less than the file's own noise.
-        picture = read_picture(entry, rules=rules, least_side=2 * size)
+        picture = read_picture(entry, rules=rules, depth=depth, least_side=2 * size)
     except BrokenPictureError as error:
         return str(error)
     return np.asarray(square(picture.image, size, resize), np.uint8).transpose(2, 0, 1), picture
 
 
-def _read(pictures: Pictures, size: int, resize: Resize, rules: Rules) -> Iterator[tuple[Pixels, Picture] | str]:
+def _read(
+    pictures: Pictures, size: int, resize: Resize, rules: Rules, depth: Depth | None
+) -> Iterator[tuple[Pixels, Picture] | str]:
     """`image_of` each picture."""
     with ThreadPoolExecutor(file_threads()) as pool:
         for entries in _chunks(pictures, _AT_ONCE):
-            yield from pool.map(lambda entry: image_of(entry, size, resize, rules), entries)
+            yield from pool.map(lambda entry: image_of(entry, size, resize, rules, depth), entries)
 
 
 def _chunks(pictures: Iterable[Entry], count: int) -> Iterator[Sequence[Entry]]:

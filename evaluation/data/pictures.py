@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from evaluation.data.rules import Resize, Rules
@@ -20,6 +21,8 @@ from search_space.boundary.text import reason_of
 Entry: TypeAlias = Mapping[str, Any] | Image.Image | None
 """A picture as a data set has it: bytes or a path, or decoded already."""
 
+Depth: TypeAlias = tuple[float, float]
+"""The levels that become black and white, of pictures of more than 8 bits a pixel."""
 PADDING = (128, 128, 128)
 """Mid grey: normalised, it is near the zeros that convolutions pad with, so that no edge is seen where there is none.
 Black would be the darkest thing in the picture."""
@@ -75,12 +78,13 @@ class BrokenPictureError(ValueError):
     """A picture that cannot be read; the message is the reason."""
 
 
-def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -> Picture:
+def read_picture(entry: Entry, *, rules: Rules, depth: Depth | None = None, least_side: int | None = None) -> Picture:
     """Read a picture.
 
     Args:
         entry: as the data set has it.
         rules: version of the rules for pixels.
+        depth: scale of pictures of more than 8 bits a pixel, from version 3 on; without, these are refused.
         least_side: a JPEG file may be decoded at a half, a quarter or an eighth of its size, but so that no side is
             shorter than this, in pixels; by default at its own size.
 
@@ -89,16 +93,16 @@ def read_picture(entry: Entry, *, rules: Rules, least_side: int | None = None) -
     """
     try:
         if isinstance(entry, Image.Image):
-            return _picture(entry, entry.size, rules)
+            return _picture(entry, entry.size, rules, depth)
         if not entry or (entry["bytes"] is None and entry["path"] is None):
             raise ValueError("it has neither bytes nor a path")
-        with _open(entry) as image:
+        with open_picture(entry) as image:
             whole = image.size
             if least_side is not None and rules > 1:
                 image.draft(None, (least_side, least_side))
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"it has {whole[0]} x {whole[1]} pixels, and {MOST_PIXELS:,} are read at most")
-            return _picture(image, whole, rules)
+            return _picture(image, whole, rules, depth)
     except Exception as error:
         # Decoders raise whatever comes of a broken file.
         raise BrokenPictureError(reason_of(error)) from None
@@ -115,14 +119,53 @@ def upright_size(entry: Entry) -> tuple[int, int]:
             return entry.size
         if not entry or (entry["bytes"] is None and entry["path"] is None):
             raise ValueError("it has neither bytes nor a path")
-        with _open(entry) as image:
+        with open_picture(entry) as image:
             width, height = image.size
             return (height, width) if _orientation(image) in _LYING else (width, height)
     except Exception as error:
         raise BrokenPictureError(reason_of(error)) from None
 
 
-def _open(entry: Mapping[str, Any]) -> Image.Image:
+def is_deep(image: Image.Image) -> bool:
+    """Whether a picture has more than 8 bits a pixel, as Pillow reads it."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def deep_pixels(entry: Entry) -> npt.NDArray[np.float64]:
+    """Levels of a picture of more than 8 bits a pixel, as they are stored.
+
+    Raises:
+        BrokenPictureError: if it cannot be read.
+    """
+    try:
+        if isinstance(entry, Image.Image):
+            return np.asarray(entry, np.float64)
+        assert entry, "a deep picture is there"
+        with open_picture(entry) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
+            return np.asarray(image, np.float64)
+    except Exception as error:
+        raise BrokenPictureError(reason_of(error)) from None
+
+
+def has_frames(entry: Entry) -> bool:
+    """Whether a picture has several frames or pages, of which the first is taken.
+
+    Raises:
+        BrokenPictureError: if it cannot be read.
+    """
+    if not entry or isinstance(entry, Image.Image):
+        return False
+    try:
+        with open_picture(entry) as image:
+            # A second picture in a photo is a preview, or for other screens.
+            return image.format in ("GIF", "TIFF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1
+    except Exception as error:
+        raise BrokenPictureError(reason_of(error)) from None
+
+
+def open_picture(entry: Mapping[str, Any]) -> Image.Image:
     """A picture of bytes or a path; its pixels are not read yet."""
     data = entry["bytes"]
     if data is None:
@@ -147,8 +190,8 @@ def square(image: Image.Image, size: int, resize: Resize) -> Image.Image:
     return ImageOps.fit(image, sides, Image.Resampling.BICUBIC)
 
 
-def _picture(image: Image.Image, whole: tuple[int, int], rules: Rules) -> Picture:
-    grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+def _picture(image: Image.Image, whole: tuple[int, int], rules: Rules, depth: Depth | None) -> Picture:
+    grey = image.mode in ("1", "L", "LA") or is_deep(image)
     if rules > 1:
         image.load()
         orientation = _orientation(image)
@@ -158,6 +201,8 @@ def _picture(image: Image.Image, whole: tuple[int, int], rules: Rules) -> Pictur
         image = image if turn is None else image.transpose(turn)
         if transparent and image.mode in ("L", "RGB"):
             image = image.convert("RGBA")
+    if rules > 2 and is_deep(image):
+        image = _scaled(image, depth)
     if image.mode.startswith("I"):
         wide = np.asarray(image, np.int64)
         image = Image.fromarray(np.uint8(wide >> 8 if wide.max(initial=0) > 255 else wide))
@@ -167,6 +212,15 @@ def _picture(image: Image.Image, whole: tuple[int, int], rules: Rules) -> Pictur
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, GROUND), image)
     return Picture(image.convert("RGB"), grey, *whole)
+
+
+def _scaled(image: Image.Image, depth: Depth | None) -> Image.Image:
+    """A picture of more than 8 bits a pixel with 8; levels beyond the scale are black or white, and NaN is black."""
+    if depth is None:
+        raise ValueError("it has more than 8 bits a pixel, where the training pictures that were looked at have 8")
+    low, high = depth
+    shares = np.nan_to_num((np.asarray(image, np.float64) - low) / (high - low), nan=0.0)
+    return Image.fromarray(np.uint8(np.clip(shares, 0, 1) * 255 + 0.5))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -8,12 +8,13 @@ Resize = Literal["crop", "pad", "stretch"]
 """How a picture becomes square: its central square (`crop`), the whole picture between grey bars (`pad`), or the whole
 picture in a square, out of proportion (`stretch`)."""
 
-Rules = Literal[1, 2]
+Rules = Literal[1, 2, 3]
 """Version 1, of earlier work, kept for it: pixels as they are stored, transparency dropped, splits by one permutation
 of all images. Version 2: pictures upright by their EXIF orientation, transparent ones on white, large JPEG files
-decoded at a fraction of their size, splits with each class's share."""
+decoded at a fraction of their size, splits with each class's share. Version 3: pictures of more than 8 bits a pixel on
+one scale for the whole data set, where each had its own."""
 
-LATEST_RULES: Rules = 2
+LATEST_RULES: Rules = 3
 
 KEPT_BY_CROP = 0.9
 """Share of a picture that its central square must keep to be taken by default."""

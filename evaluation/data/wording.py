@@ -45,3 +45,8 @@ def shrinking_warning(times: float, size: int, detail: int) -> str | None:
         f"{times:.1f} times smaller: what is finer than {size} pixels show is lost. --size {detail} keeps nearly all, "
         f"at about {(detail / size) ** 2:.1f} times the time for training and for each inference"
     )
+
+
+def depth_text(depth: tuple[float, float]) -> str:
+    """How pictures of more than 8 bits a pixel become bytes."""
+    return f"more than 8 bits a pixel: level {depth[0]:.6g} is black, level {depth[1]:.6g} is white, in all pictures"

@@ -27,6 +27,11 @@ class TrainTask:
     """Column of images, where the data set has several."""
     label_column: str | None = None
     """Column of labels, where the data set has several (CIFAR-100: `fine_label`)."""
+    train_split: str | None = None
+    """Published split to train on, where names do not tell; of a folder of images, a folder at its top, or `all` where
+    its folders are classes, whatever they are called."""
+    test_split: str | None = None
+    """Published split to test on, where names do not tell, or `none` to hold a part of the training images out."""
     resize: Resize | None = None
     """How pictures become square: `crop`, their central square; `pad`, the whole picture between grey bars; `stretch`,
     the whole picture out of proportion. By default what loses least: `crop` where the central square holds nine tenths
@@ -132,7 +137,10 @@ EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
 """Settings that do not affect the result of a training, and may differ when it is resumed."""
 
 
-_LATER_SETTINGS = {"size": None, "resize": None, "skip_broken": False, "augment": "light", "balanced": False}
+_LATER_SETTINGS = {
+    "size": None, "resize": None, "skip_broken": False, "augment": "light", "balanced": False, "train_split": None,
+    "test_split": None,
+}  # fmt: skip
 """Settings that trainings of earlier versions lack, and what these did."""
 
 

@@ -14,7 +14,7 @@ import torch
 from devices.quantization import Activations
 from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DIGITS, open_source
+from evaluation.data.source import DIGITS, source_of
 from evaluation.splits import Splits, split_data
 from evaluation.training.config import FOLLOWING, TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_checkpoint, read_result
@@ -122,6 +122,8 @@ def train_dataset(splits: Splits) -> TrainDataset:
         omitted=splits.omitted,
         width=splits.width,
         height=splits.height,
+        depth=splits.depth,
+        facts=splits.facts,
         images=TrainImages(
             training=len(splits.weights) + len(splits.theta), selection=len(splits.selection), test=len(splits.test)
         ),
@@ -158,7 +160,7 @@ def prepare_training(config: TrainConfig, *, on_loading: Callable[[int, int], No
         folder = new_folder(config, architecture)
     size = space.input_shape[1]
     check_cutout(config, size)
-    source = open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    source = source_of(config)
     as_before = None if saved_origin is None else saved_origin.dataset
     data = load(
         source,

@@ -94,6 +94,7 @@ def write_adaptive(
             "resize": data.resize,
             "rules": data.rules,
             "padding": list(PADDING),
+            "depth": data.depth,
         },
         "classes": [one_line(name) for name in data.classes],
         "exits": [one.to_json() for one in points[0].exits],

@@ -98,6 +98,8 @@ class AdaptiveDescription(NamedTuple):
     """Colour of what is added to pictures that are padded."""
     digests: dict[str, tuple[str, ...]]
     """SHA-256 of each segment, by precision."""
+    depth: tuple[float, float] | None = None
+    """Levels that become black and white, of pictures of more than 8 bits a pixel."""
 
 
 class AdaptiveNetwork:
@@ -206,6 +208,10 @@ class AdaptiveNetwork:
                 if self._about.upright:
                     photo.draft(None, (2 * self.size, 2 * self.size))  # a large JPEG file is decoded smaller
                     photo = pillow.ImageOps.exif_transpose(photo)
+                if self._about.depth is not None and (photo.mode in ("I", "F") or photo.mode.startswith("I;16")):
+                    low, high = self._about.depth
+                    shares = np.nan_to_num((np.asarray(photo, np.float64) - low) / (high - low))
+                    photo = pillow.Image.fromarray(np.uint8(np.clip(shares, 0, 1) * 255 + 0.5))
                 return np.asarray(photo.convert("RGB"))
         except FileNotFoundError:
             raise ValueError(f"a photo must exist, but got {str(path)!r}.") from None
@@ -330,7 +336,9 @@ def _described(content: dict[str, Any]) -> AdaptiveDescription:
     classes = tuple(_line(name) for name in _list(content["classes"]))
     if len(classes) < 2:
         raise ValueError("it must have classes")
-    return AdaptiveDescription(points, classes, size, mean, std, about["resize"], about["rules"] != 1, padding, digests)
+    low, high = (_number(level) for level in about.get("depth") or (0.0, 0.0))
+    depth, upright = (low, high) if low < high else None, about["rules"] != 1
+    return AdaptiveDescription(points, classes, size, mean, std, about["resize"], upright, padding, digests, depth)
 
 
 def _point(number: int, content: dict[str, Any], ways: int) -> Point:

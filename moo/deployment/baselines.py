@@ -94,6 +94,8 @@ def _fine_tunings(
                 dataset=search.dataset,
                 image_column=search.image_column,
                 label_column=search.label_column,
+                train_split=search.train_split,
+                test_split=search.test_split,
                 resize=search.resize,
                 skip_broken=search.skip_broken,
                 space=search.space or TrainConfig.space,

@@ -10,6 +10,8 @@ from devices.configuration import BASE, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
+from evaluation.data.facts import numbers_text, used_text
+from evaluation.data.wording import depth_text
 from evaluation.pretrained.provenance import Pretrained
 from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import file_costs
@@ -280,12 +282,29 @@ def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[s
         macs, params = card.trained.macs, card.trained.params
     return [
         ("data set", ", ".join(named)),
+        *_images(data),
         *_accuracy(card, data),
         *_costs(card),
         ("multiply-accumulates", f"{macs:,}"),
         ("parameters", f"{params:,}"),
         *_coefficients(card.inherited),
     ]
+
+
+def _images(data: SearchDataset) -> list[tuple[str, str]]:
+    """Which images it was trained and tested on."""
+    facts = data.facts
+    rows = []
+    if facts is not None:
+        used = used_text(facts, test_images=data.images.test, omitted=data.omitted)
+        rows += [
+            ("images", markdown(used, most=600)),
+            ("of each class", markdown(numbers_text(facts, data.classes), most=900)),
+        ]
+        rows += [("warning", markdown(text)) for text in facts.warnings]
+    if data.depth is not None:
+        rows.append(("depth", depth_text(data.depth)))
+    return rows
 
 
 def _accuracy(card: Card, data: SearchDataset) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from devices.measurement import Board, Measurement
-from evaluation.data.wording import resolution
+from evaluation.data.facts import numbers_text, used_text
+from evaluation.data.wording import depth_text, resolution
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
@@ -189,10 +190,19 @@ def pictures(data: SearchDataset, size: int) -> str:
         data: the images of the run.
         size: height and width that networks take, in pixels.
     """
-    if data.width is None or data.height is None:
-        return ""
-    omitted = f" {many(data.omitted, 'picture', 'pictures')} that cannot be read were left out." if data.omitted else ""
-    return f"Pictures: {resolution(data.width, data.height, data.resize, size)}.{omitted}\n\n"
+    facts, lines = data.facts, []
+    if facts is not None:
+        used = used_text(facts, test_images=data.images.test, omitted=data.omitted)
+        texts = [f"Images: {used}", f"Of each class: {numbers_text(facts, data.classes)}"]
+        texts += [f"Warning: {text}" for text in facts.warnings]
+        lines += [f"{markdown(text, most=1500)}." for text in texts]
+    if data.width is not None and data.height is not None:
+        lines.append(f"Pictures: {resolution(data.width, data.height, data.resize, size)}.")
+    if data.depth is not None:
+        lines.append(f"Depth: {depth_text(data.depth)}.")
+    if facts is None and data.omitted:
+        lines.append(f"{many(data.omitted, 'picture', 'pictures')} that cannot be read were left out.")
+    return "".join(f"{line}\n\n" for line in lines)
 
 
 def splits(images: SplitSizes, *, trained: bool) -> str:

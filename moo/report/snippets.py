@@ -29,6 +29,18 @@ def photo_snippet(data: SearchDataset, *, size: int, configuration: RuntimeConfi
     file = model_file_name(configuration.precision)
     at = f"  # measured at {configuration.frequency_mhz} MHz" if configuration.frequency_mhz is not None else ""
     upright = "ImageOps.exif_transpose(photo)" if data.rules > 1 else "photo"
+    levels, picture = "", upright
+    if data.depth is not None:
+        low, high = (f"{level:.9g}" for level in data.depth)
+        picture = f"eight_bits({upright})"
+        levels = f"""
+
+def eight_bits(picture):  # of more bits a pixel: one scale for all pictures
+    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
+        return picture
+    shares = np.nan_to_num((np.asarray(picture, np.float64) - {low}) / ({high} - {low}))
+    return Image.fromarray(np.uint8(np.clip(shares, 0, 1) * 255 + 0.5))
+"""
     draft = f"    photo.draft(None, ({2 * size}, {2 * size}))  # a large JPEG file is decoded smaller\n"
     return f"""import numpy as np
 import onnxruntime as ort
@@ -39,7 +51,7 @@ mean, std = np.float32({_list(data.mean)}), np.float32({_list(data.std)})
 options = ort.SessionOptions()
 options.intra_op_num_threads = {configuration.threads}{at}
 session = ort.InferenceSession("{file}", options, providers=["CPUExecutionProvider"])
-
+{levels}
 
 def classify(picture):
     square = {_square(data.resize, size)}
@@ -51,7 +63,7 @@ def classify(picture):
 
 if __name__ == "__main__":
     photo = Image.open("photo.jpg")
-{draft if data.rules > 1 else ""}    print(classify({upright}.convert("RGB")))"""
+{draft if data.rules > 1 else ""}    print(classify({picture}.convert("RGB")))"""
 
 
 def camera_snippet() -> str:

@@ -11,10 +11,9 @@ from devices.cost_tables.family import CostTables, read_cost_tables
 from devices.errors import MeasurementError
 from devices.measurement import MeasureSettings
 from devices.profiling.family import measurements_left, remembered_family, seconds_each
-from evaluation.data.description import ImageSource
+from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.pictures import square
-from evaluation.data.wording import resolution, shrinking, shrinking_warning
-from evaluation.splits import LEAST_OF_CLASS
+from evaluation.data.wording import depth_text, resolution, shrinking, shrinking_warning
 from evaluation.training.loop import UNREADABLE
 from moo import events
 from moo.execution.backend import Backend
@@ -31,8 +30,6 @@ from search_space.boundary.writing import write_atomically
 
 NUM_SAMPLES = 9
 """Images that are drawn as networks see them."""
-NAMED_CLASSES = 10
-"""Classes that the description of a run names one by one."""
 TWO_OBJECTIVES = (
     "two: in one configuration and without a meter, energy is latency times a constant; search several "
     "configurations, or give a meter"
@@ -77,30 +74,17 @@ def images_text(preparation: Preparation) -> list[tuple[str, str]]:
     """Which images are trained and tested on, how many of each class, and what becomes of them."""
     if preparation.source is None:
         return []
-    facts, data, size = preparation.source.describe(), preparation.dataset, preparation.space.input_size
-    test = f"`{facts.test_split}` ({facts.test_images:,})" if facts.test_split else f"{data.images.test:,} of them"
-    used = f"trained on `{facts.train_split}` ({facts.images:,}), tested on {test}"
-    left_out = [*facts.left_out, *([f"{data.omitted:,} that cannot be read"] if data.omitted else [])]
-    used += f"; left out: {', '.join(left_out)}" if left_out else ""
-    lines = [("images", used), ("of each class", _numbers_text(facts))]
-    lines.append(("resolution", resolution(facts.width, facts.height, data.resize, size)))
-    warning = shrinking_warning(shrinking(facts.width, facts.height, data.resize, size), size, facts.detail)
-    return [*lines, ("warning", warning)] if warning else lines
-
-
-def _numbers_text(facts: ImageSource) -> str:
-    """How many images each class has: one by one where there are few classes, and which ones have hardly any."""
-    numbers = sorted(zip(facts.images_of_class, facts.classes, strict=True), reverse=True)
-    if len(numbers) <= NAMED_CLASSES:
-        text = ", ".join(f"{name} {number:,}" for number, name in numbers)
-    else:
-        text = f"{numbers[-1][0]:,} ({numbers[-1][1]}) to {numbers[0][0]:,} ({numbers[0][1]})"
-    least = LEAST_OF_CLASS if facts.test_split is None else LEAST_OF_CLASS - 1
-    few = [name for number, name in numbers if number < least]
-    if few:
-        more = ", ..." if len(few) > NAMED_CLASSES else ""
-        text += f"; fewer than {least}, so not in every split: {', '.join(few[:NAMED_CLASSES])}{more}"
-    return text
+    looks, facts, data = preparation.source.describe(), preparation.source.facts, preparation.dataset
+    size = preparation.space.input_size
+    lines = [
+        ("images", used_text(facts, test_images=data.images.test, omitted=data.omitted)),
+        ("of each class", numbers_text(facts, data.classes)),
+        ("resolution", resolution(looks.width, looks.height, data.resize, size)),
+    ]
+    if data.depth is not None:
+        lines.append(("depth", depth_text(data.depth)))
+    warning = shrinking_warning(shrinking(looks.width, looks.height, data.resize, size), size, looks.detail)
+    return [*lines, *(("warning", text) for text in (*facts.warnings, *([warning] if warning else [])))]
 
 
 def draw_samples(preparation: Preparation) -> None:

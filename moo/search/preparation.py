@@ -27,7 +27,7 @@ from evaluation.augmentation import augmentation_of, strength_for
 from evaluation.batches import is_uneven
 from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DIGITS, DataSource, open_source
+from evaluation.data.source import DIGITS, DataSource, source_of
 from evaluation.splits import Splits, split_data
 from evaluation.work_folder import check_work_folder, with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
@@ -179,6 +179,8 @@ def search_dataset(splits: Splits) -> SearchDataset:
         omitted=splits.omitted,
         width=splits.width,
         height=splits.height,
+        depth=splits.depth,
+        facts=splits.facts,
         images=SplitSizes(
             weights=len(splits.weights),
             theta=len(splits.theta),
@@ -409,7 +411,7 @@ def run_source(config: SearchConfig) -> DataSource:
     Raises:
         ValueError: if there is none.
     """
-    return open_source(config.dataset, image_column=config.image_column, label_column=config.label_column)
+    return source_of(config)
 
 
 def run_splits(

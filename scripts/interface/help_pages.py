@@ -16,7 +16,11 @@ PARETO_SEARCH = HelpPage(
         ("--resume runs/photos", "after an interruption"),
     ),
     groups=(
-        group("data", "dataset", "image-column label-column resize skip-broken flip augment balanced"),
+        group(
+            "data",
+            "dataset",
+            "train-split test-split image-column label-column resize skip-broken flip augment balanced",
+        ),
         group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
         group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
@@ -127,7 +131,7 @@ TRAIN_ARCHITECTURE = HelpPage(
     ),
     groups=(
         group("network", "architecture space size weights"),
-        group("data", "dataset", "image-column label-column resize skip-broken flip"),
+        group("data", "dataset", "train-split test-split image-column label-column resize skip-broken flip"),
         group("budget", "epochs minutes resume"),
         group(_RECIPE.title, "batch-size lr", " ".join([*_RECIPE.more[2:], "seed"])),
         group("output", "out quiet"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from typing import Any
 
@@ -48,12 +50,17 @@ def test_boards_differ_in_how_networks_scale() -> None:
     assert abs(gains[0] - gains[1]) > 0.005
 
 
-def test_configurations_are_predicted_within_the_goal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["configurations.py", "--quick", "--json"])
-    configurations.main()
-    content: dict[str, Any] = json.loads(capsys.readouterr().out)
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    """What the script writes of a quick turn."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr("sys.argv", ["configurations.py", "--quick", "--json"])
+        configurations.main()
+    found: dict[str, Any] = json.loads(out.getvalue())
+    return found
+
+
+def test_configurations_are_predicted_within_the_goal(content: dict[str, Any]) -> None:
     rows = content["drawn"]
     assert len(rows) == 2 * len(configurations.DRAWN)
     assert (content["measured"], content["load_before_and_after"]) == ([], None)
@@ -63,8 +70,13 @@ def test_configurations_are_predicted_within_the_goal(
 
 
 def test_people_get_means_by_way_and_the_worst(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    content: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def drawn(_space: object, _unseen: object, _config: object, number: int) -> list[configurations.Row]:
+        rows = [configurations.Row(**row) for row in content["drawn"]]
+        return [row for row in rows if row.board == f"drawn {number + 1}"]
+
+    monkeypatch.setattr(configurations, "drawn_rows", drawn)
     monkeypatch.setattr("sys.argv", ["configurations.py", "--quick"])
     configurations.main()
     lines = capsys.readouterr().out.splitlines()

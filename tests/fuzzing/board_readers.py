@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from devices.agent.replies import (
     board_from_reply,
@@ -12,8 +13,10 @@ from devices.agent.replies import (
     streamed_from_reply,
     time_from_reply,
 )
-from devices.agent.ssh_address import BoardAddress
-from devices.agent.ssh_host_keys import HostKeyCheck
+from devices.agent.ssh_address import BoardAddress, SshOptions
+from devices.agent.ssh_config import ConfigFile, read_host
+from devices.agent.ssh_host_keys import HostKeys
+from devices.agent.ssh_route import route_to
 from devices.channel import Reply
 from devices.configuration import BASE
 from devices.energy import idle_baseline
@@ -114,5 +117,18 @@ def board_readers() -> Iterator[Reader]:
     yield Reader(
         "known_hosts",
         [key, b"[board]:2222 " + key[6:], b"|1|abc=|def= " + key[6:]],
-        of_file("known_hosts", lambda path: HostKeyCheck.of(BoardAddress.parse("ssh://pi@board"), path).algorithms),
+        of_file("known_hosts", lambda path: _host_keys(path).algorithms),
     )
+    yield Reader(
+        "ssh configuration",
+        [
+            b"Host board\n  HostName %h.lan\n  Port 2222 # there\n",
+            b"Match host *.lan,!x user pi\n IdentityFile=~/.ssh/%r\n",
+        ],
+        of_file("config", lambda path: read_host("board", user="pi", port=None, files=[ConfigFile(path, path.parent)])),
+    )
+
+
+def _host_keys(known_hosts: Path) -> HostKeys:
+    options = SshOptions(known_hosts=known_hosts, config=Path("none"))
+    return HostKeys.of(route_to(BoardAddress.parse("ssh://pi@board"), options)[-1])

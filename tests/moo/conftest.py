@@ -166,27 +166,39 @@ def prepare_tiny(tmp_path: Path, splits: Splits, table: CostTable) -> Prepare:
     def prepare(
         name: str = "run", *, device: Device | None = None, resumed: bool = False, **settings: Any
     ) -> Preparation:
-        defaults: dict[str, Any] = {
-            "dataset": "stripes", "space": "tiny", "population": 4, "generations": 2, "samples": 2, "theta_steps": 2,
-            "theta_batch": 16, "pretrain_batch": 32, "pretrain_epochs": 2, "measure": device is not None,
-            "supernet_generations": 99,
-        }  # fmt: skip
-        config = SearchConfig(**(defaults | settings))
-        boards = Boards() if device is None else Boards((device,), device.describe())
-        given = config.given_configurations
-        tables = CostTables([table]) if given is None else family_of(table, given)
-        return Preparation(
-            config=config,
-            folder=RunFolder(tmp_path / name),
-            resumed=resumed,
-            space=TINY,
-            splits=splits,
-            boards=boards,
-            cost_tables=tables,
-            configurations=tables.configurations,
-        )
+        return prepared_in(tmp_path / name, splits, table, device=device, resumed=resumed, **settings)
 
     return prepare
+
+
+def prepared_in(
+    path: Path,
+    splits: Splits,
+    table: CostTable,
+    *,
+    device: Device | None = None,
+    resumed: bool = False,
+    **settings: Any,
+) -> Preparation:
+    """Inputs of a search in a folder; keywords change its settings."""
+    defaults: dict[str, Any] = {
+        "dataset": "stripes", "space": "tiny", "population": 4, "generations": 2, "samples": 2, "theta_steps": 2,
+        "theta_batch": 16, "pretrain_batch": 32, "pretrain_epochs": 2, "measure": device is not None,
+        "supernet_generations": 99,
+    }  # fmt: skip
+    config = SearchConfig(**(defaults | settings))
+    given = config.given_configurations
+    tables = CostTables([table]) if given is None else family_of(table, given)
+    return Preparation(
+        config=config,
+        folder=RunFolder(path),
+        resumed=resumed,
+        space=TINY,
+        splits=splits,
+        boards=Boards() if device is None else Boards((device,), device.describe()),
+        cost_tables=tables,
+        configurations=tables.configurations,
+    )
 
 
 class MakeReplay(Protocol):

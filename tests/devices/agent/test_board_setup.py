@@ -5,11 +5,11 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pytest
 
-from devices.agent.board_setup import LAST_STEP, STEPS, BoardFacts, _guarded, _make_environment, set_up_board
+from devices.agent.board_facts import BoardFacts
+from devices.agent.board_setup import LAST_STEP, STEPS, _Installer, guarded, set_up_board
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import SshOptions
 from devices.agent.ssh_connection import SshConnection
@@ -18,80 +18,7 @@ from devices.measurement import MeasureSettings
 from tests.devices.conftest import LoopbackBoard, Proxy, command_of, processes
 from tests.devices.meters.conftest import make_command
 
-GOOD = BoardFacts(
-    bits=64, machine="aarch64", python=(3, 11), venv=True, free_mb=20_000, i2c=True, firmware=True, throttled=0
-)
-PROBED = """Welcome to this board = good
-bits=64
-machine=aarch64
-python=3 11
-venv=yes
-free_kb=20480000
-i2c=yes
-firmware=yes
-throttled=throttled=0x0
-"""
-
-
-def test_facts_are_read_from_the_probe() -> None:
-    assert BoardFacts.parse(PROBED) == GOOD
-    bare = BoardFacts.parse("bits=32\nmachine=armv7l\npython=\nfree_kb=1024\nthrottled=\n")
-    assert bare == BoardFacts(
-        bits=32, machine="armv7l", python=None, venv=False, free_mb=1, i2c=False, firmware=False, throttled=None
-    )
-    assert BoardFacts.parse(PROBED.replace("0x0", "0x50000")).under_voltage
-
-
-def test_another_answer_is_shown() -> None:
-    with pytest.raises(BoardRefusedError, match="answered 'RouterOS v7'"):
-        BoardFacts.parse("RouterOS v7\n")
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"bits": 32}, r"64-bit system, but this one runs a 32-bit one \(aarch64\).*Raspberry Pi OS Lite \(64-bit\)"),
-        ({"machine": "riscv64"}, "must be aarch64 or x86_64, but this one is riscv64"),
-        ({"python": None}, "apt-get install -y python3 python3-venv"),
-        ({"venv": False}, "apt-get install -y python3 python3-venv"),
-        ({"python": (3, 7)}, r"needs Python 3\.9, but this one has 3\.7"),
-        ({"free_mb": 100}, "600 MB of free space, but this one has 100"),
-    ],
-)
-def test_a_board_that_cannot_be_set_up_is_refused_in_one_line(changes: dict[str, Any], reason: str) -> None:
-    GOOD.check()
-    with pytest.raises(BoardRefusedError, match=reason) as error:
-        replace(GOOD, **changes).check()
-    assert "\n" not in str(error.value)
-
-
-def test_warnings_do_not_prevent_it() -> None:
-    assert GOOD.warnings == ()
-    weak, bus = replace(GOOD, i2c=False, throttled=0x50000).warnings
-    assert "supply" in weak
-    assert "do_i2c 0" in bus
-
-
 DENIED = "Can't open device file: /dev/vcio Try creating a device file with: sudo mknod /dev/vcio c 100 0"
-
-
-@pytest.mark.parametrize(
-    "said", [DENIED, "", "error=1 error_msg='Command not registered'", "VCHI initialization failed"]
-)
-def test_a_firmware_that_may_not_be_asked_is_a_warning(said: str) -> None:
-    facts = BoardFacts.parse(PROBED.replace("throttled=0x0", said))
-    assert facts == replace(GOOD, throttled=None)
-    facts.check()
-    (blind,) = facts.warnings
-    assert "cannot be seen" in blind
-    assert "sudo usermod -aG video $USER" in blind
-
-
-def test_free_space_that_is_not_told_is_no_obstacle() -> None:
-    for free in ("free_kb=", "free_kb=?"):
-        facts = BoardFacts.parse(PROBED.replace("free_kb=20480000", free))
-        assert facts.free_mb is None
-        facts.check()
 
 
 def test_a_board_whose_firmware_denies_everything_is_set_up(board: LoopbackBoard, tmp_path: Path) -> None:
@@ -182,7 +109,7 @@ def test_an_interrupted_set_up_leaves_nothing_running(board: LoopbackBoard, prox
 
     def run() -> None:
         try:
-            _guarded(connection, command)
+            guarded(connection, command)
         except MeasurementError as error:
             outcome.append(error)
 
@@ -218,7 +145,8 @@ def test_a_link_in_place_of_the_virtual_environment_is_not_followed(board: Loopb
     (board.board_folder / "venv").symlink_to(precious)
     connection = SshConnection.open(board.address, board.options)
     try:
-        _make_environment(connection, PurePosixPath(board.board_folder / "venv"))
+        python = PurePosixPath(board.board_folder / "venv" / "bin" / "python")
+        _Installer(connection, BoardFacts.parse("bits=64\nmachine=x86_64\n"), python, board.address).make_environment()
     finally:
         connection.close()
     assert [path.name for path in precious.iterdir()] == ["file"]

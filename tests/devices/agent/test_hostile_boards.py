@@ -7,9 +7,8 @@ import socket
 import sys
 import threading
 import unicodedata
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import asyncssh
 import pytest
@@ -150,23 +149,11 @@ def test_a_trick_over_ssh_costs_one_measurement(board: LoopbackBoard, tmp_path: 
     board.wait_for_end_of_agents(5.0)
 
 
-class ListingWithoutEnd(asyncssh.SFTPServer):
-    """Names files without end, and some outside of the folder."""
-
-    removed: ClassVar[list[bytes]] = []
-
-    async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
-        for name in (b".", b"..", b"/etc/passwd", b"../precious"):
-            yield asyncssh.SFTPName(name)
-        if b"no text" in path:
-            yield asyncssh.SFTPName(b"\xff\xfe")
-        number = 0
-        while True:
-            number += 1
-            yield asyncssh.SFTPName(b"%d.onnx" % number)
-
-    def remove(self, path: bytes) -> None:
-        self.removed.append(path)
+async def talk_without_end(process: asyncssh.SSHServerProcess[str]) -> None:
+    """Answer any command so."""
+    while True:
+        process.stdout.write("welcome\n" * 1000)
+        await process.stdout.drain()
 
 
 class AsyncsshServer:
@@ -194,7 +181,7 @@ class AsyncsshServer:
             0,
             server_host_keys=[str(self._board.host_key)],
             authorized_client_keys=str(self._board.authorized_keys),
-            sftp_factory=ListingWithoutEnd,
+            process_factory=talk_without_end,
         )
         self.port = server.get_port()
         self._ready.set()
@@ -203,21 +190,12 @@ class AsyncsshServer:
 
 
 @pytest.mark.slow
-def test_a_listing_without_end_is_left_at_some_names(board: LoopbackBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.agent.ssh_connection.MOST_FILES", 20)
-    (board.board_folder / "models").mkdir(parents=True)
-    (board.board_folder / "no text").mkdir()
+def test_a_greeting_without_end_is_no_board(board: LoopbackBoard) -> None:
     with AsyncsshServer(board) as (address, options):
-        connection = SshConnection.open(address, options)
-        try:
-            connection.clear(options.folder / "no text")
-            assert ListingWithoutEnd.removed == []
-            connection.clear(options.folder / "models")
-        finally:
-            connection.close()
-    removed = ListingWithoutEnd.removed
-    assert len(removed) == 16
-    assert all(path.startswith(str(options.folder / "models").encode()) and b".." not in path for path in removed)
+        before_mib = memory_mib()
+        with pytest.raises(BoardRefusedError, match="runs no commands for user .* it said: it talks without end"):
+            SshConnection.open(address, options)
+    assert memory_mib() - before_mib < 64
 
 
 @pytest.mark.slow
@@ -227,7 +205,7 @@ def test_a_listing_without_end_is_left_at_some_names(board: LoopbackBoard, monke
 def test_a_server_that_is_none_is_a_board_that_cannot_be_reached(
     board: LoopbackBoard, monkeypatch: pytest.MonkeyPatch, greeting: bytes
 ) -> None:
-    monkeypatch.setattr("devices.agent.ssh_connection.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("devices.agent.ssh_login.CONNECT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -253,7 +231,7 @@ def test_no_link_on_the_board_is_followed(board: LoopbackBoard, tmp_path: Path, 
     (precious / "file").write_text("content")
     board.board_folder.mkdir()
     (board.board_folder / place).symlink_to(precious if place == "models" else precious / "file")
-    with SshDevice(board.address, SETTINGS, board.options) as device:
+    with SshDevice(board.address, MeasureSettings(), board.options) as device:
         if place == "models":
             with pytest.raises(BoardRefusedError, match="models must be a folder of its own, but is a link: remove it"):
                 device.measure(b"")

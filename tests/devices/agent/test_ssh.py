@@ -223,7 +223,7 @@ def test_a_key_that_the_board_does_not_know_is_said_so(board: LoopbackBoard, tmp
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     with (
         device_on(board, identity_file=tmp_path / "other") as device,
-        pytest.raises(BoardRefusedError, match=f"ssh-copy-id -p {board.port} {board.user}@127.0.0.1"),
+        pytest.raises(BoardRefusedError, match=f"ssh-copy-id -i .*other -p {board.port} {board.user}@127.0.0.1"),
     ):
         device.describe()
     assert device_works(board)
@@ -291,7 +291,7 @@ def test_a_reboot_in_the_middle_of_a_measurement(board: LoopbackBoard) -> None:
 def test_a_dead_network_in_the_middle_of_a_measurement(
     board: LoopbackBoard, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.agent.ssh_connection.KEEPALIVE_SECONDS", 0.4)
+    monkeypatch.setattr("devices.agent.ssh_login.KEEPALIVE_SECONDS", 0.4)
     monkeypatch.setattr("devices.agent.ssh.HEARTBEAT_SECONDS", 0.3)
     monkeypatch.setattr("devices.agent.ssh.SILENCE_SECONDS", 1.5)
     with SshDevice(dataclasses.replace(board.address, port=proxy.port), ENDLESS, board.options) as device:

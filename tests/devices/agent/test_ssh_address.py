@@ -11,6 +11,10 @@ from devices.agent.ssh_address import BoardAddress, SshOptions
         ("ssh://pi@raspberrypi.local", BoardAddress("pi", "raspberrypi.local")),
         ("ssh://pi@192.168.1.20:2222/", BoardAddress("pi", "192.168.1.20", 2222)),
         ("ssh://pi@[fe80::1]:23", BoardAddress("pi", "fe80::1", 23)),
+        ("ssh://MyPi", BoardAddress(None, "MyPi")),
+        ("ssh://lab-pi_4:22", BoardAddress(None, "lab-pi_4", 22)),
+        ("ssh://me@lab.org@host", BoardAddress("me@lab.org", "host")),
+        ("ssh://[fe80::1%eth0]", BoardAddress(None, "fe80::1%eth0")),
     ],
 )
 def test_addresses(text: str, address: BoardAddress) -> None:
@@ -18,11 +22,14 @@ def test_addresses(text: str, address: BoardAddress) -> None:
     assert BoardAddress.parse(str(address)) == address
 
 
+def test_a_zone_may_be_written_as_in_a_web_address() -> None:
+    assert BoardAddress.parse("ssh://pi@[fe80::1%25eth0]") == BoardAddress("pi", "fe80::1%eth0")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "ssh://",
-        "ssh://host",
         "ssh://@host",
         "ssh://pi@",
         "ssh://pi@host:port",
@@ -30,22 +37,30 @@ def test_addresses(text: str, address: BoardAddress) -> None:
         "ssh://pi@host:70000",
         "ssh://pi@host/folder",
         "ssh://pi@host?query",
+        "ssh://pi:secret@host",
+        "ssh://pi@fe80::1",
         "http://pi@host",
         "pi@host",
         "ssh://-oProxy@host",
+        "ssh://-oProxyCommand=x",
         "ssh://[pi@host",
     ],
 )
 def test_a_bad_address_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(ValueError, match="must be ssh://USER@HOST or ssh://USER@HOST:PORT, but got") as error:
+    with pytest.raises(ValueError, match="must be ssh://HOST, ssh://USER@HOST or ssh://USER@HOST:PORT, but") as error:
         BoardAddress.parse(text)
     assert "\n" not in str(error.value)
 
 
+def test_the_name_in_files_stays_what_it_was() -> None:
+    for text in ("ssh://MyPi", "ssh://pi@MyPi:2222", "ssh://pi@[fe80::1]"):
+        assert BoardAddress.parse(text).name == text
+    assert BoardAddress.parse("ssh://pi@raspberrypi.local:22").name == "ssh://pi@raspberrypi.local"
+
+
 def test_names_for_the_programs_of_openssh() -> None:
-    usual, other = BoardAddress("pi", "raspberrypi.local"), BoardAddress("pi", "192.168.1.20", 2222)
-    assert (usual.port_option, usual.known_hosts_name) == ("", "raspberrypi.local")
-    assert (other.port_option, other.known_hosts_name) == ("-p 2222 ", "[192.168.1.20]:2222")
+    assert BoardAddress("pi", "raspberrypi.local").words == ("pi@raspberrypi.local",)
+    assert BoardAddress(None, "mypi", 2222).words == ("-p", "2222", "mypi")
 
 
 def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

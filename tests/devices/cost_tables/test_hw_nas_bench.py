@@ -1,10 +1,12 @@
 import csv
+import itertools
 import json
 import os
 import pickle
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from devices.cost_tables.hw_nas_bench import (
     block_name,
     graph_of_config,
 )
+from devices.cost_tables.hw_nas_bench.fbnet_models import FBNet_Infer
+from devices.cost_tables.hw_nas_bench.nas_201_models import get_cell_based_tiny_net
 from devices.cost_tables.pi4 import published_latencies
 from search_space.counts import count
 from search_space.networks import Network
@@ -292,3 +296,106 @@ def test_published_sums_of_fbnet(reference: Path, device: str) -> None:
         for arch, latency_ms in NOTEBOOK:
             result = api.query_by_index(arch, "cifar100")["raspi4_latency"]
             assert result == pytest.approx(latency_ms, rel=1e-13)
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def cell_parameters(kernels: tuple[int, ...], classes: int) -> int:
+    """Of a network of the cell space whose cells have convolutions of these kernels, added up by hand."""
+    total = 3 * 16 * 9 + 2 * 16
+    for stage, channels in enumerate((16, 32, 64)):
+        if stage:
+            before = channels // 2
+            total += before * channels * (9 + 1) + channels * channels * 9 + 2 * (2 * channels)
+        total += 5 * sum(channels * channels * kernel**2 + 2 * channels for kernel in kernels)
+    return total + 2 * 64 + 64 * classes + classes
+
+
+def test_the_way_through_the_originals_readme_and_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "HW-NAS-Bench-v1_0.pickle"
+    tables = content()
+    path.write_bytes(pickle.dumps(tables))
+
+    api = HWNASBenchAPI(str(path), search_space="nasbench201")
+    for index in range(len(CELLS)):
+        for dataset in CLASSES:
+            costs = api.query_by_index(index, dataset)
+            assert type(costs) is dict
+            assert costs["raspi4_latency"] == tables["nasbench201"][dataset]["raspi4_latency"][index]
+    assert [name for name in costs if "latency" not in name and "energy" not in name] == [
+        "eyeriss_arithmetic_intensity",
+        "average_hw_metric",
+    ]
+    config = api.get_net_config(0, "cifar10")
+    assert config == {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": CELLS[0], "num_classes": 10}
+    network = get_cell_based_tiny_net(config)
+    assert parameters(network) == cell_parameters((1, 1), 10)
+    assert "Conv2d(3, 16, kernel_size=(3, 3)" in str(network)
+    features, logits = network(torch.zeros(2, 3, 32, 32))
+    assert (features.shape, logits.shape) == ((2, 64), (2, 10))
+
+    api = HWNASBenchAPI(str(path), search_space="fbnet")
+    for arch, latency_ms in NOTEBOOK:
+        assert api.query_by_index(arch, "cifar100")["raspi4_latency"] == pytest.approx(latency_ms, abs=1e-7)
+    config = api.get_net_config([0] * 22, "cifar100")
+    assert config == {
+        "dataset": "cifar100",
+        "num_classes": 100,
+        "op_idx_list": [0] * 22,
+        "arch_str": ["k3_e1"] * 22,
+    }
+    inferred = FBNet_Infer(config)
+    assert (inferred.num_classes, inferred.op_idx_list) == (100, [0] * 22)
+    assert inferred(torch.zeros(2, 3, 32, 32)).shape == (2, 100)
+
+
+@pytest.mark.parametrize("search_space", ["nasbench201", "fbnet"])
+def test_the_tables_of_both_spaces_can_be_looked_at(tmp_path: Path, search_space: BenchmarkSpace) -> None:
+    tables = content()
+    tables["fbnet"]["edgetpu_latency"] = {"block": 1.0}
+    path = tmp_path / "tables.pickle"
+    path.write_bytes(pickle.dumps(tables))
+    found = HWNASBenchAPI(path, search_space).HW_metrics
+    assert list(found) == ["nasbench201", "fbnet"]
+    assert found["fbnet"] == tables["fbnet"]
+    for dataset, columns in tables["nasbench201"].items():
+        assert list(found["nasbench201"][dataset]) == list(columns)
+        assert found["nasbench201"][dataset]["config"][1]["arch_str"] == CELLS[1]
+        np.testing.assert_array_equal(found["nasbench201"][dataset]["fpga_energy"], columns["fpga_energy"])
+
+
+def test_cells_may_be_described_by_an_object_too() -> None:
+    config = SimpleNamespace(name="infer.tiny", C=16, N=5, arch_str=CELLS[1], num_classes=120)
+    assert parameters(get_cell_based_tiny_net(config)) == cell_parameters((3, 3, 3, 1), 120)
+
+
+def test_networks_of_fbnet_have_the_published_parameters() -> None:
+    # FBNet-C as timm's `fbnetc_100`.
+    arch = [int(digit) for digit in "0380076737677777677773"]
+    assert parameters(FBNet_Infer({"dataset": "ImageNet", "num_classes": 1000, "op_idx_list": arch})) == 5_572_200
+    channels = [16, *(count for count, layers in ((16, 1), (24, 4), (32, 4), (64, 4), (112, 4), (184, 4), (352, 1))
+                for _ in range(layers))]  # fmt: skip
+    blocks = sum(
+        source * source + 9 * source + source * target + 4 * source + 2 * target
+        for source, target in itertools.pairwise(channels)
+    )
+    by_hand = 3 * 16 * 9 + 32 + blocks + 352 * 1504 + 2 * 1504 + 1504 * 100 + 100
+    assert parameters(FBNet_Infer({"dataset": "cifar100", "num_classes": 100, "op_idx_list": [0] * 22})) == by_hand
+
+
+@pytest.mark.parametrize(
+    ("build", "config", "rule"),
+    [
+        (get_cell_based_tiny_net, {"name": "GDAS", "C": 16, "N": 5}, "must have the name 'infer.tiny' .* got 'GDAS'"),
+        (get_cell_based_tiny_net, {"C": 16, "N": 5, "num_classes": 10}, "a cell as `arch_str`, but got None and None"),
+        (FBNet_Infer, {"dataset": "cifar100", "num_classes": 100}, "or `op_idx_list` their indices, but got None"),
+        (FBNet_Infer, {"dataset": "cifar100", "num_classes": 100, "op_idx_list": [9] * 22}, r"22 numbers in \[0, 8\]"),
+    ],
+)
+def test_configurations_of_other_networks_are_refused(
+    build: Callable[[dict[str, Any]], object], config: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(ValueError, match=rule):
+        build(config)

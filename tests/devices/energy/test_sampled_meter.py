@@ -136,6 +136,35 @@ def test_repeated_readings_of_a_slow_meter_count_as_one() -> None:
     assert metered(FakeServer(period_s=0.1, noise_w=0.3), seconds=60.0).interval_mj < 0.7 * repeated.interval_mj
 
 
+class SettlingServer(FakeServer):
+    """A board whose power above idle goes from one value to another one within each measurement, as after an upload."""
+
+    def __init__(self, *ends_w: tuple[float, float], idle_w: float = IDLE_W) -> None:
+        super().__init__()
+        self.ends_w, self.idle_w = list(ends_w), idle_w
+
+    def samples(self, since_s: float, until_s: float) -> dict[str, object]:
+        ends_w = self.ends_w.pop(0) if len(self.ends_w) > 1 else self.ends_w[0]
+        powers_w = self.idle_w + np.linspace(*ends_w, 40)
+        return {"times_s": np.linspace(since_s, until_s, 40).tolist(), "powers_w": powers_w.tolist(), "more": False}
+
+
+def test_idle_power_is_measured_until_it_is_steady(caplog: pytest.LogCaptureFixture) -> None:
+    server = SettlingServer((1.0, 0.4), (0.4, 0.0), (0.01, 0.0))
+    idle = SampledMeter(lambda: server, idle_seconds=1.0).idle()
+    assert idle.power.mean_w == pytest.approx(IDLE_W + 0.005)
+    assert not caplog.records
+    SampledMeter(lambda: SettlingServer((0.4, 0.0)), idle_seconds=1.0).idle()
+    (record,) = caplog.records
+    assert "idle power by fake is not steady: it changed by -0.2" in record.getMessage()
+
+
+def test_a_board_that_draws_nothing() -> None:
+    server = SettlingServer((0.0, 0.0), idle_w=0.004)
+    with pytest.raises(MeasurementError, match="must draw power, but fake sees 0.004 W: see whether the board is fed"):
+        SampledMeter(lambda: server, idle_seconds=1.0).idle()
+
+
 def test_idle_time_that_is_too_short() -> None:
     with pytest.raises(MeasurementError, match="idle power needs 20 samples, but fake gave .* idle for 0.3 s"):
         metered(FakeServer(), idle_seconds=0.05)

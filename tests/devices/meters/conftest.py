@@ -18,26 +18,6 @@ RANGE_UJ = 262_143_328_850
 """Where RAPL's counters start again at 0."""
 
 
-class FakeBus:
-    """Registers of one sensor at 0x40, big-endian as on the wire."""
-
-    def __init__(self, *, shunt: int = 0, bus: int = 0) -> None:
-        self.registers = {0xFE: 0x5449, 0xFF: 0x2260, 0x00: 0x399F, 0x01: shunt, 0x02: bus}
-        self.plugged = True
-
-    def read_word_data(self, i2c_addr: int, register: int) -> int:
-        self._check(i2c_addr)
-        return _swapped(self.registers.get(register, 0))
-
-    def write_word_data(self, i2c_addr: int, register: int, value: int) -> None:
-        self._check(i2c_addr)
-        self.registers[register] = _swapped(value)
-
-    def _check(self, address: int) -> None:
-        if address != 0x40 or not self.plugged:
-            raise OSError(121, "Remote I/O error")
-
-
 class NVMLError(Exception):
     pass
 
@@ -83,6 +63,19 @@ def make_zone(tree: Path, zone: str, name: str, energy_uj: int = 1_000_000) -> P
     return folder
 
 
+def make_sensor(tree: Path, number: int, name: str, *, device: str = "", **files: int | str) -> Path:
+    """A sensor of the kernel in a hwmon tree, attached as `1-0040` or the like; files by name."""
+    folder = tree / f"hwmon{number}"
+    folder.mkdir()
+    for file, content in {"name": name, **files}.items():
+        (folder / file).write_text(f"{content}\n")
+    if device:
+        place = tree / "devices" / device
+        place.mkdir(parents=True)
+        (folder / "device").symlink_to(place)
+    return folder
+
+
 def make_command(folder: Path, script: str) -> str:
     """A `vcgencmd` that runs a script."""
     path = folder / "vcgencmd"
@@ -115,7 +108,3 @@ def start_plug() -> Iterator[StartPlug]:
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-def _swapped(word: int) -> int:
-    return int.from_bytes(word.to_bytes(2, "big"), "little")

@@ -3,10 +3,12 @@ from typing import NoReturn
 
 import pytest
 
-from devices.meters import catalogue, ina
+from devices.energy.simulated_sensors import SimulatedBus, SimulatedIna219
+from devices.meters import catalogue, hwmon, i2c
 from devices.meters.catalogue import Availability, available_meters, open_power_meter
 from devices.meters.power_meter import MeterError
 from devices.meters.spec import METER_NAMES, MeterSpec
+from tests.devices.meters.conftest import make_sensor
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def no_library() -> NoReturn:
 
 
 def found(folder: Path) -> dict[str, Availability]:
-    entries = available_meters(devices=folder, powercap=folder)
+    entries = available_meters(devices=folder, powercap=folder, hwmon_root=folder)
     assert tuple(entry.name for entry in entries) == METER_NAMES
     return {entry.name: entry for entry in entries}
 
@@ -37,6 +39,7 @@ def test_a_machine_without_meters(empty: Path) -> None:
     assert "processor packages" in entries["rapl"].reason
     assert "nvidia-ml-py" in entries["nvml"].reason
     assert "shelly:http://" in entries["shelly"].reason
+    assert "there is none under" in entries["hwmon"].reason
 
 
 def test_what_is_there_is_found(empty: Path) -> None:
@@ -46,36 +49,26 @@ def test_what_is_there_is_found(empty: Path) -> None:
         (zone / name).write_text(content)
     (empty / "ttyUSB0").touch()
     (empty / "rfcomm0").touch()
+    make_sensor(empty, 2, "ina226", device="1-0041", power1_input=1_000_000)
     (empty / "vcgencmd").write_text('#!/bin/sh\necho "CORE_A current(1)=2.0A"\necho "CORE_V volt(1)=1.5V"\n')
     (empty / "vcgencmd").chmod(0o755)
     entries = found(empty)
-    assert {name for name, entry in entries.items() if entry.available} == {"rapl", "um25c", "pmic"}
+    assert {name for name, entry in entries.items() if entry.available} == {"rapl", "um25c", "pmic", "hwmon"}
+    assert "`--meter hwmon:1-0041,channel=1` (ina226)" in entries["hwmon"].reason
     assert "rfcomm0" in entries["um25c"].reason
     assert "ttyUSB0" in entries["um25c"].reason
     assert "not the whole board" in entries["pmic"].reason
 
 
-class FakeBus:
-    """An INA219, or nothing."""
-
-    def __init__(self, *, there: bool = True) -> None:
-        self.there = there
-        self.configuration = 0
-
-    def read_word_data(self, i2c_addr: int, register: int) -> int:
-        if not self.there:
-            raise OSError(121, "Remote I/O error")
-        return self.configuration if register == 0 else 0
-
-    def write_word_data(self, i2c_addr: int, register: int, value: int) -> None:
-        if register == 0:
-            self.configuration = value
+def bus(address: int, *, there: bool) -> SimulatedBus:
+    """A bus with an INA219, or with nothing."""
+    return SimulatedBus(chip=SimulatedIna219(current_a=lambda: 0.5), address=address, plugged=there)
 
 
 def test_i2c_buses_are_asked_one_after_the_other(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("i2c-1", "i2c-20", "i2c-mux"):
         (empty / name).touch()
-    monkeypatch.setattr(ina, "open_bus", lambda number: FakeBus(there=number == 20))
+    monkeypatch.setattr(i2c, "open_bus", lambda number: bus(0x40, there=number == 20))
     entries = found(empty)
     assert entries["ina219"].available
     assert "0x40 of bus 20" in entries["ina219"].reason
@@ -83,11 +76,16 @@ def test_i2c_buses_are_asked_one_after_the_other(empty: Path, monkeypatch: pytes
     assert "ina226 at I2C address 0x40" in entries["ina226"].reason
 
 
-def test_addresses_reach_the_meter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ina, "open_bus", lambda number: FakeBus(there=number == 3))
+def test_addresses_reach_the_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hwmon, "ROOT", tmp_path)
+    make_sensor(tmp_path, 0, "ltc2947", power1_input=5_000_000)
+    monkeypatch.setattr(i2c, "open_bus", lambda number: bus(0x41, there=number == 3))
     assert open_power_meter(MeterSpec.parse("ina219:65,bus=3,shunt=0.05")).name == "ina219"
     with pytest.raises(MeterError, match="address 0x41"):
         open_power_meter(MeterSpec.parse("ina226:0x41,bus=2"))
+    with pytest.raises(MeterError, match="must be called ina226, but there are `--meter hwmon:hwmon0,channel=1`"):
+        open_power_meter(MeterSpec.parse("hwmon:ina226"))
+    assert open_power_meter(MeterSpec.parse("hwmon:ltc2947,sign=-1")).name == "hwmon"
     for text, message in {
         "um25c:/dev/no-such-port": "/dev/no-such-port",
         "rapl:/nowhere": "under /nowhere",
@@ -98,5 +96,4 @@ def test_addresses_reach_the_meter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_name_can_be_opened() -> None:
-    assert tuple(catalogue._OPENERS) == ("ina219", "ina226", "um25c", "pmic", "rapl", "nvml", "shelly", "tasmota")
     assert set(catalogue._OPENERS) == set(METER_NAMES)

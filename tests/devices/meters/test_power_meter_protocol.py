@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,7 +11,19 @@ from typing import NamedTuple
 
 import pytest
 
-from devices.meters.ina import Ina219, Ina226
+from devices.energy.simulated_sensors import (
+    SimulatedBus,
+    SimulatedChip,
+    SimulatedIna219,
+    SimulatedIna226,
+    SimulatedIna228,
+    SimulatedIna260,
+    SimulatedIna3221,
+)
+from devices.meters.hwmon import Hwmon, chosen_channels
+from devices.meters.ina import Ina219, Ina226, Ina260, InaSensor
+from devices.meters.ina228 import Ina228
+from devices.meters.ina3221 import Ina3221
 from devices.meters.nvml import Nvml
 from devices.meters.plugs import Shelly, Tasmota
 from devices.meters.pmic import Pmic, query_command
@@ -19,7 +32,7 @@ from devices.meters.rapl import Rapl
 from devices.meters.spec import METER_NAMES
 from devices.meters.um25c import Um25c, open_port
 from tests.devices.conftest import EmulatedUm25c
-from tests.devices.meters.conftest import FakeBus, FakeDriver, StartPlug, make_command, make_zone
+from tests.devices.meters.conftest import FakeDriver, StartPlug, make_command, make_sensor, make_zone
 
 
 class Hardware(ABC):
@@ -63,27 +76,49 @@ class Hardware(ABC):
 
 
 class FakeIna(Hardware):
-    absurd = "must stay below .* A, but is beyond its range: use a smaller shunt"
+    absurd = "must stay below .* A, but .*: use a .* shunt"
 
-    def __init__(self, sensor: type[Ina219], shunt_lsb_v: float, five_volt: int) -> None:
+    def __init__(self, open_on: Callable[..., InaSensor], chip: type[SimulatedChip]) -> None:
         super().__init__()
-        self.silent = f"the {sensor.name} at I2C address 0x40 must answer"
-        self._sensor, self._shunt_lsb_v = sensor, shunt_lsb_v
-        self._bus = FakeBus(bus=five_volt)
+        self._open_on = open_on
+        self._power_w = 0.0
+        counter = {"energy_j": lambda: self.energy_j} if chip is SimulatedIna228 else {}
+        make: Callable[..., SimulatedChip] = chip
+        self._bus = SimulatedBus(chip=make(current_a=lambda: self._power_w / 5.0, shunt_ohm=0.01, **counter))
+        self.silent = "the ina.* at I2C address 0x40 must answer"
 
     def open(self) -> PowerMeter:
-        return self._sensor(self._bus, clock=self.clock)
+        return self._open_on(self._bus, shunt_ohm=0.01, clock=self.clock)
 
     def show(self) -> None:
-        self._bus.plugged = True
-        # Through a tenth of an ohm.
-        self._bus.registers[0x01] = round(self.power_w / 5 * 0.1 / self._shunt_lsb_v)
+        self._bus.plugged, self._power_w = True, self.power_w
 
     def be_silent(self) -> None:
         self._bus.plugged = False
 
     def be_absurd(self) -> None:
-        self._bus.registers[0x01] = 0x7FFF
+        self._power_w = 1000.0
+
+
+class FakeHwmon(Hardware):
+    silent = "the sensor ina226 of the kernel must stay, but .*power1_input is gone"
+    absurd = "power1_input must hold a whole number, but got invalid literal"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = make_sensor(folder, 0, "ina226", power1_input=0, update_interval=36)
+
+    def open(self) -> PowerMeter:
+        return Hwmon(chosen_channels("", (1,), root=self._folder.parent), clock=self.clock)
+
+    def show(self) -> None:
+        (self._folder / "power1_input").write_text(f"{round(1e6 * self.power_w)}\n")
+
+    def be_silent(self) -> None:
+        (self._folder / "power1_input").unlink(missing_ok=True)
+
+    def be_absurd(self) -> None:
+        (self._folder / "power1_input").write_text("none\n")
 
 
 class FakeUm25c(Hardware):
@@ -229,8 +264,12 @@ class Fixtures(NamedTuple):
 
 
 IMPLEMENTATIONS: dict[str, Callable[[Fixtures], Hardware]] = {
-    "ina219": lambda given: FakeIna(Ina219, 10e-6, 1250 << 3),
-    "ina226": lambda given: FakeIna(Ina226, 2.5e-6, 4000),
+    "ina219": lambda given: FakeIna(Ina219, SimulatedIna219),
+    "ina226": lambda given: FakeIna(Ina226, SimulatedIna226),
+    "ina228": lambda given: FakeIna(Ina228, SimulatedIna228),
+    "ina260": lambda given: FakeIna(Ina260, SimulatedIna260),
+    "ina3221": lambda given: FakeIna(functools.partial(Ina3221, channels=(1, 2, 3)), SimulatedIna3221),
+    "hwmon": lambda given: FakeHwmon(given.folder),
     "um25c": lambda given: FakeUm25c(given.um25c, given.monkeypatch),
     "pmic": lambda given: FakePmic(given.folder),
     "rapl": lambda given: FakeRapl(given.folder),

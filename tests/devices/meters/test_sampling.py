@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from devices.meters.power_meter import MeterError, Reading
+from devices.meters.power_meter import MeterError, NotTheBoardError, Reading
 from devices.meters.sampling import ATTEMPTS, Sampler
 
 
@@ -15,6 +15,7 @@ class FakeMeter:
     name = "fake"
     period_s = 0.001
     window_s = 0.002
+    step_w = 0.0
 
     def __init__(self, *readings: Reading | Exception) -> None:
         self.readings = list(readings)
@@ -38,14 +39,14 @@ def test_a_window_of_samples() -> None:
     assert sampler.window(2.5, 6.0) == ramp(7)[3:]
     assert sampler.window(-5.0, 0.0) == ramp(1)
     assert sampler.window(3.2, 3.8) == []
-    assert sampler.describe() == ("fake", 1.0, 0.002)
+    assert sampler.describe() == ("fake", 1.0, 0.002, 0.0)
 
 
 def test_the_period_needs_some_samples() -> None:
     with pytest.raises(MeterError, match="the fake must give a sample"):
         Sampler(lambda: FakeMeter(*ramp(4)), hang_seconds=0.2).describe()
     quick = [Reading(1e-6 * count, 1.0) for count in range(9)]
-    assert Sampler(lambda: FakeMeter(*quick)).describe() == ("fake", 0.001, 0.002)
+    assert Sampler(lambda: FakeMeter(*quick)).describe() == ("fake", 0.001, 0.002, 0.0)
 
 
 def test_a_meter_that_hangs() -> None:
@@ -74,6 +75,7 @@ def test_single_failures_are_passed_over() -> None:
         ([MeterError("unplugged")] * ATTEMPTS, "unplugged"),
         ([Reading(3.0, float("nan"))] * ATTEMPTS, "finite power, but got nan"),
         ([ZeroDivisionError("a bug")], "ZeroDivisionError: a bug"),
+        ([NotTheBoardError("the power must keep its sign")], "must keep its sign"),
     ],
 )
 def test_failures_that_last_are_told(failures: list[Reading | Exception], message: str) -> None:

@@ -18,6 +18,7 @@ class Steady:
     name = "steady"
     period_s = 0.001
     window_s = 0.002
+    step_w = 0.0
 
     def read(self) -> Reading:
         return Reading(time.monotonic(), 3.25)
@@ -27,6 +28,7 @@ class Broken:
     name = "broken"
     period_s = 0.001
     window_s = 0.002
+    step_w = 0.0
 
     def read(self) -> Reading:
         raise MeterError("the wire is cut: solder it.")
@@ -111,7 +113,8 @@ def test_the_process_answers_and_ends_with_its_stdin(tmp_path: Path) -> None:
     done = run(f"pmic:{script}@board", lines="\n".join(["", *map(json.dumps, requests), ""]))
     assert (done.returncode, done.stderr) == (0, "")
     first, second = map(json.loads, done.stdout.splitlines())
-    assert first == {"id": 1, "ok": True, "name": "pmic", "period_s": pytest.approx(0.1, rel=0.5), "window_s": 0.1}
+    about = {"name": "pmic", "period_s": pytest.approx(0.1, rel=0.5), "window_s": 0.1, "step_w": 0.0}
+    assert first == {"id": 1, "ok": True, **about}
     assert second["id"] == 2
     assert second["ok"]
     assert second["times_s"] == []

@@ -1,3 +1,4 @@
+import errno
 import functools
 import operator
 import os
@@ -5,11 +6,12 @@ import sys
 import threading
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from devices.meters.power_meter import MeterError
-from devices.meters.um25c import CHECKED_BYTES, FRAME_BYTES, Um25c, open_port, power_of_frame
+from devices.meters.um25c import CHECKED_BYTES, FRAME_BYTES, Um25c, open_port, power_of_frame, serial_ports
 
 Terminal = tuple[int, str]
 
@@ -138,3 +140,38 @@ def test_without_pyserial(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_port_that_is_not_there() -> None:
     with pytest.raises(MeterError, match="serial port /dev/no-such-port must be there.*rfcomm bind"):
         open_port("/dev/no-such-port")
+
+
+def test_a_port_that_another_program_has(terminal: Terminal) -> None:
+    _, path = terminal
+    first = open_port(path)
+    with pytest.raises(MeterError, match=f"another program has it .*`sudo fuser -v {path}`"):
+        open_port(path)
+    first.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EACCES, "run `sudo usermod -aG dialout ada`"), (errno.EHOSTDOWN, ".*disconnect it from the app")],
+)
+def test_errors_of_a_port_have_their_own_reasons(number: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **settings: object) -> None:
+        raise OSError(number, "as the kernel says")
+
+    monkeypatch.setattr("serial.Serial", refuse)
+    monkeypatch.setenv("LOGNAME", "ada")
+    with pytest.raises(MeterError, match=f"as the kernel says: {said}"):
+        open_port("/dev/no-such-port")
+
+
+def test_several_meters_on_usb_go_by_names_that_stay(tmp_path: Path) -> None:
+    for name in ("ttyUSB0", "ttyUSB1", "rfcomm0"):
+        (tmp_path / name).touch()
+    stable = tmp_path / "serial" / "by-id"
+    stable.mkdir(parents=True)
+    (stable / "usb-RD_UM34C-if00").symlink_to(tmp_path / "ttyUSB1")
+    assert [port[len(str(tmp_path)) :] for port in serial_ports(tmp_path)] == [
+        "/serial/by-id/usb-RD_UM34C-if00",
+        "/rfcomm0",
+        "/ttyUSB0",
+    ]

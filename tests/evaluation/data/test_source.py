@@ -149,11 +149,9 @@ ON_WHITE = np.uint8(np.round((GREY * (GREY.T / 255.0)) + 255 - GREY.T))
     ("image", "grey"),
     [
         (Image.fromarray(GREY), True),
-        (Image.fromarray(GREY.astype(np.uint16) << 8), True),
-        (Image.fromarray(GREY.astype(np.uint16)), True),
         (palette(), False),
     ],
-    ids=["L", "I;16", "I;16 with 8-bit levels", "P"],
+    ids=["L", "P"],
 )
 @pytest.mark.filterwarnings("error")
 def test_images_of_every_mode_become_rgb(tmp_path: Path, image: Image.Image, *, grey: bool) -> None:
@@ -300,7 +298,7 @@ def test_a_source_says_which_splits_it_uses(tmp_path: Path) -> None:
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "data")
     facts = open_source(str(tmp_path / "data")).describe()
     assert (facts.train_split, facts.test_split, facts.test_images) == ("train", None, 0)
-    assert facts.left_out == ("`extra` (2)", "`test` (5, without labels)")
+    assert facts.left_out == ("`test` (5, without labels)", "`extra` (2)")
     assert (facts.images, facts.classes, facts.images_of_class) == (5, ("cat", "dog"), (3, 2))
 
 

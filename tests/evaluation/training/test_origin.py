@@ -20,7 +20,7 @@ EARLIER_DATASET: dict[str, Any] = {
     "std": [0.1, 0.2, 0.3],
     "images": {"training": 280, "selection": 60, "test": 40},
 }
-LATER = {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None}
+LATER = {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None, "depth": None, "facts": None}
 """What earlier versions did not say of images, as they made them."""
 EARLIER: dict[str, Any] = {
     "architecture": {"space": "small", "id": "04", "operators": ["k3_e1", "k5_e3"]},

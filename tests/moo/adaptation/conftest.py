@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,18 +99,25 @@ def trained_run(trained_once: FinishedRun, tmp_path: Path) -> FinishedRun:
     return copied(trained_once, tmp_path / "run")
 
 
+@dataclass(frozen=True)
+class Adapted:
+    """A run with exits, and what the command came to."""
+
+    run: FinishedRun
+    result: AdaptedRun
+
+
 @pytest.fixture(scope="session")
-def adapted_once(trained_once: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """The same with exits."""
+def adapted_once(trained_once: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
+    """The same with exits, with default options. Tests that change nothing read it as it is."""
     run = copied(trained_once, tmp_path_factory.mktemp("adapted") / "run")
-    adapted_by(run)
-    return run
+    return Adapted(run, adapted_by(run))
 
 
 @pytest.fixture
-def adapted_run(adapted_once: FinishedRun, tmp_path: Path) -> FinishedRun:
+def adapted_run(adapted_once: Adapted, tmp_path: Path) -> FinishedRun:
     """A finished run whose front is trained and has exits, with default options."""
-    return copied(adapted_once, tmp_path / "run")
+    return copied(adapted_once.run, tmp_path / "run")
 
 
 @pytest.fixture

@@ -18,44 +18,41 @@ from moo.deployment.finished_run import FinishedRun, record_of
 from moo.storage.adaptive_front import read_adaptive_front
 from moo.storage.pareto import non_dominated
 from tests.interruptions import Copies
-from tests.moo.adaptation.conftest import Adapt, at
+from tests.moo.adaptation.conftest import Adapt, Adapted, at
 from tests.moo.deployment.test_training import SerialTrainer
 
 
-def test_the_front_is_what_no_point_dominates_static_networks_among_them(
-    trained_run: FinishedRun, adapted: Adapt
-) -> None:
-    done = adapted(trained_run)
-    front = read_adaptive_front(trained_run.folder.adaptive_front)
-    assert front == done.front
+def test_the_front_is_what_no_point_dominates_static_networks_among_them(adapted_once: Adapted) -> None:
+    front = read_adaptive_front(adapted_once.run.folder.adaptive_front)
+    assert front == adapted_once.result.front
     assert any(point.exits for point in front)
     assert len(non_dominated(np.array([point.objectives for point in front]))) == len(front)
-    with closing(record_of(trained_run)) as record:
+    with closing(record_of(adapted_once.run)) as record:
         for static in record.archive.trained_points():
             assert any(all(np.array(point.objectives) <= np.array(static.objectives) + 1e-12) for point in front)
 
 
 @pytest.mark.parametrize("options", [{}, {"threads": (1,), "precision": ("int8",)}, {"energy": "gross"}])
 def test_what_the_report_says_of_gains_is_what_the_command_said(
-    trained_run: FinishedRun, adapted: Adapt, options: Any
+    adapted_run: FinishedRun, adapted: Adapt, options: Any
 ) -> None:
-    done = adapted(trained_run, **options)
-    results = read_adaptive_results(trained_run.folder)
+    done = adapted(adapted_run, **options)
+    results = read_adaptive_results(adapted_run.folder)
     assert results is not None
     assert results.is_whole
-    with closing(record_of(trained_run)) as record:
+    with closing(record_of(adapted_run)) as record:
         found = results.gains(record.archive)
     assert found is not None
     assert gains_text(found) == done.gains
 
 
-def test_figures_of_points_are_those_of_their_segments(trained_run: FinishedRun, adapted: Adapt) -> None:
-    done = adapted(trained_run)
-    assert any(point.exits for point in done.front)
-    for point in done.front:
+def test_figures_of_points_are_those_of_their_segments(adapted_once: Adapted) -> None:
+    front = adapted_once.result.front
+    assert any(point.exits for point in front)
+    for point in front:
         if not point.exits:
             continue
-        folder = trained_run.folder.adaptation(point.id) / "deployed"
+        folder = adapted_once.run.folder.adaptation(point.id) / "deployed"
         assert len(list(folder.glob("segment_*.onnx"))) == 2 * (len(point.exits) + 1)
         assert point.latency_ms == pytest.approx(np.dot(point.exit_shares, point.path_latency_ms))
         assert point.net_energy_mj == pytest.approx(np.dot(point.exit_shares, point.path_energy_mj))
@@ -89,12 +86,11 @@ def test_fresh_trains_all_exits_anew_with_the_same_result(adapted_run: FinishedR
 
 
 def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
-    trained_run: FinishedRun, adapted: Adapt
+    trained_run: FinishedRun, adapted: Adapt, adapted_once: Adapted
 ) -> None:
     """Those of exits that were deployed before are no longer there."""
     adapted(trained_run, max_exits=1, joint_epochs=0.0)
     front = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
-    once = adapted(trained_run, max_exits=3, joint_epochs=1.0, fresh=True).front
     assert any(point.exits for point in front)
     for point in front:
         if point.exits:
@@ -103,7 +99,7 @@ def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
             assert outcomes.exits == point.exits
             assert outcomes.images == len(trained_run.splits.test)
             assert judged(outcomes, point.thresholds).error == point.test_error
-    assert front == once
+    assert front == adapted_once.result.front
 
 
 @pytest.mark.thorough

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,32 +16,13 @@ from moo.analysis.networks import file_costs
 from moo.deployment import baselines
 from moo.deployment.baselines import baseline_trainings
 from moo.deployment.config import CompareBaselinesConfig
-from moo.deployment.finished_run import FinishedRun, record_of
 from moo.deployment.outputs import write_retrained
 from moo.deployment.plan import check_trainings
 from moo.deployment.training import train_networks
 from moo.events import PretrainedMissing, TrainingFailed, TrainingProgress
-from moo.execution.backend import InProcessBackend
-from moo.search.loop import run_search
-from moo.trials import WorkerSetup
 from search_space.boundary.sealing import sealed_state
 from tests.evaluation.pretrained.tiny_network import TinyPretrained
-from tests.moo.conftest import MakeReplay, Prepare
-
-
-@pytest.fixture
-def run(prepare_tiny: Prepare, setup: WorkerSetup) -> Any:
-    """A finished search, nothing measured."""
-    p = prepare_tiny()
-    run_search(p, InProcessBackend(setup), lambda event: None)
-    return FinishedRun(folder=p.folder, config=p.config, origin=p.origin, space=p.space, splits=p.splits)
-
-
-@pytest.fixture
-def record(run: Any) -> Iterator[Any]:
-    opened = record_of(run)
-    yield opened
-    opened.close()
+from tests.moo.conftest import MakeReplay
 
 
 def no_trainer() -> Any:

@@ -20,14 +20,11 @@ from evaluation.training.job import EpochDone, TrainFailure, new_training
 from moo.analysis.near_front import candidate_networks
 from moo.deployment.baselines import baseline_trainings
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
-from moo.deployment.finished_run import FinishedRun, record_of
+from moo.deployment.finished_run import record_of
 from moo.deployment.plan import check_trainings, forget, front_trainings
 from moo.deployment.training import train_networks
 from moo.events import BoardUnreachable, NetworkMeasured, TrainingFailed, TrainingFinished, TrainingProgress
-from moo.execution.backend import InProcessBackend
-from moo.search.loop import run_search
-from moo.trials import WorkerSetup
-from tests.moo.conftest import MakeReplay, Prepare
+from tests.moo.conftest import MakeReplay
 
 
 class StoppedError(Exception):
@@ -56,22 +53,6 @@ class SerialTrainer:
 
     def close(self) -> None:
         """Nothing to stop."""
-
-
-@pytest.fixture
-def run(prepare_tiny: Prepare, setup: WorkerSetup) -> Any:
-    """A finished search, nothing measured."""
-    preparation = prepare_tiny()
-    run_search(preparation, InProcessBackend(setup), lambda event: None)
-    p = preparation
-    return FinishedRun(folder=p.folder, config=p.config, origin=p.origin, space=p.space, splits=p.splits)
-
-
-@pytest.fixture
-def record(run: Any) -> Iterator[Any]:
-    opened = record_of(run)
-    yield opened
-    opened.close()
 
 
 def archive_now(run: Any) -> Any:

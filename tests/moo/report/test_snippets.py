@@ -192,3 +192,15 @@ def test_runs_of_before_have_their_pictures_as_they_are_stored() -> None:
     assert how_square("stretch", 32).endswith(
         "out of proportion where it is not square, resized to 32 x 32 pixels (bicubic)."
     )
+
+
+def test_pictures_of_more_bits_have_the_scale_of_the_data_set(tmp_path: Path) -> None:
+    code = photo_snippet(replace(DATASET, rules=3, depth=(900.0, 1100.5)), size=SIZE)
+    assert "classify(eight_bits(ImageOps.exif_transpose(photo)).convert" in code
+    function = code[code.index("def eight_bits") : code.index("def classify")]
+    names: dict[str, Any] = {"np": np, "Image": Image}
+    exec(function, names)
+    deep = Image.fromarray(np.linspace(800, 1200, 64).reshape(8, 8).astype(np.uint16))
+    expected = read_picture(deep, rules=3, depth=(900.0, 1100.5)).image
+    np.testing.assert_array_equal(np.asarray(names["eight_bits"](deep).convert("RGB")), np.asarray(expected))
+    assert names["eight_bits"](expected) is expected

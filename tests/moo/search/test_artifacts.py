@@ -128,7 +128,9 @@ def test_with_a_published_test_split_three_images_are_enough_for_the_others(
     photos(tmp_path / "photos" / "test")
     source = open_source(str(tmp_path / "photos"))
     data = split_data(load(source, TINY.input_size, skip_broken=True), 0)
-    assert images_text(replace(prepare_tiny(), source=source, splits=data))[1][1] == "nut 20, bolt 20, rivet 3"
+    said = images_text(replace(prepare_tiny(), source=source, splits=data))
+    assert said[1][1] == "nut 20, bolt 20, rivet 3; tested on nut 20, bolt 20, rivet 3"
+    assert ("warning", "43 of the pictures that are tested on are trained on, too, byte by byte") in said
 
 
 def test_samples_are_of_as_many_classes_as_there_are(tmp_path: Path) -> None:

@@ -423,7 +423,7 @@ def test_a_run_of_an_earlier_version_keeps_its_images_and_splits(config: Any, tm
     lying_photos(tmp_path / "photos")
     config = replace(config, dataset=str(tmp_path / "photos"), theta_batch=2, pretrain_batch=2)
     new = prepared(config)
-    assert (new.dataset.resize, new.dataset.rules, new.dataset.width, new.dataset.height) == ("stretch", 2, 40, 30)
+    assert (new.dataset.resize, new.dataset.rules, new.dataset.width, new.dataset.height) == ("stretch", 3, 40, 30)
     old = split_data(load(open_source(config.dataset), new.space.input_size, resize="crop", rules=1), config.seed)
     assert old.fingerprint != new.splits.fingerprint
     origin = new.origin.to_json() | {"recipe": None}

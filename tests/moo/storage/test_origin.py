@@ -70,6 +70,7 @@ def test_it_is_written_as_earlier_versions_wrote_it_but_for_what_is_new(tmp_path
     settings = SearchConfig()
     expected = changed("board", value=dataclasses.asdict(BOARD))
     expected["dataset"] |= {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None}
+    expected["dataset"] |= {"depth": None, "facts": None}
     expected["dataset"] |= {"guessing_error": None, "test_guessing_error": None}
     expected["pretraining"] |= {"passes": 1, "largest_share": 0.0}
     expected["recipe"] = None

@@ -1,4 +1,4 @@
-"""HW-NAS-Bench's tables behind the interface of its own API, and its networks as this project's graphs.
+"""`HWNASBenchAPI`: tables of HW-NAS-Bench behind the interface of its own API, and its networks as graphs.
 
     api = HWNASBenchAPI("HW-NAS-Bench-v1_0.pickle", search_space="fbnet")
     api.query_by_index([0] * 22, "cifar100")["raspi4_latency"]
@@ -80,7 +80,9 @@ class HWNASBenchAPI:
         content = read_plain_pickle(Path(file_path_or_dict)) if from_file else file_path_or_dict  # type: ignore[arg-type]
         self.search_space = search_space
         self._fbnet_spaces = {name: _fbnet_space(name) for name in _FBNET_SPACES}
-        self.HW_metrics: dict[str, dict[str, dict[str, Any]]] = {search_space: self._tables(content)}
+        tables = self._tables(content)
+        self.HW_metrics: dict[str, dict[str, Any]] = {**_plain(content), search_space: tables}
+        """As in the file, whose two spaces it has both; that of `search_space` is checked."""
 
     def query_by_index(self, arch_index: int | Sequence[int], dataname: str) -> dict[str, float]:
         """All metrics of one network, and the product of the costs as `average_hw_metric`.
@@ -150,7 +152,8 @@ class HWNASBenchAPI:
     def _tables(self, content: object) -> dict[str, dict[str, Any]]:
         tables = self._mapping(self._mapping(content, "the top").get(self.search_space), f"`{self.search_space}`")
         if self.search_space == "fbnet":
-            return {metric: self._block_costs(tables.get(metric), metric) for metric in FBNET_METRICS}
+            costs = {metric: self._block_costs(tables.get(metric), metric) for metric in FBNET_METRICS}
+            return {**_plain(tables), **costs}
         return {str(name): self._network_costs(table, str(name)) for name, table in tables.items()}
 
     def _block_costs(self, table: object, metric: str) -> dict[str, float]:
@@ -215,9 +218,12 @@ def architecture_of_config(config: Mapping[str, Any]) -> tuple[SearchSpace, Arch
             classes=classes, input_size=_SMALL_IMAGES.get(classes, 32), channels=channels, cells_per_stage=cells
         )
         return space, architecture_of(space, parse_cell(cell))
+    if (indices := config.get("op_idx_list")) is not None:
+        cell = [OPERATOR_NAMES[index] for index in _fbnet_indices(indices)]
     if not isinstance(cell, list | tuple):
         raise ValueError(
-            f"`arch_str` of a configuration must be a string or a list of operators, but got {shown(cell)}."
+            f"`arch_str` of a configuration must be a string or a list of operators, or `op_idx_list` their indices, "
+            f"but got {shown(cell)}."
         )
     space = _fbnet_space(config.get("dataset")).with_classes(classes)
     return space, architecture_of(space, tuple(cell))
@@ -259,6 +265,13 @@ def _fbnet_indices(arch_index: object) -> tuple[int, ...]:
     if len(indices) != 22 or not fits:
         raise ValueError(f"`arch_index` must be a list of 22 numbers in [0, 8] for FBNet, but got {shown(arch_index)}.")
     return tuple(int(index) for index in indices)
+
+
+def _plain(value: Any) -> Any:
+    """With arrays of NumPy in the place of those of the file."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value.values if isinstance(value, PickledArray) else value
 
 
 def _is_number(cost: object) -> bool:
