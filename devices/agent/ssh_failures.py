@@ -35,7 +35,9 @@ class Attempt(asyncssh.SSHClient):
         self.wants_key = self.wants_password = self.was_let_in = False
         self.shown_key: asyncssh.SSHKey | None = None
         self.banner = ""
+        self.wants_more = False
         self._left = list(ring.offers)
+        self._is_exhausted = False
         self._connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -60,6 +62,7 @@ class Attempt(asyncssh.SSHClient):
         """The next key."""
         self.wants_key = True
         if not self._left:
+            self._is_exhausted = True
             return None
         offer = self._left.pop(0)
         if offer.name not in self.offered:
@@ -67,12 +70,13 @@ class Attempt(asyncssh.SSHClient):
         return offer.keypair
 
     def password_auth_requested(self) -> None:
-        """Never."""
+        """Never; where it is asked for before all keys were refused, one was accepted."""
         self.wants_password = True
+        self.wants_more = self.wants_more or (bool(self.offered) and not self._is_exhausted)
 
     def kbdint_auth_requested(self) -> None:
         """Never."""
-        self.wants_password = True
+        self.password_auth_requested()
 
     def auth_completed(self) -> None:
         """Remember it."""
@@ -152,6 +156,9 @@ def of_login(attempt: Attempt, error: Exception, greeting: bytes, *, seconds: fl
             "`Port` are right as seen from there, and that it permits forwarding."
         )
     if isinstance(error, asyncssh.KeyExchangeFailed):
+        # What we have is a long list; what is there counts.
+        has = re.search(r"received (\S+)", str(error))
+        reason = f"it has only {one_line(has.group(1))}" if has is not None else reason
         return BoardRefusedError(
             f"{label} has an SSH server too old or too new for this program: {reason}. Update it there (`sudo apt-get "
             "install openssh-server`), or add what it has to `KexAlgorithms`, `Ciphers` or `MACs` of your SSH "
@@ -164,6 +171,12 @@ def of_login(attempt: Attempt, error: Exception, greeting: bytes, *, seconds: fl
         )
     if isinstance(error, asyncssh.PermissionDenied):
         return _denied(attempt)
+    if not attempt.was_answered and isinstance(error, asyncio.TimeoutError):
+        return BoardUnreachableError(
+            f"{label} could not be reached{_through(hop)}: port {hop.config.port} is open, but says nothing within "
+            f"{seconds:g} s. The machine may be overloaded or out of memory: start it again. Or another "
+            "program has that port."
+        )
     if attempt.was_answered:
         said = f" It said: {attempt.banner}." if attempt.banner else ""
         when = "after our key was accepted" if attempt.was_let_in else "during the login"
@@ -217,18 +230,21 @@ def of_file(
 
 def _no_server(attempt: Attempt, reason: str, greeting: bytes) -> MeasurementError:
     hop, label, port = attempt.hop, attempt.hop.label, attempt.hop.config.port
-    through = f" through {hop.through}" if hop.through is not None else ""
     if greeting and not greeting.startswith(b"SSH-"):
         first = greeting.decode("utf-8", "replace").partition("\n")[0]
         return BoardUnreachableError(
-            f"{label} could not be reached{through}: what answers at port {port} is no SSH server, but says "
+            f"{label} could not be reached{_through(hop)}: what answers at port {port} is no SSH server, but says "
             f"{shown(first, most=60)}. Name the port of SSH, usually 22."
         )
     return BoardUnreachableError(
-        f"{label} could not be reached{through}: port {port} closes the connection before a word of SSH ({reason}). It "
-        "is booting, has too many logins at once, or shuts this machine out (fail2ban): wait some minutes. Or another "
-        "program has that port."
+        f"{label} could not be reached{_through(hop)}: port {port} closes the connection before a word of SSH "
+        f"({reason}). It is booting, has too many logins at once, or shuts this machine out (fail2ban): wait some "
+        "minutes. Or another program has that port."
     )
+
+
+def _through(hop: Hop) -> str:
+    return f" through {hop.through}" if hop.through is not None else ""
 
 
 def _denied(attempt: Attempt) -> MeasurementError:
@@ -244,6 +260,12 @@ def _denied(attempt: Attempt) -> MeasurementError:
         return BoardRefusedError(
             f"{label} does not take keys from {user}: set `PubkeyAuthentication yes` in /etc/ssh/sshd_config there. "
             f"Passwords are not used.{said}"
+        )
+    if attempt.wants_more:
+        return BoardRefusedError(
+            f"{label} accepts the key {_names(attempt.offered[-1:])} for {user}, but wants a password or code as well, "
+            f"which is not asked for here: set `AuthenticationMethods publickey` for {user} in /etc/ssh/sshd_config "
+            f"there.{said}"
         )
     notes = "".join(f" {one_line(fault)}." for fault in _notes(ring))
     if not attempt.offered:

@@ -66,7 +66,11 @@ class HostKeys:
         """Kinds of host keys to ask for: the known ones first, then any, so that a change can be shown."""
         known = [algorithm for key in self.keys() for algorithm in key.sig_algorithms]
         certificates = get_default_certificate_algs() if self.keys("cert-authority") else []
-        return list(dict.fromkeys(one.decode() for one in [*certificates, *known, *get_default_public_key_algs()]))
+        # As OpenSSH orders them; a Dropbear without an RSA key dies of being asked for one first.
+        others = sorted(
+            get_default_public_key_algs(), key=lambda one: (one != b"ssh-ed25519", not one.startswith(b"ecdsa"))
+        )
+        return list(dict.fromkeys(one.decode() for one in [*certificates, *known, *others]))
 
     def refusal(self, shown: asyncssh.SSHKey | None, reason: str) -> BoardRefusedError:
         """What is wrong with the key that a host shows, and what to do.

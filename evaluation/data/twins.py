@@ -31,7 +31,8 @@ def twins_text(train: Labelled, test: Labelled | None) -> tuple[str, ...]:
     if test is not None:
         both = sum(key in of_train for key in keys[1])
         if both:
-            found.append(f"{both:,} of the pictures that are tested on are trained on, too, byte by byte")
+            noun = "picture is" if both == 1 else "pictures are"
+            found.append(f"{both:,} {noun} both trained and tested on, byte by byte")
     labels: dict[bytes, set[int]] = {}
     for key, label in zip(keys[0], train[1].tolist(), strict=True):
         if key is not None:

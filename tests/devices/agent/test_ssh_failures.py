@@ -111,7 +111,10 @@ CASES: dict[str, tuple[Callable[[Given], str], str]] = {
         lambda given: str(ssh_failures.of_name(given.hop, socket.gaierror(-2, "Name or service not known"))),
         "the name 10.0.0.4 cannot be found (Name or service not known)",
     ),
-    "silence": (lambda given: str(ssh_failures.of_network(given.hop, TimeoutError(), seconds=10.0)), "within 10 s"),
+    "silence": (
+        lambda given: str(ssh_failures.of_network(given.hop, asyncio.TimeoutError(), seconds=10.0)),
+        "within 10 s",
+    ),
     "no route": (
         lambda given: str(ssh_failures.of_network(given.hop, OSError(errno.ENETUNREACH, "x"), seconds=10.0)),
         "no network leads to 10.0.0.4, port 2222",
@@ -125,6 +128,10 @@ CASES: dict[str, tuple[Callable[[Given], str], str]] = {
         "what answers at port 2222 is no SSH server, but says 'HTTP/1.1 400 Bad Request\\r'",
     ),
     "closed at once": (lambda given: given.fails(asyncssh.ConnectionLost("lost")), "too many logins at once"),
+    "open but silent": (
+        lambda given: given.fails(asyncio.TimeoutError()),
+        "port 2222 is open, but says nothing within 10 s",
+    ),
     "through a jump host": (through, "through the jump host gate, which says: Connection refused."),
     "proxy": (
         lambda given: str(ssh_failures.of_proxy(given.hop, "nc: not found.", OSError("x"))),
@@ -155,6 +162,10 @@ CASES: dict[str, tuple[Callable[[Given], str], str]] = {
         "it was offered a, b, c, d and 2 more. Name the right one",
     ),
     "passwords only": (lambda given: given.refuses(wants_password=True), "does not take keys from user pi"),
+    "two factors": (
+        lambda given: given.refuses(wants_key=True, wants_more=True, offered=["/a", "/b"]),
+        "accepts the key /b",
+    ),
     "booting": (
         lambda given: str(
             ssh_failures.of_login(
@@ -171,9 +182,9 @@ CASES: dict[str, tuple[Callable[[Given], str], str]] = {
     ),
     "old": (
         lambda given: given.fails(
-            asyncssh.KeyExchangeFailed("No matching key exchange algorithm"), _connection=answered()
+            asyncssh.KeyExchangeFailed("no match, sent a,b and received c,d"), _connection=answered()
         ),
-        "too old or too new for this program: No matching key exchange algorithm. Update",
+        "too old or too new for this program: it has only c,d. Update",
     ),
     "no shell": (
         lambda given: str(ssh_failures.of_shell(given.hop, "This account is currently not available.")),
@@ -411,3 +422,9 @@ def test_all_keys_are_offered_one_by_one(tmp_path: Path) -> None:
     attempt = given.attempt()
     assert [attempt.public_key_auth_requested() for _ in range(3)] == [*pairs, None]
     assert attempt.offered == ["first", "second"]
+    attempt.password_auth_requested()
+    assert not attempt.wants_more
+    attempt = given.attempt()
+    attempt.public_key_auth_requested()
+    attempt.kbdint_auth_requested()
+    assert attempt.wants_more

@@ -51,7 +51,7 @@ def test_pictures_that_come_again_are_counted(tmp_path: Path) -> None:
         test_b_1=four,
     )  # fmt: skip
     assert open_source(place).facts.warnings == (
-        "1 of the pictures that are tested on are trained on, too, byte by byte",
+        "1 picture is both trained and tested on, byte by byte",
         "1 training picture in several classes at once, byte by byte",
         "2 training pictures more than once, byte by byte",
     )
@@ -61,7 +61,7 @@ def test_pictures_of_a_table_that_come_again_are_counted(tmp_path: Path) -> None
     write_raw(tmp_path / "data" / "train.parquet", [raw(image) for image in images(pixels(3))], list("aab"))
     write_raw(tmp_path / "data" / "test.parquet", [raw(images(pixels(3))[1]), None], list("ab"))
     assert open_source(str(tmp_path / "data")).facts.warnings == (
-        "1 of the pictures that are tested on are trained on, too, byte by byte",
+        "1 picture is both trained and tested on, byte by byte",
     )
 
 

@@ -130,7 +130,7 @@ def test_with_a_published_test_split_three_images_are_enough_for_the_others(
     data = split_data(load(source, TINY.input_size, skip_broken=True), 0)
     said = images_text(replace(prepare_tiny(), source=source, splits=data))
     assert said[1][1] == "nut 20, bolt 20, rivet 3; tested on nut 20, bolt 20, rivet 3"
-    assert ("warning", "43 of the pictures that are tested on are trained on, too, byte by byte") in said
+    assert ("warning", "43 pictures are both trained and tested on, byte by byte") in said
 
 
 def test_samples_are_of_as_many_classes_as_there_are(tmp_path: Path) -> None:
