@@ -30,7 +30,6 @@ from benchmarks.results import Column, TextTable, print_results
 from benchmarks.training_ways import WAYS, Side, Task, Way
 from benchmarks.turns import in_new_processes, median_ratio, rounds_of_turns
 from evaluation.augmentation import Augmentation
-from evaluation.data.images import LabelledImages
 from evaluation.data.loading import load_images
 from evaluation.splits import split_data
 from scripts.interface.command_line import run
@@ -154,8 +153,8 @@ def new_task(config: TrainingBenchmarkConfig) -> Task:
     splits = split_data(data, 0)
     weights, selection = splits.weights, splits.selection
     rows_N = np.arange(config.batch_size * (WARM_UP_STEPS + config.steps)) % len(weights)
-    few = LabelledImages(selection.images_NCHW[:64], selection.labels_N[:64])
-    used = LabelledImages(weights.images_NCHW[rows_N], weights.labels_N[rows_N])
+    few = selection.take(np.arange(64))
+    used = weights.take(rows_N)
     splits = dataclasses.replace(splits, weights=used, theta=few, selection=few, test=few)
     graph = space.with_classes(len(splits.class_names)).graph(parse_architecture(space, config.architecture).operators)
     return Task(graph, splits, config.batch_size, Augmentation(crop_padding=size // 8, flip=not splits.grey))

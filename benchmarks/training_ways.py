@@ -46,7 +46,7 @@ class PlainImages(Dataset[tuple[Tensor, int]]):
     """Normalised images, augmented one at a time."""
 
     def __init__(self, splits: Splits, augmentation: Augmentation) -> None:
-        self.images_NCHW = torch.from_numpy(splits.weights.images_NCHW)
+        self.images_NCHW = torch.from_numpy(splits.weights.pixels)
         self.labels = splits.weights.labels_N.tolist()
         self.mean_C11 = torch.tensor(splits.mean_C)[:, None, None]
         self.std_C11 = torch.tensor(splits.std_C)[:, None, None]

@@ -6,22 +6,19 @@ for the final report. Start with `load_splits`. Shape suffixes: N images, C chan
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from evaluation.data.facts import LEAST_OF_CLASS, DatasetFacts
-from evaluation.data.images import ImageData, LabelledImages, Progress
+from evaluation.data.images import ImageData, LabelledImages, Progress, Rows
 from evaluation.data.loading import load_images
+from evaluation.data.pixel_figures import figures_of
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000
 LEAST_IMAGES = 20
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,21 +118,20 @@ def split_data(data: ImageData, seed: int) -> Splits:
         rows = [np.sort(piece) for piece in _cut(order, held_out, parts)]
     else:
         rows = _cut_by_class(order, data.train.labels_N, _shares(data.train.labels_N, classes, held_out, parts))
-    pieces = [_take(data.train, piece) for piece in rows]
+    pieces = [data.train.take(piece) for piece in rows]
     test = data.test if data.test is not None else pieces[3]
     weights, theta, selection = pieces[:3]
-    mean_C, std_C = _statistics(weights.images_NCHW)
-    fingerprint = _fingerprint((weights, theta, selection, test))
+    figures = figures_of(weights, theta, selection, test)
     return Splits(
         weights=weights,
         theta=theta,
         selection=selection,
         test=test,
         class_names=data.class_names,
-        mean_C=mean_C,
-        std_C=std_C,
+        mean_C=figures.mean,
+        std_C=figures.std,
         grey=data.grey,
-        fingerprint=fingerprint,
+        fingerprint=figures.fingerprint,
         resize=data.resize,
         rules=data.rules,
         omitted=data.omitted,
@@ -199,27 +195,3 @@ def _cut_by_class(order: Rows, labels_N: Rows, share_KP: Rows) -> list[Rows]:
 def _cut(order: Rows, held_out: int, parts: int) -> list[Rows]:
     start = len(order) - parts * held_out
     return [order[:start], *(order[start + k * held_out : start + (k + 1) * held_out] for k in range(parts))]
-
-
-def _take(images: LabelledImages, rows: npt.NDArray[np.int64]) -> LabelledImages:
-    return LabelledImages(images.images_NCHW[rows], images.labels_N[rows])
-
-
-def _statistics(images_NCHW: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    levels = np.arange(256) / 255
-    means, deviations = [], []
-    for channel in range(images_NCHW.shape[1]):
-        share = np.bincount(images_NCHW[:, channel].ravel(), minlength=256) / images_NCHW[:, channel].size
-        mean = float(share @ levels)
-        means.append(mean)
-        deviations.append(max(float(np.sqrt(share @ (levels - mean) ** 2)), 1e-3))
-    return tuple(means), tuple(deviations)
-
-
-def _fingerprint(parts: tuple[LabelledImages, ...]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(str(part.images_NCHW.shape).encode())
-        digest.update(np.ascontiguousarray(part.images_NCHW).data)
-        digest.update(np.ascontiguousarray(part.labels_N).data)
-    return digest.hexdigest()[:16]

@@ -68,7 +68,7 @@ def write_enlarged(config: EnlargedConfig) -> int:
             for row in rows:
                 path = folder / split / data.class_names[int(part.labels_N[row])] / f"{row:06d}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                jobs.append((part.images_NCHW[row], path, config.width, config.height))
+                jobs.append((part.gather(np.array([row]))[0], path, config.width, config.height))
             number += sum(pool.map(_write, jobs, chunksize=200))
     return number
 

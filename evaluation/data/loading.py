@@ -5,25 +5,47 @@ Shape suffixes: N images, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+import dataclasses
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from evaluation.data.images import ImageData, LabelledImages, Progress
+from evaluation.data.facts import DatasetFacts
+from evaluation.data.image_file import FileDetails, ImageWriter, image_bytes
+from evaluation.data.images import ImageData, Images, LabelledImages, Pixels, Progress
+from evaluation.data.kept_images import KeptImages, MadeOf, stamp_of
 from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Picture, Pictures, read_picture, square
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
-from evaluation.data.source import DataSource, open_source
+from evaluation.data.source import DataSource, Part, open_source
 from search_space.boundary.machine import file_threads
+from search_space.boundary.reading import local_path
 
 NAMED = 5
 """Broken pictures that a message names."""
-_AT_ONCE = 500
+IN_MEMORY_BYTES = 2**25
+"""Images of so many bytes in all are held as an array; more are kept in a file, which processes and runs share."""
+_AT_ONCE = 256
+"""Pictures that are read ahead."""
+_TOLD = 500
 
-Pixels = npt.NDArray[np.uint8]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Decoded:
+    """What was seen of the pictures of a data set; as in `FileDetails`."""
+
+    omitted: tuple[tuple[int, ...], ...]
+    grey: bool
+    width: int
+    height: int
+    scattered: bool
+    facts: DatasetFacts
 
 
 def load(
@@ -35,7 +57,9 @@ def load(
     skip_broken: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> ImageData:
-    """Read all pictures of a data set.
+    """Read all pictures of a data set, or find them read by an earlier run.
+
+    Few images are held in memory; others are in a file (`evaluation.data.kept_images`), which is made once.
 
     Args:
         source: the data set.
@@ -46,48 +70,103 @@ def load(
         on_progress: called now and then with pictures read so far, and their total.
 
     Raises:
-        ValueError: if pictures cannot be read; the first of them are named.
+        ValueError: if pictures cannot be read, of which the first are named, or if there is no place for the file.
     """
-    resize = resize or source.describe().resize
-    depth = source.depth if rules > 2 else None
-    parts = [part for part in (source.train, source.test) if part is not None]
-    total = sum(map(len, parts))
-    loaded: list[LabelledImages] = []
+    made_of = MadeOf(
+        name=source.name,
+        asked=source.asked,
+        size=size,
+        resize=resize or source.describe().resize,
+        rules=rules,
+        depth=source.depth if rules > 2 else None,
+        skip_broken=skip_broken,
+    )
+    total = sum(map(len, _parts(source)))
+    stamp = stamp_of(source) if image_bytes(total, size) > IN_MEMORY_BYTES else None
+    if stamp is None:
+        array_NCHW = np.empty((total, 3, size, size), np.uint8)
+        places = iter(array_NCHW)
+
+        def hold(pixels_CHW: Pixels) -> None:
+            next(places)[:] = pixels_CHW
+
+        decoded = _decode(source, made_of, hold, on_progress)
+        return _image_data(source, made_of, array_NCHW, decoded)
+    kept = KeptImages(made_of, stamp)
+
+    def write(file: IO[bytes]) -> FileDetails:
+        writer = ImageWriter(file, size)
+        seen = _decode(source, made_of, writer.add, on_progress)
+        return writer.finish(**{field.name: getattr(seen, field.name) for field in dataclasses.fields(seen)})
+
+    def wait(written: int) -> None:
+        on_progress(min(written // image_bytes(1, size), total), total)
+
+    images = kept.find() or kept.make(write, image_bytes(total, size), wait)
+    return _image_data(source, made_of, images, images.details)
+
+
+def _parts(source: DataSource) -> list[Part]:
+    return [part for part in (source.train, source.test) if part is not None]
+
+
+def _decode(source: DataSource, made_of: MadeOf, take: Callable[[Pixels], None], on_progress: Progress) -> _Decoded:
+    """Give the images of all pictures that can be read to `take`, in order.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    parts, root = _parts(source), local_path(source.name)
+    is_local, total = root.exists(), sum(map(len, parts))
+    omitted: list[tuple[int, ...]] = []
     broken: list[str] = []
-    done, grey = 0, True
+    done, grey, scattered = 0, True, False
     sizes: list[tuple[int, int]] = []
     for part in parts:
-        images_NCHW = np.empty((len(part), 3, size, size), np.uint8)
-        kept: list[int] = []
-        for row, found in enumerate(_read(part.pictures, size, resize, rules, depth)):
+        rows: list[int] = []
+        for row, (entry, found) in enumerate(_read(part.pictures, made_of)):
+            scattered |= is_local and _lies_outside(entry, root)
             if isinstance(found, str):
-                broken.append(f"row {row}{_path_of(part.pictures[row])} of split `{part.name}`: {found}")
+                broken.append(f"row {row}{_path_of(entry)} of split `{part.name}`: {found}")
+                rows.append(row)
             else:
-                images_NCHW[len(kept)], picture = found
-                kept.append(row)
+                pixels_CHW, picture = found
+                take(pixels_CHW)
                 grey &= picture.grey
                 if part is source.train:
                     sizes.append((picture.width, picture.height))
             done += 1
-            if done % _AT_ONCE == 0 or done == total:
+            if done % _TOLD == 0 or done == total:
                 on_progress(done, total)
-        loaded.append(LabelledImages(images_NCHW[: len(kept)], part.labels_N[kept]))
-    if broken and (not skip_broken or not len(loaded[0])):
+        omitted.append(tuple(rows))
+    if broken and (not made_of.skip_broken or not sizes):
         raise ValueError(_broken_text(broken, total, source.name))
     width, height = np.median(sizes, axis=0).astype(int).tolist()
+    return _Decoded(
+        omitted=tuple(omitted), grey=grey, width=width, height=height, scattered=scattered, facts=source.facts
+    )
+
+
+def _image_data(source: DataSource, made_of: MadeOf, images: Images, decoded: _Decoded | FileDetails) -> ImageData:
+    loaded: list[LabelledImages] = []
+    start = 0
+    for part, omitted in zip(_parts(source), decoded.omitted, strict=True):
+        labels_N = np.delete(part.labels_N, omitted)
+        loaded.append(LabelledImages(images, labels_N, np.arange(start, start + len(labels_N))))
+        start += len(labels_N)
     return ImageData(
         name=source.name,
         train=loaded[0],
         test=loaded[1] if len(loaded) > 1 and len(loaded[1]) else None,
         class_names=source.class_names,
-        grey=grey,
-        resize=resize,
-        rules=rules,
-        omitted=len(broken),
-        width=width,
-        height=height,
-        depth=depth,
-        facts=source.facts,
+        grey=decoded.grey,
+        resize=made_of.resize,
+        rules=made_of.rules,
+        omitted=sum(map(len, decoded.omitted)),
+        width=decoded.width,
+        height=decoded.height,
+        depth=made_of.depth,
+        facts=decoded.facts,
     )
 
 
@@ -141,19 +220,28 @@ def image_of(
     return np.asarray(square(picture.image, size, resize), np.uint8).transpose(2, 0, 1), picture
 
 
-def _read(
-    pictures: Pictures, size: int, resize: Resize, rules: Rules, depth: Depth | None
-) -> Iterator[tuple[Pixels, Picture] | str]:
-    """`image_of` each picture."""
-    with ThreadPoolExecutor(file_threads()) as pool:
-        for entries in _chunks(pictures, _AT_ONCE):
-            yield from pool.map(lambda entry: image_of(entry, size, resize, rules, depth), entries)
+def _read(pictures: Pictures, made_of: MadeOf) -> Iterator[tuple[Entry, tuple[Pixels, Picture] | str]]:
+    """Each picture, and its `image_of`; on all cores."""
+    pool, ahead = ThreadPoolExecutor(file_threads()), deque[tuple[Entry, Future[tuple[Pixels, Picture] | str]]]()
+    try:
+        for entry in pictures:
+            image = pool.submit(image_of, entry, made_of.size, made_of.resize, made_of.rules, made_of.depth)
+            ahead.append((entry, image))
+            if len(ahead) == _AT_ONCE:
+                entry, image = ahead.popleft()
+                yield entry, image.result()
+        while ahead:
+            entry, image = ahead.popleft()
+            yield entry, image.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _chunks(pictures: Iterable[Entry], count: int) -> Iterator[Sequence[Entry]]:
-    iterator = iter(pictures)
-    while chunk := list(islice(iterator, count)):
-        yield chunk
+def _lies_outside(entry: Entry, root: Path) -> bool:
+    """Whether a picture is a file that is not in the folder of its data set."""
+    if not entry or isinstance(entry, Image.Image) or entry.get("bytes") is not None or not entry.get("path"):
+        return False
+    return not os.path.abspath(entry["path"]).startswith(str(root.absolute()) + os.sep)
 
 
 def _path_of(entry: Entry) -> str:

@@ -130,6 +130,11 @@ class PublishedPictures:
             split = split.cast_column(column, datasets.Image(decode=False))
         self._split, self._column = split.select_columns([column]), column
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others, as `datasets` knows it."""
+        return str(self._split._fingerprint)
+
     def __len__(self) -> int:
         return len(self._split)
 

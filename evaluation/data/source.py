@@ -55,6 +55,19 @@ class Part:
         return len(self.labels_N)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What of a data set a user asked for; as for `open_source`."""
+
+    image_column: str | None = None
+    label_column: str | None = None
+    train_split: str | None = None
+    test_split: str | None = None
+
+
+ALL = Asked()
+
+
 class DataSource:
     """A data set that was opened: its pictures are read when they are loaded.
 
@@ -64,6 +77,7 @@ class DataSource:
         test: the published test split, if there is one with labels.
         class_names: in the order of the labels' indices.
         left_out: published splits that are not used, each with the reason.
+        asked: what of it the user asked for.
     """
 
     def __init__(
@@ -74,9 +88,11 @@ class DataSource:
         test: Part | None,
         class_names: tuple[str, ...],
         left_out: tuple[str, ...] = (),
+        asked: Asked = ALL,
     ) -> None:
         self.name, self.train, self.test = name, train, test
         self.class_names, self.left_out = class_names, left_out
+        self.asked = asked
 
     def describe(self) -> ImageSource:
         """What its images are like, from all labels and some 200 pictures; read once.
@@ -186,6 +202,7 @@ def open_source(
         ValueError: if nothing can be loaded from there, it is not clear which columns hold images and labels or which
             splits train and test, there are fewer than two classes, or a label is of no class.
     """
+    asked = Asked(image_column=image_column, label_column=label_column, train_split=train_split, test_split=test_split)
     if name_or_path == DIGITS:
         return _digits(train_split, test_split)
     published = published_splits(
@@ -228,6 +245,7 @@ def open_source(
         test=None if test is None else parts[test],
         class_names=class_names,
         left_out=(*left_out, *published.notes),
+        asked=asked,
     )
 
 

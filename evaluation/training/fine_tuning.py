@@ -146,7 +146,7 @@ def _new_training(job: FineTuneJob, splits: Splits, device: torch.device | None)
         torch.manual_seed(int(np.random.SeedSequence(job.seed, spawn_key=(0,)).generate_state(1)[0]))
         network = job.network.module(len(splits.class_names))
     flip = not splits.grey if job.flip is None else job.flip
-    size = splits.selection.images_NCHW.shape[2]
+    size = splits.selection.size
     augmentation = augmentation_of("strong", size=size, flip=flip, grey=splits.grey)
     images = ImageBatches(training_images(splits), splits, augmentation=augmentation, device=device)
     selection = ImageBatches(splits.selection, splits, device=device)

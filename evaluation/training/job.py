@@ -17,7 +17,7 @@ from devices.quantization import Activations
 from dnas.divergence import Divergence
 from evaluation.augmentation import augmentation_of
 from evaluation.batches import ImageBatches
-from evaluation.data.images import LabelledImages
+from evaluation.data.images import LabelledImages, joined
 from evaluation.export import ExportedModel, export
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
@@ -224,10 +224,7 @@ def training_batches(
 
 def training_images(splits: Splits) -> LabelledImages:
     """Images of the weights and theta splits: a network that was chosen needs no images for theta."""
-    parts = (splits.weights, splits.theta)
-    return LabelledImages(
-        np.concatenate([part.images_NCHW for part in parts]), np.concatenate([part.labels_N for part in parts])
-    )
+    return joined((splits.weights, splits.theta))
 
 
 def _outcome(job: TrainJob, splits: Splits, training: Training) -> TrainOutcome:

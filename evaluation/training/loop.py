@@ -93,7 +93,7 @@ class Training:
         self.images = images
         self.selection = selection
         self.settings = settings
-        self.recipe = train_recipe(settings, images.as_arrays())
+        self.recipe = train_recipe(settings, images.images)
         self.seed = seed
         self.frozen_statistics = frozen_statistics
         self.clip_norm = clip_norm

@@ -45,7 +45,7 @@ class TrainRecipe:
 
 def train_recipe(settings: TrainSettings, images: LabelledImages) -> TrainRecipe:
     """What a training does with these training images; settings that are given stay as they are."""
-    count, size = len(images), images.images_NCHW.shape[-1]
+    count, size = len(images), images.size
     augment = strength_for(count, size) if settings.augment == "auto" else settings.augment
     strong = augment == "strong"
     batch = train_batch(count) if settings.batch_size is None else settings.batch_size

@@ -105,7 +105,7 @@ class Preparation:
         batch = theta_batch(len(self.splits.theta)) if config.theta_batch is None else config.theta_batch
         if saved is not None:
             return saved.recipe or RecipeOrigin(theta_batch=batch, augmentation="light", balanced=False)
-        weights, size = self.splits.weights, self.splits.weights.images_NCHW.shape[-1]
+        weights, size = self.splits.weights, self.splits.weights.size
         return RecipeOrigin(
             theta_batch=batch,
             augmentation=strength_for(len(weights), size) if config.augment == "auto" else config.augment,

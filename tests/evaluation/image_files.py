@@ -74,9 +74,9 @@ def one_folder_a_class(folder: Path, pixels_NHWC: Pixels = TRAIN) -> None:
 
 def check(part: LabelledImages | None, pixels_NHWC: Pixels, labels: list[Any] = LABELS) -> None:
     assert part is not None
-    assert part.images_NCHW.dtype == np.uint8
+    assert part.pixels.dtype == np.uint8
     assert part.labels_N.dtype == np.int64
-    np.testing.assert_array_equal(part.images_NCHW, pixels_NHWC.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(part.pixels, pixels_NHWC.transpose(0, 3, 1, 2))
     assert part.labels_N.tolist() == labels
 
 

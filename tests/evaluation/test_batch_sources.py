@@ -19,9 +19,7 @@ SOURCES: dict[str, MakeSource] = {
     "images": lambda images, splits: ImageBatches(images, splits),
     "augmented images": lambda images, splits: ImageBatches(images, splits, augmentation=Augmentation()),
     "warped images": lambda images, splits: ImageBatches(images, splits, augmentation=Augmentation(warp=Warp())),
-    "arrays": lambda images, _: ArraySource(
-        torch.from_numpy(images.images_NCHW).float(), torch.from_numpy(images.labels_N)
-    ),
+    "arrays": lambda images, _: ArraySource(torch.from_numpy(images.pixels).float(), torch.from_numpy(images.labels_N)),
 }
 
 
@@ -29,7 +27,7 @@ SOURCES: dict[str, MakeSource] = {
 def images(image_data: ImageDataOf) -> tuple[LabelledImages, Splits]:
     """110 images, each of which has a label of its own."""
     splits = split_data(image_data(), 0)
-    return LabelledImages(splits.weights.images_NCHW, np.arange(110)), splits
+    return LabelledImages(splits.weights.pixels, np.arange(110)), splits
 
 
 @pytest.fixture(params=SOURCES.values(), ids=list(SOURCES))

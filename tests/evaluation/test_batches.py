@@ -14,9 +14,9 @@ from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
 def test_a_channel_of_one_level_does_not_divide_by_zero(image_data: ImageDataOf) -> None:
     data = image_data()
-    data.train.images_NCHW[:, 1] = 7
+    data.train.pixels[:, 1] = 7
     splits = split_data(data, 0)
-    x_BCHW = ImageBatches(splits.weights, splits)._normalise(torch.from_numpy(splits.weights.images_NCHW))
+    x_BCHW = ImageBatches(splits.weights, splits)._normalise(torch.from_numpy(splits.weights.pixels))
     assert x_BCHW.isfinite().all()
     torch.testing.assert_close(x_BCHW[:, 1], torch.zeros_like(x_BCHW[:, 1]), rtol=0, atol=1e-3)
 
@@ -41,7 +41,7 @@ def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(
     assert [len(labels_B) for _, labels_B in batches] == [32, 32, 32, 14]
     assert len(source) == 110
     order = np.random.default_rng(5).permutation(110)
-    expected = np.stack([normalised(splits.weights.images_NCHW[row], splits) for row in order])
+    expected = np.stack([normalised(splits.weights.pixels[row], splits) for row in order])
     np.testing.assert_allclose(torch.cat([x_BCHW for x_BCHW, _ in batches]), expected, atol=1e-5)
     labels_B = torch.cat([labels_B for _, labels_B in batches])
     np.testing.assert_array_equal(labels_B, splits.weights.labels_N[order])
@@ -62,7 +62,7 @@ def test_a_pass_holds_each_image_once_in_random_order_with_a_smaller_last_batch(
 )
 def test_augmentation_equals_that_of_one_image_at_a_time(image_data: ImageDataOf, augmentation: Augmentation) -> None:
     splits = split_data(image_data(60, size=5), 0)
-    images_NCHW, padding = splits.weights.images_NCHW, augmentation.crop_padding
+    images_NCHW, padding = splits.weights.pixels, augmentation.crop_padding
     source = ImageBatches(splits.weights, splits, augmentation=augmentation)
     rng = np.random.default_rng(5)
     order = rng.permutation(len(source))
@@ -80,7 +80,7 @@ def test_augmentation_equals_that_of_one_image_at_a_time(image_data: ImageDataOf
 def test_images_that_are_not_square_are_augmented_too(numbered: ImagesOf, image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
     square = numbered(10, size=6)
-    images = LabelledImages(np.ascontiguousarray(square.images_NCHW[:, :, :4]), square.labels_N)
+    images = LabelledImages(np.ascontiguousarray(square.pixels[:, :, :4]), square.labels_N)
     source = ImageBatches(images, splits, augmentation=Augmentation())
     assert next(source.batches(10, np.random.default_rng(0)))[0].shape == (10, 3, 4, 6)
 
@@ -92,7 +92,7 @@ def test_images_in_order_are_as_they_are(image_data: ImageDataOf) -> None:
         batches = list(source.in_order(8, limit))
         assert [len(labels_B) for _, labels_B in batches] == sizes
         x_BCHW = torch.cat([x_BCHW for x_BCHW, _ in batches])
-        expected = normalised(splits.theta.images_NCHW[: sum(sizes)], splits)
+        expected = normalised(splits.theta.pixels[: sum(sizes)], splits)
         np.testing.assert_allclose(x_BCHW, expected, atol=1e-5)
         np.testing.assert_array_equal(
             torch.cat([labels_B for _, labels_B in batches]), splits.theta.labels_N[: sum(sizes)]
@@ -101,17 +101,17 @@ def test_images_in_order_are_as_they_are(image_data: ImageDataOf) -> None:
 
 def test_batches_leave_the_images_as_they_are(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
-    before = splits.weights.images_NCHW.copy()
+    before = splits.weights.pixels.copy()
     source = ImageBatches(splits.weights, splits, augmentation=Augmentation())
     for x_BCHW, _ in [*source.batches(16, np.random.default_rng(0)), *source.in_order(16)]:
         x_BCHW.zero_()
-    np.testing.assert_array_equal(splits.weights.images_NCHW, before)
+    np.testing.assert_array_equal(splits.weights.pixels, before)
 
 
 def test_read_only_arrays_give_no_warnings(image_data: ImageDataOf) -> None:
     """As they come from an object store."""
     splits = split_data(image_data(), 0)
-    splits.weights.images_NCHW.setflags(write=False)
+    splits.weights.pixels.setflags(write=False)
     splits.weights.labels_N.setflags(write=False)
     torch.set_warn_always(True)
     try:
@@ -155,9 +155,9 @@ def test_a_balanced_order_follows_the_generator() -> None:
 
 def test_balanced_batches_have_classes_evenly_and_their_own_images(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
-    images = LabelledImages(splits.weights.images_NCHW[:60], uneven((50, 6, 4)))
+    images = LabelledImages(splits.weights.pixels[:60], uneven((50, 6, 4)))
     batches = list(ImageBatches(images, splits, balanced=True).batches(12, np.random.default_rng(0)))
-    label_of = {image.tobytes(): label for image, label in zip(images.images_NCHW, images.labels_N, strict=True)}
+    label_of = {image.tobytes(): label for image, label in zip(images.pixels, images.labels_N, strict=True)}
     assert len(batches) == 5
     for x_BCHW, labels_B in batches:
         assert np.bincount(labels_B).tolist() == [4, 4, 4]

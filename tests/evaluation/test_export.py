@@ -60,7 +60,7 @@ def exported(graph: Graph, weights: dict[str, np.ndarray], splits: Splits) -> tu
 def prepared(images: LabelledImages, splits: Splits) -> npt.NDArray[np.float32]:
     """The network's input, from its definition."""
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (splits.mean_C, splits.std_C))
-    return np.asarray((images.images_NCHW / np.float32(255) - mean) / std, np.float32)
+    return np.asarray((images.pixels / np.float32(255) - mean) / std, np.float32)
 
 
 def logits_of(model: bytes, images_NCHW: npt.NDArray[np.float32]) -> np.ndarray:

@@ -13,7 +13,7 @@ from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
 def numbers(part: LabelledImages) -> npt.NDArray[np.int64]:
     """The number in each image's first pixel."""
-    return part.images_NCHW[:, :, 0, 0].astype(int) @ [65536, 256, 1]
+    return part.pixels[:, :, 0, 0].astype(int) @ [65536, 256, 1]
 
 
 def parts(splits: Splits) -> tuple[LabelledImages, ...]:
@@ -74,7 +74,7 @@ def test_the_fingerprint_is_that_of_data_and_seed(image_data: ImageDataOf) -> No
     assert split_data(image_data(), 1).fingerprint == fingerprint
     assert split_data(image_data(), 2).fingerprint != fingerprint
     assert split_data(image_data(seed=9), 1).fingerprint != fingerprint
-    for array in ("images_NCHW", "labels_N"):
+    for array in ("pixels", "labels_N"):
         data = image_data()
         getattr(data.train, array).flat[123] ^= 1
         assert split_data(data, 1).fingerprint != fingerprint
@@ -115,7 +115,7 @@ def test_each_split_has_each_classs_share(of_class: tuple[int, ...], held_out: l
     splits = split_data(labelled(*of_class), seed)
     for part in (splits.theta, splits.selection, splits.test):
         assert counts(part, len(of_class)) == held_out
-    together = np.concatenate([part.images_NCHW[:, :2, 0, 0].astype(int) @ [256, 1] for part in parts(splits)])
+    together = np.concatenate([part.pixels[:, :2, 0, 0].astype(int) @ [256, 1] for part in parts(splits)])
     assert sorted(together) == list(range(sum(of_class)))
 
 
@@ -153,7 +153,7 @@ def test_work_of_earlier_versions_keeps_its_splits() -> None:
 
 def test_statistics_are_those_of_the_weights_split(image_data: ImageDataOf) -> None:
     splits = split_data(image_data(), 0)
-    levels = splits.weights.images_NCHW / 255
+    levels = splits.weights.pixels / 255
     np.testing.assert_allclose(splits.mean_C, levels.mean((0, 2, 3)))
     np.testing.assert_allclose(splits.std_C, levels.std((0, 2, 3)))
 

@@ -22,7 +22,7 @@ def test_an_enlarged_data_set_shows_what_the_data_set_did(tmp_path: Path) -> Non
     path = next((tmp_path / "e" / "train").rglob("*.jpg"))
     with Image.open(path) as image:
         small = np.asarray(image.resize((8, 8), Image.Resampling.BOX), float)
-    pixels = original.train.images_NCHW[int(path.stem)].transpose(1, 2, 0)
+    pixels = original.train.pixels[int(path.stem)].transpose(1, 2, 0)
     assert np.abs(small - pixels).mean() < 20
     assert str(original.train.labels_N[int(path.stem)]) == path.parent.name
 

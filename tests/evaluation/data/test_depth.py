@@ -82,8 +82,8 @@ def test_the_scale_is_that_of_the_training_split_and_is_kept(tmp_path: Path) -> 
     data = load(source, 8)
     assert (data.depth, data.rules, data.grey) == ((1000, 2000), 3, True)
     assert data.test is not None
-    assert (data.train.images_NCHW[0].min(), data.train.images_NCHW[0].max()) == (0, 255)
-    assert (data.test.images_NCHW[0] == 0).mean() > 0.3
+    assert (data.train.pixels[0].min(), data.train.pixels[0].max()) == (0, 255)
+    assert (data.test.pixels[0] == 0).mean() > 0.3
     assert load(source, 8, rules=2).depth is None
 
 

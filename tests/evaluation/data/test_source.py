@@ -119,10 +119,10 @@ def test_digits() -> None:
     data, digits = load_images("digits", size=8), load_digits()
     expected = np.round(digits.images * 255 / 16)
     for channel in range(3):
-        np.testing.assert_array_equal(data.train.images_NCHW[:, channel], expected)
+        np.testing.assert_array_equal(data.train.pixels[:, channel], expected)
     np.testing.assert_array_equal(data.train.labels_N, digits.target)
     assert (data.test, data.class_names, data.grey) == (None, tuple("0123456789"), True)
-    assert load_images("digits", size=12).train.images_NCHW.shape == (1797, 3, 12, 12)
+    assert load_images("digits", size=12).train.pixels.shape == (1797, 3, 12, 12)
 
 
 GREY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
@@ -158,7 +158,7 @@ def test_images_of_every_mode_become_rgb(tmp_path: Path, image: Image.Image, *, 
     write_raw(tmp_path / "data" / "train.parquet", [raw(image)] * 2)
     data = load_images(str(tmp_path / "data"), size=4)
     for channel in range(3):
-        np.testing.assert_array_equal(data.train.images_NCHW[0, channel], GREY)
+        np.testing.assert_array_equal(data.train.pixels[0, channel], GREY)
     assert data.grey is grey
 
 
@@ -171,16 +171,16 @@ def test_transparent_images_lie_on_white(tmp_path: Path, image: Image.Image, *, 
     write_raw(tmp_path / "data" / "train.parquet", [raw(image)] * 2)
     data = load_images(str(tmp_path / "data"), size=4)
     for channel in range(3):
-        np.testing.assert_allclose(data.train.images_NCHW[0, channel].astype(int), ON_WHITE.astype(int), atol=1)
+        np.testing.assert_allclose(data.train.pixels[0, channel].astype(int), ON_WHITE.astype(int), atol=1)
     assert data.grey is grey
     old = load(open_source(str(tmp_path / "data")), 4, rules=1)
-    np.testing.assert_array_equal(old.train.images_NCHW[0, 0], GREY)
+    np.testing.assert_array_equal(old.train.pixels[0, 0], GREY)
 
 
 def test_black_and_white_images(tmp_path: Path) -> None:
     write_raw(tmp_path / "data" / "train.parquet", [raw(Image.fromarray(GREY > 100))] * 2)
     data = load_images(str(tmp_path / "data"), size=4)
-    np.testing.assert_array_equal(data.train.images_NCHW[1, 2], np.where(GREY > 100, 255, 0))
+    np.testing.assert_array_equal(data.train.pixels[1, 2], np.where(GREY > 100, 255, 0))
     assert data.grey
 
 
@@ -199,7 +199,7 @@ def test_the_central_square_is_taken(tmp_path: Path, *, wide: bool) -> None:
     write_raw(tmp_path / "data" / "train.parquet", [raw(image)] * 2)
     central = pixels(1)[0] if wide else pixels(1)[0].transpose(1, 0, 2)
     np.testing.assert_array_equal(
-        load_images(str(tmp_path / "data"), size=4, resize="crop").train.images_NCHW[0], central.transpose(2, 0, 1)
+        load_images(str(tmp_path / "data"), size=4, resize="crop").train.pixels[0], central.transpose(2, 0, 1)
     )
 
 
@@ -207,7 +207,7 @@ def test_images_are_resized_as_pillow_does(tmp_path: Path) -> None:
     sizes = (pixels(1, size=9)[0], pixels(1, size=3)[0])
     write_raw(tmp_path / "data" / "train.parquet", [raw(Image.fromarray(image)) for image in sizes])
     train = load_images(str(tmp_path / "data"), size=6).train
-    for got, image in zip(train.images_NCHW, sizes, strict=True):
+    for got, image in zip(train.pixels, sizes, strict=True):
         expected = np.asarray(Image.fromarray(image).resize((6, 6), Image.Resampling.BICUBIC))
         np.testing.assert_array_equal(got, expected.transpose(2, 0, 1))
 
@@ -347,7 +347,7 @@ def test_cifar10() -> None:
     assert data.class_names[0] == "airplane"
     assert np.bincount(data.train.labels_N).tolist() == [5000] * 10
     assert data.test is not None
-    channels = [data.train.images_NCHW[:, channel] for channel in range(3)]
+    channels = [data.train.pixels[:, channel] for channel in range(3)]
     np.testing.assert_allclose([levels.mean() / 255 for levels in channels], (0.4914, 0.4822, 0.4465), atol=0.003)
     np.testing.assert_allclose([levels.std() / 255 for levels in channels], (0.2470, 0.2435, 0.2616), atol=0.003)
     assert not data.grey

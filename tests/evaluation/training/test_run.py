@@ -101,7 +101,7 @@ def test_weights_and_onnx_file_are_the_network_that_was_tested(config: ConfigOf)
     assert result.top1 == pytest.approx(1 - error)
     assert result.files[0].error == pytest.approx(1 - result.selection_accuracy)
     content = json.loads(preparation.folder.result.read_text())["input"]
-    pixels_NCHW = splits.test.images_NCHW[:7].astype(np.float32) / content["scale"]
+    pixels_NCHW = splits.test.pixels[:7].astype(np.float32) / content["scale"]
     mean, std = (np.array(content[name], np.float32)[:, None, None] for name in ("mean", "std"))
     session = onnxruntime.InferenceSession(preparation.folder.onnx.read_bytes())
     (logits,) = session.run(None, {"images": (pixels_NCHW - mean) / std})
@@ -142,7 +142,7 @@ def test_training_images_are_the_weights_and_theta_splits(config: ConfigOf) -> N
     splits = prepared(config()).splits
     images = training_images(splits)
     assert len(images) == len(splits.weights) + len(splits.theta)
-    np.testing.assert_array_equal(images.images_NCHW[: len(splits.weights)], splits.weights.images_NCHW)
+    np.testing.assert_array_equal(images.pixels[: len(splits.weights)], splits.weights.pixels)
     np.testing.assert_array_equal(images.labels_N[len(splits.weights) :], splits.theta.labels_N)
 
 

@@ -112,13 +112,13 @@ def images(splits: Splits) -> LabelledImages:
     """All of them, 400."""
     parts = (splits.weights, splits.theta, splits.selection, splits.test)
     return LabelledImages(
-        np.concatenate([part.images_NCHW for part in parts]), np.concatenate([part.labels_N for part in parts])
+        np.concatenate([part.pixels for part in parts]), np.concatenate([part.labels_N for part in parts])
     )
 
 
 def pixels_of(images: LabelledImages) -> npt.NDArray[np.uint8]:
     """Shape (N, H, W, C)."""
-    return np.ascontiguousarray(images.images_NCHW.transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(images.pixels.transpose(0, 2, 3, 1))
 
 
 def check_answers(

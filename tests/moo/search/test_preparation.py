@@ -119,7 +119,7 @@ def test_few_photos_are_augmented_strongly_and_uneven_classes_drawn_evenly(confi
     assert photos.pretraining == pretrain_settings(len(weights), augmented=True)
     assert replace(photos, config=replace(config, augment="light")).recipe.augmentation == "light"
     labels_N = np.where(weights.labels_N == 0, 0, 1)
-    uneven = replace(ready, splits=replace(splits, weights=LabelledImages(weights.images_NCHW, labels_N)))
+    uneven = replace(ready, splits=replace(splits, weights=LabelledImages(weights.pixels, labels_N)))
     assert uneven.setup.balanced is bool(np.sum(labels_N == 1) > 3 * np.sum(labels_N == 0))
     assert replace(ready, config=replace(config, balanced=True)).setup.balanced
 
@@ -271,7 +271,7 @@ def test_a_space_is_chosen_for_published_costs_too(config: Any) -> None:
 def test_images_are_brought_to_the_size_asked_for(config: Any) -> None:
     ready = prepared(replace(config, size=16))
     assert ready.space == space_named("fbnet-micro@16").with_classes(10)
-    assert ready.splits.weights.images_NCHW.shape[1:] == (3, 16, 16)
+    assert ready.splits.weights.pixels.shape[1:] == (3, 16, 16)
     assert prepared(replace(config, space="fbnet-micro@16")).space == ready.space
     with pytest.raises(ValueError, match="`--size` must be a multiple of 8"):
         prepared(replace(config, size=20))
