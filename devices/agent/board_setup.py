@@ -67,7 +67,7 @@ class SetupReport:
             f"{'.'.join(map(str, facts.python or ('of your own',)))}, {board.runtime}",
             f"processor: {board.cores or 'unknown'} cores; clock: {clocks}, {settable}",
             f"throttling: {'is seen' if board.throttling_visible else 'cannot be seen'}; temperature: "
-            f"{'is seen' if facts.temperature else 'cannot be seen, so a hot board is not left to cool'}",
+            f"{'is seen' if board.temperature_visible else 'cannot be seen, so a hot board is not left to cool'}",
             f"meters: {facts.meters}",
         )
 
