@@ -18,7 +18,7 @@ from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
-from moo.execution.machinery import MachineryError, is_want
+from moo.execution.machinery import MachineryError, Patience, is_want
 from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
@@ -36,6 +36,8 @@ from moo.trials import Job, Outcome, WorkerSetup, failure_of
 from search_space.boundary.text import last_line
 
 _LOG = logging.getLogger(__name__)
+ID_SHOWN = 6
+"""Characters of a node's id: one machine may be several nodes."""
 RESTARTS = 3
 """Deaths of Ray in a row, with nothing done in between, that jobs outlive."""
 
@@ -129,7 +131,7 @@ class RayBackend:
 
         Raises:
             RayDiedError: if Ray or the worker died.
-            MachineryError: if the worker wanted memory or the like.
+            MachineryError: if the worker wanted memory or the like, or had no place for a quarter of an hour.
         """
         with self._session.checked():
             self._pool.close()
@@ -137,10 +139,13 @@ class RayBackend:
             gpus = 1 if self._nodes.gpus else 0
             place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
             epochs = _pretrain.options(**place).remote(self._setup, settings, state)
+        patience, has_begun = Patience(), False
         while True:
             with self._session.checked():
                 ready, _ = ray.wait([epochs], num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
                 if not ready:
+                    if not has_begun:
+                        patience.check()
                     continue
                 try:
                     epoch = ray.get(next(epochs))
@@ -150,7 +155,9 @@ class RayBackend:
                     if is_want(error):
                         raise MachineryError(f"pre-training could not go on: {last_line(str(error))}.") from None
                     raise
-            yield epoch
+            has_begun = True
+            if epoch is not None:
+                yield epoch
 
     def _begin_anew(self, error: RayDiedError, deaths: int) -> None:
         """Use a new Ray, or the same one where it is well, with all that it lost put there again."""
@@ -234,8 +241,8 @@ class _WorkerActor:
         self._workbench = evaluator(setup, worker_device())
 
     def where(self) -> str:
-        """The name of its node, once it is up."""
-        return next((node.name for node in nodes_up() if node.is_own), "")
+        """The name of its node and the beginning of its id, as the dashboard has it, once it is up."""
+        return next((f"{node.name} {node.id[:ID_SHOWN]}" for node in nodes_up() if node.is_own), "")
 
     def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         """Do one job; whatever it raises comes back as a failure."""
@@ -247,7 +254,9 @@ class _WorkerActor:
 
 def _pretraining_task(
     setup: WorkerSetup, settings: PretrainSettings, state: bytes | None
-) -> Iterator[tuple[PretrainRecord, bytes]]:
+) -> Iterator[tuple[PretrainRecord, bytes] | None]:
+    """Gives None when it has a place."""
+    yield None
     keep_freed_memory()
     torch.set_num_threads(cores_of_node())
     yield from pretraining_epochs(setup, settings, state, worker_device())

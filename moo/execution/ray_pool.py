@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import traceback
 import uuid
 from collections import Counter, deque
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 import ray
 
+from moo.execution.machinery import Patience
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
 from moo.execution.titles import title_of
 from moo.trials import Failure, Job, Outcome, failure_of
@@ -22,6 +24,8 @@ TRIES = 3
 """A job is put off when so many workers have died of it; the last one had all the machine's memory for itself."""
 CRASHES = ("Segmentation fault", "Illegal instruction", "Floating-point exception")
 """Deaths, as `faulthandler` calls them, that come from what a worker computes, and not from its machine."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class ActorPool:
@@ -75,6 +79,13 @@ class ActorPool:
         self._actors.pop(actor, None)
         self.places.pop(actor, None)
         ray.kill(actor)
+
+    def note_end(self, actor: Any, job: Job) -> None:
+        """Count a job that has ended, and keep where, if workers are on several nodes."""
+        place = self.places.get(actor, "")
+        self.ended[place] += 1
+        if len({*self.places.values(), *self.ended}) > 1:
+            _LOG.info("%s was done by %s", title_of(job), place or "a node that has gone")
 
     def last_words(self, actor: Any) -> str:
         """What an actor of this machine that crashed has left; empty for one that was killed."""
@@ -141,12 +152,14 @@ class PoolRun:
         self._session = session
         self._inputs = inputs
         self._running: dict[Any, tuple[Any, Job]] = {}
+        self._patience = Patience()
 
     def outcomes(self) -> Generator[Outcome, None, None]:
         """All of them, as they come; actors that are still at work when nobody wants more are stopped.
 
         Raises:
             RayDiedError: if Ray died; what has no outcome is still to be done, and waits.
+            MachineryError: if no worker had a place for a quarter of an hour.
         """
         pool, work = self._pool, self._work
         pool.is_in_use = True
@@ -178,6 +191,10 @@ class PoolRun:
             ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
             self._session.check()
             ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
+            if ready or self._running:
+                self._patience.reset()
+            else:
+                self._patience.check()
             for reference in ready:
                 outcomes += self._collect(reference)
             self._employ()
@@ -230,7 +247,7 @@ class PoolRun:
         if job is None:
             self._pool.places[actor] = outcome
         else:
-            self._pool.ended[self._pool.places.get(actor, "")] += 1
+            self._pool.note_end(actor, job)
         self._pool.idle.append(actor)
         if isinstance(outcome, Failure) and outcome.died and job is not None:
             failure = self._work.death(job, outcome.traceback)

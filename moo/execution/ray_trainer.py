@@ -15,7 +15,7 @@ import torch
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
-from moo.execution.machinery import MachineryError, is_want
+from moo.execution.machinery import MachineryError, Patience, is_want
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
@@ -71,6 +71,9 @@ class RayTrainer:
         self._splits = splits
         self._waiting: deque[tuple[TrainingJob[Any], bytes | None]] = deque()
         self._running: dict[Any, TrainingJob[Any]] = {}
+        self._patience = Patience()
+        self._begun: set[Any] = set()
+        """Of what runs, what has a place."""
         self._states: dict[str, bytes | None] = {}
         self._deaths: Counter[str] = Counter()
         self._use(session)
@@ -92,6 +95,7 @@ class RayTrainer:
         """See `moo.execution.backend.Trainer.train`; a training whose worker dies goes on from its last epoch."""
         self._waiting.extend(jobs)
         deaths = 0
+        self._patience.reset()
         while self._waiting or self._running:
             events: list[tuple[str, Any]] = []
             try:
@@ -119,6 +123,11 @@ class RayTrainer:
                 self._waiting.popleft()
                 self._running[training], self._states[job.name] = job, state
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+            self._begun = {*self._begun, *ready} & self._running.keys()
+            if self._begun:
+                self._patience.reset()
+            else:
+                self._patience.check()
             for training in ready:
                 job = self._running[training]
                 try:
@@ -199,7 +208,9 @@ def start_ray_trainer(
 
 def _training_task(
     job: TrainingJob[OutcomeT], splits: Splits, state: bytes | None, threads: int
-) -> Iterator[StepDone | EpochDone | OutcomeT | TrainFailure]:
+) -> Iterator[StepDone | EpochDone | OutcomeT | TrainFailure | None]:
+    """Gives None when it has a place."""
+    yield None
     keep_freed_memory()
     torch.set_num_threads(threads)
     told = 0.0

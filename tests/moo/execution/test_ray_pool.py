@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import ray
 from moo.execution.machinery import MachineryError
 from moo.execution.ray_pool import ActorPool, PoolRun, Work
 from moo.execution.ray_session import RayDiedError, RaySession, join_ray, share
+from moo.execution.titles import title_of
 from moo.trials import ArchitectureTrial, Job, Outcome, TrialFailure, TrialResult
 
 
@@ -89,9 +92,9 @@ class Method:
 class Actor:
     """Answers to a job what `answers` has next for it, else its result."""
 
-    def __init__(self, answers: dict[Job, list[Any]], at_work: list[set[Job]]) -> None:
+    def __init__(self, answers: dict[Job, list[Any]], at_work: list[set[Job]], place: str) -> None:
         self._answers, self._at_work = answers, at_work
-        self.where = Method(lambda: "a node")
+        self.where = Method(lambda: place)
         self.run = Method(self._run)
 
     def _run(self, job: Job, *inputs: Any) -> Any:
@@ -141,10 +144,13 @@ JOBS: list[Job] = [ArchitectureTrial(id=number, generation=0, indices=(number,))
 def outcomes_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Runs jobs on a fake Ray of two workers; gives the outcomes, and what was at work after each wait."""
 
-    def run(answers: dict[Job, list[Any]], work: Work | None = None) -> tuple[list[Outcome], list[set[Job]]]:
+    def run(
+        answers: dict[Job, list[Any]], work: Work | None = None, places: Sequence[str] = ("a node",)
+    ) -> tuple[list[Outcome], list[set[Job]]]:
         at_work: list[set[Job]] = [set()]
+        where = itertools.cycle(places)
         monkeypatch.setattr("moo.execution.ray_pool.ray", FakeRay(at_work))
-        pool = ActorPool(lambda words: Actor(answers, at_work), lambda: 2, tmp_path)
+        pool = ActorPool(lambda words: Actor(answers, at_work, next(where)), lambda: 2, tmp_path)
         session = Session(is_own=True, dashboard_url=None)
         work = work or Work(JOBS, lambda job: None)
         return list(PoolRun(pool, work, session, (None, None)).outcomes()), at_work
@@ -178,6 +184,18 @@ def test_death_is_no_outcome_until_a_third_worker_had_the_machine_alone(
     assert failures(outcomes) == {1: True}
     assert {one.trial for one in outcomes} == set(JOBS)
     assert [jobs for jobs in at_work if JOBS[1] in jobs][-1] == {JOBS[1]}, "nothing else begins beside the third try"
+
+
+def test_of_several_nodes_it_is_kept_which_did_what(
+    outcomes_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        outcomes_of({})
+        assert caplog.messages == []
+        outcomes_of({}, places=("here", "there"))
+    done = dict(message.split(" was done by ") for message in caplog.messages)
+    assert set(done) == set(map(title_of, JOBS))
+    assert set(done.values()) == {"here", "there"}
 
 
 def test_a_failure_of_a_job_itself_is_its_outcome_at_once(outcomes_of: Callable[..., Any]) -> None:
