@@ -17,6 +17,7 @@ from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, is_want
 from moo.execution.pretraining import pretraining_epochs
+from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
 from moo.execution.ray_session import (
     POLL_SECONDS,
@@ -68,8 +69,11 @@ class RayBackend:
         with session.checked():
             self._options = {"num_cpus": share(session.cpus, workers), "num_gpus": share(session.gpus, workers)}
             setup = self._setup = ray.put(self._own_setup)
+            images = self._images = offered_images(self._own_setup.splits, session)
         self._pool = ActorPool(
-            lambda words: _Worker.options(**self._options).remote(setup, evaluator, words), workers, session.logs
+            lambda words: _Worker.options(**self._options).remote(setup, images, evaluator, words),
+            workers,
+            session.logs,
         )
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
@@ -108,7 +112,7 @@ class RayBackend:
         with self._session.checked():
             self._pool.close()
             gpus = 1 if self._options["num_gpus"] else 0
-            epochs = _pretrain.options(num_cpus=1, num_gpus=gpus).remote(self._setup, settings, state)
+            epochs = _pretrain.options(num_cpus=1, num_gpus=gpus).remote(self._setup, self._images, settings, state)
         while True:
             with self._session.checked():
                 ready, _ = ray.wait([epochs], num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -197,10 +201,15 @@ class _WorkerActor:
     """One actor."""
 
     def __init__(
-        self, setup: WorkerSetup, evaluator: Callable[[WorkerSetup, torch.device], Evaluator], last_words: Path
+        self,
+        setup: WorkerSetup,
+        images: OfferedImages,
+        evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
+        last_words: Path,
     ) -> None:
         self._last_words = note_crashes(last_words)
         keep_freed_memory()
+        images.have()
         self._workbench = evaluator(setup, worker_device())
 
     def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
@@ -212,9 +221,10 @@ class _WorkerActor:
 
 
 def _pretraining_task(
-    setup: WorkerSetup, settings: PretrainSettings, state: bytes | None
+    setup: WorkerSetup, images: OfferedImages, settings: PretrainSettings, state: bytes | None
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
     keep_freed_memory()
+    images.have()
     torch.set_num_threads(cores_of_node())
     yield from pretraining_epochs(setup, settings, state, worker_device())
 

@@ -15,6 +15,7 @@ from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.machinery import MachineryError, is_want
+from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
@@ -72,6 +73,7 @@ class RayTrainer:
         self.dashboard_url = session.dashboard_url
         with session.checked():
             self._reference = ray.put(self._splits)
+            self._images = offered_images(self._splits, self._session)
 
     def train(
         self, jobs: Sequence[tuple[TrainingJob[OutcomeT], bytes | None]]
@@ -99,7 +101,9 @@ class RayTrainer:
         with self._session.checked():
             while self._waiting and len(self._running) < self.workers:
                 job, state = self._waiting[0]
-                training = _train.options(**self._options).remote(job, self._reference, state, self.threads)
+                training = _train.options(**self._options).remote(
+                    job, self._reference, self._images, state, self.threads
+                )
                 self._waiting.popleft()
                 self._running[training], self._states[job.name] = job, state
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -179,12 +183,13 @@ def start_ray_trainer(
 
 
 def _training_task(
-    job: TrainingJob[OutcomeT], splits: Splits, state: bytes | None, threads: int
+    job: TrainingJob[OutcomeT], splits: Splits, images: OfferedImages, state: bytes | None, threads: int
 ) -> Iterator[StepDone | EpochDone | OutcomeT | TrainFailure]:
     keep_freed_memory()
     torch.set_num_threads(threads)
     told = 0.0
     try:
+        images.have()
         for event in job.events(splits, state=state, device=worker_device()):
             if isinstance(event, StepDone):
                 if time.monotonic() < told + STEP_SECONDS:
