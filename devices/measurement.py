@@ -42,7 +42,9 @@ class Board:
     frequencies_mhz: tuple[int, ...] = ()
     """Clocks that can be set, ascending; empty if none can, or the system does not list them."""
     throttling_visible: bool = True
-    """False for a Raspberry Pi whose firmware may not be asked, so that throttling goes unnoticed."""
+    """False for a board on Arm whose firmware tells nothing, or may not be asked, so that throttling goes unnoticed."""
+    temperature_visible: bool = True
+    """False for a board on Arm whose temperature is not told, so that it is measured however hot it is."""
 
     def __post_init__(self) -> None:
         _in_one_line(self, ("name", "model", "os", "runtime", "machine"))
@@ -64,11 +66,16 @@ class Board:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about measurements of this board."""
-        blind = (
-            f"throttling of {self.label} cannot be seen, as its firmware may not be asked: on the board, join the "
-            "group `video` by `sudo usermod -aG video $USER` and log in anew."
+        firmware = (
+            ", as its firmware may not be asked: on the board, join the group `video` by `sudo usermod -aG video "
+            "$USER` and log in anew."
         )
-        return () if self.throttling_visible else (blind,)
+        other = ": with `--frequency-mhz` a clock below the one that was set is seen."
+        how = firmware if self.model.startswith("Raspberry Pi") else other
+        blind = f"throttling of {self.label} cannot be seen{how}"
+        hot = f"the temperature of {self.label} cannot be read, so it is not left to cool down: keep it cool yourself."
+        found = ((self.throttling_visible, blind), (self.temperature_visible, hot))
+        return tuple(note for visible, note in found if not visible)
 
     def check(self, configuration: RuntimeConfiguration) -> None:
         """Check what can be known before anything runs: that the board has the cores and the clock.

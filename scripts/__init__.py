@@ -8,6 +8,7 @@ train_architecture one network trained for deployment
 train_front    every network of a run's front trained for deployment
 adapt_front    early exits for the trained networks of a front
 compare_baselines published networks trained and measured like a front
+sample_architectures further architectures from the theta of a trial
 select_network one point of a front: the most accurate within limits, or the knee
 interface      what all scripts share: options, help, progress, tables, endings
 """

@@ -27,8 +27,10 @@ def main() -> int:
     from moo import events
     from moo.adaptation.job import adapt_in_run
     from scripts.interface.front_table import adaptive_table
+    from scripts.interface.run_log import RunLog
     from scripts.interface.terminal import LONGEST, say, tell
     from scripts.interface.training_view import TrainingView
+    from search_space.boundary.reading import local_path
     from search_space.boundary.text import one_line
 
     kept = "no finished epoch is lost"
@@ -39,8 +41,8 @@ def main() -> int:
             goes_on_with(same_command(omitted="--fresh"), kept=kept)
 
     view = TrainingView(Console(quiet=config.quiet))
-    with view:
-        done = adapt_in_run(config, events.told_to(note, view))
+    with RunLog(local_path(config.run)) as log, view:
+        done = adapt_in_run(config, events.told_to(note, log, view))
     console = Console()
     console.print(adaptive_table(done.front, done.energy_label))
     tell(console, done.gains)

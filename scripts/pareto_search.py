@@ -89,14 +89,17 @@ def main() -> int:
 
     from moo import events
     from moo.analysis.representatives import verdict_of
+    from moo.execution.gauges import RunGauges
     from moo.execution.ray_backend import start_ray_backend
     from moo.search.drawing import FrontDrawing
+    from moo.search.gauges import GaugeListener
     from moo.search.loop import run_search
     from moo.search.outputs import write_pictures_and_report
     from moo.search.preparation import prepare
     from moo.visualization.tensorboard import TensorBoardWriter
     from scripts.interface.front_table import front_table
     from scripts.interface.live_view import LiveView
+    from scripts.interface.run_log import RunLog
     from scripts.interface.terminal import say
 
     console = Console(quiet=config.quiet)
@@ -109,7 +112,7 @@ def main() -> int:
             goes_on_with(command_that_goes_on(RunFolder(Path(event.folder))))
 
     try:
-        with LiveView(console) as view:
+        with RunLog() as log, LiveView(console) as view:
             preparation = prepare(
                 config,
                 on_loading=view.loading,
@@ -117,11 +120,16 @@ def main() -> int:
             )
             folder = preparation.folder.path
             backend = start_ray_backend(
-                preparation.setup, workers=config.workers, address=config.address, dashboard=config.dashboard
+                preparation.setup,
+                workers=config.workers,
+                address=config.address,
+                dashboard=config.dashboard,
+                run=folder,
             )
+            gauges = GaugeListener(RunGauges(folder))
             writer, drawing = TensorBoardWriter(preparation.folder.tensorboard), FrontDrawing(preparation.folder)
             try:
-                archive = run_search(preparation, backend, events.told_to(note, view, writer, drawing))
+                archive = run_search(preparation, backend, events.told_to(note, log, view, writer, drawing, gauges))
             finally:
                 drawing.close()
                 writer.close()

@@ -25,6 +25,12 @@ ARM_PROGRAM = (
     r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:"
 )
 """How a program of a 64-bit Arm begins, for binfmt_misc."""
+SERVER_ACCOUNTS = {
+    "passwd": "root:x:0:0:root:/root:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n",
+    "group": "root:x:0:\nnogroup:x:65534:\n",
+    "shadow": "root:*:19000:0:99999:7:::\nsshd:*:19000:0:99999:7:::\n",
+}
+"""Whom this machine's sshd knows besides the board's user."""
 
 
 def missing() -> str | None:
@@ -94,8 +100,12 @@ class EmulatedBoard:
         authorized = self._folder / "authorized_keys"
         shutil.copy(keys / "id_ed25519.pub", authorized)
         self._folder.chmod(0o755)
+        # A folder of its own: a file mounted over /etc/passwd is gone when somebody replaces that one.
+        (self._folder / "etc").mkdir()
+        for name in ("nsswitch.conf", "ld.so.cache", "ld.so.conf"):
+            shutil.copy(Path("/etc", name), self._folder / "etc" / name)
         for name, lines in accounts(self._system).items():
-            (self._folder / name).write_text(Path(f"/etc/{name}").read_text() + lines)
+            (self._folder / "etc" / name).write_text(SERVER_ACCOUNTS[name] + lines)
         home = self._root / "home" / self._system.user
         if self._system.server == "dropbear":
             (home / ".ssh").mkdir(exist_ok=True)
@@ -111,7 +121,7 @@ class EmulatedBoard:
             "mount -t proc proc /proc",
             f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp",
             "mkdir -p /run/sshd",
-            *(f"mount --bind {shlex.quote(str(self._folder / name))} /etc/{name}" for name in accounts(self._system)),
+            f"mount --bind {shlex.quote(str(self._folder / 'etc'))} /etc",
         ]
         if not self._system.home_runs:
             lines += [f"mount --bind {home} {home}", f"mount -o remount,bind,noexec {home}"]

@@ -2,9 +2,9 @@
 
 One file that needs only Python 3.9, numpy and onnxruntime. Requests arrive on stdin, one JSON object a line; a reply
 repeats the `id`, {"id", "ok": true, ...} or {"id", "ok": false, "error"}. The commands are `describe`, `clock`, `cool`,
-`measure`, `stream`, `run` (the methods of `Agent` say what each takes), `set_frequency` and `quit`. A network is one
-file, `model`, or several, `models`: the first output of each is the input of the next. Empty lines are heartbeats. At
-the end of stdin, on SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
+`measure`, `stream`, `run` (methods of `Agent`), `set_frequency` and `quit`. A network is one file, `model`, or several,
+`models`: the first output of each is the input of the next. Empty lines are heartbeats. At the end of stdin, on
+SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ GRACE_SECONDS, SETTLE_SECONDS = 1.0, 0.02  # of a running request after the end 
 BUSY_SECONDS, BUSY_CODE = 6.0, 75  # to wait for another agent, which outlives its client for less; exit code then
 STALLED_SECONDS = 10.0  # without a drop in temperature, after which a board is assumed to cool no further
 MOST_FILES, MOST_IMAGES = 64, 5000  # of a network, of a stream: the reply stays well below what a client reads
-CLOCK_TOLERANCE = 0.03  # by which a clock that is asked for may differ from the one that runs
-LOOP_STEPS, LOOP_TIMES = 100_000, 15  # of the loop that clocks are compared by: some ms each
+CLOCK_TOLERANCE, LOOP_STEPS, LOOP_TIMES = 0.03, 100_000, 15  # of a clock that runs; of the loop that tells it, some ms
 VOLTS = r"(?:VDD_CORE_V\s+)?volt(?:\(\d+\))?=(\d{1,2}(?:\.\d{1,12})?)V"  # as the firmware writes them
 CORE_RAIL, CORE_VOLTS = ("pmic_read_adc", "VDD_CORE_V"), ("measure_volts", "core")  # of a Pi 5, of the others
 PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
 OMIT, TEMPERATURE = "or omit `frequency_mhz`", "sys/class/thermal/thermal_zone0/temp"
-
+FLAGS, VISIBLE = "sys/devices/platform/*/*firmware/get_throttled", ("throttled", "temperature_c")
 Reply = dict[str, Any]
 
 
@@ -76,15 +75,13 @@ class Agent:
 
     def describe(self, request: Reply) -> Reply:
         """What this board is."""
-        board = _text(self._root / "proc/device-tree/model").strip("\0\n ")
-        found = re.search(r"^model name\s*:\s*(.+)$", _text(self._root / "proc/cpuinfo"), re.MULTILINE)
-        state, machine = conditions(self._root, self._clocks), platform.machine()
+        model, state, machine = _model(self._root), conditions(self._root, self._clocks), platform.machine()
         system = {"os": platform.platform(), "machine": machine, "runtime": f"onnxruntime {onnxruntime.__version__}"}
-        model = board or (found.group(1).strip() if found else "") or machine
-        visible = not board.startswith("Raspberry Pi") or state["throttled"] is not None
+        told = machine != "aarch64" and not model.startswith("Raspberry Pi")  # or not expected
+        throttling, temperature = (told or state[key] is not None for key in VISIBLE)
+        seen = {"throttling_visible": throttling, "temperature_visible": temperature, "model": model or machine}
         clocks = {"clock_mhz": state["clock_mhz"], "frequencies_mhz": self._clocks.available_mhz}
-        cores = len(os.sched_getaffinity(0))
-        return {**system, **clocks, "model": model, "throttling_visible": visible, "cores": cores}
+        return {**system, **clocks, **seen, "cores": len(os.sched_getaffinity(0))}
 
     def cool(self, request: Reply) -> Reply:
         """Wait until it is no hotter than `max_temperature_c`, cools no further, or `cooldown_seconds` are over."""
@@ -124,8 +121,8 @@ class Agent:
         end_s = time.monotonic()
         p5, lower, median, upper = (float(value) / 1e6 for value in np.percentile(times_ns, [5, 25, 50, 75]))
         times = {"p5_ms": p5, "median_ms": median, "iqr_ms": upper - lower, "runs": len(times_ns)}
-        after = conditions(self._root, self._clocks)
-        return {**times, "start_s": start_s, "end_s": end_s, "before": before, "after": after}
+        span = {"start_s": start_s, "end_s": end_s}
+        return {**times, **span, "before": before, "after": conditions(self._root, self._clocks)}
 
     def stream(self, request: Reply) -> Reply:
         """Time each of `images`, a .npy file of float32 (N, C, H, W): its least time in `passes`, policy included.
@@ -209,7 +206,8 @@ class Clocks:
         self._state, self._lock, self._over = state, threading.Lock(), False
         self._former = _former_limits(state, self._policies)
         self._loop_cycles: float | None = None
-        self.available_mhz = _listed_mhz(self._policies[0]) if self._policies else []
+        listed = [set(_listed_mhz(policy)) for policy in self._policies] or [set()]
+        self.available_mhz = sorted(set.intersection(*listed))  # that cores of all kinds have
 
     def fix(self, frequency_mhz: Any) -> Reply:
         """Let no core run slower or faster, or raise `ValueError` if the board does not do that; None: as it likes."""
@@ -298,14 +296,12 @@ class Clocks:
 
 
 def conditions(root: Path, clocks: Clocks | None = None) -> Reply:
-    """Clock, temperature, governor, a Raspberry Pi's throttling flags and its cores' voltage now, under load.
-
-    What is not reported, or may not be read, is None. cpufreq's own word is no source of a clock, x86 counters are.
-    """
+    """Clock, temperature, governor, a Raspberry Pi's flags and its cores' voltage, under load; None: not told."""
+    # cpufreq's own word is no source of a clock, x86 counters are.
     mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", _text(root / "proc/cpuinfo"), re.MULTILINE)
-    flags = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled").strip() or _vcgencmd("get_throttled")
+    flags = "".join(map(_text, root.glob(FLAGS))).strip() or _vcgencmd("get_throttled")
     throttled = re.fullmatch(r"(?:throttled=)?((?:0x)?[0-9a-fA-F]+)", flags)
-    by_chip = re.match("Raspberry Pi (5|Compute Module 5)", _text(root / "proc/device-tree/model"))
+    by_chip = re.match("Raspberry Pi (5|Compute Module 5)", _model(root))
     volts = _told_under_load(VOLTS, *(CORE_RAIL if by_chip else CORE_VOLTS))
     governor = _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
     clock_mhz = (clocks.measured_mhz() if clocks else _firmware_mhz()) or (float(mhz.group(1)) if mhz else None)
@@ -464,10 +460,8 @@ def _told_under_load(pattern: str, *question: str) -> float | None:
     """A number above 0 that the firmware tells while one core is busy."""
     if not shutil.which("vcgencmd"):
         return None
-    over = threading.Event()
-    load = threading.Thread(
-        target=lambda: any(over.is_set() for _ in iter(lambda: sum(range(10_000)), None)), daemon=True
-    )
+    over, work = threading.Event(), iter(lambda: sum(range(10_000)), None)
+    load = threading.Thread(target=lambda: any(over.is_set() for _ in work), daemon=True)
     load.start()
     found = re.fullmatch(pattern, _vcgencmd(*question))
     over.set()
@@ -481,6 +475,12 @@ def _vcgencmd(*question: str) -> str:
         done = subprocess.run(["vcgencmd", *question], capture_output=True, text=True, errors="replace", timeout=2)
         return "" if done.returncode else done.stdout.strip()
     return ""
+
+
+def _model(root: Path) -> str:
+    """Name of the board, or of an x86 processor; nothing where neither is told."""
+    found = re.search(r"^(?:Model|model name)\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    return _text(root / "proc/device-tree/model").strip("\0\n ") or (found.group(1).strip() if found else "")
 
 
 def _text(path: Path) -> str:

@@ -208,7 +208,9 @@ class AgentDevice:
                     reply, energy = self._timed(paths, configuration.threads), _Energy()
                 else:
                     reply, energy = self._metered(paths, configuration.threads, self._meter, idle)
-        power_model = self._power_model or power_model_of(board.model, shares_host=self._shares_host)
+        power_model = self._power_model or power_model_of(
+            board.model, shares_host=self._shares_host, clocks_mhz=board.frequencies_mhz
+        )
         # One scale in one front: what other networks took on this very board.
         power_model = fitted_where_metered(self._metered_before, power_model)
         measurement = measurement_from_reply(

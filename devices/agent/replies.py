@@ -66,6 +66,7 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
         cores=cores,
         frequencies_mhz=tuple(int(mhz) for mhz in frequencies),
         throttling_visible=reply.fields.get("throttling_visible") is not False,
+        temperature_visible=reply.fields.get("temperature_visible") is not False,
     )
 
 

@@ -5,7 +5,8 @@ Start with `power_model_of`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class PowerModel:
     """c1: above idle, at the top clock, of each busy thread."""
     top_mhz: int | None = None
     """f0; None if the clock is unknown, so that power does not depend on it."""
+    governor_mhz: int | None = None
+    """Clock of the busy board where its governor decides; None for f0."""
     volts: tuple[tuple[int, float], ...] = ()
     """Clock in MHz and core voltage there, ascending; linear in between. Empty: the voltage does not change."""
     relative_error: float = 0.25
@@ -52,11 +55,11 @@ class PowerModel:
         """Power above idle in W under a network that keeps all its threads busy.
 
         Args:
-            configuration: threads and clock; without a clock the board is taken to hold its top clock.
+            configuration: threads and clock; without a clock the busy board is taken to hold its highest.
             volts: the core's voltage as read from the board, in V, instead of the model's.
         """
         power_w = self.shared_w + self.thread_w * configuration.threads
-        mhz = configuration.frequency_mhz
+        mhz = configuration.frequency_mhz or self.governor_mhz
         if mhz is None or self.top_mhz is None:
             return power_w
         ratio = 1.0
@@ -104,6 +107,12 @@ RASPBERRY_PI_5 = PowerModel(
     volts=((1500, 0.722), (1800, 0.788), (2000, 0.813), (2400, 0.869)),
     description=f"Raspberry Pi 5: {_PI_SOURCES}",
 )
+UNKNOWN_BOARD = replace(
+    RASPBERRY_PI_4,
+    relative_error=1.0,
+    description=f"a board that is not known, taken for a {RASPBERRY_PI_4.description}",
+)
+"""An order of magnitude, no more."""
 HOST_POWER_MODEL = PowerModel(
     idle_w=10.0,
     shared_w=5.0,
@@ -126,15 +135,16 @@ _BY_MODEL = (
 )
 
 
-def power_model_of(model: str, *, shares_host: bool = False) -> PowerModel:
+def power_model_of(model: str, *, shares_host: bool = False, clocks_mhz: Sequence[int] = ()) -> PowerModel:
     """The power model of a board by the name that its system gives; of an unknown one that of a Raspberry Pi 4.
 
     Args:
         model: as in `Board.model`.
         shares_host: whether the board is this machine, which is no Raspberry Pi unless it says so.
+        clocks_mhz: that it may run at, ascending, as in `Board.frequencies_mhz`: its governor takes the last one under
+            load, as 1800 MHz of a later Raspberry Pi 4, so that networks with and without a clock are on one scale.
     """
     name = model.lower()
-    for prefix, power in _BY_MODEL:
-        if name.startswith(prefix):
-            return power
-    return HOST_POWER_MODEL if shares_host else RASPBERRY_PI_4
+    known = next((power for prefix, power in _BY_MODEL if name.startswith(prefix)), None)
+    power = known or (HOST_POWER_MODEL if shares_host else UNKNOWN_BOARD)
+    return replace(power, governor_mhz=clocks_mhz[-1]) if clocks_mhz else power

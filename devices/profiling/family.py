@@ -118,7 +118,7 @@ def profile_family(
     )
     base_seconds = time.perf_counter() - start
     board = device.describe()
-    prior = power_model or power_model_of(board.model, shares_host=device.shares_host)
+    prior = power_model or power_model_of(board.model, shares_host=device.shares_host, clocks_mhz=board.frequencies_mhz)
     # One idle power for all, so that their gross energies compare.
     idle_w = prior.idle_w if base.table.idle_w is None else base.table.idle_w
     base = replace(base, table=replace(base.table, idle_w=idle_w))

@@ -12,9 +12,7 @@ kept_images    the folder of these files, found again by later runs
 layouts        which split and class each picture of a folder belongs to
 loading        a data set's images at the size that a network takes
 pictures       one picture as pixels: upright, RGB, square
-pixel_figures  what has to be known of all pixels of the splits
 published      the splits of a data set as they were published
-reading_ahead  one thing read while the one before it is worked with
 roles          which published split trains and which tests
 rules          the rules by which pictures become images and splits
 source         a data set that is opened once, and described

@@ -15,6 +15,8 @@ from devices.quantization import Activations
 from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
 from evaluation.data.source import DIGITS, source_of
+from evaluation.deployed_model import ModelNotes, deployed
+from evaluation.export import ExportedModel
 from evaluation.splits import Splits, split_data
 from evaluation.training.config import FOLLOWING, TrainConfig, TrainSettings, check_same_settings
 from evaluation.training.folder import FileCheck, TrainFolder, TrainResult, new_folder, read_checkpoint, read_result
@@ -265,8 +267,9 @@ def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
     folder, origin = preparation.folder, preparation.origin
     write_json(folder.architecture, preparation.network.to_json())
     write_atomically(folder.weights, sealed_tensors(safetensors.numpy.save(outcome.weights)))
-    for model in outcome.models:
-        write_atomically(folder.model(model.precision), model.model)
+    files = {model.precision: deployed(model.model, _notes(origin, model)) for model in outcome.models}
+    for precision, file in files.items():
+        write_atomically(folder.model(precision), file)
     result = TrainResult(
         epochs=outcome.epochs,
         top1=outcome.top1,
@@ -283,7 +286,7 @@ def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
                 logits_difference=m.logits_difference,
                 top1=m.top1,
                 error=m.error,
-                digest=digest_of(m.model),
+                digest=digest_of(files[m.precision]),
             )
             for m in outcome.models
         ),
@@ -297,6 +300,19 @@ def write_outcome(preparation: Prepared, outcome: TrainOutcome) -> TrainResult:
     }
     write_sealed_json(folder.result, content)
     return result
+
+
+def _notes(origin: TrainOrigin, model: ExportedModel) -> ModelNotes:
+    network = origin.architecture
+    return ModelNotes(
+        network=network.id,
+        space=network.space if isinstance(network, Architecture) else None,
+        precision=model.precision,
+        input_size=origin.input_shape[1],
+        data=origin.dataset,
+        error=1 - model.top1,
+        error_of=f"test split, {origin.dataset.images.test} images, trained",
+    )
 
 
 def read_weights(path: Path, graph: Graph) -> Arrays:

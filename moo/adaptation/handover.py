@@ -12,12 +12,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from devices.configuration import PRECISIONS, Precision
 from evaluation.data.pictures import PADDING
+from evaluation.deployed_model import ModelNotes, deployed
 from evaluation.early_exits.files import ExportedSegments
 from moo.adaptation import run
 from moo.adaptation.run import FORM, MOST_FILE_BYTES, segment_name
@@ -159,6 +160,17 @@ def _read_segment(path: Path, digest: str) -> bytes:
             f"{named(path)} is another one or damaged. {AGAIN}"
         )
     return model
+
+
+def with_notes(
+    exported: ExportedSegments, architecture: Architecture, data: SearchDataset, space: FBNetSpace
+) -> ExportedSegments:
+    """The segments as they are handed over: for one image at a time, with notes in their metadata."""
+    notes = ModelNotes(
+        network=architecture.id, space=space.name, precision=exported.precision, input_size=space.input_size, data=data
+    )
+    models = [deployed(model, replace(notes, segment=number)) for number, model in enumerate(exported.models, 1)]
+    return replace(exported, models=tuple(models))
 
 
 def _files_json(exported: ExportedSegments) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from moo import events
 from moo.adaptation.config import AdaptFrontConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.record import RunRecord
+from search_space.boundary.text import command_line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,7 +62,7 @@ def adaptation_inputs(
     if not any(entry.trained is not None for entry in archive.entries):
         raise ValueError(
             f"the networks of a run must be trained to get exits, but those of {str(run.folder.path)!r} are not; train "
-            f"them first: python scripts/train_front.py {run.folder.path}"
+            f"them first: {command_line(['python', 'scripts/train_front.py', str(run.folder.path)])}"
         )
     configurations = config.configurations_among(archive.configurations)
     energy = config.energy_among(run.config)

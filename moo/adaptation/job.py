@@ -307,6 +307,7 @@ def _start_trainer(prepared: PreparedAdaptation, trainers: ExitStack) -> Trainer
         threads=config.threads_per_worker,
         address=config.address,
         dashboard=config.dashboard,
+        run=prepared.inputs.run.folder.path,
     )
     trainers.callback(trainer.close)
     prepared.inputs.tell(events.TrainersStarted(trainer.workers, trainer.threads, trainer.dashboard_url))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
-from moo.adaptation.handover import write_adaptive
+from moo.adaptation.handover import with_notes, write_adaptive
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.training.deployed import Deployment
 from moo.storage.adaptive_front import FOLDER, AdaptivePoint, write_adaptive_front
@@ -36,13 +36,15 @@ def write_adapted(
         if (path / FOLDER).is_dir() and path.name not in with_exits:
             shutil.rmtree(path / FOLDER if path.name in static else path)
     for name in with_exits:
-        exported = tuple(deployments[name].segments.values())
+        points = [point for point in front if point.id == name]
+        data, space = inputs.run.origin.dataset, inputs.run.space
+        segments = deployments[name].segments.values()
         write_adaptive(
             folder.networks / name / FOLDER,
-            [point for point in front if point.id == name],
-            exported,
-            inputs.run.origin.dataset,
-            inputs.run.space,
+            points,
+            tuple(with_notes(one, points[0].architecture, data, space) for one in segments),
+            data,
+            space,
             dataset=inputs.run.config.dataset,
         )
     write_adaptive_front(folder.adaptive_points, compared)

@@ -1,5 +1,6 @@
 """Networks of a run compared.
 
+drawn             architectures that the theta of a trial gives
 chance            intervals of shares, and tests whether two networks differ
 errors            errors as they are told, beside that of guessing
 representatives   the points of a front that can be told apart

@@ -110,6 +110,7 @@ def _train(
             threads=config.threads_per_worker,
             address=config.address,
             dashboard=config.dashboard,
+            run=run.folder.path,
         )
         tell(events.TrainersStarted(ray_trainer.workers, ray_trainer.threads, ray_trainer.dashboard_url))
         return ray_trainer

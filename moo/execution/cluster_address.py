@@ -12,6 +12,8 @@ from search_space.boundary.text import command_line, one_line, shown
 
 ANSWER_SECONDS = 3.0
 """In which a cluster answers, if there is one."""
+NODE_SECONDS = 8.0
+"""In which a node of this machine is found: its processes are looked for, which takes long on a busy one."""
 HERE = "local"
 """An address that stands for a Ray of this machine alone, as none does: it takes back that of a resumed run."""
 _DASHBOARD_PORT = 8265
@@ -165,7 +167,7 @@ def _check_node(address: str, place: str) -> None:
     from ray._private import services
 
     try:
-        services.get_node_to_connect_for_driver(ray._raylet.GcsClient(address=place), timeout_seconds=ANSWER_SECONDS)
+        services.get_node_to_connect_for_driver(ray._raylet.GcsClient(address=place), timeout_seconds=NODE_SECONDS)
     except (RuntimeError, ConnectionError, OSError):
         raise ValueError(
             f"This machine must be a node of the cluster at {shown(address)}, but is none: run "

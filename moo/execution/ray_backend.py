@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +19,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, is_want
+from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
@@ -28,9 +32,11 @@ from moo.execution.ray_session import (
     share,
     worker_device,
 )
+from moo.execution.titles import run_title
 from moo.trials import Job, Outcome, WorkerSetup, failure_of
 from search_space.boundary.text import last_line
 
+_LOG = logging.getLogger(__name__)
 RESTARTS = 3
 """Deaths of Ray in a row, with nothing done in between, that jobs outlive."""
 
@@ -46,7 +52,7 @@ class RayBackend:
         session: RaySession,
         setup: WorkerSetup,
         *,
-        workers: int,
+        workers: int | None,
         evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
     ) -> None:
         """Use a Ray that runs; `start_ray_backend` starts one.
@@ -54,27 +60,45 @@ class RayBackend:
         Args:
             session: of that Ray; it ends with `close`.
             setup: what every worker is set up with; it goes to the object store once.
-            workers: jobs at the same time.
+            workers: jobs at the same time; None for as many as there are GPUs, else CPU cores, at any time.
             evaluator: makes what does the jobs on a worker.
         """
-        self.workers = workers
+        self._fixed_workers = workers
         self._own_setup = setup
         self._evaluator = evaluator
+        self._begun = 0
+        self.ended: Counter[str] = Counter()
+        """Jobs that have ended on each node."""
         self._use(session)
 
     def _use(self, session: RaySession) -> None:
-        workers, evaluator = self.workers, self._evaluator
         self._session = session
         self.dashboard_url = session.dashboard_url
         with session.checked():
-            self._options = {"num_cpus": share(session.cpus, workers), "num_gpus": share(session.gpus, workers)}
-            setup = self._setup = ray.put(self._own_setup)
-            images = self._images = offered_images(self._own_setup.splits, session)
-        self._pool = ActorPool(
-            lambda words: _Worker.options(**self._options).remote(setup, images, evaluator, words),
-            workers,
-            session.logs,
-        )
+            self._nodes = session.nodes()
+            self._setup = ray.put(self._own_setup)
+            self._images = offered_images(self._own_setup.splits, session)
+        # Names of actors are unique within a namespace.
+        self._namespace = f"{'run' if session.run is None else run_title(session.run)} {uuid.uuid4().hex[:8]}"
+        self._pool = ActorPool(self._new_worker, lambda: self.workers, session.logs, self._nodes.look)
+        self._pool.ended = self.ended
+
+    @property
+    def workers(self) -> int:
+        """Jobs at the same time: as many as were asked for, else one for each GPU, else for each CPU core, by now."""
+        return self._fixed_workers or max(1, self._nodes.gpus or self._nodes.cpus)
+
+    def _new_worker(self, words: Path) -> Any:
+        nodes, workers = self._nodes, self.workers
+        self._begun += 1
+        place = {
+            "num_cpus": share(nodes.cpus, workers) or 1,
+            "num_gpus": share(nodes.gpus, workers),
+            "name": f"worker {self._begun}",
+            "namespace": self._namespace,
+            **nodes.placement,
+        }
+        return _Worker.options(**place).remote(self._setup, self._images, self._evaluator, words)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
@@ -111,8 +135,10 @@ class RayBackend:
         """
         with self._session.checked():
             self._pool.close()
-            gpus = 1 if self._options["num_gpus"] else 0
-            epochs = _pretrain.options(num_cpus=1, num_gpus=gpus).remote(self._setup, self._images, settings, state)
+            self._nodes.look()
+            gpus = 1 if self._nodes.gpus else 0
+            place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
+            epochs = _pretrain.options(**place).remote(self._setup, self._images, settings, state)
         while True:
             with self._session.checked():
                 ready, _ = ray.wait([epochs], num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -166,6 +192,8 @@ class RayBackend:
 
     def close(self) -> None:
         """Stop all workers, and Ray if it was started here."""
+        if len(self.ended) > 1:
+            _LOG.info("jobs by node: %s", ", ".join(f"{name} {count}" for name, count in sorted(self.ended.items())))
         if self._session.dead_part is None:
             self._pool.close()
         self._session.close()
@@ -178,22 +206,22 @@ def start_ray_backend(
     address: str | None = None,
     dashboard: bool = True,
     evaluator: Callable[[WorkerSetup, torch.device], Evaluator] = Evaluator,
+    run: Path | None = None,
 ) -> RayBackend:
     """Start Ray, or join a cluster; the caller closes what is returned.
 
     Args:
         setup: what every worker is set up with; it goes to the object store once.
-        workers: jobs at the same time; by default one for each GPU, else one for each CPU core.
+        workers: jobs at the same time; by default one for each GPU, else one for each CPU core, as nodes come and go.
         address: of the cluster to join; by default Ray is started on this machine.
         dashboard: whether a started Ray has its dashboard.
         evaluator: makes what does the jobs on a worker.
+        run: the run folder, after which Ray's dashboard names what is done.
 
     Raises:
         ValueError: if no cluster answers at that address.
     """
-    session = join_ray(address, workers=workers, dashboard=dashboard)
-    if workers is None:
-        workers = max(1, session.gpus or session.cpus)
+    session = join_ray(address, workers=workers, dashboard=dashboard, run=run)
     return RayBackend(session, setup, workers=workers, evaluator=evaluator)
 
 
@@ -211,6 +239,10 @@ class _WorkerActor:
         keep_freed_memory()
         images.have()
         self._workbench = evaluator(setup, worker_device())
+
+    def where(self) -> str:
+        """The name of its node, once it is up."""
+        return next((node.name for node in nodes_up() if node.is_own), "")
 
     def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         """Do one job; whatever it raises comes back as a failure."""

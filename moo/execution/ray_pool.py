@@ -14,6 +14,7 @@ from typing import IO, Any
 import ray
 
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
+from moo.execution.titles import title_of
 from moo.trials import Failure, Job, Outcome, failure_of
 from search_space.boundary.text import last_line
 
@@ -26,15 +27,27 @@ CRASHES = ("Segmentation fault", "Illegal instruction", "Floating-point exceptio
 class ActorPool:
     """Actors, kept from one run of jobs to the next."""
 
-    def __init__(self, new_actor: Callable[[Path], Any], size: int, logs: Path) -> None:
+    def __init__(
+        self,
+        new_actor: Callable[[Path], Any],
+        size: Callable[[], int],
+        logs: Path,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start no actor yet.
 
         Args:
             new_actor: starts one; it is given the file for its last words (`note_crashes`).
-            size: how many at the same time.
+            size: how many at the same time, which may change as nodes come and go.
             logs: folder for these files.
+            look: sees which nodes there are, which changes `size`.
         """
+        self.look = look
         self.size = size
+        self.places: dict[Any, str] = {}
+        """Node of each actor that is up."""
+        self.ended: Counter[str] = Counter()
+        """Jobs that have ended on each node."""
         self.idle: deque[Any] = deque()
         self.starting: dict[Any, tuple[Any, bool]] = {}
         """Actors that have not answered yet, and whether they are new, by what is there when they do."""
@@ -49,17 +62,18 @@ class ActorPool:
         words = self._logs / f"last-words-{uuid.uuid4().hex}"
         actor = self._new_actor(words)
         self._actors[actor] = words
-        self.starting[actor.__ray_ready__.remote()] = (actor, True)
+        self.starting[actor.where.remote()] = (actor, True)
 
     def check_idle(self) -> None:
         """Give idle actors no job before they answer: where one died, its machine may be gone, and they with it."""
         while self.idle:
             actor = self.idle.popleft()
-            self.starting[actor.__ray_ready__.remote()] = (actor, False)
+            self.starting[actor.where.remote()] = (actor, False)
 
     def dismiss(self, actor: Any) -> None:
         """Stop it, even if it cannot be reached: it must not go on with a job that another one does."""
         self._actors.pop(actor, None)
+        self.places.pop(actor, None)
         ray.kill(actor)
 
     def last_words(self, actor: Any) -> str:
@@ -77,6 +91,7 @@ class ActorPool:
     def forget(self) -> None:
         """Know of no actor any more: they died with Ray."""
         self._actors.clear()
+        self.places.clear()
         self.idle.clear()
         self.starting.clear()
 
@@ -159,6 +174,7 @@ class PoolRun:
         """Wait a little, add the outcomes that are there, and give their workers the next jobs."""
         references = [*self._running, *self._pool.starting]
         with self._session.checked():
+            self._pool.look()
             ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
             self._session.check()
             ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
@@ -177,14 +193,14 @@ class PoolRun:
             return
         while pool.idle and (work.waiting or work.take()):
             self._give(work.waiting)
-        while len(self._running) + len(pool.starting) < pool.size:
+        while len(self._running) + len(pool.starting) < pool.size():
             if len(pool.starting) >= len(work.waiting) and not work.take():
                 return
             pool.start()
 
     def _give(self, jobs: deque[Job]) -> None:
         actor, job = self._pool.idle[0], jobs[0]
-        self._running[actor.run.remote(job, *self._inputs)] = (actor, job)
+        self._running[actor.run.options(name=title_of(job)).remote(job, *self._inputs)] = (actor, job)
         self._pool.idle.popleft()
         jobs.popleft()
 
@@ -211,6 +227,10 @@ class PoolRun:
             failure = None if job is None else self._work.death(job, reason, last_words)
             return [] if failure is None else [failure]
         self._forget(reference)
+        if job is None:
+            self._pool.places[actor] = outcome
+        else:
+            self._pool.ended[self._pool.places.get(actor, "")] += 1
         self._pool.idle.append(actor)
         if isinstance(outcome, Failure) and outcome.died and job is not None:
             failure = self._work.death(job, outcome.traceback)

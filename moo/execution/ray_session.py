@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -10,7 +11,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ import torch
 
 from moo.execution.cluster_address import HERE, check_address
 from moo.execution.machinery import MachineryError
+from moo.execution.nodes import Nodes, project_for_nodes
 from moo.execution.ray_start import have_token, keep_token_private, own_ray_options
 from search_space.boundary.machine import available_cpus
-from search_space.boundary.text import reason_of
+from search_space.boundary.text import one_line, reason_of
 
 POLL_SECONDS = 0.2
 RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -36,7 +38,7 @@ class RayDiedError(MachineryError):
     """Ray itself died, or lost what was given to it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RaySession:
     """A Ray that was started here, or joined."""
 
@@ -48,21 +50,14 @@ class RaySession:
     """Address of its dashboard, if it has one and was started or joined here."""
     workers: int | None = None
     """Cores that it was started with at least, if it was started here."""
+    run: Path | None = None
+    """Folder of the run that it is for."""
 
-    @property
-    def cpus(self) -> int:
-        """CPU cores of the whole cluster."""
-        return int(ray.cluster_resources().get("CPU", 0))
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of the whole cluster."""
-        return int(ray.cluster_resources().get("GPU", 0))
-
-    @property
-    def cpus_by_machine(self) -> list[int]:
-        """CPU cores of each machine that is up."""
-        return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    def nodes(self) -> Nodes:
+        """Its nodes that can do jobs: at least one."""
+        nodes = Nodes(check_own=self.is_joined, check_others=not self.is_own)
+        nodes.wait()
+        return nodes
 
     @property
     def logs(self) -> Path:
@@ -120,7 +115,7 @@ class RaySession:
         dashboard = self.dashboard_url is not None
         try:
             self.close()
-            session = join_ray(None, workers=self.workers, dashboard=dashboard)
+            session = join_ray(None, workers=self.workers, dashboard=dashboard, run=self.run)
         except Exception as error:
             raise MachineryError(f"Ray died (its {part}) and could not be started again ({error}).") from error
         _LOG.warning("Ray died (its %s) and was started again; nothing is lost.", part)
@@ -132,32 +127,37 @@ class RaySession:
             ray.shutdown()
 
 
-def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> RaySession:
+def join_ray(address: str | None, *, workers: int | None, dashboard: bool, run: Path | None = None) -> RaySession:
     """Join the Ray that this process has already, else the cluster at an address, else start Ray on this machine.
 
     Args:
         address: of a cluster; None, or `local`, starts Ray on this machine.
         workers: jobs at the same time; a started Ray counts as many cores, if there are fewer.
         dashboard: whether a started Ray has its dashboard.
+        run: folder of the run that it is for, which Ray's dashboard names.
 
     Raises:
         ValueError: if no cluster answers at that address.
         MachineryError: if none can be started.
     """
     if ray.is_initialized():
-        return RaySession(is_own=False)
+        return RaySession(is_own=False, run=run)
     if address == HERE:
         address = None
     check_address(address)
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"address": address}
+    if address is not None and not _is_job_with_project():
+        options["runtime_env"] = project_for_nodes()
     # Ray prints what its processes say of their deaths, pages of it, whatever `log_to_driver` is.
     ray._private.worker.print_to_stdstream = lambda data, *_, **__: _LOG.info("%s", data)
     try:
         if address is None:
             have_token()
             options = own_ray_options(workers=workers, dashboard=dashboard)
+        if run is not None:
+            options["job_config"] = ray.job_config.JobConfig(metadata={"run_folder": one_line(run)})
         with warnings.catch_warnings(), _own_answer_to_sigterm():
             warnings.simplefilter("ignore")
             context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -173,7 +173,17 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool) -> Ra
     if address is None:
         keep_token_private()
     url = f"http://{context.dashboard_url}" if context.dashboard_url else None
-    return RaySession(is_own=address is None, is_joined=address is not None, dashboard_url=url, workers=workers)
+    return RaySession(
+        is_own=address is None, is_joined=address is not None, dashboard_url=url, workers=workers, run=run
+    )
+
+
+def _is_job_with_project() -> bool:
+    """Whether this is a job that was submitted with its working folder, which all its workers have."""
+    with suppress(ValueError, AttributeError):
+        submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", ""))
+        return bool(submitted.get("runtime_env", {}).get("working_dir"))
+    return False
 
 
 def is_loss(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
@@ -25,6 +26,7 @@ from moo.execution.ray_session import (
     share,
     worker_device,
 )
+from moo.execution.titles import short
 
 STEP_SECONDS = 0.5
 """A training tells of its steps no more often."""
@@ -42,24 +44,30 @@ class RayTrainer:
     Where Ray dies that was started here, it is started again; trainings go on from their last epochs.
     """
 
-    def __init__(self, session: RaySession, splits: Splits, *, workers: int, threads: int | None) -> None:
+    def __init__(
+        self, session: RaySession, splits: Splits, *, networks: int, workers: int | None, threads: int | None
+    ) -> None:
         """Use a Ray that runs; `start_ray_trainer` starts one.
 
         Args:
             session: of that Ray; it ends with `close`.
             splits: the images that all networks are trained on; they go to the object store once.
-            workers: networks at the same time.
+            networks: how many are to be trained.
+            workers: networks at the same time; None for as many as there are GPUs, else CPU cores, at any time.
             threads: CPU threads of each; by default the cores of a machine are shared out.
         """
-        self.workers = workers
-        machines = session.cpus_by_machine
+        self._networks = networks
+        self._fixed_workers = workers
+        self._nodes = session.nodes()
+        workers = self.workers
+        machines = [node.cpus for node in self._nodes.usable] or [self._nodes.cpus]
         on_each = -(-workers // len(machines))
         self.threads = threads or max(1, max(machines) // on_each)
         # As many cores as threads, so that trainings spread over machines; less where all could not run at once.
         fits = self.threads * on_each <= min(machines)
         self._options = {
-            "num_cpus": self.threads if fits else share(session.cpus, workers),
-            "num_gpus": share(session.gpus, workers),
+            "num_cpus": self.threads if fits else share(self._nodes.cpus, workers) or 1,
+            "num_gpus": share(self._nodes.gpus, workers),
         }
         self._splits = splits
         self._waiting: deque[tuple[TrainingJob[Any], bytes | None]] = deque()
@@ -67,6 +75,11 @@ class RayTrainer:
         self._states: dict[str, bytes | None] = {}
         self._deaths: Counter[str] = Counter()
         self._use(session)
+
+    @property
+    def workers(self) -> int:
+        """Networks at the same time: as many as were asked for, else one for each GPU, else for each CPU core."""
+        return max(1, min(self._networks, self._fixed_workers or self._nodes.gpus or self._nodes.cpus))
 
     def _use(self, session: RaySession) -> None:
         self._session = session
@@ -99,11 +112,12 @@ class RayTrainer:
     def _step(self, events: list[tuple[str, Any]]) -> None:
         """Give trainings to free workers, wait a little, and add what happened."""
         with self._session.checked():
+            self._nodes.look()
             while self._waiting and len(self._running) < self.workers:
                 job, state = self._waiting[0]
-                training = _train.options(**self._options).remote(
-                    job, self._reference, self._images, state, self.threads
-                )
+                training = _train.options(
+                    **self._options, name=short(f"train {job.name}"), **self._nodes.placement
+                ).remote(job, self._reference, self._images, state, self.threads)
                 self._waiting.popleft()
                 self._running[training], self._states[job.name] = job, state
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -140,7 +154,9 @@ class RayTrainer:
         """Use a new Ray, or the same one where it is well, with what it lost put there again."""
         self._waiting.extendleft((job, self._states[job.name]) for job in reversed(self._running.values()))
         self._stop()
-        self._use(self._session.anew())
+        session = self._session.anew()
+        self._nodes = session.nodes()
+        self._use(session)
 
     def _stop(self) -> None:
         """Stop what is trained, unless it died with Ray."""
@@ -163,6 +179,7 @@ def start_ray_trainer(
     threads: int | None = None,
     address: str | None = None,
     dashboard: bool = True,
+    run: Path | None = None,
 ) -> RayTrainer:
     """Start Ray, or join a cluster; the caller closes what is returned.
 
@@ -173,13 +190,13 @@ def start_ray_trainer(
         threads: CPU threads of each; by default the cores of a machine are shared out.
         address: of the cluster to join; by default Ray is started on this machine.
         dashboard: whether a started Ray has its dashboard.
+        run: the run folder, after which Ray's dashboard names what is done.
 
     Raises:
         ValueError: if no cluster answers at that address.
     """
-    session = join_ray(address, workers=workers, dashboard=dashboard)
-    workers = max(1, min(networks, workers or session.gpus or session.cpus))
-    return RayTrainer(session, splits, workers=workers, threads=threads)
+    session = join_ray(address, workers=workers, dashboard=dashboard, run=run)
+    return RayTrainer(session, splits, networks=networks, workers=workers, threads=threads)
 
 
 def _training_task(

@@ -93,7 +93,7 @@ costs; other images may share out differently. The worst case is the longest way
 ## Input and output
 
 {how_square(data.resize, size)}
-Input `{INPUT_NAME}` of the first segment: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
+Input `{INPUT_NAME}` of the first segment: float32, shape (1, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.
 Input `{PREVIOUS_NAME}` of each later one: the output `{MAPS_NAME}` of the one before.
 Output `{LOGITS_NAME}` of each: one score a class, in this order: {class_names(data)}.

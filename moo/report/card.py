@@ -25,7 +25,7 @@ from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.boundary.text import code, markdown
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
-from search_space.onnx_files import INPUT_NAME
+from search_space.onnx_files import INPUT_NAME, breaks_opencv_5
 from search_space.spaces import FBNetSpace
 
 LONGEST_CLASS = 80
@@ -182,9 +182,11 @@ environment: one made with `--system-site-packages`):
 ## Input and output
 
 {how_square(data.resize, size)}
-Input `{INPUT_NAME}`: float32, shape (batch, 3, {size}, {size}), RGB, pixels in
+Input `{INPUT_NAME}`: float32, shape (1, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.
 Output `logits`: one score a class, in this order: {class_names(data)}.
+The files hold these facts themselves, as JSON in their metadata (`session.get_modelmeta().custom_metadata_map`).
+{_opencv(card.graph)}
 {_points(card, data)}
 ## Files
 
@@ -194,6 +196,17 @@ Output `logits`: one score a class, in this order: {class_names(data)}.
 
 {layers or "Those of timm's network."}
 """
+
+
+def _opencv(graph: Graph | None) -> str:
+    """A warning, for networks that OpenCV's importer of ONNX files computes wrongly."""
+    if graph is None or not breaks_opencv_5(graph):
+        return ""
+    return (
+        "\n**Not with the default engine of OpenCV 5.0**: it writes past its memory at convolutions that this network "
+        "has, and gives wrong scores without a word, or dies. `cv2.dnn.readNetFromONNX(file, cv2.dnn.ENGINE_CLASSIC)` "
+        "and OpenCV 4.14 agree with ONNX Runtime.\n"
+    )
 
 
 def class_names(data: SearchDataset) -> str:

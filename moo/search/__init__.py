@@ -11,6 +11,7 @@ trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/
 drawing      pictures and report, while a search goes on
 estimate     how long a run takes to its end
+gauges       figures of a search for dashboards
 clock        the time that a search may take
 transfer        what a search takes over from a finished run
 """

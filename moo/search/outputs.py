@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import safetensors.numpy
 
+from devices.configuration import Precision
 from devices.cost_tables.family import read_cost_tables
+from evaluation.deployed_model import ModelNotes, deployed
 from moo.analysis.adaptation import read_adaptive_results
 from moo.analysis.errors import on_selection_split, told_error
 from moo.analysis.networks import shown_points
@@ -27,7 +29,7 @@ from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.run_folder import RunFolder, model_file_name
 from moo.storage.search_state import command_that_goes_on, unfinished_note
 from moo.storage.store import StoreReader, read_store
-from moo.trials import Arrays, DeliveryResult
+from moo.trials import DeliveryResult
 from moo.visualization.gallery import plots_there, write_plots
 from search_space.boundary.sealing import sealed, sealed_tensors
 from search_space.boundary.writing import write_atomically
@@ -113,11 +115,6 @@ def _point_json(
     return sealed(content)
 
 
-def onnx_model(space: FBNetSpace, entry: Entry, weights: Arrays) -> bytes:
-    """The ONNX file of a network; input `images` is normalised as `card.md` says."""
-    return to_onnx(space.graph(entry.architecture.operators), weights)
-
-
 def write_front(
     folder: RunFolder,
     archive: Archive,
@@ -152,7 +149,8 @@ def write_front(
         result = delivered.get(entry.architecture.id)
         if result is not None and entry.trained is None:
             card = card_markdown(front_card(entry, archive, space), data, dataset=dataset)
-            _write_network(folder.networks / entry.architecture.id, entry, card, space, result)
+            models = network_files(entry, space, result, data)
+            _write_network(folder.networks / entry.architecture.id, entry, card, models, result)
     write_front_json(folder, archive, front_size=front_size)
 
 
@@ -235,10 +233,39 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
     write_atomically(folder.report.with_suffix(".html"), report_html(report, folder.path).encode())
 
 
-def _write_network(path: Path, entry: Entry, card: str, space: FBNetSpace, result: DeliveryResult) -> None:
+def network_files(
+    entry: Entry, space: FBNetSpace, result: DeliveryResult, data: SearchDataset
+) -> dict[Precision, bytes]:
+    """The ONNX files of a network with inherited weights: what is handed over, and measured; `card.md` says the input.
+
+    Args:
+        entry: of the archive.
+        space: that was searched.
+        result: weights, errors, and the int8 file if it is handed out.
+        data: the images of the run.
+    """
+    notes = ModelNotes(
+        network=entry.architecture.id,
+        space=space.name,
+        precision="fp32",
+        input_size=space.input_size,
+        data=data,
+        error=result.test_error,
+        error_of=f"test split, {data.images.test} images, inherited weights",
+    )
+    in_fp32 = to_onnx(space.graph(entry.architecture.operators), result.weights)
+    files: dict[Precision, bytes] = {"fp32": deployed(in_fp32, notes)}
+    if result.quantized is not None:
+        in_int8 = dataclasses.replace(notes, precision="int8", error=result.quantized_test_error)
+        files["int8"] = deployed(result.quantized, in_int8)
+    return files
+
+
+def _write_network(
+    path: Path, entry: Entry, card: str, models: Mapping[Precision, bytes], result: DeliveryResult
+) -> None:
     write_atomically(path / "architecture.json", (json.dumps(entry.architecture.to_json(), indent=1) + "\n").encode())
     write_atomically(path / "weights.safetensors", sealed_tensors(safetensors.numpy.save(result.weights)))
-    write_atomically(path / model_file_name("fp32"), onnx_model(space, entry, result.weights))
-    if result.quantized is not None:
-        write_atomically(path / model_file_name("int8"), result.quantized)
+    for precision, model in models.items():
+        write_atomically(path / model_file_name(precision), model)
     write_atomically(path / "card.md", card.encode())

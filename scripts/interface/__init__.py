@@ -9,6 +9,7 @@ watching       a long command in a process that another one watches over
 live_view      a search in the terminal while it goes on
 network_training  the job of scripts that train networks
 training_view  its progress in the terminal
+run_log        what a run told, kept in its folder
 front_table    a front as a table
 terminal       text of others in the terminal
 """

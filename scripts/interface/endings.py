@@ -46,6 +46,8 @@ class Ending:
     """What goes on with it; None while nothing is written."""
     kept: str = ""
     """What is not lost, as a clause."""
+    log: Path | None = None
+    """Where all that the command told is kept."""
     stopped_by: int | None = None
     """The signal that asked it to stop."""
     note: Callable[[str, str], None] = field(default=lambda key, value: None)
@@ -67,6 +69,11 @@ def goes_on_with(command: str, *, kept: str = "nothing that had ended is lost") 
     ending.command, ending.kept = command, kept
     ending.note("command", command)
     ending.note("kept", kept)
+
+
+def logs_to(file: Path) -> None:
+    """From now on, all that a command tells is kept in a file."""
+    _current().log = file
 
 
 def same_command(*, omitted: str = "") -> str:
@@ -114,6 +121,8 @@ def told(error: BaseException) -> int | None:
     else:
         return None
     write_line(line)
+    if code == 1 and ending.log is not None:
+        write_line(f"All that it told: {one_line(ending.log, most=LONGEST_MESSAGE)}")
     ending.note("told", "")
     return code
 
@@ -131,6 +140,8 @@ def say_mistake(error: BaseException) -> None:
         write_line(line[: len(line) - len(line.lstrip())] + one_line(line, most=LONGEST_MESSAGE))
     if _current().command is not None:
         write_line(_current().go_on)
+    if _current().log is not None:
+        write_line(f"All that it told: {one_line(_current().log, most=LONGEST_MESSAGE)}")
 
 
 def answer_signals(ending: Ending) -> None:

@@ -137,6 +137,13 @@ TRAIN_ARCHITECTURE = HelpPage(
         group("output", "out quiet"),
     ),
 )
+SAMPLE_ARCHITECTURES = HelpPage(
+    examples=(
+        ("runs/photos --trial 3 --count 10", "the ten most probable ones"),
+        ("runs/photos --trial 3 --seed 0", "drawn by theta's probabilities"),
+    ),
+    groups=(group("run", "run trial"), group("choice", "count seed"), group("output", "json out")),
+)
 DESCRIBE = HelpPage(
     examples=(
         ("--space fbnet-cifar", "a space"),

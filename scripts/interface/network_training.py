@@ -10,8 +10,10 @@ from moo import events
 from moo.deployment.config import RunTrainingConfig
 from moo.deployment.job import TrainedInRun, TrainingsOf, train_in_run
 from scripts.interface.endings import goes_on_with, same_command
+from scripts.interface.run_log import RunLog
 from scripts.interface.terminal import LONGEST, say
 from scripts.interface.training_view import TrainingView
+from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line
 
 
@@ -34,8 +36,8 @@ def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> Tra
             goes_on_with(same_command(omitted="--fresh"), kept=kept)
 
     view = TrainingView(Console(quiet=config.quiet))
-    with view:
-        return train_in_run(config, trainings_of, events.told_to(note, view))
+    with RunLog(local_path(config.run)) as log, view:
+        return train_in_run(config, trainings_of, events.told_to(note, log, view))
 
 
 def print_ending(config: RunTrainingConfig, done: TrainedInRun, *, files: str) -> int:

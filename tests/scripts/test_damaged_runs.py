@@ -7,12 +7,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.safety.small_runs import make_runs
 
 ROOT = Path(__file__).parents[2]
+
+
+def thorough(*case: str) -> Any:
+    """A case that takes a process of which another one does the like."""
+    return pytest.param(*case, marks=pytest.mark.thorough)
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +34,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("command", "file", "remedy"),
     [
-        ("pareto_search.py --resume begun --no-dashboard", "begun/checkpoints/supernet.safetensors", "begin a new run"),
+        thorough(
+            "pareto_search.py --resume begun --no-dashboard",
+            "begun/checkpoints/supernet.safetensors",
+            "begin a new run",
+        ),
         ("pareto_search.py --resume begun --no-dashboard", "begun/search.sqlite", "begin a new run"),
-        ("pareto_search.py --resume begun", "begun/config.json", "begin anew"),
-        ("pareto_search.py --resume pretraining --no-dashboard", "pretraining/checkpoints/pretraining.pt", "remove it"),
+        thorough("pareto_search.py --resume begun", "begun/config.json", "begin anew"),
+        thorough(
+            "pareto_search.py --resume pretraining --no-dashboard",
+            "pretraining/checkpoints/pretraining.pt",
+            "remove it",
+        ),
         ("pareto_search.py --from finished --out new", "finished/checkpoints/supernet.safetensors", "begin a new run"),
-        ("train_front.py finished --no-measure --no-dashboard", "finished/search.sqlite", "begin a new run"),
-        ("compare_baselines.py finished --pretrained none", "finished/state.json", "have the run write it anew"),
-        ("select_network.py finished", "finished/front.json", "have the run write it anew"),
+        thorough("train_front.py finished --no-measure --no-dashboard", "finished/search.sqlite", "begin a new run"),
+        thorough(
+            "compare_baselines.py finished --pretrained none", "finished/state.json", "have the run write it anew"
+        ),
+        thorough("select_network.py finished", "finished/front.json", "have the run write it anew"),
         ("select_network.py finished --adaptive", "finished/front_adaptive.json", "have adapt_front.py write it anew"),
         ("train_architecture.py --resume training", "training/checkpoint.pt", "train from the start"),
     ],

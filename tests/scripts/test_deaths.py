@@ -108,7 +108,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     ("stage", "part"),
     [
         pytest.param(PRETRAINING, "/raylet/raylet ", marks=pytest.mark.thorough),
-        (PRETRAINING, "gcs_server"),
+        pytest.param(PRETRAINING, "gcs_server", marks=pytest.mark.thorough),
         pytest.param(PRETRAINING, "ray::_pretraining_task", marks=pytest.mark.thorough),
         (SEARCHING, "/raylet/raylet "),
         pytest.param(SEARCHING, "ray::_WorkerActor", marks=pytest.mark.thorough),
@@ -134,7 +134,12 @@ def test_what_dies_under_a_search_costs_no_trial(start: Start, stage: str, part:
 
 
 @pytest.mark.parametrize(
-    ("stage", "number"), [(PRETRAINING, signal.SIGTERM), (SEARCHING, signal.SIGHUP), (DELIVERING, signal.SIGTERM)]
+    ("stage", "number"),
+    [
+        (PRETRAINING, signal.SIGTERM),
+        pytest.param(SEARCHING, signal.SIGHUP, marks=pytest.mark.thorough),
+        pytest.param(DELIVERING, signal.SIGTERM, marks=pytest.mark.thorough),
+    ],
 )
 def test_a_signal_ends_a_search_at_any_stage_with_one_line(start: Start, stage: str, number: int) -> None:
     search = start(*OPTIONS)

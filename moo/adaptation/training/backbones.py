@@ -23,7 +23,7 @@ from moo.storage.archive import Archive, Entry
 from moo.storage.run_folder import RunFolder
 from search_space.architectures import Architecture
 from search_space.boundary.sealing import digest_of, write_sealed_json
-from search_space.boundary.text import reason_of, shown
+from search_space.boundary.text import command_line, reason_of, shown
 from search_space.exits import Exit, candidate_exits
 
 
@@ -100,7 +100,7 @@ def prepared_backbones(
         if result is None:
             raise ValueError(
                 f"a trained network must have its files, but {str(training.path)!r} has no {training.result.name}; "
-                f"make them anew: python scripts/train_front.py {run.folder.path}"
+                f"make them anew: {command_line(['python', 'scripts/train_front.py', str(run.folder.path)])}"
             )
         content = read_files(training, result)[training.weights.name]
         settings = training.read_settings()

@@ -279,6 +279,40 @@ def test_what_the_firmware_may_not_be_asked_is_unknown_and_the_board_says_so(boa
     assert agent_of(board).describe({})["throttling_visible"] is True
 
 
+@pytest.mark.parametrize("node", ["soc/soc:firmware", "soc@107c000000/soc@107c000000:firmware"])
+def test_the_kernel_tells_the_flags_where_the_firmware_may_not_be_asked(
+    board: Path, firmware: Firmware, node: str
+) -> None:
+    firmware.denied()
+    (board / "sys/devices/platform" / node).mkdir(parents=True)
+    (board / "sys/devices/platform" / node / "get_throttled").write_text("50005\n")
+    assert agent.conditions(board)["throttled"] == 0x50005
+
+
+def test_a_board_on_arm_says_what_cannot_be_read(
+    board: Path, firmware: Firmware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    firmware.denied()
+    described = agent_of(board).describe({})
+    assert (described["throttling_visible"], described["temperature_visible"]) == (False, False)
+    (board / agent.TEMPERATURE).write_text("48312\n")
+    assert agent_of(board).describe({})["temperature_visible"] is True
+
+
+def test_the_model_is_read_from_cpuinfo_where_there_is_no_device_tree(board: Path) -> None:
+    (board / "proc").mkdir(exist_ok=True)
+    (board / "proc/cpuinfo").write_text("processor\t: 0\nmodel\t\t: 85\n\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n")
+    assert agent_of(board).describe({})["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+
+
+def test_clocks_are_those_that_cores_of_all_kinds_have(board: Path) -> None:
+    (board / "sys/devices/system/cpu/cpufreq/policy4/scaling_available_frequencies").write_text(
+        "1000000 1500000 2200000"
+    )
+    assert agent_of(board).describe({})["frequencies_mhz"] == [1000, 1500]
+
+
 def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("content")
     (tmp_path / "agent.lock").symlink_to("precious")

@@ -146,12 +146,14 @@ def test_a_board_is_cooled_to_what_suits_its_model(model: str, limit_c: float) -
 
 
 def test_a_board_whose_throttling_cannot_be_seen_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    with device_over(FakeLink(throttling_visible=False)) as device:
-        (note,) = device.describe().notes
+    with device_over(FakeLink(throttling_visible=False, temperature_visible=False)) as device:
+        notes = device.describe().notes
         device.measure(b"")
-    assert [record.getMessage() for record in caplog.records] == [note]
-    assert "throttling of fake (fake) cannot be seen" in note
-    assert "sudo usermod -aG video $USER" in note
+    assert [record.getMessage() for record in caplog.records] == [*notes]
+    assert "throttling of fake (fake) cannot be seen: with `--frequency-mhz`" in notes[0]
+    assert "temperature of fake (fake) cannot be read" in notes[1]
+    with device_over(FakeLink(model="Raspberry Pi 4 Model B", throttling_visible=False)) as device:
+        assert "sudo usermod -aG video $USER" in device.describe().notes[0]
     with device_over(FakeLink()) as device:
         assert device.describe().notes == ()
 

@@ -12,6 +12,7 @@ from devices.energy.power_model import (
     RASPBERRY_PI_3B_PLUS,
     RASPBERRY_PI_4,
     RASPBERRY_PI_5,
+    UNKNOWN_BOARD,
     PowerModel,
     power_model_of,
 )
@@ -143,8 +144,8 @@ THREAD_TIMES = ((1, 1.0), (2, 0.75), (4, 0.62))
         ("Raspberry Pi Compute Module 4 Rev 1.1", RASPBERRY_PI_4),
         ("Raspberry Pi 3 Model B Plus Rev 1.3", RASPBERRY_PI_3B_PLUS),
         ("Raspberry Pi Zero 2 W Rev 1.0", RASPBERRY_PI_3B_PLUS),
-        ("", RASPBERRY_PI_4),
-        ("Rockchip RK3588", RASPBERRY_PI_4),
+        ("", UNKNOWN_BOARD),
+        ("Rockchip RK3588", UNKNOWN_BOARD),
     ],
 )
 def test_boards_by_the_name_that_their_system_gives(name: str, model: PowerModel) -> None:
@@ -190,3 +191,19 @@ def test_the_pi_4_model_is_within_its_error_of_published_runs(reference: Path) -
         load_w = np.median([float(row["avg_power_w"]) for row in runs if row["precision"] == precision])
         assert modelled_w / (load_w - idle_w) - 1 == pytest.approx(error, abs=0.005)
         assert abs(error) < RASPBERRY_PI_4.relative_error
+
+
+def test_a_board_that_is_not_known_is_in_doubt() -> None:
+    assert UNKNOWN_BOARD.relative_error == 1.0
+    assert "not known" in UNKNOWN_BOARD.description
+    assert UNKNOWN_BOARD.net_w(RuntimeConfiguration()) == RASPBERRY_PI_4.net_w(RuntimeConfiguration())
+
+
+def test_the_governors_clock_is_on_the_scale_of_clocks_that_are_set() -> None:
+    """A later Raspberry Pi 4 runs at 1800 MHz, above the clock that its model's coefficients are given for."""
+    power = power_model_of("Raspberry Pi 4 Model B Rev 1.5", clocks_mhz=(600, 1500, 1800))
+    at_1800 = RuntimeConfiguration(threads=2, frequency_mhz=1800)
+    assert power.net_w(RuntimeConfiguration(threads=2)) == RASPBERRY_PI_4.net_w(at_1800)
+    assert power.net_w(at_1800) == RASPBERRY_PI_4.net_w(at_1800)
+    host = power_model_of("a processor", shares_host=True, clocks_mhz=(800, 3000))
+    assert host.net_w(RuntimeConfiguration()) == HOST_POWER_MODEL.net_w(RuntimeConfiguration())

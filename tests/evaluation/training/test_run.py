@@ -104,7 +104,13 @@ def test_weights_and_onnx_file_are_the_network_that_was_tested(config: ConfigOf)
     pixels_NCHW = splits.test.pixels[:7].astype(np.float32) / content["scale"]
     mean, std = (np.array(content[name], np.float32)[:, None, None] for name in ("mean", "std"))
     session = onnxruntime.InferenceSession(preparation.folder.onnx.read_bytes())
-    (logits,) = session.run(None, {"images": (pixels_NCHW - mean) / std})
+    logits = np.concatenate([session.run(None, {"images": image[None]})[0] for image in (pixels_NCHW - mean) / std])
+    notes = session.get_modelmeta().custom_metadata_map
+    assert json.loads(notes["network"]) == preparation.network.id
+    assert json.loads(notes["classes"]) == list(splits.class_names)
+    assert json.loads(notes["mean"]) == pytest.approx(content["mean"], rel=1e-7)
+    assert json.loads(notes["error"]) == pytest.approx(1 - result.files[0].top1, abs=1e-6)
+    assert json.loads(notes["error_of"]) == f"test split, {len(splits.test)} images, trained"
     with torch.no_grad():
         expected = network(next(ImageBatches(splits.test, splits).in_order(7))[0])
     np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-4)

@@ -78,6 +78,10 @@ class Method:
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call
 
+    def options(self, *, name: str) -> Method:
+        assert name
+        return self
+
     def remote(self, *arguments: Any) -> Reference:
         return Reference(self._call(*arguments))
 
@@ -87,7 +91,7 @@ class Actor:
 
     def __init__(self, answers: dict[Job, list[Any]], at_work: list[set[Job]]) -> None:
         self._answers, self._at_work = answers, at_work
-        self.__ray_ready__ = Method(lambda: True)
+        self.where = Method(lambda: "a node")
         self.run = Method(self._run)
 
     def _run(self, job: Job, *inputs: Any) -> Any:
@@ -140,7 +144,7 @@ def outcomes_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
     def run(answers: dict[Job, list[Any]], work: Work | None = None) -> tuple[list[Outcome], list[set[Job]]]:
         at_work: list[set[Job]] = [set()]
         monkeypatch.setattr("moo.execution.ray_pool.ray", FakeRay(at_work))
-        pool = ActorPool(lambda words: Actor(answers, at_work), 2, tmp_path)
+        pool = ActorPool(lambda words: Actor(answers, at_work), lambda: 2, tmp_path)
         session = Session(is_own=True, dashboard_url=None)
         work = work or Work(JOBS, lambda job: None)
         return list(PoolRun(pool, work, session, (None, None)).outcomes()), at_work

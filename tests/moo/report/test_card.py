@@ -11,11 +11,12 @@ from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from moo.analysis.errors import on_selection_split
 from moo.formatting import short
-from moo.report.card import baseline_card, card_markdown, front_card
+from moo.report.card import Card, baseline_card, card_markdown, front_card
 from moo.storage.archive import Archive
 from search_space.counts import count
+from search_space.onnx_files import breaks_opencv_5
 from search_space.reference_networks import baseline_graph
-from search_space.spaces import FBNetSpace
+from search_space.spaces import FBNetSpace, space_named
 from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, TrainedOf, archive_in_configurations
 
 
@@ -41,6 +42,19 @@ def text_of(card: Any, **options: Any) -> Any:
 def snippet_of(text: Any) -> Any:
     snippet, _ = re.findall(r"```python\n(.*?)\n```", text, re.S)
     return snippet
+
+
+@pytest.mark.parametrize(("operator", "breaks"), [("k3_e1_g2", True), ("k3_e6", False)])
+def test_a_card_warns_of_an_importer_that_computes_the_network_wrongly(
+    trained_of: TrainedOf, operator: str, breaks: bool
+) -> None:
+    graph = space_named("fbnet-cifar").graph(("skip",) * 18 + (operator,) * 4)
+    assert breaks_opencv_5(graph) == breaks
+    trained = trained_of("mobilenet-v2-0.35", baseline=True)
+    card = replace(baseline_card(trained, graph, archive_in("fp32")), name="network")
+    assert isinstance(card, Card)
+    assert ("OpenCV 5.0" in text_of(card)) == breaks
+    assert not breaks_opencv_5(space_named("fbnet-micro").graph(("k3_e1_g2",) * 8))
 
 
 def test_a_card_tells_the_data_set_and_the_coefficients(entry_of: EntryOf, space: FBNetSpace) -> None:

@@ -196,7 +196,9 @@ def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(fini
         }  # fmt: skip
         assert json.loads((folder / "architecture.json").read_text()) == entry.architecture.to_json()
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-        (logits_NK,) = session.run(None, {"images": x_NCHW})
+        logits_NK = np.concatenate([session.run(None, {"images": x_CHW[None]})[0] for x_CHW in x_NCHW])
+        notes = session.get_modelmeta().custom_metadata_map
+        assert json.loads(notes["error"]) == pytest.approx(entry.test_error, abs=1e-6)
         assert float((logits_NK.argmax(1) != splits.test.labels_N).mean()) == pytest.approx(entry.test_error, abs=1e-12)
         card = (folder / "card.md").read_text()
         told = share_text(entry.test_error, len(splits.test))

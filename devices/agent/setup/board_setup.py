@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from devices.agent.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
 from devices.agent.endings import telling_line
-from devices.agent.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
+from devices.agent.setup.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
+from devices.agent.setup.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
@@ -67,7 +67,7 @@ class SetupReport:
             f"{'.'.join(map(str, facts.python or ('of your own',)))}, {board.runtime}",
             f"processor: {board.cores or 'unknown'} cores; clock: {clocks}, {settable}",
             f"throttling: {'is seen' if board.throttling_visible else 'cannot be seen'}; temperature: "
-            f"{'is seen' if facts.temperature else 'cannot be seen, so a hot board is not left to cool'}",
+            f"{'is seen' if board.temperature_visible else 'cannot be seen, so a hot board is not left to cool'}",
             f"meters: {facts.meters}",
         )
 
