@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from evaluation import batches
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches, balanced_order, is_uneven
 from evaluation.data.images import LabelledImages
@@ -171,3 +172,20 @@ def test_balanced_batches_have_classes_evenly_and_their_own_images(image_data: I
 )
 def test_classes_are_uneven_where_one_has_over_three_times_another(counts: tuple[int, ...], *, expected: bool) -> None:
     assert is_uneven(uneven(counts)) is expected
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="without a GPU")
+@pytest.mark.parametrize("held", [0.0, 1.0])
+def test_batches_on_a_gpu_are_those_of_the_cpu(
+    image_data: ImageDataOf, held: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "HELD_SHARE", held)
+    splits = split_data(image_data(), 0)
+    passes = []
+    for device in ("cuda", "cpu"):
+        source = ImageBatches(splits.weights, splits, device=torch.device(device))
+        passes.append(list(source.batches(16, np.random.default_rng(1))))
+    for (x_BCHW, labels_B), (expected_BCHW, expected_B) in zip(*passes, strict=True):
+        torch.testing.assert_close(x_BCHW.cpu(), expected_BCHW)
+        torch.testing.assert_close(labels_B.cpu(), expected_B)
