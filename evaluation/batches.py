@@ -16,8 +16,8 @@ from torch import Tensor
 from evaluation.augmentation import Augmentation, augmented
 from evaluation.data.image_file import image_bytes
 from evaluation.data.images import LabelledImages, Rows
-from evaluation.data.reading_ahead import ahead
 from evaluation.errors import share_of
+from evaluation.reading_ahead import ahead
 from evaluation.splits import Splits
 
 HELD_SHARE = 0.25

@@ -179,7 +179,10 @@ def session_of(model: bytes, threads: int, *, optimised: bool = True) -> onnxrun
 
 
 def _logits(session: onnxruntime.InferenceSession, images_NCHW: Floats) -> Floats:
-    return np.concatenate([session.run(None, {INPUT_NAME: x_BCHW})[0] for x_BCHW in in_batches(images_NCHW)])
+    # Files that are handed over take one image at a time.
+    takes_one = session.get_inputs()[0].shape[0] == 1
+    batches = (image_CHW[None] for image_CHW in images_NCHW) if takes_one else in_batches(images_NCHW)
+    return np.concatenate([session.run(None, {INPUT_NAME: x_BCHW})[0] for x_BCHW in batches])
 
 
 def in_batches(images_NCHW: Floats) -> Iterator[Floats]:

@@ -13,9 +13,9 @@ import numpy as np
 from evaluation.data.facts import LEAST_OF_CLASS, DatasetFacts
 from evaluation.data.images import ImageData, LabelledImages, Progress, Rows
 from evaluation.data.loading import load_images
-from evaluation.data.pixel_figures import figures_of
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
 from evaluation.errors import ErrorKind
+from evaluation.pixel_figures import figures_of
 
 HELD_OUT_FRACTION = 0.15
 HELD_OUT_MOST = 5000

@@ -39,7 +39,7 @@ def main() -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from devices.agent.board_setup import LAST_STEP, STEPS, set_up_board
+    from devices.agent.setup.board_setup import LAST_STEP, STEPS, set_up_board
     from devices.agent.ssh_address import BoardAddress, SshOptions
     from devices.errors import MeasurementError
     from scripts.interface.terminal import plain, say

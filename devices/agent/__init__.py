@@ -14,9 +14,7 @@ ssh_keys          the keys that a host is offered, and why others are not
 ssh_login         logs in to a board, host by host; by key only
 ssh_patterns      words and patterns of OpenSSH's files
 ssh_route         the way to a board: its jump hosts, and what `ssh` would use for each
-board_setup       makes a board ready to measure: checks it and installs the runtime
-board_facts       what a board has before it is set up, asked in any shell
-runtime_packages  the packages that a board gets, and why they could not be had
+setup             makes a board ready to measure: checks it and installs the runtime
 endings           why the agent ended by itself, and what to do about it
 replies           the agent's replies as typed values
 agent             the one file that runs on the board

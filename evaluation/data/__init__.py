@@ -4,21 +4,14 @@ columns        columns of images and labels, and the classes
 depth          pictures of more than 8 bits a pixel: one scale for all
 description    what the images of a data set are like: sizes, classes, detail
 facts          which splits there are, and how many images of each class, as work keeps it
-files          pictures in files of their own
-folders        what lies in a folder that a user names
+folders        what a folder that a user names is: splits, classes, tables, files
 image_file     a file of images, written once and mapped into memory
 images         labelled images, as rows of an array or a file
 kept_images    the folder of these files, found again by later runs
-layouts        which split and class each picture of a folder belongs to
 loading        a data set's images at the size that a network takes
 pictures       one picture as pixels: upright, RGB, square
-pixel_figures  what has to be known of all pixels of the splits
 published      the splits of a data set as they were published
-reading_ahead  one thing read while the one before it is worked with
-roles          which published split trains and which tests
 rules          the rules by which pictures become images and splits
 source         a data set that is opened once, and described
-tables         tables of pictures and labels in files
-twins          pictures that come more than once
 wording        what becomes of pictures, in words
 """

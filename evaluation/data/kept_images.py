@@ -23,7 +23,15 @@ from typing import IO, Any
 import PIL
 from PIL import features
 
-from evaluation.data.image_file import IMAGES_FOLDER, SUFFIX, FileDetails, ImageFile, images_folder, read_details
+from evaluation.data.image_file import (
+    IMAGES_FOLDER,
+    SUFFIX,
+    FileDetails,
+    ImageFile,
+    image_bytes,
+    images_folder,
+    read_details,
+)
 from evaluation.data.pictures import Depth
 from evaluation.data.published import PublishedPictures
 from evaluation.data.rules import Resize, Rules
@@ -65,17 +73,22 @@ class KeptImages:
     """The place of one file of images.
 
     Args:
-        made_of: what it is made of.
-        stamp: of the data set as it is now (`stamp_of`).
+        path: of the file.
+        family: what the names of all files begin with that were made of earlier states of the same data set.
     """
 
-    def __init__(self, made_of: MadeOf, stamp: str) -> None:
+    def __init__(self, path: Path, family: str) -> None:
+        self.path, self._family = path, family
+
+    @classmethod
+    def of(cls, made_of: MadeOf, stamp: str) -> KeptImages:
+        """The place of the file of a data set as it is now (`stamp_of`)."""
         path = local_path(made_of.name)
         whose = {**asdict(made_of), "name": str(path.resolve()) if path.exists() else made_of.name}
         slug = _SLUG.sub("-", path.name.lower()).strip("-")[:40] or "images"
-        self._family = f"{slug}-{made_of.size}px-{_digest(whose)}"
+        family = f"{slug}-{made_of.size}px-{_digest(whose)}-"
         versions = [_FORMAT, PIL.__version__, features.version("jpg")]
-        self.path = images_folder() / f"{self._family}-{_digest([stamp, versions])}{SUFFIX}"
+        return cls(images_folder() / f"{family}{_digest([stamp, versions])}{SUFFIX}", family)
 
     def find(self) -> ImageFile | None:
         """The file, where it is there, whole, and known to be of what the data set is now."""
@@ -88,13 +101,19 @@ class KeptImages:
         return ImageFile(self.path, details)
 
     def make(
-        self, write: Callable[[IO[bytes]], FileDetails], most_bytes: int, on_waiting: Callable[[int], None]
+        self,
+        write: Callable[[IO[bytes]], FileDetails],
+        most_bytes: int,
+        *,
+        find: Callable[[], ImageFile | None] | None = None,
+        on_waiting: Callable[[int], None] = lambda written: None,
     ) -> ImageFile:
         """Make the file, unless another process has done so meanwhile; where one is at it, wait for it.
 
         Args:
             write: writes it.
             most_bytes: that it may have.
+            find: finds what another process has made; by default as `find`.
             on_waiting: called now and then with the bytes that another process has written.
 
         Raises:
@@ -102,7 +121,7 @@ class KeptImages:
             ValueError: as `write`.
         """
         with self._alone(on_waiting):
-            if (found := self.find()) is not None:
+            if (found := (find or self.find)()) is not None:
                 return found
             self._tidy()
             try:
@@ -160,7 +179,7 @@ class KeptImages:
             if path == self.path:
                 continue
             with contextlib.suppress(OSError):
-                if path.name.startswith(f"{self._family}-") or lock.stat().st_mtime < oldest:
+                if path.name.startswith(self._family) or lock.stat().st_mtime < oldest:
                     _remove_unused(path, lock)
 
     def _text(self, reason: str, needed: int | None) -> str:
@@ -169,6 +188,34 @@ class KeptImages:
             f"{what} must fit into a folder, but in {named(self.path.parent)} {reason}. Name another folder by "
             f"`{IMAGES_FOLDER}`, or make space."
         )
+
+
+def receive(file: ImageFile, pieces: Callable[[], Iterator[bytes]]) -> None:
+    """Have a file of another machine on this one; nothing is done where it is here.
+
+    Args:
+        file: of which this process knows what it holds.
+        pieces: its content, in order.
+
+    Raises:
+        ValueError: if there is no place for it, or the pieces are not it.
+    """
+    if file.is_here:
+        return
+
+    def write(own: IO[bytes]) -> FileDetails:
+        for piece in pieces():
+            own.write(piece)
+        own.flush()
+        return file.details
+
+    path = images_folder() / file.path.name
+    most = image_bytes(file.details.count, file.details.size)
+    place = KeptImages(path, file.path.name.removesuffix(SUFFIX))
+    place.make(write, most, find=lambda: file if file.is_here else None)
+    # Its time is not that of its writing, so that all of it is read.
+    if not file.is_here:
+        raise ValueError(f"a file of images must come as it was sent, but {named(path)} did not: try again.")
 
 
 def stamp_of(source: DataSource) -> str | None:

@@ -92,7 +92,7 @@ def load(
 
         decoded = _decode(source, made_of, hold, on_progress)
         return _image_data(source, made_of, array_NCHW, decoded)
-    kept = KeptImages(made_of, stamp)
+    kept = KeptImages.of(made_of, stamp)
 
     def write(file: IO[bytes]) -> FileDetails:
         writer = ImageWriter(file, size)
@@ -102,7 +102,7 @@ def load(
     def wait(written: int) -> None:
         on_progress(min(written // image_bytes(1, size), total), total)
 
-    images = kept.find() or kept.make(write, image_bytes(total, size), wait)
+    images = kept.find() or kept.make(write, image_bytes(total, size), on_waiting=wait)
     return _image_data(source, made_of, images, images.details)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.data.columns import label_columns
-from evaluation.data.folders import read_folder
-from evaluation.data.layouts import FileSplit, find_layout
+from evaluation.data.folders.layouts import FileSplit, find_layout
+from evaluation.data.folders.listing import read_folder
+from evaluation.data.folders.roles import UnclearError, code_of
+from evaluation.data.folders.tables import describes_splits, metadata_splits, table_splits
 from evaluation.data.pictures import Entry
-from evaluation.data.roles import UnclearError, code_of
-from evaluation.data.tables import describes_splits, metadata_splits, table_splits
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line, reason_of, shown
 

@@ -29,13 +29,13 @@ from evaluation.data.columns import (
 from evaluation.data.depth import any_deep, find_depth
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
 from evaluation.data.facts import DatasetFacts
-from evaluation.data.files import FilePictures
-from evaluation.data.layouts import FileSplit
+from evaluation.data.folders.files import FilePictures
+from evaluation.data.folders.layouts import FileSplit
+from evaluation.data.folders.roles import choose_test_split, choose_train_split, code_of
+from evaluation.data.folders.twins import twins_text
 from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Pictures, read_picture
 from evaluation.data.published import PublishedPictures, published_splits
-from evaluation.data.roles import choose_test_split, choose_train_split, code_of
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.twins import twins_text
 from search_space.boundary.text import one_line
 
 DIGITS = "digits"

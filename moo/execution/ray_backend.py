@@ -21,6 +21,7 @@ from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, is_want
 from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
+from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
 from moo.execution.ray_session import (
     POLL_SECONDS,
@@ -76,6 +77,7 @@ class RayBackend:
         with session.checked():
             self._nodes = session.nodes()
             self._setup = ray.put(self._own_setup)
+            self._images = offered_images(self._own_setup.splits, session)
         # Names of actors are unique within a namespace.
         self._namespace = f"{'run' if session.run is None else run_title(session.run)} {uuid.uuid4().hex[:8]}"
         self._pool = ActorPool(self._new_worker, lambda: self.workers, session.logs, self._nodes.look)
@@ -96,7 +98,7 @@ class RayBackend:
             "namespace": self._namespace,
             **nodes.placement,
         }
-        return _Worker.options(**place).remote(self._setup, self._evaluator, words)
+        return _Worker.options(**place).remote(self._setup, self._images, self._evaluator, words)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
@@ -136,7 +138,7 @@ class RayBackend:
             self._nodes.look()
             gpus = 1 if self._nodes.gpus else 0
             place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
-            epochs = _pretrain.options(**place).remote(self._setup, settings, state)
+            epochs = _pretrain.options(**place).remote(self._setup, self._images, settings, state)
         while True:
             with self._session.checked():
                 ready, _ = ray.wait([epochs], num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -227,10 +229,15 @@ class _WorkerActor:
     """One actor."""
 
     def __init__(
-        self, setup: WorkerSetup, evaluator: Callable[[WorkerSetup, torch.device], Evaluator], last_words: Path
+        self,
+        setup: WorkerSetup,
+        images: OfferedImages,
+        evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
+        last_words: Path,
     ) -> None:
         self._last_words = note_crashes(last_words)
         keep_freed_memory()
+        images.have()
         self._workbench = evaluator(setup, worker_device())
 
     def where(self) -> str:
@@ -246,9 +253,10 @@ class _WorkerActor:
 
 
 def _pretraining_task(
-    setup: WorkerSetup, settings: PretrainSettings, state: bytes | None
+    setup: WorkerSetup, images: OfferedImages, settings: PretrainSettings, state: bytes | None
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
     keep_freed_memory()
+    images.have()
     torch.set_num_threads(cores_of_node())
     yield from pretraining_epochs(setup, settings, state, worker_device())
 

@@ -16,6 +16,7 @@ from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.machinery import MachineryError, is_want
+from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
@@ -85,6 +86,7 @@ class RayTrainer:
         self.dashboard_url = session.dashboard_url
         with session.checked():
             self._reference = ray.put(self._splits)
+            self._images = offered_images(self._splits, self._session)
 
     def train(
         self, jobs: Sequence[tuple[TrainingJob[OutcomeT], bytes | None]]
@@ -115,7 +117,7 @@ class RayTrainer:
                 job, state = self._waiting[0]
                 training = _train.options(
                     **self._options, name=short(f"train {job.name}"), **self._nodes.placement
-                ).remote(job, self._reference, state, self.threads)
+                ).remote(job, self._reference, self._images, state, self.threads)
                 self._waiting.popleft()
                 self._running[training], self._states[job.name] = job, state
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -198,12 +200,13 @@ def start_ray_trainer(
 
 
 def _training_task(
-    job: TrainingJob[OutcomeT], splits: Splits, state: bytes | None, threads: int
+    job: TrainingJob[OutcomeT], splits: Splits, images: OfferedImages, state: bytes | None, threads: int
 ) -> Iterator[StepDone | EpochDone | OutcomeT | TrainFailure]:
     keep_freed_memory()
     torch.set_num_threads(threads)
     told = 0.0
     try:
+        images.have()
         for event in job.events(splits, state=state, device=worker_device()):
             if isinstance(event, StepDone):
                 if time.monotonic() < told + STEP_SECONDS:

@@ -26,7 +26,7 @@ from moo.search.asynchronous import search_asynchronously
 from moo.search.clock import Clock
 from moo.search.estimate import TimeLeft, plan_of
 from moo.search.generational import search_in_generations
-from moo.search.outputs import onnx_model, write_front, write_front_json
+from moo.search.outputs import network_files, write_front, write_front_json
 from moo.search.preparation import Preparation, archive_for
 from moo.search.proposals import kept_proposals
 from moo.search.transfer import take_over
@@ -269,10 +269,9 @@ class _Search:
 
     def _file_of(self, point: PointToMeasure) -> bytes:
         identifier, configuration = point
-        delivered = self._delivered[identifier]
-        if configuration.precision == "int8" and delivered.quantized is not None:
-            return delivered.quantized
-        return onnx_model(self._space, self._record.archive[identifier], delivered.weights)
+        data = self._preparation.dataset
+        files = network_files(self._record.archive[identifier], self._space, self._delivered[identifier], data)
+        return files.get(configuration.precision, files["fp32"])
 
     def _deliver(self, points: Sequence[PointToMeasure]) -> None:
         """Have the networks of points handed out that were not yet."""

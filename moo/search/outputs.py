@@ -29,7 +29,7 @@ from moo.storage.origin import RunOrigin, SearchDataset
 from moo.storage.run_folder import RunFolder, model_file_name
 from moo.storage.search_state import command_that_goes_on, unfinished_note
 from moo.storage.store import StoreReader, read_store
-from moo.trials import Arrays, DeliveryResult
+from moo.trials import DeliveryResult
 from moo.visualization.gallery import plots_there, write_plots
 from search_space.boundary.sealing import sealed, sealed_tensors
 from search_space.boundary.writing import write_atomically
@@ -117,11 +117,6 @@ def _point_json(
     return sealed(content)
 
 
-def onnx_model(space: FBNetSpace, entry: Entry, weights: Arrays) -> bytes:
-    """The ONNX file of a network; input `images` is normalised as `card.md` says."""
-    return to_onnx(space.graph(entry.architecture.operators), weights)
-
-
 def write_front(
     folder: RunFolder,
     archive: Archive,
@@ -156,7 +151,7 @@ def write_front(
         result = delivered.get(entry.architecture.id)
         if result is not None and entry.trained is None:
             card = card_markdown(front_card(entry, archive, space), data, dataset=dataset)
-            models = _models(entry, space, result, data)
+            models = network_files(entry, space, result, data)
             _write_network(folder.networks / entry.architecture.id, entry, card, models, result)
     write_front_json(folder, archive, front_size=front_size)
 
@@ -240,8 +235,17 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
     write_atomically(folder.report.with_suffix(".html"), report_html(report, folder.path).encode())
 
 
-def _models(entry: Entry, space: FBNetSpace, result: DeliveryResult, data: SearchDataset) -> dict[Precision, bytes]:
-    """The files of a network with inherited weights."""
+def network_files(
+    entry: Entry, space: FBNetSpace, result: DeliveryResult, data: SearchDataset
+) -> dict[Precision, bytes]:
+    """The ONNX files of a network with inherited weights: what is handed over, and measured; `card.md` says the input.
+
+    Args:
+        entry: of the archive.
+        space: that was searched.
+        result: weights, errors, and the int8 file if it is handed out.
+        data: the images of the run.
+    """
     notes = ModelNotes(
         network=entry.architecture.id,
         space=space.name,
@@ -251,7 +255,8 @@ def _models(entry: Entry, space: FBNetSpace, result: DeliveryResult, data: Searc
         error=result.test_error,
         error_of=f"test split, {data.images.test} images, inherited weights",
     )
-    files: dict[Precision, bytes] = {"fp32": deployed(onnx_model(space, entry, result.weights), notes)}
+    in_fp32 = to_onnx(space.graph(entry.architecture.operators), result.weights)
+    files: dict[Precision, bytes] = {"fp32": deployed(in_fp32, notes)}
     if result.quantized is not None:
         in_int8 = dataclasses.replace(notes, precision="int8", error=result.quantized_test_error)
         files["int8"] = deployed(result.quantized, in_int8)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devices.agent.runtime_packages import REQUIREMENTS
+from devices.agent.setup.runtime_packages import REQUIREMENTS
 from evaluation.training.config import TrainConfig
 from evaluation.training.folder import TrainFolder
 from moo.config import SearchConfig, check_effect

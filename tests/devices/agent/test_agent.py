@@ -292,7 +292,7 @@ def test_the_kernel_tells_the_flags_where_the_firmware_may_not_be_asked(
 def test_a_board_on_arm_says_what_cannot_be_read(
     board: Path, firmware: Firmware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
     firmware.denied()
     described = agent_of(board).describe({})
     assert (described["throttling_visible"], described["temperature_visible"]) == (False, False)

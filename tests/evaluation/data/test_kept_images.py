@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from evaluation.data import kept_images, loading
 from evaluation.data.image_file import IMAGES_FOLDER, ImageFile, ImageWriter, images_folder
 from evaluation.data.images import ImageData, Pixels
+from evaluation.data.kept_images import receive
 from evaluation.data.source import DataSource, Part
 from evaluation.splits import split_data
 
@@ -217,3 +219,25 @@ def test_pictures_outside_of_the_data_set_are_decoded_each_time(
 def test_a_link_in_a_folder_that_leads_back_ends(folder: Path) -> None:
     (folder / "a" / "back").symlink_to(folder)
     assert kept_images._listing(folder) == kept_images._listing(folder)
+
+
+def test_a_file_of_another_machine_is_received_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = load(folder).train.images
+    assert isinstance(images, ImageFile)
+    content, sent = images.path.read_bytes(), []
+
+    def pieces() -> Iterator[bytes]:
+        sent.append(True)
+        yield content[:1000]
+        yield content[1000:]
+
+    monkeypatch.setenv(IMAGES_FOLDER, str(tmp_path / "own"))
+    elsewhere = ImageFile(Path("/nowhere") / images.path.name, images.details)
+    with pytest.raises(ValueError, match="must come as it was sent"):
+        receive(elsewhere, lambda: iter([content[:-1]]))
+    receive(elsewhere, pieces)
+    receive(elsewhere, pieces)
+    assert len(sent) == 1
+    np.testing.assert_array_equal(elsewhere.mapped, images.mapped)

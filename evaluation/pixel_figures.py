@@ -17,7 +17,7 @@ from PIL import Image
 
 from evaluation.data.image_file import ImageFile
 from evaluation.data.images import LabelledImages, Pixels
-from evaluation.data.reading_ahead import ahead
+from evaluation.reading_ahead import ahead
 from search_space.boundary.records import record_from_json
 from search_space.boundary.sealing import read_sealed_json, write_sealed_json
 

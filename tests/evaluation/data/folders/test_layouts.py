@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.data.folders import read_folder
-from evaluation.data.layouts import Layout, find_layout
+from evaluation.data.folders.layouts import Layout, find_layout
+from evaluation.data.folders.listing import read_folder
 from tests.evaluation.image_files import one_line
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devices.agent.board_facts import PROBE, BoardFacts, in_sh
+from devices.agent.setup.board_facts import PROBE, BoardFacts, in_sh
 from devices.errors import BoardRefusedError
 
 GOOD = BoardFacts(

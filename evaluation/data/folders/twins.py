@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.data.files import FilePictures
+from evaluation.data.folders.files import FilePictures
 from evaluation.data.pictures import Pictures
 
 MOST_IN_TABLES = 20_000

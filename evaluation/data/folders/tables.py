@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.data.folders import Folder
-from evaluation.data.roles import UnclearError, role_of
+from evaluation.data.folders.listing import Folder
+from evaluation.data.folders.roles import UnclearError, role_of
 from search_space.boundary.reading import named
 from search_space.boundary.text import one_line, shown
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.agent.runtime_packages import WheelTarget, download_command, failure_of
+from devices.agent.setup.runtime_packages import WheelTarget, download_command, failure_of
 
 OFFLINE = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<pip...>: Failed to \
 establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/smbus2/

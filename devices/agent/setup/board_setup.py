@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from devices.agent.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
 from devices.agent.endings import telling_line
-from devices.agent.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
+from devices.agent.setup.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
+from devices.agent.setup.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from devices.agent.board_facts import BoardFacts
-from devices.agent.board_setup import LAST_STEP, STEPS, _Installer, guarded, set_up_board
+from devices.agent.setup.board_facts import BoardFacts
+from devices.agent.setup.board_setup import LAST_STEP, STEPS, _Installer, guarded, set_up_board
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import SshOptions
 from devices.agent.ssh_connection import SshConnection

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.data.folders import Folder, others_text
-from evaluation.data.roles import ALL_IMAGES, UnclearError, code_of, is_fold, role_of
+from evaluation.data.folders.listing import Folder, others_text
+from evaluation.data.folders.roles import ALL_IMAGES, UnclearError, code_of, is_fold, role_of
 from search_space.boundary.text import one_line
 
 WHOLE = "train"
