@@ -7,6 +7,7 @@ data            how images get in: any image-classification data set as uint8 ar
 dataset_origin  which images long work was made from
 deployed_model  ONNX files as they are handed over, with notes in their metadata
 early_exits     what early exits of a trained network are worth
+errors          error of images, or of classes, alike
 export          a trained network as checked ONNX files, fp32 and int8
 pixel_figures   what has to be known of all pixels of the splits
 pretrained      networks with weights that others have trained, to be fine-tuned

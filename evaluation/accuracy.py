@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from evaluation.batches import ImageBatches
+from evaluation.errors import class_mean
 from search_space.graphs import Graph
 from search_space.networks import ConvBlock, Network
 
@@ -75,7 +76,7 @@ class Classified:
     """How a network classifies images."""
 
     error: float
-    """In [0, 1]."""
+    """In [0, 1]; of images or of classes alike, as the splits say, and so is the next."""
     cross_entropy: float
     """Mean, in nats."""
     correct_N: npt.NDArray[np.bool_]
@@ -93,14 +94,20 @@ def classified(network: nn.Module, images: ImageBatches) -> Classified:
     """The same, and which images are classified as they are labelled; sets evaluation mode."""
     quick = folded(network.eval())
     device = images.labels_N.device
-    correct, total = [], torch.zeros((), device=device)
+    correct, losses, total = [], [], torch.zeros((), device=device)
     for x_BCHW, labels_B in images.in_order(CLASSIFICATION_BATCH):
         logits_BK = quick(x_BCHW)
         correct.append(logits_BK.argmax(-1) == labels_B)
-        total += F.cross_entropy(logits_BK, labels_B, reduction="sum")
+        if images.error == "plain":
+            total += F.cross_entropy(logits_BK, labels_B, reduction="sum")
+        else:
+            losses.append(F.cross_entropy(logits_BK, labels_B, reduction="none"))
     correct_N = torch.cat(correct).cpu().numpy()
-    error = int(np.count_nonzero(~correct_N)) / len(images)
-    return Classified(error, float(total) / len(images), correct_N)
+    if images.error == "plain":
+        cross_entropy = float(total) / len(images)
+    else:
+        cross_entropy = class_mean(torch.cat(losses).cpu().double().numpy(), images.images.labels_N)
+    return Classified(images.share_of(~correct_N), cross_entropy, correct_N)
 
 
 def folded(network: ModuleT) -> ModuleT:

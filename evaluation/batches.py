@@ -16,6 +16,7 @@ from torch import Tensor
 from evaluation.augmentation import Augmentation, augmented
 from evaluation.data.image_file import image_bytes
 from evaluation.data.images import LabelledImages, Rows
+from evaluation.errors import share_of
 from evaluation.reading_ahead import ahead
 from evaluation.splits import Splits
 
@@ -59,7 +60,12 @@ class ImageBatches:
         self.augmentation = augmentation
         self._balanced_labels_N = images.labels_N if balanced else None
         self.network_size = splits.network_size
+        self.error = splits.error
         self._held_NCHW: Tensor | None = None
+
+    def share_of(self, chosen_N: npt.NDArray[np.bool_]) -> float:
+        """The share of chosen ones, as the splits count them; see `evaluation.errors.share_of`."""
+        return share_of(chosen_N, self.images.labels_N, self.error)
 
     def __len__(self) -> int:
         return len(self.labels_N)

@@ -192,8 +192,10 @@ def in_batches(images_NCHW: Floats) -> Iterator[Floats]:
 
 
 def _accuracy(session: onnxruntime.InferenceSession, images: LabelledImages, splits: Splits) -> float:
-    """Share of images whose label has the highest score."""
-    hits = 0
-    for x_BCHW, labels_B in ImageBatches(images, splits).in_order(EVALUATION_BATCH):
-        hits += int((_logits(session, x_BCHW.contiguous().numpy()).argmax(1) == labels_B.numpy()).sum())
-    return hits / len(images)
+    """Share of images whose label has the highest score, as the splits count them."""
+    batches = ImageBatches(images, splits)
+    hits = [
+        _logits(session, x_BCHW.contiguous().numpy()).argmax(1) == labels_B.numpy()
+        for x_BCHW, labels_B in batches.in_order(EVALUATION_BATCH)
+    ]
+    return batches.share_of(np.concatenate(hits))

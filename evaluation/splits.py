@@ -14,6 +14,7 @@ from evaluation.data.facts import LEAST_OF_CLASS, DatasetFacts
 from evaluation.data.images import ImageData, LabelledImages, Progress, Rows
 from evaluation.data.loading import load_images
 from evaluation.data.rules import LATEST_RULES, Resize, Rules
+from evaluation.errors import ErrorKind
 from evaluation.pixel_figures import figures_of
 
 HELD_OUT_FRACTION = 0.15
@@ -56,6 +57,8 @@ class Splits:
     """Levels that became black and white, of pictures of more than 8 bits a pixel; None where there are none."""
     facts: DatasetFacts | None = None
     """Which published splits there are, and how many images of each class."""
+    error: ErrorKind = "plain"
+    """What is called the error of a network."""
 
 
 def load_splits(

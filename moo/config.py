@@ -15,6 +15,7 @@ from devices.configuration import ConfigurationSet, Precision, RuntimeConfigurat
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.table_names import is_table
 from evaluation.data.rules import Resize
+from evaluation.errors import ErrorKind
 from evaluation.work_folder import check_out_and_resume
 from moo.limits import CostLimits
 from search_space.boundary.records import record_from_json
@@ -128,6 +129,9 @@ class SearchConfig:
     balanced: bool | None = None
     """Whether batches draw all classes evenly; by default where the largest has over three times the images of the
     smallest."""
+    error: ErrorKind = "plain"
+    """What the search minimises beside costs, and all that is told of accuracy: `plain` counts all images alike;
+    `balanced` counts all classes alike, 1 less the mean of their recalls, for data with rare classes."""
     measure: bool = True
     """Whether networks are measured on the board; without, all costs are modelled and labelled so."""
     from_run: Annotated[str | None, tyro.conf.arg(name="from")] = None
@@ -214,6 +218,11 @@ class SearchConfig:
             raise ValueError(
                 "`--from` must go with a search that uses what was evaluated before, but got "
                 f"--method {self.method}{' --independent' * self.independent}: omit one of the two."
+            )
+        if self.error == "balanced" and self.adaptive:
+            raise ValueError(
+                "`--error balanced` must go with networks as they are, but got --adaptive, whose early exits are "
+                "judged by the plain error: omit one of the two."
             )
         # These check themselves.
         _ = self.given_configurations, self.energy_objective, self.limits

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from devices.measurement import Measurement
 from dnas.divergence import Divergence
 from dnas.pretraining import PretrainRecord
+from evaluation.errors import ErrorKind
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
 from moo.storage.archive import OperatingPoint
@@ -143,6 +144,8 @@ class FrontChanged:
     """Architectures in the archive."""
     trials: int
     """Trials that have ended, failed ones too."""
+    error: ErrorKind = "plain"
+    """What is called an error."""
 
 
 @dataclass(frozen=True)

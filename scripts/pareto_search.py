@@ -72,6 +72,7 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
         "flip",
         "augment",
         "balanced",
+        "error",
         "samples",
         "loss",
     )

@@ -66,11 +66,6 @@ class LabelledImages:
         """The rows in `images` of some of them."""
         return rows_N if self.rows_N is None else self.rows_N[rows_N]
 
-    @property
-    def guessing_error(self) -> float:
-        """Error of always answering the commonest class."""
-        return 1 - float(np.bincount(self.labels_N).max(initial=0)) / max(len(self), 1)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageData:

@@ -346,16 +346,18 @@ def mixup(x_BCHW: Tensor, concentration: float, rng: np.random.Generator) -> tup
 
 @torch.no_grad()
 def top_accuracies(network: nn.Module, images: ImageBatches, *, places: tuple[int, ...] = (1, 3)) -> tuple[float, ...]:
-    """Share of images whose label is among the best `places` classes; reads the images once, sets evaluation mode."""
+    """Share of images whose label is among the best `places` classes; reads the images once, sets evaluation mode.
+
+    Images or classes count alike, as the splits say.
+    """
     network.eval()
-    hits = [0] * len(places)
+    hits = []
     for x_BCHW, labels_B in images.in_order(EVALUATION_BATCH):
         logits_BK = network(x_BCHW)
         best_BP = logits_BK.topk(min(max(places), logits_BK.shape[1])).indices
-        hit_BP = best_BP == labels_B[:, None]
-        for number, place in enumerate(places):
-            hits[number] += int(hit_BP[:, :place].sum())
-    return tuple(hit / len(images) for hit in hits)
+        hits.append((best_BP == labels_B[:, None]).cpu())
+    hit_NP = torch.cat(hits).numpy()
+    return tuple(images.share_of(np.any(hit_NP[:, :place], axis=1)) for place in places)
 
 
 def use_quick_depthwise(network: nn.Module) -> None:

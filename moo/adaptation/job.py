@@ -121,6 +121,11 @@ def prepare_adaptation(
     Raises:
         ValueError: for every kind of bad input.
     """
+    if run.config.error != "plain":
+        raise ValueError(
+            "a run whose networks get early exits must have been searched by the plain error, but got one of "
+            f"`--error {run.config.error}`, by which exits are not judged: search without that option."
+        )
     inputs = adaptation_inputs(config, run, record, tell)
     candidates = candidate_networks(record.archive)
     entries = chosen_networks(candidates, record.archive, config.only)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from devices.configuration import PRECISIONS
 from moo.analysis.chance import SIGNIFICANCE, unpaired_p
 from moo.analysis.choices import three_of
-from moo.analysis.errors import ToldError, on_test_split, told_error
+from moo.analysis.errors import GUESSES, ToldError, on_test_split, told_error
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
 from moo.analysis.representatives import representatives
@@ -73,7 +73,7 @@ def verdict(candidates: Sequence[Candidate]) -> str:
     gain = 100 * (best_other.error.error - best.error.error)
     said = [_comparison(best, best_other, own, gain)]
     if best.error.beats_guessing is False:
-        said.append("The run's networks are not better than always answering the commonest class.")
+        said.append(f"The run's networks are not better than {GUESSES[best.error.kind]}.")
     if best_other.error.beats_guessing is False:
         said.append(
             f"Nor is {code(best_other.name)}." if len(said) > 1 else f"{code(best_other.name)} is no better than that."
@@ -181,7 +181,7 @@ def _is_better(one: Candidate, other: Candidate) -> bool:
     """Whether it is more accurate by more than chance explains."""
     if not one.error.error < other.error.error:
         return False
-    images = [error.images for error in (one.error, other.error) if error.images is not None]
+    images = [error.certain_images for error in (one.error, other.error) if error.certain_images is not None]
     if len(images) < 2:
         return True
     return unpaired_p(one.error.error, other.error.error, min(images)) <= SIGNIFICANCE

@@ -5,16 +5,32 @@ Start with `told_error`, which is the one to believe: on the test split where it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from evaluation.errors import ErrorKind
 from moo.analysis.chance import Interval, wilson
 from moo.formatting import percent_within
 from moo.storage.archive import OperatingPoint
 from moo.storage.origin import SearchDataset
 
 Split = Literal["selection", "test"]
+ERROR_NAMES: Mapping[ErrorKind, str] = {"plain": "error", "balanced": "balanced error"}
+ACCURACY_NAMES: Mapping[ErrorKind, str] = {"plain": "accuracy", "balanced": "balanced accuracy"}
+"""Of images, and of classes alike."""
+GUESSES: Mapping[ErrorKind, str] = {
+    "plain": "always answering the commonest class",
+    "balanced": "always answering one class",
+}
+_GUESSED: Mapping[ErrorKind, str] = {"plain": "the commonest class", "balanced": "one class"}
+INTERVALS: Mapping[ErrorKind, str] = {
+    "plain": "In parentheses stands the 95 % interval, which so many images leave open.",
+    "balanced": "Errors and accuracies are balanced: all classes count alike (accuracy is the mean of their recalls). "
+    "In parentheses stands a 95 % interval that is at least wide enough: it is that of as many images as the rarest "
+    "class has, times the number of classes.",
+}
+"""What is said of intervals beside them."""
 TRY_INSTEAD = "more images, `--from` a run on a larger set of images, or more epochs (`--pretrain-epochs`)"
 """What helps where networks are no better than guessing."""
 
@@ -28,13 +44,22 @@ class ToldError:
     split: Split
     images: int | None = None
     """Of the split; None where that is not known."""
+    certain: int | None = None
+    """Images that the interval is made with, where these are not those of the split."""
+    kind: ErrorKind = "plain"
+    """What is called an error."""
     guessing: float | None = None
     """Error on the split of always answering its commonest class; None where that is not known."""
 
     @property
+    def certain_images(self) -> int | None:
+        """Images that chance is judged by; None where that is not known."""
+        return self.certain or self.images
+
+    @property
     def interval(self) -> Interval | None:
         """The 95 % interval; None where the number of images is not known."""
-        return None if self.images is None else wilson(self.error, self.images)
+        return None if self.certain_images is None else wilson(self.error, self.certain_images)
 
     @property
     def beats_guessing(self) -> bool | None:
@@ -46,12 +71,12 @@ class ToldError:
     @property
     def text(self) -> str:
         """As in `12.3 % (9.1–16.4)`."""
-        return share_text(self.error, self.images)
+        return share_text(self.error, self.certain_images)
 
     @property
     def accuracy_text(self) -> str:
         """The accuracy, 1 less the error, in the same form."""
-        return share_text(1 - self.error, self.images)
+        return share_text(1 - self.error, self.certain_images)
 
 
 def chosen_by_note(splits: Iterable[Split]) -> str:
@@ -78,14 +103,28 @@ def on_selection_split(error: float, data: SearchDataset | None) -> ToldError:
     """An error on the selection split."""
     if data is None:
         return ToldError(error=error, split="selection")
-    return ToldError(error=error, split="selection", images=data.images.selection or None, guessing=data.guessing_error)
+    return ToldError(
+        error=error,
+        split="selection",
+        images=data.images.selection or None,
+        certain=None if data.certain is None else data.certain.selection,
+        kind=data.error,
+        guessing=data.guessing_error,
+    )
 
 
 def on_test_split(error: float, data: SearchDataset | None) -> ToldError:
     """An error on the test split."""
     if data is None:
         return ToldError(error=error, split="test")
-    return ToldError(error=error, split="test", images=data.images.test or None, guessing=data.test_guessing_error)
+    return ToldError(
+        error=error,
+        split="test",
+        images=data.images.test or None,
+        certain=None if data.certain is None else data.certain.test,
+        kind=data.error,
+        guessing=data.test_guessing_error,
+    )
 
 
 def told_error(point: OperatingPoint, data: SearchDataset | None) -> ToldError:
@@ -116,7 +155,13 @@ def guessing_verdict(best: ToldError) -> str:
     if best.beats_guessing is not False or best.guessing is None:
         return ""
     return (
-        "The best network is not better than always answering the commonest class: too few images or too short. Its "
-        f"error on the {best.split} split is {best.text}; the commonest class errs in {percent_within(best.guessing)}. "
+        f"The best network is not better than {GUESSES[best.kind]}: too few images or too short. Its "
+        f"{ERROR_NAMES[best.kind]} on the {best.split} split is {best.text}; {_GUESSED[best.kind]} errs in "
+        f"{percent_within(best.guessing)}. "
         f"Try {TRY_INSTEAD}."
     )
+
+
+def error_kind(data: SearchDataset | None) -> ErrorKind:
+    """What is called an error; plain where that is not known."""
+    return "plain" if data is None else data.error

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Source
+from evaluation.errors import ErrorKind
 from moo.analysis.chance import Interval
-from moo.analysis.errors import on_selection_split
+from moo.analysis.errors import ERROR_NAMES, error_kind, on_selection_split
 from moo.analysis.recipes import many_epochs
 from moo.analysis.representatives import representatives
 from moo.analysis.thinning import thinned
@@ -64,6 +65,8 @@ class Evaluated:
     """Dominated networks, and, where the front is one of trained networks, those that were not trained."""
     merged: tuple[ShownNetwork, ...] = ()
     """Points of the front that cannot be told apart from a cheaper one, which stands for them."""
+    kind: ErrorKind = "plain"
+    """What is called an error."""
     guessing: float | None = None
     """Error of always answering the commonest class, in [0, 1]; None where that is not known."""
     baselines: tuple[ShownNetwork, ...] = ()
@@ -112,7 +115,7 @@ class Evaluated:
         weights = "inherited weights"
         if self.retrained:
             weights = "trained; faint: inherited weights" if self.untrained else "trained"
-        return f"error on the selection split (%),\n{weights}"
+        return f"{ERROR_NAMES[self.kind]} on the selection split (%),\n{weights}"
 
     @property
     def summary(self) -> str:
@@ -184,6 +187,7 @@ def evaluated(archive: Archive, baselines: Sequence[TrainedNetwork] = (), *, fro
     return Evaluated(
         front=tuple(shown_network(point, several=several, data=archive.data) for point in shown),
         merged=tuple(shown_network(point, several=several) for one in found for point in one.others),
+        kind=error_kind(archive.data),
         guessing=None if archive.data is None else archive.data.guessing_error,
         others=_drawn(others),
         baselines=tuple(measured),

@@ -67,6 +67,8 @@ def is_more_accurate(point: OperatingPoint, other: OperatingPoint, data: SearchD
     if point.error >= other.error:
         return False
     own, others = _correct(point), _correct(other)
+    if data is not None and data.certain is not None:
+        return unpaired_p(point.error, other.error, data.certain.selection) <= SIGNIFICANCE
     if own is not None and others is not None and len(own) == len(others):
         return paired_p(own, others) <= SIGNIFICANCE
     images = on_selection_split(point.error, data).images

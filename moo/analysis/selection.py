@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
 from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import ENERGY_KINDS, EnergyKind
 from devices.measurement import SOURCES, Source
+from evaluation.errors import ErrorKind
 from moo.analysis.choices import knee_place, three_of
 from moo.storage.run_folder import RunFolder
 from search_space.boundary.reading import read_json
@@ -89,6 +90,8 @@ class FrontPoint:
     """Of the configuration; of a run of an earlier version it is known even where the configuration is not."""
     error: float
     """Error on the selection split in this precision, in [0, 1]."""
+    error_kind: ErrorKind = "plain"
+    """What is called an error; plain in runs of earlier versions."""
     latency_ms: float
     energy_mj: float
     latency_source: Source
@@ -295,6 +298,7 @@ def _point_from(item: Any, where: str) -> FrontPoint:
             configuration=configuration,
             precision=item.get("precision", "fp32") if configuration is None else configuration.precision,
             error=item["error"],
+            error_kind=item.get("error_kind", "plain"),
             latency_ms=item["latency_ms"],
             energy_mj=item["energy_mj"],
             latency_source=item["latency_source"],
@@ -330,6 +334,10 @@ def _point_from(item: Any, where: str) -> FrontPoint:
         value = getattr(point, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
             raise ValueError(f"{where} must have a number of at least 0 as {name!r}, but has {shown(value)}.")
+    if point.error_kind not in get_args(ErrorKind):
+        raise ValueError(
+            f"{where} must have an error_kind of {', '.join(get_args(ErrorKind))}, but has {shown(point.error_kind)}."
+        )
     if point.error_source not in ("inherited", "trained"):
         raise ValueError(
             f"{where} must have an error that is inherited or trained, but has {shown(point.error_source)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from moo.analysis.alternatives import Candidate, alternatives, verdict
+from moo.analysis.errors import ACCURACY_NAMES, error_kind
 from moo.formatting import cost, energy_error_note, table
 from moo.storage.archive import Archive
 from moo.storage.trained_network import TrainedNetwork
@@ -23,9 +24,10 @@ def comparison_section(archive: Archive, baselines: Sequence[TrainedNetwork], sp
     candidates = alternatives(archive, baselines, space)
     if not baselines or not any(candidate.of_run for candidate in candidates):
         return ""
+    accuracy_name = ACCURACY_NAMES[error_kind(archive.data)]
     head = (
-        "network", "what it is", "accuracy, test (95 % interval)", "latency", f"{archive.energy.label}, per image",
-        "parameters", "pixels", "runs with", "how it was trained",
+        "network", "what it is", f"{accuracy_name}, test (95 % interval)", "latency",
+        f"{archive.energy.label}, per image", "parameters", "pixels", "runs with", "how it was trained",
     )  # fmt: skip
     rows = [
         (

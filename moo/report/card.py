@@ -13,7 +13,17 @@ from dnas.losses import Coefficients
 from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.wording import depth_text
 from evaluation.pretrained.provenance import Pretrained
-from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split, told_error
+from moo.analysis.errors import (
+    ACCURACY_NAMES,
+    ERROR_NAMES,
+    GUESSES,
+    INTERVALS,
+    ToldError,
+    chosen_by_note,
+    on_selection_split,
+    on_test_split,
+    told_error,
+)
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
 from moo.formatting import cost, error_text, percent, short, table
@@ -218,15 +228,16 @@ def _first_lines(card: Card, data: SearchDataset, dataset: str | None) -> str:
     """What it is, how accurate, how fast."""
     named = f" of {code(dataset)}" if dataset else ""
     told, costs = _told(card, data), card.costs
-    accuracy = f"Accuracy {told.accuracy_text} on {told.images} images of the {told.split} split"
+    name = ACCURACY_NAMES[told.kind].capitalize()
+    accuracy = f"{name} {told.accuracy_text} on {told.images} images of the {told.split} split"
     if told.beats_guessing is False:
-        accuracy += ", which is not better than always answering the commonest class"
+        accuracy += f", which is not better than {GUESSES[told.kind]}"
     latency = "latency not measured"
     if costs is not None:
         latency = f"latency {cost(costs.latency_ms, 'ms', costs.latency_source)} with {card.configuration.label}"
     return (
         f"An image classifier for {len(data.classes)} classes{named}, {card.kind}, {_weights(card.trained)}.\n\n"
-        f"**{accuracy}; {latency}.** In parentheses stands the 95 % interval, which so many images leave open."
+        f"**{accuracy}; {latency}.** {INTERVALS[told.kind]}"
     )
 
 
@@ -248,7 +259,7 @@ def _points(card: Card, data: SearchDataset) -> str:
     if len(card.points) < 2:
         return ""
     other = "energy with idle power" if card.energy.kind == "net" else "energy above idle"
-    head = ("configuration", "file", "error, selection split", "latency", card.energy.label, other)
+    head = ("configuration", "file", f"{ERROR_NAMES[data.error]}, selection split", "latency", card.energy.label, other)
     rows = [
         (
             point.configuration.label,
@@ -322,24 +333,25 @@ def _images(data: SearchDataset) -> list[tuple[str, str]]:
 
 def _accuracy(card: Card, data: SearchDataset) -> list[tuple[str, str]]:
     rows, suffix = [], ""
+    name, prefix = ERROR_NAMES[data.error], "balanced " * (data.error == "balanced")
     selection, test = f"{data.images.selection} images", f"{data.images.test} images"
     if card.trained is not None:
         file = card.trained.file_in(card.precision)
         rows += [
-            (f"error of the {card.precision} file, selection split", f"{_error(file.error, data)}, {selection}"),
-            (f"top-1 accuracy of the {card.precision} file, test split", f"{_top(file.top1, data)}, {test}"),
-            ("top-3 accuracy by PyTorch (fp32), test split", f"{_top(card.trained.top3, data)}, {test}"),
+            (f"{name} of the {card.precision} file, selection split", f"{_error(file.error, data)}, {selection}"),
+            (f"{prefix}top-1 accuracy of the {card.precision} file, test split", f"{_top(file.top1, data)}, {test}"),
+            (f"{prefix}top-3 accuracy by PyTorch (fp32), test split", f"{_top(card.trained.top3, data)}, {test}"),
         ]
         suffix = ", inherited weights"
     if card.inherited is not None:
         test_error = card.inherited.test_error
         read = "not read" if test_error is None else on_test_split(test_error, data).text
         rows += [
-            (f"error, selection split{suffix}", f"{_error(card.inherited.error, data)}, {selection}"),
-            (f"error, test split{suffix}", f"{read}, {test}"),
+            (f"{name}, selection split{suffix}", f"{_error(card.inherited.error, data)}, {selection}"),
+            (f"{name}, test split{suffix}", f"{read}, {test}"),
         ]
     if data.test_guessing_error is not None:
-        rows.append(("error of always answering the commonest class, test split", percent(data.test_guessing_error)))
+        rows.append((f"{name} of {GUESSES[data.error]}, test split", percent(data.test_guessing_error)))
     return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moo.analysis.choices import three_of
-from moo.analysis.errors import chosen_by_note, told_error
+from moo.analysis.errors import ACCURACY_NAMES, GUESSES, INTERVALS, chosen_by_note, error_kind, told_error
 from moo.analysis.representatives import distinct_front, verdict_of
 from moo.formatting import cost, energy_error_note, error_text, many, table
 from moo.storage.archive import Archive, OperatingPoint
@@ -43,7 +43,7 @@ def choices_section(archive: Archive, space: FBNetSpace, *, folder: RunFolder | 
     choices = three_of([point.objectives for point in front], [error.beats_guessing for error in told])
     points = [front[choice.place] for choice in choices]
     rows = [(name, *(cell(point) for point in points)) for name, cell in _rows(archive, space, folder)]
-    notes = ["In parentheses stands the 95 % interval, which so many images leave open."]
+    notes = [INTERVALS[error_kind(archive.data)]]
     notes.append(chosen_by_note(error.split for error in told))
     if min(told, key=lambda error: error.error) is not told[0]:
         notes.append(MOST_ACCURATE_NOTE)
@@ -76,7 +76,7 @@ def _rows(
     if len(archive.configurations) > 1:
         rows.append(("runs with", lambda point: point.configuration.label))
     rows += [
-        ("accuracy", lambda point: _accuracy(archive, point)),
+        (ACCURACY_NAMES[error_kind(archive.data)], lambda point: _accuracy(archive, point)),
         ("weights", lambda point: "trained" if point.trained else "inherited, not trained yet"),
         ("latency", lambda point: cost(point.costs.latency_ms, "ms", point.costs.latency_source)),
         (archive.energy.label, _energy),
@@ -93,7 +93,7 @@ def _rows(
 def _accuracy(archive: Archive, point: OperatingPoint) -> str:
     told = told_error(point, archive.data)
     images = "" if told.images is None else f"{told.images:,} "
-    mark = ", not better than always answering the commonest class" if told.beats_guessing is False else ""
+    mark = f", not better than {GUESSES[told.kind]}" if told.beats_guessing is False else ""
     return f"{told.accuracy_text} on {images}{told.split} images{mark}"
 
 

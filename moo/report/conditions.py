@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from devices.measurement import Board, Measurement
 from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.wording import depth_text, resolution
+from moo.analysis.errors import ERROR_NAMES, error_kind
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive
@@ -172,9 +173,10 @@ def _directly_evaluated(trials: Collection[StoredTrial]) -> list[tuple[str, str]
 def hypervolume(archive: Archive) -> str:
     """The share of the box that the front dominates, and what the box is."""
     error, latency_ms, energy_mj = archive.reference_point
+    name = ERROR_NAMES[error_kind(archive.data)]
     weights = "after training" if archive.is_retrained else "with inherited weights"
     return (
-        f"The front dominates {archive.hypervolume():.4f} of the box from zero to the reference point: error "
+        f"The front dominates {archive.hypervolume():.4f} of the box from zero to the reference point: {name} "
         f"{percent(error)}, latency {short(latency_ms)} ms, energy {short(energy_mj)} mJ. Its errors are those "
         f"{weights}, its costs measured where there are measurements, else modelled. The reference point is the error "
         "of guessing, and the costs that the table predicts for the slowest and the most costly architecture. "

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from moo.analysis.comparison import ModelRow, compared, models
-from moo.analysis.errors import chosen_by_note, on_selection_split, on_test_split, told_error
+from moo.analysis.errors import (
+    ERROR_NAMES,
+    GUESSES,
+    INTERVALS,
+    chosen_by_note,
+    error_kind,
+    on_selection_split,
+    on_test_split,
+    told_error,
+)
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture
@@ -40,7 +49,7 @@ def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front
         return ""
     several = len(archive.configurations) > 1
     cells = [(_model(row, several=several), _top1(row, archive.data), *_cost_cells(row.costs)) for row in rows]
-    note = "Top-1 accuracy is that on the test split."
+    note = f"{_top1_name(archive).capitalize()} accuracy is that on the test split."
     if any(row.trained for row in rows):
         note += " Of trained networks it is that of the very file in the precision of its row."
     if not all(row.trained for row in rows):
@@ -48,12 +57,19 @@ def models_table(archive: Archive, baselines: Sequence[TrainedNetwork], *, front
     note += " Behind each cost stands where it comes from; a modelled one was measured on no board."
     if error := energy_error_note(row.costs.energy_error for row in rows if row.costs is not None):
         note += f" {error}"
-    return table(("model", "top-1 accuracy", "latency", f"{archive.energy.label}, per image"), cells) + f"\n\n{note}"
+    return (
+        table(("model", f"{_top1_name(archive)} accuracy", "latency", f"{archive.energy.label}, per image"), cells)
+        + f"\n\n{note}"
+    )
 
 
 def _model(row: ModelRow, *, several: bool) -> str:
     configuration = f", {row.configuration.label}" if several else ""
     return f"{code(row.name)}{' (baseline)' * row.baseline}{configuration}"
+
+
+def _top1_name(archive: Archive) -> str:
+    return "balanced top-1" if error_kind(archive.data) == "balanced" else "top-1"
 
 
 def _top1(row: ModelRow, data: SearchDataset | None) -> str:
@@ -80,10 +96,13 @@ def front_table(archive: Archive, space: FBNetSpace, *, front_size: int = 24) ->
     stands_for = {(one.point.id, one.point.configuration): len(one.others) for one in found}
     shown = grouped(shown_points(front, front_size))
     any_trained = any(point.entry.trained is not None for point in shown)
+    error = ERROR_NAMES[error_kind(archive.data)]
     if any_trained:
-        errors: tuple[str, ...] = ("error, inherited", "error, trained", "top-1, test", *_top3_head(archive))
+        errors: tuple[str, ...] = (
+            f"{error}, inherited", f"{error}, trained", f"{_top1_name(archive)}, test", *_top3_head(archive),
+        )  # fmt: skip
     else:
-        errors = ("error, selection", "error, test")
+        errors = (f"{error}, selection", f"{error}, test")
     several = len(archive.configurations) > 1
     rows = []
     for point in shown:
@@ -215,7 +234,14 @@ def baselines_section(archive: Archive, baselines: Sequence[TrainedNetwork]) -> 
     """Baselines, and the front's best network within each one's latency; empty if there are no baselines."""
     if not baselines:
         return ""
-    head = ["baseline", "MACs", "parameters", "error, selection", "top-1, test", *_top3_head(archive)]
+    head = [
+        "baseline",
+        "MACs",
+        "parameters",
+        f"{ERROR_NAMES[error_kind(archive.data)]}, selection",
+        f"{_top1_name(archive)}, test",
+        *_top3_head(archive),
+    ]
     precision = archive.base.precision
     head += [f"latency, {precision}", f"{archive.energy.label}, {precision}"]
     comparisons = compared(archive, baselines)
@@ -289,17 +315,20 @@ def _chance_note(archive: Archive, shown: Sequence[OperatingPoint], merged: int)
     """What chance does to the errors, which points are merged, and which are no better than guessing."""
     notes = []
     if archive.data is not None:
-        notes.append("In parentheses stands the 95 % interval, which so many images leave open (Wilson).")
+        notes.append(INTERVALS[archive.data.error].removesuffix(".") + " (Wilson).")
         notes.append(chosen_by_note(told_error(point, archive.data).split for point in shown))
     if merged:
+        test = "McNemar's test on the same images"
+        if error_kind(archive.data) == "balanced":
+            test = "Fisher's test on as many images as the intervals are made with"
         notes.append(
             f"{many(merged, 'point costs', 'points cost')} more than a point above and "
-            f"{'is' if merged == 1 else 'are'} not significantly more accurate (McNemar's test on the same images, "
+            f"{'is' if merged == 1 else 'are'} not significantly more accurate ({test}, "
             "one-sided at 5 %; `front.json` has all): the cheaper one stands for it."
         )
     told = [told_error(point, archive.data) for point in shown]
     if any(error.beats_guessing is False for error in told):
-        notes.append("\\* Not better than always answering the commonest class.")
+        notes.append(f"\\* Not better than {GUESSES[error_kind(archive.data)]}.")
     return " ".join(notes)
 
 

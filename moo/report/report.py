@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from devices.cost_tables.family import CostTables
 from moo.analysis.adaptation import AdaptiveResults
+from moo.analysis.errors import ERROR_NAMES, error_kind
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
 from moo.report.adaptive import adaptive_section
@@ -117,9 +118,10 @@ def _question(archive: Archive, config: SearchConfig, origin: RunOrigin, space: 
     else:
         table = "" if archive.tables is None else f" of {markdown(archive.tables.base.board)}"
         where = f"by the figures of a cost table{table} (nothing was measured)"
+    error = ERROR_NAMES[error_kind(archive.data)]
     return (
         f"Which networks of the search space {code(space.name)} ({space.num_architectures:,} architectures) classify "
-        f"{code(config.dataset)} with the lowest error for their latency and energy {where}? "
+        f"{code(config.dataset)} with the lowest {error} for their latency and energy {where}? "
         f"{_answer(archive)}"
     )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from moo.analysis.errors import ERROR_NAMES, GUESSES
 from moo.analysis.selection import Excess, FrontPoint
 from moo.formatting import error_text, percent, percent_within, short
 from moo.storage.run_folder import RunFolder, model_file_name
@@ -88,7 +89,7 @@ def _cells(point: FrontPoint, folder: Path) -> tuple[str, ...]:
         point.id,
         "not recorded" if point.configuration is None else point.configuration.label,
         accuracy + " !" * (point.beats_guessing is False),
-        f"{split}, {point.error_source}",
+        f"{'balanced, ' * (point.error_kind == 'balanced')}{split}, {point.error_source}",
         f"{short(point.latency_ms)} ms {point.latency_source}",
         f"{short(point.energy_mj)} mJ {point.energy_source}",
         "not recorded" if point.params is None else f"{point.params:,}",
@@ -114,10 +115,11 @@ def _text(point: FrontPoint, folder: Path) -> str:
         configuration = point.configuration.label
     off = error_text([point.energy_error]) if point.energy_source == "modelled" else ""
     error = percent_within(point.error, point.error_low, point.error_high)
+    name = ERROR_NAMES[point.error_kind]
     lines = [
         f"network        {point.id}",
         f"configuration  {configuration}",
-        f"error          {error} (selection split, {point.error_source} weights, {point.precision})",
+        f"{name:14} {error} (selection split, {point.error_source} weights, {point.precision})",
         *_expected_text(point),
         f"latency        {short(point.latency_ms)} ms {point.latency_source}",
         f"energy         {short(point.energy_mj)} mJ {point.energy_source}{off}, {ENERGIES[point.energy_kind]}",
@@ -133,7 +135,7 @@ def _expected_text(point: FrontPoint) -> list[str]:
         expected = point.expected
         lines.append(f"               {percent_within(expected.error, expected.low, expected.high)} on the test split")
     if point.beats_guessing is False:
-        lines.append("               not better than always answering the commonest class")
+        lines.append(f"               not better than {GUESSES[point.error_kind]}")
     if point.same_as is not None:
         identifier, label = point.same_as
         where = "" if label is None else f" in {label}"

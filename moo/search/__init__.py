@@ -1,6 +1,7 @@
 """The search: from checked settings to a measured front.
 
 loop         the whole job (start here)
+images       the images of a search, as its config.json has them
 preparation  everything that a run needs, checked before anything is written
 space_choice space and size of images where the user names none
 forecast     how long a search of a space would take, before one is chosen

@@ -36,6 +36,9 @@ TWO_OBJECTIVES = (
 )
 
 
+BALANCED = "balanced: 1 less the mean of the classes' recalls, so that rare classes count as much as common ones"
+
+
 class SearchFailedError(RuntimeError):
     """A run cannot go on.
 
@@ -56,6 +59,7 @@ def started(preparation: Preparation, dashboard_url: str | None) -> events.RunSt
         ("board", _board_text(preparation)),
         ("configurations", configurations_text(preparation.configurations)),
         *_profile_text(preparation),
+        *([("error", BALANCED)] if config.error == "balanced" else []),
         *([("objectives", TWO_OBJECTIVES)] if preparation.has_two_objectives else []),
     )
     return events.RunStarted(

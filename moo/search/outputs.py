@@ -42,10 +42,11 @@ def front_json(archive: Archive, *, front_size: int = 24) -> list[dict[str, Any]
 
     `error` is that on the selection split which the front was made by, in the precision of the configuration: after
     training (`error_source` is `trained`) if all networks of the search's front were trained, else with inherited
-    weights. `inherited_error` and `test_error` are always those of inherited weights, in fp32 and in the precision of
+    weights. `error_kind` says what is called an error: `plain`, or `balanced`, where all classes count alike.
+    `inherited_error` and `test_error` are always those of inherited weights, in fp32 and in the precision of
     the configuration; `trained` has all that came of training. `error_low` and `error_high` bound the 95 % interval of
     `error` on `images` of the selection split; `expected` is the error to expect, on the test split where that was
-    read, with `beats_guessing`: whether its interval lies below the error of always answering the commonest class.
+    read, with `beats_guessing`: whether its interval lies below the error of always giving one answer.
 
     `same_as` names the cheaper point that stands for one which cannot be told apart from it. `shown` says which points
     tables and pictures show.
@@ -81,6 +82,7 @@ def _point_json(
         "architecture": entry.architecture.to_json(),
         "configuration": dataclasses.asdict(configuration) | {"label": configuration.label},
         "error": point.error,
+        "error_kind": told.kind,
         "error_low": None if interval is None else interval.low,
         "error_high": None if interval is None else interval.high,
         "images": told.images,

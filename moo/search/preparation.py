@@ -32,10 +32,11 @@ from evaluation.splits import Splits, split_data
 from evaluation.work_folder import check_work_folder, with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over
 from moo.measurement.boards import Boards, configurations_in, open_boards, read_run_tables, tables_named
+from moo.search.images import search_dataset
 from moo.search.space_choice import choose_space_here
 from moo.search.transfer import is_warm_start, source_folder, source_supernet
 from moo.storage.archive import Archive, reference_point_of
-from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset, SplitSizes
+from moo.storage.origin import MachineOrigin, PretrainingOrigin, RecipeOrigin, RunOrigin, SearchDataset
 from moo.storage.run_folder import RESTORE, RunFolder, check_same_settings, new_folder
 from moo.trials import WorkerSetup
 from search_space.boundary.reading import local_path
@@ -165,31 +166,6 @@ class Preparation:
             machine=MachineOrigin(system=platform.platform(), python=platform.python_version()),
             packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         )
-
-
-def search_dataset(splits: Splits) -> SearchDataset:
-    """The images of a search."""
-    return SearchDataset(
-        fingerprint=splits.fingerprint,
-        classes=splits.class_names,
-        mean=splits.mean_C,
-        std=splits.std_C,
-        resize=splits.resize,
-        rules=splits.rules,
-        omitted=splits.omitted,
-        width=splits.width,
-        height=splits.height,
-        depth=splits.depth,
-        facts=splits.facts,
-        images=SplitSizes(
-            weights=len(splits.weights),
-            theta=len(splits.theta),
-            selection=len(splits.selection),
-            test=len(splits.test),
-        ),
-        guessing_error=splits.selection.guessing_error,
-        test_guessing_error=splits.test.guessing_error,
-    )
 
 
 def prepare(
@@ -442,7 +418,7 @@ def run_splits(
         skip_broken=config.skip_broken,
         on_progress=on_loading,
     )
-    splits = split_data(data, config.seed)
+    splits = dataclasses.replace(split_data(data, config.seed), error=config.error)
     for name, split in (("theta_batch", splits.theta), ("pretrain_batch", splits.weights)):
         batch = getattr(config, name)
         if batch is not None and batch > len(split):

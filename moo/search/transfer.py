@@ -66,10 +66,16 @@ def is_warm_start(config: SearchConfig, space: FBNetSpace, splits: Splits) -> bo
         splits: of the images.
 
     Raises:
-        ValueError: if the run's supernet has another form, or images that it was trained on would be tested on.
+        ValueError: if the run's supernet has another form, images that it was trained on would be tested on, or errors
+            that are taken over are of another kind.
     """
     saved, origin = source_folder(config).read_config(option="--from")
     if origin.dataset.fingerprint == splits.fingerprint and origin.space == space:
+        if saved.error != config.error:
+            raise ValueError(
+                f"a search that takes over evaluated networks must have their `--error`, {saved.error}, but got "
+                f"{config.error}: omit --error, or --from."
+            )
         return False
     if saved.weight_sharing != config.weight_sharing or _form(origin.space) != _form(space):
         raise ValueError(

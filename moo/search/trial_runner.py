@@ -9,6 +9,7 @@ import numpy as np
 
 from devices.cost_tables.family import CostTables
 from moo import events
+from moo.analysis.errors import error_kind
 from moo.execution.backend import Backend
 from moo.execution.machinery import MachineryError
 from moo.measurement.front import FrontMeasuring
@@ -238,6 +239,7 @@ class TrialRunner:
                 hypervolume=self._hypervolume,
                 evaluations=len(archive),
                 trials=self._record.store.num_trials(),
+                error=error_kind(archive.data),
             )
         )
 

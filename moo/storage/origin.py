@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from devices.measurement import Board
 from evaluation.dataset_origin import DatasetOrigin
+from evaluation.errors import ErrorKind
 from search_space.boundary.records import record_from_json
 from search_space.spaces import FBNetSpace
 
@@ -26,15 +27,27 @@ class SplitSizes:
     test: int
 
 
+@dataclass(frozen=True)
+class CertainImages:
+    """Images on which a plain error would be at least as uncertain as the run's own; `evaluation.errors` has why."""
+
+    selection: int
+    test: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchDataset(DatasetOrigin):
     """The images of a search."""
 
     images: SplitSizes
     guessing_error: float | None = None
-    """Error of always answering the commonest class, on the selection split; None in runs of earlier versions."""
+    """Error on the selection split of always giving the best one answer; None in runs of earlier versions."""
     test_guessing_error: float | None = None
     """The same on the test split."""
+    error: ErrorKind = "plain"
+    """What is called an error: of images alike, or of classes alike."""
+    certain: CertainImages | None = None
+    """Images that intervals of errors are made with, where these are not those of the splits."""
 
     @property
     def reference_error(self) -> float:

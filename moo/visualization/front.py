@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 from mpl_toolkits.mplot3d import Axes3D
 
+from moo.analysis.errors import GUESSES
 from moo.analysis.networks import Evaluated, ShownNetwork
 from moo.formatting import percent, short
 from moo.storage.archive import Costs
@@ -161,8 +162,9 @@ def _draw_guessing(axes: Axes, networks: Evaluated) -> None:
     if networks.guessing is None or 100 * networks.guessing > axes.get_ylim()[1]:
         return
     axes.axhline(100 * networks.guessing, color=VERMILION, linewidth=1.1, linestyle="--", zorder=1)
+    guess = GUESSES[networks.kind].replace("answering ", "")
     axes.text(
-        0.99, 100 * networks.guessing, "always the commonest class", transform=axes.get_yaxis_transform(),
+        0.99, 100 * networks.guessing, guess, transform=axes.get_yaxis_transform(),
         fontsize=8.5, color=VERMILION, ha="right", va="bottom",
     )  # fmt: skip
 

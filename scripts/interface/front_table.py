@@ -11,7 +11,16 @@ from rich.table import Table
 from devices.measurement import Source
 from moo.analysis.alternatives import Candidate
 from moo.analysis.comparison import compared
-from moo.analysis.errors import chosen_by_note, on_selection_split, on_test_split, told_error
+from moo.analysis.errors import (
+    ACCURACY_NAMES,
+    ERROR_NAMES,
+    GUESSES,
+    chosen_by_note,
+    error_kind,
+    on_selection_split,
+    on_test_split,
+    told_error,
+)
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
 from moo.analysis.representatives import representatives
@@ -41,12 +50,15 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
     tested = any(point.test_error is not None for point in shown)
     several = len(archive.configurations) > 1
     errors: tuple[str, ...] = ("error", "test error") if tested else ("error",)
+    kind = error_kind(archive.data)
     title = f"Pareto front: {many(len(networks), 'network', 'networks')}"
     if several:
         title += f" in {many(len(front), 'operating point', 'operating points')}"
     if len(shown) < len(front):
         title += f", of which {len(shown)} are shown"
     title += "\n95 % intervals, by the number of images, in parentheses" if archive.data is not None else ""
+    if kind == "balanced":
+        title += "\nerrors are balanced: each class counts alike"
     if trained:
         errors = ("inherited", "trained", "test")
         title += "\nerrors with inherited weights, after training (of the very file), on the test split"
@@ -160,10 +172,12 @@ def alternatives_table(candidates: Sequence[Candidate], archive: Archive) -> Tab
         candidates: of `moo.analysis.alternatives`.
         archive: of the run; says what energy is.
     """
+    accuracy = ACCURACY_NAMES[error_kind(archive.data)]
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        title="The run's networks beside what you would use otherwise\naccuracy on the test split, with 95 % intervals",
+        title="The run's networks beside what you would use otherwise\n"
+        f"{accuracy} on the test split, with 95 % intervals",
     )
     table.add_column("network", overflow="fold")
     for name in ("accuracy", "latency", "energy" if archive.energy.kind == "net" else archive.energy.label):
@@ -191,11 +205,12 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
         baselines: trained networks, measured or not.
         archive: whose front they are compared with.
     """
+    error = ERROR_NAMES[error_kind(archive.data)]
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title=f"Baselines, and the front at no more than their latency ({archive.base.label})\n"
-        "error on the selection split, top-1 and its gain in points on the test split",
+        f"{error} on the selection split, top-1 and its gain in points on the test split",
     )
     if not archive.is_retrained:
         table.caption = "They are compared with the front when all of its networks are trained too."
@@ -249,7 +264,7 @@ def _guessing_note(archive: Archive, shown: Sequence[OperatingPoint]) -> str:
     if all(error.beats_guessing is not False for error in told):
         return ""
     guessing = next(error.guessing for error in told if error.beats_guessing is False)
-    return f"!: not better than always answering the commonest class ({percent(guessing or 0.0)})"
+    return f"!: not better than {GUESSES[error_kind(archive.data)]} ({percent(guessing or 0.0)})"
 
 
 def _stands_note(merged: int) -> str:

@@ -24,7 +24,7 @@ PARETO_SEARCH = HelpPage(
         group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
         group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
-        group("what is looked for", "max-latency-ms max-energy-mj max-params", "energy period-ms"),
+        group("what is looked for", "error max-latency-ms max-energy-mj max-params", "energy period-ms"),
         group(
             "budget",
             "minutes generations population pretrain-epochs",

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID,
 from rich.table import Column, Table
 
 from moo import events
+from moo.analysis.errors import ERROR_NAMES
 from moo.analysis.networks import grouped, shown_points
 from moo.formatting import cost, duration, error_text, percent
 from moo.trials import named
@@ -243,7 +244,15 @@ def _front_table(state: events.FrontChanged, *, rows: int, wide: bool) -> Table:
     errors = error_text(point.costs.energy_error for point in state.front)
     title = "front so far" + (f" (modelled energies{errors})" if errors else "")
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2 if wide else 1))
-    for column in ("architecture", "runs with", "error", "latency ms" if wide else "ms", "", "energy mJ", ""):
+    for column in (
+        "architecture",
+        "runs with",
+        ERROR_NAMES[state.error],
+        "latency ms" if wide else "ms",
+        "",
+        "energy mJ",
+        "",
+    ):
         table.add_column(
             column, justify="left" if column in ("architecture", "runs with", "") else "right", no_wrap=True
         )

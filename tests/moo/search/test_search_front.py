@@ -31,7 +31,7 @@ def test_after_each_result_the_front_of_all_that_was_found_is_told(
     preparation = prepare_tiny(
         samples=3, theta_steps=1, pretrain_epochs=1, generations=3, supernet_generations=3, independent=independent
     )
-    found = Archive(reference_point_of(tables, preparation.splits.selection.guessing_error))
+    found = Archive(reference_point_of(tables, preparation.dataset.reference_error))
     found.use_tables(tables)
     told = []
 
