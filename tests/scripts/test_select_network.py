@@ -106,6 +106,7 @@ def test_json(run_folder: Any) -> None:
             "configuration": None,
             "precision": "fp32",
             "error": 0.08,
+            "error_kind": "plain",
             "latency_ms": 4.0,
             "energy_mj": 18.0,
             "latency_source": "measured",
