@@ -102,7 +102,7 @@ def test_ctrl_c_before_anything_is_written(train: Any, folder: Any, monkeypatch:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.data.source.DataSource.load", interrupted)
+    monkeypatch.setattr("evaluation.training.run.load", interrupted)
     result = train(*OPTIONS)
     assert result.returncode == 130
     assert "Nothing was written." in result.stderr
