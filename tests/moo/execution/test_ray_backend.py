@@ -265,7 +265,7 @@ def test_pretraining_whose_worker_is_killed_goes_on_from_its_last_epoch(setup: W
     for epoch in backend.pretrain(settings, None):
         epochs.append(epoch)
         if len(epochs) == 1:
-            kill_ray_workers("_pretraining_task")
+            kill_ray_workers("pre-training")
     backend.close()
     assert [record for record, _ in epochs] == [record for record, _ in undisturbed]
     assert pretrained_weights(epochs[-1][1]) == pretrained_weights(undisturbed[-1][1])

@@ -103,7 +103,7 @@ def test_a_training_whose_worker_is_killed_goes_on_from_its_last_epoch(space: FB
     for _, event in trainer.train([(job, None)]):
         seen.append(event)
         if isinstance(event, EpochDone) and event.record.epoch == 1:
-            kill_ray_workers("_training_task")
+            kill_ray_workers("train ")
     trainer.close()
     torch.set_num_threads(1)
     *_, expected = train(job, splits)
@@ -138,7 +138,7 @@ def test_exits_are_trained_on_workers_as_in_this_process_though_one_is_killed(
         assert name == "exits"
         seen.append(event)
         if isinstance(event, EpochDone) and event.record.epoch == 1:
-            kill_ray_workers("_training_task")
+            kill_ray_workers("train ")
     trainer.close()
     *_, expected = job.events(splits)
     outcome = seen[-1]
