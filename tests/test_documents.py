@@ -36,7 +36,11 @@ def test_every_module_of_ours_that_is_named_is_there(document: Path) -> None:
 
 
 def test_single_searches_are_of_one_trial() -> None:
-    shown = [command for command in shown_commands() if command.document == "single_searches.md"]
+    shown = [
+        command
+        for command in shown_commands()
+        if command.document == "single_searches.md" and command.module == "scripts.pareto_search"
+    ]
     assert [read_command_line(command.options).population for command in shown if not command.inline] == [1] * 5
 
 

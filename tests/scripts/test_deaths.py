@@ -109,9 +109,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     [
         pytest.param(PRETRAINING, "/raylet/raylet ", marks=pytest.mark.thorough),
         pytest.param(PRETRAINING, "gcs_server", marks=pytest.mark.thorough),
-        pytest.param(PRETRAINING, "ray::_pretraining_task", marks=pytest.mark.thorough),
+        pytest.param(PRETRAINING, "ray::pre-training", marks=pytest.mark.thorough),
         (SEARCHING, "/raylet/raylet "),
-        pytest.param(SEARCHING, "ray::_WorkerActor", marks=pytest.mark.thorough),
+        pytest.param(SEARCHING, "ray::trial ", marks=pytest.mark.thorough),
         pytest.param(DELIVERING, "/raylet/raylet ", marks=pytest.mark.thorough),
     ],
 )
@@ -119,7 +119,7 @@ def test_what_dies_under_a_search_costs_no_trial(start: Start, stage: str, part:
     """It goes on by itself, or where Ray took it along, as it may, it says in one line how."""
     search = start(*OPTIONS)
     search.wait_for(stage)
-    if part == "ray::_WorkerActor":
+    if part == "ray::trial ":
         search.wait_for("trial ")
     search.kill(part)
     code, said = search.end()

@@ -349,7 +349,7 @@ def test_interrupted_before_anything_was_written_it_says_so(
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.data.source.DataSource.load", interrupted)
+    monkeypatch.setattr("moo.search.preparation.load", interrupted)
     code, _, err = on_tiny_images()
     assert code == 130
     assert "Nothing was written." in err
