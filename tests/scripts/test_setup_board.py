@@ -18,7 +18,7 @@ def setup_board(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("ssh://toaster",), "must be ssh://USER@HOST or ssh://USER@HOST:PORT"),
+        (("toaster",), "must be ssh://HOST, ssh://USER@HOST or ssh://USER@HOST:PORT"),
         (("ssh://pi@127.0.0.1:1", "--quiet"), "refuses the connection"),
         (("ssh://pi@127.0.0.1:1", "--quiet", "--wheels", "/nowhere"), "must name a folder with .whl files"),
     ],
