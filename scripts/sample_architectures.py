@@ -52,7 +52,7 @@ def main() -> None:
     from search_space.boundary.writing import write_atomically
 
     folder = RunFolder(local_path(config.run))
-    settings, origin = folder.read_config(option="the run")
+    settings, origin = folder.read_config(option="RUN")
     table = read_run_tables(folder.cost_table, settings.given_configurations).base
     with closing(read_store(folder.store, as_of_now=True)) as store:
         drawn = drawn_architectures(theta_probs(store, config.trial), config.count, seed=config.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich import box
@@ -70,15 +70,7 @@ def front_table(archive: Archive, *, front_size: int = 24) -> Table:
         captions.append("No network keeps the limits that were given; this is the nearest.")
     elif several and (unused := unused_configurations(archive)):
         captions.append(f"none on the front: {'; '.join(unused)}")
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title=title,
-        caption="\n".join(part for part in captions if part) or None,
-    )
-    longest = max((len(point.id) for point in shown), default=0)
-    table.add_column("network", no_wrap=True, min_width=longest)
+    table = _table(title, captions, [point.id for point in shown])
     if several:
         table.add_column("runs with", min_width=7)
     for name in errors:
@@ -122,15 +114,7 @@ def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: i
         "and chose nothing.",
         energy_error_note(point.energy_error for point in shown),
     ]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title=title,
-        caption="\n".join(part for part in captions if part) or None,
-    )
-    longest = max((len(point.id) for point in shown), default=0)
-    table.add_column("network", no_wrap=True, min_width=longest)
+    table = _table(title, captions, [point.id for point in shown])
     table.add_column("runs\nwith")
     table.add_column("leave %", justify="right", min_width=8)
     # Where the terminal is narrow, the interval goes below the error.
@@ -154,6 +138,19 @@ def adaptive_table(front: Sequence[AdaptivePoint], energy: str, *, front_size: i
             energy_text,
         )
         before = point.id
+    return table
+
+
+def _table(title: str, captions: Iterable[str | None], networks: Sequence[str]) -> Table:
+    """A table with notes below, and the networks as its first column."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title=title,
+        caption="\n".join(part for part in captions if part) or None,
+    )
+    table.add_column("network", no_wrap=True, min_width=max(map(len, networks), default=0))
     return table
 
 
