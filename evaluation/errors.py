@@ -5,6 +5,7 @@ Shape suffixes: N images, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,13 @@ import numpy.typing as npt
 
 ErrorKind = Literal["plain", "balanced"]
 """`plain` is the share of images; `balanced` is the mean of the classes' shares, 1 less the balanced accuracy."""
+ERROR_NAMES: Mapping[ErrorKind, str] = {"plain": "error", "balanced": "balanced error"}
+ACCURACY_NAMES: Mapping[ErrorKind, str] = {"plain": "accuracy", "balanced": "balanced accuracy"}
+"""Of images, and of classes alike."""
+GUESSES: Mapping[ErrorKind, str] = {
+    "plain": "always answering the commonest class",
+    "balanced": "always answering one class",
+}
 
 
 def share_of(chosen_N: npt.NDArray[np.bool_], labels_N: npt.NDArray[np.int64], kind: ErrorKind) -> float:

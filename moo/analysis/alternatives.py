@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from devices.configuration import PRECISIONS
+from evaluation.errors import GUESSES
 from moo.analysis.chance import SIGNIFICANCE, unpaired_p
 from moo.analysis.choices import three_of
-from moo.analysis.errors import GUESSES, ToldError, on_test_split, told_error
+from moo.analysis.errors import ToldError, on_test_split, told_error
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
 from moo.analysis.representatives import representatives

@@ -9,20 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.errors import ErrorKind
+from evaluation.errors import ERROR_NAMES, GUESSES, ErrorKind
 from moo.analysis.chance import Interval, wilson
 from moo.formatting import percent_within
 from moo.storage.archive import OperatingPoint
 from moo.storage.origin import SearchDataset
 
 Split = Literal["selection", "test"]
-ERROR_NAMES: Mapping[ErrorKind, str] = {"plain": "error", "balanced": "balanced error"}
-ACCURACY_NAMES: Mapping[ErrorKind, str] = {"plain": "accuracy", "balanced": "balanced accuracy"}
-"""Of images, and of classes alike."""
-GUESSES: Mapping[ErrorKind, str] = {
-    "plain": "always answering the commonest class",
-    "balanced": "always answering one class",
-}
 _GUESSED: Mapping[ErrorKind, str] = {"plain": "the commonest class", "balanced": "one class"}
 INTERVALS: Mapping[ErrorKind, str] = {
     "plain": "In parentheses stands the 95 % interval, which so many images leave open.",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.measurement import Source
-from evaluation.errors import ErrorKind
+from evaluation.errors import ERROR_NAMES, ErrorKind
 from moo.analysis.chance import Interval
-from moo.analysis.errors import ERROR_NAMES, error_kind, on_selection_split
+from moo.analysis.errors import error_kind, on_selection_split
 from moo.analysis.recipes import many_epochs
 from moo.analysis.representatives import representatives
 from moo.analysis.thinning import thinned

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evaluation.errors import ACCURACY_NAMES
 from moo.analysis.alternatives import Candidate, alternatives, verdict
-from moo.analysis.errors import ACCURACY_NAMES, error_kind
+from moo.analysis.errors import error_kind
 from moo.formatting import cost, energy_error_note, table
 from moo.storage.archive import Archive
 from moo.storage.trained_network import TrainedNetwork

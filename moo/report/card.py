@@ -12,18 +12,9 @@ from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.wording import depth_text
+from evaluation.errors import ACCURACY_NAMES, ERROR_NAMES, GUESSES
 from evaluation.pretrained.provenance import Pretrained
-from moo.analysis.errors import (
-    ACCURACY_NAMES,
-    ERROR_NAMES,
-    GUESSES,
-    INTERVALS,
-    ToldError,
-    chosen_by_note,
-    on_selection_split,
-    on_test_split,
-    told_error,
-)
+from moo.analysis.errors import INTERVALS, ToldError, chosen_by_note, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
 from moo.formatting import cost, error_text, percent, short, table

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evaluation.errors import ACCURACY_NAMES, GUESSES
 from moo.analysis.choices import three_of
-from moo.analysis.errors import ACCURACY_NAMES, GUESSES, INTERVALS, chosen_by_note, error_kind, told_error
+from moo.analysis.errors import INTERVALS, chosen_by_note, error_kind, told_error
 from moo.analysis.representatives import distinct_front, verdict_of
 from moo.formatting import cost, energy_error_note, error_text, many, table
 from moo.storage.archive import Archive, OperatingPoint

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from devices.measurement import Board, Measurement
 from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.wording import depth_text, resolution
-from moo.analysis.errors import ERROR_NAMES, error_kind
+from evaluation.errors import ERROR_NAMES
+from moo.analysis.errors import error_kind
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
 from moo.storage.archive import Archive

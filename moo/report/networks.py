@@ -7,17 +7,9 @@ from collections.abc import Sequence
 
 from devices.measurement import Measurement
 from dnas.losses import Coefficients
+from evaluation.errors import ERROR_NAMES, GUESSES
 from moo.analysis.comparison import ModelRow, compared, models
-from moo.analysis.errors import (
-    ERROR_NAMES,
-    GUESSES,
-    INTERVALS,
-    chosen_by_note,
-    error_kind,
-    on_selection_split,
-    on_test_split,
-    told_error,
-)
+from moo.analysis.errors import INTERVALS, chosen_by_note, error_kind, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.rank_correlation import trust_in_supernet
 from moo.analysis.recipes import many_epochs, mixture

@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import PurePosixPath
 
 from devices.cost_tables.family import CostTables
+from evaluation.errors import ERROR_NAMES
 from moo.analysis.adaptation import AdaptiveResults
-from moo.analysis.errors import ERROR_NAMES, error_kind
+from moo.analysis.errors import error_kind
 from moo.config import EXECUTION_SETTINGS, SearchConfig, option_of
 from moo.formatting import many
 from moo.report.adaptive import adaptive_section

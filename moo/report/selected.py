@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from moo.analysis.errors import ERROR_NAMES, GUESSES
+from evaluation.errors import ERROR_NAMES, GUESSES
 from moo.analysis.selection import Excess, FrontPoint
 from moo.formatting import error_text, percent, percent_within, short
 from moo.storage.run_folder import RunFolder, model_file_name

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 from mpl_toolkits.mplot3d import Axes3D
 
-from moo.analysis.errors import GUESSES
+from evaluation.errors import GUESSES
 from moo.analysis.networks import Evaluated, ShownNetwork
 from moo.formatting import percent, short
 from moo.storage.archive import Costs

@@ -9,18 +9,10 @@ from rich import box
 from rich.table import Table
 
 from devices.measurement import Source
+from evaluation.errors import ACCURACY_NAMES, ERROR_NAMES, GUESSES
 from moo.analysis.alternatives import Candidate
 from moo.analysis.comparison import compared
-from moo.analysis.errors import (
-    ACCURACY_NAMES,
-    ERROR_NAMES,
-    GUESSES,
-    chosen_by_note,
-    error_kind,
-    on_selection_split,
-    on_test_split,
-    told_error,
-)
+from moo.analysis.errors import chosen_by_note, error_kind, on_selection_split, on_test_split, told_error
 from moo.analysis.networks import grouped, shown_points, unused_configurations
 from moo.analysis.recipes import mixture
 from moo.analysis.representatives import representatives

@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn
 from rich.table import Column, Table
 
+from evaluation.errors import ERROR_NAMES
 from moo import events
-from moo.analysis.errors import ERROR_NAMES
 from moo.analysis.networks import grouped, shown_points
 from moo.formatting import cost, duration, error_text, percent
 from moo.trials import named

@@ -69,7 +69,7 @@ def test_help_imports_nothing_heavy() -> None:
     [
         (["--space", "fbnet"], "`--space` must be one of"),
         (["--space", "none.yaml"], "a space file must exist"),
-        (["--device", "toaster"], "`--device` must be one of host, ssh://USER@HOST[:PORT], but got 'toaster'"),
+        (["--device", "toaster"], "`--device` must be one of host, ssh://[USER@]HOST[:PORT], but got 'toaster'"),
         (["--device", "pi4"], "'pi4' is a table already: give it to pareto_search.py by --device"),
         (["--device", "own.json"], "'own.json' is a table already"),
         (["--device", "host", "--device", "host"], "each `--device` must be given once, but got host, host"),
