@@ -7,7 +7,8 @@ export const TITLE = "Runs";
 /** @param {HTMLElement} content */
 export async function show(content) {
   const { runs } = await ask("/api/runs");
-  fill(content, el("h1", {}, TITLE), runs.length ? list(runs) : el("p", {}, "There is no run yet. ", el("a", { href: "/new" }, "Start one.")));
+  const none = () => el("p", {}, "There is no run yet. ", el("a", { href: "/new" }, "Start one."));
+  fill(content, el("h1", {}, TITLE), runs.length ? list(runs) : none());
 }
 
 /** @param {any[]} runs */
