@@ -1,4 +1,4 @@
-"""Runs as their folders have them, opened to be looked at; one that has not changed is opened once. Start at `opened`."""
+"""Runs as their folders have them, to be looked at; one that has not changed is opened once. Start at `opened`."""
 
 from __future__ import annotations
 
