@@ -40,7 +40,7 @@ def there(folder: RunFolder, name: str, *, baseline: bool) -> list[dict[str, obj
         name: id of an architecture of the run, or name of a baseline of it.
         baseline: which of the two it is.
     """
-    place = _place(name, baseline=baseline)
+    place = _place(folder, name, baseline=baseline)
     names = [*FILES, *_segments(folder.path / place / FOLDER)]
     found = []
     for one in names:
@@ -60,7 +60,7 @@ def read_file(folder: RunFolder, name: str, file: str, *, baseline: bool) -> byt
     """
     if file not in FILES and not _SEGMENT.fullmatch(file):
         raise NotThereError(f"a network has no file {file!r}")
-    with _open(folder.path, _place(name, baseline=baseline) / file) as found:
+    with _open(folder.path, _place(folder, name, baseline=baseline) / file) as found:
         if os.fstat(found).st_size > MOST_BYTES:
             raise ValueError(f"a file must have at most {MOST_BYTES} bytes to be sent, but {file!r} has more.")
         with os.fdopen(os.dup(found), "rb") as stream:
@@ -72,14 +72,16 @@ def card_html(folder: RunFolder, name: str, card: str, *, baseline: bool) -> str
     if card not in CARDS:
         raise NotThereError(f"a network has no card {card!r}")
     text = read_file(folder, name, card, baseline=baseline).decode("utf-8", "replace")
-    return report_html(text, folder.path / _place(name, baseline=baseline))
+    return report_html(text, folder.path / _place(folder, name, baseline=baseline))
 
 
-def _place(name: str, *, baseline: bool) -> PurePosixPath:
-    """Of the folder with a network's files, in that of the run."""
+def _place(folder: RunFolder, name: str, *, baseline: bool) -> PurePosixPath:
+    """Of the folder with a network's files, in that of the run: as it was handed out, else as it was trained."""
     if PurePosixPath(name).name != name or name in ("", ".", ".."):
         raise NotThereError(f"a network cannot have the name {name!r}")
-    return PurePosixPath("baselines" if baseline else "front", name)
+    trained = folder.baseline(name) if baseline else folder.training(name)
+    place = trained.path if baseline or not (folder.networks / name).is_dir() else folder.networks / name
+    return PurePosixPath(place.relative_to(folder.path))
 
 
 def _what(name: str) -> str:

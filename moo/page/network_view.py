@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from devices.configuration import RuntimeConfiguration
-from devices.cost_tables.cost_table import CostTable
 from devices.measurement import Measurement
 from moo.analysis.adaptation import read_adaptive_results
 from moo.analysis.errors import ToldError, on_selection_split, on_test_split, read_test_error
@@ -73,8 +72,8 @@ def costs_by_layer(run: OpenedRun, entry: Entry, configuration: RuntimeConfigura
     table = run.archive.energy.table(tables[configuration])
     indices = [table.operators.index(operator) for operator in entry.architecture.operators]
     return {
-        "latency_ms": _by_layer(table, table.latency_ms[range(len(indices)), indices].tolist(), table.fixed_latency_ms),
-        "energy_mj": _by_layer(table, table.energy_mj[range(len(indices)), indices].tolist(), table.fixed_energy_mj),
+        "latency_ms": _by_layer(table.latency_ms[range(len(indices)), indices].tolist(), table.fixed_latency_ms),
+        "energy_mj": _by_layer(table.energy_mj[range(len(indices)), indices].tolist(), table.fixed_energy_mj),
         "corrected": tables[configuration] is not run.tables[configuration],
         "board": table.board,
     }
@@ -103,7 +102,7 @@ def layers_json(space: FBNetSpace, entry: Entry) -> list[Json]:
     ]
 
 
-def _by_layer(_: CostTable, layers: Sequence[float], fixed: float) -> Json:
+def _by_layer(layers: Sequence[float], fixed: float) -> Json:
     return {"fixed": fixed, "layers": layers, "sum": fixed + sum(layers)}
 
 
