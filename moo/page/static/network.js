@@ -113,7 +113,8 @@ function drawing(network, label, marked) {
     if (layer.stride > 1) parts.push(text(x(column) + 8, 104, `/${layer.stride}`, "soft"));
     if (differs) parts.push(text(x(column) - 8, 104, "≠", "unequal"));
     if (index === 0 || layers[index - 1].out_channels !== layer.out_channels || layer.stride > 1) {
-      parts.push(...[`${layer.out_channels} ch`, `${layer.out_size} px`].map((told, row) => text(x(column) - 20, 16 + 13 * row, told, "soft", START)));
+      const over = [`${layer.out_channels} ch`, `${layer.out_size} px`];
+      parts.push(...over.map((content, row) => text(x(column) - 20, 16 + 13 * row, content, "soft", START)));
     }
   });
   ["latency_ms", "energy_mj"].forEach((key, row) => {
