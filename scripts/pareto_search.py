@@ -127,13 +127,15 @@ def main() -> int:
                 dashboard=config.dashboard,
                 run=folder,
             )
-            gauges = GaugeListener(RunGauges(folder))
+            gauges = RunGauges(folder)
             writer, drawing = TensorBoardWriter(preparation.folder.tensorboard), FrontDrawing(preparation.folder)
             try:
-                archive = run_search(preparation, backend, events.told_to(note, log, view, writer, drawing, gauges))
+                listen = events.told_to(note, log, view, writer, drawing, GaugeListener(gauges))
+                archive = run_search(preparation, backend, listen)
             finally:
                 drawing.close()
                 writer.close()
+                gauges.close()
                 backend.close()
             write_pictures_and_report(preparation, archive)
     except (Exception, KeyboardInterrupt) as error:
