@@ -20,6 +20,7 @@ emulated_boards
                what docs/boards.md tells to type, on six Raspberry Pis under emulation
 early_exits    early exits: their nested search, segments against one file, and streams against ways
 adaptive       what early exits gain on a run's networks, and how far what was expected is true
+clusters       a search on two nodes, of which one has not got the project
 data           pre-training on images larger than memory, on a mapped file
 safety         what becomes of a run whose files are damaged
 

@@ -17,4 +17,5 @@ report         report.md, report.html, card.md
 search         the job itself
 deployment     networks of a finished run, trained
 adaptation     early exits for them, under a nested search
+page           runs started, watched and explored in a browser
 """

@@ -133,14 +133,15 @@ def main() -> int:
                 dashboard=config.dashboard,
                 run=folder,
             )
-            gauges = GaugeListener(RunGauges(folder))
+            gauges = RunGauges(folder)
             writer, drawing = TensorBoardWriter(preparation.folder.tensorboard), FrontDrawing(preparation.folder)
             try:
-                listeners = (note, log, event_log, view, writer, drawing, gauges)
+                listeners = (note, log, event_log, view, writer, drawing, GaugeListener(gauges))
                 archive = run_search(preparation, backend, events.told_to(*listeners))
             finally:
                 drawing.close()
                 writer.close()
+                gauges.close()
                 backend.close()
             write_pictures_and_report(preparation, archive)
     except (Exception, KeyboardInterrupt) as error:

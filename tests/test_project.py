@@ -26,6 +26,7 @@ PACKAGES = tuple(
     )
 )
 MOST_LINES, MOST_MODULES, MOST_POSITIONAL = 500, 20, 4
+MOST_SCRIPT_LINES = 1500
 WITHOUT_SLOTS = {
     # `slots=True` makes a new class, in which `super()` without arguments fails.
     "TrainTask", "TrainSettings", "TrainConfig", "RunTrainingConfig",
@@ -66,6 +67,12 @@ def test_modules_are_of_a_readable_size() -> None:
         if (lines := len(path.read_text().splitlines())) > MOST_LINES
     ]
     assert not long
+
+
+def test_the_scripts_of_the_page_stay_few() -> None:
+    scripts = sorted((ROOT / "moo" / "page" / "static").glob("*.js"))
+    assert sum(len(path.read_text().splitlines()) for path in scripts) < MOST_SCRIPT_LINES
+    assert not [path.name for path in scripts for line in path.read_text().splitlines() if len(line) > 140]
 
 
 def test_no_folder_is_crowded() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from ray.util.metrics import Gauge
 
 from moo.execution.titles import run_title
 
+REPEAT_SECONDS = 5.0
+"""Ray forgets a figure 20 seconds after it was told, whether it still holds or not."""
 TAG = "run"
 GAUGES = {
     "hypervolume": "Hypervolume of the front",
@@ -27,7 +30,7 @@ GAUGES = {
 
 
 class RunGauges:
-    """The gauges of one run. They may be set before and after Ray runs, and are exported while it does."""
+    """The gauges of one run, until they are closed. They may be set while no Ray runs, too, and are exported by one."""
 
     def __init__(self, run: Path) -> None:
         """Make them.
@@ -37,6 +40,10 @@ class RunGauges:
         """
         self._tags = {TAG: run_title(run)}
         self._gauges: dict[str, Gauge] = {}
+        self._values: dict[str, float] = {}
+        self._alone, self._closed = threading.Lock(), threading.Event()
+        self._repeating = threading.Thread(target=self._repeat, name="gauges", daemon=True)
+        self._repeating.start()
 
     def set(self, name: str, value: float) -> None:
         """Set one.
@@ -45,6 +52,19 @@ class RunGauges:
             name: of `GAUGES`.
             value: in the unit that its description names.
         """
-        if name not in self._gauges:
-            self._gauges[name] = Gauge(f"pareto_{name}", description=GAUGES[name], tag_keys=(TAG,))
-        self._gauges[name].set(value, tags=self._tags)
+        with self._alone:
+            if name not in self._gauges:
+                self._gauges[name] = Gauge(f"pareto_{name}", description=GAUGES[name], tag_keys=(TAG,))
+            self._values[name] = value
+            self._gauges[name].set(value, tags=self._tags)
+
+    def close(self) -> None:
+        """Let Ray forget them."""
+        self._closed.set()
+        self._repeating.join()
+
+    def _repeat(self) -> None:
+        while not self._closed.wait(REPEAT_SECONDS):
+            with self._alone:
+                for name, value in self._values.items():
+                    self._gauges[name].set(value, tags=self._tags)

@@ -100,7 +100,7 @@ class RayBackend:
             "namespace": self._namespace,
             **nodes.placement,
         }
-        return _Worker.options(**place).remote(self._setup, self._images, self._evaluator, words)
+        return _new_worker.options(**place).remote(self._setup, self._images, self._evaluator, words)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
@@ -232,7 +232,7 @@ def start_ray_backend(
     return RayBackend(session, setup, workers=workers, evaluator=evaluator)
 
 
-class _WorkerActor:
+class Worker:
     """One actor."""
 
     def __init__(
@@ -259,7 +259,7 @@ class _WorkerActor:
             return failure_of(job, traceback.format_exc(), died=is_want(error))
 
 
-def _pretraining_task(
+def pretraining(
     setup: WorkerSetup, images: OfferedImages, settings: PretrainSettings, state: bytes | None
 ) -> Iterator[tuple[PretrainRecord, bytes] | None]:
     """Gives None when it has a place."""
@@ -270,5 +270,5 @@ def _pretraining_task(
     yield from pretraining_epochs(setup, settings, state, worker_device())
 
 
-_Worker: Any = ray.remote(_WorkerActor)
-_pretrain: Any = ray.remote(num_returns="streaming", max_retries=0)(_pretraining_task)
+_new_worker: Any = ray.remote(Worker)
+_pretrain: Any = ray.remote(num_returns="streaming", max_retries=0)(pretraining)

@@ -44,7 +44,7 @@ def offered_images(splits: Splits, session: RaySession) -> OfferedImages:
     files = {id(part.images): part.images for part in parts if isinstance(part.images, ImageFile)}
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"num_cpus": 0, "scheduling_strategy": here}
-    return OfferedImages(tuple((file, _Sender.options(**options).remote(file.path)) for file in files.values()))
+    return OfferedImages(tuple((file, _new_sender.options(**options).remote(file.path)) for file in files.values()))
 
 
 def _pieces(sender: Any) -> Iterator[bytes]:
@@ -56,7 +56,7 @@ def _pieces(sender: Any) -> Iterator[bytes]:
         yield piece
 
 
-class _SenderActor:
+class ImageSender:
     """Reads a file for other machines."""
 
     def __init__(self, path: Path) -> None:
@@ -69,4 +69,4 @@ class _SenderActor:
             return file.read(PIECE_BYTES)
 
 
-_Sender: Any = ray.remote(_SenderActor)
+_new_sender: Any = ray.remote(ImageSender)

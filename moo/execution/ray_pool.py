@@ -16,7 +16,7 @@ import ray
 
 from moo.execution.machinery import Patience
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
-from moo.execution.titles import title_of
+from moo.execution.titles import CHECK_OF_WORKER, title_of
 from moo.trials import Failure, Job, Outcome, failure_of
 from search_space.boundary.text import last_line
 
@@ -66,13 +66,13 @@ class ActorPool:
         words = self._logs / f"last-words-{uuid.uuid4().hex}"
         actor = self._new_actor(words)
         self._actors[actor] = words
-        self.starting[actor.where.remote()] = (actor, True)
+        self.starting[actor.where.options(name=CHECK_OF_WORKER).remote()] = (actor, True)
 
     def check_idle(self) -> None:
         """Give idle actors no job before they answer: where one died, its machine may be gone, and they with it."""
         while self.idle:
             actor = self.idle.popleft()
-            self.starting[actor.where.remote()] = (actor, False)
+            self.starting[actor.where.options(name=CHECK_OF_WORKER).remote()] = (actor, False)
 
     def dismiss(self, actor: Any) -> None:
         """Stop it, even if it cannot be reached: it must not go on with a job that another one does."""

@@ -11,6 +11,8 @@ from search_space.boundary.text import one_line
 LONGEST = 100
 """Characters of a title."""
 LONGEST_RUN = 40
+CHECK_OF_WORKER = "check of a worker"
+"""A worker that is asked whether it is up."""
 
 
 def title_of(job: Job) -> str:

@@ -124,6 +124,13 @@ SELECT_NETWORK = HelpPage(
         group("output", "json"),
     ),
 )
+PARETO_PAGE = HelpPage(
+    examples=(
+        ("", "the runs in `runs`, at http://127.0.0.1:8500"),
+        ("--boards ssh://pi@raspberrypi.local --datasets photos", "searches on these may be started, too"),
+    ),
+    groups=(group("what is shown", "runs port"), group("what may be started", "boards datasets")),
+)
 TRAIN_ARCHITECTURE = HelpPage(
     examples=(
         ("--architecture fbnet-b --dataset cifar10 --out fbnet-b", "a published network"),

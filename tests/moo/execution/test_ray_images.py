@@ -37,7 +37,7 @@ def test_workers_of_a_machine_without_a_file_are_sent_it_once(tmp_path: Path) ->
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
-        offered = OfferedImages(((file, ray_images._Sender.options(num_cpus=0).remote(path)),))
+        offered = OfferedImages(((file, ray_images._new_sender.options(num_cpus=0).remote(path)),))
         elsewhere = {"env_vars": {IMAGES_FOLDER: str(tmp_path / "node")}}
         task = ray.remote(work).options(runtime_env=elsewhere)
         first, second = ray.get([task.remote(offered), task.remote(offered)])

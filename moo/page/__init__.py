@@ -1,0 +1,12 @@
+"""The page: start searches, watch them, explore what they found. Start with `app.page_app`.
+
+It is a server of its own, which reads run folders and starts searches as programs; none of them depends on it.
+
+settings   what the server was told at its start
+server     listening, and what is printed then
+app        all routes
+guard      who may ask: token, host, origin, and what browsers may load
+assets     the files that make the page, and their import map
+folders    the run folders below one folder, and what is told of each
+answers    JSON that is sent
+"""

@@ -1,0 +1,31 @@
+"""All routes of the page, guarded."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from moo.page import assets, folders
+from moo.page.guard import Guard
+from moo.page.settings import PageSettings
+
+PAGES = ("/", "/new", "/runs/{run:path}")
+"""Addresses of pages: one document, whose scripts show what the address says."""
+
+
+async def _page(request: Request) -> Response:
+    return HTMLResponse(assets.document())
+
+
+def page_app(settings: PageSettings) -> Starlette:
+    """The application that a server runs."""
+    routes = [
+        *assets.routes(),
+        *folders.routes(settings),
+        *(Route(path, _page) for path in PAGES),
+    ]
+    guard = Middleware(Guard, settings=settings, scripts=(assets.inline_script_source(),))
+    return Starlette(routes=routes, middleware=[guard])

@@ -1,0 +1,2 @@
+declare const Plotly: any;
+declare module "page/plotly.js";

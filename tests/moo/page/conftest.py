@@ -1,0 +1,151 @@
+"""A real server on a free port, and a real browser that finds it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from starlette.testclient import TestClient
+
+from moo.page.app import page_app
+from moo.page.server import address_of, listening, page_server
+from moo.page.settings import PageSettings
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+WAIT_MS = 20_000
+"""For what a busy machine takes long for."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Without a sandbox, as it is not to be had in containers for root; with WebGL in software.
+        options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Served:
+    """A server that runs, and its settings."""
+
+    settings: PageSettings
+    address: str
+    """With the token."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return self.address.partition("/?")[0]
+
+
+@contextmanager
+def serving(settings: PageSettings) -> Iterator[Served]:
+    """Serve in a thread of this process."""
+    found = listening(0)
+    server = page_server(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [found]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Served(settings, address_of(found, settings))
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs of these tests lie."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def served(runs_folder: Path) -> Iterator[Served]:
+    """The page of these tests' runs."""
+    with serving(PageSettings(runs=runs_folder)) as served:
+        yield served
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    """Asks the application of an empty folder of runs without a browser, with the cookie."""
+    return client_of(PageSettings(runs=tmp_path))
+
+
+def client_of(settings: PageSettings, *, let_in: bool = True) -> TestClient:
+    """Asks an application without a browser.
+
+    Args:
+        settings: of the page.
+        let_in: whether it has been let in by the token.
+    """
+    client = TestClient(page_app(settings), base_url="http://127.0.0.1:8500")
+    if let_in:
+        client.get("/", params={"token": settings.token})
+    return client
+
+
+@dataclass
+class Watched:
+    """A page in a browser, with all that it complained of and asked for elsewhere."""
+
+    page: Page
+    origin: str
+    complaints: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def go(self, place: str) -> Page:
+        """Open an address of the server, and wait until its page has shown something."""
+        self.page.goto(self.origin + place)
+        self.page.locator("main h1, main .problem").first.wait_for(timeout=WAIT_MS)
+        return self.page
+
+    def assert_quiet(self) -> None:
+        """Nothing was complained of, and nothing was asked for elsewhere."""
+        assert not self.complaints
+        assert not self.foreign
+
+
+Opened = Callable[..., Watched]
+
+
+@pytest.fixture
+def opened(browser: Browser, served: Served) -> Iterator[Opened]:
+    """Opens a window that was let in; options are those of a browser's context (`viewport`, `color_scheme`)."""
+    contexts: list[BrowserContext] = []
+
+    def open_window(of: Served = served, **options: object) -> Watched:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        window = Watched(page, of.origin)
+
+        def asked(request: Request) -> None:
+            if not request.url.startswith((of.origin + "/", "data:", "blob:")):
+                window.foreign.append(request.url)
+
+        page.on("request", asked)
+        page.on(
+            "console", lambda told: window.complaints.append(told.text) if told.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: window.complaints.append(str(error)))
+        page.goto(of.address)
+        return window
+
+    yield open_window
+    for context in contexts:
+        context.close()
