@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from moo.page import assets, board_view, folders, network_view
+from moo.page import assets, board_view, folders, front_view, network_view
 from moo.page.guard import Guard
 from moo.page.settings import PageSettings
 
@@ -25,6 +25,7 @@ def page_app(settings: PageSettings) -> Starlette:
     routes = [
         *assets.routes(),
         *folders.routes(settings),
+        *front_view.routes(settings),
         *network_view.routes(settings),
         *board_view.routes(settings),
         *(Route(path, _page) for path in PAGES),
