@@ -9,6 +9,7 @@ guard      who may ask: token, host, origin, and what browsers may load
 assets     the files that make the page, and their import map
 folders    the run folders below one folder, and what is told of each
 opened     runs as their folders have them, opened once to be looked at
+front_view     what is told of a front
 network_view   what is told of one network
 network_files  its files, which may be downloaded
 board_view     what is told of boards

@@ -1,4 +1,4 @@
-"""explore.html: the Front page as one file that a browser opens without a server or a network. Start at `write_explore`."""
+"""explore.html: the Front page as one file, which needs neither a server nor a network. Start with `write_explore`."""
 
 from __future__ import annotations
 

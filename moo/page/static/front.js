@@ -85,7 +85,7 @@ function frontPage(content, first, open) {
   const [said, summary, controls, choices, key, list] = [el("p", { class: "problem", role: "status" }), el("p"), el("div", { class: "controls" }),
     el("div", { role: "status", class: "choices" }), el("p", { class: "bar" }), el("div")];
   const go = (/** @type {Point} */ point) => open && point.kind !== "baseline" && location.assign(open(point.id));
-  const charts = panes(() => ({ groups, limits: state.limits, marked: state.marked, chosen, guessing: data.guessing, text: hoverText, labels: labels() }), (point) => mark(point?.id ?? null), go);
+  const charts = panes(() => ({ groups, limits: state.limits, marked: state.marked, chosen, guessing: data.guessing, revision: state.among, text: hoverText, labels: labels() }), (point) => mark(point?.id ?? null), go);
   fill(content, el("h1", {}, TITLE), said, summary, controls, choices, key, el("div", { class: "panes" }, charts.places), list);
 
   const kindOf = () => (state.among === "worst" ? "exits" : state.among);
@@ -181,8 +181,9 @@ function frontPage(content, first, open) {
 
   function listed() {
     const found = within();
-    const heads = ["network", "configuration", data.error, "on the test split", kindOf() === "exits" ? labels().latency_ms.split(" (")[0] : "latency", energyName(), "parameters", "place", ...(kindOf() === "exits" ? ["exits"] : [])];
-    const cells = (/** @type {Point} */ point) => [link(point), point.configuration, errorText(point), testText(point), latencyText(point), energyText(point), point.params?.toLocaleString("en") ?? "",
+    const tested = found.some((point) => point.test_error !== null);
+    const heads = ["network", "configuration", data.error, ...(tested ? ["on the test split"] : []), kindOf() === "exits" ? labels().latency_ms.split(" (")[0] : "latency", energyName(), "parameters", "place", ...(kindOf() === "exits" ? ["exits"] : [])];
+    const cells = (/** @type {Point} */ point) => [link(point), point.configuration, errorText(point), ...(tested ? [testText(point)] : []), latencyText(point), energyText(point), point.params?.toLocaleString("en") ?? "",
       point.kind === "baseline" ? "baseline" : point.same_as ? `front, like ${point.same_as[0]}` : point.front ? "front" : "dominated", ...(kindOf() === "exits" ? [point.exits ?? ""] : [])];
     fill(list, el("h2", {}, "Networks"),
       el("p", { class: "bar" }, `${found.length} of ${points().length} points are within the limits.`, el("button", { type: "button", onclick: download }, "Download CSV")),

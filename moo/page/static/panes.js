@@ -6,7 +6,7 @@ import { excesses } from "page/choosing.js";
 
 /** @typedef {import("./choosing.js").Point} Point */
 /** @typedef {{name: string, symbol: string, colour: string, size: number, points: Point[]}} Group */
-/** @typedef {{groups: Group[], limits: import("./choosing.js").Limits, marked: string | null, chosen: Point[], guessing: number | null,
+/** @typedef {{groups: Group[], limits: import("./choosing.js").Limits, marked: string | null, chosen: Point[], guessing: number | null, revision: string,
  *   labels: Record<string, string>, text: (point: Point) => string}} Shown */
 /** @typedef {"error" | "latency_ms" | "energy_mj"} Quantity */
 
@@ -48,6 +48,18 @@ function axis(shown, quantity) {
   const pad = (high - low || Math.abs(high) || 1) * 0.05;
   const range = values.length ? [low - pad, high + pad] : [0, 1];
   return { title: { text: plain(shown.labels[quantity]) }, type: log ? "log" : "linear", range };
+}
+
+/**
+ * The same, or where somebody has zoomed the range from which they did: plotly keeps theirs beside an unchanged one.
+ * @param {any} plot @param {"xaxis" | "yaxis"} name @param {Shown} shown @param {Quantity} quantity
+ */
+function keptAxis(plot, name, shown, quantity) {
+  const wanted = axis(shown, quantity);
+  const [given, now] = [plot.given?.[name], plot.layout?.[name]?.range];
+  if (given && given.revision === shown.revision && now && String(now) !== String(given.range)) wanted.range = [...given.range];
+  plot.given = { ...plot.given, [name]: { range: [...wanted.range], revision: shown.revision } };
+  return wanted;
 }
 
 /** @param {Shown} shown @param {Quantity} x @param {Quantity} y @param {any} c colours @returns {any[]} limits, guessing, what is marked */
@@ -120,7 +132,7 @@ export function panes(shown, hovered, clicked) {
     const look = { gridcolor: c.line, zerolinecolor: c.line, color: c.ink, backgroundcolor: "rgba(0,0,0,0)" };
     const scene = { xaxis: { ...look, ...axis(now, "latency_ms") }, yaxis: { ...look, ...axis(now, "energy_mj") }, zaxis: { ...look, ...axis(now, "error") },
       aspectmode: "cube", camera: { eye: { x: 1.6, y: 1.6, z: 0.9 }, center: { x: 0, y: 0, z: -0.15 } } };
-    return { data, layout: { scene, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "kept" } };
+    return { data, layout: { scene, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: now.revision } };
   }
 
   async function draw() {
@@ -135,7 +147,8 @@ export function panes(shown, hovered, clicked) {
             hoverinfo: "text", hovertext: group.points.map((point) => plain(now.text(point)).replaceAll("\n", "<br>")),
             marker: { size: group.size, color: group.colour, symbol: group.symbol },
           }));
-          return { data, layout: { xaxis: axis(now, plane.x), yaxis: axis(now, plane.y), shapes: shapes(now, plane.x, plane.y, c), uirevision: "kept" } };
+          return { data, layout: { xaxis: keptAxis(plane.place, "xaxis", now, plane.x), yaxis: keptAxis(plane.place, "yaxis", now, plane.y),
+            shapes: shapes(now, plane.x, plane.y, c), uirevision: now.revision } };
         });
         listen(plane.place);
         /** @type {any} */ (plane.place).on("plotly_afterplot", fade);
