@@ -7,6 +7,8 @@ server     listening, and what is printed then
 app        all routes
 guard      who may ask: token, host, origin, and what browsers may load
 assets     the files that make the page, and their import map
-folders    the run folders below one folder, and what is told of each
+folders    the run folders below one folder
+runs_view  all of them in a list, and a few compared
+searches   started, stopped, gone on with, listened to
 answers    JSON that is sent
 """
