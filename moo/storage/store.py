@@ -85,6 +85,12 @@ class StoreReader:
         return [(date, kind, json.loads(content)) for date, kind, content in rows]
 
     @reading
+    def measurements(self) -> list[tuple[str, Measurement]]:
+        """All measurements of networks, those that later ones took the place of as well, by architecture id."""
+        rows = self._connection.execute("SELECT architecture_id, content FROM measurements ORDER BY id")
+        return [(identifier, Measurement.from_json(json.loads(content))) for identifier, content in rows]
+
+    @reading
     def networks_in_int8(self, stage: str) -> list[str] | None:
         """Ids of the networks that were chosen to be evaluated in int8 at a stage; None before that."""
         query = "SELECT content FROM events WHERE kind = ? AND json_extract(content, '$.stage') = ? ORDER BY id DESC"
@@ -253,10 +259,8 @@ class StoreReader:
                     quantized_test_error=quantized_test,
                 )
             )
-        for architecture_id, content in self._connection.execute(
-            "SELECT architecture_id, content FROM measurements ORDER BY id"
-        ):
-            archive.set_measurement(architecture_id, Measurement.from_json(json.loads(content)))
+        for architecture_id, measurement in self.measurements():
+            archive.set_measurement(architecture_id, measurement)
         for network in self.trained(baselines=False):
             if network.name in archive:
                 archive.set_trained(network.name, network)

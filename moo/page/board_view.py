@@ -1,0 +1,141 @@
+"""What the page tells of a run's boards: predictions beside measurements, conditions over time, failures; or its table.
+
+Start at `board_json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.routing import Route
+
+from devices.cost_tables.cost_table import CostTable
+from devices.measurement import Measurement
+from moo.page.answers import answering
+from moo.page.folders import Runs, run_named
+from moo.page.opened import OpenedRun, opened
+from moo.page.settings import PageSettings
+
+Json = dict[str, Any]
+FAILURES = ("measuring failed", "board unreachable", "board back")
+"""Kinds of events that tell of boards."""
+
+
+def board_json(run: OpenedRun) -> Json:
+    """All that is told of the boards of a run."""
+    trained = [entry.trained for entry in run.archive.entries if entry.trained is not None]
+    files = [
+        (network.name, file.measurement)
+        for network in (*trained, *run.baselines)
+        for file in network.files
+        if file.measurement is not None
+    ]
+    everything = sorted([*run.measurements, *files], key=lambda item: item[1].date)
+    compared = predicted_and_measured(run)
+    board = run.origin.board
+    return {
+        "board": None if board is None else asdict(board) | {"label": board.label, "notes": board.notes},
+        "tables": [_table(table) for table in run.tables],
+        "compared": compared,
+        "errors": [_mean_errors(one.label, compared) for one in run.archive.configurations],
+        "conditions": [_conditions(name, measurement) for name, measurement in everything],
+        "failures": [{"date": date, "kind": kind, **content} for date, kind, content in run.events if kind in FAILURES],
+    }
+
+
+def predicted_and_measured(run: OpenedRun) -> list[Json]:
+    """Each operating point that boards measured, beside what the run's own cost table predicts of it.
+
+    That table knows nothing of these networks: it is as it was before they corrected it. Energy is that above idle.
+    """
+    found = []
+    for entry in run.archive.entries:
+        for measurement in entry.measurements:
+            if measurement.configuration not in run.tables:
+                continue
+            table = run.tables[measurement.configuration]
+            indices = [table.operators.index(name) for name in entry.architecture.operators]
+            found.append(
+                {
+                    "network": entry.architecture.id,
+                    "configuration": measurement.configuration.label,
+                    "predicted_ms": table.latency_of(indices),
+                    "latency_ms": measurement.latency_ms,
+                    "latency_source": measurement.latency_source,
+                    "predicted_mj": table.energy_of(indices),
+                    "energy_mj": measurement.energy_mj,
+                    "energy_source": measurement.energy_source,
+                    "reliable": measurement.reliable,
+                }
+            )
+    return found
+
+
+def _mean_errors(label: str, compared: Sequence[Mapping[str, Any]]) -> Json:
+    """Mean of |predicted / measured - 1| of latency and energy in a configuration; None where there is nothing."""
+    own = [item for item in compared if item["configuration"] == label]
+    metered = [item for item in own if item["energy_source"] == "measured" and item["energy_mj"] > 0]
+    return {
+        "configuration": label,
+        "networks": len(own),
+        "latency": _mean(item["predicted_ms"] / item["latency_ms"] - 1 for item in own),
+        "metered": len(metered),
+        "energy": _mean(item["predicted_mj"] / item["energy_mj"] - 1 for item in metered),
+    }
+
+
+def _mean(deviations: Any) -> float | None:
+    values = np.abs(np.array(list(deviations), np.float64))
+    return float(values.mean()) if len(values) else None
+
+
+def _table(table: CostTable) -> Json:
+    error = table.error
+    return {
+        "configuration": table.configuration.label,
+        "board": table.board,
+        "runtime": table.runtime,
+        "date": table.date,
+        "method": table.method,
+        "latency_source": table.latency_source,
+        "energy_source": table.energy_source,
+        "energy_error": table.energy_error,
+        "idle_w": table.idle_w,
+        "clock_mhz": table.clock_mhz,
+        "error": None if error is None else asdict(error),
+    }
+
+
+def _conditions(name: str, measurement: Measurement) -> Json:
+    m = measurement
+    return {
+        "network": name,
+        "configuration": m.configuration.label,
+        "board": m.board,
+        "runtime": m.runtime,
+        "os": m.os,
+        "date": m.date,
+        "latency_ms": m.latency_ms,
+        "before": asdict(m.before),
+        "after": asdict(m.after),
+        "throttled": m.throttled,
+        "reliable": m.reliable,
+        "idle_w": m.idle_w,
+        "meter": m.meter,
+        "energy_source": m.energy_source,
+        "energy_note": m.energy_note,
+    }
+
+
+def routes(settings: PageSettings) -> list[Route]:
+    """Of boards."""
+    runs = Runs(settings.runs)
+
+    def board(request: Request) -> Json:
+        return board_json(opened(run_named(runs, request)))
+
+    return [Route("/api/runs/{run:path}/-/board", answering(board))]

@@ -1,0 +1,133 @@
+// The boards of a run: predictions beside measurements, conditions over time, failures; or the table that stands for them.
+
+import { ask, el, fill, inAddress, table } from "page/dom.js";
+import { chart, chartPlace, PALETTE, SYMBOLS } from "page/chart.js";
+import { state } from "page/network.js";
+import { cost, percent, short, when } from "page/numbers.js";
+
+export const TITLE = "Board";
+const WHY = "Predictions are those of the run's cost table as it was before these networks corrected it. On the line both are equal.";
+const TABLE_HEADS = ["configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks", "how it was made"];
+const ROW_HEADS = ["date (UTC)", "network", "configuration", "latency (ms)", "temperature (°C)", "clock (MHz)", "idle power (W)", "state"];
+
+/** @param {HTMLElement} content @param {string} run */
+export async function show(content, run) {
+  const { board, tables, compared, errors, conditions, failures } = await ask(`/api/runs/${inAddress(run)}/-/board`);
+  const link = (/** @type {string} */ id) => el("a", { href: `/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}` }, id);
+  const failed = (/** @type {any} */ item) =>
+    [when(item.date), item.kind, item.architecture ? link(item.architecture) : item.board, item.configuration, item.reason];
+  fill(content, el("h1", {}, TITLE), ...(board ? facts(board, conditions) : [withoutBoard(tables)]),
+    compared.length > 0 && againstPredictions(compared, errors), conditions.length > 0 && overTime(conditions, link),
+    failures.length > 0 && [el("h2", {}, "What failed"),
+      table(["date (UTC)", "what", "network or board", "configuration", "reason"], failures.map(failed), "Failures")],
+    el("h2", {}, "Cost tables"), table(TABLE_HEADS, tables.map(tableRow), "Cost tables"));
+}
+
+/** @param {any[]} tables */
+function withoutBoard(tables) {
+  const [{ board, date, method }] = tables;
+  return el("p", {}, "No board took part in this run: its latencies and energies are modelled, by ",
+    `${tables.length > 1 ? "cost tables" : "a cost table"} of ${board}${date ? ` from ${when(date)}` : ""}: ${method}.`);
+}
+
+/** @param {any} board @param {any[]} conditions */
+function facts(board, conditions) {
+  const each = (/** @type {string} */ name) => [...new Set(conditions.map((item) => item[name]).filter((value) => value !== null))];
+  const meters = each("meter"), idle = each("idle_w").sort((one, other) => one - other);
+  const span = [...new Set([idle[0], idle[idle.length - 1]])].filter((value) => value !== undefined).map(short).join(" to ");
+  const clocks = board.frequencies_mhz;
+  return [table(["", ""], [
+    ["board", each("board").join(", ") || board.label], ["system", each("os").join(", ") || board.os],
+    ["runtime", each("runtime").join(", ") || board.runtime], ["cores", board.cores ?? "not told"],
+    ["clocks that can be set", clocks.length ? `${clocks.join(", ")} MHz` : "none"],
+    ["energy meter", meters.join(", ") || "none: energies are modelled"],
+    ["idle power", span ? `${span} W${meters.length ? "" : " (modelled)"}` : "not known"],
+  ], "Board"), ...board.notes.map((/** @type {string} */ note) => el("p", {}, note))];
+}
+
+/** @param {any[]} compared @param {any[]} errors */
+function againstPredictions(compared, errors) {
+  const of = (/** @type {number | null} */ error, /** @type {number} */ networks) =>
+    (error === null ? "–" : `${percent(error)} over ${networks} network${networks === 1 ? "" : "s"}`);
+  const rows = errors.map((item) => [item.configuration, of(item.latency, item.networks), of(item.energy, item.metered)]);
+  return [el("h2", {}, "Predicted against measured"), el("p", {}, WHY),
+    el("div", { class: "pair" }, scatter(compared, "latency", "ms"), scatter(compared, "energy above idle", "mJ")),
+    table(["configuration", "mean error of predicted latency", "of predicted energy, where a meter read it"], rows, "Mean errors")];
+}
+
+/** @param {any[]} compared @param {string} what @param {"ms" | "mJ"} unit */
+function scatter(compared, what, unit) {
+  const [x, y, source] = unit === "ms" ? ["predicted_ms", "latency_ms", "latency_source"] : ["predicted_mj", "energy_mj", "energy_source"];
+  const values = compared.flatMap((item) => [item[x], item[y]]), ends = [Math.min(...values), Math.max(...values)];
+  const sources = [...new Set(compared.map((item) => item[source]))].join(" and "), place = chartPlace(`Predicted against actual ${what}`);
+  const hover = (/** @type {any} */ item) => `${item.network}, ${item.configuration}<br>predicted ${cost(item[x], unit, "modelled")}<br>` +
+    cost(item[y], unit, item[source]) + (item.reliable ? "" : "<br>spread too wide");
+  const labels = [...new Set(compared.map((item) => item.configuration))];
+  chart(place, (c) => ({
+    data: [
+      { x: ends, y: ends, mode: "lines", line: { color: c.soft, dash: "dot", width: 1 }, hoverinfo: "skip", showlegend: false },
+      ...labels.map((label, index) => {
+        const own = compared.filter((item) => item.configuration === label);
+        const marker = { size: 9, color: PALETTE[index % PALETTE.length], symbol: SYMBOLS[index % SYMBOLS.length] };
+        const [xs, ys] = [x, y].map((name) => own.map((item) => item[name]));
+        return { mode: "markers", name: label, x: xs, y: ys, text: own.map(hover), hoverinfo: "text", marker };
+      }),
+    ],
+    layout: {
+      showlegend: labels.length > 1, xaxis: { title: { text: `predicted ${what} (${unit}, modelled)` } },
+      yaxis: { title: { text: `${what} (${unit}, ${sources})` } },
+    },
+  }));
+  return place;
+}
+
+/** @param {any[]} conditions @param {(id: string) => HTMLElement} link */
+function overTime(conditions, link) {
+  const told = (/** @type {string} */ name) => conditions.some(({ before, after }) => before[name] !== null || after[name] !== null);
+  const places = [["temperature_c", "temperature (°C)"], ["clock_mhz", "clock (MHz)"]].filter(([name]) => told(name))
+    .map(([name, label]) => course(conditions, name, label));
+  const both = (/** @type {any} */ item, /** @type {string} */ name) =>
+    [item.before[name], item.after[name]].map((value) => (value === null ? "–" : short(value))).join(" → ");
+  const slow = conditions.filter((item) => item.throttled).length, number = conditions.length;
+  const rows = conditions.map((item) => [
+    when(item.date), link(item.network), item.configuration, short(item.latency_ms), both(item, "temperature_c"), both(item, "clock_mhz"),
+    item.idle_w === null ? "–" : short(item.idle_w), state(item),
+  ]);
+  return [el("h2", {}, "Conditions over time"),
+    el("p", {}, slow ? `× marks ${slow} of ${number} measurements during which the board was throttled.`
+      : `In none of ${number} measurements was throttling seen.`),
+    places.length ? el("div", { class: places.length > 1 ? "pair" : "" }, places)
+      : el("p", {}, "The board tells neither its temperature nor its clock."),
+    el("details", {}, el("summary", {}, `All ${number} measurements`), table(ROW_HEADS, rows, "Measurements"))];
+}
+
+/** @param {any[]} conditions @param {string} name @param {string} label */
+function course(conditions, name, label) {
+  const place = chartPlace(`${label} over time`);
+  chart(place, (c) => ({
+    data: ["before", "after"].map((moment) => {
+      const colour = moment === "before" ? c.soft : c.accent, plain = moment === "before" ? "circle-open" : "circle";
+      return {
+        mode: "lines+markers", name: moment === "before" ? "before a measurement" : "after it", line: { width: 1, color: colour },
+        x: conditions.map((item) => item.date), y: conditions.map((item) => item[moment][name]),
+        text: conditions.map((item) => `${item.network}, ${item.configuration}${item.throttled ? "<br>throttled" : ""}`),
+        marker: {
+          size: conditions.map((item) => (item.throttled ? 13 : 7)), color: conditions.map((item) => (item.throttled ? c.bad : colour)),
+          symbol: conditions.map((item) => (item.throttled ? "x" : plain)),
+        },
+      };
+    }),
+    layout: { showlegend: true, xaxis: { title: { text: "date (UTC)" } }, yaxis: { title: { text: label } } },
+  }));
+  return place;
+}
+
+/** @param {any} one */
+const tableRow = (one) => [
+  one.configuration, one.board, one.date ? when(one.date) : "–", one.latency_source,
+  one.energy_source + (one.energy_error ? ` ± ${(100 * one.energy_error).toFixed(0)} %` : ""),
+  one.idle_w === null ? "not known" : `${short(one.idle_w)} W`,
+  one.error ? `${percent(one.error.mean_relative)} over ${one.error.networks}; ${percent(one.error.within_10_percent)} of them within 10 %`
+    : "not known",
+  el("span", { class: "wrap" }, one.method),
+];
