@@ -26,10 +26,11 @@ from moo.page.searches.processes import LockHolders
 from moo.page.searches.starting import Launches
 from moo.page.searches.states import State
 from moo.page.settings import PageSettings
-from moo.storage.archive import Objectives, reference_point_of
+from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
+from moo.trials import Objectives
 from search_space.boundary.text import one_line
 
 COMPARED = (2, 4)

@@ -88,7 +88,10 @@ def form_json(settings: PageSettings) -> dict[str, Any]:
 
 
 def _option_json(option: SearchOption, settings: PageSettings) -> dict[str, Any]:
-    return dataclasses.asdict(option) | {"choices": choices_of(option, settings)}
+    default = {"dataset": default_dataset(settings), "device": SearchConfig().boards[0]}.get(
+        option.field, option.default
+    )
+    return dataclasses.asdict(option) | {"choices": choices_of(option, settings), "default": default}
 
 
 def read_form(content: Any, settings: PageSettings) -> SearchForm:
@@ -118,7 +121,7 @@ def read_form(content: Any, settings: PageSettings) -> SearchForm:
     try:
         config = _ADAPTER.validate_python(given)
     except ValidationError as error:
-        raise _as_on_the_command_line(error, options) from None
+        raise _as_on_the_command_line(error, given, options) from None
     check_effect(config)
     return SearchForm(config, name)
 
@@ -168,7 +171,9 @@ _RULES = {
 """What pydantic's kinds of errors begin with, and how the rule is said here."""
 
 
-def _as_on_the_command_line(error: ValidationError, options: Mapping[str, SearchOption]) -> ValueError:
+def _as_on_the_command_line(
+    error: ValidationError, given: Mapping[str, Value], options: Mapping[str, SearchOption]
+) -> ValueError:
     """What the settings say themselves, or the first value that is of another kind than its option's."""
     first = error.errors()[0]
     own = first.get("ctx", {}).get("error")
@@ -176,7 +181,10 @@ def _as_on_the_command_line(error: ValidationError, options: Mapping[str, Search
         return own
     option = options[str(first["loc"][0])]
     if first["type"] in ("missing", "too_long", "too_short", "unexpected_positional_argument"):
-        return OptionError(f"`--{option.name}` must be followed by as many values as it has by default, but is not.")
+        wanted = len(option.default.split())
+        return OptionError(
+            f"`--{option.name}` must be followed by {wanted} values, but got {shown(given[option.field])}."
+        )
     rule = _RULES.get(first["type"].partition("_")[0], "be allowed")
     if rule == "be one of":
         rule += f" {', '.join(option.choices)}"

@@ -89,7 +89,9 @@ class Process:
                 return False
             if not self.is_own:
                 raise ValueError("only the user who started a search may stop it, but this one is another's.")
-            signal.pidfd_send_signal(handle, signal.SIGINT)
+            # What a script started in the background ignores Ctrl-C; the project's programs take both alike.
+            number = signal.SIGTERM if _ignores(self.pid, signal.SIGINT) else signal.SIGINT
+            signal.pidfd_send_signal(handle, number)
         except ProcessLookupError:
             return False
         finally:
@@ -134,6 +136,14 @@ def _flock(line: str) -> Iterator[tuple[int, int]]:
     if len(words) > 5 and words[1] == "FLOCK":
         with suppress(ValueError):
             yield int(words[5].rpartition(":")[2]), int(words[4])
+
+
+def _ignores(pid: int, number: signal.Signals) -> bool:
+    with suppress(OSError, ValueError):
+        for line in (_PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith("SigIgn:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
 
 
 def _has_open(pid: int, wanted: os.stat_result) -> bool:

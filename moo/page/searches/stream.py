@@ -79,7 +79,7 @@ def read_batch(path: Path, place: int) -> Batch:
 
 def _frames(content: bytes, place: int) -> Iterator[bytes]:
     last: dict[bytes, int] = {}
-    lines = []
+    lines: list[tuple[bytes | None, bytes]] = []
     for line in content.splitlines(keepends=True):
         place += len(line)
         line = line.rstrip()

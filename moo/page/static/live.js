@@ -170,7 +170,7 @@ export async function show(content, run) {
   function draw() {
     drawn = Date.now();
     const goes_on = ["running", "starting"].includes(state.state);
-    fill(head, lamp(state.state), " ", asking || state.detail);
+    fill(head, lamp(state.state), (asking || state.detail) && `: ${asking || state.detail}`);
     stop.hidden = !goes_on;
     resume.hidden = !["interrupted", "failed"].includes(state.state) || !told.begun;
     stop.disabled = resume.disabled = !!asking;

@@ -16,8 +16,8 @@ export async function show(content) {
   const fields = [];
   const add = (/** @type {Option} */ option) => fields[fields.push(field(option)) - 1].row;
   const sections = groups.filter((/** @type {any} */ group) => group.common.length + group.more.length).map((/** @type {any} */ group) =>
-    el("fieldset", {}, el("legend", {}, group.title), group.common.map(add),
-      group.more.length > 0 && el("details", { open: false }, el("summary", {}, "more"), group.more.map(add))));
+    el("fieldset", {}, el("legend", {}, group.title), el("div", { class: "fields" }, group.common.map(add)),
+      group.more.length > 0 && el("details", {}, el("summary", {}, group.common.length ? "more" : "options"), el("div", { class: "fields" }, group.more.map(add)))));
   const name = el("input", { id: "name", maxlength: 80, autocomplete: "off", "aria-describedby": "name-error name-text" });
   const nameError = el("p", { class: "problem", id: "name-error" });
   const general = el("div", { role: "alert" }), command = el("pre", { tabindex: 0, "aria-label": "command line" });
@@ -82,18 +82,22 @@ export async function show(content) {
   await check();
 }
 
+/** What stands between backticks is code. @param {string} text */
+const marked = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
+
 /** @param {Option} option @returns {Field} */
 function field(option) {
   const id = `option-${option.name}`, error = el("p", { class: "problem", id: `${id}-error` });
   const about = { "aria-describedby": `${id}-error ${id}-text` };
-  const text = el("p", { class: "soft", id: `${id}-text` }, option.text, option.default && !option.choices.length && ` (default: ${option.default})`);
+  const text = el("p", { class: "soft", id: `${id}-text` }, marked(option.text), option.default && !option.choices.length && ` (default: ${option.default})`);
   const label = (/** @type {string} */ tag, /** @type {object} */ more = {}) => el(tag, more, el("code", {}, `--${option.name}`));
   const row = (/** @type {Node[]} */ ...parts) => el("div", { class: "field" }, ...parts, text, error);
   if (option.is_list && option.choices.length) {
     const boxes = option.choices.map((choice) => /** @type {HTMLInputElement} */ (el("input", { type: "checkbox", value: choice })));
+    for (const box of boxes) box.checked = option.default.split(" ").includes(box.value);
     const values = () => boxes.filter((box) => box.checked).map((box) => box.value);
     const group = el("div", { role: "group", "aria-label": option.name, ...about }, boxes.map((box) => el("label", { class: "choice" }, box, ` ${box.value}`)));
-    return { option, error, row: row(label("span"), group), value: () => (values().length ? values() : undefined) };
+    return { option, error, row: row(label("span"), group), value: () => (values().join(" ") === option.default ? undefined : values()) };
   }
   if (option.kind === "boolean" && !option.may_be_none) {
     const on = option.default === "yes";

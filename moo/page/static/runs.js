@@ -90,7 +90,7 @@ function cells(run) {
   const known = run.state !== "unreadable";
   return [
     el("a", { href: `${place}${run.state === "ended" ? "front" : "live"}` }, run.name),
-    el("span", { class: "state" }, lamp(run.state), el("span", { class: "soft" }, run.detail && ` ${run.detail}`)),
+    el("span", { class: "state" }, lamp(run.state), el("span", { class: "soft" }, run.detail && `: ${run.detail}`)),
     f.dataset, f.space, known && f.boards.join(", "),
     f.hypervolume === null ? "" : f.hypervolume.toFixed(4),
     f.best_error === null ? "" : `${percent(f.best_error)} (${f.error_kind === "plain" ? "" : `${f.error_kind}, `}${f.error_source})`,
