@@ -5,7 +5,8 @@ import { ask, el, fill, inAddress, problem, send } from "page/dom.js";
 export const TITLE = "New search";
 const PAUSE_MS = 400;
 
-/** @typedef {{field: string, name: string, kind: string, text: string, default: string, choices: string[], is_list: boolean, may_be_none: boolean}} Option */
+/** @typedef {{field: string, name: string, kind: string, text: string, default: string, choices: string[], is_list: boolean,
+ *   may_be_none: boolean}} Option */
 /** @typedef {{option: Option, row: HTMLElement, error: HTMLElement, value: () => any}} Field a value of undefined is the default */
 
 /** @param {HTMLElement} content */
@@ -14,72 +15,52 @@ export async function show(content) {
   if (!groups.length) return fill(content, el("h1", {}, TITLE), problem("This page shows runs, but cannot start any."));
   /** @type {Field[]} */
   const fields = [];
-  const add = (/** @type {Option} */ option) => fields[fields.push(field(option)) - 1].row;
-  const sections = groups.filter((/** @type {any} */ group) => group.common.length + group.more.length).map((/** @type {any} */ group) =>
-    el("fieldset", {}, el("legend", {}, group.title), el("div", { class: "fields" }, group.common.map(add)),
-      group.more.length > 0 && el("details", {}, el("summary", {}, group.common.length ? "more" : "options"), el("div", { class: "fields" }, group.more.map(add)))));
-  const name = el("input", { id: "name", maxlength: 80, autocomplete: "off", "aria-describedby": "name-error name-text" });
-  const nameError = el("p", { class: "problem", id: "name-error" });
-  const general = el("div", { role: "alert" }), command = el("pre", { tabindex: 0, "aria-label": "command line" });
+  const rows = (/** @type {Option[]} */ options) =>
+    el("div", { class: "fields" }, options.map((option) => fields[fields.push(field(option)) - 1].row));
+  const section = (/** @type {any} */ { title, common, more }) => el("fieldset", {}, el("legend", {}, title), rows(common),
+    more.length > 0 && el("details", {}, el("summary", {}, common.length ? "more" : "options"), rows(more)));
+  const name = /** @type {HTMLInputElement} */ (
+    el("input", { id: "name", maxlength: 80, autocomplete: "off", "aria-describedby": "name-error" }));
+  const nameError = el("p", { class: "problem", id: "name-error" }), general = el("div", { role: "alert" });
+  const command = el("pre", { tabindex: 0, "aria-label": "command line" }), copy = el("button", { type: "button", onclick: () =>
+    navigator.clipboard.writeText(command.textContent || "").then(() => fill(copy, "Copied")) }, "Copy");
   const start = /** @type {HTMLButtonElement} */ (el("button", { class: "main", type: "submit" }, "Start"));
-  const copy = el("button", { type: "button", onclick: () => navigator.clipboard.writeText(command.textContent || "").then(() => fill(copy, "Copied")) }, "Copy");
 
-  function posted() {
-    const settings = Object.fromEntries(fields.map((one) => [one.option.field, one.value()]).filter(([, value]) => value !== undefined));
-    return { name: /** @type {HTMLInputElement} */ (name).value.trim(), settings };
-  }
-  /** The field that a message is about is the first whose option it names. @param {string} message */
+  /** At the first field whose option the message names. @param {string} message */
   function tell(message) {
-    for (const one of fields) fill(one.error);
-    fill(nameError);
-    fill(general);
-    if (!message) return;
+    for (const place of [...fields.map((one) => one.error), nameError, general]) fill(place);
     const named = [...message.matchAll(/--(?:no-)?([a-z][a-z-]*)/g)].map((found) => found[1]);
     const about = named.map((option) => fields.find((one) => one.option.name === option)).find(Boolean);
-    const place = about ? about.error : named.includes("out") ? nameError : general;
-    const folded = about?.row.closest("details");
-    if (folded) /** @type {HTMLDetailsElement} */ (folded).open = true;
-    fill(place, place === general ? problem(message) : message);
+    about?.row.closest("details")?.setAttribute("open", "");
+    if (message) fill(about ? about.error : named.includes("out") ? nameError : general, about ? message : problem(message));
   }
-  let asked = 0;
-  async function check() {
-    const number = ++asked;
-    try {
-      const found = await send("/api/searches/check", posted());
-      if (number !== asked) return;
-      tell("");
-      fill(command, found.command);
-      start.disabled = false;
-    } catch (error) {
-      if (number !== asked) return;
-      tell(/** @type {Error} */ (error).message);
-      start.disabled = true;
-    }
-  }
-  async function submit(/** @type {Event} */ event) {
-    event.preventDefault();
+  let asked = 0, timer = 0;
+  async function post(/** @type {string} */ place) {
+    const number = ++asked, given = fields.map((one) => [one.option.field, one.value()]).filter(([, value]) => value !== undefined);
     start.disabled = true;
     try {
-      const found = await send("/api/searches", posted());
-      location.href = `/runs/${inAddress(found.name)}/-/live`;
-    } catch (error) {
-      tell(/** @type {Error} */ (error).message);
+      const found = await send(place, { name: name.value.trim(), settings: Object.fromEntries(given) });
+      if (number !== asked) return;
+      if (!found.command) return location.assign(`/runs/${inAddress(found.name)}/-/live`);
+      fill(command, found.command);
+      tell("");
       start.disabled = false;
+    } catch (error) {
+      if (number === asked) tell(/** @type {Error} */ (error).message);
     }
   }
-  let timer = 0;
   const soon = () => {
     clearTimeout(timer);
-    timer = setTimeout(check, PAUSE_MS);
+    timer = setTimeout(() => post("/api/searches/check"), PAUSE_MS);
     fill(copy, "Copy");
   };
-  fill(content, el("h1", {}, TITLE),
-    el("form", { onsubmit: submit, oninput: soon, onchange: soon, novalidate: true }, sections,
-      el("fieldset", {}, el("legend", {}, "run"),
-        el("div", { class: "field" }, el("label", { for: "name" }, "name"), name,
-          el("p", { class: "soft", id: "name-text" }, "Of its folder; by default of data set, space and date."), nameError)),
-      general, el("h2", {}, "This will be run"), command, el("p", {}, start, " ", copy)));
-  await check();
+  const submit = (/** @type {Event} */ event) => (event.preventDefault(), clearTimeout(timer), post("/api/searches"));
+  const shown = groups.filter((/** @type {any} */ group) => group.common.length + group.more.length > 0);
+  fill(content, el("h1", {}, TITLE), el("form", { onsubmit: submit, oninput: soon, novalidate: true }, shown.map(section),
+    el("fieldset", {}, el("legend", {}, "run"), el("div", { class: "field" }, el("label", { for: "name" }, "name"), name,
+      el("p", { class: "soft" }, "Of its folder; by default data set, space and date."), nameError)),
+    el("h2", {}, "This will be run"), command, general, el("p", {}, start, " ", copy)));
+  await post("/api/searches/check");
 }
 
 /** What stands between backticks is code. @param {string} text */
@@ -87,34 +68,32 @@ const marked = (text) => text.split("`").map((part, place) => (place % 2 ? el("c
 
 /** @param {Option} option @returns {Field} */
 function field(option) {
-  const id = `option-${option.name}`, error = el("p", { class: "problem", id: `${id}-error` });
-  const about = { "aria-describedby": `${id}-error ${id}-text` };
-  const text = el("p", { class: "soft", id: `${id}-text` }, marked(option.text), option.default && !option.choices.length && ` (default: ${option.default})`);
-  const label = (/** @type {string} */ tag, /** @type {object} */ more = {}) => el(tag, more, el("code", {}, `--${option.name}`));
-  const row = (/** @type {Node[]} */ ...parts) => el("div", { class: "field" }, ...parts, text, error);
+  const id = `option-${option.name}`, error = el("p", { class: "problem", id: `${id}-error` }), code = el("code", {}, `--${option.name}`);
+  const about = { "aria-describedby": `${id}-error ${id}-text` }, label = el("label", { for: id }, code);
+  const text = el("p", { class: "soft", id: `${id}-text` }, marked(option.text));
+  const made = (/** @type {Node[]} */ parts, /** @type {() => any} */ value) =>
+    ({ option, error, row: el("div", { class: "field" }, parts, error, text), value });
   if (option.is_list && option.choices.length) {
-    const boxes = option.choices.map((choice) => /** @type {HTMLInputElement} */ (el("input", { type: "checkbox", value: choice })));
-    for (const box of boxes) box.checked = option.default.split(" ").includes(box.value);
+    const boxes = option.choices.map((value) => /** @type {HTMLInputElement} */ (
+      el("input", { type: "checkbox", value, checked: option.default.split(" ").includes(value) })));
     const values = () => boxes.filter((box) => box.checked).map((box) => box.value);
-    const group = el("div", { role: "group", "aria-label": option.name, ...about }, boxes.map((box) => el("label", { class: "choice" }, box, ` ${box.value}`)));
-    return { option, error, row: row(label("span"), group), value: () => (values().join(" ") === option.default ? undefined : values()) };
+    const group = el("div", { role: "group", "aria-label": option.name, ...about },
+      boxes.map((box) => el("label", { class: "choice" }, box, ` ${box.value}`)));
+    return made([el("span", {}, code), group], () => (values().join(" ") === option.default ? undefined : values()));
   }
   if (option.kind === "boolean" && !option.may_be_none) {
     const on = option.default === "yes";
     const box = /** @type {HTMLInputElement} */ (el("input", { type: "checkbox", id, checked: on, ...about }));
-    return { option, error, row: row(el("label", { class: "choice" }, box, " ", label("span"))), value: () => (box.checked === on ? undefined : box.checked) };
+    return made([el("label", { class: "choice" }, box, " ", code)], () => (box.checked === on ? undefined : box.checked));
   }
   const choices = option.kind === "boolean" ? ["yes", "no"] : option.choices;
-  const named = label("label", { for: id });
   if (choices.length) {
-    const none = option.may_be_none || !option.default ? [el("option", { value: "" }, "by itself")] : [];
-    const select = /** @type {HTMLSelectElement} */ (el("select", { id, ...about }, none,
-      choices.map((choice) => el("option", { value: choice, selected: choice === option.default }, choice))));
-    const first = select.value;
-    return { option, error, row: row(named, select), value: () => (select.value === first ? undefined : select.value) };
+    const words = option.default ? choices : ["", ...choices];
+    const select = /** @type {HTMLSelectElement} */ (el("select", { id, ...about }, words.map((value) =>
+      el("option", { value, selected: value === option.default }, value || "by itself"))));
+    return made([label, select], () => (select.value === option.default ? undefined : select.value));
   }
-  const input = /** @type {HTMLInputElement} */ (el("input", {
-    id, placeholder: option.default || null, autocomplete: "off", inputmode: option.kind === "text" || option.is_list ? null : "decimal", ...about,
-  }));
-  return { option, error, row: row(named, input), value: () => input.value.trim() || undefined };
+  const more = { placeholder: option.default, inputmode: option.kind === "text" || option.is_list ? null : "decimal" };
+  const input = /** @type {HTMLInputElement} */ (el("input", { id, autocomplete: "off", ...more, ...about }));
+  return made([label, input], () => input.value.trim() || undefined);
 }

@@ -26,33 +26,19 @@ export function follow(run, listener) {
     if (is_there) heard = Date.now();
     if (is_there !== connected) listener.connection?.((connected = is_there));
   };
-  const json = (/** @type {MessageEvent} */ message) => {
-    hear(true);
-    try {
-      return JSON.parse(message.data);
-    } catch {
-      return null;
-    }
-  };
   function open() {
     source = new EventSource(`/api/runs/${inAddress(run)}/-/events?from=${place}`);
-    source.onopen = () => hear(true);
+    const on = (/** @type {string} */ kind, /** @type {(content: any) => void} */ tell) =>
+      source.addEventListener(kind, (message) => {
+        hear(true);
+        place = message.lastEventId || place;
+        tell(JSON.parse(message.data));
+      });
     source.onerror = () => hear(false);
-    source.onmessage = (message) => {
-      const event = json(message);
-      place = message.lastEventId || place;
-      if (event && typeof event.kind === "string") listener.event?.(event);
-    };
-    source.addEventListener("anew", (message) => {
-      hear(true);
-      place = "0";
-      listener.anew?.();
-    });
-    source.addEventListener("state", (message) => {
-      const state = json(message);
-      if (state) listener.state?.(state);
-    });
-    source.addEventListener("beat", (message) => (ahead = json(message)?.now - Date.now() / 1000 || 0));
+    on("message", (event) => listener.event?.(event));
+    on("state", (state) => listener.state?.(state));
+    on("beat", (beat) => (ahead = beat.now - Date.now() / 1000));
+    on("anew", () => listener.anew?.());
   }
   open();
   const timer = setInterval(() => {
@@ -60,8 +46,5 @@ export function follow(run, listener) {
     if (Date.now() - heard > SILENCE_MS) hear(false);
     if (source.readyState === EventSource.CLOSED) open();
   }, AGAIN_MS);
-  addEventListener("pagehide", () => {
-    clearInterval(timer);
-    source.close();
-  });
+  addEventListener("pagehide", () => (clearInterval(timer), source.close()));
 }
