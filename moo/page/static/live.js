@@ -120,7 +120,8 @@ export async function show(content, run) {
     el("button", { onclick: () => act(word) }, word === "stop" ? "Stop" : "Resume"));
   const stop = press("stop"), resume = press("resume"), log = el("pre", { tabindex: 0, "aria-label": "log" });
   const logging = /** @type {HTMLDetailsElement} */ (el("details", { ontoggle: () => readLog() }, el("summary", {}, "Log"), log));
-  const drawing = chartPlace("Hypervolume over time", "low"), volume = el("section", { hidden: true }, el("h2", {}, "Hypervolume"), drawing);
+  const drawing = chartPlace("Hypervolume over time", "low");
+  const volume = el("section", { hidden: true }, el("h2", {}, "Hypervolume"), drawing);
   const front = el("a", { href: `/runs/${inAddress(run)}/-/front` }, "Front");
   fill(content, el("h1", {}, run), head, lost, refused, el("p", {}, stop, " ", resume, " ", front), what,
     el("h2", {}, "Stages"), stages, figures, lanes, boards, volume, failures, logging);
