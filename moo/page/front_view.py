@@ -57,7 +57,7 @@ class FrontViews:
         try:
             run = opened(folder)
         except NotThereError:
-            content: dict[str, Any] = {"run": folder.path.name, "columns": [], "rows": [], "kinds": []}
+            content: dict[str, Any] = {"run": folder.path.name, "rows": [], "kinds": [], "guessing": None}
         else:
             content = explored(run.archive, folder, run.baselines)
         kept = _Kept(stamp, content, time.monotonic() + RESTS * (time.thread_time() - begin))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from devices.configuration import RuntimeConfiguration
@@ -13,6 +16,8 @@ from moo.analysis.adaptive_selection import AdaptiveCandidate, read_adaptive_can
 from moo.analysis.errors import error_kind, on_selection_split, told_error
 from moo.analysis.networks import file_costs
 from moo.analysis.representatives import representatives
+from moo.analysis.selection import PointKey, three_choices
+from moo.formatting import cost, cost_label, error_text, percent_within
 from moo.storage.archive import Archive, Entry, OperatingPoint
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import unfinished_note
@@ -20,15 +25,25 @@ from moo.storage.trained_network import TrainedNetwork
 from search_space.boundary.text import one_line
 
 Row = dict[str, Any]
-INHERITED, TRAINED, EXITS, BASELINE = "inherited", "trained", "exits", "baseline"
+INHERITED, TRAINED, EXITS, WORST, BASELINE = "inherited", "trained", "exits", "worst", "baseline"
+_TITLES = {
+    INHERITED: "inherited weights",
+    TRAINED: "trained networks",
+    EXITS: "early exits, expected latency",
+    WORST: "early exits, worst-case latency",
+}
+FILTERS = ("threads", "frequency_mhz", "precision")
+"""Columns by which points are chosen from, as the options of select_network.py do."""
+_LATENCIES = {EXITS: "expected latency", WORST: "worst-case latency"}
 
 
 def explored(archive: Archive, folder: RunFolder, baselines: Sequence[TrainedNetwork]) -> dict[str, Any]:
     """What a run has found so far.
 
-    `kinds` names the fronts that there are to choose from: of networks with `inherited` weights, of `trained` ones, and
-    with early `exits`; `told` is the one that front.json has. Points beside a front stand in the configuration of their
-    trial, and in those that a board measured.
+    `kinds` are the fronts that there are to choose from: of networks with `inherited` weights, of `trained` ones, and
+    with early `exits`, by the latency to expect or that of the `worst` case; `told` is the one that front.json has.
+    Each has the `choices` of select_network.py, as places in `rows`.
+    Points beside a front stand in the configuration of their trial, and in those that a board measured.
 
     Args:
         archive: of the run.
@@ -44,21 +59,117 @@ def explored(archive: Archive, folder: RunFolder, baselines: Sequence[TrainedNet
         exits, note = [], f"{note} {one_line(error)}".strip()
     rows = [*_evaluated(archive, INHERITED), *_evaluated(archive, TRAINED), *_baselines(archive, baselines), *exits]
     kind, data = error_kind(archive.data), archive.data
+    error, guess = ERROR_NAMES[kind], GUESSES[kind]
+    rows = [row | _texts(row, error, guess) for row in rows]
     present = {row["kind"] for row in rows}
     return {
         "run": folder.path.name,
         "note": note,
-        "kinds": [kind for kind in (INHERITED, TRAINED, EXITS) if kind in present],
+        "kinds": [_kind(name, rows, archive) for name in _TITLES if name in present],
         "told": TRAINED if archive.is_retrained else INHERITED,
-        "error": ERROR_NAMES[kind],
-        "guess": GUESSES[kind],
+        "error": error,
+        "guess": guess,
         "guessing": None if data is None else data.guessing_error,
-        "energy": archive.energy.label,
-        "exits_energy": ENERGY_LABELS[exits[0]["energy_kind"]] if exits else None,
         "networks": len(archive),
+        "heads": ["configuration", error, "on the test split", "latency", "energy", "parameters", "exits", "place"],
         "columns": list(rows[0]) if rows else [],
         "rows": [list(row.values()) for row in rows],
     }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ShownPoint:
+    """A row as `moo.analysis.selection` chooses among points."""
+
+    place: int
+    """Of the row."""
+    key: PointKey
+    same_as: PointKey | None
+    configuration: RuntimeConfiguration
+    error: float
+    latency_ms: float
+    energy_mj: float
+    beats_guessing: bool | None
+
+
+def _choices(kind: str, rows: Sequence[Row]) -> dict[str, list[tuple[str, int]]]:
+    """The points to choose from among a front, by threads, clock and precision that are asked for, as `2//int8`."""
+    front = [
+        _ShownPoint(
+            place=place,
+            key=(
+                row["id"],
+                row["configuration"] if row["number"] is None else f"{row['configuration']} {row['number']}",
+            ),
+            same_as=row["same_as"],
+            configuration=RuntimeConfiguration.parse(row["configuration"]),
+            error=row["error"],
+            latency_ms=row["latency_ms"],
+            energy_mj=row["energy_mj"],
+            beats_guessing=row["beats_guessing"],
+        )
+        for place, row in enumerate(rows)
+        if row["front"] and row["kind"] == kind
+    ]
+    found = {}
+    values = [tuple(json.dumps(rows[point.place][name]).strip('"') for name in FILTERS) for point in front]
+    for asked in product(*({"", *column} for column in zip(*values, strict=True))):
+        points = [
+            point
+            for point, own in zip(front, values, strict=True)
+            if all(want in ("", value) for want, value in zip(asked, own, strict=True))
+        ]
+        if points:
+            found["/".join(asked)] = [(name, point.place) for name, point in three_choices(points)]
+    return found
+
+
+def _kind(kind: str, rows: Sequence[Row], archive: Archive) -> Row:
+    """A front to choose from, with what the axes of its costs are called."""
+    own = [row for row in rows if row["kind"] == kind]
+    latency = _LATENCIES.get(kind, "latency")
+    energy = ENERGY_LABELS[own[0]["energy_kind"]] if kind in _LATENCIES else archive.energy.label
+    errors = [row["energy_error"] for row in own]
+    return {
+        "kind": kind,
+        "title": _TITLES[kind],
+        "latency_name": latency,
+        "latency_ms": cost_label(latency, "ms", {row["latency_source"] for row in own}),
+        "energy_mj": cost_label(energy, "mJ", {row["energy_source"] for row in own}, errors),
+        "choices": _choices(kind, rows),
+    }
+
+
+def _texts(row: Row, error: str, guess: str) -> Row:
+    """What the table has of a point, and what is told of it where the pointer is."""
+    on_selection = percent_within(row["error"], row["error_low"], row["error_high"])
+    test = row["test_error"]
+    on_test = "" if test is None else percent_within(test, row["test_error_low"], row["test_error_high"])
+    place = "front" if row["front"] else "baseline" if row["kind"] == BASELINE else "dominated"
+    same_as = row["same_as"]
+    cells = [
+        row["configuration"],
+        f"{on_selection} selection, {row['weights']}",
+        f"{on_test} test" if on_test else "",
+        cost(row["latency_ms"], "ms", row["latency_source"]),
+        cost(row["energy_mj"], "mJ", row["energy_source"]) + error_text([row["energy_error"]]),
+        "" if row["params"] is None else f"{row['params']:,}",
+        row["exits"] or "",
+        f"front, like {same_as[0]}" if same_as else place,
+    ]
+    about = [
+        f"{'baseline' if row['kind'] == BASELINE else 'network'} {row['id']}",
+        cells[0],
+        f"{error} {cells[1]}",
+        f"{error} {cells[2]}" if on_test else "",
+        f"{_LATENCIES.get(row['kind'], 'latency')} {cells[3]}",
+        f"energy {cells[4]}",
+        f"{cells[5]} parameters" if cells[5] else "",
+        f"exits {cells[6]}" if cells[6] else "",
+        f"not significantly below {same_as[0]}, which costs less" if same_as else "",
+        f"not better than {guess}" if row["beats_guessing"] is False else "",
+    ]
+    return {"cells": cells, "about": "\n".join(filter(None, about))}
 
 
 def _evaluated(archive: Archive, kind: str) -> Iterable[Row]:
@@ -148,25 +259,25 @@ def _adaptive(folder: RunFolder) -> list[Row]:
     """
     if not folder.adaptive_front.exists():
         return []
-    return [_exit_row(candidate) for candidate in read_adaptive_candidates(folder.path)]
+    candidates = read_adaptive_candidates(folder.path)
+    return [_exit_row(one, kind) for kind in (EXITS, WORST) for one in candidates]
 
 
-def _exit_row(candidate: AdaptiveCandidate) -> Row:
+def _exit_row(candidate: AdaptiveCandidate, kind: str) -> Row:
     point = candidate.point
     leaving = ", ".join(
         f"after layer {exit.layer + 1}: {100 * share:.0f} %"
         for exit, share in zip(point.exits, point.exit_shares, strict=False)
     )
     return _columns(
-        kind=EXITS,
+        kind=kind,
         id=point.id,
         configuration=point.configuration,
         number=candidate.number,
         error=point.error,
         interval=None if point.error_low is None or point.error_high is None else (point.error_low, point.error_high),
         expected=None if point.test_error is None else (point.test_error, None, None),
-        costs=(point.latency_ms, point.energy_mj),
-        worst_latency_ms=point.worst_latency_ms,
+        costs=(point.worst_latency_ms if kind == WORST else point.latency_ms, point.energy_mj),
         sources=(point.latency_source, point.energy_source),
         energy_error=point.energy_error,
         energy_kind=point.energy_kind,
@@ -189,7 +300,6 @@ def _columns(
     interval: tuple[float, float] | None = None,
     expected: tuple[float, float | None, float | None] | None = None,
     number: int | None = None,
-    worst_latency_ms: float | None = None,
     energy_error: float | None = None,
     params: int | None = None,
     beats_guessing: bool | None = None,
@@ -217,7 +327,6 @@ def _columns(
         "test_error_high": test_high,
         "beats_guessing": beats_guessing,
         "latency_ms": costs[0],
-        "worst_latency_ms": worst_latency_ms,
         "latency_source": sources[0],
         "energy_mj": costs[1],
         "energy_source": sources[1],

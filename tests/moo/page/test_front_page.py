@@ -5,7 +5,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from playwright.sync_api import Browser, Page
 
 from devices.configuration import RuntimeConfiguration
 from moo.analysis.selection import (
+    ConfigurationFilter,
     Limits,
     PointKey,
     best_within,
     excesses,
-    knee,
+    in_configurations,
     nearest_to,
     read_front,
     three_choices,
@@ -57,10 +58,16 @@ def rows_of(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def shown(window: Watched, run: str) -> Page:
-    """The Front page of a run, with its points."""
+    """The Front page of a run, with its points, in space too."""
     page = window.go(f"/runs/{run}/-/front")
-    page.locator(".pane .points path.point").first.wait_for()
+    drawn(page)
     return page
+
+
+def drawn(page: Page) -> None:
+    """Wait until all is drawn."""
+    page.locator(".panes:not([aria-busy]) path.point").first.wait_for()
+    page.locator(".pane:last-child").locator("canvas, p").first.wait_for(state="attached")
 
 
 def test_points_are_those_of_front_json_with_all_others_beside_them(finished_run: RunFolder) -> None:
@@ -84,12 +91,14 @@ def test_points_with_early_exits_are_told_and_a_damaged_front_of_them_is_too(
     shutil.copytree(finished_run.path, folder.path)
     write_adaptive_front(folder.adaptive_front, [adaptive_point(), adaptive_point(0.1, 5.0, 9.0, exits=0)])
     content = front_of(folder)
-    assert content["kinds"] == ["inherited", "exits"]
-    found = [row for row in rows_of(content) if row["kind"] == "exits"]
-    assert [(row["exits"], row["worst_latency_ms"]) for row in found] == [("none", 6.0), ("after layer 1: 60 %", 6.0)]
+    assert [kind["kind"] for kind in content["kinds"]] == ["inherited", "exits", "worst"]
+    for kind, latencies in (("exits", [5.0, 4.0]), ("worst", [6.0, 6.0])):
+        found = [row for row in rows_of(content) if row["kind"] == kind]
+        assert [row["exits"] for row in found] == ["none", "after layer 1: 60 %"]
+        assert [row["latency_ms"] for row in found] == latencies
     folder.adaptive_front.write_text("[]")
     content = front_of(folder)
-    assert content["kinds"] == ["inherited"]
+    assert [kind["kind"] for kind in content["kinds"]] == ["inherited"]
     assert "front_adaptive.json" in content["note"]
 
 
@@ -101,75 +110,59 @@ class Made:
     error: float
     latency_ms: float
     energy_mj: float
-    beats_guessing: bool | None
-    same_as: PointKey | None
-    configuration: RuntimeConfiguration
+    beats_guessing: bool | None = None
+    same_as: PointKey | None = None
+    configuration: RuntimeConfiguration | None = None
 
     @property
     def key(self) -> PointKey:
-        return str(self.number), self.configuration.label
+        return str(self.number), None
 
 
 def made_front(rng: np.random.Generator) -> list[Made]:
-    """Points, some of which are alike in one objective or stand for others, best accuracy first."""
-    configurations = [
-        RuntimeConfiguration(runtime="ort", threads=threads, frequency_mhz=None, precision="fp32") for threads in (1, 2)
-    ]
+    """Points, some of which are alike in an objective, best accuracy first."""
     values = rng.integers(1, 8, (int(rng.integers(1, 12)), 3)) / 8 if rng.random() < 0.5 else rng.random((9, 3))
-    points: list[Made] = []
-    for number, (error, latency_ms, energy_mj) in enumerate(sorted(map(tuple, values.tolist()))):
-        same_as = points[int(rng.integers(number))].key if number and rng.random() < 0.3 else None
-        beats = [True, False, None][int(rng.integers(3))]
-        configuration = configurations[int(rng.integers(2))]
-        points.append(Made(number, error, latency_ms, energy_mj, beats, same_as, configuration))
-    return points
+    return [Made(number, *point) for number, point in enumerate(sorted(map(tuple, values.tolist())))]
 
 
-def test_choices_are_those_of_select_network(opened: Opened) -> None:
+def test_points_within_limits_are_those_of_select_network(opened: Opened) -> None:
     rng, cases, wanted = np.random.default_rng(0), [], []
-    for _ in range(400):
+    for _ in range(200):
         points = made_front(rng)
         drawn = [None if rng.random() < 0.4 else float(rng.random() * 1.1 + 1e-3) for _ in range(3)]
         limits = Limits(drawn[0], drawn[1], None if drawn[2] is None else min(1.0, drawn[2]))
         best, nearest = best_within(points, limits), nearest_to(points, limits)
-        fields = ("error", "latency_ms", "energy_mj", "beats_guessing", "same_as")
-        cases.append(
-            {
-                "points": [
-                    {name: getattr(point, name) for name in fields}
-                    | {"id": point.key[0], "configuration": point.key[1]}
-                    for point in points
-                ],
-                "limits": {
-                    "latency_ms": limits.max_latency_ms,
-                    "energy_mj": limits.max_energy_mj,
-                    "error": limits.max_error,
-                },
-            }
-        )
-        wanted.append(
-            {
-                "best": best and best.key[0],
-                "nearest": nearest.key[0],
-                "exceeded": [[one.quantity, one.ratio] for one in excesses(nearest, limits)],
-                "knee": knee(points).key[0],
-                "three": [[name, point.key[0]] for name, point in three_choices(points)],
-            }
-        )
+        told = [asdict(point) | {"id": point.number} for point in points]
+        cases.append([told, {"latency_ms": drawn[0], "energy_mj": drawn[1], "error": limits.max_error}])
+        exceeded = [[one.quantity, one.ratio] for one in excesses(nearest, limits)]
+        wanted.append([best and best.number, nearest.number, exceeded])
     found = opened().page.evaluate(
         """async (cases) => {
         const c = await import("page/choosing.js");
-        return cases.map(({ points, limits }) => ({
-          best: c.bestWithin(points, limits)?.id ?? null,
-          nearest: c.nearestTo(points, limits).id,
-          exceeded: c.excesses(c.nearestTo(points, limits), limits).map((one) => [one.quantity, one.ratio]),
-          knee: c.knee(points).id,
-          three: c.threeChoices(points).map(({ name, point }) => [name, point.id]),
-        }));
+        return cases.map(([points, limits]) => [
+          c.bestWithin(points, limits)?.id ?? null, c.nearestTo(points, limits).id,
+          c.excesses(c.nearestTo(points, limits), limits).map((one) => [one.quantity, one.ratio]),
+        ]);
         }""",
         cases,
     )
     assert found == wanted
+
+
+def test_choices_are_those_of_select_network_in_any_configuration(finished_run: RunFolder) -> None:
+    content, front = front_of(finished_run), read_front(finished_run.path)
+    (kind,), rows = content["kinds"], rows_of(content)
+    for asked, wanted in {
+        "//": ConfigurationFilter(),
+        "2//": ConfigurationFilter(threads=(2,)),
+        "1//fp32": ConfigurationFilter(threads=(1,), precisions=("fp32",)),
+    }.items():
+        choices = [(name, rows[place]) for name, place in kind["choices"][asked]]
+        expected = three_choices(in_configurations(front, wanted))
+        assert [(name, row["id"], row["configuration"]) for name, row in choices] == [
+            (name, *point.key) for name, point in expected
+        ]
+    assert {asked.split("/")[1] for asked in kind["choices"]} == {"", "null"}
 
 
 def test_hovering_limits_choices_and_csv(opened: Opened, finished_run: RunFolder, tmp_path: Path) -> None:
@@ -282,16 +275,22 @@ def test_a_single_file_shows_the_same_and_names_stay_text(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(finished_run.explore.as_uri())
-    page.locator(".pane path.point").first.wait_for()
+    drawn(page)
     assert page.locator("tbody tr").count() == len(found["rows"])
     assert [url for url in asked if not url.startswith("data:")] == [finished_run.explore.as_uri()]
 
     for row in found["rows"]:
         row[found["columns"].index("id")] += HOSTILE
         row[found["columns"].index("configuration")] += f"</script>{HOSTILE}"
-    found |= {"run": HOSTILE, "note": f"<!--<script>{HOSTILE}", "error": HOSTILE, "energy": HOSTILE, "guess": HOSTILE}
+        for name in ("cells", "about"):
+            row[found["columns"].index(name)] = json.loads(
+                json.dumps(row[found["columns"].index(name)]).replace("ort", HOSTILE)
+            )
+    found |= {"run": HOSTILE, "note": f"<!--<script>{HOSTILE}", "error": HOSTILE, "guess": HOSTILE}
+    found["kinds"][0] |= {"latency_ms": HOSTILE, "energy_mj": HOSTILE, "title": HOSTILE}
     (tmp_path / "hostile.html").write_bytes(explore_html(found))
     page.goto((tmp_path / "hostile.html").as_uri())
+    drawn(page)
     page.locator(".pane path.point").last.hover(force=True)
     page.locator(".pane .hoverlayer", has_text=HOSTILE).first.wait_for()
     assert page.title() == f"Front · {HOSTILE}"
