@@ -195,13 +195,15 @@ class Measurer:
         while True:
             with self._changed:
                 patience = self._idle_seconds if isinstance(device, SensingDevice) else None
-                has_work = self._changed.wait_for(lambda: len(self._waiting) > 0 or self._closed, timeout=patience)
+                is_idle = False
+                while not (self._waiting or self._closed or is_idle):
+                    is_idle = not self._changed.wait(timeout=patience)
                 if self._closed:
                     return
-                if has_work:
+                if not is_idle:
                     request = self._waiting.popleft()
                     self._busy += 1
-            if not has_work:
+            if is_idle:
                 self._look_at(name, device)
                 continue
             outcome: Measured | NotMeasured | Exception | None = None
