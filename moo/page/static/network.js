@@ -89,7 +89,7 @@ const START = { "text-anchor": "start" };
 const letters = ({ kernel, expansion, groups }) => (kernel ? `k${kernel}e${expansion}${groups > 1 ? `g${groups}` : ""}` : "1×1");
 
 /** @param {Network} network @param {string} label of a configuration @param {number[]} marked */
-function drawing(network, label, marked) {
+export function drawing(network, label, marked) {
   const { layers, stem, head } = network, last = layers.length + 1;
   const x = (/** @type {number} */ column) => LEFT + COLUMN * (column + 0.5);
   const width = LEFT + COLUMN * (last + 1) + 8, height = 108 + 2 * (BAR + 22);
