@@ -4,6 +4,7 @@ config         settings of a search
 limits         what a network may cost at most
 trials         what the outer loop tries, and the results
 events         what happens in a run, for whoever watches
+event_log      the same as lines of a file
 formatting     numbers with unit and source, Markdown tables
 profiling      profiles of boards as files
 algorithms     what to try next, by ask and tell

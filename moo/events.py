@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from devices.measurement import Measurement
 from dnas.divergence import Divergence
@@ -14,6 +15,36 @@ from evaluation.training.loop import TrainRecord
 from moo.storage.archive import OperatingPoint
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
+
+Ending = Literal["finished", "stopped", "failed"]
+"""How a command ended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandStarted:
+    """A command works in the run folder from now on: a search, or the training or adaptation of its networks."""
+
+    command: str
+    """Its command line."""
+    pid: int
+    """Of its process on `machine`."""
+    process_start: int | None
+    """What the kernel counts of the process's start (field 22 of /proc/PID/stat): a pid can be another's later."""
+    machine: str
+    """Name of the machine that it runs on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandEnded:
+    """A command has done its work, was stopped, or failed."""
+
+    ending: Ending
+    seconds: float
+    """Since its start."""
+    reason: str | None = None
+    """The signal or the error; None where it has done its work."""
+    traceback: str | None = None
+    """Of a mistake of ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,9 +109,11 @@ class GenerationStarted:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A worker took a trial."""
+    """A trial is to be done next."""
 
     trial: Trial
+    architecture: str | None = None
+    """Id of the architecture, where the trial is to evaluate one."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +122,8 @@ class TrialFinished:
 
     result: TrialResult
     new_architectures: int
+    architecture: str | None = None
+    """Id of the one that stands for the trial."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +132,14 @@ class TrialFailed:
 
     trial: Trial
     traceback: str
+
+
+@dataclass(frozen=True)
+class NetworksQueued:
+    """Networks wait for a board."""
+
+    waiting: int
+    """In all, those that are being measured included."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +160,8 @@ class MeasuringFailed:
     network: str
     """As in `NetworkMeasured`."""
     reason: str
+    waiting: int | None = None
+    """As in `NetworkMeasured`; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +336,9 @@ class NetworkDeployed:
 
 BoardEvent = BoardUnreachable | BoardBack
 Event = (
-    RunStarted
+    CommandStarted
+    | CommandEnded
+    | RunStarted
     | StageProgress
     | PretrainEpoch
     | TrainingDiverged
@@ -299,6 +346,7 @@ Event = (
     | TrialStarted
     | TrialFinished
     | TrialFailed
+    | NetworksQueued
     | NetworkMeasured
     | MeasuringFailed
     | BoardEvent

@@ -12,7 +12,7 @@ from typing import NoReturn
 from moo.adaptation.config import AdaptFrontConfig
 from moo.execution.cluster_address import check_address
 from scripts.interface.command_line import parse, run_watched
-from scripts.interface.endings import goes_on_with, same_command, these_words
+from scripts.interface.endings import goes_on_with, same_command, stopped_by, these_words
 from scripts.interface.help_pages import ADAPT_FRONT
 
 
@@ -26,12 +26,13 @@ def main() -> int:
 
     from moo import events
     from moo.adaptation.job import adapt_in_run
+    from moo.event_log import EventLog
     from scripts.interface.front_table import adaptive_table
     from scripts.interface.run_log import RunLog
     from scripts.interface.terminal import LONGEST, say, tell
     from scripts.interface.training_view import TrainingView
     from search_space.boundary.reading import local_path
-    from search_space.boundary.text import one_line
+    from search_space.boundary.text import command_line, one_line
 
     kept = "no finished epoch is lost"
     goes_on_with(same_command(), kept=kept)
@@ -41,8 +42,9 @@ def main() -> int:
             goes_on_with(same_command(omitted="--fresh"), kept=kept)
 
     view = TrainingView(Console(quiet=config.quiet))
-    with RunLog(local_path(config.run)) as log, view:
-        done = adapt_in_run(config, events.told_to(note, log, view))
+    path, words = local_path(config.run), command_line(these_words())
+    with RunLog(path) as log, EventLog(words, path, stopped_by=stopped_by) as event_log, view:
+        done = adapt_in_run(config, events.told_to(note, log, event_log, view))
     console = Console()
     console.print(adaptive_table(done.front, done.energy_label))
     tell(console, done.gains)

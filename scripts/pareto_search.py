@@ -14,7 +14,7 @@ from moo.execution.cluster_address import check_address
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
 from scripts.interface.command_line import folder_to_resume, is_given, named_folder, parse, run_watched
-from scripts.interface.endings import LONGEST_MESSAGE, goes_on_with, these_words, told, write_line
+from scripts.interface.endings import LONGEST_MESSAGE, goes_on_with, stopped_by, these_words, told, write_line
 from scripts.interface.help_pages import PARETO_SEARCH
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line, one_line
@@ -90,6 +90,7 @@ def main() -> int:
 
     from moo import events
     from moo.analysis.representatives import verdict_of
+    from moo.event_log import EventLog
     from moo.execution.gauges import RunGauges
     from moo.execution.ray_backend import start_ray_backend
     from moo.search.drawing import FrontDrawing
@@ -113,10 +114,15 @@ def main() -> int:
             goes_on_with(command_that_goes_on(RunFolder(Path(event.folder))))
 
     try:
-        with RunLog() as log, LiveView(console) as view:
+        event_log = EventLog(command_line(these_words()), stopped_by=stopped_by)
+        with RunLog() as log, event_log, LiveView(console) as view:
+
+            def loading(done: int, total: int) -> None:
+                events.told_to(event_log, view)(events.StageProgress("loading", done, total))
+
             preparation = prepare(
                 config,
-                on_loading=view.loading,
+                on_loading=loading,
                 on_choice=lambda text: say(console, f"space: {text}"),
             )
             folder = preparation.folder.path
@@ -130,8 +136,8 @@ def main() -> int:
             gauges = RunGauges(folder)
             writer, drawing = TensorBoardWriter(preparation.folder.tensorboard), FrontDrawing(preparation.folder)
             try:
-                listen = events.told_to(note, log, view, writer, drawing, GaugeListener(gauges))
-                archive = run_search(preparation, backend, listen)
+                listeners = (note, log, event_log, view, writer, drawing, GaugeListener(gauges))
+                archive = run_search(preparation, backend, events.told_to(*listeners))
             finally:
                 drawing.close()
                 writer.close()

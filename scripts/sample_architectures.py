@@ -19,6 +19,9 @@ from scripts.interface.help_pages import SAMPLE_ARCHITECTURES
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import command_line
 
+OF_IMAGES = ("train_split", "test_split", "image_column", "label_column", "resize", "skip_broken")
+"""Settings of a run that say which images, and how these are brought to size."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleConfig:
@@ -44,6 +47,7 @@ def main() -> None:
 
     # Late, so that `--help` and mistakes in the options are answered at once.
     from moo.analysis.drawn import drawn_architectures, theta_probs
+    from moo.config import SearchConfig
     from moo.measurement.boards import read_run_tables
     from moo.report.selected import table_lines
     from moo.storage.run_folder import RunFolder
@@ -75,7 +79,7 @@ def main() -> None:
     if config.json:
         print(text)
         return
-    head = ("architecture", "probability", "latency, modelled", "energy, modelled", "error, selection split")
+    head = ("architecture", "probability", "latency, modelled", "energy above idle, modelled", "error, selection split")
     ids = [architecture_from_indices(origin.space, one.indices).id for one in drawn]
     rows = [
         (
@@ -89,9 +93,10 @@ def main() -> None:
     ]
     for line in table_lines(list(zip(head, *rows, strict=True))):
         print(line)
-    size = [] if settings.size is None else ["--size", str(settings.size)]
-    words = ["--space", settings.space or origin.space.name, *size, "--architecture", ids[0]]
-    words += ["--dataset", settings.dataset, "--seed", str(settings.seed)]
+    words = ["--space", settings.space or origin.space.name, "--architecture", ids[0], "--dataset", settings.dataset]
+    for name in ("size", *OF_IMAGES, "seed"):
+        if (value := getattr(settings, name)) != getattr(SearchConfig(), name):
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     print(f"Train one: {command_line(['python', 'scripts/train_architecture.py', *words])}")
 
 

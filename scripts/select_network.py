@@ -159,8 +159,9 @@ def _three(front: Sequence[Point], texts: PointTexts[Point], *, as_json: bool) -
         print(line)
     for name, point in choices:
         print(f"{name}: {texts.place(point)}")
-    if choices[0][1].beats_guessing is False:
-        print("The best network is not better than always answering the commonest class: too few images or too short.")
+    best = choices[0][1]
+    if best.beats_guessing is False:
+        print(f"The best network is not better than {texts.guess(best)}: too few images or too short.")
     return 0
 
 

@@ -29,7 +29,7 @@ OF_PLACE = frozenset({"out", "resume", "run", "source"})
 """Names of values that say where a run lies."""
 OF_COURSE = frozenset({"started", "resumed", "searching", "searched", "finished", "estimate", "converged"})
 """Kinds of events that tell when a run was at work, not what it found."""
-NOT_COMPARED = ("*.png", "report.md", "report.html", "run.log", ".lock", "*-wal", "*-shm")
+NOT_COMPARED = ("*.png", "report.md", "report.html", "run.log", "events.jsonl", ".lock", "*-wal", "*-shm")
 FOLDERS_NOT_COMPARED = ("tensorboard", "plots")
 """Files that tell of time, or come and go."""
 Content = dict[str, object]

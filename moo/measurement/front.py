@@ -195,11 +195,14 @@ class FrontMeasuring:
     def _request(self, points: Iterable[PointToMeasure]) -> None:
         if self._measurer is None:
             return
+        requested = len(self._requested)
         for identifier, configuration in points:
             entry = self._record.archive[identifier]
             if entry.measured_in(configuration) is None and (identifier, configuration) not in self._requested:
                 self._requested.add((identifier, configuration))
                 self._measurer.request(Request(identifier, partial(self._unweighted_model, entry), configuration))
+        if len(self._requested) > requested:
+            self._tell(events.NetworksQueued(self._measurer.waiting))
 
     def _unweighted_model(self, entry: Entry) -> bytes:
         graph = self._space.graph(entry.architecture.operators)
@@ -217,7 +220,8 @@ class FrontMeasuring:
                 self._record.add_event(
                     "measuring failed", architecture=network, configuration=configuration.label, reason=reason
                 )
-                self._tell(events.MeasuringFailed(network, reason))
+                waiting = 0 if self._measurer is None else self._measurer.waiting
+                self._tell(events.MeasuringFailed(network, reason, waiting))
             case events.BoardUnreachable() | events.BoardBack():
                 keep_board_event(self._record, report)
                 self._tell(report)

@@ -30,6 +30,8 @@ class PointTexts(Generic[Point]):
     """The same for JSON."""
     place: Callable[[Point], str]
     """Where its files are, below a table."""
+    guess: Callable[[Point], str]
+    """What a network that is no better than it was compared with."""
     latency: str = "latency"
     """Name of the latency that is limited."""
     latency_key: str = "latency_ms"
@@ -62,6 +64,7 @@ def static_texts(run: RunFolder) -> PointTexts[FrontPoint]:
         text=lambda point: _text(point, run.networks / point.id),
         facts=lambda point: _facts(point, run.networks / point.id),
         place=lambda point: file_text(run.networks / point.id / model_file_name(point.precision)),
+        guess=lambda point: GUESSES[point.error_kind],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evaluation.errors import GUESSES
 from moo.analysis.adaptive_selection import AdaptiveCandidate
 from moo.formatting import error_text, percent, percent_within, short
 from moo.report.selected import ENERGIES, PointTexts, file_text
@@ -31,6 +32,7 @@ def adaptive_texts(run: RunFolder, *, worst_case: bool) -> PointTexts[AdaptiveCa
         text=lambda candidate: _text(candidate, run),
         facts=lambda candidate: _facts(candidate, run),
         place=lambda candidate: _place(candidate.point, run) if not candidate.point.exits else _command(candidate, run),
+        guess=lambda _: GUESSES["plain"],
         latency="worst-case latency" if worst_case else "expected latency",
         latency_key="worst_latency_ms" if worst_case else "latency_ms",
     )  # fmt: skip
@@ -88,7 +90,7 @@ def _text(candidate: AdaptiveCandidate, run: RunFolder) -> str:
     if point.test_error is not None:
         lines.append(f"               {percent(point.test_error)} on the test split")
     if candidate.beats_guessing is False:
-        lines.append("               not better than always answering the commonest class")
+        lines.append(f"               not better than {GUESSES['plain']}")
     if point.exits:
         lines.append(f"               {percent(point.static_error)} where no image leaves early")
     worst = f", {short(point.worst_latency_ms)} ms in the worst case" if point.exits else ""

@@ -36,7 +36,7 @@ from moo.trials import (
     TrialResult,
     named,
 )
-from search_space.architectures import operator_indices
+from search_space.architectures import architecture_from_indices, operator_indices
 from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.text import last_line
 from search_space.boundary.writing import write_atomically
@@ -246,7 +246,8 @@ class TrialRunner:
     def _outcomes(self, jobs: Iterable[Job], costs: CostTables, supernet: bytes) -> Iterator[Outcome]:
         def on_start(job: Job) -> None:
             if isinstance(job, CoefficientTrial | ArchitectureTrial):
-                self._tell(events.TrialStarted(job))
+                proposed = self._id_of(job.indices) if isinstance(job, ArchitectureTrial) else None
+                self._tell(events.TrialStarted(job, proposed))
 
         lost: list[str] = []
         energy = self._record.archive.energy
@@ -268,6 +269,10 @@ class TrialRunner:
         new = self._record.add_result(result, self._space)
         if result.supernet is not None:
             self._record.check_used(self._record.folder.supernet_of(result.trial.id))
-        self._tell(events.TrialFinished(result, new))
+        chosen = self._id_of(result.architectures[result.chosen].indices)
+        self._tell(events.TrialFinished(result, new, chosen))
         self.front_changed()
         self._measuring.front_changed()
+
+    def _id_of(self, indices: Indices) -> str:
+        return architecture_from_indices(self._space, indices).id

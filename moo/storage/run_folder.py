@@ -84,6 +84,11 @@ class RunFolder:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"
 
+    @property
+    def events(self) -> Path:
+        """What happened, a JSON object a line (`moo.storage.event_file`)."""
+        return self.path / "events.jsonl"
+
     def surrogate_proposals(self, first: int) -> Path:
         """What a search on a surrogate proposed, from that trial's number on."""
         return self.path / "checkpoints" / f"surrogate_{first:05d}.json"

@@ -144,6 +144,11 @@ def say_mistake(error: BaseException) -> None:
         write_line(f"All that it told: {one_line(_current().log, most=LONGEST_MESSAGE)}")
 
 
+def stopped_by() -> int | None:
+    """The signal that asked this command to stop, if one has."""
+    return _current().stopped_by
+
+
 def answer_signals(ending: Ending) -> None:
     """Have the first of the signals that ask to stop raise `StoppedError`; later ones are no news.
 

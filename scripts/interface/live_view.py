@@ -69,10 +69,6 @@ class LiveView:
         if self._console.is_terminal:
             self._live.stop()
 
-    def loading(self, done: int, total: int) -> None:
-        """Images decoded so far."""
-        self(events.StageProgress("loading", done, total))
-
     def __call__(self, event: events.Event) -> None:
         """Take in one event."""
         match event:

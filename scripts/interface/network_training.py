@@ -9,12 +9,13 @@ from rich.console import Console
 from moo import events
 from moo.deployment.config import RunTrainingConfig
 from moo.deployment.job import TrainedInRun, TrainingsOf, train_in_run
-from scripts.interface.endings import goes_on_with, same_command
+from moo.event_log import EventLog
+from scripts.interface.endings import goes_on_with, same_command, stopped_by, these_words
 from scripts.interface.run_log import RunLog
 from scripts.interface.terminal import LONGEST, say
 from scripts.interface.training_view import TrainingView
 from search_space.boundary.reading import local_path
-from search_space.boundary.text import one_line
+from search_space.boundary.text import command_line, one_line
 
 
 def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> TrainedInRun:
@@ -36,8 +37,9 @@ def train_with_view(config: RunTrainingConfig, trainings_of: TrainingsOf) -> Tra
             goes_on_with(same_command(omitted="--fresh"), kept=kept)
 
     view = TrainingView(Console(quiet=config.quiet))
-    with RunLog(local_path(config.run)) as log, view:
-        return train_in_run(config, trainings_of, events.told_to(note, log, view))
+    path, words = local_path(config.run), command_line(these_words())
+    with RunLog(path) as log, EventLog(words, path, stopped_by=stopped_by) as event_log, view:
+        return train_in_run(config, trainings_of, events.told_to(note, log, event_log, view))
 
 
 def print_ending(config: RunTrainingConfig, done: TrainedInRun, *, files: str) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,16 +41,25 @@ class Outcome:
     stderr: str
 
 
-@pytest.fixture
-def called(folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Calls a script's `main` in this process, as importing all that it needs takes seconds."""
+def in_process(folder: Path, script: str, main: Callable[[], int | None], *options: object) -> Outcome:
+    """Call a script's `main` in this process, as importing all that it needs takes seconds.
 
-    def call(script: Any, main: Any, *options: Any) -> Any:
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(sys, "argv", [script, *options])
-        with pytest.raises(SystemExit) as stop:
+    Args:
+        folder: where it is called.
+        script: its name in messages.
+        main: of the script.
+        options: its words.
+    """
+    with pytest.MonkeyPatch.context() as patch, io.StringIO() as out, io.StringIO() as err:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "100")
+        patch.setattr(sys, "argv", [script, *map(str, options)])
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
             run(main)
-        return Outcome(stop.value.code, *capsys.readouterr())  # type: ignore[arg-type]
+        return Outcome(stop.value.code, out.getvalue(), err.getvalue())  # type: ignore[arg-type]
 
-    return call
+
+@pytest.fixture
+def called(folder: Any) -> Any:
+    """Calls a script's `main` in this process, in the folder."""
+    return lambda script, main, *options: in_process(folder, script, main, *options)

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from scripts.describe import main
+from tests.scripts.conftest import Outcome, in_process
+
 ROOT = Path(__file__).parents[2]
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|avg_pool_3x3~0|skip_connect~1|nor_conv_1x1~2|"
 
 
-def describe(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "scripts/describe.py", *options], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def describe(*options: str) -> Outcome:
+    return in_process(ROOT, "scripts/describe.py", main, *options)
 
 
 def test_fbnet_a_has_the_published_counts() -> None:

@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Path:
     """A folder with two trials, of which the first has a theta that favours one architecture."""
     folder = RunFolder(tmp_path / "lab 1")
     folder.path.mkdir()
-    config = SearchConfig(space=SPACE.name, dataset="my photos", device=("pi4",))
+    config = SearchConfig(space=SPACE.name, dataset="my photos", device=("pi4",), resize="crop", skip_broken=True)
     folder.write_config(config, RunOrigin(space=SPACE, dataset=DATASET))
     analytic_cost_table(SPACE).write(folder.cost_table)
     theta_LO = np.zeros((8, 9), np.float32)
@@ -66,7 +66,7 @@ def test_the_most_probable_with_what_is_known_of_them_and_the_command_that_train
     assert len(others) == 1
     assert command == (
         "Train one: python scripts/train_architecture.py --space fbnet-micro --architecture 01234567 --dataset "
-        "'my photos' --seed 0"
+        "'my photos' --resize crop --skip-broken"
     )
 
 

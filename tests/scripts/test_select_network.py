@@ -11,7 +11,9 @@ import pytest
 
 from devices.configuration import RuntimeConfiguration
 from moo.storage.adaptive_front import write_adaptive_front
+from scripts.select_network import main
 from tests.moo.adaptive_points import STREAMED, adaptive_point, static_point
+from tests.scripts.conftest import in_process
 
 ROOT = Path(__file__).parents[2]
 ROWS = {"00": (0.05, 9.0, 40.0), "01": (0.08, 4.0, 18.0), "88": (0.4, 1.0, 5.0)}
@@ -61,13 +63,7 @@ def points_folder(run_folder: Any) -> Any:
 
 
 def select(*options: Any) -> Any:
-    return subprocess.run(
-        [sys.executable, "scripts/select_network.py", *map(str, options)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return in_process(ROOT, "scripts/select_network.py", main, *options)
 
 
 def test_of_a_search_that_has_not_ended_it_says_so(run_folder: Any) -> None:

@@ -6,17 +6,29 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from starlette.testclient import TestClient
 
+from benchmarks.outer_loop.synthetic_runs import write_run
+from devices.configuration import BASE, RuntimeConfiguration
+from devices.measurement import Measurement
+from devices.models import Model
+from devices.replay import ReplayDevice
+from evaluation.splits import Splits
+from moo.execution.backend import InProcessBackend
 from moo.page.app import page_app
 from moo.page.server import address_of, listening, page_server
 from moo.page.settings import PageSettings
+from moo.search.loop import run_search
+from moo.search.outputs import write_report
+from moo.storage.run_folder import RunFolder
+from moo.storage.store import read_store
+from tests.moo.conftest import TABLE, prepared_in
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -70,6 +82,60 @@ def serving(settings: PageSettings) -> Iterator[Served]:
 def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the runs of these tests lie."""
     return tmp_path_factory.mktemp("runs")
+
+
+class MeasuringBoard(ReplayDevice):
+    """Says that it measured what follows from the size of a file and the number of threads."""
+
+    def __init__(self) -> None:
+        def latency_ms(model: bytes, configuration: RuntimeConfiguration) -> float:
+            return float((0.5 + len(model) / 20_000) * configuration.threads**-0.5)
+
+        super().__init__(latency_ms, cores=4)
+
+    def measure(self, model: Model, configuration: RuntimeConfiguration = BASE) -> Measurement:
+        return replace(super().measure(model, configuration), latency_source="measured")
+
+
+def searched(path: Path, splits: Splits, *, device: ReplayDevice | None) -> RunFolder:
+    """A folder of a real search that has ended, with report but without pictures.
+
+    Args:
+        path: to make.
+        splits: images.
+        device: what measures; None for a run with `--no-measure`.
+    """
+    preparation = prepared_in(path, splits, TABLE, device=device, threads=(1, 2), pretrain_epochs=1, theta_steps=3)
+    archive = run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
+    with closing(read_store(preparation.folder.store)) as store:
+        write_report(preparation, archive, store, draw=False)
+    return preparation.folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(runs_folder: Path, splits: Splits) -> RunFolder:
+    """The run `finished`: a real search that has ended, on a tiny space of three layers and 27 architectures.
+
+    It has 8 trials of coefficients in 2 generations, each with the course of its theta; about 16 networks; some 10
+    operating points on the front, in two configurations (1 and 2 threads, fp32); front.json; front/ID/ with
+    architecture.json, weights.safetensors, model.onnx and card.md; latencies `measured` by a board called `replay`,
+    energies `modelled`; cost_table.json, checkpoints, search.sqlite, report.md and report.html; no pictures, nothing
+    trained. Read only.
+    """
+    return searched(runs_folder / "finished", splits, device=MeasuringBoard())
+
+
+@pytest.fixture(scope="session")
+def unmeasured_run(runs_folder: Path, splits: Splits) -> RunFolder:
+    """The run `unmeasured`: the same with `--no-measure`; all latencies and energies are `modelled`. Read only."""
+    return searched(runs_folder / "unmeasured", splits, device=None)
+
+
+@pytest.fixture(scope="session")
+def large_run(runs_folder: Path) -> RunFolder:
+    """The run `large`: a made-up search of 2,000 networks that has not ended, in one configuration. Read only."""
+    write_run(runs_folder / "large", 2000, space="fbnet-cifar", configurations="base", seed=0)
+    return RunFolder(runs_folder / "large")
 
 
 @pytest.fixture(scope="session")
