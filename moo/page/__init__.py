@@ -11,6 +11,7 @@ folders    the run folders below one folder, and what is told of each
 opened     runs as their folders have them, opened once to be looked at
 network_view   what is told of one network
 network_files  its files, which may be downloaded
+coefficients_view  what is told of coefficients, trials and their inner searches
 board_view     what is told of boards
 answers    JSON that is sent
 """

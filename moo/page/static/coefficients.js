@@ -7,8 +7,8 @@ import { cost, percent, short } from "page/numbers.js";
 
 export const TITLE = "Coefficients";
 const FRAME_MS = 90, MOST_ROWS = 500;
-const BUBBLES = "A bubble is a trial that ended well: the larger, the more accurate its network; colour: latency; a circle was searched on " +
-  "the supernet, a diamond on the surrogate; a thick frame: on the front. Errors: inherited weights, selection split.";
+const BUBBLES = "A bubble is a trial that ended well: the larger, the more accurate its network; colour: latency; a circle was searched " +
+  "on the supernet, a diamond on the surrogate; a thick frame: on the front. Errors: inherited weights, selection split.";
 const HEADS = ["trial", "generation", ...NAMES, "configuration", "network", "error", "latency", "energy", "searched on", "on the front"];
 /** @type {Record<string, [string, (trial: any) => number]>} */
 const OUTCOMES = { error: ["error (%)", (one) => 100 * one.error], latency: ["latency (ms)", (one) => one.latency_ms],
@@ -37,19 +37,21 @@ function bubbles(trials, link) {
     `${percent(trial.error, trial.low, trial.high)} (inherited)<br>${costs(trial).join(", ")}`);
   let outcome = "error";
   const drawn = chart(place, (c) => {
-    const wide = place.clientWidth > 640, [title, of] = OUTCOMES[outcome];
+    const wide = place.clientWidth > 640, [y, of] = OUTCOMES[outcome];
     const grid = { rows: wide ? 2 : 4, columns: wide ? 2 : 1, pattern: "independent", ygap: wide ? 0.28 : 0.4 };
     /** @type {any} */
     const layout = { margin: { l: 60, r: 15, t: 10, b: 45 }, grid };
     const marker = {
       size: errors.map((error) => 7 + 17 * (most > least ? (most - error) / (most - least) : 0.5)), colorscale: "Viridis", opacity: 0.8,
-      symbol: trials.map((trial) => (trial.on_supernet ? "circle" : "diamond")), color: trials.map((trial) => ranks.indexOf(trial.latency_ms)),
+      symbol: trials.map((trial) => (trial.on_supernet ? "circle" : "diamond")),
+      color: trials.map((trial) => ranks.indexOf(trial.latency_ms)),
       line: { color: c.ink, width: trials.map((trial) => (trial.on_front ? 2.5 : 0.5)) },
     };
     const data = NAMES.map((name, panel) => {
       const axis = panel ? panel + 1 : "", x = trials.map((trial) => trial[name]), logarithmic = panel % 2 === 0 && Math.min(...x) > 0;
-      layout[`xaxis${axis}`] = { title: { text: `${SYMBOL[panel]}, ${MEANING[panel]}`, standoff: 4 }, type: logarithmic ? "log" : "linear" };
-      layout[`yaxis${axis}`] = { title: { text: title } };
+      const title = { text: `${SYMBOL[panel]}, ${MEANING[panel]}`, standoff: 4 };
+      layout[`xaxis${axis}`] = logarithmic ? { title, type: "log", dtick: "D2" } : { title };
+      layout[`yaxis${axis}`] = { title: { text: y } };
       return { mode: "markers", x, y: trials.map(of), xaxis: `x${axis}`, yaxis: `y${axis}`, text, hoverinfo: "text", marker };
     });
     return { data, layout };
@@ -65,7 +67,8 @@ function bubbles(trials, link) {
     trial.on_supernet ? "supernet" : "surrogate", trial.on_front ? "yes" : "no",
   ]);
   const number = trials.length > MOST_ROWS ? `${MOST_ROWS} of ${trials.length}` : trials.length;
-  return [el("h2", {}, "What coefficients gave"), el("p", {}, el("label", {}, "Against ", choose)), el("p", { class: "soft" }, BUBBLES), place,
+  return [el("h2", {}, "What coefficients gave"), el("p", { class: "soft" }, BUBBLES), el("p", {}, el("label", {}, "Against ", choose)),
+    place,
     el("details", {}, el("summary", {}, `${number} trials as a table`), table(HEADS, rows, "Trials"))];
 }
 
@@ -81,7 +84,8 @@ function film(trials, place, first) {
   let frame = 0, timer = 0;
   /** @type {(() => void)[]} */
   let redraw = [];
-  const scrub = /** @type {HTMLInputElement} */ (el("input", { type: "range", min: 0, value: 0, oninput: () => turn(Number(scrub.value)) }));
+  const scrubbed = () => { pause(); turn(Number(scrub.value)); };
+  const scrub = /** @type {HTMLInputElement} */ (el("input", { type: "range", min: 0, value: 0, oninput: scrubbed }));
   const play = el("button", { type: "button", onclick: () => (timer ? pause() : start()) }, "Play");
   const pause = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
   const start = () => {
@@ -102,13 +106,16 @@ function film(trials, place, first) {
     course = await ask(`${place}/courses/${id}`);
     frame = course.steps.length - 1;
     scrub.max = String(frame);
-    if (!redraw.length) redraw = await Promise.all([chart(heat, () => layers(course, frame)), chart(curves, (c) => figures(course, frame, c))]);
+    const charts = () => [chart(heat, () => layers(course, frame)), chart(curves, (c) => figures(course, frame, c))];
+    if (!redraw.length) redraw = await Promise.all(charts());
     turn(frame);
   };
   const own = trials.some(({ id }) => String(id) === first) ? first : trials[0].id;
-  const option = (/** @type {any} */ trial) => el("option", { value: trial.id, selected: String(trial.id) === own }, `${trial.id} (${tuple(trial)})`);
+  const option = (/** @type {any} */ trial) =>
+    el("option", { value: trial.id, selected: String(trial.id) === String(own) }, `${trial.id} (${tuple(trial)})`);
   const told = (/** @type {unknown} */ error) => fill(note, problem(error));
-  const choose = el("select", { onchange: (/** @type {{target: any}} */ event) => load(event.target.value).catch(told) }, trials.map(option));
+  const change = (/** @type {{target: any}} */ event) => load(event.target.value).catch(told);
+  const choose = el("select", { onchange: change }, trials.map(option));
   load(own).catch(told);
   return [el("h2", {}, "How theta settled"),
     el("p", { class: "bar" }, el("label", {}, "Inner search of trial ", choose), play, el("label", {}, "Step ", scrub)), note,

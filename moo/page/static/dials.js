@@ -74,7 +74,8 @@ function range({ name, low, high, logarithmic }, index, trials, first, turned) {
 
 /** @param {any} given @param {Link} link */
 function answered({ network, configuration, predicted, evaluated }, link) {
-  const line = (/** @type {string} */ what, /** @type {any} */ told) => el("p", {}, `${what}: error ${percent(told.error, told.low, told.high)}, `,
+  const line = (/** @type {string} */ what, /** @type {any} */ told) => el("p", {},
+    `${what}: error ${percent(told.error, told.low, told.high)}, `,
     `${cost(told.latency_ms, "ms", told.latency_source)}, ${cost(told.energy_mj, "mJ", told.energy_source)}.`);
   const known = evaluated ? [" (", el("a", { href: link(network.id) }, "evaluated"), ")"] : " (not evaluated yet)";
   return [el("p", {}, "These coefficients give ", el("code", {}, network.id), ...known, `, in ${configuration}.`),
@@ -86,7 +87,8 @@ function answered({ network, configuration, predicted, evaluated }, link) {
 function attempt(one, link) {
   const networks = (one.networks ?? []).map((/** @type {any} */ found) => el("span", { class: "found" },
     found.evaluated ? el("a", { href: link(found.id) }, found.id) : el("code", {}, found.id),
-    `: error ${percent(found.error)}, ${cost(found.latency_ms, "ms", found.latency_source)}, ${cost(found.energy_mj, "mJ", found.energy_source)}`));
+    `: error ${percent(found.error)}, ${cost(found.latency_ms, "ms", found.latency_source)}, `,
+    cost(found.energy_mj, "mJ", found.energy_source)));
   return el("p", { class: one.state === "failed" ? "problem" : "" }, `${tuple(one)}, ${one.configuration}: `,
     one.reason ? `${one.state}: ${one.reason}` : one.state, networks);
 }

@@ -6,6 +6,7 @@ import { byId, el, fill, inAddress, problem } from "page/dom.js";
 const RUN_PAGES = [
   ["front", "Front"],
   ["network", "Network"],
+  ["coefficients", "Coefficients"],
   ["board", "Board"],
 ];
 

@@ -128,7 +128,7 @@ export function drawing(network, label, marked) {
         svg("rect", { x: x(column) - 16, y: y - high, width: 32, height: high, class: name }),
         text(x(column), y - high - 3, short(value), "small")));
     });
-    parts.push(svg("line", { x1: LEFT, x2: width - 8, y1: y, y2: y, class: "axis" }));
+    parts.push(svg("line", { x1: LEFT, x2: width - 8, y1: y, y2: y, class: "axis" }), text(x(0), y + 12, "fixed", "small soft"));
   });
   const told = `Network ${network.id}: ${layers.map((layer) => layer.operator).join(", ")}`;
   const image = svg("svg", { width, height, role: "img", "aria-label": told, class: "layers" }, ...parts);
@@ -183,7 +183,7 @@ function facts(network, run, place, paired) {
     el("p", { class: "soft" }, "In parentheses stands the 95 % interval, which the number of images leaves open."),
     conditions.length > 0 && [el("h2", {}, "Measurements"), table(CONDITION_HEADS, conditions, `Measurements of ${id}`)],
     network.adaptive_problem && el("p", { class: "problem" }, network.adaptive_problem),
-    network.adaptive?.length && [el("h2", {}, "Early exits"), table(EXIT_HEADS, network.adaptive.map(policy), `Early exits of ${id}`)],
+    (network.adaptive ?? []).length > 0 && [el("h2", {}, "Early exits"), table(EXIT_HEADS, (network.adaptive ?? []).map(policy), `Early exits of ${id}`)],
     el("h2", {}, "Files"),
     files.length ? el("ul", {}, files.map((file) => el("li", {}, link(file), ` – ${file.what}, ${size(file.bytes)}`)))
       : el("p", {}, "None: networks of the front get theirs when a search ends, and when they are trained."),

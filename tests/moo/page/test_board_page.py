@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devices.measurement import Conditions
+from moo.page.board_view import board_json
+from moo.page.opened import opened as opened_run
+from moo.storage.run_folder import RunFolder
+from tests.moo.page.conftest import Opened
+
+
+def test_predictions_stand_beside_what_the_board_measured(finished_run: RunFolder) -> None:
+    run = opened_run(finished_run)
+    told = board_json(run)
+    measured = [(entry, one) for entry in run.archive.entries for one in entry.measurements]
+    assert len(told["compared"]) == len(measured) > 0
+    for item, (entry, measurement) in zip(told["compared"], measured, strict=True):
+        table = run.tables[measurement.configuration]
+        indices = [table.operators.index(name) for name in entry.architecture.operators]
+        assert item["predicted_ms"] == table.latency_of(indices)
+        assert (item["latency_ms"], item["latency_source"]) == (measurement.latency_ms, "measured")
+    of_base = [item for item in told["compared"] if item["configuration"] == run.archive.base.label]
+    mean = sum(abs(item["predicted_ms"] / item["latency_ms"] - 1) for item in of_base) / len(of_base)
+    assert told["errors"][0]["latency"] == pytest.approx(mean)
+    assert told["errors"][0]["energy"] is None, "no meter read it"
+    assert len(told["conditions"]) == len(run.measurements)
+
+
+def test_throttling_and_failures_are_told(finished_run: RunFolder) -> None:
+    run = opened_run(finished_run)
+    name, first = run.measurements[0]
+    hot = replace(first, after=Conditions(temperature_c=81.5, clock_mhz=1000.0, throttled=0b100))
+    failed = ("2026-01-01", "measuring failed", {"architecture": name, "configuration": "ort 1t fp32", "reason": "x"})
+    told = board_json(replace(run, measurements=[(name, hot)], events=[failed]))
+    assert [item["throttled"] for item in told["conditions"]] == [True]
+    assert told["conditions"][0]["after"]["temperature_c"] == 81.5
+    assert [item["reason"] for item in told["failures"]] == ["x"]
+
+
+def test_the_page_of_a_board(opened: Opened, finished_run: RunFolder) -> None:
+    window = opened()
+    page = window.go("/runs/finished/-/board")
+    page.get_by_role("heading", name="Predicted against measured").wait_for()
+    page.locator(".chart .main-svg").first.wait_for()
+    drawn = page.evaluate("document.querySelector('.chart').data.slice(1).reduce((sum, one) => sum + one.x.length, 0)")
+    assert drawn == len(board_json(opened_run(finished_run))["compared"])
+    window.assert_quiet()
+
+
+@pytest.mark.parametrize("place", ["network", "coefficients", "board"])
+def test_without_measuring_nothing_is_called_so(opened: Opened, unmeasured_run: RunFolder, place: str) -> None:
+    window = opened()
+    page = window.go(f"/runs/{unmeasured_run.path.name}/-/{place}")
+    page.get_by_text("modelled").first.wait_for()
+    assert "measured" not in page.locator("body").inner_text()
+    if place == "board":
+        assert "No board took part in this run" in page.locator("main").inner_text()
+    window.assert_quiet()
