@@ -163,7 +163,7 @@ const error = (told) => (told ? percent(told.error, told.low, told.high) : "–"
 
 /** @param {Network} network @param {string} run @param {string} place @param {boolean} paired */
 function facts(network, run, place, paired) {
-  const { id, kind, trial, trained, files, points } = network, own = `${place}/${encodeURIComponent(id)}`;
+  const { id, kind, trial, trained, files, points, adaptive = [] } = network, own = `${place}/${encodeURIComponent(id)}`;
   const rows = points.map((point) => [
     point.configuration, point.weights, error(point.selection), error(point.test),
     point.latency_ms === undefined ? "–" : cost(point.latency_ms, "ms", point.latency_source),
@@ -183,7 +183,7 @@ function facts(network, run, place, paired) {
     el("p", { class: "soft" }, "In parentheses stands the 95 % interval, which the number of images leaves open."),
     conditions.length > 0 && [el("h2", {}, "Measurements"), table(CONDITION_HEADS, conditions, `Measurements of ${id}`)],
     network.adaptive_problem && el("p", { class: "problem" }, network.adaptive_problem),
-    (network.adaptive ?? []).length > 0 && [el("h2", {}, "Early exits"), table(EXIT_HEADS, (network.adaptive ?? []).map(policy), `Early exits of ${id}`)],
+    adaptive.length > 0 && [el("h2", {}, "Early exits"), table(EXIT_HEADS, adaptive.map(policy), `Early exits of ${id}`)],
     el("h2", {}, "Files"),
     files.length ? el("ul", {}, files.map((file) => el("li", {}, link(file), ` – ${file.what}, ${size(file.bytes)}`)))
       : el("p", {}, "None: networks of the front get theirs when a search ends, and when they are trained."),
