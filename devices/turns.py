@@ -6,7 +6,6 @@ Start with `Turns.wait`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from devices.errors import MeasurementError
+from search_space.boundary.locking import lock_at_once
 from search_space.boundary.text import one_line, reason_of
 
 logger = logging.getLogger(__name__)
@@ -80,30 +80,13 @@ class Turns:
 
     def _is_ours(self, file: IO[bytes]) -> bool:
         try:
-            return locked(file, fcntl.LOCK_EX)
+            return lock_at_once(file)
         except OSError as error:
             # A network's file system may have no locks.
             if not self._told_why_not:
                 self._told_why_not = True
                 logger.warning("no other program that %s is waited for: %s.", self._what, reason_of(error))
             return True
-
-
-def locked(file: IO[bytes], kind: int) -> bool:
-    """Whether a lock of `fcntl` could be had at once.
-
-    Args:
-        file: that is open.
-        kind: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`.
-
-    Raises:
-        OSError: if the file system has no locks.
-    """
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def holder_of(file: IO[bytes]) -> str:

@@ -7,7 +7,6 @@ training slows these as any other program does, so whoever comes second is told 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import stat
@@ -16,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from devices.turns import Turns, holder_of, locked
+from devices.turns import Turns, holder_of
+from search_space.boundary.locking import lock_at_once
 from search_space.boundary.writing import NO_LINK
 
 logger = logging.getLogger(__name__)
@@ -61,14 +61,14 @@ class HostTurns:
             return
         # Where files cannot be locked, waiting says so.
         with contextlib.suppress(OSError):
-            if not locked(present, fcntl.LOCK_EX):
+            if not lock_at_once(present):
                 logger.warning(
                     "%s also measures on this machine: measurements take turns, but other work slows them, so let one "
                     "end before the other begins where timings matter.",
                     holder_of(present),
                 )
             # Several are there together; one that appears at this moment is passed over in silence.
-            locked(present, fcntl.LOCK_SH)
+            lock_at_once(present, shared=True)
         self._present = present
 
 

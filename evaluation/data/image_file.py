@@ -9,7 +9,6 @@ Shape suffixes: N images, C channels, H height, W width.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import mmap
@@ -26,6 +25,7 @@ import numpy.typing as npt
 
 from devices.cache import cache_folder
 from evaluation.data.facts import DatasetFacts
+from search_space.boundary.locking import lock_at_once
 from search_space.boundary.reading import local_path, parse_json
 from search_space.boundary.records import record_from_json
 from search_space.boundary.writing import NO_LINK
@@ -135,7 +135,7 @@ class ImageFile:
         with path.open("rb") as file:
             # The map keeps the file open, and its lock: it tells that the file is in use.
             with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                lock_at_once(file, shared=True)
             mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         # Rows are gathered in random order: what lies beside them is not read.
         mapped.madvise(mmap.MADV_RANDOM)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -36,6 +35,7 @@ from evaluation.data.pictures import Depth
 from evaluation.data.published import PublishedPictures
 from evaluation.data.rules import Resize, Rules
 from evaluation.data.source import DIGITS, Asked, DataSource
+from search_space.boundary.locking import lock_at_once
 from search_space.boundary.reading import local_path, named
 from search_space.boundary.writing import LEAST_FREE_BYTES, NO_LINK, lock_file
 
@@ -266,9 +266,7 @@ def _remove_unused(path: Path, lock: Path) -> None:
     with making:
         if path.exists():
             with path.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not lock_at_once(file):
                     return
         for left in path.parent.glob(f"{path.name}*"):
             left.unlink()

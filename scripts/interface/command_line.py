@@ -22,6 +22,7 @@ from scripts.interface.endings import CURRENT, LONGEST_MESSAGE, Ending, say_mist
 from scripts.interface.help_text import HelpPage, first_sentence, help_text, metavar
 from scripts.interface.options import MisspeltError, Option, in_plain_spelling, options_of
 from scripts.interface.watching import watched
+from search_space.boundary.locking import check_locks
 from search_space.boundary.machine import keep_libraries_to_limits
 from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line
@@ -49,7 +50,7 @@ def parse(
         page: groups of the options and examples for `--help`; by default one list.
 
     Raises:
-        ValueError: what `__post_init__` of the config raised.
+        ValueError: what `__post_init__` of the config raised, or if this system cannot run it.
     """
     words = sys.argv[1:] if argv is None else argv
     options = options_of(config_type, default)
@@ -58,6 +59,7 @@ def parse(
         everything = "--help-all" in asked
         sys.stdout.write(help_text(options, page or HelpPage(), description=about, everything=everything))
         sys.exit(0)
+    check_locks()
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -170,6 +172,8 @@ def run_watched(main: Callable[[], int | None]) -> NoReturn:
     """
     open_streams()
     keep_libraries_to_limits()
+    if not hasattr(os, "fork"):
+        sys.exit(_code_of(main))
     sys.exit(watched(lambda: _code_whatever_happens(main)))
 
 

@@ -19,7 +19,7 @@ from types import FrameType
 from moo.execution.machinery import MachineryError
 from search_space.boundary.text import command_line, one_line, shown
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = tuple(one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "SIGHUP"))
 LONGEST_MESSAGE = 3000
 """Characters of an error that are shown."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+
+from search_space.boundary.locking import lock_at_once, wait_for_lock
 
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 LEAST_FREE_BYTES = 64 * 2**20
@@ -142,11 +143,14 @@ def lock_file(path: Path) -> IO[bytes] | None:
     make_folder(path.parent)
     lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600), "r+b")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        is_ours = lock_at_once(lock)
+    except BaseException:
         lock.close()
-        return None
-    return lock
+        raise
+    if is_ours:
+        return lock
+    lock.close()
+    return None
 
 
 def make_folder(folder: Path) -> None:
@@ -164,7 +168,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            wait_for_lock(handle)
         yield
     finally:
         os.close(handle)

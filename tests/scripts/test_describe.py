@@ -97,7 +97,7 @@ def test_a_bad_file_is_one_line_and_exit_code_2(tmp_path: Path, text: str) -> No
     assert_refused(describe("--space", str(path)), "own.yaml")
 
 
-def assert_refused(result: subprocess.CompletedProcess[str], message: str) -> None:
+def assert_refused(result: Outcome, message: str) -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")
