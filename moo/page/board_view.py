@@ -10,14 +10,13 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from starlette.requests import Request
 from starlette.routing import Route
 
 from devices.cost_tables.cost_table import CostTable
 from devices.measurement import Measurement
 from moo.page.answers import answering
-from moo.page.folders import Runs, run_named
-from moo.page.opened import OpenedRun, opened
+from moo.page.folders import Runs
+from moo.page.opened import OpenedRun, looking_at
 from moo.page.settings import PageSettings
 
 Json = dict[str, Any]
@@ -133,9 +132,4 @@ def _conditions(name: str, measurement: Measurement) -> Json:
 
 def routes(settings: PageSettings) -> list[Route]:
     """Of boards."""
-    runs = Runs(settings.runs)
-
-    def board(request: Request) -> Json:
-        return board_json(opened(run_named(runs, request)))
-
-    return [Route("/api/runs/{run:path}/-/board", answering(board))]
+    return [Route("/api/runs/{run:path}/-/board", answering(looking_at(Runs(settings.runs), board_json)))]

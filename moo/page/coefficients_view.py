@@ -16,8 +16,9 @@ from starlette.routing import Route
 
 from moo.analysis.errors import on_selection_split
 from moo.page.answers import NotThereError, answering
+from moo.page.dials import Dials, settings_of
 from moo.page.folders import Runs, run_named
-from moo.page.opened import OpenedRun, opened
+from moo.page.opened import OpenedRun, looking_at, opened
 from moo.page.settings import PageSettings
 from moo.search.proposals import bounds_of
 from moo.storage.store import StoredTrial, read_store
@@ -31,15 +32,19 @@ WITHOUT = (
     "This run searches architectures themselves (--method architectures): there are no coefficients to look at, and no "
     "dials to turn."
 )
+LEAST_EVALUATED = 2
+"""Networks that a surrogate can be fitted to."""
 WEIGHTS = ("alpha", "gamma")
 """Searched, and shown, on a logarithmic scale."""
 
 
 def coefficients_json(run: OpenedRun) -> Json:
     """Bounds of the coefficients, and all trials of the run that have some."""
+    if run.config.method == "architectures":
+        return {"nothing": WITHOUT}
     bounds = bounds_of(run.config)
     return {
-        "problem": WITHOUT if run.config.method == "architectures" else None,
+        "no_dials": why_no_dials(run),
         "dials": [
             {"name": name, "low": low, "high": high, "logarithmic": name in WEIGHTS and low > 0}
             for name, (low, high) in asdict(bounds).items()
@@ -49,6 +54,16 @@ def coefficients_json(run: OpenedRun) -> Json:
         "trials": list(_done(run)),
         "failed": list(_failed(run)),
     }
+
+
+def why_no_dials(run: OpenedRun) -> str | None:
+    """Why there is nothing that could answer dials; None where there is."""
+    if len(run.archive) < LEAST_EVALUATED:
+        return (
+            "There are no dials yet: what answers them is a surrogate, fitted to networks that were evaluated, and "
+            f"there must be {LEAST_EVALUATED} of them."
+        )
+    return None
 
 
 def course_json(run: OpenedRun, trial_id: int) -> Json:
@@ -120,14 +135,23 @@ def routes(settings: PageSettings) -> list[Route]:
     """Of coefficients and courses."""
     runs = Runs(settings.runs)
 
-    def coefficients(request: Request) -> Json:
-        return coefficients_json(opened(run_named(runs, request)))
-
     def course(request: Request) -> Json:
         number = str(request.path_params["trial"])
         if not (number.isascii() and number.isdigit() and len(number) < 10):
             raise NotThereError(f"there is no trial {number!r}")
         return course_json(opened(run_named(runs, request)), int(number))
 
+    dials = Dials()
+
+    def answer(request: Request) -> Json:
+        run = opened(run_named(runs, request))
+        if (why := why_no_dials(run)) is not None:
+            raise NotThereError(why)
+        return dials.answer(run, settings_of(run, request.query_params))
+
     place = "/api/runs/{run:path}/-/coefficients"
-    return [Route(place, answering(coefficients)), Route(f"{place}/courses/{{trial}}", answering(course))]
+    return [
+        Route(place, answering(looking_at(runs, coefficients_json))),
+        Route(f"{place}/courses/{{trial}}", answering(course)),
+        Route(f"{place}/answer", answering(answer)),
+    ]

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from devices.configuration import RuntimeConfiguration
 from dnas.losses import Coefficients
+from dnas.surrogate import fit_surrogate
+from dnas.surrogate_search import CrossEntropyScale, SurrogateSearchSettings, search_thetas
 from moo.analysis.errors import on_selection_split
 from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
-from moo.search.proposals import bounds_of
-from search_space.architectures import Architecture
+from moo.search.proposals import bounds_of, expected_cost
+from search_space.architectures import Architecture, architecture_from_indices, operator_indices
 from search_space.boundary.text import shown
 
 Json = dict[str, Any]
@@ -34,16 +37,14 @@ class DialSettings:
     configuration: RuntimeConfiguration
 
 
-class Answer(Protocol):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
     """What a surrogate says of coefficients."""
 
-    @property
-    def architecture(self) -> Architecture:
-        """The mode of the theta that they give."""
-
-    @property
-    def error(self) -> float:
-        """Predicted by the surrogate."""
+    architecture: Architecture
+    """The mode of the theta that they give."""
+    error: float
+    """Predicted by the surrogate."""
 
 
 class Answers(Protocol):
@@ -53,10 +54,49 @@ class Answers(Protocol):
         """Search these coefficients on it."""
 
 
+class FittedSurrogate:
+    """Fitted to all that a run has evaluated, as its next generation would be."""
+
+    def __init__(self, run: OpenedRun) -> None:
+        space, entries, tables = run.origin.space, run.archive.entries, run.archive.tables
+        assert tables is not None, "an opened run has tables"
+        indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
+        error_N = np.array([entry.error for entry in entries])
+        self._space, self._config = space, run.config
+        self._surrogate = fit_surrogate(indices_NL, error_N, num_operators=len(space.operators))
+        self._scale = CrossEntropyScale.of(error_N)
+        self._costs = {
+            table.configuration: [
+                expected_cost(searched.latency_ms, searched.fixed_latency_ms),
+                expected_cost(searched.energy_mj, searched.fixed_energy_mj),
+            ]
+            for table in tables
+            for searched in [run.config.energy_objective.table(table)]
+        }
+
+    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> Answer:
+        """Search these coefficients on it, from the same initial theta each time."""
+        config = self._config
+        theta_TLO = search_thetas(
+            self._surrogate,
+            self._scale,
+            self._costs[configuration],
+            [coefficients],
+            (self._space.num_layers, len(self._space.operators)),
+            SurrogateSearchSettings(steps=config.theta_steps, entropy_weight=config.entropy_weight, loss=config.loss),
+            np.random.default_rng(config.seed),
+        )
+        mode_L = theta_TLO[0].argmax(-1).numpy()
+        error_M, _ = self._surrogate.predict(mode_L[None])
+        return Answer(
+            architecture=architecture_from_indices(self._space, tuple(map(int, mode_L))), error=float(error_M[0])
+        )
+
+
 class Dials:
     """Answers by the surrogates of runs; the last ones asked stay in memory, each for the run as it was."""
 
-    def __init__(self, load: Callable[[OpenedRun], Answers]) -> None:
+    def __init__(self, load: Callable[[OpenedRun], Answers] = FittedSurrogate) -> None:
         """Answer for runs.
 
         Args:

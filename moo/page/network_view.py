@@ -22,7 +22,7 @@ from moo.analysis.networks import file_costs
 from moo.page.answers import NotThereError, answering, as_json
 from moo.page.folders import Runs, run_named
 from moo.page.network_files import card_html, read_file, there
-from moo.page.opened import OpenedRun, opened
+from moo.page.opened import OpenedRun, looking_at, opened
 from moo.page.settings import PageSettings
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import Costs, Entry
@@ -354,5 +354,5 @@ def routes(settings: PageSettings) -> list[Route]:
         Route(f"{place}/{{network}}/files/{{file:path}}", file),
         Route(f"{place}/{{network}}/card", answering(card)),
         Route(f"{place}/{{network}}", answering(network)),
-        Route(place, answering(lambda request: {"networks": names_json(run_of(request))})),
+        Route(place, answering(looking_at(runs, lambda run: {"networks": names_json(run)}))),
     ]

@@ -7,20 +7,25 @@ import { cost, percent, short, when } from "page/numbers.js";
 
 export const TITLE = "Board";
 const WHY = "Predictions are those of the run's cost table as it was before these networks corrected it. On the line both are equal.";
-const TABLE_HEADS = ["configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks", "how it was made"];
+const TABLE_HEADS = ["configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks"];
 const ROW_HEADS = ["date (UTC)", "network", "configuration", "latency (ms)", "temperature (°C)", "clock (MHz)", "idle power (W)", "state"];
 
 /** @param {HTMLElement} content @param {string} run */
 export async function show(content, run) {
-  const { board, tables, compared, errors, conditions, failures } = await ask(`/api/runs/${inAddress(run)}/-/board`);
+  const found = await ask(`/api/runs/${inAddress(run)}/-/board`);
+  if (found.nothing) return fill(content, el("h1", {}, TITLE), el("p", {}, found.nothing));
+  /** @type {{board: any, tables: any[], compared: any[], errors: any[], conditions: any[], failures: any[]}} */
+  const { board, tables, compared, errors, conditions, failures } = found;
   const link = (/** @type {string} */ id) => el("a", { href: `/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}` }, id);
-  const failed = (/** @type {any} */ item) =>
-    [when(item.date), item.kind, item.architecture ? link(item.architecture) : item.board, item.configuration, item.reason];
+  const failed = failures.map((item) =>
+    [when(item.date), item.kind, item.architecture ? link(item.architecture) : item.board, item.configuration, item.reason]);
   fill(content, el("h1", {}, TITLE), ...(board ? facts(board, conditions) : [withoutBoard(tables)]),
     compared.length > 0 && againstPredictions(compared, errors), conditions.length > 0 && overTime(conditions, link),
     failures.length > 0 && [el("h2", {}, "What failed"),
-      table(["date (UTC)", "what", "network or board", "configuration", "reason"], failures.map(failed), "Failures")],
-    el("h2", {}, "Cost tables"), table(TABLE_HEADS, tables.map(tableRow), "Cost tables"));
+      table(["date (UTC)", "what", "network or board", "configuration", "reason"], failed, "Failures")],
+    el("h2", {}, "Cost tables"), table(TABLE_HEADS, tables.map(tableRow), "Cost tables"),
+    el("details", {}, el("summary", {}, "How they were made"), el("ul", {}, tables.map(({ configuration, method }) =>
+      el("li", {}, `${configuration}: ${method}`)))));
 }
 
 /** @param {any[]} tables */
@@ -129,5 +134,4 @@ const tableRow = (one) => [
   one.idle_w === null ? "not known" : `${short(one.idle_w)} W`,
   one.error ? `${percent(one.error.mean_relative)} over ${one.error.networks}; ${percent(one.error.within_10_percent)} of them within 10 %`
     : "not known",
-  el("span", { class: "wrap" }, one.method),
 ];

@@ -6,7 +6,7 @@ import { dials, MEANING, NAMES, SYMBOL, tuple } from "page/dials.js";
 import { cost, percent, short } from "page/numbers.js";
 
 export const TITLE = "Coefficients";
-const FRAME_MS = 90, MOST_ROWS = 500;
+const FRAME_MS = 90, MOST_ROWS = 500, MANY = 150;
 const BUBBLES = "A bubble is a trial that ended well: the larger, the more accurate its network; colour: latency; a circle was searched " +
   "on the supernet, a diamond on the surrogate; a thick frame: on the front. Errors: inherited weights, selection split.";
 const HEADS = ["trial", "generation", ...NAMES, "configuration", "network", "error", "latency", "energy", "searched on", "on the front"];
@@ -17,8 +17,8 @@ const OUTCOMES = { error: ["error (%)", (one) => 100 * one.error], latency: ["la
 /** @param {HTMLElement} content @param {string} run @param {string[]} rest */
 export async function show(content, run, rest) {
   const place = `/api/runs/${inAddress(run)}/-/coefficients`, found = await ask(place);
+  if (found.nothing) return fill(content, el("h1", {}, TITLE), el("p", {}, found.nothing));
   const { trials, failed } = /** @type {{trials: any[], failed: any[]}} */ (found);
-  if (found.problem) return fill(content, el("h1", {}, TITLE), el("p", {}, found.problem));
   const chosen = trials.find((trial) => String(trial.id) === rest[0]) ?? trials[0];
   const link = (/** @type {string} */ id) => `/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}`;
   const reasons = failed.map((trial) => el("li", {}, `trial ${trial.id} (${tuple(trial)}): ${trial.reason}`));
@@ -35,6 +35,7 @@ function bubbles(trials, link) {
   const ranks = [...new Set(trials.map((trial) => trial.latency_ms))].sort((one, other) => one - other);
   const text = trials.map((trial) => `trial ${trial.id}: ${tuple(trial)}<br>${trial.network}<br>error ` +
     `${percent(trial.error, trial.low, trial.high)} (inherited)<br>${costs(trial).join(", ")}`);
+  const shrink = Math.min(1, Math.sqrt(MANY / trials.length) + 0.1);
   let outcome = "error";
   const drawn = chart(place, (c) => {
     const wide = place.clientWidth > 640, [y, of] = OUTCOMES[outcome];
@@ -42,7 +43,8 @@ function bubbles(trials, link) {
     /** @type {any} */
     const layout = { margin: { l: 60, r: 15, t: 10, b: 45 }, grid };
     const marker = {
-      size: errors.map((error) => 7 + 17 * (most > least ? (most - error) / (most - least) : 0.5)), colorscale: "Viridis", opacity: 0.8,
+      size: errors.map((error) => shrink * (7 + 17 * (most > least ? (most - error) / (most - least) : 0.5))),
+      colorscale: "Viridis", opacity: 0.8,
       symbol: trials.map((trial) => (trial.on_supernet ? "circle" : "diamond")),
       color: trials.map((trial) => ranks.indexOf(trial.latency_ms)),
       line: { color: c.ink, width: trials.map((trial) => (trial.on_front ? 2.5 : 0.5)) },

@@ -9,14 +9,14 @@ import { cost, percent, short } from "page/numbers.js";
 export const NAMES = ["alpha", "beta", "gamma", "delta"], SYMBOL = ["α", "β", "γ", "δ"];
 export const MEANING = ["weight of latency", "exponent of latency", "weight of energy", "exponent of energy"];
 const POSITIONS = 400, PAUSE_MS = 60, AGAIN_MS = 1000, MOST_MARKS = 200;
-const WHAT = "At each turn the surrogate says which network these coefficients give; “try it” searches them on the supernet. " +
-  "Ticks are trials of this run.";
+const WHAT = "At each turn the surrogate says which network these coefficients give. Ticks are trials of this run.";
+const TRYING = " “Try it” searches them on the supernet.";
 
 /** @param {any} trial or anything with coefficients */
 export const tuple = (trial) => NAMES.map((name, index) => `${SYMBOL[index]} ${short(trial[name])}`).join(", ");
 
 /** @param {any} found @param {string} place of the server's answers @param {any} chosen a trial @param {Link} link */
-export function dials({ dials: all, trials, configurations, no_dials: none }, place, chosen, link) {
+export function dials({ dials: all, trials, configurations, no_dials: none, can_try: canTry }, place, chosen, link) {
   const title = el("h2", {}, "Turn them by hand");
   if (none) return el("section", {}, title, el("p", {}, none));
   const answer = el("div", { role: "status" }), tried = el("div"), failed = (/** @type {unknown} */ error) => fill(tried, problem(error));
@@ -42,11 +42,11 @@ export function dials({ dials: all, trials, configurations, no_dials: none }, pl
   };
   const go = () => send(`${place}/tries`, now()).then(look).catch(failed);
   turned();
-  look().catch(failed);
-  return el("section", { "aria-label": "Dials" }, title, el("p", { class: "soft" }, WHAT),
+  if (canTry) look().catch(failed);
+  return el("section", { "aria-label": "Dials" }, title, el("p", { class: "soft" }, WHAT, canTry && TRYING),
     el("div", { class: "dials" }, ranges.map((one) => one.place)),
     el("p", { class: "bar" }, configurations.length > 1 && el("label", {}, "Configuration ", choose),
-      el("button", { type: "button", class: "main", onclick: go }, "Try it")), answer, tried);
+      canTry && el("button", { type: "button", class: "main", onclick: go }, "Try it")), answer, tried);
 }
 
 /** @param {any} dial @param {number} index @param {any[]} trials @param {number | undefined} first @param {() => void} turned */

@@ -30,8 +30,9 @@ const EXIT_HEADS = [
 export async function show(content, run, rest) {
   const place = `/api/runs/${inAddress(run)}/-/networks`;
   const read = (/** @type {string} */ id) => ask(`${place}/${encodeURIComponent(id)}`);
-  const [{ networks }, ...shown] = await Promise.all([ask(place), ...rest.slice(0, 2).map(read)]);
-  if (!networks.length) return fill(content, el("h1", {}, TITLE), el("p", {}, "No network was evaluated yet."));
+  const [known, ...shown] = await Promise.all([ask(place), ...rest.slice(0, 2).map(read)]);
+  const { networks = [], nothing = "No network was evaluated yet." } = known;
+  if (!networks.length) return fill(content, el("h1", {}, TITLE), el("p", {}, nothing));
   if (!shown.length) shown.push(await read(networks[0].id));
   const [one, other] = /** @type {Network[]} */ (shown);
   const address = (/** @type {string[]} */ ...ids) => `/runs/${inAddress(run)}/-/network/${ids.map(encodeURIComponent).join("/")}`;

@@ -122,8 +122,7 @@ def test_two_networks_beside_each_other_with_differing_layers_marked(opened: Ope
         page.get_by_role("link", name="model.onnx").first.click()
     assert started.value.path().read_bytes() == (found.folder.networks / one.id / "model.onnx").read_bytes()
     page.get_by_text("card.md", exact=True).last.click()
-    card = page.frame_locator("iframe").first
-    card.locator("h1").wait_for()
+    page.frame_locator("iframe").last.locator("h1").wait_for()
     page.get_by_label("beside").select_option("")
     page.wait_for_url(f"**/network/{one.id}")
     window.assert_quiet()
