@@ -115,7 +115,13 @@ def test_some_of_many_selection_images_do(
     np.testing.assert_allclose(got_NK, logits_of(expected, images_NCHW), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["mobilenet-v3-small", pytest.param("condensenet-86", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("mobilenet-v3-small", marks=pytest.mark.slow),
+        pytest.param("condensenet-86", marks=pytest.mark.slow),
+    ],
+)
 def test_baselines_are_exported(name: str, image_data: ImageDataOf) -> None:
     splits = split_data(image_data(60, size=32), seed=0)
     graph = baseline_graph(name, input_size=32, classes=3)

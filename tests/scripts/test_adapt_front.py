@@ -161,6 +161,8 @@ def test_a_run_without_a_front_is_refused(script: Any) -> None:
     assert "has no final front.json yet; go on with: python scripts/pareto_search.py --resume run" in err
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_damaged_segment_is_one_line_and_loses_nothing(script: Any) -> None:
     assert script("run", *SHORT)[0] == 0
     before = json.loads(Path("run/front_adaptive.json").read_text())

@@ -128,7 +128,7 @@ def parquet(path: Any, columns: Any, features: Any = None) -> Any:
         (["--space", "none.yaml"], "a space file must exist, but got 'none.yaml'."),
         (["--device", "toaster"], "`--device` must be one of host"),
         (["--dataset", "./none"], "the path './none' does not exist."),
-        (["--theta-batch", "5000"], "a batch must not be larger than its split"),
+        (["--theta-batch", "5000", "--space", "fbnet-micro"], "a batch must not be larger than its split"),
         (["--cost-table", "none.json"], "a cost table file must exist, but got 'none.json'."),
         (["--resume", "none"], "`--resume` must name the folder of a run, but 'none' is no folder."),
         (["--from", "none"], "`--from` must name the folder of a run, but 'none' is no folder."),

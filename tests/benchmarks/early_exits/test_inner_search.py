@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.early_exits.inner_search import InnerSearchConfig, contents_rows, drawn, engine_row
 from benchmarks.early_exits.networks import drawn_networks
 
 CONFIG = InnerSearchConfig(threads=(1, 4), clocks=2, max_exits=1, images=60, seeds=(0, 1), policies=(80,), finest=5000)
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_exits_and_configurations_only_add_and_no_engine_beats_the_exhaustive_search() -> None:
     networks, reference = drawn_networks(2, CONFIG.board, CONFIG.threads, CONFIG.clocks, images=CONFIG.images)
     row = engine_row(networks[0], reference, CONFIG)

@@ -37,6 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_each_file_is_named_or_harmless(folder: Path) -> None:
     rows = [tried(folder, kind, reader, DamageConfig(bytes=2, cuts=1)) for kind, reader in QUICK]
     assert [wrong for row in rows for wrong in row.wrong] == []

@@ -109,6 +109,8 @@ def test_ways_scale_by_one_factor_where_the_clock_acts_alike_on_all(family: Fami
                 assert energy == pytest.approx(slow.energy_mj / quick.energy_mj, rel=0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_ways_at_an_unmeasured_clock_follow_from_those_at_the_top_within_5_percent() -> None:
     """On drawn boards, whose operators each scale in their own way: measured at the top, predicted at 1000 MHz."""
     errors = []

@@ -25,6 +25,7 @@ from moo.deployment.plan import check_trainings, forget, front_trainings
 from moo.deployment.training import train_networks
 from moo.events import BoardUnreachable, NetworkMeasured, TrainingFailed, TrainingFinished, TrainingProgress
 from tests.moo.conftest import MakeReplay
+from tests.tiers import THOROUGH
 
 
 class StoppedError(Exception):
@@ -281,7 +282,7 @@ def test_other_images_are_refused(run: Any, record: Any) -> None:
         trained(run, record, SerialTrainer(run.splits))
 
 
-@pytest.mark.parametrize("kept", [0, 1, 2])
+@pytest.mark.parametrize("kept", [pytest.param(0, marks=THOROUGH), 1, pytest.param(2, marks=THOROUGH)])
 def test_killed_while_it_forgets_a_training_begins_anew(run: Any, record: Any, kept: int) -> None:
     networks = trained(run, record, SerialTrainer(run.splits))
     folder = run.folder.training(networks[0].name)

@@ -26,6 +26,7 @@ from moo.search.proposals import supernet_generations, violation_of
 from moo.storage.store import read_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, TrialResult, WorkerSetup
 from tests.moo.conftest import Prepare
+from tests.tiers import THOROUGH
 
 ADAPTIVE: dict[str, Any] = {"adaptive": True, "samples": 1, "theta_steps": 1, "pretrain_epochs": 1}
 
@@ -131,7 +132,12 @@ def test_a_trial_gives_the_same_whatever_its_worker_did_before(setup: WorkerSetu
 
 @pytest.mark.parametrize(
     "settings",
-    [{"method": "random"}, {"method": "grid"}, {"method": "architectures"}, {"independent": True, "generations": 1}],
+    [
+        pytest.param({"method": "random"}, marks=THOROUGH),
+        pytest.param({"method": "grid"}, marks=THOROUGH),
+        {"method": "architectures"},
+        pytest.param({"independent": True, "generations": 1}, marks=THOROUGH),
+    ],
     ids=["random", "grid", "architectures", "independent"],
 )
 def test_every_method_has_adaptive_trials(prepare_tiny: Prepare, settings: dict[str, Any]) -> None:
@@ -157,7 +163,7 @@ def test_no_generation_is_searched_on_a_surrogate_of_networks_without_exits(prep
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=THOROUGH), 5])
 def test_resumed_it_ends_as_uninterrupted(prepare_tiny: Prepare, after: int, asynchronous: bool) -> None:
     settings = ADAPTIVE | ({"asynchronous": True, "method": "random"} if asynchronous else {})
     whole = prepare_tiny("whole", **settings)
@@ -202,6 +208,8 @@ def test_limits_hold_for_networks_without_exits(prepare_tiny: Prepare, tables: C
     assert exceeding > 0, "a trial must keep the limit with exits alone"
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_it_goes_on_from_another_run_on_that_ones_supernet(prepare_tiny: Prepare) -> None:
     source = prepare_tiny("source", **ADAPTIVE | {"adaptive": False})
     run_to_end(source)

@@ -43,6 +43,7 @@ from moo.trials import (
 from search_space.architectures import architecture_from_indices
 from search_space.onnx_files import random_weights
 from tests.moo.conftest import MakeReplay, Prepare
+from tests.tiers import THOROUGH
 
 
 class RecordingBackend(InProcessBackend):
@@ -207,7 +208,7 @@ def test_the_files_of_the_front_classify_with_exactly_the_stated_test_error(fini
         assert "in this order: a, b, c, d" in card
 
 
-@pytest.mark.parametrize("shares_host", [True, False])
+@pytest.mark.parametrize("shares_host", [True, pytest.param(False, marks=THOROUGH)])
 def test_with_a_board_every_cost_of_the_front_comes_from_it(
     prepare_tiny: Prepare, replay: MakeReplay, shares_host: bool
 ) -> None:
@@ -485,6 +486,8 @@ def test_without_pretraining_the_fresh_supernet_is_searched(prepare_tiny: Prepar
     assert preparation.folder.supernet.is_file()
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_table_in_another_order_of_memory_makes_no_difference(prepare_tiny: Prepare, table: CostTable) -> None:
     usual, _ = run_to_end(prepare_tiny("usual"))
     fortran = replace(

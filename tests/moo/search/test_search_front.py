@@ -14,6 +14,7 @@ from moo.search.loop import run_search
 from moo.storage.archive import Archive, reference_point_of
 from moo.storage.store import entries_of
 from tests.moo.conftest import Prepare
+from tests.tiers import THOROUGH
 
 
 class BackwardsBackend(InProcessBackend):
@@ -23,7 +24,7 @@ class BackwardsBackend(InProcessBackend):
         yield from reversed(list(super().run(jobs, costs, supernet, on_start)))
 
 
-@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("independent", [False, pytest.param(True, marks=THOROUGH)])
 @pytest.mark.parametrize("backend_type", [InProcessBackend, BackwardsBackend])
 def test_after_each_result_the_front_of_all_that_was_found_is_told(
     prepare_tiny: Prepare, tables: CostTables, backend_type: Any, independent: bool

@@ -20,6 +20,7 @@ from moo.storage.store import open_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, TrialFailure, WorkerSetup
 from search_space.architectures import operator_indices
 from tests.moo.conftest import Prepare
+from tests.tiers import THOROUGH
 
 SHORT: dict[str, Any] = {"samples": 1, "theta_steps": 1, "pretrain_epochs": 0}
 STEERED: dict[str, Any] = SHORT | {"supernet_generations": 1}
@@ -69,7 +70,7 @@ def test_rivals_fill_archive_and_front(prepare_tiny: Prepare, method: str) -> No
 
 
 @pytest.mark.parametrize("method", ["random", "architectures"])
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=THOROUGH), 5])
 def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny: Prepare, method: str, after: int) -> None:
     whole, _ = run_to_end(prepare_tiny("whole", method=method, **SHORT))
     preparation = prepare_tiny("cut", method=method, **SHORT)

@@ -26,6 +26,7 @@ from moo.trials import ArchitectureTrial, CoefficientTrial, QuantizationJob, Tri
 from search_space.architectures import operator_indices
 from tests.moo.conftest import Prepare
 from tests.moo.search.test_search_modes import StoppedBackend
+from tests.tiers import THOROUGH
 
 FOUR = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
 SEVERAL: dict[str, Any] = {"threads": (1, 2), "precision": ("fp32", "int8")}
@@ -160,7 +161,7 @@ def test_interrupted_at_any_trial_and_resumed_a_run_ends_as_if_uninterrupted(
         assert second.folder.front.read_bytes() == whole.folder.front.read_bytes()
 
 
-@pytest.mark.parametrize("after", [4, 5, 6])
+@pytest.mark.parametrize("after", [pytest.param(4, marks=THOROUGH), 5, pytest.param(6, marks=THOROUGH)])
 def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
     prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -185,7 +186,7 @@ def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
     assert summary(resumed) == summary(archive)
 
 
-@pytest.mark.parametrize("method", ["random", "grid", "architectures"])
+@pytest.mark.parametrize("method", [pytest.param("random", marks=THOROUGH), "grid", "architectures"])
 def test_rivals_try_all_configurations(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, **SEVERAL, **SHORT)
     archive, _ = run_to_end(preparation)
@@ -231,7 +232,7 @@ def test_a_network_that_cannot_be_quantized_is_on_the_front_in_fp32_alone(prepar
     assert set(failed) >= missing
 
 
-@pytest.mark.parametrize("method", ["dnas", "architectures"])
+@pytest.mark.parametrize("method", ["dnas", pytest.param("architectures", marks=THOROUGH)])
 @pytest.mark.parametrize(
     "limits", [{"max_latency_ms": 5.0}, {"max_energy_mj": 16.0}, {"max_latency_ms": 9.0, "max_energy_mj": 20.0}]
 )
@@ -312,7 +313,9 @@ def test_fixed_coefficients_are_searched_once(prepare_tiny: Prepare, asynchronou
     assert len(again.front()) >= 1
 
 
-@pytest.mark.parametrize("settings", [{}, SEVERAL], ids=["one configuration", "several configurations"])
+@pytest.mark.parametrize(
+    "settings", [{}, pytest.param(SEVERAL, marks=THOROUGH)], ids=["one configuration", "several configurations"]
+)
 def test_fixed_coefficients_go_on_on_a_surrogate(prepare_tiny: Prepare, settings: dict[str, Any]) -> None:
     short = SHORT | {"samples": 3, "generations": 3, "supernet_generations": 1}
     preparation = prepare_tiny(**FIXED, **settings, **short)

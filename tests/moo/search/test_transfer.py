@@ -31,6 +31,7 @@ from moo.trials import ArchitectureTrial
 from tests.moo.conftest import Prepare, family_of
 from tests.moo.search.test_search_modes import StoppedBackend
 from tests.moo.search.test_search_with_configurations import SEVERAL, SHORT, items_of
+from tests.tiers import THOROUGH
 
 SLOWER = 3.0
 """By what the other board's operators that are wide are slower."""
@@ -93,7 +94,7 @@ def test_errors_and_supernet_are_taken_over_and_costs_are_the_new_boards(
     assert len(archive) >= len(taken)
 
 
-@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("after", [pytest.param(0, marks=THOROUGH), pytest.param(1, marks=THOROUGH), 3])
 def test_interrupted_and_resumed_it_ends_as_without_interruption(
     prepare_tiny: Prepare, source: Preparation, table: CostTable, after: int
 ) -> None:

@@ -20,6 +20,7 @@ from moo.storage.record import begin_record, open_record
 from search_space.boundary.sealing import sealed_tensors
 from search_space.boundary.writing import write_atomically
 from tests.moo.conftest import Prepare
+from tests.tiers import THOROUGH
 
 
 def run(preparation: Preparation) -> None:
@@ -29,7 +30,7 @@ def run(preparation: Preparation) -> None:
 @pytest.mark.parametrize(
     "name", ["checkpoints/supernet.safetensors", "cost_table.json", "search.sqlite", "config.json"]
 )
-@pytest.mark.parametrize("same_settings", [True, False])
+@pytest.mark.parametrize("same_settings", [True, pytest.param(False, marks=THOROUGH)])
 def test_a_whole_file_of_another_run_is_refused_before_anything_is_written(
     name: str, same_settings: bool, prepare_tiny: Prepare, table: CostTable
 ) -> None:

@@ -17,6 +17,7 @@ from moo.visualization.gallery import CAPTIONS, COST_TABLES, SAMPLES, trial_poin
 from search_space.spaces import FBNetSpace
 from tests.moo.adaptive_points import adaptive_point, static_point
 from tests.moo.conftest import MeasurementOf, ResultOf, TrainedOf
+from tests.tiers import THOROUGH
 
 ADAPTIVE = ("adaptive_fronts", "adaptive_shares", "adaptive_clocks", "adaptive_oracle")
 OTHERS = ("front_3d", "configurations", "clocks", *ADAPTIVE, COST_TABLES, SAMPLES)
@@ -86,7 +87,7 @@ def test_a_ranking_is_one_of_at_least_three_networks(
     assert ("ranking" in names) == drawn
 
 
-@pytest.mark.parametrize("with_clocks", [True, False])
+@pytest.mark.parametrize("with_clocks", [True, pytest.param(False, marks=THOROUGH)])
 def test_a_run_in_several_configurations_has_pictures_of_them(
     tmp_path: Path, run: Any, space: FBNetSpace, measurement_of: MeasurementOf, *, with_clocks: bool
 ) -> None:
@@ -117,7 +118,7 @@ def test_a_front_that_is_a_curve_is_not_drawn_in_space_and_the_reason_is_told(
     assert "energy follows latency on this front (Spearman's rho 1.000)" in why_not_in_space(archive)
 
 
-@pytest.mark.parametrize("clocks", [(1500, 2400), (None,)])
+@pytest.mark.parametrize("clocks", [(1500, 2400), pytest.param((None,), marks=THOROUGH)])
 def test_a_run_with_early_exits_has_pictures_of_them(
     tmp_path: Path, run: Any, space: FBNetSpace, clocks: tuple[int | None, ...]
 ) -> None:
