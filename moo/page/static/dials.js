@@ -19,7 +19,8 @@ export const tuple = (trial) => NAMES.map((name, index) => `${SYMBOL[index]} ${s
 export function dials({ dials: all, trials, configurations, no_dials: none, can_try: canTry }, place, chosen, link) {
   const title = el("h2", {}, "Turn them by hand");
   if (none) return el("section", {}, title, el("p", {}, none));
-  const answer = el("div", { role: "status" }, el("p", {}, "Asking the surrogate …")), tried = el("div"), failed = (/** @type {unknown} */ error) => fill(tried, problem(error));
+  const answer = el("div", { role: "status" }, el("p", {}, "Asking the surrogate …")), tried = el("div");
+  const failed = (/** @type {unknown} */ error) => fill(tried, problem(error));
   /** @type {ReturnType<typeof range>[]} */
   const ranges = all.map((/** @type {any} */ dial, /** @type {number} */ index) => range(dial, index, trials, chosen?.[dial.name], turned));
   const option = (/** @type {string} */ label) => el("option", { selected: label === chosen?.configuration }, label);
@@ -79,7 +80,8 @@ function answered({ network, configuration, predicted, evaluated }, link) {
     `${cost(told.latency_ms, "ms", told.latency_source)}, ${cost(told.energy_mj, "mJ", told.energy_source)}.`);
   const known = evaluated ? [" (", el("a", { href: link(network.id) }, "evaluated"), ")"] : " (not evaluated yet)";
   return [el("p", {}, "These coefficients give ", el("code", {}, network.id), ...known, `, in ${configuration}.`),
-    line("Predicted by the surrogate (error in fp32, with inherited weights)", predicted), evaluated && line("As it was evaluated, with inherited weights", evaluated),
+    line("Predicted by the surrogate (error in fp32, with inherited weights)", predicted),
+    evaluated && line("As it was evaluated, with inherited weights", evaluated),
     drawing(network, configuration, [])];
 }
 
