@@ -55,7 +55,8 @@ function range({ name, low, high, logarithmic }, index, trials, first, turned) {
   const scaled = (/** @type {number} */ value) => (logarithmic ? Math.log10(value) : value), from = scaled(low), to = scaled(high);
   const value = (/** @type {number} */ position) => {
     const along = from + (position / POSITIONS) * (to - from);
-    return low === high ? low : logarithmic ? 10 ** along : along;
+    if (position === 0 || low === high) return low;
+    return position === POSITIONS ? high : logarithmic ? 10 ** along : along;
   };
   const position = (/** @type {number} */ of) => (low === high ? 0 : Math.round(((scaled(of) - from) / (to - from)) * POSITIONS));
   const marks = [...new Set(trials.map((trial) => position(trial[name])))].slice(0, MOST_MARKS), shown = el("output", { for: name });

@@ -53,6 +53,8 @@ def test_the_page_of_a_board(opened: Opened, finished_run: RunFolder) -> None:
 def test_without_measuring_nothing_is_called_so(opened: Opened, unmeasured_run: RunFolder, place: str) -> None:
     window = opened()
     page = window.go(f"/runs/{unmeasured_run.path.name}/-/{place}")
+    if place == "coefficients":
+        page.get_by_text("These coefficients give").wait_for()
     told = page.locator("main").inner_text()
     assert "modelled" in told
     assert "measured" not in told
