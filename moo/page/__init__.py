@@ -7,7 +7,9 @@ server     listening, and what is printed then
 app        all routes
 guard      who may ask: token, host, origin, and what browsers may load
 assets     the files that make the page, and their import map
-folders    the run folders below one folder, and what is told of each
+folders    the run folders below one folder
+runs_view  all of them in a list, and a few compared
+searches   started, stopped, gone on with, listened to
 opened     runs as their folders have them, opened once to be looked at
 network_view   what is told of one network
 network_files  its files, which may be downloaded

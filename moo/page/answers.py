@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from search_space.boundary.reading import parse_json
 from search_space.boundary.text import one_line
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -41,6 +42,16 @@ def answering(work: Callable[[Request], Any]) -> Handler:
             return as_json({"error": one_line(error.args[0])}, status=404)
         except ValueError as error:
             return as_json({"error": one_line(error)}, status=422)
+
+    return handler
+
+
+def taking(work: Callable[[Request, Any], Any]) -> Handler:
+    """The same for work on what was sent as JSON, which is given plain values."""
+
+    async def handler(request: Request) -> Response:
+        body = await request.body()
+        return await answering(lambda request: work(request, parse_json(body)))(request)
 
     return handler
 

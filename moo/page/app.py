@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from moo.page import assets, board_view, coefficients_view, folders, network_view
+from moo.page import assets, board_view, coefficients_view, network_view, runs_view
 from moo.page.guard import Guard
+from moo.page.searches import routes as searches
 from moo.page.settings import PageSettings
 
 PAGES = ("/", "/new", "/runs/{run:path}")
@@ -24,7 +25,8 @@ def page_app(settings: PageSettings) -> Starlette:
     """The application that a server runs."""
     routes = [
         *assets.routes(),
-        *folders.routes(settings),
+        *runs_view.routes(settings),
+        *searches.routes(settings),
         *network_view.routes(settings),
         *coefficients_view.routes(settings),
         *board_view.routes(settings),

@@ -1,21 +1,15 @@
-"""The run folders below one folder, by name, and what a list of runs tells of each."""
+"""The run folders below one folder, by name."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
-from starlette.routing import Route
 
-from moo.page.answers import NotThereError, answering
-from moo.page.settings import PageSettings
+from moo.page.answers import NotThereError
 from moo.storage.run_folder import RunFolder
-from moo.storage.search_state import read_state
-from search_space.boundary.text import one_line
 
 DEEPEST = 3
 """Folders below that of the runs in which a run is looked for."""
@@ -32,13 +26,26 @@ class Runs:
         """Paths of run folders below the root, as names; links are not followed."""
         return sorted(_runs_below(self.root, "", DEEPEST))[:MOST_RUNS]
 
+    def is_there(self, name: str) -> bool:
+        """Whether there is a run of that name; no link leads to it."""
+        parts = name.split("/")
+        if len(parts) > DEEPEST or "\0" in name or any(part in ("", ".", "..") for part in parts):
+            return False
+        places = [self.root.joinpath(*parts[: length + 1]) for length in range(len(parts))]
+        try:
+            return not any(map(os.path.islink, places)) and [*map(_is_run, places)] == [False] * (len(parts) - 1) + [
+                True
+            ]
+        except OSError:
+            return False
+
     def folder(self, name: str) -> RunFolder:
         """The run of that name.
 
         Raises:
             NotThereError: if there is none.
         """
-        if name not in self.names():
+        if not self.is_there(name):
             raise NotThereError(f"there is no run of the name {name!r}")
         return RunFolder(self.root / name)
 
@@ -52,55 +59,19 @@ def run_named(runs: Runs, request: Request) -> RunFolder:
     return runs.folder(str(request.path_params["run"]))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunSummary:
-    """A run in a list of runs."""
-
-    name: str
-    state: str
-    """`searched`, `not ended` or `unreadable`."""
-    detail: str
-    """How far it came, or what is wrong with it."""
-    dataset: str = ""
-    space: str = ""
-    boards: tuple[str, ...] = ()
-
-
-def summary(name: str, folder: RunFolder) -> RunSummary:
-    """What a list of runs tells of one; a damaged one says so."""
-    try:
-        config, state = folder.read_settings(), read_state(folder)
-    except (ValueError, OSError) as error:
-        return RunSummary(name=name, state="unreadable", detail=one_line(error))
-    return RunSummary(
-        name=name,
-        state="searched" if state.ended else "not ended",
-        detail=state.reached,
-        dataset=one_line(config.dataset),
-        space=one_line(config.space or ""),
-        boards=tuple(map(one_line, config.boards)),
-    )
-
-
-def routes(settings: PageSettings) -> list[Route]:
-    """Of the list of runs."""
-    runs = Runs(settings.runs)
-
-    def listed(request: Request) -> Any:
-        return {"runs": [asdict(summary(name, RunFolder(runs.root / name))) for name in runs.names()]}
-
-    return [Route("/api/runs", answering(listed))]
-
-
 def _runs_below(folder: Path, name: str, depth: int) -> Iterator[str]:
     try:
         with os.scandir(folder) as found:
             folders = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return
-    if name and (folder / RunFolder(folder).config.name).is_file() and RunFolder(folder).store.is_file():
+    if name and _is_run(folder):
         yield name
         return
     if depth:
         for inner in folders:
             yield from _runs_below(folder / inner, f"{name}/{inner}" if name else inner, depth - 1)
+
+
+def _is_run(folder: Path) -> bool:
+    return RunFolder(folder).config.is_file() and RunFolder(folder).store.is_file()

@@ -40,11 +40,15 @@ def address_of(found: socket.socket, settings: PageSettings) -> str:
 
 def page_server(settings: PageSettings) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` serves until it is told to end."""
+    app = page_app(settings)
     options = uvicorn.Config(
-        page_app(settings), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2,
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2,
         lifespan="off", ws="none", loop="asyncio", http="h11",
     )  # fmt: skip
-    return uvicorn.Server(options)
+    server = uvicorn.Server(options)
+    # Streams end by themselves then, as they would otherwise never.
+    app.state.is_ending = lambda: server.should_exit
+    return server
 
 
 def serve(settings: PageSettings, *, port: int, say: Callable[[str], None]) -> None:

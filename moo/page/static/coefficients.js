@@ -120,7 +120,7 @@ function film(trials, place, first) {
   const choose = el("select", { onchange: change }, trials.map(option));
   load(own).catch(told);
   return [el("h2", {}, "How theta settled"),
-    el("p", { class: "bar" }, el("label", {}, "Inner search of trial ", choose), play, el("label", {}, "Step ", scrub)), note,
+    el("p", { class: "controls" }, el("label", {}, "Inner search of trial ", choose), play, el("label", {}, "Step ", scrub)), note,
     el("div", { class: "pair" }, heat, curves)];
 }
 

@@ -46,7 +46,7 @@ export function dials({ dials: all, trials, configurations, no_dials: none, can_
   if (canTry) look().catch(failed);
   return el("section", { "aria-label": "Dials" }, title, el("p", { class: "soft" }, WHAT, canTry && TRYING),
     el("div", { class: "dials" }, ranges.map((one) => one.place)),
-    el("p", { class: "bar" }, configurations.length > 1 && el("label", {}, "Configuration ", choose),
+    el("p", { class: "controls" }, configurations.length > 1 && el("label", {}, "Configuration ", choose),
       canTry && el("button", { type: "button", class: "main", onclick: go }, "Try it")), answer, tried);
 }
 

@@ -84,3 +84,15 @@ export const table = (heads, rows, label) =>
   el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
     el("table", {}, el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", {}, cell)))))));
+
+/** Signs of states, which differ in shape as well as in colour. @type {Record<string, [string, string]>} */
+const LAMPS = {
+  running: ["●", "good"], starting: ["◌", "good"], ended: ["■", "soft"], interrupted: ["◼", "warn"], failed: ["▲", "bad"],
+  unreadable: ["?", "bad"], answering: ["●", "good"], hot: ["◆", "warn"], throttled: ["▼", "warn"], gone: ["✕", "bad"],
+};
+
+/** @param {string} state @returns {HTMLElement} its sign, and the word */
+export function lamp(state) {
+  const [sign, colour] = LAMPS[state] || ["○", "soft"];
+  return el("span", { class: "lamp" }, el("span", { class: colour, "aria-hidden": "true" }, sign), ` ${state}`);
+}

@@ -4,6 +4,7 @@ import { byId, el, fill, inAddress, problem } from "page/dom.js";
 
 /** Pages of a run: the last part of the address, and the title. The first one is shown where none is given. */
 const RUN_PAGES = [
+  ["live", "Live"],
   ["front", "Front"],
   ["network", "Network"],
   ["coefficients", "Coefficients"],

@@ -38,7 +38,7 @@ export async function show(content, run, rest) {
   const address = (/** @type {string[]} */ ...ids) => `/runs/${inAddress(run)}/-/network/${ids.map(encodeURIComponent).join("/")}`;
   fill(content,
     el("h1", {}, `${TITLE} `, el("code", {}, one.id), other && [" and ", el("code", {}, other.id)]),
-    el("p", { class: "bar" },
+    el("p", { class: "controls" },
       chooser("Network", networks, one.id, (id) => (other ? address(id, other.id) : address(id))),
       chooser("beside", [{ id: "", kind: "none" }, ...networks], other?.id ?? "", (id) => (id ? address(one.id, id) : address(one.id)))),
     drawings(one, other),

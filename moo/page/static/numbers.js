@@ -23,3 +23,11 @@ export const size = (bytes) => (bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${sh
 
 /** @param {string} date in UTC @returns {string} */
 export const when = (date) => date.slice(0, 19).replace("T", " ");
+
+/** @param {number} seconds @returns {string} `45 s`, `2 min 10 s`, `3 h 05 min` */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds)), two = (/** @type {number} */ part) => String(part).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+}
