@@ -119,6 +119,7 @@ def _conditions(name: str, measurement: Measurement) -> Json:
         "os": m.os,
         "date": m.date,
         "latency_ms": m.latency_ms,
+        "latency_source": m.latency_source,
         "before": asdict(m.before),
         "after": asdict(m.after),
         "throttled": m.throttled,

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from devices.configuration import RuntimeConfiguration
 from dnas.losses import Coefficients
 from dnas.surrogate import fit_surrogate
-from dnas.surrogate_search import CrossEntropyScale, SurrogateSearchSettings, search_thetas
+from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings, search_thetas
 from moo.analysis.errors import on_selection_split
 from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
-from moo.search.proposals import bounds_of, expected_cost
+from moo.search.proposals import bounds_of
 from search_space.architectures import Architecture, architecture_from_indices, operator_indices
 from search_space.boundary.text import shown
 
@@ -67,8 +68,8 @@ class FittedSurrogate:
         self._scale = CrossEntropyScale.of(error_N)
         self._costs = {
             table.configuration: [
-                expected_cost(searched.latency_ms, searched.fixed_latency_ms),
-                expected_cost(searched.energy_mj, searched.fixed_energy_mj),
+                _expected(searched.latency_ms, searched.fixed_latency_ms),
+                _expected(searched.energy_mj, searched.fixed_energy_mj),
             ]
             for table in tables
             for searched in [run.config.energy_objective.table(table)]
@@ -167,6 +168,11 @@ def settings_of(run: OpenedRun, given: Mapping[str, Any]) -> DialSettings:
     if not isinstance(label, str) or label not in labels:
         raise ValueError(f"`configuration` must be one of {', '.join(labels)}, but got {shown(label)}.")
     return DialSettings(coefficients=Coefficients(**values), configuration=labels[label])
+
+
+def _expected(cost_LO: npt.NDArray[np.float64], fixed: float) -> ExpectedCost:
+    costs = torch.tensor(cost_LO, dtype=torch.float32)
+    return lambda probs_TLO: (probs_TLO * costs).sum((-1, -2)) + fixed
 
 
 def _known(run: OpenedRun, architecture: Architecture, configuration: RuntimeConfiguration) -> Json | None:

@@ -262,8 +262,8 @@ def surrogate_proposals(
     evaluated = EvaluatedArchitectures(indices_NL, np.array([entry.error for entry in entries]))
     surrogate = fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators))
     searched = [config.energy_objective.table(table) for table in tables]
-    latencies = [expected_cost(table.latency_ms, table.fixed_latency_ms) for table in searched]
-    energies = [expected_cost(table.energy_mj, table.fixed_energy_mj) for table in searched]
+    latencies = [_expected_cost(table.latency_ms, table.fixed_latency_ms) for table in searched]
+    energies = [_expected_cost(table.energy_mj, table.fixed_energy_mj) for table in searched]
     return propose(
         surrogate,
         CrossEntropyScale.of(evaluated.error_N),
@@ -295,7 +295,7 @@ def _limits_of(
     if limits.max_energy_mj is not None:
         found.append(CostLimit(energies, limits.max_energy_mj))
     if limits.max_params is not None:
-        found.append(CostLimit([expected_cost(*parameter_table(space))] * len(latencies), limits.max_params))
+        found.append(CostLimit([_expected_cost(*parameter_table(space))] * len(latencies), limits.max_params))
     return found
 
 
@@ -312,7 +312,6 @@ def parameter_table(space: FBNetSpace) -> tuple[Floats, float]:
     return params_LO, float(count(space.graph(first)).params - params_LO[:, 0].sum())
 
 
-def expected_cost(cost_LO: Floats, fixed: float) -> ExpectedCost:
-    """The expectation of a cost that operators add to; cost_LO has shape (L, O)."""
+def _expected_cost(cost_LO: Floats, fixed: float) -> ExpectedCost:
     costs = torch.tensor(cost_LO, dtype=torch.float32)
     return lambda probs_TLO: (probs_TLO * costs).sum((-1, -2)) + fixed

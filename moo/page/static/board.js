@@ -8,7 +8,7 @@ import { cost, percent, short, when } from "page/numbers.js";
 export const TITLE = "Board";
 const WHY = "Predictions are those of the run's cost table as it was before these networks corrected it. On the line both are equal.";
 const TABLE_HEADS = ["configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks"];
-const ROW_HEADS = ["date (UTC)", "network", "configuration", "latency (ms)", "temperature (°C)", "clock (MHz)", "idle power (W)", "state"];
+const ROW_HEADS = ["date (UTC)", "network", "configuration", "latency", "temperature (°C)", "clock (MHz)", "idle power (W)", "state"];
 
 /** @param {HTMLElement} content @param {string} run */
 export async function show(content, run) {
@@ -95,7 +95,8 @@ function overTime(conditions, link) {
     [item.before[name], item.after[name]].map((value) => (value === null ? "–" : short(value))).join(" → ");
   const slow = conditions.filter((item) => item.throttled).length, number = conditions.length;
   const rows = conditions.map((item) => [
-    when(item.date), link(item.network), item.configuration, short(item.latency_ms), both(item, "temperature_c"), both(item, "clock_mhz"),
+    when(item.date), link(item.network), item.configuration, cost(item.latency_ms, "ms", item.latency_source),
+    both(item, "temperature_c"), both(item, "clock_mhz"),
     item.idle_w === null ? "–" : short(item.idle_w), state(item),
   ]);
   return [el("h2", {}, "Conditions over time"),

@@ -23,7 +23,7 @@ const CONDITION_HEADS = [
 ];
 const EXIT_HEADS = [
   "configuration", "leaves at, by the largest softmax", "error, selection split", "error, test split", "expected latency", "longest way",
-  "expected energy", "ways", "streamed on the board",
+  "expected energy", "ways (as the expected latency)", "streamed on the board",
 ];
 
 /** @param {HTMLElement} content @param {string} run @param {string[]} rest */
@@ -223,7 +223,7 @@ const policy = (point) => [
   point.configuration,
   point.exits.map((/** @type {any} */ exit) => `layer ${exit.layer} (${exit.head}) above ${short(exit.threshold)}`).join("; "),
   error(point.selection), error(point.test), cost(point.latency_ms, "ms", point.latency_source),
-  `${short(point.worst_latency_ms)} ms`, cost(point.energy_mj, "mJ", point.energy_source),
+  cost(point.worst_latency_ms, "ms", point.latency_source), cost(point.energy_mj, "mJ", point.energy_source),
   point.ways.map((/** @type {any} */ way) => `${percent(way.share)} in ${short(way.latency_ms)} ms`).join("; "),
   point.streamed ? `${short(point.streamed.mean_latency_ms)} ms, ${percent(point.streamed.error)} of ${point.streamed.images} images` : "–",
 ];

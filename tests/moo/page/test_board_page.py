@@ -32,8 +32,9 @@ def test_throttling_and_failures_are_told(finished_run: RunFolder) -> None:
     run = opened_run(finished_run)
     name, first = run.measurements[0]
     hot = replace(first, after=Conditions(temperature_c=81.5, clock_mhz=1000.0, throttled=0b100))
-    failed = ("2026-01-01", "measuring failed", {"architecture": name, "configuration": "ort 1t fp32", "reason": "x"})
-    told = board_json(replace(run, measurements=[(name, hot)], events=[failed]))
+    failed: dict[str, object] = {"architecture": name, "configuration": "ort 1t fp32", "reason": "x"}
+    events = [("2026-01-01", "measuring failed", failed)]
+    told = board_json(replace(run, measurements=[(name, hot)], events=events))
     assert [item["throttled"] for item in told["conditions"]] == [True]
     assert told["conditions"][0]["after"]["temperature_c"] == 81.5
     assert [item["reason"] for item in told["failures"]] == ["x"]

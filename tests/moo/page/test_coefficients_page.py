@@ -80,9 +80,9 @@ def test_dials_give_the_network_that_a_search_of_these_coefficients_gives(asking
     for trial_id, configuration in ((0, found.archive.base), (5, found.archive.configurations[1])):
         coefficients = found.trials[trial_id].trial.coefficients
         assert coefficients is not None
-        told = asking.get(
-            f"{COEFFICIENTS}/answer", params={**asdict(coefficients), "configuration": configuration.label}
-        ).json()
+        given = {name: str(value) for name, value in asdict(coefficients).items()}
+        given["configuration"] = configuration.label
+        told = asking.get(f"{COEFFICIENTS}/answer", params=given).json()
         expected = FittedSurrogate(found).answer(coefficients, configuration)
         assert told["network"]["id"] == expected.architecture.id
         assert told["predicted"]["error"] == pytest.approx(expected.error)
@@ -94,14 +94,14 @@ def test_dials_give_the_network_that_a_search_of_these_coefficients_gives(asking
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"alpha": 1e9}, "`alpha` must be from 0.01 to 3, as it was searched, but got 1e+09."),
+        ({"alpha": "1e9"}, "`alpha` must be from 0.01 to 3, as it was searched, but got 1e+09."),
         ({"beta": "x"}, "`beta` must be a number, but got 'x'."),
         ({"configuration": "ort 9t fp32"}, "`configuration` must be one of ort 1t fp32, ort 2t fp32, but got"),
         ({"else": "1"}, "dials must be of alpha, beta, gamma, delta, but got ['else']."),
     ],
 )
-def test_dials_that_cannot_be_set_so_are_refused(asking: TestClient, given: dict[str, object], told: str) -> None:
-    middle = {"alpha": 0.1, "beta": 1.0, "gamma": 0.1, "delta": 1.0}
+def test_dials_that_cannot_be_set_so_are_refused(asking: TestClient, given: dict[str, str], told: str) -> None:
+    middle = {"alpha": "0.1", "beta": "1", "gamma": "0.1", "delta": "1"}
     answer = asking.get(f"{COEFFICIENTS}/answer", params={**middle, **given})
     assert answer.status_code == 422
     assert told in answer.json()["error"]
