@@ -20,7 +20,8 @@ export async function show(content, run) {
   const failed = failures.map((item) =>
     [when(item.date), item.kind, item.architecture ? link(item.architecture) : item.board, item.configuration, item.reason]);
   fill(content, el("h1", {}, TITLE), ...(board ? facts(board, conditions) : [withoutBoard(tables)]),
-    compared.length > 0 && againstPredictions(compared, errors), conditions.length + states.length > 0 && overTime(conditions, states, link),
+    compared.length > 0 && againstPredictions(compared, errors),
+    conditions.length + states.length > 0 && overTime(conditions, states, link),
     failures.length > 0 && [el("h2", {}, "What failed"),
       table(["date (UTC)", "what", "network or board", "configuration", "reason"], failed, "Failures")],
     el("h2", {}, "Cost tables"), table(TABLE_HEADS, tables.map(tableRow), "Cost tables"),

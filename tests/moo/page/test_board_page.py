@@ -57,7 +57,7 @@ def test_without_measuring_nothing_is_called_so(opened: Opened, unmeasured_run: 
     window = opened()
     page = window.go(f"/runs/{unmeasured_run.path.name}/-/{place}")
     if place == "coefficients":
-        page.get_by_text("These coefficients give").wait_for()
+        page.get_by_role("status").get_by_text("These coefficients give").wait_for()
     told = page.locator("main").inner_text()
     assert "modelled" in told
     assert "measured" not in told
