@@ -39,7 +39,7 @@ class DialSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class FoundNetwork:
     """What a surrogate says of coefficients."""
 
     architecture: Architecture
@@ -51,7 +51,7 @@ class Answer:
 class Answers(Protocol):
     """The surrogate of a run as it is now."""
 
-    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> Answer:
+    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> FoundNetwork:
         """Search these coefficients on it."""
 
 
@@ -75,7 +75,7 @@ class FittedSurrogate:
             for searched in [run.config.energy_objective.table(table)]
         }
 
-    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> Answer:
+    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> FoundNetwork:
         """Search these coefficients on it, from the same initial theta each time."""
         config = self._config
         theta_TLO = search_thetas(
@@ -89,7 +89,7 @@ class FittedSurrogate:
         )
         mode_L = theta_TLO[0].argmax(-1).numpy()
         error_M, _ = self._surrogate.predict(mode_L[None])
-        return Answer(
+        return FoundNetwork(
             architecture=architecture_from_indices(self._space, tuple(map(int, mode_L))), error=float(error_M[0])
         )
 
@@ -98,7 +98,7 @@ class Dials:
     """Answers by the surrogates of runs; the last ones asked stay in memory, each for the run as it was."""
 
     def __init__(self, load: Callable[[OpenedRun], Answers] = FittedSurrogate) -> None:
-        """Answer for runs.
+        """FoundNetwork for runs.
 
         Args:
             load: fits the surrogate of a run.

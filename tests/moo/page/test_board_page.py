@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from devices.measurement import Conditions
-from moo.page.board_view import board_json
+from moo.page.board_view import BoardStates, board_json
 from moo.page.opened import opened as opened_run
+from moo.storage.event_file import line_of
 from moo.storage.run_folder import RunFolder
 from tests.moo.page.conftest import Opened
 
@@ -55,9 +57,24 @@ def test_without_measuring_nothing_is_called_so(opened: Opened, unmeasured_run: 
     window = opened()
     page = window.go(f"/runs/{unmeasured_run.path.name}/-/{place}")
     if place == "coefficients":
-        page.get_by_text("These coefficients give").wait_for()
+        page.get_by_role("status").get_by_text("These coefficients give").wait_for()
     told = page.locator("main").inner_text()
     assert "modelled" in told
     assert "measured" not in told
     assert ("No board took part in this run" in told) == (place == "board")
     window.assert_quiet()
+
+
+def test_what_boards_tell_between_measurements_is_read_once_and_anew_where_the_file_was_replaced(
+    tmp_path: Path,
+) -> None:
+    path, states = tmp_path / "events.jsonl", BoardStates()
+    assert states.of(path) == []
+    hot = line_of(2.0, "board_conditions", {"device": "<b>pi</b>", "temperature_c": 82.0, "throttled": True})
+    path.write_bytes(line_of(1.0, "trial_started", {}) + hot)
+    assert [one.figures["temperature_c"] for one in states.of(path)] == [82.0]
+    with path.open("ab") as file:
+        file.write(line_of(3.0, "board_conditions", {"device": "pi", "temperature_c": 60.0}))
+    assert [one.at for one in states.of(path)] == [2.0, 3.0]
+    path.write_bytes(line_of(4.0, "board_conditions", {"device": "pi"}))
+    assert [one.at for one in states.of(path)] == [4.0]

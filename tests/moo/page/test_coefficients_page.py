@@ -110,7 +110,7 @@ def test_dials_that_cannot_be_set_so_are_refused(asking: TestClient, given: dict
 def test_a_turn_of_a_dial_is_answered_by_the_latest_value(opened: Opened, found: OpenedRun) -> None:
     window = opened()
     page = window.go("/runs/finished/-/coefficients")
-    page.get_by_text("These coefficients give").wait_for()
+    page.get_by_role("status").get_by_text("These coefficients give").wait_for()
     dial = page.get_by_role("slider", name="alpha")
     with page.expect_response(lambda answer: "alpha=3&" in answer.url) as answered:
         for key in ("Home", "End", "Home", "End"):
