@@ -14,6 +14,8 @@ opened     runs as their folders have them, opened once to be looked at
 front_view     what is told of a front
 network_view   what is told of one network
 network_files  its files, which may be downloaded
+coefficients_view  what is told of coefficients, trials and their inner searches
+dials          networks that the surrogate of a run gives for coefficients
 board_view     what is told of boards
 answers    JSON that is sent
 """
