@@ -59,19 +59,19 @@ def explored(archive: Archive, folder: RunFolder, baselines: Sequence[TrainedNet
         exits, note = [], f"{note} {one_line(error)}".strip()
     rows = [*_evaluated(archive, INHERITED), *_evaluated(archive, TRAINED), *_baselines(archive, baselines), *exits]
     kind, data = error_kind(archive.data), archive.data
-    error, guess = ERROR_NAMES[kind], GUESSES[kind]
-    rows = [row | _texts(row, error, guess) for row in rows]
+    name, guess = ERROR_NAMES[kind], GUESSES[kind]
+    rows = [row | _texts(row, name, guess) for row in rows]
     present = {row["kind"] for row in rows}
     return {
         "run": folder.path.name,
         "note": note,
-        "kinds": [_kind(name, rows, archive) for name in _TITLES if name in present],
+        "kinds": [_kind(one, rows, archive) for one in _TITLES if one in present],
         "told": TRAINED if archive.is_retrained else INHERITED,
-        "error": error,
+        "error": name,
         "guess": guess,
         "guessing": None if data is None else data.guessing_error,
         "networks": len(archive),
-        "heads": ["configuration", error, "on the test split", "latency", "energy", "parameters", "exits", "place"],
+        "heads": ["configuration", name, "on the test split", "latency", "energy", "parameters", "exits", "place"],
         "columns": list(rows[0]) if rows else [],
         "rows": [list(row.values()) for row in rows],
     }

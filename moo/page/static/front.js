@@ -65,7 +65,7 @@ function frontPage(content, data, open) {
   const errorLabel = () => `${data.error} on the selection split (%)`;
   const opens = (/** @type {Point} */ point) => (open && point.kind !== "baseline" ? open(point.id) : null);
   const charts = panes(
-    () => ({ ...now, limits, guessing: data.guessing, revision: wanted.kind, labels: { ...kind(), error: errorLabel() } }),
+    () => ({ ...now, limits, guessing: data.guessing, revision: kind().kind, labels: { ...kind(), error: errorLabel() } }),
     (point) => mark(point?.id ?? null), (point) => opens(point) && location.assign(String(opens(point))));
   const drawn = el("div", { class: "panes", "aria-busy": "true" }, charts.places);
   fill(content, el("h1", {}, TITLE), said, summary, controls, choices, key, drawn, list);
