@@ -21,6 +21,7 @@ from scripts.interface import help_pages
 from scripts.interface.help_text import help_text
 from scripts.interface.options import in_plain_spelling, options_of
 from scripts.pareto_page import PageConfig
+from scripts.try_coefficients import TryConfig
 from scripts.sample_architectures import SampleConfig
 from scripts.select_network import SelectConfig
 from scripts.setup_board import SetupConfig
@@ -29,7 +30,7 @@ CONFIGS = {
     "pareto_search": SearchConfig, "profile_device": ProfileConfig, "setup_board": SetupConfig,
     "train_front": TrainFrontConfig, "compare_baselines": CompareBaselinesConfig, "select_network": SelectConfig,
     "adapt_front": AdaptFrontConfig, "train_architecture": TrainConfig, "describe": DescribeConfig,
-    "sample_architectures": SampleConfig, "pareto_page": PageConfig,
+    "sample_architectures": SampleConfig, "pareto_page": PageConfig, "try_coefficients": TryConfig,
 }  # fmt: skip
 ROOT = Path(__file__).parents[3]
 
