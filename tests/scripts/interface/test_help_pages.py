@@ -21,10 +21,10 @@ from scripts.interface import help_pages
 from scripts.interface.help_text import help_text
 from scripts.interface.options import in_plain_spelling, options_of
 from scripts.pareto_page import PageConfig
-from scripts.try_coefficients import TryConfig
 from scripts.sample_architectures import SampleConfig
 from scripts.select_network import SelectConfig
 from scripts.setup_board import SetupConfig
+from scripts.try_coefficients import TryConfig
 
 CONFIGS = {
     "pareto_search": SearchConfig, "profile_device": ProfileConfig, "setup_board": SetupConfig,
