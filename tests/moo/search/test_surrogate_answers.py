@@ -10,6 +10,7 @@ import pytest
 from dnas.losses import Coefficients
 from dnas.surrogate_search import search_thetas
 from moo import events
+from moo.algorithms.surrogate_assisted import propose
 from moo.execution.backend import InProcessBackend
 from moo.search import proposals
 from moo.search.loop import find_front
@@ -30,9 +31,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory, splits: Any, setup: Any) 
 
     def noted(model: Any, scale: Any, costs: Any, *others: Any, **options: Any) -> Any:
         asked.update(model=model, scale=scale, costs=costs, settings=options["settings"])
-        return original(model, scale, costs, *others, **options)
+        return propose(model, scale, costs, *others, **options)
 
-    original = proposals.propose
     heard: list[events.Event] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(proposals, "propose", noted)
