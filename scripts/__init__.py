@@ -10,7 +10,6 @@ adapt_front    early exits for the trained networks of a front
 compare_baselines published networks trained and measured like a front
 sample_architectures further architectures from the theta of a trial
 select_network one point of a front: the most accurate within limits, or the knee
-try_coefficients  one tuple of coefficients searched on the supernet of a run
 pareto_page    runs started, watched and explored in a browser
 interface      what all scripts share: options, help, progress, tables, endings
 """

@@ -7,7 +7,6 @@ space_choice space and size of images where the user names none
 forecast     how long a search of a space would take, before one is chosen
 artifacts    what trials start from: cost table, supernet
 proposals    what is tried next, by method
-one_trial    one tuple of coefficients searched on the supernet, beside a run
 surrogate_answers  which network coefficients give, by what a run has evaluated
 generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of

@@ -124,15 +124,6 @@ SELECT_NETWORK = HelpPage(
         group("output", "json"),
     ),
 )
-TRY_COEFFICIENTS = HelpPage(
-    examples=(("runs/photos --alpha 0.3 --gamma 0.05", "what these coefficients give on the run's supernet"),),
-    groups=(
-        group("run", "run"),
-        group("loss", "alpha beta gamma delta"),
-        group("how the board runs it", "configuration"),
-        group("output", "json"),
-    ),
-)
 PARETO_PAGE = HelpPage(
     examples=(
         ("", "the runs in `runs`, at http://127.0.0.1:8500"),
