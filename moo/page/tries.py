@@ -55,11 +55,9 @@ class Tries:
             place = self._place(run)
             make_folder(place)
             file = place / f"{time.time_ns()}.json"
-            options = [
-                word for name, value in asdict(dials.coefficients).items() for word in (f"--{name}", repr(value))
-            ]
-            words = [*self._settings.trying, str(run.folder.path), *options]
-            words += ["--configuration", dials.configuration.label, "--json"]
+            words = [*self._settings.trying, str(run.folder.path), "--json"]
+            words += ["--configuration", dials.configuration.label]
+            words += ["--coefficients", *(repr(value) for value in asdict(dials.coefficients).values())]
             child = self._launched(words, file)
             process = process_of(child.pid)
             # It is waited for, so that nothing of it is left when it ends.
