@@ -12,15 +12,20 @@ from dnas.surrogate_search import search_thetas
 from moo import events
 from moo.algorithms.surrogate_assisted import propose
 from moo.execution.backend import InProcessBackend
-from moo.search import proposals
+from moo.search import coefficient_search, proposals
+from moo.search.coefficient_search import searched_on_supernet
 from moo.search.loop import find_front
 from moo.search.surrogate_answers import SurrogateAnswers, open_answers
-from search_space.architectures import architecture_from_indices
+from search_space.architectures import Architecture, architecture_from_indices
 from tests.moo.conftest import TABLE, TINY, prepared_in
 
 TUPLES = [
     Coefficients(alpha, beta, gamma, delta) for alpha, beta, gamma, delta in np.random.default_rng(3).random((8, 4))
 ]
+
+
+def latency_of(architecture: Architecture) -> float:
+    return TABLE.latency_of([TINY.operators.index(name) for name in architecture.operators])
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +72,7 @@ def test_an_answer_says_where_its_figures_come_from(answers: SurrogateAnswers) -
     found = [answers.answer(coefficients) for coefficients in TUPLES]
     assert found == [answers.answer(coefficients) for coefficients in TUPLES]
     for one in found:
-        assert one.latency_ms == pytest.approx(
-            TABLE.latency_of([TINY.operators.index(o) for o in one.architecture.operators])
-        )
+        assert one.latency_ms == pytest.approx(latency_of(one.architecture))
         assert one.latency_source == one.energy_source == "modelled"
         assert (one.error_source == "evaluated") == (one.error_deviation == 0.0)
         assert 0 <= one.error <= 1
@@ -87,6 +90,23 @@ def test_a_run_is_only_read(searched: tuple[Path, dict[str, Any]], answers: Surr
     assert asdict(answers.answer(TUPLES[0]).coefficients) == asdict(TUPLES[0])
 
 
+def test_a_search_on_the_supernet_is_the_trial_that_would_come_next(
+    searched: tuple[Path, dict[str, Any]], splits: Any, setup: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside `Evaluator`, with the run's supernet: the same networks and figures; images come from the fixture."""
+    folder, _ = searched
+    monkeypatch.setattr(coefficient_search, "run_source", lambda config: None)
+    monkeypatch.setattr(coefficient_search, "run_splits", lambda *given, **options: splits)
+    monkeypatch.setattr(coefficient_search, "check_same_inputs", lambda *given: None)
+    found = searched_on_supernet(folder, TUPLES[0])
+    again = searched_on_supernet(folder, TUPLES[0])
+    assert found.networks == again.networks
+    assert sum(one.chosen for one in found.networks) == 1
+    assert all(one.latency_ms == pytest.approx(latency_of(one.architecture)) for one in found.networks)
+
+
 def test_what_cannot_answer_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must name the folder of a run"):
         open_answers(tmp_path / "missing")
+    with pytest.raises(ValueError, match="must name the folder of a run"):
+        searched_on_supernet(tmp_path / "missing", TUPLES[0])
