@@ -94,11 +94,11 @@ def _told(file: Path, run: OpenedRun) -> Json | None:
     try:
         asked = read_json(file, what="what was tried")
         process = Process(int(asked.pop("pid")), int(asked.pop("start")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
     if process.is_alive:
         return {**asked, "state": "searching"}
-    with suppress(ValueError, KeyError, TypeError, OSError):
+    with suppress(ValueError, LookupError, TypeError, OSError):
         content = json.loads(_text(file.with_suffix(".found")).strip().splitlines()[-1])
         networks = [
             {name: one[name] for name in ("error", "latency_ms", "energy_mj", "latency_source", "energy_source")}
