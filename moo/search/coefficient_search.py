@@ -26,7 +26,7 @@ from search_space.boundary.text import shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FoundNetwork:
+class TriedNetwork:
     """A network that a search gave; its costs are predictions."""
 
     architecture: Architecture
@@ -45,7 +45,7 @@ class CoefficientSearch:
 
     coefficients: Coefficients
     configuration: RuntimeConfiguration
-    networks: tuple[FoundNetwork, ...]
+    networks: tuple[TriedNetwork, ...]
     """Those that differ: the mode of theta first, then its samples."""
     seconds: float
 
@@ -109,11 +109,11 @@ def searched_on_supernet(
     trial = CoefficientTrial(number, 0, coefficients, configuration if len(tables) > 1 else None)
     result = Evaluator(setup).run(trial, costs.mapped(archive.energy.table), supernet)
     assert isinstance(result, TrialResult), "a trial has a result"
-    networks: dict[Architecture, FoundNetwork] = {}
+    networks: dict[Architecture, TriedNetwork] = {}
     for place, item in enumerate(result.architectures):
         architecture = architecture_from_indices(origin.space, item.indices)
         known = networks.get(architecture)
-        networks[architecture] = FoundNetwork(
+        networks[architecture] = TriedNetwork(
             architecture=architecture,
             error=item.searched_error,
             latency_ms=float(item.latency_ms),
