@@ -18,6 +18,7 @@ const FILTERS = [["threads", "Threads", ""], ["frequency_mhz", "Clock", " MHz"],
 /** @param {HTMLElement} content @param {string} run */
 export async function show(content, run) {
   const place = `/api/runs/${inAddress(run)}/-/front`;
+  import("page/plotly.js"); // While the server reads the run.
   let found = await ask(place);
   const page = frontPage(content, found, (id) => `/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}`);
   const look = async () => {

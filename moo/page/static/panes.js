@@ -41,7 +41,7 @@ function axis(shown, quantity) {
   if (log) [low, high] = [Math.log10(low), Math.log10(high)];
   const pad = (high - low || Math.abs(high) || 1) * 0.05;
   const range = values.length ? [low - pad, high + pad] : [0, 1];
-  return { title: { text: plain(shown.labels[quantity]) }, type: log ? "log" : "linear", range };
+  return { title: { text: plain(shown.labels[quantity]) }, type: log ? "log" : "linear", range, automargin: false };
 }
 
 // The same, or where somebody has zoomed the range from which they did: plotly keeps theirs beside an unchanged one.
@@ -103,11 +103,11 @@ export function panes(shown, hovered, clicked) {
     plot.on("plotly_click", (/** @type {any} */ event) => at(event) && clicked(at(event)));
   }
 
-  /** Points beyond the limits are faint. */
-  function fade() {
+  /** Points beyond the limits are faint. @param {typeof planes} [wanted] */
+  function fade(wanted = planes) {
     const { groups, limits } = shown();
     const beyond = groups.map((group) => group.points.map((point) => excesses(point, limits).length > 0));
-    for (const plane of planes) plane.place.querySelectorAll(".scatterlayer .trace").forEach((trace, number) =>
+    for (const plane of wanted) plane.place.querySelectorAll(".scatterlayer .trace").forEach((trace, number) =>
       trace.querySelectorAll("path.point").forEach((node, i) => node.classList.toggle("beyond", Boolean(beyond[number]?.[i]))));
   }
 
@@ -134,14 +134,13 @@ export function panes(shown, hovered, clicked) {
       return { data, layout: { xaxis, yaxis, shapes: shapes(now, plane.x, plane.y, c), uirevision: now.revision } };
     });
     listen(plane.place);
-    /** @type {any} */ (plane.place).on("plotly_afterplot", fade);
+    /** @type {any} */ (plane.place).on("plotly_afterplot", () => fade([plane]));
     return redraw;
   }
 
   async function draw() {
     if (redraws.length) redraws.forEach((redraw) => redraw());
     else redraws = await Promise.all(planes.map(begin));
-    fade();
     drawSpace();
   }
 
