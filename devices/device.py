@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from devices.configuration import BASE, RuntimeConfiguration
-from devices.measurement import Board, Measurement
+from devices.measurement import Board, Conditions, Measurement
 from devices.models import Model
 
 
@@ -41,3 +41,15 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Free the board, whether it was used or not; closing twice does no harm, and no other call may follow."""
+
+
+@runtime_checkable
+class SensingDevice(Protocol):
+    """A board that tells its state between measurements."""
+
+    def conditions(self) -> Conditions:
+        """Clock, temperature and throttling now; it waits for its turn, as a measurement does.
+
+        Raises:
+            MeasurementError: if the board does not answer; the next call starts afresh.
+        """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from devices.measurement import Measurement
+from devices.measurement import Conditions, Measurement
 from dnas.divergence import Divergence
 from dnas.pretraining import PretrainRecord
 from evaluation.errors import ErrorKind
@@ -334,7 +335,37 @@ class NetworkDeployed:
     """Accuracy that its last exit lost by joint training, dropped or not; None where there was none."""
 
 
-BoardEvent = BoardUnreachable | BoardBack
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardConditions:
+    """State of a board: after a measurement, and now and then while it has none to do."""
+
+    device: str
+    """As in `BoardUnreachable`."""
+    temperature_c: float | None
+    """None where it is not told; so are the next two."""
+    clock_mhz: float | None
+    """That runs under load."""
+    throttled: bool | None
+    """Whether its firmware says that it is slowed down now, or its supply too weak."""
+    at: float
+    """When, in seconds since 1970."""
+
+    @classmethod
+    def of(cls, device: str, conditions: Conditions) -> BoardConditions | None:
+        """The event of a state now; None where nothing is told."""
+        flags = conditions.throttled
+        if (conditions.temperature_c, conditions.clock_mhz, flags) == (None, None, None):
+            return None
+        return cls(
+            device=device,
+            temperature_c=conditions.temperature_c,
+            clock_mhz=conditions.clock_mhz,
+            throttled=None if flags is None else bool(flags & 0xF),
+            at=time.time(),
+        )
+
+
+BoardEvent = BoardUnreachable | BoardBack | BoardConditions
 Event = (
     CommandStarted
     | CommandEnded

@@ -1,10 +1,10 @@
 """The on-board agent: runs ONNX models and answers in JSON lines.
 
 One file that needs only Python 3.9, numpy and onnxruntime. Requests arrive on stdin, one JSON object a line; a reply
-repeats the `id`, {"id", "ok": true, ...} or {"id", "ok": false, "error"}. The commands are `describe`, `clock`, `cool`,
-`measure`, `stream`, `run` (methods of `Agent`), `set_frequency` and `quit`. A network is one file, `model`, or several,
-`models`: the first output of each is the input of the next. Empty lines are heartbeats. At the end of stdin, on
-SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
+repeats the `id`, {"id", "ok": true, ...} or {"id", "ok": false, "error"}. The commands are `describe`, `conditions`,
+`clock`, `cool`, `measure`, `stream`, `run` (methods of `Agent`), `set_frequency` and `quit`. A network is one file,
+`model`, or several, `models`: the first output of each is the input of the next. Empty lines are heartbeats. At the end
+of stdin, on SIGTERM, or without a heartbeat, it restores the clock and ends with its process group.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Agent:
         methods = ("describe", "cool", "measure", "stream", "run")
         self._commands: dict[object, Callable[[Reply], Reply]] = {name: getattr(self, name) for name in methods}
         self._commands["clock"] = lambda request: {"time_s": time.monotonic()}
+        self._commands["conditions"] = lambda request: conditions(root, clocks)
         self._commands["set_frequency"] = lambda request: clocks.fix(request.get("frequency_mhz"))
 
     def answer(self, line: str) -> Reply | None:
@@ -315,8 +316,7 @@ def main() -> None:
     parser.add_argument("--heartbeat-seconds", type=float, default=0.0, help="end after such a silence; 0: never")
     parser.add_argument("--folder", type=Path, help="where to keep state for the next agent, and a lock")
     parser.add_argument("--root", type=Path, default=Path("/"), help="where to find /sys and /proc")
-    options = parser.parse_args()
-    replies = _private_stdout()
+    options, replies = parser.parse_args(), _private_stdout()
     # A thread waits for signals: Python's own handlers would wait for the end of a hanging inference.
     signaled, wakeup = os.pipe()
     os.set_blocking(wakeup, False)

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from devices.agent.replies import (
     board_from_reply,
+    conditions_from_reply,
     measurement_from_reply,
     span_from_reply,
     streamed_from_reply,
@@ -28,7 +29,7 @@ from devices.energy.idle_baseline import IdlePower, kept_idle
 from devices.energy.meter import MAX_RELATIVE_INTERVAL, EnergyMeter, MeteredEnergy, TooFewSamplesError
 from devices.energy.power_model import PowerModel, power_model_of
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
-from devices.measurement import Board, Measurement, MeasureSettings
+from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 from devices.models import Model, files_of
 from devices.quantization import activations_for, is_quantized, quantized
 from devices.streaming import LONGEST_IMAGE_SECONDS, Images, Streamed, as_file, check_stream
@@ -53,6 +54,8 @@ FITTED_MEASUREMENTS = 200
 LONGEST_SECONDS = 60.0
 """Longest of them, unless the meter needs more for its samples."""
 
+CONDITIONS_SECONDS = 10.0
+"""Longest that a board takes to tell its state."""
 SETTLE_SECONDS = 6.0
 """Time without load before idle power is measured: Raspberry Pi OS holds the top clock for up to 5 s."""
 
@@ -259,6 +262,19 @@ class AgentDevice:
                     passes=passes,
                 )
         return streamed_from_reply(reply, board, configuration, images=len(images_NCHW), segments=len(segments))
+
+    def conditions(self) -> Conditions:
+        """See `devices.device.SensingDevice`; an agent of an earlier version tells nothing.
+
+        Raises:
+            MeasurementError: if the agent does not answer, within less time than a measurement has.
+        """
+        try:
+            with self._lock, self._afresh_after_errors():
+                longest = min(self._settings.timeout_seconds, CONDITIONS_SECONDS)
+                return conditions_from_reply(self._open_channel().request("conditions", longest))
+        except DeclinedError:
+            return Conditions()
 
     def clock_seconds(self) -> float:
         """The board's monotonic clock now, in s, by which the times of a meter that is read elsewhere are aligned.

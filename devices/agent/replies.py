@@ -70,6 +70,11 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
     )
 
 
+def conditions_from_reply(reply: Reply) -> Conditions:
+    """The state that answered `conditions`; what is not told, or cannot be, is None."""
+    return _conditions(reply)
+
+
 def measurement_from_reply(
     reply: Reply,
     board: Board,

@@ -155,7 +155,7 @@ def measured_one_by_one(inputs: AdaptationInputs, measurer: Measurer, total: int
             case NotMeasured(name, reason):
                 inputs.record.add_event("measuring failed", architecture=name, reason=reason)
                 inputs.tell(events.MeasuringFailed(name, reason))
-            case events.BoardUnreachable() | events.BoardBack():
+            case events.BoardUnreachable() | events.BoardBack() | events.BoardConditions():
                 keep_board_event(inputs.record, report)
                 inputs.tell(report)
                 continue

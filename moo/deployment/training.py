@@ -172,7 +172,7 @@ class _Keeper:
             case NotMeasured(file, reason):
                 self._record.add_event("measuring failed", architecture=file, reason=reason)
                 self._tell(events.MeasuringFailed(file, reason))
-            case events.BoardUnreachable() | events.BoardBack():
+            case events.BoardUnreachable() | events.BoardBack() | events.BoardConditions():
                 keep_board_event(self._record, report)
                 self._tell(report)
 

@@ -178,6 +178,11 @@ class FrontMeasuring:
             self._correct()
         return done > 0
 
+    def tell_of_boards(self) -> None:
+        """Keep and tell at once what happened to the boards themselves; what they measured waits for `collect`."""
+        for event in () if self._measurer is None else self._measurer.board_events():
+            self._keep(event)
+
     def _request_front_at(self, stage: str) -> None:
         """Queue the front, noted in the store: a run that is killed meanwhile goes on with the very same points."""
         self._request(self.points_at(stage, self._unmeasured_front))
@@ -222,7 +227,7 @@ class FrontMeasuring:
                 )
                 waiting = 0 if self._measurer is None else self._measurer.waiting
                 self._tell(events.MeasuringFailed(network, reason, waiting))
-            case events.BoardUnreachable() | events.BoardBack():
+            case events.BoardUnreachable() | events.BoardBack() | events.BoardConditions():
                 keep_board_event(self._record, report)
                 self._tell(report)
 

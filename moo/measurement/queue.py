@@ -6,7 +6,6 @@ until `drain` is called, when no inner search runs. What a board that went away 
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import deque
@@ -14,16 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from devices.configuration import BASE, RuntimeConfiguration
-from devices.device import Device
+from devices.device import Device, SensingDevice
 from devices.errors import BoardUnreachableError, MeasurementError
 from devices.measurement import Measurement, model_key
 from devices.models import Model
-from moo.events import BoardBack, BoardEvent, BoardUnreachable
+from moo.events import BoardBack, BoardConditions, BoardEvent, BoardUnreachable
 from moo.storage.record import RunRecord
 
 ATTEMPTS = 3
 RETRY_SECONDS = (2.0, 60.0)
 """Shortest and longest pause before a board that did not answer is asked again; each is twice the one before."""
+IDLE_SECONDS = 9.0
+"""Pause after which a board without work is asked for its state, and so whether it is still there."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Measurer:
         *,
         names: Sequence[str] | None = None,
         retry_seconds: tuple[float, float] = RETRY_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         """Make a queue that nothing works through yet; `start_measurer` returns one that is started.
 
@@ -77,17 +79,19 @@ class Measurer:
             devices: the boards; either one that shares this machine's cores, or any number that do not.
             names: what the boards are called in reports.
             retry_seconds: shortest and longest pause before a board that did not answer is asked again.
+            idle_seconds: pause after which a board without work is asked for its state.
         """
         self._devices = tuple(devices)
+        self._idle_seconds = idle_seconds
         self._retry_seconds = retry_seconds
         self._waiting: deque[Request] = deque()
-        self._done: queue.SimpleQueue[MeasurerReport | Exception] = queue.SimpleQueue()
+        self._done: deque[MeasurerReport | Exception] = deque()
         self._changed = threading.Condition()
         self._busy = 0
         self._down: set[str] = set()
         self._in_vain_since: float | None = None
         self._closed = False
-        names = names or [f"board {number + 1}" for number in range(len(self._devices))]
+        self._names = names = names or [f"board {number + 1}" for number in range(len(self._devices))]
         self._threads = [
             threading.Thread(target=self._work, args=(name, device), name="measurer", daemon=True)
             for name, device in zip(names, self._devices, strict=True)
@@ -119,12 +123,21 @@ class Measurer:
         """What has happened since the last call; never waits. What went wrong in a thread is raised here."""
         while True:
             try:
-                outcome = self._done.get_nowait()
-            except queue.Empty:
+                outcome = self._done.popleft()
+            except IndexError:
                 return
             if isinstance(outcome, Exception):
                 raise outcome
             yield outcome
+
+    def board_events(self) -> list[BoardEvent]:
+        """What has happened to the boards themselves since the last call, which `collect` then leaves out."""
+        with self._changed:
+            found = [one for one in self._done if isinstance(one, BoardEvent)]
+            rest = [one for one in self._done if not isinstance(one, BoardEvent)]
+            self._done.clear()
+            self._done.extend(rest)
+        return found
 
     def drain(self, patience_seconds: float = float("inf")) -> Iterator[MeasurerReport]:
         """Measure, or wait for, all that is queued, and yield each as it ends.
@@ -138,14 +151,15 @@ class Measurer:
             if not self._threads:
                 if not self._waiting:
                     return
-                yield self._measured_here(self._waiting.popleft())
+                outcome = self._measured_here(self._waiting.popleft())
+                yield from (outcome, *_conditions_of(self._names[0], outcome))
                 continue
             with self._changed:
-                if not self._waiting and not self._busy and self._done.empty():
+                if not self._waiting and not self._busy and not self._done:
                     return
-                if self._waited_in_vain() > patience_seconds and self._done.empty():
+                if self._waited_in_vain() > patience_seconds and not self._done:
                     return
-                if self._done.empty():
+                if not self._done:
                     self._changed.wait(timeout=0.2)
 
     def close(self) -> None:
@@ -180,12 +194,18 @@ class Measurer:
         pause = shortest
         while True:
             with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
+                patience = self._idle_seconds if isinstance(device, SensingDevice) else None
+                is_idle = False
+                while not (self._waiting or self._closed or is_idle):
+                    is_idle = not self._changed.wait(timeout=patience)
                 if self._closed:
                     return
-                request = self._waiting.popleft()
-                self._busy += 1
+                if not is_idle:
+                    request = self._waiting.popleft()
+                    self._busy += 1
+            if is_idle:
+                self._look_at(name, device)
+                continue
             outcome: Measured | NotMeasured | Exception | None = None
             went_away = ""
             try:
@@ -198,27 +218,45 @@ class Measurer:
                 self._busy -= 1
                 if outcome is not None:
                     self._back(name)
-                    self._done.put(outcome)
+                    self._done.append(outcome)
+                    self._done.extend(_conditions_of(name, outcome))
                     pause = shortest
                 else:
-                    self._away(name, request, went_away)
+                    if not self._closed:
+                        self._waiting.appendleft(request)
+                    self._away(name, went_away)
                 self._changed.notify_all()
                 if outcome is None:
                     self._changed.wait_for(lambda: self._closed, timeout=pause)
                     pause = min(2 * pause, longest)
 
-    def _away(self, name: str, request: Request, reason: str) -> None:
-        if not self._closed:
-            self._waiting.appendleft(request)
+    def _look_at(self, name: str, device: Device) -> None:
+        """Ask a board without work for its state."""
+        assert isinstance(device, SensingDevice)
+        try:
+            found: BoardConditions | Exception | None = BoardConditions.of(name, device.conditions())
+        except MeasurementError as error:
+            with self._changed:
+                if isinstance(error, BoardUnreachableError) and not self._closed:
+                    self._away(name, str(error))
+            return
+        except Exception as error:
+            found = error
+        with self._changed:
+            self._back(name)
+            if found is not None:
+                self._done.append(found)
+
+    def _away(self, name: str, reason: str) -> None:
         if name not in self._down:
             self._down.add(name)
-            self._done.put(BoardUnreachable(name, reason))
+            self._done.append(BoardUnreachable(name, reason))
 
     def _back(self, name: str) -> None:
         self._in_vain_since = None
         if name in self._down:
             self._down.remove(name)
-            self._done.put(BoardBack(name))
+            self._done.append(BoardBack(name))
 
 
 def start_measurer(
@@ -231,6 +269,14 @@ def start_measurer(
     measurer = Measurer(devices, names=names, retry_seconds=retry_seconds)
     measurer.start()
     return measurer
+
+
+def _conditions_of(name: str, outcome: Measured | NotMeasured | Exception) -> list[BoardConditions]:
+    """The state that a measurement left a board in, where it tells any."""
+    if not isinstance(outcome, Measured):
+        return []
+    found = BoardConditions.of(name, outcome.measurement.after)
+    return [] if found is None else [found]
 
 
 def keep_board_event(record: RunRecord, event: BoardEvent) -> None:

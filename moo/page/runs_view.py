@@ -222,11 +222,11 @@ def _seconds_searched(folder: RunFolder) -> float:
 
 
 def _in_words(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], ()):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    values = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list | tuple) else [value]
     return one_line(" ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in values))
 
 

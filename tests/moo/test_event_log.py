@@ -56,6 +56,7 @@ def samples(
         events.MeasuringFailed("038", "it is hot"),
         events.BoardUnreachable("pi", "no\nroute"),
         events.BoardBack("pi"),
+        events.BoardConditions(device="pi", temperature_c=55.5, clock_mhz=1500.0, throttled=False, at=1000.0),
         events.FrontChanged(front=(point,), hypervolume=0.5, evaluations=3, trials=1),
         events.FrontWritten("after 4 trials"),
         events.TimeEstimated("search", 60.0, 30.0),

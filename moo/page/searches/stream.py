@@ -32,9 +32,9 @@ MOST_BYTES = 2**18
 _HEAD = re.compile(rb'\{"at": [-+.0-9e]+, "kind": "(\w+)"')
 _TEXT = rb'"((?:[^"\\]|\\.)*)"'
 _PROGRESS = {
-    b"time_estimated": re.compile(rb""),
+    b"time_estimated": re.compile(rb"()"),
     b"stage_progress": re.compile(rb'"stage": ' + _TEXT),
-    b"training_progress": re.compile(rb'"name": ' + _TEXT + rb'.*"epoch": null'),
+    b"training_progress": re.compile(rb'"name": ' + _TEXT + rb', .*"epoch": null'),
 }
 """Kinds of which the last on one and the same thing says what earlier ones say, and what the thing is."""
 _POINTS = b', "front": ['
@@ -87,12 +87,13 @@ def _frames(content: bytes, place: int) -> Iterator[bytes]:
             continue
         head = _HEAD.match(line)
         kind = head[1] if head else b""
-        thing = _PROGRESS[kind].search(line) if kind in _PROGRESS else None
+        found = _PROGRESS[kind].search(line) if kind in _PROGRESS else None
+        thing = None if found is None else kind + found[1]
         if thing is not None:
-            last[kind + thing[0]] = len(lines)
+            last[thing] = len(lines)
         if kind == b"front_changed" and _POINTS in line:
             line = line[: line.index(_POINTS)] + b"}"
-        lines.append((kind + thing[0] if thing else None, b"id: %d\ndata: %s\n\n" % (place, line)))
+        lines.append((thing, b"id: %d\ndata: %s\n\n" % (place, line)))
     return (frame for number, (key, frame) in enumerate(lines) if key is None or last[key] == number)
 
 

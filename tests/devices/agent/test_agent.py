@@ -92,14 +92,18 @@ def test_it_describes_and_measures_and_survives_bad_requests(model: Path) -> Non
         {"id": 4, **measure, "threads": 0},
         {"id": 5, "command": "measure"},
         {"id": 6, **measure},
+        {"id": 7, "command": "conditions"},
     )
-    assert [reply["id"] for reply in replies] == [1, None, None, 2, 3, 4, 5, 6]
-    assert [reply["ok"] for reply in replies] == [True, False, False, False, False, False, False, True]
+    assert [reply["id"] for reply in replies] == [1, None, None, 2, 3, 4, 5, 6, 7]
+    assert [reply["ok"] for reply in replies] == [True, False, False, False, False, False, False, True, True]
     assert replies[0]["runtime"].startswith("onnxruntime ")
-    assert "describe, cool, measure, stream, run, clock, set_frequency, but got 'dance'" in replies[3]["error"]
+    assert (
+        "describe, cool, measure, stream, run, clock, conditions, set_frequency, but got 'dance'" in replies[3]["error"]
+    )
     assert "`threads` must be a number of at least 1, but got 0" in replies[5]["error"]
     assert replies[7]["runs"] == 5
     assert 0 < replies[7]["p5_ms"] <= replies[7]["median_ms"]
+    assert set(replies[8]) == {"id", "ok"} | set(replies[7]["after"])
 
 
 def test_more_threads_than_cores_are_refused(model: Path) -> None:

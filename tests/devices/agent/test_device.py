@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.agent.device import AgentDevice
+from devices.agent.device import CONDITIONS_SECONDS, AgentDevice
 from devices.channel import Reply
 from devices.configuration import Precision, RuntimeConfiguration
+from devices.device import SensingDevice
 from devices.energy.idle_baseline import IdlePower
 from devices.energy.mean_power import MeanPower
 from devices.energy.meter import MeteredEnergy
 from devices.energy.power_model import HOST_POWER_MODEL
 from devices.errors import BoardRefusedError, MeasurementError
-from devices.measurement import MeasureSettings
+from devices.measurement import Conditions, MeasureSettings
 from devices.quantization import is_quantized, quantized
 from search_space.graphs import Graph, GraphBuilder
 from search_space.onnx_files import random_weights, to_onnx
@@ -342,3 +343,19 @@ def test_times_that_a_meter_cannot_have_read_along_are_a_failed_measurement(run:
         with pytest.raises(MeasurementError, match="a reply of the peer must have"):
             device.measure(b"")
     assert not [event for event in link.events if isinstance(event, tuple)]
+
+
+def test_a_board_tells_its_state_between_measurements() -> None:
+    link = FakeLink(temperature_c=61.5, clock_mhz=1500.0, throttled=0x50000)
+    board = AgentDevice(link, MeasureSettings(), name="fake", shares_host=False)
+    assert isinstance(board, SensingDevice)
+    assert board.conditions() == Conditions(clock_mhz=1500.0, temperature_c=61.5, throttled=0x50000)
+    assert [event["timeout_seconds"] for event in link.requests("conditions")] == [CONDITIONS_SECONDS]
+
+
+def test_an_agent_of_an_earlier_version_tells_no_state_and_goes_on() -> None:
+    link = FakeLink(declined=("conditions",))
+    board = AgentDevice(link, MeasureSettings(), name="fake", shares_host=False)
+    assert board.conditions() == Conditions()
+    board.describe()
+    assert link.events.count("start") == 1

@@ -34,7 +34,7 @@ def test_workers_of_a_machine_without_a_file_are_sent_it_once(tmp_path: Path) ->
             writer.add(image_CHW)
         details = writer.finish(omitted=((),), grey=False, width=8, height=8, scattered=False, facts=FACTS)
     file = ImageFile(Path("/nowhere/images.images"), details)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         offered = OfferedImages(((file, ray_images._new_sender.options(num_cpus=0).remote(path)),))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from benchmarks.outer_loop.synthetic_runs import write_run
@@ -42,6 +42,7 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         # Without a sandbox, as it is not to be had in containers for root; with WebGL in software.
         options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -65,9 +66,9 @@ class Served:
 
 
 @contextmanager
-def serving(settings: PageSettings) -> Iterator[Served]:
+def serving(settings: PageSettings, *, port: int = 0) -> Iterator[Served]:
     """Serve in a thread of this process."""
-    found = listening(0)
+    found = listening(port)
     server = page_server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [found]}, daemon=True)
     thread.start()

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ from pathlib import Path
 
 def main() -> None:
     """Work as a search does, seen from outside."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where a shell runs the tests in the background, and what they start ignores Ctrl-C.
+        signal.signal(number, signal.default_int_handler)
     template, *words = sys.argv[1:]
     option = "--out" if "--out" in words else "--resume"
     folder, seed = Path(words[words.index(option) + 1]), words[words.index("--seed") + 1] if "--seed" in words else "0"
