@@ -13,6 +13,9 @@ from dnas.pretraining import PretrainRecord
 from evaluation.errors import ErrorKind
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
+from moo.execution.news import WorkerBusy as WorkerBusy
+from moo.execution.news import WorkerGone as WorkerGone
+from moo.execution.news import WorkerIdle as WorkerIdle
 from moo.storage.archive import OperatingPoint
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import Trial, TrialResult
@@ -377,6 +380,9 @@ Event = (
     | TrialStarted
     | TrialFinished
     | TrialFailed
+    | WorkerBusy
+    | WorkerIdle
+    | WorkerGone
     | NetworksQueued
     | NetworkMeasured
     | MeasuringFailed

@@ -8,6 +8,7 @@ train_architecture one network trained for deployment
 train_front    every network of a run's front trained for deployment
 adapt_front    early exits for the trained networks of a front
 compare_baselines published networks trained and measured like a front
+try_coefficients which networks a tuple of coefficients gives
 sample_architectures further architectures from the theta of a trial
 select_network one point of a front: the most accurate within limits, or the knee
 pareto_page    runs started, watched and explored in a browser

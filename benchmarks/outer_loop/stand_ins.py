@@ -23,6 +23,7 @@ from devices.cost_tables.family import CostTables
 from dnas.inner_search import StepRecord, ThetaResult
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.execution.evaluator import Evaluator
+from moo.execution.news import Watch, unwatched
 from moo.execution.ray_backend import RayBackend, start_ray_backend
 from moo.trials import (
     ArchitectureTrial,
@@ -122,6 +123,7 @@ class SimulatedWorkers:
 
     def __init__(self, stand_in: StandIn, workers: int) -> None:
         self.dashboard_url: str | None = None
+        self.watch: Watch = unwatched
         self._stand_in = stand_in
         self.workers = workers
         self._threads = ThreadPoolExecutor(workers)

@@ -23,6 +23,7 @@ from dnas.inner_search import StepRecord, ThetaResult
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from moo.config import SearchConfig
+from moo.execution.news import Watch, unwatched
 from moo.measurement.front import corrected_tables
 from moo.search.generational import IN_INT8_EACH
 from moo.search.outputs import write_front_json
@@ -160,6 +161,7 @@ class ReadyBackend:
     def __init__(self, known: Sequence[TrialResult]) -> None:
         self.dashboard_url: str | None = None
         self.workers = 1
+        self.watch: Watch = unwatched
         self._known = {result.trial.id: result for result in known}
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:

@@ -47,7 +47,7 @@ def analytic_cost_table(space: FBNetSpace) -> CostTable:
         threads=1,
         clock_mhz=None,
         date=None,
-        method="roofline model with nominal figures; measured on no board",
+        method="roofline model with nominal figures of no particular board",
     )
 
 

@@ -15,4 +15,5 @@ titles       what Ray's dashboard calls jobs
 ray_pool     a pool of actors that outlives those that die, and jobs that outlive both
 ray_backend  trials under Ray
 ray_trainer  networks trained under Ray
+news              what workers do meanwhile
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
@@ -13,6 +14,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import is_want
+from moo.execution.news import Watch, WorkerBusy, WorkerIdle, unwatched
 from moo.execution.pretraining import pretraining_epochs
 from moo.trials import (
     Job,
@@ -22,10 +24,15 @@ from moo.trials import (
 )
 
 OutcomeT = TypeVar("OutcomeT")
+OWN_WORKER = "worker 1"
+"""Name of this process, where it does the jobs."""
 
 
 class Backend(Protocol):
     """Where jobs run: in this process, or under Ray."""
+
+    watch: Watch
+    """Is told what workers do; nobody, until it is set."""
 
     @property
     def dashboard_url(self) -> str | None:
@@ -79,6 +86,7 @@ class InProcessBackend:
     def __init__(self, setup: WorkerSetup) -> None:
         self.dashboard_url: str | None = None
         self.workers = 1
+        self.watch: Watch = unwatched
         self._bench = setup
         self._workbench = Evaluator(setup)
 
@@ -92,10 +100,13 @@ class InProcessBackend:
         """See `moo.execution.backend.Backend.run`."""
         for job in jobs:
             on_start(job)
+            self.watch(WorkerBusy.with_job(OWN_WORKER, platform.node(), job))
             try:
-                yield self._workbench.run(job, costs, supernet)
+                outcome: Outcome = self._workbench.run(job, costs, supernet)
             except Exception as error:
-                yield failure_of(job, traceback.format_exc(), died=is_want(error))
+                outcome = failure_of(job, traceback.format_exc(), died=is_want(error))
+            self.watch(WorkerIdle(OWN_WORKER, platform.node()))
+            yield outcome
 
     def close(self) -> None:
         """Nothing to stop."""

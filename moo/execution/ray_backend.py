@@ -19,6 +19,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, Patience, is_want
+from moo.execution.news import Watch, unwatched
 from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
@@ -69,6 +70,7 @@ class RayBackend:
         self._own_setup = setup
         self._evaluator = evaluator
         self._begun = 0
+        self.watch: Watch = unwatched
         self.ended: Counter[str] = Counter()
         """Jobs that have ended on each node."""
         self._use(session)
@@ -84,6 +86,8 @@ class RayBackend:
         self._namespace = f"{'run' if session.run is None else run_title(session.run)} {uuid.uuid4().hex[:8]}"
         self._pool = ActorPool(self._new_worker, lambda: self.workers, session.logs, self._nodes.look)
         self._pool.ended = self.ended
+        # Whoever watches then.
+        self._pool.watch = lambda news: self.watch(news)
 
     @property
     def workers(self) -> int:
@@ -100,7 +104,9 @@ class RayBackend:
             "namespace": self._namespace,
             **nodes.placement,
         }
-        return _new_worker.options(**place).remote(self._setup, self._images, self._evaluator, words)
+        actor = _new_worker.options(**place).remote(self._setup, self._images, self._evaluator, words)
+        self._pool.names[actor] = f"worker {self._begun}"
+        return actor
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.

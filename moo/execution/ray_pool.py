@@ -15,6 +15,7 @@ from typing import IO, Any
 import ray
 
 from moo.execution.machinery import Patience
+from moo.execution.news import Watch, WorkerBusy, WorkerGone, WorkerIdle, unwatched
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
 from moo.execution.titles import CHECK_OF_WORKER, title_of
 from moo.trials import Failure, Job, Outcome, failure_of
@@ -50,6 +51,10 @@ class ActorPool:
         self.size = size
         self.places: dict[Any, str] = {}
         """Node of each actor that is up."""
+        self.names: dict[Any, str] = {}
+        """What each is called."""
+        self.watch: Watch = unwatched
+        """Is told what actors do."""
         self.ended: Counter[str] = Counter()
         """Jobs that have ended on each node."""
         self.idle: deque[Any] = deque()
@@ -78,7 +83,12 @@ class ActorPool:
         """Stop it, even if it cannot be reached: it must not go on with a job that another one does."""
         self._actors.pop(actor, None)
         self.places.pop(actor, None)
+        self.names.pop(actor, None)
         ray.kill(actor)
+
+    def called(self, actor: Any) -> tuple[str, str]:
+        """Name and node of an actor; empty where they are not known."""
+        return self.names.get(actor, ""), self.places.get(actor, "")
 
     def note_end(self, actor: Any, job: Job) -> None:
         """Count a job that has ended, and keep where, if workers are on several nodes."""
@@ -103,6 +113,7 @@ class ActorPool:
         """Know of no actor any more: they died with Ray."""
         self._actors.clear()
         self.places.clear()
+        self.names.clear()
         self.idle.clear()
         self.starting.clear()
 
@@ -169,6 +180,7 @@ class PoolRun:
             while self._running or work.waiting or work.suspects:
                 outcomes: list[Outcome] = []
                 died: RayDiedError | None = None
+                pool.watch(None)
                 try:
                     self._step(outcomes)
                 except RayDiedError as error:
@@ -220,6 +232,7 @@ class PoolRun:
         self._running[actor.run.options(name=title_of(job)).remote(job, *self._inputs)] = (actor, job)
         self._pool.idle.popleft()
         jobs.popleft()
+        self._pool.watch(WorkerBusy.with_job(*self._pool.called(actor), job))
 
     def _collect(self, reference: Any) -> list[Outcome]:
         """Let an actor be idle; returns the outcome, unless it only came up, or died and its job waits again."""
@@ -237,6 +250,7 @@ class PoolRun:
                 raise
             reason, last_words = _reason(error), self._pool.last_words(actor)
             self._forget(reference)
+            self._pool.watch(WorkerGone(*self._pool.called(actor), last_line(reason)))
             self._pool.dismiss(actor)
             self._pool.check_idle()
             if is_new and job is None:
@@ -249,6 +263,7 @@ class PoolRun:
         else:
             self._pool.note_end(actor, job)
         self._pool.idle.append(actor)
+        self._pool.watch(WorkerIdle(*self._pool.called(actor)))
         if isinstance(outcome, Failure) and outcome.died and job is not None:
             failure = self._work.death(job, outcome.traceback)
             return [] if failure is None else [failure]

@@ -13,6 +13,8 @@ searches   started, stopped, gone on with, listened to
 opened     runs as their folders have them, opened once to be looked at
 network_view   what is told of one network
 network_files  its files, which may be downloaded
+coefficients_view  what is told of coefficients, trials and their inner searches
+dials          networks that the surrogate of a run gives for coefficients
 board_view     what is told of boards
 answers    JSON that is sent
 """

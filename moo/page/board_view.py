@@ -5,28 +5,41 @@ Start at `board_json`.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from starlette.requests import Request
 from starlette.routing import Route
 
 from devices.cost_tables.cost_table import CostTable
 from devices.measurement import Measurement
 from moo.page.answers import answering
-from moo.page.folders import Runs, run_named
-from moo.page.opened import OpenedRun, opened
+from moo.page.folders import Runs
+from moo.page.opened import OpenedRun, looking_at
 from moo.page.settings import PageSettings
+from moo.storage.event_file import EventReader, StoredEvent
 
 Json = dict[str, Any]
+MOST_FILES = 2
+"""Event files whose lines are remembered."""
+MOST_STATES = 2000
+STATE = "board_conditions"
+"""Kind of the events by which boards tell of themselves."""
 FAILURES = ("measuring failed", "board unreachable", "board back")
 """Kinds of events that tell of boards."""
 
 
-def board_json(run: OpenedRun) -> Json:
-    """All that is told of the boards of a run."""
+def board_json(run: OpenedRun, states: Sequence[StoredEvent] = ()) -> Json:
+    """All that is told of the boards of a run.
+
+    Args:
+        run: whose boards they are.
+        states: events of theirs, as `BoardStates` has them.
+    """
     trained = [entry.trained for entry in run.archive.entries if entry.trained is not None]
     files = [
         (network.name, file.measurement)
@@ -43,8 +56,40 @@ def board_json(run: OpenedRun) -> Json:
         "compared": compared,
         "errors": [_mean_errors(one.label, compared) for one in run.archive.configurations],
         "conditions": [_conditions(name, measurement) for name, measurement in everything],
+        "states": [{"device": None, "throttled": None, **one.figures, "at": one.at} for one in _thinned(states)],
         "failures": [{"date": date, "kind": kind, **content} for date, kind, content in run.events if kind in FAILURES],
     }
+
+
+class BoardStates:
+    """What boards told of themselves between measurements, by the event files of runs; each line is read once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Path, tuple[EventReader, list[StoredEvent]]] = OrderedDict()
+
+    def of(self, path: Path) -> list[StoredEvent]:
+        """All of an event file so far, oldest first."""
+        with self._lock:
+            reader, known = self._known.setdefault(path, (EventReader(path), []))
+            self._known.move_to_end(path)
+            while len(self._known) > MOST_FILES:
+                self._known.popitem(last=False)
+            place = -1
+            while place != reader.place:
+                place = reader.place
+                found = reader.new()
+                if reader.place < place:
+                    # Another file took its place.
+                    known.clear()
+                known += [event for event in found if event.kind == STATE]
+            return list(known)
+
+
+def _thinned(states: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """At most so many as a chart can show, with all that tell of throttling."""
+    step = -(-len(states) // MOST_STATES) or 1
+    return [one for place, one in enumerate(states) if place % step == 0 or one.figures.get("throttled")]
 
 
 def predicted_and_measured(run: OpenedRun) -> list[Json]:
@@ -120,6 +165,7 @@ def _conditions(name: str, measurement: Measurement) -> Json:
         "os": m.os,
         "date": m.date,
         "latency_ms": m.latency_ms,
+        "latency_source": m.latency_source,
         "before": asdict(m.before),
         "after": asdict(m.after),
         "throttled": m.throttled,
@@ -133,9 +179,9 @@ def _conditions(name: str, measurement: Measurement) -> Json:
 
 def routes(settings: PageSettings) -> list[Route]:
     """Of boards."""
-    runs = Runs(settings.runs)
+    states = BoardStates()
 
-    def board(request: Request) -> Json:
-        return board_json(opened(run_named(runs, request)))
+    def board(run: OpenedRun) -> Json:
+        return board_json(run, states.of(run.folder.events))
 
-    return [Route("/api/runs/{run:path}/-/board", answering(board))]
+    return [Route("/api/runs/{run:path}/-/board", answering(looking_at(Runs(settings.runs), board)))]

@@ -22,13 +22,14 @@ from moo.analysis.networks import file_costs
 from moo.page.answers import NotThereError, answering, as_json
 from moo.page.folders import Runs, run_named
 from moo.page.network_files import card_html, read_file, there
-from moo.page.opened import OpenedRun, opened
+from moo.page.opened import OpenedRun, looking_at, opened
 from moo.page.settings import PageSettings
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.archive import Costs, Entry
 from moo.storage.trained_network import TrainedNetwork
 from moo.trials import ArchitectureTrial
-from search_space.descriptions import describe_architecture
+from search_space.architectures import Architecture
+from search_space.descriptions import ArchitectureDescription, describe_architecture
 from search_space.operators import operator_named
 from search_space.spaces import FBNetSpace
 
@@ -62,7 +63,23 @@ def names_json(run: OpenedRun) -> list[Json]:
     return found + [{"id": one.name, "kind": "baseline"} for one in run.baselines]
 
 
-def costs_by_layer(run: OpenedRun, entry: Entry, configuration: RuntimeConfiguration) -> Json:
+def drawn_json(run: OpenedRun, architecture: Architecture) -> Json:
+    """What a drawing of a network shows: layers, stem and head, and costs by layer in each configuration."""
+    space, described = run.origin.space, describe_architecture(run.origin.space, architecture)
+    return {
+        "id": architecture.id,
+        "space": space.name,
+        "energy": run.archive.energy.label,
+        "macs": described.macs,
+        "params": described.params,
+        "stem": {"channels": space.stem_channels, "stride": space.stem_stride, "size": space.input_size},
+        "head": {"channels": space.last_channels, "classes": space.classes},
+        "layers": layers_json(space, described),
+        "costs": {one.label: costs_by_layer(run, architecture, one) for one in run.archive.configurations},
+    }
+
+
+def costs_by_layer(run: OpenedRun, architecture: Architecture, configuration: RuntimeConfiguration) -> Json:
     """What the run's cost table predicts, by layer: `fixed` and all of `layers` come to `sum`.
 
     The table is as the networks that were measured have corrected it, with the energy that the run minimises.
@@ -70,7 +87,7 @@ def costs_by_layer(run: OpenedRun, entry: Entry, configuration: RuntimeConfigura
     tables = run.archive.tables
     assert tables is not None, "an opened run has tables"
     table = run.archive.energy.table(tables[configuration])
-    indices = [table.operators.index(operator) for operator in entry.architecture.operators]
+    indices = [table.operators.index(operator) for operator in architecture.operators]
     return {
         "latency_ms": _by_layer(table.latency_ms[range(len(indices)), indices].tolist(), table.fixed_latency_ms),
         "energy_mj": _by_layer(table.energy_mj[range(len(indices)), indices].tolist(), table.fixed_energy_mj),
@@ -79,9 +96,8 @@ def costs_by_layer(run: OpenedRun, entry: Entry, configuration: RuntimeConfigura
     }
 
 
-def layers_json(space: FBNetSpace, entry: Entry) -> list[Json]:
-    """The searchable layers of a network in order, as the drawing has them."""
-    described = describe_architecture(space, entry.architecture)
+def layers_json(space: FBNetSpace, described: ArchitectureDescription) -> list[Json]:
+    """The searchable layers of a network in order."""
     return [
         {
             "operator": one.operator,
@@ -107,19 +123,10 @@ def _by_layer(layers: Sequence[float], fixed: float) -> Json:
 
 
 def _searched(run: OpenedRun, entry: Entry) -> Json:
-    space, archive, identifier = run.origin.space, run.archive, entry.architecture.id
-    described = describe_architecture(space, entry.architecture)
+    identifier = entry.architecture.id
     return {
-        "id": identifier,
+        **drawn_json(run, entry.architecture),
         "kind": "on the front" if any(point.id == identifier for point in run.front) else "evaluated",
-        "space": space.name,
-        "energy": archive.energy.label,
-        "macs": described.macs,
-        "params": described.params,
-        "stem": {"channels": space.stem_channels, "stride": space.stem_stride, "size": space.input_size},
-        "head": {"channels": space.last_channels, "classes": space.classes},
-        "layers": layers_json(space, entry),
-        "costs": {one.label: costs_by_layer(run, entry, one) for one in archive.configurations},
         "points": list(_points(run, entry)),
         "trained": None if entry.trained is None else _training(run, entry.trained),
         "trial": _trial(run, entry),
@@ -347,5 +354,5 @@ def routes(settings: PageSettings) -> list[Route]:
         Route(f"{place}/{{network}}/files/{{file:path}}", file),
         Route(f"{place}/{{network}}/card", answering(card)),
         Route(f"{place}/{{network}}", answering(network)),
-        Route(place, answering(lambda request: {"networks": names_json(run_of(request))})),
+        Route(place, answering(looking_at(runs, lambda run: {"networks": names_json(run)}))),
     ]

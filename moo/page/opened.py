@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
 
 from devices.cost_tables.family import CostTables
 from devices.measurement import Measurement
@@ -16,6 +19,7 @@ from moo.config import SearchConfig
 from moo.measurement.boards import read_run_tables
 from moo.measurement.front import Corrections, corrected_tables
 from moo.page.answers import NotThereError
+from moo.page.folders import Runs, run_named
 from moo.search.preparation import archive_for
 from moo.storage.archive import Archive, OperatingPoint
 from moo.storage.origin import RunOrigin
@@ -58,17 +62,33 @@ def stamps(paths: Sequence[Path]) -> tuple[Stamp, ...]:
     return tuple(map(_stamp, paths))
 
 
+class NothingYetError(NotThereError):
+    """A run has found nothing yet."""
+
+
 def opened(folder: RunFolder) -> OpenedRun:
     """A run as its folder has it now; the very same object as long as nothing changes.
 
     Raises:
-        NotThereError: if it has no cost tables yet, so that nothing was evaluated either.
+        NothingYetError: if it has no cost tables yet, so that nothing was evaluated either.
         ValueError: if a file of it is damaged.
     """
     if not folder.cost_table.exists():
-        raise NotThereError("Nothing was found yet: the run has not got its cost tables.")
+        raise NothingYetError("Nothing was found yet: the run has not got its cost tables.")
     with _OPENING:
         return _opened(folder, stamps(_files(folder)))
+
+
+def looking_at(runs: Runs, view: Callable[[OpenedRun], Any]) -> Callable[[Request], Any]:
+    """What a page tells of the run that an address names; of one that has found nothing, only that, as `nothing`."""
+
+    def look(request: Request) -> Any:
+        try:
+            return view(opened(run_named(runs, request)))
+        except NothingYetError as error:
+            return {"nothing": error.args[0]}
+
+    return look
 
 
 def _files(folder: RunFolder) -> list[Path]:

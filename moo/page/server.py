@@ -27,6 +27,8 @@ def listening(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        # From now on who asks waits for an answer, though it takes a moment until the server gives one.
+        found.listen()
     except OSError as error:
         found.close()
         raise ValueError(f"`--port` must be free, but {port} is not ({error.strerror}): choose another.") from None

@@ -7,6 +7,8 @@ space_choice space and size of images where the user names none
 forecast     how long a search of a space would take, before one is chosen
 artifacts    what trials start from: cost table, supernet
 proposals    what is tried next, by method
+surrogate_answers  which network coefficients give, by what a run has evaluated
+coefficient_search  one tuple of coefficients, searched on the supernet of a run
 generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of
 outputs      front.json and front/<id>/

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.surrogate import fit_surrogate
 from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings
-from moo.algorithms.acquisition import EvaluatedArchitectures
+from moo.algorithms.acquisition import AccuracyModel, EvaluatedArchitectures
 from moo.algorithms.base import Algorithm, ConfiguredProposal, PlainProposal, Proposal, SurrogateProposal
 from moo.algorithms.genomes import CoefficientBounds, ConfiguredGenome, Genome, genome_of
 from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
 from moo.algorithms.random_and_grid import AssignedConfigurations, CoefficientGrid, RandomCoefficients
 from moo.algorithms.surrogate_assisted import CostLimit, SurrogateAssistedSettings, propose
 from moo.config import SearchConfig
-from moo.storage.archive import Archive
+from moo.storage.archive import Archive, Entry
 from moo.storage.run_folder import RESTORE, RunFolder, check_not_lost
 from moo.storage.store import StoredTrial
 from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial
@@ -258,30 +259,58 @@ def surrogate_proposals(
     entries = [entry for entry in archive.entries if entry.trial_id < before]
     if len(entries) < 2:
         return []
-    indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
-    evaluated = EvaluatedArchitectures(indices_NL, np.array([entry.error for entry in entries]))
-    surrogate = fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators))
-    searched = [config.energy_objective.table(table) for table in tables]
-    latencies = [_expected_cost(table.latency_ms, table.fixed_latency_ms) for table in searched]
-    energies = [_expected_cost(table.energy_mj, table.fixed_energy_mj) for table in searched]
+    found = surrogate_of(config, space, entries, tables)
     return propose(
-        surrogate,
-        CrossEntropyScale.of(evaluated.error_N),
-        [[latency, energy] for latency, energy in zip(latencies, energies, strict=True)],
-        evaluated,
+        found.model,
+        found.scale,
+        [[latency, energy] for latency, energy in zip(found.latencies, found.energies, strict=True)],
+        found.evaluated,
         coefficient_genome(config, tables.configurations),
         configurations=tables.configurations if len(tables) > 1 else (),
-        limits=_limits_of(config, space, latencies, energies),
+        limits=_limits_of(config, space, found.latencies, found.energies),
         reference_M=np.array(archive.reference_point),
         num_operators=len(space.operators),
         count=surrogate_generation_size(config),
-        settings=SurrogateAssistedSettings(
-            samples=config.samples,
-            search=SurrogateSearchSettings(
-                steps=config.theta_steps, entropy_weight=config.entropy_weight, loss=config.loss
-            ),
-        ),
+        settings=SurrogateAssistedSettings(samples=config.samples, search=found.settings),
         rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSurrogate:
+    """A surrogate of what a run has evaluated, and what searches on it minimise."""
+
+    model: AccuracyModel
+    scale: CrossEntropyScale
+    evaluated: EvaluatedArchitectures
+    latencies: tuple[ExpectedCost, ...]
+    """In each runtime configuration; so are the energies."""
+    energies: tuple[ExpectedCost, ...]
+    settings: SurrogateSearchSettings
+    """How each theta is searched."""
+
+
+def surrogate_of(config: SearchConfig, space: FBNetSpace, entries: Sequence[Entry], tables: CostTables) -> RunSurrogate:
+    """The surrogate on which a run's searches go on.
+
+    Args:
+        config: its loss, theta steps and entropy weight hold as on the supernet.
+        space: of the architectures.
+        entries: of the archive, at least two.
+        tables: to search with, with energy above idle.
+    """
+    indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
+    evaluated = EvaluatedArchitectures(indices_NL, np.array([entry.error for entry in entries]))
+    searched = [config.energy_objective.table(table) for table in tables]
+    return RunSurrogate(
+        model=fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators)),
+        scale=CrossEntropyScale.of(evaluated.error_N),
+        evaluated=evaluated,
+        latencies=tuple(_expected_cost(table.latency_ms, table.fixed_latency_ms) for table in searched),
+        energies=tuple(_expected_cost(table.energy_mj, table.fixed_energy_mj) for table in searched),
+        settings=SurrogateSearchSettings(
+            steps=config.theta_steps, entropy_weight=config.entropy_weight, loss=config.loss
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from moo import events
 from moo.analysis.errors import error_kind
 from moo.execution.backend import Backend
 from moo.execution.machinery import MachineryError
+from moo.execution.news import WorkerNews
 from moo.measurement.front import FrontMeasuring
 from moo.search.artifacts import SearchFailedError
 from moo.storage.archive import Entry, OperatingPoint, objectives_of
@@ -74,6 +75,7 @@ class TrialRunner:
             independent: whether each trial trains a supernet of its own.
         """
         self._backend = backend
+        backend.watch = self._watched
         self._record = record
         self._measuring = measuring
         self._space = space
@@ -84,6 +86,12 @@ class TrialRunner:
         self._front: tuple[OperatingPoint, ...] | None = None
         """That was told of last, and whose hypervolume is the next."""
         self._hypervolume = 0.0
+
+    def _watched(self, news: WorkerNews | None) -> None:
+        """Tell what workers do, and now and then, while they are at it, what happens to the boards."""
+        if news is not None:
+            self._tell(news)
+        self._measuring.tell_of_boards()
 
     def run(
         self, trials: Iterable[Trial], costs: CostTables, learn: Learn = lambda trial, objectives, violation: None

@@ -144,6 +144,13 @@ TRAIN_ARCHITECTURE = HelpPage(
         group("output", "out quiet"),
     ),
 )
+TRY_COEFFICIENTS = HelpPage(
+    examples=(
+        ("runs/photos --coefficients 0.2 1 0 0.5", "searched on the run's supernet"),
+        ("runs/photos --coefficients 0.2 1 0 0.5 --surrogate", "answered at once"),
+    ),
+    groups=(group("run", "run", "dataset"), group("what is tried", "coefficients configuration surrogate")),
+)
 SAMPLE_ARCHITECTURES = HelpPage(
     examples=(
         ("runs/photos --trial 3 --count 10", "the ten most probable ones"),

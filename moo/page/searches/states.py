@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from moo.page.searches.processes import Process
 from moo.storage.run_folder import RunFolder
-from moo.storage.search_state import read_state
+from moo.storage.search_state import SearchState, read_state
 from search_space.boundary.reading import parse_json
 from search_space.boundary.text import one_line
 
@@ -21,6 +22,8 @@ State = Literal["starting", "running", "ended", "interrupted", "failed", "unread
 EVENTS = "events.jsonl"
 LONGEST_EVENT = 2**14
 """Bytes of a line of events, its end included."""
+MOST_KEPT = 4096
+"""Runs whose state is kept in memory."""
 _KILLED = "it ended without a word, as when it is killed or the power fails"
 
 
@@ -48,23 +51,48 @@ def state_of(folder: RunFolder, holder: Process | None, begun: Process | None = 
         holder: the process that holds its lock.
         begun: one that was started for it and may not have come as far as the lock.
     """
-    try:
-        folder.read_settings()
-        state = read_state(folder)
-    except (ValueError, OSError) as error:
-        return RunState("unreadable", one_line(error), holder)
+    state = _search_state(folder, _stamp(folder.config), _stamp(folder.state), _stamp(folder.front))
+    if isinstance(state, str):
+        return RunState("unreadable", state, holder)
     if holder is not None:
         work = holder.work
         return RunState("running", work if state.ended else f"{work}, {state.reached}", holder)
     if begun is not None:
         return RunState("starting", "getting ready" if state.ended else f"getting ready, {state.reached}", begun)
-    last = last_event(folder.path)
+    last = _last_event(folder.path, _stamp(folder.path / EVENTS))
     ending, reason = _ending(last)
     if state.ended:
         return RunState("ended", "" if ending == "finished" else f"its last command: {reason}" if ending else "")
     if ending == "failed":
         return RunState("failed", reason)
     return RunState("interrupted", f"{state.reached}; {reason or _KILLED}" if last else state.reached)
+
+
+Stamp = tuple[int, int] | None
+
+
+def _stamp(path: Path) -> Stamp:
+    """Differs where a file does."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _search_state(folder: RunFolder, *stamps: Stamp) -> SearchState | str:
+    """How far a run came, or what is wrong with it; read again where a file has changed."""
+    try:
+        folder.read_settings()
+        return read_state(folder)
+    except (ValueError, OSError) as error:
+        return one_line(error)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _last_event(folder: Path, stamp: Stamp) -> dict[str, Any] | None:
+    return last_event(folder)
 
 
 def _ending(last: dict[str, Any] | None) -> tuple[str, str]:

@@ -7,20 +7,26 @@ import { cost, percent, short, when } from "page/numbers.js";
 
 export const TITLE = "Board";
 const WHY = "Predictions are those of the run's cost table as it was before these networks corrected it. On the line both are equal.";
-const TABLE_HEADS = ["configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks", "how it was made"];
-const ROW_HEADS = ["date (UTC)", "network", "configuration", "latency (ms)", "temperature (°C)", "clock (MHz)", "idle power (W)", "state"];
+const TABLE_HEADS = ["configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks"];
+const ROW_HEADS = ["date (UTC)", "network", "configuration", "latency", "temperature (°C)", "clock (MHz)", "idle power (W)", "state"];
 
 /** @param {HTMLElement} content @param {string} run */
 export async function show(content, run) {
-  const { board, tables, compared, errors, conditions, failures } = await ask(`/api/runs/${inAddress(run)}/-/board`);
+  const found = await ask(`/api/runs/${inAddress(run)}/-/board`);
+  if (found.nothing) return fill(content, el("h1", {}, TITLE), el("p", {}, found.nothing));
+  /** @type {{board: any, tables: any[], compared: any[], errors: any[], conditions: any[], states: any[], failures: any[]}} */
+  const { board, tables, compared, errors, conditions, states, failures } = found;
   const link = (/** @type {string} */ id) => el("a", { href: `/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}` }, id);
-  const failed = (/** @type {any} */ item) =>
-    [when(item.date), item.kind, item.architecture ? link(item.architecture) : item.board, item.configuration, item.reason];
+  const failed = failures.map((item) =>
+    [when(item.date), item.kind, item.architecture ? link(item.architecture) : item.board, item.configuration, item.reason]);
   fill(content, el("h1", {}, TITLE), ...(board ? facts(board, conditions) : [withoutBoard(tables)]),
-    compared.length > 0 && againstPredictions(compared, errors), conditions.length > 0 && overTime(conditions, link),
+    compared.length > 0 && againstPredictions(compared, errors),
+    conditions.length + states.length > 0 && overTime(conditions, states, link),
     failures.length > 0 && [el("h2", {}, "What failed"),
-      table(["date (UTC)", "what", "network or board", "configuration", "reason"], failures.map(failed), "Failures")],
-    el("h2", {}, "Cost tables"), table(TABLE_HEADS, tables.map(tableRow), "Cost tables"));
+      table(["date (UTC)", "what", "network or board", "configuration", "reason"], failed, "Failures")],
+    el("h2", {}, "Cost tables"), table(TABLE_HEADS, tables.map(tableRow), "Cost tables"),
+    el("details", {}, el("summary", {}, "How they were made"), el("ul", {}, tables.map(({ configuration, method }) =>
+      el("li", {}, `${configuration}: ${method}`)))));
 }
 
 /** @param {any[]} tables */
@@ -81,16 +87,18 @@ function scatter(compared, what, unit) {
   return place;
 }
 
-/** @param {any[]} conditions @param {(id: string) => HTMLElement} link */
-function overTime(conditions, link) {
-  const told = (/** @type {string} */ name) => conditions.some(({ before, after }) => before[name] !== null || after[name] !== null);
+/** @param {any[]} conditions @param {any[]} states @param {(id: string) => HTMLElement} link */
+function overTime(conditions, states, link) {
+  const all = [...states, ...conditions.flatMap(({ before, after }) => [before, after])];
+  const told = (/** @type {string} */ name) => all.some((one) => (one[name] ?? null) !== null);
   const places = [["temperature_c", "temperature (°C)"], ["clock_mhz", "clock (MHz)"]].filter(([name]) => told(name))
-    .map(([name, label]) => course(conditions, name, label));
+    .map(([name, label]) => course(conditions, states, name, label));
   const both = (/** @type {any} */ item, /** @type {string} */ name) =>
     [item.before[name], item.after[name]].map((value) => (value === null ? "–" : short(value))).join(" → ");
   const slow = conditions.filter((item) => item.throttled).length, number = conditions.length;
   const rows = conditions.map((item) => [
-    when(item.date), link(item.network), item.configuration, short(item.latency_ms), both(item, "temperature_c"), both(item, "clock_mhz"),
+    when(item.date), link(item.network), item.configuration, cost(item.latency_ms, "ms", item.latency_source),
+    both(item, "temperature_c"), both(item, "clock_mhz"),
     item.idle_w === null ? "–" : short(item.idle_w), state(item),
   ]);
   return [el("h2", {}, "Conditions over time"),
@@ -101,24 +109,27 @@ function overTime(conditions, link) {
     el("details", {}, el("summary", {}, `All ${number} measurements`), table(ROW_HEADS, rows, "Measurements"))];
 }
 
-/** @param {any[]} conditions @param {string} name @param {string} label */
-function course(conditions, name, label) {
-  const place = chartPlace(`${label} over time`);
-  chart(place, (c) => ({
-    data: ["before", "after"].map((moment) => {
-      const colour = moment === "before" ? c.soft : c.accent, plain = moment === "before" ? "circle-open" : "circle";
-      return {
-        mode: "lines+markers", name: moment === "before" ? "before a measurement" : "after it", line: { width: 1, color: colour },
-        x: conditions.map((item) => item.date), y: conditions.map((item) => item[moment][name]),
-        text: conditions.map((item) => `${item.network}, ${item.configuration}${item.throttled ? "<br>throttled" : ""}`),
-        marker: {
-          size: conditions.map((item) => (item.throttled ? 13 : 7)), color: conditions.map((item) => (item.throttled ? c.bad : colour)),
-          symbol: conditions.map((item) => (item.throttled ? "x" : plain)),
-        },
-      };
-    }),
-    layout: { showlegend: true, xaxis: { title: { text: "date (UTC)" } }, yaxis: { title: { text: label } } },
-  }));
+/** @param {any[]} conditions @param {any[]} states @param {string} name @param {string} label */
+function course(conditions, states, name, label) {
+  const place = chartPlace(`${label} over time`), devices = [...new Set(states.map(({ device }) => device))];
+  const at = (/** @type {"before" | "after"} */ moment) => conditions.map((item) =>
+    ({ date: item.date, value: item[moment][name], told: `${item.network}, ${item.configuration}`, throttled: item.throttled }));
+  const between = (/** @type {any} */ wanted) => states.filter(({ device }) => device === wanted).map((state) =>
+    ({ date: new Date(1000 * state.at).toISOString(), value: state[name], told: wanted, throttled: state.throttled }));
+  chart(place, (c) => {
+    /** @type {[string, any[], string, string][]} */
+    const series = [["before a measurement", at("before"), c.soft, "circle-open"], ["after it", at("after"), c.accent, "circle"]];
+    devices.forEach((device, index) => series.push([`${device}, at any time`, between(device), PALETTE[index + 1], "triangle-up"]));
+    const data = series.filter(([, items]) => items.length).map(([title, items, colour, plain]) => ({
+      mode: "lines+markers", name: title, line: { width: 1, color: colour }, x: items.map(({ date }) => date),
+      y: items.map(({ value }) => value), text: items.map(({ told, throttled }) => `${told}${throttled ? "<br>throttled" : ""}`),
+      marker: {
+        size: items.map(({ throttled }) => (throttled ? 13 : 7)), color: items.map(({ throttled }) => (throttled ? c.bad : colour)),
+        symbol: items.map(({ throttled }) => (throttled ? "x" : plain)),
+      },
+    }));
+    return { data, layout: { showlegend: true, xaxis: { title: { text: "date (UTC)" } }, yaxis: { title: { text: label } } } };
+  });
   return place;
 }
 
@@ -129,5 +140,4 @@ const tableRow = (one) => [
   one.idle_w === null ? "not known" : `${short(one.idle_w)} W`,
   one.error ? `${percent(one.error.mean_relative)} over ${one.error.networks}; ${percent(one.error.within_10_percent)} of them within 10 %`
     : "not known",
-  el("span", { class: "wrap" }, one.method),
 ];

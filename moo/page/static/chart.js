@@ -43,8 +43,8 @@ export async function chart(place, make) {
     const all = { ...layout };
     for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) all[name] = { ...axis, ...layout[name] };
     Plotly.react(place, data, {
-      xaxis: axis, yaxis: axis, margin: { l: 55, r: 15, t: 15, b: 45 }, showlegend: false, hovermode: "closest",
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: c.ink, family: "inherit", size: 13 },
+      xaxis: axis, yaxis: axis, margin: { l: 55, r: 15, t: 15, b: 45 }, showlegend: false, separators: ".", hovermode: "closest",
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: c.ink, family: "system-ui, sans-serif", size: 13 },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hoverlabel: { bgcolor: c.page, font: { color: c.ink } }, ...all,
     }, { responsive: true, displayModeBar: false, displaylogo: false });
   };

@@ -7,6 +7,7 @@ const RUN_PAGES = [
   ["live", "Live"],
   ["front", "Front"],
   ["network", "Network"],
+  ["coefficients", "Coefficients"],
   ["board", "Board"],
 ];
 

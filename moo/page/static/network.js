@@ -23,21 +23,22 @@ const CONDITION_HEADS = [
 ];
 const EXIT_HEADS = [
   "configuration", "leaves at, by the largest softmax", "error, selection split", "error, test split", "expected latency", "longest way",
-  "expected energy", "ways", "streamed on the board",
+  "expected energy", "ways (as the expected latency)", "streamed on the board",
 ];
 
 /** @param {HTMLElement} content @param {string} run @param {string[]} rest */
 export async function show(content, run, rest) {
   const place = `/api/runs/${inAddress(run)}/-/networks`;
   const read = (/** @type {string} */ id) => ask(`${place}/${encodeURIComponent(id)}`);
-  const [{ networks }, ...shown] = await Promise.all([ask(place), ...rest.slice(0, 2).map(read)]);
-  if (!networks.length) return fill(content, el("h1", {}, TITLE), el("p", {}, "No network was evaluated yet."));
+  const [known, ...shown] = await Promise.all([ask(place), ...rest.slice(0, 2).map(read)]);
+  const { networks = [], nothing = "No network was evaluated yet." } = known;
+  if (!networks.length) return fill(content, el("h1", {}, TITLE), el("p", {}, nothing));
   if (!shown.length) shown.push(await read(networks[0].id));
   const [one, other] = /** @type {Network[]} */ (shown);
   const address = (/** @type {string[]} */ ...ids) => `/runs/${inAddress(run)}/-/network/${ids.map(encodeURIComponent).join("/")}`;
   fill(content,
     el("h1", {}, `${TITLE} `, el("code", {}, one.id), other && [" and ", el("code", {}, other.id)]),
-    el("p", { class: "bar" },
+    el("p", { class: "controls" },
       chooser("Network", networks, one.id, (id) => (other ? address(id, other.id) : address(id))),
       chooser("beside", [{ id: "", kind: "none" }, ...networks], other?.id ?? "", (id) => (id ? address(one.id, id) : address(one.id)))),
     drawings(one, other),
@@ -89,7 +90,7 @@ const START = { "text-anchor": "start" };
 const letters = ({ kernel, expansion, groups }) => (kernel ? `k${kernel}e${expansion}${groups > 1 ? `g${groups}` : ""}` : "1×1");
 
 /** @param {Network} network @param {string} label of a configuration @param {number[]} marked */
-function drawing(network, label, marked) {
+export function drawing(network, label, marked) {
   const { layers, stem, head } = network, last = layers.length + 1;
   const x = (/** @type {number} */ column) => LEFT + COLUMN * (column + 0.5);
   const width = LEFT + COLUMN * (last + 1) + 8, height = 108 + 2 * (BAR + 22);
@@ -128,7 +129,7 @@ function drawing(network, label, marked) {
         svg("rect", { x: x(column) - 16, y: y - high, width: 32, height: high, class: name }),
         text(x(column), y - high - 3, short(value), "small")));
     });
-    parts.push(svg("line", { x1: LEFT, x2: width - 8, y1: y, y2: y, class: "axis" }));
+    parts.push(svg("line", { x1: LEFT, x2: width - 8, y1: y, y2: y, class: "axis" }), text(x(0), y + 12, "fixed", "small soft"));
   });
   const told = `Network ${network.id}: ${layers.map((layer) => layer.operator).join(", ")}`;
   const image = svg("svg", { width, height, role: "img", "aria-label": told, class: "layers" }, ...parts);
@@ -163,7 +164,7 @@ const error = (told) => (told ? percent(told.error, told.low, told.high) : "–"
 
 /** @param {Network} network @param {string} run @param {string} place @param {boolean} paired */
 function facts(network, run, place, paired) {
-  const { id, kind, trial, trained, files, points } = network, own = `${place}/${encodeURIComponent(id)}`;
+  const { id, kind, trial, trained, files, points, adaptive = [] } = network, own = `${place}/${encodeURIComponent(id)}`;
   const rows = points.map((point) => [
     point.configuration, point.weights, error(point.selection), error(point.test),
     point.latency_ms === undefined ? "–" : cost(point.latency_ms, "ms", point.latency_source),
@@ -183,7 +184,7 @@ function facts(network, run, place, paired) {
     el("p", { class: "soft" }, "In parentheses stands the 95 % interval, which the number of images leaves open."),
     conditions.length > 0 && [el("h2", {}, "Measurements"), table(CONDITION_HEADS, conditions, `Measurements of ${id}`)],
     network.adaptive_problem && el("p", { class: "problem" }, network.adaptive_problem),
-    network.adaptive?.length && [el("h2", {}, "Early exits"), table(EXIT_HEADS, network.adaptive.map(policy), `Early exits of ${id}`)],
+    adaptive.length > 0 && [el("h2", {}, "Early exits"), table(EXIT_HEADS, adaptive.map(policy), `Early exits of ${id}`)],
     el("h2", {}, "Files"),
     files.length ? el("ul", {}, files.map((file) => el("li", {}, link(file), ` – ${file.what}, ${size(file.bytes)}`)))
       : el("p", {}, "None: networks of the front get theirs when a search ends, and when they are trained."),
@@ -222,7 +223,7 @@ const policy = (point) => [
   point.configuration,
   point.exits.map((/** @type {any} */ exit) => `layer ${exit.layer} (${exit.head}) above ${short(exit.threshold)}`).join("; "),
   error(point.selection), error(point.test), cost(point.latency_ms, "ms", point.latency_source),
-  `${short(point.worst_latency_ms)} ms`, cost(point.energy_mj, "mJ", point.energy_source),
+  cost(point.worst_latency_ms, "ms", point.latency_source), cost(point.energy_mj, "mJ", point.energy_source),
   point.ways.map((/** @type {any} */ way) => `${percent(way.share)} in ${short(way.latency_ms)} ms`).join("; "),
   point.streamed ? `${short(point.streamed.mean_latency_ms)} ms, ${percent(point.streamed.error)} of ${point.streamed.images} images` : "–",
 ];

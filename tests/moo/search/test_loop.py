@@ -273,6 +273,7 @@ class MadeUpBackend:
 
     dashboard_url = None
     workers = 1
+    watch: Any = None
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._space, self._samples = setup.space, setup.samples

@@ -24,12 +24,13 @@ from scripts.pareto_page import PageConfig
 from scripts.sample_architectures import SampleConfig
 from scripts.select_network import SelectConfig
 from scripts.setup_board import SetupConfig
+from scripts.try_coefficients import TryConfig
 
 CONFIGS = {
     "pareto_search": SearchConfig, "profile_device": ProfileConfig, "setup_board": SetupConfig,
     "train_front": TrainFrontConfig, "compare_baselines": CompareBaselinesConfig, "select_network": SelectConfig,
     "adapt_front": AdaptFrontConfig, "train_architecture": TrainConfig, "describe": DescribeConfig,
-    "sample_architectures": SampleConfig, "pareto_page": PageConfig,
+    "sample_architectures": SampleConfig, "try_coefficients": TryConfig, "pareto_page": PageConfig,
 }  # fmt: skip
 ROOT = Path(__file__).parents[3]
 

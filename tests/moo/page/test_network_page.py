@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from moo.page.opened import OpenedRun
+from moo.page.opened import opened as opened_run
+from moo.page.settings import PageSettings
+from moo.storage.run_folder import RunFolder
+from tests.moo.page.conftest import Opened, client_of
+
+NETWORKS = "/api/runs/finished/-/networks"
+
+
+@pytest.fixture(scope="module")
+def found(finished_run: RunFolder) -> OpenedRun:
+    """The shared run, as the page opens it."""
+    return opened_run(finished_run)
+
+
+@pytest.fixture
+def asking(finished_run: RunFolder) -> TestClient:
+    """Asks the application of the shared run."""
+    return client_of(PageSettings(runs=finished_run.path.parent))
+
+
+def one_of_the_front(found: OpenedRun) -> str:
+    """A network that has files."""
+    return found.front[0].id
+
+
+def test_layers_are_those_of_the_architecture_and_come_to_the_predicted_costs(
+    asking: TestClient, found: OpenedRun
+) -> None:
+    tables, space = found.archive.tables, found.origin.space
+    assert tables is not None
+    for entry in found.archive.entries:
+        told: dict[str, Any] = asking.get(f"{NETWORKS}/{entry.architecture.id}").json()
+        operators = [layer["operator"] for layer in told["layers"]]
+        assert operators == list(entry.architecture.operators)
+        indices = [space.operators.index(name) for name in operators]
+        for table in tables:
+            costs = told["costs"][table.configuration.label]
+            for name, predicted in (("latency_ms", table.latency_of), ("energy_mj", table.energy_of)):
+                assert costs[name]["fixed"] + sum(costs[name]["layers"]) == pytest.approx(predicted(indices))
+                assert costs[name]["sum"] == pytest.approx(predicted(indices))
+    handed_over = json.loads((found.folder.networks / one_of_the_front(found) / "architecture.json").read_text())
+    assert [
+        layer["operator"] for layer in asking.get(f"{NETWORKS}/{one_of_the_front(found)}").json()["layers"]
+    ] == handed_over["operators"]
+
+
+def test_an_unmeasured_point_costs_what_its_layers_come_to(unmeasured_run: RunFolder) -> None:
+    asking = client_of(PageSettings(runs=unmeasured_run.path.parent))
+    place = "/api/runs/unmeasured/-/networks"
+    first = asking.get(place).json()["networks"][0]["id"]
+    told = asking.get(f"{place}/{first}").json()
+    for point in told["points"]:
+        costs = told["costs"][point["configuration"]]
+        assert point["latency_ms"] == pytest.approx(costs["latency_ms"]["sum"])
+        assert point["energy_mj"] == pytest.approx(costs["energy_mj"]["sum"])
+        assert (point["latency_source"], point["energy_source"]) == ("modelled", "modelled")
+        assert point["measurement"] is None
+
+
+def test_files_are_sent_as_they_are(asking: TestClient, found: OpenedRun) -> None:
+    name = one_of_the_front(found)
+    listed = [file["name"] for file in asking.get(f"{NETWORKS}/{name}").json()["files"]]
+    assert {"architecture.json", "weights.safetensors", "model.onnx", "card.md"} <= {*listed}
+    for file in listed:
+        answer = asking.get(f"{NETWORKS}/{name}/files/{file}")
+        assert answer.content == (found.folder.networks / name / file).read_bytes()
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}-{file}"'
+
+
+@pytest.mark.parametrize("file", ["../../config.json", "..%2F..%2Fconfig.json", "checkpoint.pt", "adaptive", ""])
+def test_nothing_but_known_files_is_sent(asking: TestClient, found: OpenedRun, file: str) -> None:
+    assert asking.get(f"{NETWORKS}/{one_of_the_front(found)}/files/{file}").status_code == 404
+
+
+def test_a_network_that_was_not_evaluated_is_not_there(asking: TestClient) -> None:
+    assert asking.get(f"{NETWORKS}/..").status_code == 404
+    answer = asking.get(f"{NETWORKS}/999")
+    assert (answer.status_code, answer.json()) == (404, {"error": "the run has no network '999'"})
+
+
+def test_links_are_not_followed_and_html_in_a_card_stays_text(finished_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished_run.path, tmp_path / "copied")
+    folder = RunFolder(tmp_path / "copied")
+    name = opened_run(folder).front[0].id
+    asking, place = client_of(PageSettings(runs=tmp_path)), f"/api/runs/copied/-/networks/{name}"
+    own = folder.networks / name
+    (own / "card.md").write_text("# <img src=x onerror=alert(1)>\n\n[go](javascript:alert(1))\n")
+    card = asking.get(f"{place}/card").json()["html"]
+    assert "<img" not in card
+    assert "&lt;img src=x onerror=alert(1)&gt;" in card
+    assert 'href="javascript' not in card
+    (own / "model.onnx").unlink()
+    (own / "model.onnx").symlink_to(folder.config)
+    assert asking.get(f"{place}/files/model.onnx").status_code == 404
+    own.rename(folder.path / "elsewhere")
+    own.symlink_to(folder.path / "elsewhere")
+    assert asking.get(f"{place}/files/weights.safetensors").status_code == 404
+    assert asking.get(place).json()["files"] == []
+
+
+def test_two_networks_beside_each_other_with_differing_layers_marked(opened: Opened, found: OpenedRun) -> None:
+    one, other = found.front[0].entry.architecture, found.front[-1].entry.architecture
+    window = opened()
+    page = window.go(f"/runs/finished/-/network/{one.id}/{other.id}")
+    differing = sum(a != b for a, b in zip(one.operators, other.operators, strict=True))
+    assert page.locator("svg.layers text.unequal").count() == 2 * differing > 0
+    page.get_by_text("Layers as a table").click()
+    cells = page.locator("table").first.locator("tbody tr td:nth-child(5)").all_inner_texts()
+    assert cells == list(one.operators)
+    with page.expect_download() as started:
+        page.get_by_role("link", name="model.onnx").first.click()
+    assert started.value.path().read_bytes() == (found.folder.networks / one.id / "model.onnx").read_bytes()
+    page.get_by_text("card.md", exact=True).last.click()
+    page.frame_locator("iframe").last.locator("h1").wait_for()
+    page.get_by_label("beside").select_option("")
+    page.wait_for_url(f"**/network/{one.id}")
+    window.assert_quiet()
