@@ -49,10 +49,10 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from moo.page.server import serve
     from moo.page.settings import PageSettings
-    from scripts.interface.search_program import search_program
+    from scripts.interface.search_program import TRYING, search_program
 
     settings = PageSettings(
-        runs=runs.resolve(), boards=config.boards, datasets=config.datasets, program=search_program()
+        runs=runs.resolve(), boards=config.boards, datasets=config.datasets, program=search_program(), trying=TRYING
     )
     serve(settings, port=config.port, say=lambda address: print(f"Open {address}", flush=True))
     return 0

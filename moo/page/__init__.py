@@ -15,6 +15,7 @@ network_view   what is told of one network
 network_files  its files, which may be downloaded
 coefficients_view  what is told of coefficients, trials and their inner searches
 dials          networks that the surrogate of a run gives for coefficients
+tries          coefficients that are tried by hand on the supernet
 board_view     what is told of boards
 answers    JSON that is sent
 """

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from moo.analysis.errors import on_selection_split
-from moo.page.answers import NotThereError, answering
+from moo.page.answers import NotThereError, answering, taking
 from moo.page.dials import Dials, settings_of
 from moo.page.folders import Runs, run_named
 from moo.page.opened import OpenedRun, looking_at, opened
 from moo.page.settings import PageSettings
+from moo.page.tries import Tries
 from moo.search.proposals import bounds_of
 from moo.storage.store import StoredTrial, read_store
 from moo.trials import CoefficientTrial
@@ -141,7 +142,7 @@ def routes(settings: PageSettings) -> list[Route]:
             raise NotThereError(f"there is no trial {number!r}")
         return course_json(opened(run_named(runs, request)), int(number))
 
-    dials = Dials()
+    dials, tries = Dials(), Tries(settings)
 
     def answer(request: Request) -> Json:
         run = opened(run_named(runs, request))
@@ -149,9 +150,23 @@ def routes(settings: PageSettings) -> list[Route]:
             raise NotThereError(why)
         return dials.answer(run, settings_of(run, request.query_params))
 
+    def tried(request: Request) -> Json:
+        return {"tries": tries.listed(opened(run_named(runs, request)))}
+
+    def try_out(request: Request, given: Any) -> Json:
+        run = opened(run_named(runs, request))
+        if not isinstance(given, dict):
+            raise ValueError("dials must be sent as an object.")
+        return tries.start(run, settings_of(run, given))
+
+    def coefficients(run: OpenedRun) -> Json:
+        return coefficients_json(run) | {"can_try": bool(settings.trying)}
+
     place = "/api/runs/{run:path}/-/coefficients"
     return [
-        Route(place, answering(looking_at(runs, coefficients_json))),
+        Route(place, answering(looking_at(runs, coefficients))),
         Route(f"{place}/courses/{{trial}}", answering(course)),
         Route(f"{place}/answer", answering(answer)),
+        Route(f"{place}/tries", answering(tried)),
+        Route(f"{place}/tries", taking(try_out), methods=["POST"]),
     ]

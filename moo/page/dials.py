@@ -5,24 +5,20 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from devices.configuration import RuntimeConfiguration
 from dnas.losses import Coefficients
-from dnas.surrogate import fit_surrogate
-from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings, search_thetas
 from moo.analysis.errors import on_selection_split
 from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
-from moo.search.proposals import bounds_of
-from search_space.architectures import Architecture, architecture_from_indices, operator_indices
+from moo.search.proposals import bounds_of, surrogate_of
+from moo.search.surrogate_answers import SurrogateAnswer, SurrogateAnswers
 from search_space.boundary.text import shown
 
 Json = dict[str, Any]
@@ -38,103 +34,33 @@ class DialSettings:
     configuration: RuntimeConfiguration
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundNetwork:
-    """What a surrogate says of coefficients."""
-
-    architecture: Architecture
-    """The mode of the theta that they give."""
-    error: float
-    """Predicted by the surrogate."""
-
-
-class Answers(Protocol):
-    """The surrogate of a run as it is now."""
-
-    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> FoundNetwork:
-        """Search these coefficients on it."""
-
-
-class FittedSurrogate:
-    """Fitted to all that a run has evaluated, as its next generation would be."""
-
-    def __init__(self, run: OpenedRun) -> None:
-        space, entries, tables = run.origin.space, run.archive.entries, run.archive.tables
-        assert tables is not None, "an opened run has tables"
-        indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
-        error_N = np.array([entry.error for entry in entries])
-        self._space, self._config = space, run.config
-        self._surrogate = fit_surrogate(indices_NL, error_N, num_operators=len(space.operators))
-        self._scale = CrossEntropyScale.of(error_N)
-        self._costs = {
-            table.configuration: [
-                _expected(searched.latency_ms, searched.fixed_latency_ms),
-                _expected(searched.energy_mj, searched.fixed_energy_mj),
-            ]
-            for table in tables
-            for searched in [run.config.energy_objective.table(table)]
-        }
-
-    def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration) -> FoundNetwork:
-        """Search these coefficients on it, from the same initial theta each time."""
-        config = self._config
-        theta_TLO = search_thetas(
-            self._surrogate,
-            self._scale,
-            self._costs[configuration],
-            [coefficients],
-            (self._space.num_layers, len(self._space.operators)),
-            SurrogateSearchSettings(steps=config.theta_steps, entropy_weight=config.entropy_weight, loss=config.loss),
-            np.random.default_rng(config.seed),
-        )
-        mode_L = theta_TLO[0].argmax(-1).numpy()
-        error_M, _ = self._surrogate.predict(mode_L[None])
-        return FoundNetwork(
-            architecture=architecture_from_indices(self._space, tuple(map(int, mode_L))), error=float(error_M[0])
-        )
+def load_answers(run: OpenedRun) -> SurrogateAnswers:
+    """The surrogate of a run as it is now, fitted to all that it has evaluated."""
+    space, archive = run.origin.space, run.archive
+    assert archive.tables is not None, "an opened run has tables"
+    surrogate = surrogate_of(run.config, space, archive.entries, archive.tables)
+    return SurrogateAnswers(surrogate, run.config, space, archive)
 
 
 class Dials:
     """Answers by the surrogates of runs; the last ones asked stay in memory, each for the run as it was."""
 
-    def __init__(self, load: Callable[[OpenedRun], Answers] = FittedSurrogate) -> None:
-        """FoundNetwork for runs.
-
-        Args:
-            load: fits the surrogate of a run.
-        """
-        self._load = load
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[Path, tuple[OpenedRun, Answers]] = OrderedDict()
+        self._loaded: OrderedDict[Path, tuple[OpenedRun, SurrogateAnswers]] = OrderedDict()
 
     def answer(self, run: OpenedRun, settings: DialSettings) -> Json:
-        """The network that coefficients give, what is predicted of it, and what is known of it."""
+        """The network that coefficients give, and what is known of it."""
         with self._lock:
             answer = self._of(run).answer(settings.coefficients, settings.configuration)
-        architecture, configuration = answer.architecture, settings.configuration
-        tables = run.archive.tables
-        assert tables is not None, "an opened run has tables"
-        table = run.archive.energy.table(tables[configuration])
-        indices = [table.operators.index(name) for name in architecture.operators]
-        return {
-            "network": drawn_json(run, architecture),
-            "configuration": configuration.label,
-            "predicted": {
-                "error": answer.error,
-                "latency_ms": table.latency_of(indices),
-                "latency_source": "modelled",
-                "energy_mj": table.energy_of(indices),
-                "energy_source": "modelled",
-            },
-            "evaluated": _known(run, architecture, configuration),
-        }
+        return {"network": drawn_json(run, answer.architecture), **figures_json(run, answer)}
 
-    def _of(self, run: OpenedRun) -> Answers:
+    def _of(self, run: OpenedRun) -> SurrogateAnswers:
         kept = self._loaded.get(run.folder.path)
         if kept is None or kept[0] is not run:
             # One thread: what searches on this machine needs its cores.
             torch.set_num_threads(1)
-            kept = (run, self._load(run))
+            kept = (run, load_answers(run))
             self._loaded[run.folder.path] = kept
         self._loaded.move_to_end(run.folder.path)
         while len(self._loaded) > MOST_LOADED:
@@ -170,27 +96,19 @@ def settings_of(run: OpenedRun, given: Mapping[str, Any]) -> DialSettings:
     return DialSettings(coefficients=Coefficients(**values), configuration=labels[label])
 
 
-def _expected(cost_LO: npt.NDArray[np.float64], fixed: float) -> ExpectedCost:
-    costs = torch.tensor(cost_LO, dtype=torch.float32)
-    return lambda probs_TLO: (probs_TLO * costs).sum((-1, -2)) + fixed
-
-
-def _known(run: OpenedRun, architecture: Architecture, configuration: RuntimeConfiguration) -> Json | None:
-    """What the run has found of an architecture; None where it was not evaluated in that precision."""
-    if architecture.id not in run.archive:
-        return None
-    entry = run.archive[architecture.id]
-    error = run.archive.searched_error(entry, configuration)
-    if error is None:
-        return None
-    told, costs = on_selection_split(error, run.archive.data), run.archive.searched_costs(entry, configuration)
-    interval = told.interval
+def figures_json(run: OpenedRun, answer: SurrogateAnswer) -> Json:
+    """Figures of an answer with their sources; the error is that in fp32, with its interval where it was evaluated."""
+    is_evaluated = answer.error_source == "evaluated"
+    interval = on_selection_split(answer.error, run.archive.data).interval if is_evaluated else None
     return {
-        "error": error,
+        "configuration": answer.configuration.label,
+        "error": answer.error,
+        "error_source": answer.error_source,
+        "deviation": answer.error_deviation,
         "low": None if interval is None else interval.low,
         "high": None if interval is None else interval.high,
-        "latency_ms": costs.latency_ms,
-        "latency_source": costs.latency_source,
-        "energy_mj": costs.energy_mj,
-        "energy_source": costs.energy_source,
+        "latency_ms": answer.latency_ms,
+        "latency_source": answer.latency_source,
+        "energy_mj": answer.energy_mj,
+        "energy_source": answer.energy_source,
     }

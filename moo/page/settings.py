@@ -68,5 +68,8 @@ class PageSettings:
     """Names that the server answers to, as browsers have them in addresses."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     """Whoever has it may use the page."""
+    trying: tuple[str, ...] = ()
+    """Words of the command that searches coefficients on the supernet of a run, before its arguments; none are tried
+    without."""
     program: SearchProgram | None = None
     """What starts searches; without, none are started."""

@@ -149,7 +149,11 @@ TRY_COEFFICIENTS = HelpPage(
         ("runs/photos --coefficients 0.2 1 0 0.5", "searched on the run's supernet"),
         ("runs/photos --coefficients 0.2 1 0 0.5 --surrogate", "answered at once"),
     ),
-    groups=(group("run", "run", "dataset"), group("what is tried", "coefficients configuration surrogate")),
+    groups=(
+        group("run", "run", "dataset"),
+        group("what is tried", "coefficients configuration surrogate"),
+        group("output", "json"),
+    ),
 )
 SAMPLE_ARCHITECTURES = HelpPage(
     examples=(

@@ -13,6 +13,8 @@ from scripts.interface.help_pages import PARETO_SEARCH
 from scripts.interface.options import Option, options_of
 
 _SCRIPT = Path(__file__).parents[1] / "pareto_search.py"
+TRYING = (sys.executable, str(_SCRIPT.with_name("try_coefficients.py")))
+"""What searches one tuple of coefficients on a run's supernet, before its arguments."""
 _KINDS: dict[type, OptionKind] = {int: "whole number", float: "number", bool: "boolean"}
 
 

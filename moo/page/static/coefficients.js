@@ -2,8 +2,8 @@
 
 import { ask, el, fill, inAddress, problem, table } from "page/dom.js";
 import { chart, chartPlace } from "page/chart.js";
-import { dials, MEANING, NAMES, SYMBOL, tuple } from "page/dials.js";
-import { cost, percent, short } from "page/numbers.js";
+import { costs, dials, MEANING, NAMES, SYMBOL, tuple } from "page/dials.js";
+import { percent, short } from "page/numbers.js";
 
 export const TITLE = "Coefficients";
 const FRAME_MS = 90, MOST_ROWS = 500, MANY = 150;
@@ -73,9 +73,6 @@ function bubbles(trials, link) {
     place,
     el("details", {}, el("summary", {}, `${number} trials as a table`), table(HEADS, rows, "Trials"))];
 }
-
-/** @param {any} trial @returns {string[]} */
-const costs = (trial) => [cost(trial.latency_ms, "ms", trial.latency_source), cost(trial.energy_mj, "mJ", trial.energy_source)];
 
 /** @param {any[]} trials @param {string} place @param {string | undefined} first */
 function film(trials, place, first) {

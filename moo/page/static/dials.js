@@ -75,23 +75,22 @@ function range({ name, low, high, logarithmic }, index, trials, first, turned) {
 }
 
 /** @param {any} given @param {Link} link */
-function answered({ network, configuration, predicted, evaluated }, link) {
-  const line = (/** @type {string} */ what, /** @type {any} */ told) => el("p", {},
-    `${what}: error ${percent(told.error, told.low, told.high)}, `,
-    `${cost(told.latency_ms, "ms", told.latency_source)}, ${cost(told.energy_mj, "mJ", told.energy_source)}.`);
-  const known = evaluated ? [" (", el("a", { href: link(network.id) }, "evaluated"), ")"] : " (not evaluated yet)";
+function answered(given, link) {
+  const { network, configuration, error, error_source: source, deviation } = given, evaluated = source === "evaluated";
+  const told = evaluated ? percent(error, given.low, given.high) : `${percent(error)} ± ${percent(deviation)}`;
+  const known = evaluated ? [" (", el("a", { href: link(network.id) }, "evaluated"), ")"] : [" (not evaluated yet)"];
   return [el("p", {}, "These coefficients give ", el("code", {}, network.id), ...known, `, in ${configuration}.`),
-    line("Predicted by the surrogate (error in fp32, with inherited weights)", predicted),
-    evaluated && line("As it was evaluated, with inherited weights", evaluated),
-    drawing(network, configuration, [])];
+    el("p", {}, `Error ${told} (${source}, inherited weights, fp32), ${costs(given).join(", ")}.`), drawing(network, configuration, [])];
 }
+
+/** @param {any} of @returns {string[]} latency and energy, with their sources */
+export const costs = (of) => [cost(of.latency_ms, "ms", of.latency_source), cost(of.energy_mj, "mJ", of.energy_source)];
 
 /** @param {any} one @param {Link} link */
 function attempt(one, link) {
   const networks = (one.networks ?? []).map((/** @type {any} */ found) => el("span", { class: "found" },
     found.evaluated ? el("a", { href: link(found.id) }, found.id) : el("code", {}, found.id),
-    `: error ${percent(found.error)}, ${cost(found.latency_ms, "ms", found.latency_source)}, `,
-    cost(found.energy_mj, "mJ", found.energy_source)));
+    `: error ${percent(found.error)}, ${costs(found).join(", ")}`));
   return el("p", { class: one.state === "failed" ? "problem" : "" }, `${tuple(one)}, ${one.configuration}: `,
     one.reason ? `${one.state}: ${one.reason}` : one.state, networks);
 }

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from contextlib import closing
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from moo.page.coefficients_view import coefficients_json, course_json
-from moo.page.dials import FittedSurrogate
 from moo.page.opened import OpenedRun
 from moo.page.opened import opened as opened_run
 from moo.page.settings import PageSettings
+from moo.search.surrogate_answers import open_answers
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from tests.moo.page.conftest import Opened, client_of
@@ -77,18 +82,18 @@ def test_as_many_bubbles_as_trials_done_and_a_film(opened: Opened, found: Opened
 
 
 def test_dials_give_the_network_that_a_search_of_these_coefficients_gives(asking: TestClient, found: OpenedRun) -> None:
+    answers = open_answers(found.folder.path)
     for trial_id, configuration in ((0, found.archive.base), (5, found.archive.configurations[1])):
         coefficients = found.trials[trial_id].trial.coefficients
         assert coefficients is not None
         given = {name: str(value) for name, value in asdict(coefficients).items()}
         given["configuration"] = configuration.label
         told = asking.get(f"{COEFFICIENTS}/answer", params=given).json()
-        expected = FittedSurrogate(found).answer(coefficients, configuration)
+        expected = answers.answer(coefficients, configuration)
         assert told["network"]["id"] == expected.architecture.id
-        assert told["predicted"]["error"] == pytest.approx(expected.error)
+        assert (told["error"], told["error_source"]) == (expected.error, expected.error_source)
         costs = told["network"]["costs"][configuration.label]
-        assert told["predicted"]["latency_ms"] == pytest.approx(costs["latency_ms"]["sum"])
-        assert (told["evaluated"] is not None) == (expected.architecture.id in found.archive)
+        assert told["latency_source"] == "measured" or told["latency_ms"] == pytest.approx(costs["latency_ms"]["sum"])
 
 
 @pytest.mark.parametrize(
@@ -119,3 +124,51 @@ def test_a_turn_of_a_dial_is_answered_by_the_latest_value(opened: Opened, found:
     page.get_by_role("status").get_by_text(told["network"]["id"], exact=True).first.wait_for()
     assert dial.get_attribute("aria-valuetext") == "3.00"
     window.assert_quiet()
+
+
+FINDS = (
+    "import json, sys; print(json.dumps({'networks': [{'id': '000', 'error': 0.5, 'latency_ms': 1.0, 'energy_mj': 2.0, "
+    "'latency_source': 'modelled', 'energy_source': 'modelled', 'words': sys.argv}]}))"
+)
+MIDDLE: dict[str, object] = {"alpha": 0.1, "beta": 1.0, "gamma": 0.1, "delta": 1.0}
+
+
+@pytest.fixture
+def copied(finished_run: RunFolder, tmp_path: Path) -> Path:
+    """A folder of runs with the shared one, whose tries are nobody else's."""
+    shutil.copytree(finished_run.path, tmp_path / "finished")
+    return tmp_path
+
+
+def tried(asking: TestClient) -> list[dict[str, Any]]:
+    """What was tried, once nothing is searched any more."""
+    found: list[dict[str, Any]] = [{"state": "searching"}]
+    while any(one["state"] == "searching" for one in found):
+        time.sleep(0.02)
+        found = asking.get(f"{COEFFICIENTS}/tries").json()["tries"]
+    return found
+
+
+def test_what_is_tried_is_searched_by_a_program_and_shown(copied: Path) -> None:
+    asking = client_of(PageSettings(runs=copied, trying=(sys.executable, "-c", FINDS)))
+    origin = {"origin": "http://127.0.0.1:8500"}
+    assert asking.post(f"{COEFFICIENTS}/tries", json=MIDDLE, headers=origin).status_code == 200
+    (found,) = tried(asking)
+    assert (found["state"], found["alpha"], found["configuration"]) == ("found", 0.1, "ort 1t fp32")
+    assert [(one["id"], one["error"], one["evaluated"]) for one in found["networks"]] == [("000", 0.5, True)]
+    again = client_of(PageSettings(runs=copied, trying=(sys.executable, "-c", "raise SystemExit('error: <b>no</b>')")))
+    again.post(f"{COEFFICIENTS}/tries", json=MIDDLE, headers=origin)
+    assert [(one["state"], one.get("reason")) for one in tried(again)] == [
+        ("failed", "error: <b>no</b>"),
+        ("found", None),
+    ]
+
+
+def test_nothing_is_started_by_what_dials_cannot_be_set_to(copied: Path) -> None:
+    asking = client_of(PageSettings(runs=copied, trying=(sys.executable, "-c", FINDS)))
+    wrongs: list[object] = [MIDDLE | one for one in ({"alpha": "; touch x"}, {"configuration": "--help"}, {"out": "x"})]
+    for wrong in [*wrongs, []]:
+        answer = asking.post(f"{COEFFICIENTS}/tries", json=wrong, headers={"origin": "http://127.0.0.1:8500"})
+        assert answer.status_code == 422
+    assert tried(asking) == []
+    assert not (copied / ".page").exists()
