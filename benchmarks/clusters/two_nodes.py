@@ -89,7 +89,13 @@ def shares(config: TwoNodesConfig, folder: Path) -> Shares:
     pythons = {"head": Path(sys.executable), "bare": python_without_project(folder / "python")}
     with cluster(pythons, folder) as (address, variables):
         seconds = _search(config, folder / "two", ["--address", address], variables)
-    alone_seconds = _search(config, folder / "alone", ["--workers", "1"], {})
+    before = os.sched_getaffinity(0)
+    # As a node has: pre-training in another number of threads rounds differently.
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        alone_seconds = _search(config, folder / "alone", [], {})
+    finally:
+        os.sched_setaffinity(0, before)
     said = (folder / "two" / NAME).read_text().splitlines()
     return Shares(
         jobs=_jobs(said),

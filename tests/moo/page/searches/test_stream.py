@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,4 +121,6 @@ def test_windows_of_a_run_share_one_look_at_it_and_none_is_taken_without(
         ends[0] = True
         assert [frame async for frame in second if b"front_written" in frame] == []
 
-    asyncio.run(watch())
+    # Playwright's loop has this thread.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, watch()).result()
