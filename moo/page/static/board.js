@@ -42,7 +42,7 @@ function facts(board, conditions) {
   const meters = each("meter"), idle = each("idle_w").sort((one, other) => one - other);
   const span = [...new Set([idle[0], idle[idle.length - 1]])].filter((value) => value !== undefined).map(short).join(" to ");
   const clocks = board.frequencies_mhz;
-  return [table(["", ""], [
+  return [table(["property", "value"], [
     ["board", each("board").join(", ") || board.label], ["system", each("os").join(", ") || board.os],
     ["runtime", each("runtime").join(", ") || board.runtime], ["cores", board.cores ?? "not told"],
     ["clocks that can be set", clocks.length ? `${clocks.join(", ")} MHz` : "none"],

@@ -28,6 +28,7 @@ class Told {
     const stage = (/** @type {string} */ of, /** @type {number} */ done, /** @type {number | null} */ total, detail = "") =>
       this.stages.set(of, { done, total, detail });
     const search = (more = 1, detail = known) => stage("search", (this.trials += more), this.started?.trials ?? null, detail);
+    const trained = () => stage("training", (this.stages.get("training")?.done ?? 0) + 1, this.stages.get("training")?.total ?? null);
     const fail = (/** @type {string} */ text, trace = "") => this.failures.push([text, trace]);
     const conditions = () => ({ temperature: event.temperature_c, clock: event.clock_mhz, reason: "",
       state: event.throttled ? "throttled" : event.temperature_c >= HOT_C ? "hot" : "answering" });
@@ -79,8 +80,9 @@ class Told {
         const epoch = event.epoch !== null && `epoch ${event.epoch} of ${event.epochs}, accuracy ${percent(event.accuracy)}`;
         this.begin(name, at, epoch || share);
       },
-      training_finished: () => this.end(name, at),
-      training_failed: () => (this.end(name, at, true), fail(`${name} could not be trained: ${reason}`)),
+      trainings_started: () => stage("training", 0, event.networks),
+      training_finished: () => (this.end(name, at), trained()),
+      training_failed: () => (this.end(name, at, true), trained(), fail(`${name} could not be trained: ${reason}`)),
       training_diverged: () => fail(`${name} diverged in epoch ${event.epoch}, and went on with a lower learning rate.`),
       pretrained_missing: () => fail(`${name}: ${reason}`),
     };

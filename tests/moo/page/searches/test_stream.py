@@ -109,6 +109,8 @@ def test_windows_of_a_run_share_one_look_at_it_and_none_is_taken_without(
         await taken(first, b"event: beat")
         state[0] = RunState("ended")
         assert b'"state": "ended"' in await taken(second, b'"ended"')
+        state.clear()
+        assert b"unreadable" in await taken(second, b"unreadable")
         (tmp_path / EVENTS).unlink()
         await taken(first, b"event: anew")
         assert not tail.leave()
