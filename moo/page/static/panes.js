@@ -81,8 +81,11 @@ function spaceDrawing(shown, c) {
   const data = shown.groups.map(({ points, size, colour, symbol }) =>
     trace(points, { size: size * 0.6, color: colour, symbol: IN_SPACE.includes(symbol) ? symbol : "circle" }, "text"));
   data.push(trace(markedOf(shown), { size: 9, color: c.accent, symbol: "circle-open", line: { width: 3, color: c.accent } }, "skip"));
-  const look = (/** @type {Quantity} */ quantity) =>
-    ({ gridcolor: c.line, zerolinecolor: c.line, color: c.ink, backgroundcolor: "rgba(0,0,0,0)", ...axis(shown, quantity) });
+  const title = { latency_ms: "latency (ms)", energy_mj: "energy (mJ)", error: "error (%)" };
+  const look = (/** @type {Quantity} */ quantity) => ({
+    gridcolor: c.line, zerolinecolor: c.line, color: c.ink, backgroundcolor: "rgba(0,0,0,0)", ...axis(shown, quantity),
+    title: { text: title[quantity] },
+  });
   const camera = { eye: { x: 1.6, y: 1.6, z: 0.9 }, center: { x: 0, y: 0, z: -0.15 } };
   const scene = { xaxis: look("latency_ms"), yaxis: look("energy_mj"), zaxis: look("error"), aspectmode: "cube", camera };
   return { data, layout: { scene, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: shown.revision } };
