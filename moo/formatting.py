@@ -45,6 +45,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size_text(size_bytes: int) -> str:
+    """A size as people say it: `512 B`, `12.3 kB`, `1.20 MB`."""
+    if size_bytes < 1e3:
+        return f"{size_bytes} B"
+    return f"{short(size_bytes / 1e3)} kB" if size_bytes < 1e6 else f"{short(size_bytes / 1e6)} MB"
+
+
 def cost(value: float, unit: str, source: Source) -> str:
     """A latency or an energy with where it comes from: `3.20 ms (measured)`."""
     return f"{short(value)} {unit} ({source})"

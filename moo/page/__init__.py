@@ -13,10 +13,13 @@ searches   started, stopped, gone on with, listened to
 opened     runs as their folders have them, opened once to be looked at
 front_view     what is told of a front
 network_view   what is told of one network
+network_facts    its operating points, measurements and origin in words and tables
+network_drawing  its layers as a picture
 network_files  its files, which may be downloaded
 coefficients_view  what is told of coefficients, trials and their inner searches
 dials          networks that the surrogate of a run gives for coefficients
 tries          coefficients that are tried by hand on the supernet
 board_view     what is told of boards
+cells      tables and texts with links, which scripts show as they are
 answers    JSON that is sent
 """

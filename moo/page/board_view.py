@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ import numpy as np
 from starlette.routing import Route
 
 from devices.cost_tables.cost_table import CostTable
-from devices.measurement import Measurement
+from devices.measurement import Board, Measurement
+from moo.formatting import cost, error_text, many, percent, short
 from moo.page.answers import answering
+from moo.page.cells import NONE, Cell, hover, moment, network_link, table_json
 from moo.page.folders import Runs
+from moo.page.network_facts import before_and_after, state_of
 from moo.page.opened import OpenedRun, looking_at
 from moo.page.settings import PageSettings
 from moo.storage.event_file import EventReader, StoredEvent
@@ -31,6 +34,16 @@ STATE = "board_conditions"
 """Kind of the events by which boards tell of themselves."""
 FAILURES = ("measuring failed", "board unreachable", "board back")
 """Kinds of events that tell of boards."""
+COURSES = {"temperature_c": "temperature (°C)", "clock_mhz": "clock (MHz)"}
+"""Figures of conditions that are shown over time, and their labels."""
+FAILURE_HEADS = ("date (UTC)", "what", "network or board", "configuration", "reason")
+ERROR_HEADS = ("configuration", "mean error of predicted latency", "of predicted energy, where a meter read it")
+TABLE_HEADS = (
+    "configuration", "board", "from", "latency", "energy", "idle power", "error over whole networks",
+)  # fmt: skip
+ROW_HEADS = (
+    "date (UTC)", "network", "configuration", "latency", "temperature (°C)", "clock (MHz)", "idle power (W)", "state",
+)  # fmt: skip
 
 
 def board_json(run: OpenedRun, states: Sequence[StoredEvent] = ()) -> Json:
@@ -48,16 +61,19 @@ def board_json(run: OpenedRun, states: Sequence[StoredEvent] = ()) -> Json:
         if file.measurement is not None
     ]
     everything = sorted([*run.measurements, *files], key=lambda item: item[1].date)
+    board, tables = run.origin.board, list(run.tables)
     compared = predicted_and_measured(run)
-    board = run.origin.board
+    failed = [_failure(date, kind, content) for date, kind, content in run.events if kind in FAILURES]
     return {
-        "board": None if board is None else asdict(board) | {"label": board.label, "notes": board.notes},
-        "tables": [_table(table) for table in run.tables],
+        "board": None if board is None else _board(board, [measurement for _, measurement in everything]),
+        "said": [_without_board(tables)] if board is None else list(board.notes),
         "compared": compared,
-        "errors": [_mean_errors(one.label, compared) for one in run.archive.configurations],
-        "conditions": [_conditions(name, measurement) for name, measurement in everything],
-        "states": [{"device": None, "throttled": None, **one.figures, "at": one.at} for one in _thinned(states)],
-        "failures": [{"date": date, "kind": kind, **content} for date, kind, content in run.events if kind in FAILURES],
+        "errors": _errors(run, compared) if compared else None,
+        "courses": list(_courses(everything, _thinned(states))),
+        "conditions": _conditions(everything) if everything or states else None,
+        "failures": table_json("Failures", FAILURE_HEADS, failed) if failed else None,
+        "tables": table_json("Cost tables", TABLE_HEADS, map(_table, tables)),
+        "methods": [f"{table.configuration.label}: {table.method}" for table in tables],
     }
 
 
@@ -104,23 +120,21 @@ def predicted_and_measured(run: OpenedRun) -> list[Json]:
                 continue
             table = run.tables[measurement.configuration]
             indices = [table.operators.index(name) for name in entry.architecture.operators]
-            found.append(
-                {
-                    "network": entry.architecture.id,
-                    "configuration": measurement.configuration.label,
-                    "predicted_ms": table.latency_of(indices),
-                    "latency_ms": measurement.latency_ms,
-                    "latency_source": measurement.latency_source,
-                    "predicted_mj": table.energy_of(indices),
-                    "energy_mj": measurement.energy_mj,
-                    "energy_source": measurement.energy_source,
-                    "reliable": measurement.reliable,
-                }
-            )
+            item = {
+                "network": entry.architecture.id,
+                "configuration": measurement.configuration.label,
+                "predicted_ms": table.latency_of(indices),
+                "latency_ms": measurement.latency_ms,
+                "latency_source": measurement.latency_source,
+                "predicted_mj": table.energy_of(indices),
+                "energy_mj": measurement.energy_mj,
+                "energy_source": measurement.energy_source,
+            }
+            found.append(item | _told(item, measurement))
     return found
 
 
-def _mean_errors(label: str, compared: Sequence[Mapping[str, Any]]) -> Json:
+def mean_errors(label: str, compared: Sequence[Mapping[str, Any]]) -> Json:
     """Mean of |predicted / measured - 1| of latency and energy in a configuration; None where there is nothing."""
     own = [item for item in compared if item["configuration"] == label]
     metered = [item for item in own if item["energy_source"] == "measured" and item["energy_mj"] > 0]
@@ -138,43 +152,139 @@ def _mean(deviations: Any) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _table(table: CostTable) -> Json:
-    error = table.error
+def _told(item: Mapping[str, Any], measurement: Measurement) -> Json:
+    """What is said of a point in each of the two pictures."""
+    name = f"{item['network']}, {item['configuration']}"
+    spread = () if measurement.reliable else ("spread too wide",)
     return {
-        "configuration": table.configuration.label,
-        "board": table.board,
-        "runtime": table.runtime,
-        "date": table.date,
-        "method": table.method,
-        "latency_source": table.latency_source,
-        "energy_source": table.energy_source,
-        "energy_error": table.energy_error,
-        "idle_w": table.idle_w,
-        "clock_mhz": table.clock_mhz,
-        "error": None if error is None else asdict(error),
+        f"told_{unit}": hover(
+            name,
+            f"predicted {cost(item[f'predicted_{unit}'], shown, 'modelled')}",
+            cost(value, shown, source),
+            *spread,
+        )
+        for unit, shown, value, source in (
+            ("ms", "ms", measurement.latency_ms, measurement.latency_source),
+            ("mj", "mJ", measurement.energy_mj, measurement.energy_source),
+        )
     }
 
 
-def _conditions(name: str, measurement: Measurement) -> Json:
-    m = measurement
+def _errors(run: OpenedRun, compared: Sequence[Mapping[str, Any]]) -> Json:
+    def over(error: float | None, networks: int) -> str:
+        return NONE if error is None else f"{percent(error)} over {many(networks, 'network', 'networks')}"
+
+    errors = [mean_errors(one.label, compared) for one in run.archive.configurations]
+    rows = [
+        [one["configuration"], over(one["latency"], one["networks"]), over(one["energy"], one["metered"])]
+        for one in errors
+    ]
+    return table_json("Mean errors", ERROR_HEADS, rows)
+
+
+def _without_board(tables: Sequence[CostTable]) -> str:
+    first = tables[0]
+    named = f"{'cost tables' if len(tables) > 1 else 'a cost table'} of {first.board}"
+    dated = f" from {moment(first.date)}" if first.date else ""
+    return (
+        f"No board took part in this run: its latencies and energies are modelled, by {named}{dated}: {first.method}."
+    )
+
+
+def _board(board: Board, measurements: Sequence[Measurement]) -> Json:
+    def each(name: str) -> str:
+        found = (getattr(measurement, name) for measurement in measurements)
+        return ", ".join(dict.fromkeys(value for value in found if value is not None))
+
+    idle = sorted(one.idle_w for one in measurements if one.idle_w is not None)
+    span = " to ".join(dict.fromkeys(short(value) for value in (*idle[:1], *idle[-1:])))
+    clocks, meters = ", ".join(map(str, board.frequencies_mhz)), each("meter")
+    rows = [
+        ["board", each("board") or board.label],
+        ["system", each("os") or board.os],
+        ["runtime", each("runtime") or board.runtime],
+        ["cores", "not told" if board.cores is None else f"{board.cores}"],
+        ["clocks that can be set", f"{clocks} MHz" if clocks else "none"],
+        ["energy meter", meters or "none: energies are modelled"],
+        ["idle power", f"{span} W{'' if meters else ' (modelled)'}" if span else "not known"],
+    ]
+    return table_json("Board", ["property", "value"], rows)
+
+
+def _table(table: CostTable) -> list[Cell]:
+    error, told = table.error, "not known"
+    if error is not None:
+        within = percent(error.within_10_percent)
+        told = f"{percent(error.mean_relative)} over {error.networks}; {within} of them within 10 %"
+    return [
+        table.configuration.label,
+        table.board,
+        moment(table.date) if table.date else NONE,
+        table.latency_source,
+        table.energy_source + error_text([table.energy_error]),
+        "not known" if table.idle_w is None else f"{short(table.idle_w)} W",
+        told,
+    ]
+
+
+def _failure(date: str, kind: str, content: Mapping[str, Any]) -> list[Cell]:
+    architecture = content.get("architecture")
+    of = network_link(str(architecture)) if architecture else str(content.get("board") or "")
+    return [moment(date), kind, of, str(content.get("configuration") or ""), str(content.get("reason") or "")]
+
+
+def _conditions(measured: Sequence[tuple[str, Measurement]]) -> Json:
+    """All measurements as a table, and how many of them the board was throttled in."""
+    slow = sum(measurement.throttled for _, measurement in measured)
+    number = f"{many(len(measured), 'measurement', 'measurements')}"
+    told = f"× marks {slow} of {number} during which the board was throttled."
+    rows = [_measurement_row(name, measurement) for name, measurement in measured]
     return {
-        "network": name,
-        "configuration": m.configuration.label,
-        "board": m.board,
-        "runtime": m.runtime,
-        "os": m.os,
-        "date": m.date,
-        "latency_ms": m.latency_ms,
-        "latency_source": m.latency_source,
-        "before": asdict(m.before),
-        "after": asdict(m.after),
-        "throttled": m.throttled,
-        "reliable": m.reliable,
-        "idle_w": m.idle_w,
-        "meter": m.meter,
-        "energy_source": m.energy_source,
-        "energy_note": m.energy_note,
+        "told": told if slow else f"In none of {number} was throttling seen.",
+        "title": f"All {number}",
+        "table": table_json("Measurements", ROW_HEADS, rows),
     }
+
+
+def _measurement_row(name: str, m: Measurement) -> list[Cell]:
+    def both(figure: str) -> str:
+        return " → ".join(NONE if value is None else short(value) for value in before_and_after(m, figure))
+
+    latency = cost(m.latency_ms, "ms", m.latency_source)
+    idle = NONE if m.idle_w is None else short(m.idle_w)
+    figures = [latency, both("temperature_c"), both("clock_mhz"), idle, state_of(m)]
+    return [moment(m.date), network_link(name), m.configuration.label, *figures]
+
+
+def _courses(measured: Sequence[tuple[str, Measurement]], states: Sequence[StoredEvent]) -> Iterator[Json]:
+    """Temperature and clock over time, where told: before and after measurements, and by devices at any time."""
+    devices = dict.fromkeys(str(one.figures.get("device")) for one in states)
+    for name, label in COURSES.items():
+        series = [
+            _course(title, [(m.date, before_and_after(m, name)[place], told, m.throttled) for told, m in measurements])
+            for measurements in [[(f"{network}, {m.configuration.label}", m) for network, m in measured]]
+            for place, title in enumerate(("before a measurement", "after it"))
+        ]
+        for device in devices:
+            own = [one for one in states if str(one.figures.get("device")) == device]
+            told = [(_date(one.at), one.figures.get(name), device, bool(one.figures.get("throttled"))) for one in own]
+            series.append(_course(f"{device}, at any time", told))
+        if any(value is not None for one in series for value in one["y"]):
+            yield {"label": label, "series": series}
+
+
+def _course(title: str, told: Sequence[tuple[str, Any, str, bool]]) -> Json:
+    return {
+        "title": hover(title),
+        "x": [date for date, *_ in told],
+        "y": [value for _, value, *_ in told],
+        "told": [hover(of, *(["throttled"] if throttled else [])) for *_, of, throttled in told],
+        "throttled": [throttled for *_, throttled in told],
+    }
+
+
+def _date(at: float) -> str:
+    return datetime.fromtimestamp(at, timezone.utc).isoformat()
 
 
 def routes(settings: PageSettings) -> list[Route]:

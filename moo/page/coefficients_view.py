@@ -14,9 +14,12 @@ import numpy as np
 from starlette.requests import Request
 from starlette.routing import Route
 
+from dnas.inner_search import StepRecord
 from moo.analysis.errors import on_selection_split
+from moo.formatting import cost, percent, percent_within, short
 from moo.page.answers import NotThereError, answering, taking
-from moo.page.dials import Dials, settings_of
+from moo.page.cells import Cell, hover, network_link, table_json
+from moo.page.dials import NAMES, Dials, costs_text, settings_of, tuple_text
 from moo.page.folders import Runs, run_named
 from moo.page.opened import OpenedRun, looking_at, opened
 from moo.page.settings import PageSettings
@@ -35,6 +38,12 @@ WITHOUT = (
 )
 LEAST_EVALUATED = 2
 """Networks that a surrogate can be fitted to."""
+MOST_ROWS = 500
+"""Of the table of trials."""
+HEADS = (
+    "trial", "generation", *NAMES, "configuration", "network", "error", "latency", "energy", "searched on",
+    "on the front",
+)  # fmt: skip
 WEIGHTS = ("alpha", "gamma")
 """Searched, and shown, on a logarithmic scale."""
 
@@ -43,16 +52,18 @@ def coefficients_json(run: OpenedRun) -> Json:
     """Bounds of the coefficients, and all trials of the run that have some."""
     if run.config.method == "architectures":
         return {"nothing": WITHOUT}
-    bounds = bounds_of(run.config)
+    trials = list(_done(run))
     return {
         "no_dials": why_no_dials(run),
         "dials": [
             {"name": name, "low": low, "high": high, "logarithmic": name in WEIGHTS and low > 0}
-            for name, (low, high) in asdict(bounds).items()
+            | dict(zip(("symbol", "meaning"), NAMES[name], strict=True))
+            for name, (low, high) in asdict(bounds_of(run.config)).items()
         ],
         "configurations": [one.label for one in run.archive.configurations],
-        "energy": run.archive.energy.label,
-        "trials": list(_done(run)),
+        "trials": trials,
+        "table": table_json("Trials", HEADS, map(_row, trials[:MOST_ROWS])),
+        "title": f"{len(trials) if len(trials) <= MOST_ROWS else f'{MOST_ROWS} of {len(trials)}'} trials as a table",
         "failed": list(_failed(run)),
     }
 
@@ -83,11 +94,16 @@ def course_json(run: OpenedRun, trial_id: int) -> Json:
     return {
         "trial": trial_id,
         "operators": run.origin.space.operators,
-        "all_steps": steps,
         "steps": [frame + 1 for frame in frames],
         "probabilities": np.round(course.probs_TLO[frames].astype(np.float64), 3).tolist(),
         "records": [asdict(course.records[frame]) for frame in frames],
+        "told": [f"Step {frame + 1} of {steps}: {_record_text(course.records[frame])}" for frame in frames],
     }
+
+
+def _record_text(record: StepRecord) -> str:
+    latency, energy = (cost(record.latency_ms, "ms", "modelled"), cost(record.energy_mj, "mJ", "modelled"))
+    return f"loss {short(record.loss)}, expected latency {latency}, expected energy {energy}."
 
 
 def _done(run: OpenedRun) -> Iterator[Json]:
@@ -100,18 +116,39 @@ def _done(run: OpenedRun) -> Iterator[Json]:
         error = archive.searched_error(entry, configuration)
         costs = archive.searched_costs(entry, configuration)
         told = on_selection_split(entry.error if error is None else error, archive.data)
-        yield {
-            **_trial(number, stored),
-            "network": entry.architecture.id,
-            "error": told.error,
-            "low": None if told.interval is None else told.interval.low,
-            "high": None if told.interval is None else told.interval.high,
+        interval, trial = told.interval, _trial(number, stored)
+        figures = {
             "latency_ms": costs.latency_ms,
             "latency_source": costs.latency_source,
             "energy_mj": costs.energy_mj,
             "energy_source": costs.energy_source,
-            "on_front": (entry.architecture.id, configuration) in on_front,
         }
+        text = percent(told.error) if interval is None else percent_within(told.error, interval.low, interval.high)
+        named, network = f"trial {number}: {trial['tuple']}", entry.architecture.id
+        yield {
+            **trial,
+            **figures,
+            "network": network,
+            "error": told.error,
+            "error_text": text,
+            "on_front": (network, configuration) in on_front,
+            "told": hover(named, network, f"error {text} (inherited)", costs_text(figures)),
+        }
+
+
+def _row(trial: Json) -> list[Cell]:
+    return [
+        f"{trial['id']}",
+        f"{trial['generation']}",
+        *(short(trial[name]) for name in NAMES),
+        trial["configuration"] or "",
+        network_link(trial["network"]),
+        trial["error_text"],
+        cost(trial["latency_ms"], "ms", trial["latency_source"]),
+        cost(trial["energy_mj"], "mJ", trial["energy_source"]),
+        "supernet" if trial["on_supernet"] else "surrogate",
+        "yes" if trial["on_front"] else "no",
+    ]
 
 
 def _failed(run: OpenedRun) -> Iterator[Json]:
@@ -128,6 +165,7 @@ def _trial(number: int, stored: StoredTrial) -> Json:
         "generation": trial.generation + 1,
         "on_supernet": isinstance(trial, CoefficientTrial),
         "configuration": None if trial.configuration is None else trial.configuration.label,
+        "tuple": tuple_text(trial.coefficients),
         **asdict(trial.coefficients),
     }
 

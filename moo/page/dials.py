@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ import torch
 from devices.configuration import RuntimeConfiguration
 from dnas.losses import Coefficients
 from moo.analysis.errors import on_selection_split
+from moo.formatting import cost, percent, percent_within, short
+from moo.page.cells import Cell, code, link, network_link
+from moo.page.network_drawing import drawing_json
 from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
 from moo.search.proposals import bounds_of, surrogate_of
@@ -24,6 +27,13 @@ from search_space.boundary.text import shown
 Json = dict[str, Any]
 MOST_LOADED = 2
 """Surrogates that are kept in memory."""
+NAMES = {
+    "alpha": ("α", "weight of latency"),
+    "beta": ("β", "exponent of latency"),
+    "gamma": ("γ", "weight of energy"),
+    "delta": ("δ", "exponent of energy"),
+}
+"""Coefficients with their letters, and what each is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +63,9 @@ class Dials:
         """The network that coefficients give, and what is known of it."""
         with self._lock:
             answer = self._of(run).answer(settings.coefficients, settings.configuration)
-        return {"network": drawn_json(run, answer.architecture), **figures_json(run, answer)}
+        drawn = drawn_json(run, answer.architecture)
+        image = drawing_json(drawn, answer.configuration.label)
+        return {"network": drawn["id"], "image": image, "said": said(run, answer), **figures_json(answer)}
 
     def _of(self, run: OpenedRun) -> SurrogateAnswers:
         kept = self._loaded.get(run.folder.path)
@@ -74,12 +86,11 @@ def settings_of(run: OpenedRun, given: Mapping[str, Any]) -> DialSettings:
     Raises:
         ValueError: naming the first that is missing, unknown, no number, or out of the bounds of the search.
     """
-    names = ("alpha", "beta", "gamma", "delta")
-    unknown = given.keys() - {*names, "configuration"}
+    unknown = given.keys() - {*NAMES, "configuration"}
     if unknown:
-        raise ValueError(f"dials must be of {', '.join(names)}, but got {shown(sorted(unknown))}.")
+        raise ValueError(f"dials must be of {', '.join(NAMES)}, but got {shown(sorted(unknown))}.")
     bounds, values = bounds_of(run.config), {}
-    for name in names:
+    for name in NAMES:
         low, high = getattr(bounds, name)
         try:
             value = float(given[name])
@@ -96,19 +107,44 @@ def settings_of(run: OpenedRun, given: Mapping[str, Any]) -> DialSettings:
     return DialSettings(coefficients=Coefficients(**values), configuration=labels[label])
 
 
-def figures_json(run: OpenedRun, answer: SurrogateAnswer) -> Json:
-    """Figures of an answer with their sources; the error is that in fp32, with its interval where it was evaluated."""
-    is_evaluated = answer.error_source == "evaluated"
-    interval = on_selection_split(answer.error, run.archive.data).interval if is_evaluated else None
+def figures_json(answer: SurrogateAnswer) -> Json:
+    """Figures of an answer with their sources; the error is that in fp32."""
     return {
         "configuration": answer.configuration.label,
         "error": answer.error,
         "error_source": answer.error_source,
-        "deviation": answer.error_deviation,
-        "low": None if interval is None else interval.low,
-        "high": None if interval is None else interval.high,
         "latency_ms": answer.latency_ms,
         "latency_source": answer.latency_source,
         "energy_mj": answer.energy_mj,
         "energy_source": answer.energy_source,
     }
+
+
+def said(run: OpenedRun, answer: SurrogateAnswer) -> list[list[Cell]]:
+    """The same in words; with the interval of the error where it was evaluated, else how far it may be off."""
+    identifier, is_evaluated = answer.architecture.id, answer.error_source == "evaluated"
+    known = (
+        [" (", link("evaluated", network_link(identifier)["href"]), ")"] if is_evaluated else [" (not evaluated yet)"]
+    )
+    error = f"{percent(answer.error)} ± {percent(answer.error_deviation)}"
+    interval = on_selection_split(answer.error, run.archive.data).interval if is_evaluated else None
+    if is_evaluated:
+        error = percent(answer.error)
+    if interval is not None:
+        error = percent_within(answer.error, interval.low, interval.high)
+    return [
+        ["These coefficients give ", code(identifier), *known, f", in {answer.configuration.label}."],
+        [f"Error {error} ({answer.error_source}, inherited weights, fp32), {costs_text(figures_json(answer))}."],
+    ]
+
+
+def costs_text(of: Mapping[str, Any]) -> str:
+    """Latency and energy with their sources."""
+    latency = cost(of["latency_ms"], "ms", of["latency_source"])
+    return f"{latency}, {cost(of['energy_mj'], 'mJ', of['energy_source'])}"
+
+
+def tuple_text(coefficients: Coefficients | Mapping[str, float]) -> str:
+    """Coefficients as they are named: `α 0.100, β 1.00, γ 0.100, δ 1.00`."""
+    values = asdict(coefficients) if isinstance(coefficients, Coefficients) else coefficients
+    return ", ".join(f"{symbol} {short(values[name])}" for name, (symbol, _) in NAMES.items())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from moo.formatting import size_text
 from moo.page.answers import NotThereError
 from moo.report.html import report_html
 from moo.storage.adaptive_front import FOLDER
@@ -32,8 +33,8 @@ MOST_BYTES = 2**30
 """Of a file that is sent."""
 
 
-def there(folder: RunFolder, name: str, *, baseline: bool) -> list[dict[str, object]]:
-    """The files of a network that are there: names, sizes in bytes, and what they are.
+def there(folder: RunFolder, name: str, *, baseline: bool) -> list[dict[str, str]]:
+    """The files of a network that are there: names, and what they are with their sizes.
 
     Args:
         folder: of the run.
@@ -46,7 +47,7 @@ def there(folder: RunFolder, name: str, *, baseline: bool) -> list[dict[str, obj
     for one in names:
         try:
             with _open(folder.path, place / one) as file:
-                found.append({"name": one, "bytes": os.fstat(file).st_size, "what": _what(one)})
+                found.append({"name": one, "what": f"{_what(one)}, {size_text(os.fstat(file).st_size)}"})
         except (NotThereError, ValueError):
             continue
     return found

@@ -5,8 +5,7 @@ Any network that was evaluated can be looked at, and baselines. Start at `routes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,20 +14,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from devices.configuration import RuntimeConfiguration
-from devices.measurement import Measurement
-from moo.analysis.adaptation import read_adaptive_results
-from moo.analysis.errors import ToldError, on_selection_split, on_test_split, read_test_error
-from moo.analysis.networks import file_costs
+from moo.formatting import short
 from moo.page.answers import NotThereError, answering, as_json
+from moo.page.cells import table_json
 from moo.page.folders import Runs, run_named
+from moo.page.network_drawing import LEGEND, drawing_json
+from moo.page.network_facts import baseline_facts, searched_facts
 from moo.page.network_files import card_html, read_file, there
 from moo.page.opened import OpenedRun, looking_at, opened
 from moo.page.settings import PageSettings
-from moo.storage.adaptive_front import AdaptivePoint
-from moo.storage.archive import Costs, Entry
+from moo.storage.archive import Entry
 from moo.storage.trained_network import TrainedNetwork
-from moo.trials import ArchitectureTrial
 from search_space.architectures import Architecture
+from search_space.boundary.text import shown
 from search_space.descriptions import ArchitectureDescription, describe_architecture
 from search_space.operators import operator_named
 from search_space.spaces import FBNetSpace
@@ -122,194 +120,95 @@ def _by_layer(layers: Sequence[float], fixed: float) -> Json:
     return {"fixed": fixed, "layers": layers, "sum": fixed + sum(layers)}
 
 
+def layers_view(run: OpenedRun, names: Sequence[str], label: str) -> Json:
+    """Networks drawn one below the other, with a table of their layers; of two, the layers that differ are marked.
+
+    Args:
+        run: that they belong to.
+        names: ids of one or two evaluated architectures.
+        label: of the configuration whose costs are told.
+
+    Raises:
+        NotThereError: if the run has no such architecture.
+        ValueError: if it has no such configuration.
+    """
+    labels = [one.label for one in run.archive.configurations]
+    if label not in labels:
+        raise ValueError(f"`configuration` must be one of {', '.join(labels)}, but got {shown(label)}.")
+    unknown = [name for name in names if name not in run.archive]
+    if unknown:
+        raise NotThereError(f"the run has no architecture {unknown[0]!r}")
+    architectures = [run.archive[name].architecture for name in names]
+    drawn = [drawn_json(run, architecture) for architecture in architectures]
+    all_operators = zip(*(one.operators for one in architectures), strict=True)
+    differing = [place for place, operators in enumerate(all_operators) if len(set(operators)) > 1]
+    return {
+        "differing": _differing(differing, len(drawn[0]["layers"])) if len(drawn) > 1 else "",
+        "networks": [
+            {"id": one["id"], "image": drawing_json(one, label, differing), "sums": _sums(one, label)} for one in drawn
+        ],
+        "table": _layer_table(drawn, label, differing),
+        "legend": LEGEND,
+    }
+
+
+def _differing(places: Sequence[int], layers: int) -> str:
+    if not places:
+        return "All layers are the same."
+    numbers = ", ".join(str(place + 1) for place in places)
+    return f"≠ and a thick frame: {len(places)} of {layers} layers differ ({numbers})."
+
+
+def _sums(network: Json, label: str) -> str:
+    costs = network["costs"][label]
+    latency, energy = (
+        f"layers {short(own['sum'] - own['fixed'])} + fixed {short(own['fixed'])} = {short(own['sum'])} {unit}"
+        for own, unit in ((costs["latency_ms"], "ms"), (costs["energy_mj"], "mJ"))
+    )
+    table = "the cost table as boards corrected it" if costs["corrected"] else "the cost table"
+    return f"Predicted by {table}: latency {latency}; {network['energy']} {energy} (modelled)."
+
+
+def _layer_table(networks: Sequence[Json], label: str, differing: Sequence[int]) -> Json:
+    heads = ["layer", "channels", "resolution", "stride"]
+    heads += ["operator", "latency (ms, modelled)", "energy (mJ, modelled)", "parameters"] * len(networks)
+    rows = []
+    for place, layer in enumerate(networks[0]["layers"]):
+        row = [f"{place + 1}{' ≠' if place in differing else ''}", f"{layer['in_channels']} → {layer['out_channels']}"]
+        row += [f"{layer['size']} → {layer['out_size']} px", f"{layer['stride']}"]
+        for network in networks:
+            own, costs = network["layers"][place], network["costs"][label]
+            figures = [short(costs[name]["layers"][place]) for name in ("latency_ms", "energy_mj")]
+            row += [own["operator"], *figures, f"{own['params']:,}"]
+        rows.append(row)
+    return table_json("Layers as a table", heads, rows)
+
+
 def _searched(run: OpenedRun, entry: Entry) -> Json:
     identifier = entry.architecture.id
+    described = describe_architecture(run.origin.space, entry.architecture)
+    kind = "On the front" if any(point.id == identifier for point in run.front) else "Evaluated"
     return {
-        **drawn_json(run, entry.architecture),
-        "kind": "on the front" if any(point.id == identifier for point in run.front) else "evaluated",
-        "points": list(_points(run, entry)),
-        "trained": None if entry.trained is None else _training(run, entry.trained),
-        "trial": _trial(run, entry),
-        **_adaptive(run, identifier),
+        "id": identifier,
+        "summary": _summary(kind, described.params, described.macs),
+        "configurations": [one.label for one in run.archive.configurations],
         "files": there(run.folder, identifier, baseline=False),
+        **searched_facts(run, entry),
     }
 
 
 def _baseline(run: OpenedRun, network: TrainedNetwork) -> Json:
-    points = [
-        {
-            "configuration": _label_of(file.measurement, run),
-            "weights": "trained",
-            "selection": _error(on_selection_split(file.error, run.origin.dataset)),
-            "test": _error(on_test_split(1 - file.top1, run.origin.dataset)),
-            **(_costs(costs) if costs is not None else {}),
-            "measurement": _conditions(file.measurement),
-            "on_front": False,
-        }
-        for file in network.files
-        for costs in [file_costs(network, file.precision, run.archive.energy)]
-    ]
     return {
         "id": network.name,
-        "kind": "baseline",
-        "energy": run.archive.energy.label,
-        "macs": network.macs,
-        "params": network.params,
-        "points": points,
-        "trained": _training(run, network),
+        "summary": _summary("Baseline", network.params, network.macs),
+        "configurations": [],
         "files": there(run.folder, network.name, baseline=True),
+        **baseline_facts(run, network),
     }
 
 
-def _label_of(measurement: Measurement | None, run: OpenedRun) -> str:
-    return (run.archive.base if measurement is None else measurement.configuration).label
-
-
-def _points(run: OpenedRun, entry: Entry) -> Iterator[Json]:
-    """Its operating points with inherited weights, then those after training; also those whose error is not known."""
-    archive = run.archive
-    on_front = {(point.id, point.configuration, point.trained) for point in run.front}
-    known = {point.configuration: point for point in archive.points([entry])}
-    for configuration in archive.configurations:
-        point = known.get(configuration)
-        measurement = entry.measured_in(configuration)
-        test = None if point is None else point.test_error
-        yield {
-            "configuration": configuration.label,
-            "weights": "inherited",
-            "selection": None if point is None else _error(on_selection_split(point.error, archive.data)),
-            "test": None if test is None else _error(on_test_split(test, archive.data)),
-            **_costs(archive.searched_costs(entry, configuration)),
-            "measurement": _conditions(measurement),
-            "on_front": (entry.architecture.id, configuration, False) in on_front,
-        }
-    for point in archive.trained_points() if entry.trained is not None else ():
-        if point.id != entry.architecture.id:
-            continue
-        test = read_test_error(point)
-        yield {
-            "configuration": point.configuration.label,
-            "weights": "trained",
-            "selection": _error(on_selection_split(point.error, archive.data)),
-            "test": None if test is None else _error(on_test_split(test, archive.data)),
-            **_costs(point.costs),
-            "measurement": _conditions(point.measurement),
-            "on_front": (point.id, point.configuration, True) in on_front,
-        }
-
-
-def _error(told: ToldError) -> Json:
-    interval = told.interval
-    return {
-        "error": told.error,
-        "low": None if interval is None else interval.low,
-        "high": None if interval is None else interval.high,
-        "images": told.images,
-    }
-
-
-def _costs(costs: Costs) -> Json:
-    return {
-        "latency_ms": costs.latency_ms,
-        "latency_source": costs.latency_source,
-        "energy_mj": costs.energy_mj,
-        "energy_source": costs.energy_source,
-        "energy_error": costs.energy_error,
-    }
-
-
-def _conditions(measurement: Measurement | None) -> Json | None:
-    """How a measurement came about."""
-    if measurement is None:
-        return None
-    m = measurement
-    return {
-        "board": m.board,
-        "os": m.os,
-        "runtime": m.runtime,
-        "date": m.date,
-        "runs": m.runs,
-        "median_ms": m.median_ms,
-        "iqr_ms": m.iqr_ms,
-        "reliable": m.reliable,
-        "throttled": m.throttled,
-        "before": asdict(m.before),
-        "after": asdict(m.after),
-        "meter": m.meter,
-        "idle_w": m.idle_w,
-        "energy_interval_mj": m.energy_interval_mj,
-        "energy_note": m.energy_note,
-    }
-
-
-def _training(run: OpenedRun, network: TrainedNetwork) -> Json:
-    data = run.origin.dataset
-    return {
-        "epochs": network.epochs,
-        "seconds": network.seconds,
-        "fine_tuned": network.fine_tuned,
-        "selection": _error(on_selection_split(network.error, data)),
-        "test": _error(on_test_split(1 - network.top1, data)),
-        "top3": network.top3,
-        "files": [
-            {
-                "precision": file.precision,
-                "selection": _error(on_selection_split(file.error, data)),
-                "test": _error(on_test_split(1 - file.top1, data)),
-                "logits_difference": file.logits_difference,
-            }
-            for file in network.files
-        ],
-    }
-
-
-def _trial(run: OpenedRun, entry: Entry) -> Json:
-    stored = run.trials.get(entry.trial_id)
-    on_surrogate = stored is not None and isinstance(stored.trial, ArchitectureTrial)
-    where = "on the supernet"
-    if on_surrogate:
-        where = "on the surrogate" if entry.coefficients is not None else "proposed as an architecture"
-    return {
-        "id": entry.trial_id,
-        "generation": None if stored is None else stored.trial.generation + 1,
-        "where": where,
-        "mode": entry.position == 0 and not on_surrogate,
-        "coefficients": None if entry.coefficients is None else asdict(entry.coefficients),
-        "configuration": None if entry.configuration is None else entry.configuration.label,
-    }
-
-
-def _adaptive(run: OpenedRun, identifier: str) -> Json:
-    """Its operating points with early exits; why they cannot be told where their file is damaged."""
-    try:
-        results = read_adaptive_results(run.folder)
-    except ValueError as error:
-        return {"adaptive": [], "adaptive_problem": str(error)}
-    points = () if results is None else results.front
-    return {"adaptive": [_policy(point, run) for point in points if point.id == identifier and point.exits]}
-
-
-def _policy(point: AdaptivePoint, run: OpenedRun) -> Json:
-    told = on_selection_split(point.error, run.origin.dataset)
-    test = None if point.test_error is None else on_test_split(point.test_error, run.origin.dataset)
-    ways = zip(point.exit_shares, point.path_latency_ms, point.path_energy_mj, strict=True)
-    return {
-        "configuration": point.configuration.label,
-        "selection": _error(told),
-        "test": None if test is None else _error(test),
-        "static_error": point.static_error,
-        "latency_ms": point.latency_ms,
-        "worst_latency_ms": point.worst_latency_ms,
-        "energy_mj": point.energy_mj,
-        "latency_source": point.latency_source,
-        "energy_source": point.energy_source,
-        "exits": [
-            {"layer": one.layer + 1, "head": one.head, "threshold": threshold}
-            for one, threshold in zip(point.exits, point.thresholds, strict=True)
-        ],
-        "ways": [{"share": share, "latency_ms": ms, "energy_mj": mj} for share, ms, mj in ways],
-        "streamed": None if point.streamed is None else asdict(point.streamed),
-    }
+def _summary(kind: str, params: int, macs: int) -> str:
+    return f"{kind}; {params:,} parameters, {macs:,} multiply-accumulates."
 
 
 def routes(settings: PageSettings) -> list[Route]:
@@ -328,6 +227,11 @@ def routes(settings: PageSettings) -> list[Route]:
     def network(request: Request) -> Mapping[str, Any]:
         run, name, _ = network_of(request)
         return network_json(run, name)
+
+    def layers(request: Request) -> Mapping[str, Any]:
+        beside = request.query_params.get("beside")
+        names = [str(request.path_params["network"]), *([beside] if beside else [])]
+        return layers_view(run_of(request), names, request.query_params.get("configuration", ""))
 
     def card(request: Request) -> Mapping[str, Any]:
         run, name, baseline = network_of(request)
@@ -353,6 +257,7 @@ def routes(settings: PageSettings) -> list[Route]:
     return [
         Route(f"{place}/{{network}}/files/{{file:path}}", file),
         Route(f"{place}/{{network}}/card", answering(card)),
+        Route(f"{place}/{{network}}/layers", answering(layers)),
         Route(f"{place}/{{network}}", answering(network)),
         Route(place, answering(looking_at(runs, lambda run: {"networks": names_json(run)}))),
     ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from starlette.requests import Request
@@ -19,8 +20,10 @@ from starlette.routing import Route
 from evaluation.errors import ErrorKind
 from moo.analysis.selection import FrontPoint, read_front
 from moo.config import SearchConfig, option_of
+from moo.formatting import cost, cost_label, duration, percent, short
 from moo.measurement.boards import read_run_tables
 from moo.page.answers import answering
+from moo.page.cells import Cell, code, hover, lamp, link, moment, table_json
 from moo.page.folders import Runs
 from moo.page.searches.processes import LockHolders
 from moo.page.searches.starting import Launches
@@ -37,6 +40,12 @@ COMPARED = (2, 4)
 """Fewest and most runs that are compared."""
 SAME = 1e-9
 """Relative difference of reference points that are taken for one."""
+COLUMNS = (
+    "run", "state", "data set", "space", "board", "hypervolume", "least error", "networks of the front", "searched for",
+    "started (UTC)",
+)  # fmt: skip
+NOT_BEGUN = "9"
+"""Comes after all dates."""
 _NOT_COMPARED = frozenset({"out", "resume", "quiet", "dashboard"})
 Found = TypeVar("Found")
 
@@ -141,15 +150,37 @@ def comparison(folders: Sequence[tuple[str, RunFolder]], kept: KeptFigures) -> d
     if not fewest <= len(folders) <= most:
         raise ValueError(f"from {fewest} to {most} runs can be compared, but got {len(folders)}.")
     figures, configs = [kept.of(folder) for _, folder in folders], [folder.read_settings() for _, folder in folders]
-    why = _not_comparable(figures)
+    why, heads = _not_comparable(figures), ["", *(link(name, _address(name)) for name, _ in folders)]
+    fronts = [_front_or_none(folder) for _, folder in folders]
+    settings = [[code(one["option"]), *one["values"]] for one in differing(configs)]
+    found = {
+        "networks of the front": [_networks(one) or "none" for one in figures],
+        "least error": [_least_error(one) for one in figures],
+        "searched for": [_searched(one) for one in figures],
+        **({} if why else {"hypervolume": [_volume(one) for one in figures]}),
+        "reference point": [_reference(one) for one in figures],
+    }
     return {
         "runs": [
-            {"name": name, "front": [_point_json(point) for point in _front_or_none(folder)], "figures": asdict(found)}
-            for (name, folder), found in zip(folders, figures, strict=True)
+            {"name": hover(name), "front": [_point_json(name, point) for point in front]}
+            for (name, _), front in zip(folders, fronts, strict=True)
         ],
-        "settings": differing(configs),
+        "axes": _axes([point for front in fronts for point in front]),
+        "found": table_json("Found", heads, ([word, *cells] for word, cells in found.items())),
+        "settings": table_json("Settings", heads, settings) if settings else None,
         "why_not": why,
     }
+
+
+def _axes(points: Sequence[FrontPoint]) -> list[dict[str, str]]:
+    """What errors can be shown against: its name, where it is in a point, and the label of the axis."""
+    return [
+        {"name": name, "figure": f"{name}_{unit.lower()}", "label": cost_label(name, unit, sources)}
+        for name, unit, sources in (
+            ("latency", "ms", [point.latency_source for point in points]),
+            ("energy", "mJ", [point.energy_source for point in points]),
+        )
+    ]
 
 
 def differing(configs: Sequence[SearchConfig]) -> list[dict[str, Any]]:
@@ -185,7 +216,7 @@ def routes(settings: PageSettings) -> list[Route]:
         holders = LockHolders()
         found = [_summary(name, launches, holders, kept.of(RunFolder(runs.root / name))) for name in runs.names()]
         begun = [_summary(name, launches, holders, RunFigures()) for name in launches.without_folder()]
-        return {"runs": [asdict(one) for one in [*begun, *found]]}
+        return {"heads": list(COLUMNS), "runs": [_listed(one) for one in [*begun, *found]]}
 
     def compared(request: Request) -> Any:
         names = request.query_params.getlist("run")
@@ -207,12 +238,68 @@ def _objectives(front: Sequence[FrontPoint]) -> np.ndarray[Any, np.dtype[np.floa
     return np.array([(point.error, point.latency_ms, point.energy_mj) for point in front], np.float64)
 
 
-def _point_json(point: FrontPoint) -> dict[str, Any]:
-    names = (
-        "id", "error", "error_source", "latency_ms", "latency_source", "energy_mj", "energy_source", "energy_kind",
-    )  # fmt: skip
+def _point_json(run: str, point: FrontPoint) -> dict[str, Any]:
     label = "" if point.configuration is None else point.configuration.short_label
-    return {name: getattr(point, name) for name in names} | {"configuration": label}
+    told = hover(
+        run,
+        f"{point.id} {label}",
+        f"{percent(point.error)} ({point.error_source})",
+        cost(point.latency_ms, "ms", point.latency_source),
+        cost(point.energy_mj, "mJ", point.energy_source),
+    )
+    return {"error": point.error, "latency_ms": point.latency_ms, "energy_mj": point.energy_mj, "told": told}
+
+
+def _listed(run: RunSummary) -> dict[str, Any]:
+    """A run in the list: a cell for each of `COLUMNS`, what rows are sorted by, and whether it can be compared."""
+    figures = run.figures
+    cells: list[Cell] = [
+        link(run.name, _address(run.name, "front" if run.state == "ended" else "live")),
+        lamp(run.state, run.detail),
+        figures.dataset,
+        figures.space,
+        ", ".join(figures.boards),
+        _volume(figures),
+        _least_error(figures),
+        _networks(figures),
+        _searched(figures),
+        moment(figures.started),
+    ]
+    keys = [run.name, run.state, *cells[2:5], figures.hypervolume, figures.best_error]
+    keys += [figures.networks, figures.seconds, figures.started or NOT_BEGUN]
+    return {"name": run.name, "state": run.state, "comparable": figures.points > 0, "cells": cells, "keys": keys}
+
+
+def _address(name: str, page: str = "front") -> str:
+    return f"/runs/{quote(name)}/-/{page}"
+
+
+def _networks(figures: RunFigures) -> str:
+    if figures.points == figures.networks:
+        return f"{figures.networks or ''}"
+    return f"{figures.networks} in {figures.points} points"
+
+
+def _least_error(figures: RunFigures) -> str:
+    if figures.best_error is None:
+        return ""
+    kind = "" if figures.error_kind == "plain" else f"{figures.error_kind}, "
+    return f"{percent(figures.best_error)} ({kind}{figures.error_source})"
+
+
+def _searched(figures: RunFigures) -> str:
+    return "" if figures.seconds is None else duration(figures.seconds)
+
+
+def _volume(figures: RunFigures) -> str:
+    return "" if figures.hypervolume is None else f"{figures.hypervolume:.4f}"
+
+
+def _reference(figures: RunFigures) -> str:
+    if figures.reference is None:
+        return ""
+    error, latency_ms, energy_mj = figures.reference
+    return f"{percent(error)}, {short(latency_ms)} ms, {short(energy_mj)} mJ"
 
 
 def _seconds_searched(folder: RunFolder) -> float:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from moo.page.dials import DialSettings
+from moo.formatting import percent
+from moo.page.cells import code, network_link
+from moo.page.dials import NAMES, DialSettings, costs_text, tuple_text
 from moo.page.opened import OpenedRun
 from moo.page.searches.processes import Process, process_of
 from moo.page.settings import PageSettings
@@ -70,7 +72,8 @@ class Tries:
         """The last ones, the newest first: what was tried, its state, and the networks that it gave."""
         place = self._place(run)
         files = sorted(place.glob("*.json"), reverse=True) if place.is_dir() else []
-        return [told for file in files[:MOST_SHOWN] if (told := _told(file, run)) is not None]
+        found = (_told(file, run) for file in files[:MOST_SHOWN])
+        return [one | {"said": f"{tuple_text(one)}, {one['configuration']}: "} for one in found if one is not None]
 
     def _launched(self, words: list[str], file: Path) -> subprocess.Popen[bytes]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -94,6 +97,7 @@ def _told(file: Path, run: OpenedRun) -> Json | None:
     try:
         asked = read_json(file, what="what was tried")
         process = Process(int(asked.pop("pid")), int(asked.pop("start")))
+        asked = {name: float(asked[name]) for name in NAMES} | {"configuration": str(asked["configuration"])}
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
     if process.is_alive:
@@ -101,8 +105,10 @@ def _told(file: Path, run: OpenedRun) -> Json | None:
     with suppress(ValueError, LookupError, TypeError, OSError):
         content = json.loads(_text(file.with_suffix(".found")).strip().splitlines()[-1])
         networks = [
-            {name: one[name] for name in ("error", "latency_ms", "energy_mj", "latency_source", "energy_source")}
-            | {"id": str(one["id"]), "evaluated": one["id"] in run.archive}
+            [
+                network_link(str(one["id"])) if one["id"] in run.archive else code(str(one["id"])),
+                f": error {percent(one['error'])}, {costs_text(one)}",
+            ]
             for one in content["networks"]
         ]
         return {**asked, "state": "found", "networks": networks}

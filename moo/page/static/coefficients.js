@@ -1,15 +1,13 @@
 // Loss coefficients: dials, what each trial's gave, and the course of an inner search as a film.
 
-import { ask, el, fill, inAddress, problem, table } from "page/dom.js";
+import { ask, el, fill, inAddress, problem, select, shown } from "page/dom.js";
 import { chart, chartPlace } from "page/chart.js";
-import { costs, dials, MEANING, NAMES, SYMBOL, tuple } from "page/dials.js";
-import { percent, short } from "page/numbers.js";
+import { dials } from "page/dials.js";
 
 export const TITLE = "Coefficients";
-const FRAME_MS = 90, MOST_ROWS = 500, MANY = 150;
+const FRAME_MS = 90, MANY = 150;
 const BUBBLES = "A bubble is a trial that ended well: the larger, the more accurate its network; colour: latency; a circle was searched " +
   "on the supernet, a diamond on the surrogate; a thick frame: on the front. Errors: inherited weights, selection split.";
-const HEADS = ["trial", "generation", ...NAMES, "configuration", "network", "error", "latency", "energy", "searched on", "on the front"];
 /** @type {Record<string, [string, (trial: any) => number]>} */
 const OUTCOMES = { error: ["error (%)", (one) => 100 * one.error], latency: ["latency (ms)", (one) => one.latency_ms],
   energy: ["energy (mJ)", (one) => one.energy_mj] };
@@ -20,21 +18,20 @@ export async function show(content, run, rest) {
   if (found.nothing) return fill(content, el("h1", {}, TITLE), el("p", {}, found.nothing));
   const { trials, failed } = /** @type {{trials: any[], failed: any[]}} */ (found);
   const chosen = trials.find((trial) => String(trial.id) === rest[0]) ?? trials[0];
-  const link = (/** @type {string} */ id) => `/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}`;
-  const reasons = failed.map((trial) => el("li", {}, `trial ${trial.id} (${tuple(trial)}): ${trial.reason}`));
-  fill(content, el("h1", {}, TITLE), dials(found, place, chosen, link),
-    ...(trials.length ? bubbles(trials, link) : [el("p", {}, "No trial has ended well yet.")]),
+  const open = (/** @type {string} */ id) => location.assign(`/runs/${inAddress(run)}/-/network/${encodeURIComponent(id)}`);
+  const reasons = failed.map((trial) => el("li", {}, `trial ${trial.id} (${trial.tuple}): ${trial.reason}`));
+  fill(content, el("h1", {}, TITLE), dials(found, place, chosen),
+    ...(trials.length ? bubbles(found, open) : [el("p", {}, "No trial has ended well yet.")]),
     failed.length > 0 && [el("h2", {}, "Failed trials"), el("ul", {}, reasons)],
     ...film(trials.filter((trial) => trial.on_supernet), place, rest[0]));
 }
 
-/** @param {any[]} trials @param {(id: string) => string} link */
-function bubbles(trials, link) {
+/** @param {{trials: any[], dials: any[], title: string, table: any}} found @param {(id: string) => void} open */
+function bubbles({ trials, dials: coefficients, title: summary, table }, open) {
   const place = chartPlace("Coefficients of each trial against what they gave", "bubbles");
   const errors = trials.map(({ error }) => error), least = Math.min(...errors), most = Math.max(...errors);
   const ranks = [...new Set(trials.map((trial) => trial.latency_ms))].sort((one, other) => one - other);
-  const text = trials.map((trial) => `trial ${trial.id}: ${tuple(trial)}<br>${trial.network}<br>error ` +
-    `${percent(trial.error, trial.low, trial.high)} (inherited)<br>${costs(trial).join(", ")}`);
+  const text = trials.map(({ told }) => told);
   const shrink = Math.min(1, Math.sqrt(MANY / trials.length) + 0.1);
   let outcome = "error";
   const drawn = chart(place, (c) => {
@@ -49,9 +46,9 @@ function bubbles(trials, link) {
       color: trials.map((trial) => ranks.indexOf(trial.latency_ms)),
       line: { color: c.ink, width: trials.map((trial) => (trial.on_front ? 2.5 : 0.5)) },
     };
-    const data = NAMES.map((name, panel) => {
+    const data = coefficients.map(({ name, symbol, meaning }, panel) => {
       const axis = panel ? panel + 1 : "", x = trials.map((trial) => trial[name]), logarithmic = panel % 2 === 0 && Math.min(...x) > 0;
-      const title = { text: `${SYMBOL[panel]}, ${MEANING[panel]}`, standoff: 4 };
+      const title = { text: `${symbol}, ${meaning}`, standoff: 4 };
       layout[`xaxis${axis}`] = logarithmic ? { title, type: "log", dtick: "D2" } : { title };
       layout[`yaxis${axis}`] = { title: { text: y } };
       return { mode: "markers", x, y: trials.map(of), xaxis: `x${axis}`, yaxis: `y${axis}`, text, hoverinfo: "text", marker };
@@ -59,19 +56,12 @@ function bubbles(trials, link) {
     return { data, layout };
   });
   drawn.then(() => /** @type {any} */ (place).on("plotly_click", (/** @type {any} */ event) => {
-    location.assign(link(trials[event.points[0].pointIndex].network));
+    open(trials[event.points[0].pointIndex].network);
   }));
-  const change = async (/** @type {{target: any}} */ event) => { outcome = event.target.value; (await drawn)(); };
-  const choose = el("select", { onchange: change }, Object.keys(OUTCOMES).map((name) => el("option", {}, name)));
-  const rows = trials.slice(0, MOST_ROWS).map((trial) => [
-    trial.id, trial.generation, ...NAMES.map((name) => short(trial[name])), trial.configuration ?? "",
-    el("a", { href: link(trial.network) }, trial.network), percent(trial.error, trial.low, trial.high), ...costs(trial),
-    trial.on_supernet ? "supernet" : "surrogate", trial.on_front ? "yes" : "no",
-  ]);
-  const number = trials.length > MOST_ROWS ? `${MOST_ROWS} of ${trials.length}` : trials.length;
-  return [el("h2", {}, "What coefficients gave"), el("p", { class: "soft" }, BUBBLES), el("p", {}, el("label", {}, "Against ", choose)),
-    place,
-    el("details", {}, el("summary", {}, `${number} trials as a table`), table(HEADS, rows, "Trials"))];
+  const change = async (/** @type {string} */ name) => { outcome = name; (await drawn)(); };
+  return [el("h2", {}, "What coefficients gave"), el("p", { class: "soft" }, BUBBLES),
+    el("p", {}, select("Against", Object.keys(OUTCOMES), outcome, change)), place,
+    el("details", {}, el("summary", {}, summary), shown(table))];
 }
 
 /** @param {any[]} trials @param {string} place @param {string | undefined} first */
@@ -95,9 +85,7 @@ function film(trials, place, first) {
   const turn = (/** @type {number} */ next) => {
     frame = next;
     scrub.value = String(frame);
-    const now = course.records[frame], [latency, energy] = costs({ ...now, latency_source: "modelled", energy_source: "modelled" });
-    const step = `Step ${course.steps[frame]} of ${course.all_steps}`;
-    note.textContent = `${step}: loss ${short(now.loss)}, expected latency ${latency}, expected energy ${energy}.`;
+    note.textContent = course.told[frame];
     redraw.forEach((draw) => draw());
   };
   const load = async (/** @type {string} */ id) => {
@@ -109,15 +97,13 @@ function film(trials, place, first) {
     if (!redraw.length) redraw = await Promise.all(charts());
     turn(frame);
   };
-  const own = trials.some(({ id }) => String(id) === first) ? first : trials[0].id;
-  const option = (/** @type {any} */ trial) =>
-    el("option", { value: trial.id, selected: String(trial.id) === String(own) }, `${trial.id} (${tuple(trial)})`);
+  const own = String(trials.find(({ id }) => String(id) === first)?.id ?? trials[0].id);
   const told = (/** @type {unknown} */ error) => fill(note, problem(error));
-  const change = (/** @type {{target: any}} */ event) => load(event.target.value).catch(told);
-  const choose = el("select", { onchange: change }, trials.map(option));
+  const options = trials.map((trial) => [String(trial.id), `${trial.id} (${trial.tuple})`]);
+  const choose = select("Inner search of trial", options, own, (id) => load(id).catch(told));
   load(own).catch(told);
   return [el("h2", {}, "How theta settled"),
-    el("p", { class: "controls" }, el("label", {}, "Inner search of trial ", choose), play, el("label", {}, "Step ", scrub)), note,
+    el("p", { class: "controls" }, choose, play, el("label", {}, "Step ", scrub)), note,
     el("div", { class: "pair" }, heat, curves)];
 }
 

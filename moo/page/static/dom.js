@@ -91,8 +91,30 @@ const LAMPS = {
   unreadable: ["?", "bad"], answering: ["●", "good"], hot: ["◆", "warn"], throttled: ["▼", "warn"], gone: ["✕", "bad"],
 };
 
-/** @param {string} state @returns {HTMLElement} its sign, and the word */
-export function lamp(state) {
+/** @param {string} state @param {string} [detail] @returns {HTMLElement} its sign, the word, and more about it */
+export function lamp(state, detail) {
   const [sign, colour] = LAMPS[state] || ["○", "soft"];
-  return el("span", { class: "lamp" }, el("span", { class: colour, "aria-hidden": "true" }, sign), ` ${state}`);
+  const word = el("span", { class: "lamp" }, el("span", { class: colour, "aria-hidden": "true" }, sign), ` ${state}`);
+  return el("span", { class: "state" }, word, detail && el("span", { class: "soft" }, `: ${detail}`));
 }
+
+/** @typedef {string | {text?: string, href?: string, code?: string, lamp?: string, detail?: string}} Cell as moo.page.cells makes it */
+
+/** Addresses that do not begin with a slash are below that of the run. @param {Cell} given @returns {Child} */
+export function cell(given) {
+  if (typeof given === "string") return given;
+  if (given.code !== undefined) return el("code", {}, given.code);
+  if (given.lamp !== undefined) return lamp(given.lamp, given.detail);
+  const { text, href = "" } = given, below = `${location.pathname.split("/-/")[0]}/-/`;
+  return el("a", { href: href.startsWith("/") ? href : below + href }, text);
+}
+
+/** @param {{label: string, heads: Cell[], rows: Cell[][]}} given a table as moo.page.cells makes it */
+export const shown = ({ label, heads, rows }) => table(heads.map(cell), rows.map((row) => row.map(cell)), label);
+
+/** Options are texts, or values and their texts.
+ * @param {string} label @param {(string | string[])[]} options @param {string} value @param {(value: string) => void} changed */
+export const select = (label, options, value, changed) => el("label", {}, el("span", {}, label), " ",
+  el("select", { onchange: (/** @type {any} */ event) => changed(event.target.value) },
+    options.map((option) => (typeof option === "string" ? [option, option] : option)).map(([name, text]) =>
+      el("option", { value: name, selected: name === value }, text))));

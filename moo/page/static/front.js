@@ -1,7 +1,7 @@
 // The front of a run among all that was evaluated: linked panes, limits, choices, a table, CSV.
 
 import { QUANTITIES, bestWithin, excesses, nearestTo } from "page/choosing.js";
-import { ask, byId, el, fill, inAddress } from "page/dom.js";
+import { ask, byId, el, fill, inAddress, select } from "page/dom.js";
 import { percent, short } from "page/numbers.js";
 import { legend, lookOf, panes } from "page/panes.js";
 
@@ -183,10 +183,6 @@ function frontPage(content, data, open) {
   }
   const sliders = [slider("latency_ms", "Latency (ms)", 1), slider("energy_mj", "Energy (mJ)", 1), slider("error", "Error (%)", 100)];
 
-  /** @param {string} label @param {string[][]} options @param {string} value @param {(value: string) => void} choice */
-  const select = (label, options, value, choice) => el("label", {}, el("span", {}, label),
-    el("select", { onchange: (/** @type {any} */ event) => { choice(event.target.value); draw(); } },
-      options.map(([name, text]) => el("option", { value: name, selected: name === value }, text))));
   const check = (/** @type {"dominated" | "baselines"} */ name, /** @type {string} */ label) => el("label", { class: "check" },
     el("input", { type: "checkbox", checked: wanted[name], onchange: () => { wanted[name] = !wanted[name]; draw(); } }), ` ${label}`);
 
@@ -194,11 +190,14 @@ function frontPage(content, data, open) {
     const filters = FILTERS.flatMap(([name, label, unit]) => {
       const values = [...new Set(now.all.map((point) => point[name]))].sort((a, b) => (a < b ? -1 : 1));
       const options = [["", "any"], ...values.map((value) => [String(value), value === null ? "the governor's" : `${value}${unit}`])];
-      return values.length > 1 ? [select(label, options, now.filters[name] ?? "", (value) => (now.filters[name] = value))] : [];
+      return values.length > 1 ? [select(label, options, now.filters[name] ?? "", (value) => {
+        now.filters[name] = value;
+        draw();
+      })] : [];
     });
     const kinds = data.kinds.map((one) => [one.kind, one.title]);
-    fill(controls, kinds.length > 1 && select("Choose among", kinds, kind().kind, (value) => (wanted.kind = value)), filters, sliders,
-      check("dominated", "dominated networks"),
+    const choose = (/** @type {string} */ value) => { wanted.kind = value; draw(); };
+    fill(controls, kinds.length > 1 && select("Choose among", kinds, kind().kind, choose), filters, sliders, check("dominated", "dominated networks"),
       now.all.some((point) => point.kind === "baseline") && check("baselines", "baselines, beside trained networks"));
   }
 

@@ -159,7 +159,7 @@ export async function show(content, run) {
   function draw() {
     drawn = Date.now();
     const goes_on = ["running", "starting"].includes(state.state), end = goes_on ? now() : told.last;
-    fill(head, lamp(state.state), (asking || state.detail) && `: ${asking || state.detail}`);
+    fill(head, lamp(state.state, asking || state.detail));
     stop.hidden = !goes_on;
     report.hidden = !state.report;
     resume.hidden = !["interrupted", "failed"].includes(state.state);
@@ -180,7 +180,7 @@ export async function show(content, run) {
     ].filter(Boolean).join(" · "));
     drawLanes(end, goes_on ? told.lanes : told.lanes.map(() => null));
     fill(boards, told.boards.size > 0 && [el("h2", {}, "Boards"), table(["board", "state", "temperature", "clock", "seen"],
-      [...told.boards].map(([name, one]) => [name, el("span", { class: "state" }, lamp(one.state), one.reason && `: ${one.reason}`),
+      [...told.boards].map(([name, one]) => [name, lamp(one.state, one.reason),
         one.temperature != null && `${one.temperature.toFixed(1)} °C`, one.clock != null && `${Math.round(one.clock)} MHz`,
         `${duration(now() - one.at)} ago`]), "Boards")]);
     for (; listed < told.failures.length; listed++) {

@@ -9,20 +9,7 @@ export function short(value) {
 }
 
 /** @param {number} share in [0, 1] */
-const hundredths = (share) => (share > 0 && share < 1e-3 ? short(100 * share) : (100 * share).toFixed(1));
-
-/** @param {number} share in [0, 1] @param {number | null} [low] @param {number | null} [high] of its interval */
-export const percent = (share, low, high) =>
-  low == null || high == null ? `${hundredths(share)} %` : `${hundredths(share)} % (${hundredths(low)}–${hundredths(high)})`;
-
-/** @param {number} value @param {string} unit @param {string} [source] */
-export const cost = (value, unit, source) => `${short(value)} ${unit}${source ? ` (${source})` : ""}`;
-
-/** @param {number} bytes */
-export const size = (bytes) => (bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${short(bytes / 1e3)} kB` : `${short(bytes / 1e6)} MB`);
-
-/** @param {string} date in UTC @returns {string} */
-export const when = (date) => date.slice(0, 19).replace("T", " ");
+export const percent = (share) => `${share > 0 && share < 1e-3 ? short(100 * share) : (100 * share).toFixed(1)} %`;
 
 /** @param {number} seconds @returns {string} `45 s`, `2 min 10 s`, `3 h 05 min` */
 export function duration(seconds) {

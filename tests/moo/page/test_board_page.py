@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from devices.measurement import Conditions
-from moo.page.board_view import BoardStates, board_json
+from moo.formatting import percent
+from moo.page.board_view import BoardStates, board_json, mean_errors
 from moo.page.opened import opened as opened_run
 from moo.storage.event_file import line_of
 from moo.storage.run_folder import RunFolder
@@ -28,9 +29,12 @@ def test_predictions_stand_beside_what_the_board_measured(finished_run: RunFolde
         assert (item["latency_ms"], item["latency_source"]) == (measurement.latency_ms, "measured")
     of_base = [item for item in told["compared"] if item["configuration"] == run.archive.base.label]
     mean = sum(abs(item["predicted_ms"] / item["latency_ms"] - 1) for item in of_base) / len(of_base)
-    assert told["errors"][0]["latency"] == pytest.approx(mean)
-    assert told["errors"][0]["energy"] is None, "no meter read it"
-    assert len(told["conditions"]) == len(run.measurements)
+    errors = mean_errors(run.archive.base.label, told["compared"])
+    assert errors["latency"] == pytest.approx(mean)
+    assert errors["energy"] is None, "no meter read it"
+    networks = "1 network" if len(of_base) == 1 else f"{len(of_base)} networks"
+    assert told["errors"]["rows"][0] == [run.archive.base.label, f"{percent(mean)} over {networks}", "–"]
+    assert len(told["conditions"]["table"]["rows"]) == len(run.measurements)
 
 
 def test_throttling_and_failures_are_told(finished_run: RunFolder) -> None:
@@ -40,9 +44,12 @@ def test_throttling_and_failures_are_told(finished_run: RunFolder) -> None:
     failed: dict[str, object] = {"architecture": name, "configuration": "ort 1t fp32", "reason": "x"}
     events = [("2026-01-01", "measuring failed", failed)]
     told = board_json(replace(run, measurements=[(name, hot)], events=events))
-    assert [item["throttled"] for item in told["conditions"]] == [True]
-    assert told["conditions"][0]["after"]["temperature_c"] == 81.5
-    assert [item["reason"] for item in told["failures"]] == ["x"]
+    assert told["conditions"]["told"] == "× marks 1 of 1 measurement during which the board was throttled."
+    after = told["courses"][0]["series"][1]
+    assert (after["y"], after["throttled"]) == ([81.5], [True])
+    assert told["conditions"]["table"]["rows"][0][-1].startswith("throttled")
+    (row,) = told["failures"]["rows"]
+    assert row[2:] == [{"text": name, "href": f"network/{name}"}, "ort 1t fp32", "x"]
 
 
 def test_the_page_of_a_board(opened: Opened, finished_run: RunFolder) -> None:

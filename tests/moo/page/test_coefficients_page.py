@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from moo.page.coefficients_view import coefficients_json, course_json
+from moo.page.network_view import costs_by_layer
 from moo.page.opened import OpenedRun
 from moo.page.opened import opened as opened_run
 from moo.page.settings import PageSettings
@@ -90,9 +91,9 @@ def test_dials_give_the_network_that_a_search_of_these_coefficients_gives(asking
         given["configuration"] = configuration.label
         told = asking.get(f"{COEFFICIENTS}/answer", params=given).json()
         expected = answers.answer(coefficients, configuration)
-        assert told["network"]["id"] == expected.architecture.id
+        assert told["network"] == expected.architecture.id
         assert (told["error"], told["error_source"]) == (expected.error, expected.error_source)
-        costs = told["network"]["costs"][configuration.label]
+        costs = costs_by_layer(found, expected.architecture, configuration)
         assert told["latency_source"] == "measured" or told["latency_ms"] == pytest.approx(costs["latency_ms"]["sum"])
 
 
@@ -121,7 +122,7 @@ def test_a_turn_of_a_dial_is_answered_by_the_latest_value(opened: Opened, found:
         for key in ("Home", "End", "Home", "End"):
             dial.press(key)
     told = answered.value.json()
-    page.get_by_role("status").get_by_text(told["network"]["id"], exact=True).first.wait_for()
+    page.get_by_role("status").get_by_text(told["network"], exact=True).first.wait_for()
     assert dial.get_attribute("aria-valuetext") == "3.00"
     window.assert_quiet()
 
@@ -155,7 +156,8 @@ def test_what_is_tried_is_searched_by_a_program_and_shown(copied: Path) -> None:
     assert asking.post(f"{COEFFICIENTS}/tries", json=MIDDLE, headers=origin).status_code == 200
     (found,) = tried(asking)
     assert (found["state"], found["alpha"], found["configuration"]) == ("found", 0.1, "ort 1t fp32")
-    assert [(one["id"], one["error"], one["evaluated"]) for one in found["networks"]] == [("000", 0.5, True)]
+    told = ": error 50.0 %, 1.00 ms (modelled), 2.00 mJ (modelled)"
+    assert found["networks"] == [[{"text": "000", "href": "network/000"}, told]]
     again = client_of(PageSettings(runs=copied, trying=(sys.executable, "-c", "raise SystemExit('error: <b>no</b>')")))
     again.post(f"{COEFFICIENTS}/tries", json=MIDDLE, headers=origin)
     assert [(one["state"], one.get("reason")) for one in tried(again)] == [

@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from moo.formatting import cost, short
+from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
 from moo.page.opened import opened as opened_run
 from moo.page.settings import PageSettings
@@ -40,7 +41,7 @@ def test_layers_are_those_of_the_architecture_and_come_to_the_predicted_costs(
     tables, space = found.archive.tables, found.origin.space
     assert tables is not None
     for entry in found.archive.entries:
-        told: dict[str, Any] = asking.get(f"{NETWORKS}/{entry.architecture.id}").json()
+        told = drawn_json(found, entry.architecture)
         operators = [layer["operator"] for layer in told["layers"]]
         assert operators == list(entry.architecture.operators)
         indices = [space.operators.index(name) for name in operators]
@@ -50,22 +51,44 @@ def test_layers_are_those_of_the_architecture_and_come_to_the_predicted_costs(
                 assert costs[name]["fixed"] + sum(costs[name]["layers"]) == pytest.approx(predicted(indices))
                 assert costs[name]["sum"] == pytest.approx(predicted(indices))
     handed_over = json.loads((found.folder.networks / one_of_the_front(found) / "architecture.json").read_text())
-    assert [
-        layer["operator"] for layer in asking.get(f"{NETWORKS}/{one_of_the_front(found)}").json()["layers"]
-    ] == handed_over["operators"]
+    shown = asking.get(
+        f"{NETWORKS}/{one_of_the_front(found)}/layers", params={"configuration": found.archive.base.label}
+    ).json()
+    assert [row[4] for row in shown["table"]["rows"]] == handed_over["operators"]
+    told = shown["networks"][0]["image"][1]["aria-label"]
+    assert told.endswith(": " + ", ".join(handed_over["operators"]))
 
 
 def test_an_unmeasured_point_costs_what_its_layers_come_to(unmeasured_run: RunFolder) -> None:
     asking = client_of(PageSettings(runs=unmeasured_run.path.parent))
     place = "/api/runs/unmeasured/-/networks"
     first = asking.get(place).json()["networks"][0]["id"]
-    told = asking.get(f"{place}/{first}").json()
-    for point in told["points"]:
-        costs = told["costs"][point["configuration"]]
-        assert point["latency_ms"] == pytest.approx(costs["latency_ms"]["sum"])
-        assert point["energy_mj"] == pytest.approx(costs["energy_mj"]["sum"])
-        assert (point["latency_source"], point["energy_source"]) == ("modelled", "modelled")
-        assert point["measurement"] is None
+    run = opened_run(unmeasured_run)
+    costs = drawn_json(run, run.archive[first].architecture)["costs"]
+    (points,) = asking.get(f"{place}/{first}").json()["sections"]
+    assert points["title"] == "Operating points"
+    assert points["rows"]
+    for configuration, weights, _, _, latency, energy, _ in points["rows"]:
+        assert weights == "inherited"
+        assert latency == cost(costs[configuration]["latency_ms"]["sum"], "ms", "modelled")
+        assert energy.startswith(cost(costs[configuration]["energy_mj"]["sum"], "mJ", "modelled"))
+
+
+def test_measurements_are_told_with_their_conditions(asking: TestClient, found: OpenedRun) -> None:
+    entry = next(entry for entry in found.archive.entries if entry.measurements)
+    sections = {one["title"]: one for one in asking.get(f"{NETWORKS}/{entry.architecture.id}").json()["sections"]}
+    row = sections["Measurements"]["rows"][0]
+    first = entry.measurements[0]
+    assert row[0] == f"{first.configuration.label}, inherited"
+    assert row[2] == f"{short(first.median_ms)} ms ({short(first.iqr_ms)})"
+    assert row[-1] == f"{first.board}; {first.runtime}; {first.os}"
+
+
+@pytest.mark.parametrize(
+    ("place", "status"), [("999/layers?configuration=ort 1t fp32", 404), ("{first}/layers?configuration=x", 422)]
+)
+def test_layers_of_what_is_not_there_are_refused(asking: TestClient, found: OpenedRun, place: str, status: int) -> None:
+    assert asking.get(f"{NETWORKS}/{place.format(first=one_of_the_front(found))}").status_code == status
 
 
 def test_files_are_sent_as_they_are(asking: TestClient, found: OpenedRun) -> None:

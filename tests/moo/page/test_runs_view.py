@@ -49,7 +49,7 @@ def test_hypervolumes_compare_where_reference_points_are_the_same(
     kept = KeptFigures()
     alike = comparison([("a", finished_run), ("b", unmeasured_run)], kept)
     assert alike["why_not"] == ""
-    assert [one["option"] for one in alike["settings"]] == ["--measure"]
+    assert [row[0] for row in alike["settings"]["rows"]] == [{"code": "--measure"}]
     unlike = comparison([("a", finished_run), ("b", unmeasured_run)], OnAnotherBoard())
     assert unlike["why_not"] == "their reference points differ"
     with pytest.raises(ValueError, match="from 2 to 4 runs"):
