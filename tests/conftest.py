@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-TOGETHER = ("tests/moo/adaptation/", "tests/moo/deployment/")
+TOGETHER = ("tests/moo/adaptation/", "tests/moo/deployment/", "tests/moo/page/")
 """Folders whose modules share a run that is made once."""
 
 

@@ -11,6 +11,7 @@ folders    the run folders below one folder
 runs_view  all of them in a list, and a few compared
 searches   started, stopped, gone on with, listened to
 opened     runs as their folders have them, opened once to be looked at
+front_view     what is told of a front
 network_view   what is told of one network
 network_files  its files, which may be downloaded
 coefficients_view  what is told of coefficients, trials and their inner searches

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from moo.page import assets, board_view, coefficients_view, network_view, runs_view
+from moo.page import assets, board_view, coefficients_view, front_view, network_view, runs_view
 from moo.page.guard import Guard
 from moo.page.searches import routes as searches
 from moo.page.settings import PageSettings
@@ -27,6 +27,7 @@ def page_app(settings: PageSettings) -> Starlette:
         *assets.routes(),
         *runs_view.routes(settings),
         *searches.routes(settings),
+        *front_view.routes(settings),
         *network_view.routes(settings),
         *coefficients_view.routes(settings),
         *board_view.routes(settings),

@@ -167,8 +167,10 @@ def _not_comparable(figures: Sequence[RunFigures]) -> str:
     references = [one.reference for one in figures]
     if any(one is None for one in references):
         return "of one of them the reference point is not known yet"
-    if len({one.error_kind for one in figures}) > 1 or len({one.error_source for one in figures if one.points}) > 1:
-        return "their errors are of different kinds"
+    if len({one.error_kind for one in figures}) > 1:
+        return "their errors are plain and balanced ones"
+    if len({one.error_source for one in figures if one.points}) > 1:
+        return "errors of some are with inherited weights, of others after training"
     known = np.array([one for one in references if one is not None])
     if not np.allclose(known, known[0], rtol=SAME, atol=0):
         return "their reference points differ"

@@ -6,6 +6,8 @@ baselines   its section on what one would use otherwise
 adaptive    its section on early exits
 conditions  its sections on the run: board, cost, hypervolume, splits
 html        report.html: one page that fetches nothing
+explore     explore.html: the Front page as one file
+explored    what it shows: all points of a run
 choices     the answer: three networks to choose from
 snippets    Python that runs a network on a board
 card        card.md: what somebody needs who deploys a network

@@ -74,7 +74,7 @@ def report_markdown(
         "What was asked": _join(_question(archive, config, origin, space), adaptive_trials(store)),
         "Board and conditions": conditions(archive, origin.board),
         "Accuracy, latency and energy": models_table(archive, baselines, front_size=config.front_size),
-        "The front": front_table(archive, space, front_size=config.front_size),
+        "The front": _join(front_table(archive, space, front_size=config.front_size), _explore(archive, folder)),
         "Early exits": adaptive_section(adaptive, archive, run=named, front_size=config.front_size)
         or markdown(unreadable),
         "On the board that it started from": transfer_section(archive, store, origin, source_tables),
@@ -162,6 +162,14 @@ def _picture(path: str) -> str:
 
 def _join(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
+
+
+def _explore(archive: Archive, folder: RunFolder | None) -> str:
+    """Where all of it can be looked at more closely; empty where there is nothing, or files are not named."""
+    if folder is None or not archive.front():
+        return ""
+    name = folder.explore.name
+    return f"[{name}]({name}) shows all evaluated networks in a browser: limits, choices, a table, 3-D."
 
 
 def _no_baselines(run: str) -> str:

@@ -21,6 +21,8 @@ from moo.analysis.networks import shown_points
 from moo.analysis.representatives import representatives
 from moo.config import SearchConfig
 from moo.report.card import card_markdown, front_card
+from moo.report.explore import write_explore
+from moo.report.explored import explored
 from moo.report.html import report_html
 from moo.report.report import report_markdown
 from moo.storage.adaptive_front import FOLDER
@@ -233,6 +235,7 @@ def write_report(run: RunInputs, archive: Archive, store: StoreReader, *, draw: 
     )
     write_atomically(folder.report, report.encode())
     write_atomically(folder.report.with_suffix(".html"), report_html(report, folder.path).encode())
+    write_explore(folder, explored(archive, folder, store.trained(baselines=True)))
 
 
 def network_files(

@@ -113,6 +113,11 @@ class RunFolder:
         return self.path / "report.md"
 
     @property
+    def explore(self) -> Path:
+        """The front to be explored in a browser, as one file."""
+        return self.path / "explore.html"
+
+    @property
     def front(self) -> Path:
         """The front as JSON."""
         return self.path / "front.json"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -14,11 +16,17 @@ from moo.page.searches.starting import Launches
 from moo.page.searches.states import tail_of
 from moo.page.searches.stream import Tail, event_stream
 from moo.page.settings import PageSettings
+from moo.storage.run_folder import RunFolder
 from search_space.boundary.text import one_line
 
 RUN_LOG = "run.log"
 MOST_LOG_BYTES = 2**15
 MOST_LINES = 200
+MOST_REPORT_BYTES = 2**26
+_REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups; frame-ancestors 'none'"
+)
+"""Of a report, which may have come from elsewhere with its run: it runs nothing, and asks for nothing."""
 
 
 def routes(settings: PageSettings) -> list[Route]:
@@ -42,7 +50,18 @@ def routes(settings: PageSettings) -> list[Route]:
 
     def state(request: Request) -> Any:
         found = launches.state(_run_of(request))
-        return {"state": found.state, "detail": found.detail}
+        report = _report_of(launches.path_of(_run_of(request)))
+        return {"state": found.state, "detail": found.detail, "report": report.is_file() and not report.is_symlink()}
+
+    async def reported(request: Request) -> Response:
+        try:
+            path = _report_of(launches.path_of(_run_of(request)))
+        except NotThereError as error:
+            return as_json({"error": one_line(error.args[0])}, status=404)
+        content = await run_in_threadpool(tail_of, path, MOST_REPORT_BYTES)
+        if not content:
+            return as_json({"error": "this run has no report yet"}, status=404)
+        return Response(content, media_type="text/html", headers={"content-security-policy": _REPORT_POLICY})
 
     def log(request: Request) -> Any:
         name = _run_of(request)
@@ -81,9 +100,14 @@ def routes(settings: PageSettings) -> list[Route]:
         Route(f"{one}/stop", taking(stopped), methods=["POST"]),
         Route(f"{one}/resume", taking(resumed), methods=["POST"]),
         Route(f"{one}/state", answering(state)),
+        Route(f"{one}/report", reported),
         Route(f"{one}/log", answering(log)),
         Route(f"{one}/events", happening),
     ]
+
+
+def _report_of(folder: Path) -> Path:
+    return RunFolder(folder).report.with_suffix(".html")
 
 
 def _run_of(request: Request) -> str:

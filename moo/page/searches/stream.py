@@ -20,6 +20,7 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from moo.page.searches.states import EVENTS, LONGEST_EVENT, RunState
+from search_space.boundary.text import one_line
 
 LOOK_SECONDS = 0.5
 """From one look at a file to the next."""
@@ -135,6 +136,12 @@ class Tail:
             self._batch = place, found
         return found
 
+    def _state_now(self) -> RunState:
+        try:
+            return self._state()
+        except (LookupError, OSError) as error:
+            return RunState("unreadable", one_line(error.args[-1] if error.args else error))
+
     async def _look(self) -> None:
         stamp: tuple[int, ...] | None = None
         looked = -STATE_SECONDS
@@ -143,7 +150,7 @@ class Tail:
             before, state = stamp, self.state
             stamp = _stamp(self.path)
             if now - looked >= STATE_SECONDS:
-                looked, state = now, await run_in_threadpool(self._state)
+                looked, state = now, await run_in_threadpool(self._state_now)
             if stamp != before or state != self.state or self.is_over:
                 if before is not None and stamp[:1] != before[:1]:
                     self._batch = None

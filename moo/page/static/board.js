@@ -1,7 +1,7 @@
 // The boards of a run: predictions beside measurements, conditions over time, failures; or the table that stands for them.
 
 import { ask, el, fill, inAddress, table } from "page/dom.js";
-import { chart, chartPlace, PALETTE, SYMBOLS } from "page/chart.js";
+import { chart, chartPlace, literal, PALETTE, SYMBOLS } from "page/chart.js";
 import { state } from "page/network.js";
 import { cost, percent, short, when } from "page/numbers.js";
 
@@ -42,7 +42,7 @@ function facts(board, conditions) {
   const meters = each("meter"), idle = each("idle_w").sort((one, other) => one - other);
   const span = [...new Set([idle[0], idle[idle.length - 1]])].filter((value) => value !== undefined).map(short).join(" to ");
   const clocks = board.frequencies_mhz;
-  return [table(["", ""], [
+  return [table(["property", "value"], [
     ["board", each("board").join(", ") || board.label], ["system", each("os").join(", ") || board.os],
     ["runtime", each("runtime").join(", ") || board.runtime], ["cores", board.cores ?? "not told"],
     ["clocks that can be set", clocks.length ? `${clocks.join(", ")} MHz` : "none"],
@@ -113,13 +113,14 @@ function overTime(conditions, states, link) {
 function course(conditions, states, name, label) {
   const place = chartPlace(`${label} over time`), devices = [...new Set(states.map(({ device }) => device))];
   const at = (/** @type {"before" | "after"} */ moment) => conditions.map((item) =>
-    ({ date: item.date, value: item[moment][name], told: `${item.network}, ${item.configuration}`, throttled: item.throttled }));
+    ({ date: item.date, value: item[moment][name], told: `${literal(item.network)}, ${item.configuration}`, throttled: item.throttled }));
   const between = (/** @type {any} */ wanted) => states.filter(({ device }) => device === wanted).map((state) =>
-    ({ date: new Date(1000 * state.at).toISOString(), value: state[name], told: wanted, throttled: state.throttled }));
+    ({ date: new Date(1000 * state.at).toISOString(), value: state[name], told: literal(`${wanted}`), throttled: state.throttled }));
   chart(place, (c) => {
     /** @type {[string, any[], string, string][]} */
     const series = [["before a measurement", at("before"), c.soft, "circle-open"], ["after it", at("after"), c.accent, "circle"]];
-    devices.forEach((device, index) => series.push([`${device}, at any time`, between(device), PALETTE[index + 1], "triangle-up"]));
+    devices.forEach((device, index) =>
+      series.push([`${literal(`${device}`)}, at any time`, between(device), PALETTE[index + 1], "triangle-up"]));
     const data = series.filter(([, items]) => items.length).map(([title, items, colour, plain]) => ({
       mode: "lines+markers", name: title, line: { width: 1, color: colour }, x: items.map(({ date }) => date),
       y: items.map(({ value }) => value), text: items.map(({ told, throttled }) => `${told}${throttled ? "<br>throttled" : ""}`),

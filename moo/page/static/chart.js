@@ -25,6 +25,9 @@ function colours() {
   return /** @type {Colours} */ (Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
 }
 
+/** @param {string} name of others, which plotly would obey as markup @returns {string} */
+export const literal = (name) => name.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
 /** @param {string} label what it shows, for those who do not see it @param {string} [kind] a class */
 export const chartPlace = (label, kind = "chart") => el("div", { class: kind, role: "group", "aria-label": label });
 

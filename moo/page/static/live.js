@@ -28,6 +28,7 @@ class Told {
     const stage = (/** @type {string} */ of, /** @type {number} */ done, /** @type {number | null} */ total, detail = "") =>
       this.stages.set(of, { done, total, detail });
     const search = (more = 1, detail = known) => stage("search", (this.trials += more), this.started?.trials ?? null, detail);
+    const trained = () => stage("training", (this.stages.get("training")?.done ?? 0) + 1, this.stages.get("training")?.total ?? null);
     const fail = (/** @type {string} */ text, trace = "") => this.failures.push([text, trace]);
     const conditions = () => ({ temperature: event.temperature_c, clock: event.clock_mhz, reason: "",
       state: event.throttled ? "throttled" : event.temperature_c >= HOT_C ? "hot" : "answering" });
@@ -81,8 +82,9 @@ class Told {
         const epoch = event.epoch !== null && `epoch ${event.epoch} of ${event.epochs}, accuracy ${percent(event.accuracy)}`;
         this.begin(name, at, epoch || share);
       },
-      training_finished: () => this.end(name, at),
-      training_failed: () => (this.end(name, at, true), fail(`${name} could not be trained: ${reason}`)),
+      trainings_started: () => stage("training", 0, event.networks),
+      training_finished: () => (this.end(name, at), trained()),
+      training_failed: () => (this.end(name, at, true), trained(), fail(`${name} could not be trained: ${reason}`)),
       training_diverged: () => fail(`${name} diverged in epoch ${event.epoch}, and went on with a lower learning rate.`),
       pretrained_missing: () => fail(`${name}: ${reason}`),
     };
@@ -125,7 +127,8 @@ export async function show(content, run) {
   const drawing = chartPlace("Hypervolume over time", "low");
   const volume = el("section", { hidden: true }, el("h2", {}, "Hypervolume"), drawing);
   const front = el("a", { href: `/runs/${inAddress(run)}/-/front` }, "Front");
-  fill(content, el("h1", {}, run), head, lost, refused, el("p", {}, stop, " ", resume, " ", front), what,
+  const report = el("a", { href: `${base}/report` }, "Report");
+  fill(content, el("h1", {}, run), head, lost, refused, el("p", {}, stop, " ", resume, " ", front, " ", report), what,
     el("h2", {}, "Stages"), stages, figures, lanes, boards, volume, failures, logging);
 
   async function act(/** @type {string} */ word) {
@@ -137,6 +140,11 @@ export async function show(content, run) {
       fill(refused, problem(error));
     });
     draw();
+  }
+  async function look() {
+    const before = state.state;
+    state = await ask(`${base}/state`).catch(() => state);
+    if (state.state !== before) asking = "";
   }
   async function readLog() {
     logged = Date.now();
@@ -155,10 +163,12 @@ export async function show(content, run) {
     const goes_on = ["running", "starting"].includes(state.state), end = goes_on ? now() : told.last;
     fill(head, lamp(state.state), (asking || state.detail) && `: ${asking || state.detail}`);
     stop.hidden = !goes_on;
+    report.hidden = !state.report;
     resume.hidden = !["interrupted", "failed"].includes(state.state);
     stop.disabled = resume.disabled = asking !== "";
     fill(what, told.started && told.started.description.map((/** @type {string[]} */ pair) => pair.join(": ")).join(" · "));
-    fill(stages, told.stages.size ? "" : "None yet.", [...told.stages].map(([name, { done, total, detail }]) =>
+    const none = goes_on ? "None yet." : "It has told of none.";
+    fill(stages, told.stages.size ? "" : none, [...told.stages].map(([name, { done, total, detail }]) =>
       el("div", { class: "stage" }, el("span", {}, name),
         total === null ? "" : el("progress", { max: Math.max(total, 1), value: Math.min(done, total), "aria-label": name }),
         el("span", { class: "soft" }, `${done}${total === null ? "" : ` of ${total}`} ${detail || ""}`))));
@@ -196,16 +206,13 @@ export async function show(content, run) {
         job && bar("now", job.since, end)))));
   }
   follow(run, {
-    event: (event) => told.take(event),
+    event: (event) => (told.take(event), event.kind === "command_ended" && look()),
     anew: () => {
       Object.assign(told, new Told());
       listed = 0;
       fill(failures);
     },
-    state: (found) => {
-      if (found.state !== state.state) asking = "";
-      state = found;
-    },
+    state: () => look(),
     connection: (is_there) => fill(lost, !is_there && "No connection to the server, which is tried again; this is from before."),
   });
   draw();

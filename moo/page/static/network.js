@@ -156,7 +156,7 @@ function layerTable(networks, label, marked) {
   return table(["layer", "channels", "resolution", "stride", ...heads], networks[0].layers.map((layer, place) => [
     `${place + 1}${marked.includes(place) ? " ≠" : ""}`, `${layer.in_channels} → ${layer.out_channels}`,
     `${layer.size} → ${layer.out_size} px`, layer.stride, ...networks.flatMap((network) => own(network, place)),
-  ]), "Layers");
+  ]), "Layers as a table");
 }
 
 /** @param {any} told an error with its interval @returns {string} */

@@ -59,7 +59,8 @@ export async function show(content) {
   fill(content, el("h1", {}, TITLE), el("form", { onsubmit: submit, oninput: soon, novalidate: true }, shown.map(section),
     el("fieldset", {}, el("legend", {}, "run"), el("div", { class: "field" }, el("label", { for: "name" }, "name"), name,
       el("p", { class: "soft" }, "Of its folder; by default data set, space and date."), nameError)),
-    el("h2", {}, "This will be run"), command, general, el("p", {}, start, " ", copy)));
+    el("h2", {}, "This will be run"), command, general,
+    el("p", {}, start, " ", copy, el("span", { class: "soft" }, " How long it takes is told as soon as it has begun."))));
   await post("/api/searches/check");
 }
 

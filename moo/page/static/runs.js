@@ -8,7 +8,7 @@ export const TITLE = "Runs";
 const AGAIN_MS = 5000, MOST = 4;
 const error = (/** @type {any} */ f) =>
   f.best_error !== null && `${percent(f.best_error)} (${f.error_kind === "plain" ? "" : `${f.error_kind}, `}${f.error_source})`;
-const networks = (/** @type {any} */ f) => f.points > 0 && `${f.networks} in ${f.points} points`;
+const networks = (/** @type {any} */ f) => f.points > 0 && (f.points === f.networks ? f.networks : `${f.networks} in ${f.points} points`);
 const searched = (/** @type {any} */ f) => f.seconds !== null && duration(f.seconds);
 const volume = (/** @type {any} */ f) => f.hypervolume !== null && f.hypervolume.toFixed(4);
 const address = (/** @type {any} */ run) => `/runs/${inAddress(run.name)}/-/${["ended", undefined].includes(run.state) ? "front" : "live"}`;
@@ -44,7 +44,7 @@ export async function show(content) {
   }
   function count() {
     button.disabled = chosen.size < 2 || chosen.size > MOST;
-    fill(hint, ` ${chosen.size} chosen; 2 to ${MOST} can be compared.`);
+    fill(hint, ` ${chosen.size} chosen; 2 to ${MOST} can be compared. Hypervolumes compare on the same images, space and board.`);
   }
   /** @param {any[]} runs */
   function draw(runs) {
@@ -83,16 +83,16 @@ async function compare(content, names) {
   const { runs, settings, why_not } = await ask(`/api/compare?${names.map((name) => `run=${encodeURIComponent(name)}`).join("&")}`);
   const drawing = chartPlace("Fronts of the runs"), axis = /** @type {HTMLSelectElement} */ (el("select", { onchange: () => draw() },
     el("option", { value: "latency" }, "latency"), el("option", { value: "energy" }, "energy")));
-  const heads = ["", ...runs.map((run) => el("a", { href: address(run) }, run.name))];
+  const heads = () => ["", ...runs.map((run) => el("a", { href: address(run) }, run.name))];
   const row = (/** @type {string} */ word, /** @type {(figures: any) => any} */ cell) => [word, ...runs.map((run) => cell(run.figures))];
   const reference = ([error, ms, mj] = [NaN, NaN, NaN]) => `${percent(error)}, ${short(ms)} ms, ${short(mj)} mJ`;
   fill(content, el("h1", {}, "Runs compared"), el("p", {}, el("label", {}, "Error on the selection split against ", axis)), drawing,
     el("h2", {}, "What they found"),
-    table(heads, [row("state", (f) => networks(f) || "no front yet"), row("least error", error), row("searched for", searched),
+    table(heads(), [row("networks of the front", (f) => networks(f) || "none"), row("least error", error), row("searched for", searched),
       ...(why_not ? [] : [row("hypervolume", volume)]), row("reference point", (f) => f.reference && reference(f.reference))], "Found"),
     why_not && el("p", { class: "soft" }, `Hypervolumes do not compare: ${why_not}.`),
     el("h2", {}, "Settings that differ"),
-    settings.length ? table(heads, settings.map((one) => [el("code", {}, one.option), ...one.values]), "Settings") : el("p", {}, "None."));
+    settings.length ? table(heads(), settings.map((one) => [el("code", {}, one.option), ...one.values]), "Settings") : "None.");
   const draw = await chart(drawing, () => {
     const [unit, key, source] = axis.value === "energy" ? ["mJ", "energy_mj", "energy_source"] : ["ms", "latency_ms", "latency_source"];
     const hover = (/** @type {string} */ name, /** @type {any} */ p) => [name, `${p.id} ${p.configuration}`,

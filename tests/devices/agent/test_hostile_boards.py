@@ -24,6 +24,7 @@ from devices.measurement import MeasureSettings
 from moo.measurement.queue import Measured, NotMeasured, Request, start_measurer
 from tests.devices.conftest import LoopbackBoard
 from tests.devices.hostile_agent import AGENT, TRICKS
+from tests.tiers import THOROUGH
 
 SETTINGS = MeasureSettings(timeout_seconds=2.0, cooldown_seconds=0.0, min_seconds=0.0)
 
@@ -61,6 +62,7 @@ def test_a_trick_costs_one_measurement(hostile: AgentDevice, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_search_goes_on_after_every_trick(hostile: AgentDevice) -> None:
     quick = {name: trick for name, (trick, message) in TRICKS.items() if "within 2 s" not in message}
     measurer = start_measurer([hostile])
@@ -120,7 +122,7 @@ def test_nothing_that_a_process_started_outlives_it(hostile: AgentDevice, tmp_pa
 
 OVER_SSH = [
     "a line without an end",
-    "lines without end",
+    pytest.param("lines without end", marks=THOROUGH),
     "stderr without end",
     "nested deeply",
     "a later request's number",

@@ -34,6 +34,7 @@ from moo.trials import CoefficientTrial, Job, Outcome, TrialFailure, TrialResult
 from search_space.boundary.text import last_line
 from tests.moo.conftest import Prepare
 from tests.processes import kill_ray_workers
+from tests.tiers import THOROUGH
 
 pytestmark = pytest.mark.slow
 
@@ -255,7 +256,9 @@ def test_a_worker_that_cannot_be_set_up_is_reported(setup: WorkerSetup, tables: 
     assert last_line(outcome.traceback) == "MemoryError: the supernet does not fit"
 
 
-@pytest.mark.parametrize("error", [MemoryError("no more"), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize(
+    "error", [MemoryError("no more"), pytest.param(OSError(errno.ENOSPC, "No space left on device"), marks=THOROUGH)]
+)
 def test_a_trial_that_wants_memory_or_disk_is_tried_again_and_put_off(
     setup: WorkerSetup, tables: CostTables, tmp_path: Path, error: Exception
 ) -> None:
@@ -318,7 +321,7 @@ def test_workers_are_kept_and_one_that_dies_is_replaced(setup: WorkerSetup, tabl
     assert failure.traceback.startswith("The worker died.")
 
 
-@pytest.mark.parametrize("in_set_up", [False, True])
+@pytest.mark.parametrize("in_set_up", [False, pytest.param(True, marks=THOROUGH)])
 def test_a_trial_whose_worker_died_is_tried_again(
     setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:
@@ -332,7 +335,7 @@ def test_a_trial_whose_worker_died_is_tried_again(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("in_set_up", [False, True])
+@pytest.mark.parametrize("in_set_up", [False, pytest.param(True, marks=THOROUGH)])
 def test_a_trial_that_three_workers_died_of_is_put_off(
     setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:

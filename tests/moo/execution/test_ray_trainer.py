@@ -63,6 +63,7 @@ def test_networks_are_trained_on_workers_as_in_this_process(space: FBNetSpace, s
         assert epochs == list(range(1, len(outcome.records) + 1))
 
 
+@pytest.mark.thorough
 def test_a_training_goes_on_from_a_state(space: FBNetSpace, splits: Splits) -> None:
     job = train_job("one", space, epochs=2)
     state = next(event.state for event in train(job, splits) if isinstance(event, EpochDone))
@@ -151,6 +152,7 @@ def test_exits_are_trained_on_workers_as_in_this_process_though_one_is_killed(
         assert np.array_equal(outcomes.confidence_XN, outcome.outcomes[precision].confidence_XN)
 
 
+@pytest.mark.thorough
 def test_trainings_of_several_kinds_run_beside_each_other(space: FBNetSpace, splits: Splits) -> None:
     frozen = exit_job("exits", space, splits, epochs=1)
     *_, trained = frozen.events(splits)

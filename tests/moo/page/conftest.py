@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from benchmarks.outer_loop.synthetic_runs import write_run
@@ -33,6 +33,8 @@ from tests.moo.conftest import TABLE, prepared_in
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
+GRAPHICS_HINTS = ("Canvas2D: Multiple readback", "[.WebGL")
+"""How warnings begin that tell of the speed of graphics, which plotly's 3-D makes where there is no graphics card."""
 WAIT_MS = 20_000
 """For what a busy machine takes long for."""
 
@@ -128,8 +130,8 @@ def finished_run(runs_folder: Path, splits: Splits) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def unmeasured_run(runs_folder: Path, splits: Splits) -> RunFolder:
-    """The run `unmeasured`: the same with `--no-measure`; all latencies and energies are `modelled`. Read only."""
-    return searched(runs_folder / "unmeasured", splits, device=None)
+    """The run `by_table`: the same with `--no-measure`; all latencies and energies are `modelled`. Read only."""
+    return searched(runs_folder / "by_table", splits, device=None)
 
 
 @pytest.fixture(scope="session")
@@ -186,6 +188,10 @@ class Watched:
         assert not self.foreign
 
 
+def _complains(told: ConsoleMessage) -> bool:
+    return told.type in ("error", "warning") and not told.text.startswith(GRAPHICS_HINTS)
+
+
 Opened = Callable[..., Watched]
 
 
@@ -206,9 +212,7 @@ def opened(browser: Browser, served: Served) -> Iterator[Opened]:
                 window.foreign.append(request.url)
 
         page.on("request", asked)
-        page.on(
-            "console", lambda told: window.complaints.append(told.text) if told.type in ("error", "warning") else None
-        )
+        page.on("console", lambda told: window.complaints.append(told.text) if _complains(told) else None)
         page.on("pageerror", lambda error: window.complaints.append(str(error)))
         page.goto(of.address)
         return window

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from moo.page.board_view import BoardStates, board_json
 from moo.page.opened import opened as opened_run
 from moo.storage.event_file import line_of
 from moo.storage.run_folder import RunFolder
+from search_space.boundary.reading import read_json
+from search_space.boundary.sealing import unsealed, write_sealed_json
 from tests.moo.page.conftest import Opened
 
 
@@ -78,3 +81,20 @@ def test_what_boards_tell_between_measurements_is_read_once_and_anew_where_the_f
     assert [one.at for one in states.of(path)] == [2.0, 3.0]
     path.write_bytes(line_of(4.0, "board_conditions", {"device": "pi"}))
     assert [one.at for one in states.of(path)] == [4.0]
+
+
+def test_names_of_boards_stay_text(opened: Opened, finished_run: RunFolder, runs_folder: Path) -> None:
+    name = "<img src=x onerror=alert(1)><b>pi</b>"
+    copied = runs_folder / "named"
+    shutil.copytree(finished_run.path, copied)
+    config = unsealed(read_json(copied / "config.json", what="the settings"))
+    config["origin"]["board"] |= {"name": name, "os": name, "runtime": name}
+    write_sealed_json(copied / "config.json", config)
+    line = line_of(1.0, "board_conditions", {"device": name, "temperature_c": 50.0, "throttled": False})
+    (copied / "events.jsonl").write_bytes(line)
+    window = opened()
+    page = window.go("/runs/named/-/board")
+    page.locator(".chart .legendtext").filter(has_text=f"{name}, at any time").wait_for()
+    assert page.locator("main img").count() == 0
+    window.assert_quiet()
+    shutil.rmtree(copied)

@@ -12,7 +12,7 @@ from moo.page.settings import PageSettings
 from moo.storage.event_file import EventFile
 from moo.storage.run_folder import RunFolder
 from scripts.interface.search_program import search_program
-from tests.moo.page.conftest import Opened, Served, serving
+from tests.moo.page.conftest import Opened, Served, client_of, serving
 from tests.moo.page.searches.conftest import fake_program, killed_in_the_end, write_begun_run
 
 MARKUP = "<img src=x onerror=document.title='bad'>"
@@ -103,6 +103,22 @@ def test_what_happens_is_shown_as_it_happens(opened: Opened, tell: Tell) -> None
     assert page.title() == "Live · told"
     assert page.locator("img").count() == 0
     window.assert_quiet()
+
+
+def test_a_report_runs_nothing_whatever_it_holds(served: Served, tell: Tell) -> None:
+    client, place = client_of(served.settings), "/api/runs/told/-/report"
+    assert client.get(place).status_code == 404
+    report = served.settings.runs / "told" / "report.html"
+    report.symlink_to("/etc/passwd")
+    assert client.get(place).status_code == 404
+    assert not client.get("/api/runs/told/-/state").json()["report"]
+    report.unlink()
+    report.write_text("<script>alert(1)</script>")
+    assert client.get("/api/runs/told/-/state").json()["report"]
+    policy = client.get(place).headers["content-security-policy"]
+    assert "sandbox" in policy
+    assert "script-src" not in policy
+    report.unlink()
 
 
 @pytest.mark.slow

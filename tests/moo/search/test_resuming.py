@@ -53,6 +53,8 @@ MODES: dict[str, dict[str, Any]] = {
     "random, asynchronous": {"method": "random", "asynchronous": True},
     "grid, asynchronous": {"method": "grid", "asynchronous": True} | SEVERAL,
 }
+MOST_DIFFERENT = {"independent", "surrogate", "adaptive", "configurations on a surrogate", "random, asynchronous"}
+"""Of modes: others share their parts."""
 WithResults = Callable[[Any], Any]
 
 
@@ -150,7 +152,9 @@ def check_kills(prepare: Any, tmp_path: Path, backend: Any, *, places: int) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [mode if mode in MOST_DIFFERENT else pytest.param(mode, marks=pytest.mark.thorough) for mode in MODES]
+)
 def test_killed_before_any_write_a_search_ends_as_if_it_had_not_been(
     prepare_tiny: Prepare, replay: MakeReplay, tmp_path: Path, mode: str
 ) -> None:

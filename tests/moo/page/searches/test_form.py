@@ -56,7 +56,7 @@ def test_words_are_read_by_the_command_line_as_the_form_was(settings: PageSettin
         ({"train_split": "../x"}, "`--train-split` must be a name of letters and digits"),
         ({"test_split": "--out"}, "`--test-split` must be a name of letters and digits"),
         ({"colour": "red"}, "'colour' must be set where the server or a terminal is"),
-        *(({name: "x"}, f"'{name}' must be set where the server or a terminal is") for name in NOT_FROM_THE_PAGE),
+        *(({one: "x"}, f"'{one}' must be set where the server or a terminal is") for one in sorted(NOT_FROM_THE_PAGE)),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_happens(

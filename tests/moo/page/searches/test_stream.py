@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,8 @@ def test_windows_of_a_run_share_one_look_at_it_and_none_is_taken_without(
         await taken(first, b"event: beat")
         state[0] = RunState("ended")
         assert b'"state": "ended"' in await taken(second, b'"ended"')
+        state.clear()
+        assert b"unreadable" in await taken(second, b"unreadable")
         (tmp_path / EVENTS).unlink()
         await taken(first, b"event: anew")
         assert not tail.leave()
@@ -120,4 +123,6 @@ def test_windows_of_a_run_share_one_look_at_it_and_none_is_taken_without(
         ends[0] = True
         assert [frame async for frame in second if b"front_written" in frame] == []
 
-    asyncio.run(watch())
+    # Playwright's loop has this thread.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, watch()).result()

@@ -1,9 +1,10 @@
-"""A real search, started by clicks, through all that may happen to it."""
+"""The page as a program of its own, with a real search by clicks, killed and held up."""
 
 from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from moo.page.searches.states import EVENTS
 from moo.page.settings import PageSettings
+from moo.storage.event_file import EventFile
 from tests.moo.page.conftest import Opened, Served
+from tests.moo.page.searches.conftest import write_begun_run
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = {
@@ -79,3 +83,19 @@ def test_a_search_by_clicks_outlives_the_page_and_finds_what_the_command_line_fi
     subprocess.run(searching("--device", "pi4", *words, "--out", str(there)), stdout=subprocess.DEVNULL, check=True)
     clicked, typed = (json.loads((tmp_path / name / "front.json").read_text()) for name in ("clicked", "typed"))
     assert clicked == typed
+
+
+@pytest.mark.slow
+def test_events_go_on_after_the_server_was_held_up(opened: Opened, tmp_path: Path) -> None:
+    write_begun_run(tmp_path / "run")
+    file = EventFile(tmp_path / "run" / EVENTS)
+    with page_program(tmp_path) as (program, served):
+        page = opened(served).go("/runs/run/-/live")
+        file.append(1.0, "stage_progress", {"stage": "loading", "done": 1, "total": 4, "detail": ""})
+        expect(page.locator("main")).to_contain_text("loading1 of 4")
+        program.send_signal(signal.SIGSTOP)
+        file.append(2.0, "stage_progress", {"stage": "loading", "done": 3, "total": 4, "detail": ""})
+        expect(page.get_by_text("No connection")).to_be_visible()
+        program.send_signal(signal.SIGCONT)
+        expect(page.locator("main")).to_contain_text("loading3 of 4")
+        expect(page.get_by_text("No connection")).to_be_hidden()

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+
+from devices.configuration import RuntimeConfiguration
+from moo.analysis.selection import (
+    ConfigurationFilter,
+    Limits,
+    PointKey,
+    best_within,
+    excesses,
+    in_configurations,
+    nearest_to,
+    read_front,
+    three_choices,
+)
+from moo.page.settings import PageSettings
+from moo.report.explore import explore_html
+from moo.storage.adaptive_front import write_adaptive_front
+from moo.storage.run_folder import RunFolder
+from tests.moo.adaptive_points import adaptive_point
+from tests.moo.page.conftest import Opened, Watched, client_of
+
+HOSTILE = "<img src=x onerror=window.caught=1>"
+NO_WEBGL = """const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  return kind.startsWith("webgl") || kind.startsWith("experimental-webgl") ? null : get.call(this, kind, ...rest);
+};"""
+RINGS = """() => [...document.querySelectorAll(".pane")].slice(0, 3).map((pane) => pane.layout.shapes
+  .filter((shape) => shape.line.width === 3).map((shape) => [shape.xanchor, shape.yanchor]))"""
+"""Where each pane has its marks."""
+RANGE = "document.querySelector('.pane').layout.xaxis.range"
+FIELDS = """async (values) => values.map((await import("page/front.js")).csvField)"""
+
+
+def front_of(folder: RunFolder) -> dict[str, Any]:
+    """What the page is told of a run."""
+    answer = client_of(PageSettings(runs=folder.path.parent)).get(f"/api/runs/{folder.path.name}/-/front")
+    assert answer.status_code == 200
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def rows_of(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its points."""
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
+
+
+def shown(window: Watched, run: str) -> Page:
+    """The Front page of a run, with its points, in space too."""
+    page = window.go(f"/runs/{run}/-/front")
+    drawn(page)
+    return page
+
+
+def drawn(page: Page) -> None:
+    """Wait until all is drawn."""
+    page.locator(".panes:not([aria-busy]) path.point").first.wait_for()
+    page.locator(".pane:last-child").locator("canvas, p").first.wait_for(state="attached")
+
+
+def test_points_are_those_of_front_json_with_all_others_beside_them(finished_run: RunFolder) -> None:
+    content = front_of(finished_run)
+    rows, front = rows_of(content), read_front(finished_run.path)
+    keys = ("id", "error", "error_low", "error_high", "latency_ms", "energy_mj", "latency_source", "energy_source")
+    named = [tuple(row[key] for key in keys) for row in rows if row["front"]]
+    assert named == [tuple(getattr(point, key) for key in keys) for point in front]
+    assert [row["same_as"] for row in rows if row["front"]] == [point.same_as and [*point.same_as] for point in front]
+    assert {row["weights"] for row in rows} == {"inherited"}
+    assert len({row["id"] for row in rows}) == content["networks"]
+    client = client_of(PageSettings(runs=finished_run.path.parent))
+    again = client.get(f"/api/runs/finished/-/front?since={content['stamp']}")
+    assert again.json() == {"stamp": content["stamp"]}
+
+
+def test_points_with_early_exits_are_told_and_a_damaged_front_of_them_is_too(
+    finished_run: RunFolder, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "adapted")
+    shutil.copytree(finished_run.path, folder.path)
+    write_adaptive_front(folder.adaptive_front, [adaptive_point(), adaptive_point(0.1, 5.0, 9.0, exits=0)])
+    content = front_of(folder)
+    assert [kind["kind"] for kind in content["kinds"]] == ["inherited", "exits", "worst"]
+    for kind, latencies in (("exits", [5.0, 4.0]), ("worst", [6.0, 6.0])):
+        found = [row for row in rows_of(content) if row["kind"] == kind]
+        assert [row["exits"] for row in found] == ["none", "after layer 1: 60 %"]
+        assert [row["latency_ms"] for row in found] == latencies
+    folder.adaptive_front.write_text("[]")
+    content = front_of(folder)
+    assert [kind["kind"] for kind in content["kinds"]] == ["inherited"]
+    assert "front_adaptive.json" in content["note"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A made-up point, as choosing needs it."""
+
+    number: int
+    error: float
+    latency_ms: float
+    energy_mj: float
+    beats_guessing: bool | None = None
+    same_as: PointKey | None = None
+    configuration: RuntimeConfiguration | None = None
+
+    @property
+    def key(self) -> PointKey:
+        return str(self.number), None
+
+
+def made_front(rng: np.random.Generator) -> list[Made]:
+    """Points, some of which are alike in an objective, best accuracy first."""
+    values = rng.integers(1, 8, (int(rng.integers(1, 12)), 3)) / 8 if rng.random() < 0.5 else rng.random((9, 3))
+    return [Made(number, *point) for number, point in enumerate(sorted(map(tuple, values.tolist())))]
+
+
+def test_points_within_limits_are_those_of_select_network(opened: Opened) -> None:
+    rng, cases, wanted = np.random.default_rng(0), [], []
+    for _ in range(200):
+        points = made_front(rng)
+        drawn = [None if rng.random() < 0.4 else float(rng.random() * 1.1 + 1e-3) for _ in range(3)]
+        limits = Limits(drawn[0], drawn[1], None if drawn[2] is None else min(1.0, drawn[2]))
+        best, nearest = best_within(points, limits), nearest_to(points, limits)
+        told = [asdict(point) | {"id": point.number} for point in points]
+        cases.append([told, {"latency_ms": drawn[0], "energy_mj": drawn[1], "error": limits.max_error}])
+        exceeded = [[one.quantity, one.ratio] for one in excesses(nearest, limits)]
+        wanted.append([best and best.number, nearest.number, exceeded])
+    found = opened().page.evaluate(
+        """async (cases) => {
+        const c = await import("page/choosing.js");
+        return cases.map(([points, limits]) => [
+          c.bestWithin(points, limits)?.id ?? null, c.nearestTo(points, limits).id,
+          c.excesses(c.nearestTo(points, limits), limits).map((one) => [one.quantity, one.ratio]),
+        ]);
+        }""",
+        cases,
+    )
+    assert found == wanted
+
+
+def test_choices_are_those_of_select_network_in_any_configuration(finished_run: RunFolder) -> None:
+    content, front = front_of(finished_run), read_front(finished_run.path)
+    (kind,), rows = content["kinds"], rows_of(content)
+    for asked, wanted in {
+        "//": ConfigurationFilter(),
+        "2//": ConfigurationFilter(threads=(2,)),
+        "1//fp32": ConfigurationFilter(threads=(1,), precisions=("fp32",)),
+    }.items():
+        choices = [(name, rows[place]) for name, place in kind["choices"][asked]]
+        expected = three_choices(in_configurations(front, wanted))
+        assert [(name, row["id"], row["configuration"]) for name, row in choices] == [
+            (name, *point.key) for name, point in expected
+        ]
+    assert {asked.split("/")[1] for asked in kind["choices"]} == {"", "null"}
+
+
+def test_hovering_limits_choices_and_csv(opened: Opened, finished_run: RunFolder, tmp_path: Path) -> None:
+    window = opened(viewport={"width": 1400, "height": 1000})
+    page, front = shown(window, "finished"), read_front(finished_run.path)
+    for name, point in three_choices(front):
+        page.locator(".choices li", has_text=f"{name}: {point.id} in").wait_for()
+
+    # The most accurate point lies lowest; all points of the same network are marked.
+    assert page.evaluate(RINGS) == [[], [], []]
+    page.locator(".pane").first.locator("path.point").last.hover(force=True)
+    page.locator("tr.marked").first.wait_for()
+    rings = page.evaluate(RINGS)
+    (marked,) = set(page.locator("tr.marked").evaluate_all("rows => rows.map(row => row.dataset.network)"))
+    rows = [row for row in rows_of(front_of(finished_run)) if row["id"] == marked]
+    planes = [("latency_ms", "error"), ("energy_mj", "error"), ("energy_mj", "latency_ms")]
+    for ring, (x, y) in zip(rings, planes, strict=True):
+        expected = sorted([row[x], row[y] * (100 if y == "error" else 1)] for row in rows)
+        np.testing.assert_allclose(sorted(ring), expected)
+    assert page.locator(".hoverlayer").first.text_content()
+
+    limits = Limits(max_latency_ms=0.7)
+    page.get_by_label("Latency (ms), at most", exact=True).fill("0.7")
+    best = best_within(front, limits)
+    assert best is not None
+    page.locator(".choices li", has_text=f"most accurate within the limits: {best.id} in").wait_for()
+    assert page.locator("path.point.beyond").count() > 0
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download CSV").click()
+    saved.value.save_as(tmp_path / "front.csv")
+    with (tmp_path / "front.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == page.locator("tbody tr").count() > 0
+    assert all(float(line["latency_ms"]) <= 0.7 and line["energy_source"] == "modelled" for line in lines)
+    assert {line["latency_source"] for line in lines} <= {"measured", "modelled"}
+    assert {line["weights"] for line in lines} == {"inherited"}
+
+    # With the keyboard alone; where nothing fits, the nearest is told with what it exceeds.
+    slider = page.get_by_label("Latency (ms), at most, as a slider")
+    slider.focus()
+    slider.press("Home")
+    page.get_by_label("Error (%), at most", exact=True).fill("1")
+    page.locator(".choices .problem", has_text=f"No point of {len(front)} is within the limits; the nearest").wait_for()
+    page.locator(".choices .problem", has_text="where 1.0 % is allowed").wait_for()
+    page.get_by_label("Threads").select_option("2")
+    two = [point for point in front if point.configuration is not None and point.configuration.threads == 2]
+    page.locator(".choices .problem", has_text=f"No point of {len(two)} is within").wait_for()
+    page.locator(".choices a").first.press("Enter")
+    page.wait_for_url("**/runs/finished/-/network/*")
+    window.assert_quiet()
+
+
+def test_nothing_is_called_measured_where_nothing_was(opened: Opened, unmeasured_run: RunFolder) -> None:
+    window = opened()
+    page = shown(window, unmeasured_run.path.name)
+    assert "modelled" in page.locator("body").inner_text()
+    assert "measured" not in page.content()
+    window.assert_quiet()
+
+
+@pytest.fixture
+def growing(finished_run: RunFolder, runs_folder: Path) -> RunFolder:
+    """A run of which half of the trials are known yet."""
+    folder = RunFolder(runs_folder / "growing")
+    shutil.copytree(finished_run.path, folder.path)
+    with closing(sqlite3.connect(folder.store)) as store, store:
+        store.execute("DELETE FROM evaluations WHERE trial_id >= 4")
+        store.execute("DELETE FROM trials WHERE id >= 4")
+        store.execute("DELETE FROM measurements WHERE architecture_id NOT IN (SELECT architecture_id FROM evaluations)")
+    return folder
+
+
+def test_points_appear_while_limits_and_zoom_stay(opened: Opened, growing: RunFolder, finished_run: RunFolder) -> None:
+    window = opened()
+    page = shown(window, "growing")
+    before = page.locator("tbody tr").count()
+    page.get_by_label("Energy (mJ), at most", exact=True).fill("1000")
+    box = page.locator(".pane .nsewdrag").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 80, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 140, steps=4)
+    page.mouse.up()
+    zoomed = page.evaluate(RANGE)
+    assert page.evaluate("document.querySelector('.pane').given.xaxis.range") != zoomed
+    shutil.copyfile(finished_run.store, growing.store)
+    page.locator("tbody tr").nth(before).wait_for()
+    assert page.get_by_label("Energy (mJ), at most", exact=True).input_value() == "1000"
+    assert page.evaluate(RANGE) == zoomed
+    window.assert_quiet()
+
+
+def test_without_webgl_the_planes_work_and_the_space_says_why(opened: Opened, finished_run: RunFolder) -> None:
+    window = opened(viewport={"width": 320, "height": 700}, color_scheme="dark")
+    window.page.add_init_script(NO_WEBGL)
+    page = shown(window, "finished")
+    page.get_by_text("3-D needs WebGL").wait_for()
+    assert page.locator(".pane:has(path.point)").count() == 3
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    window.assert_quiet()
+
+
+def test_a_single_file_shows_the_same_and_names_stay_text(
+    browser: Browser, finished_run: RunFolder, tmp_path: Path
+) -> None:
+    told = json.dumps(front_of(finished_run) | {"stamp": None})
+    found = json.loads(told)
+    page, complaints, asked = browser.new_page(), [], []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(finished_run.explore.as_uri())
+    drawn(page)
+    assert page.locator("tbody tr").count() == len(found["rows"])
+    assert [url for url in asked if not url.startswith("data:")] == [finished_run.explore.as_uri()]
+
+    for row in found["rows"]:
+        row[found["columns"].index("id")] += HOSTILE
+        row[found["columns"].index("configuration")] += f"</script>{HOSTILE}"
+        for name in ("cells", "about"):
+            row[found["columns"].index(name)] = json.loads(
+                json.dumps(row[found["columns"].index(name)]).replace("ort", HOSTILE)
+            )
+    found |= {"run": HOSTILE, "note": f"<!--<script>{HOSTILE}", "error": HOSTILE, "guess": HOSTILE}
+    found["kinds"][0] |= {"latency_ms": HOSTILE, "energy_mj": HOSTILE, "title": HOSTILE}
+    (tmp_path / "hostile.html").write_bytes(explore_html(found))
+    page.goto((tmp_path / "hostile.html").as_uri())
+    drawn(page)
+    page.locator(".pane path.point").last.hover(force=True)
+    page.locator(".pane .hoverlayer", has_text=HOSTILE).first.wait_for()
+    assert page.title() == f"Front · {HOSTILE}"
+    assert HOSTILE in page.locator("tbody").inner_text()
+    assert page.locator("img").count() == 0
+    assert page.evaluate("window.caught") is None
+    fields = page.evaluate(FIELDS, ["=1", "+a", "@b", "-c", "d,e"])
+    assert fields == ["'=1", "'+a", "'@b", "'-c", '"d,e"']
+    assert not complaints
+    page.close()
