@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from dnas.batches import BatchSource, endless_batches
 from dnas.costs import OperatorCosts
 from dnas.losses import LOSSES, Coefficients, LossName
 from dnas.relaxation import TemperatureSchedule, entropy, gumbel_noise, gumbel_softmax, random_theta
 from dnas.supernet import Supernet
+
+TOLD_APART_SECONDS = 1.0
+"""From one time that steps are told to the next, at least; what takes less tells nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +104,10 @@ class ThetaResult:
     """When each step ended, in seconds since 1970 by the clock of its machine; empty where that was not kept."""
 
 
+OnSteps = Callable[[int, tuple[StepRecord, ...], tuple[float, ...]], None]
+"""Is told how many steps are done, those that are new, and when each of these ended, in seconds since 1970."""
+
+
 def search_theta(
     supernet: Supernet,
     source: BatchSource,
@@ -108,6 +116,8 @@ def search_theta(
     coefficients: Coefficients,
     settings: ThetaSettings,
     rng: np.random.Generator,
+    *,
+    on_steps: OnSteps | None = None,
 ) -> ThetaResult:
     """Minimise the hardware-aware loss over theta; the supernet's weights are left as they are.
 
@@ -119,6 +129,7 @@ def search_theta(
         coefficients: alpha, beta, gamma, delta.
         settings: steps, temperature, entropy weight and so on.
         rng: initial theta, order of images and Gumbel noise.
+        on_steps: is told of steps every `TOLD_APART_SECONDS`, and of the rest at the end; nothing where all take less.
 
     Source: FBNet, Algorithm 1 (theta steps), with exact expectations of the costs and an entropy bonus.
     """
@@ -133,10 +144,9 @@ def search_theta(
     optimizer = torch.optim.Adam([theta_LO], lr=settings.lr, betas=(0.9, 0.99))
     batches = endless_batches(source, min(settings.batch_size, len(source)), rng)
     loss_of = LOSSES[settings.loss]
-    figures, temperatures, probs, ended = [], [], [], []
+    course, probs = _Course(on_steps), []
     for step in range(settings.steps):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
-        temperatures.append(temperature)
         x_BCHW, labels_B = next(batches)
         relaxed_LO = gumbel_softmax(theta_LO, gumbel_noise(*shape, rng).to(device), temperature)
         logits_BK = supernet.forward_mixture(x_BCHW, relaxed_LO)
@@ -149,12 +159,44 @@ def search_theta(
         torch.autograd.backward(loss - settings.entropy_weight * mean_entropy)
         optimizer.step()
         accuracy = (logits_BK.argmax(-1) == labels_B).float().mean()
-        figures.append(torch.stack((loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy)).detach())
         probs.append(torch.softmax(theta_LO.detach(), -1))
-        ended.append(time.time())
+        course.end_step(torch.stack((loss, cross_entropy, accuracy, latency_ms, energy_mj, mean_entropy)), temperature)
     for weight in trainable:
         weight.requires_grad_()
-    records = tuple(
-        StepRecord.of(values) for values in zip(*torch.stack(figures, 1).tolist(), temperatures, strict=True)
-    )
-    return ThetaResult(theta_LO.detach().cpu().numpy(), records, torch.stack(probs).cpu().numpy(), tuple(ended))
+    course.tell_rest()
+    probs_TLO = torch.stack(probs).cpu().numpy()
+    return ThetaResult(theta_LO.detach().cpu().numpy(), course.records(), probs_TLO, tuple(course.ended))
+
+
+class _Course:
+    """Figures of the steps so far, which stay on their device until they are asked for."""
+
+    def __init__(self, on_steps: OnSteps | None) -> None:
+        self.ended: list[float] = []
+        self._on_steps = on_steps
+        self._figures: list[Tensor] = []
+        self._temperatures: list[float] = []
+        self._told = 0
+        self._told_at = time.monotonic()
+
+    def end_step(self, figures: Tensor, temperature: float) -> None:
+        """Keep a step that has just ended, and tell of those since the last time where that is long ago."""
+        self._figures.append(figures.detach())
+        self._temperatures.append(temperature)
+        self.ended.append(time.time())
+        if self._on_steps is not None and time.monotonic() - self._told_at >= TOLD_APART_SECONDS:
+            self._tell(self._on_steps)
+
+    def tell_rest(self) -> None:
+        """Tell of the last steps, if any were told."""
+        if self._on_steps is not None and 0 < self._told < len(self.ended):
+            self._tell(self._on_steps)
+
+    def records(self, start: int = 0) -> tuple[StepRecord, ...]:
+        """Records of the steps from one on."""
+        figures = torch.stack(self._figures[start:], 1).tolist()
+        return tuple(StepRecord.of(values) for values in zip(*figures, self._temperatures[start:], strict=True))
+
+    def _tell(self, on_steps: OnSteps) -> None:
+        on_steps(len(self.ended), self.records(self._told), tuple(self.ended[self._told :]))
+        self._told, self._told_at = len(self.ended), time.monotonic()

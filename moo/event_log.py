@@ -29,6 +29,8 @@ from search_space.boundary.text import one_line, reason_of
 
 APART_SECONDS = 0.5
 """From one line on the progress of a stage to the next on the same, at least; the last one is always written."""
+SEARCH_APART_SECONDS = 1.0
+"""The same for inner searches, of which many may go on at a time."""
 LONGEST_TEXT = 2000
 """Characters of a text."""
 LAST_LINES = 40
@@ -36,6 +38,7 @@ LAST_LINES = 40
 LONGEST_TRACE_LINE = 300
 MOST_EARLY = 1000
 """Lines that wait until the folder is known; the latest are kept."""
+_INNER_SEARCH = "inner search"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 Json = dict[str, Any]
@@ -64,6 +67,8 @@ def event_json(event: events.Event) -> Json:
             }
         case events.TrialFailed(trial, trace):
             return _trial(trial) | {"reason": _last(trace), "traceback": _trace(trace)}
+        case events.InnerSearchProgress():
+            return _inner_search(event)
         case events.PretrainEpoch(record, total):
             figures = {"loss": record.loss, "accuracy": record.accuracy, "lr": record.lr}
             return {"epoch": record.epoch, "epochs": total} | figures
@@ -176,10 +181,10 @@ class Thinning:
         if key is not None:
             # What is left out is never made.
             self._waiting.pop(key, None)
-        due = [one for one, (at, _, _) in self._waiting.items() if key is None or now - at >= APART_SECONDS]
+        due = [one for one, (at, _, _) in self._waiting.items() if key is None or now - at >= _apart(one)]
         lines = [self._waiting.pop(one) for one in due]
         line = (now, kind_of(type(event)), event_json(event))
-        if key is not None and not is_last and now - self._written.get(key, 0.0) < APART_SECONDS:
+        if key is not None and not is_last and now - self._written.get(key, 0.0) < _apart(key):
             self._waiting[key] = line
             return lines
         if key is not None:
@@ -192,6 +197,10 @@ class Thinning:
         return lines
 
 
+def _apart(key: str) -> float:
+    return SEARCH_APART_SECONDS if key.startswith(_INNER_SEARCH) else APART_SECONDS
+
+
 def _progress_of(event: events.Event) -> tuple[str | None, bool]:
     """What an event is on the progress of, and whether it is the last on it; None where it is no progress."""
     match event:
@@ -199,6 +208,8 @@ def _progress_of(event: events.Event) -> tuple[str | None, bool]:
             return f"stage {stage}", done >= total
         case events.TrainingProgress(name, step, total, epoch):
             return f"training {name}", step >= total or epoch is not None
+        case events.InnerSearchProgress():
+            return f"{_INNER_SEARCH} {event.trial.id}", event.step >= event.steps
         case events.TimeEstimated():
             return "time left", False
         case events.FrontChanged():
@@ -237,6 +248,20 @@ def _trial(trial: Trial) -> Json:
         "generation": trial.generation + 1,
         "coefficients": None if c is None else [c.alpha, c.beta, c.gamma, c.delta],
         "configuration": None if trial.configuration is None else trial.configuration.label,
+    }
+
+
+def _inner_search(event: events.InnerSearchProgress) -> Json:
+    """How far it is, with the figures of its last step."""
+    last = event.records[-1]
+    return {
+        "trial": event.trial.id,
+        "step": event.step,
+        "steps": event.steps,
+        "loss": last.loss,
+        "latency_ms": last.latency_ms,
+        "energy_mj": last.energy_mj,
+        "entropy": last.entropy,
     }
 
 

@@ -13,6 +13,7 @@ from dnas.pretraining import PretrainRecord
 from evaluation.errors import ErrorKind
 from evaluation.training.job import EpochDone
 from evaluation.training.loop import TrainRecord
+from moo.execution.news import InnerSearchProgress as InnerSearchProgress
 from moo.execution.news import WorkerBusy as WorkerBusy
 from moo.execution.news import WorkerGone as WorkerGone
 from moo.execution.news import WorkerIdle as WorkerIdle
@@ -383,6 +384,7 @@ Event = (
     | WorkerBusy
     | WorkerIdle
     | WorkerGone
+    | InnerSearchProgress
     | NetworksQueued
     | NetworkMeasured
     | MeasuringFailed

@@ -15,5 +15,7 @@ titles       what Ray's dashboard calls jobs
 ray_pool     a pool of actors that outlives those that die, and jobs that outlive both
 ray_backend  trials under Ray
 ray_trainer  networks trained under Ray
-news              what workers do meanwhile
+news              what workers do meanwhile, and how far inner searches are
+collector         keeps what workers under Ray tell meanwhile, within bounds
+running_searches  how far inner searches under Ray are, as far as it comes
 """

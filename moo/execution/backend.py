@@ -14,7 +14,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import is_want
-from moo.execution.news import Watch, WorkerBusy, WorkerIdle, unwatched
+from moo.execution.news import InnerSearchProgress, Watch, WorkerBusy, WorkerIdle, unwatched
 from moo.execution.pretraining import pretraining_epochs
 from moo.trials import (
     Job,
@@ -88,7 +88,8 @@ class InProcessBackend:
         self.workers = 1
         self.watch: Watch = unwatched
         self._bench = setup
-        self._workbench = Evaluator(setup)
+        self._workbench = Evaluator(setup, tell=self._tell)
+        self._untold: Exception | None = None
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`."""
@@ -105,8 +106,18 @@ class InProcessBackend:
                 outcome: Outcome = self._workbench.run(job, costs, supernet)
             except Exception as error:
                 outcome = failure_of(job, traceback.format_exc(), died=is_want(error))
+            if self._untold is not None:
+                untold, self._untold = self._untold, None
+                raise untold
             self.watch(WorkerIdle(OWN_WORKER, platform.node()))
             yield outcome
+
+    def _tell(self, progress: InnerSearchProgress) -> None:
+        """What goes wrong where it is told of is no failure of the trial: it is raised after that."""
+        try:
+            self.watch(progress)
+        except Exception as error:
+            self._untold = self._untold or error
 
     def close(self) -> None:
         """Nothing to stop."""

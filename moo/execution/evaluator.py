@@ -16,7 +16,7 @@ from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.family import CostTables
 from dnas.costs import OperatorCosts
-from dnas.inner_search import ThetaSettings, search_theta
+from dnas.inner_search import OnSteps, StepRecord, ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
@@ -25,6 +25,7 @@ from evaluation.batches import ImageBatches
 from evaluation.early_exits.outcomes import ExitOutcomes
 from evaluation.early_exits.quick import quick_outcomes
 from evaluation.export import file_error, quantized_file
+from moo.execution.news import InnerSearchProgress, Tell
 from moo.execution.operating_points import (
     Penalty,
     best_operating_point,
@@ -63,6 +64,8 @@ class Evaluator:
 
     setup: WorkerSetup
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    tell: Tell | None = None
+    """Is told how far inner searches are; it must not raise."""
 
     def __post_init__(self) -> None:
         torch.set_num_threads(self.setup.threads)
@@ -102,8 +105,9 @@ class Evaluator:
         rng = np.random.default_rng(np.random.SeedSequence(self.setup.seed, spawn_key=(1, job.id)))
         latency = OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms)
         energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
+        settings, on_steps = self.setup.theta, self._on_steps(job)
         theta = search_theta(
-            self.supernet, self.theta_batches, latency, energy, job.coefficients, self.setup.theta, rng
+            self.supernet, self.theta_batches, latency, energy, job.coefficients, settings, rng, on_steps=on_steps
         )
         theta_LO = torch.from_numpy(theta.theta_LO)
         drawn = mode_and_samples(theta_LO, self.setup.samples, rng)
@@ -127,6 +131,17 @@ class Evaluator:
             theta=theta,
             seconds=time.monotonic() - start,
         )
+
+    def _on_steps(self, job: CoefficientTrial) -> OnSteps | None:
+        """Tells of steps as those of a trial."""
+        tell, steps = self.tell, self.setup.theta.steps
+        if tell is None:
+            return None
+
+        def on_steps(step: int, records: tuple[StepRecord, ...], ended: tuple[float, ...]) -> None:
+            tell(InnerSearchProgress(trial=job, step=step, steps=steps, records=records, ended=ended))
+
+        return on_steps
 
     def _evaluated(self, job: ArchitectureTrial, tables: CostTables) -> TrialResult:
         """Evaluate the job's architecture."""

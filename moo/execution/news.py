@@ -1,12 +1,13 @@
-"""What workers do while jobs run, for `moo.events`."""
+"""What workers do while jobs run, and how far inner searches are, for `moo.events`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dnas.inner_search import StepRecord
 from moo.execution.titles import title_of
-from moo.trials import ArchitectureTrial, CoefficientTrial, Job
+from moo.trials import ArchitectureTrial, CoefficientTrial, Job, Trial
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,24 @@ class WorkerGone:
     reason: str
 
 
-WorkerNews = WorkerBusy | WorkerIdle | WorkerGone
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InnerSearchProgress:
+    """The inner search of a trial has made more steps; some may be left out, and short searches tell nothing."""
+
+    trial: Trial
+    step: int
+    """The last one that is done, from 1."""
+    steps: int
+    """Of the whole search."""
+    records: tuple[StepRecord, ...]
+    """Of the steps since the last time, `step` being the last."""
+    ended: tuple[float, ...]
+    """When each of these ended, in seconds since 1970 by the clock of its machine."""
+
+
+WorkerNews = WorkerBusy | WorkerIdle | WorkerGone | InnerSearchProgress
+Tell = Callable[[InnerSearchProgress], None]
+"""Is told how far inner searches are, in the process that does them."""
 Watch = Callable[[WorkerNews | None], None]
 """Is told what workers do, in the process that runs the jobs; None a few times a second where nothing has happened."""
 

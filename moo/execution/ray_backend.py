@@ -19,7 +19,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, Patience, is_want
-from moo.execution.news import Watch, unwatched
+from moo.execution.news import Tell, Watch, unwatched
 from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
@@ -33,6 +33,7 @@ from moo.execution.ray_session import (
     share,
     worker_device,
 )
+from moo.execution.running_searches import RunningSearches, new_collector
 from moo.execution.titles import run_title
 from moo.trials import Job, Outcome, WorkerSetup, failure_of
 from search_space.boundary.text import last_line
@@ -84,7 +85,8 @@ class RayBackend:
             self._images = offered_images(self._own_setup.splits, session)
         # Names of actors are unique within a namespace.
         self._namespace = f"{'run' if session.run is None else run_title(session.run)} {uuid.uuid4().hex[:8]}"
-        self._pool = ActorPool(self._new_worker, lambda: self.workers, session.logs, self._nodes.look)
+        searches = RunningSearches(lambda: new_collector.options(**self._nodes.placement).remote())
+        self._pool = ActorPool(self._new_worker, lambda: self.workers, session.logs, self._nodes.look, searches)
         self._pool.ended = self.ended
         # Whoever watches then.
         self._pool.watch = lambda news: self.watch(news)
@@ -257,8 +259,9 @@ class Worker:
         """The name of its node and the beginning of its id, as the dashboard has it, once it is up."""
         return next((f"{node.name} {node.id[:ID_SHOWN]}" for node in nodes_up() if node.is_own), "")
 
-    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
+    def run(self, job: Job, costs: CostTables, supernet: bytes, tell: Tell | None = None) -> Outcome:
         """Do one job; whatever it raises comes back as a failure."""
+        self._workbench.tell = tell
         try:
             return self._workbench.run(job, costs, supernet)
         except Exception as error:

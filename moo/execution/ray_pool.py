@@ -17,6 +17,7 @@ import ray
 from moo.execution.machinery import Patience
 from moo.execution.news import Watch, WorkerBusy, WorkerGone, WorkerIdle, unwatched
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
+from moo.execution.running_searches import RunningSearches
 from moo.execution.titles import CHECK_OF_WORKER, title_of
 from moo.trials import Failure, Job, Outcome, failure_of
 from search_space.boundary.text import last_line
@@ -38,6 +39,7 @@ class ActorPool:
         size: Callable[[], int],
         logs: Path,
         look: Callable[[], None] = lambda: None,
+        searches: RunningSearches | None = None,
     ) -> None:
         """Start no actor yet.
 
@@ -46,9 +48,11 @@ class ActorPool:
             size: how many at the same time, which may change as nodes come and go.
             logs: folder for these files.
             look: sees which nodes there are, which changes `size`.
+            searches: hears how far inner searches are; by default nobody does.
         """
         self.look = look
         self.size = size
+        self.searches = RunningSearches() if searches is None else searches
         self.places: dict[Any, str] = {}
         """Node of each actor that is up."""
         self.names: dict[Any, str] = {}
@@ -107,6 +111,7 @@ class ActorPool:
         """Stop all actors."""
         for actor in list(self._actors):
             self.dismiss(actor)
+        self.searches.close()
         self.forget()
 
     def forget(self) -> None:
@@ -116,6 +121,7 @@ class ActorPool:
         self.names.clear()
         self.idle.clear()
         self.starting.clear()
+        self.searches.forget()
 
 
 class Work:
@@ -190,6 +196,8 @@ class PoolRun:
                     raise died
         finally:
             work.waiting.extendleft(job for _, job in reversed(self._running.values()))
+            for _, job in self._running.values():
+                pool.searches.end(job)
             if self._session.dead_part is None:
                 for actor, _ in self._running.values():
                     pool.dismiss(actor)
@@ -202,6 +210,8 @@ class PoolRun:
             self._pool.look()
             ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
             self._session.check()
+            for progress in self._pool.searches.news():
+                self._pool.watch(progress)
             ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
             if ready or self._running:
                 self._patience.reset()
@@ -229,7 +239,8 @@ class PoolRun:
 
     def _give(self, jobs: deque[Job]) -> None:
         actor, job = self._pool.idle[0], jobs[0]
-        self._running[actor.run.options(name=title_of(job)).remote(job, *self._inputs)] = (actor, job)
+        tell = self._pool.searches.begin(job)
+        self._running[actor.run.options(name=title_of(job)).remote(job, *self._inputs, tell)] = (actor, job)
         self._pool.idle.popleft()
         jobs.popleft()
         self._pool.watch(WorkerBusy.with_job(*self._pool.called(actor), job))
@@ -270,7 +281,9 @@ class PoolRun:
         return [] if job is None else [outcome]
 
     def _forget(self, reference: Any) -> None:
-        self._running.pop(reference, None)
+        _, job = self._running.pop(reference, (None, None))
+        if job is not None:
+            self._pool.searches.end(job)
         self._pool.starting.pop(reference, None)
 
 

@@ -2,14 +2,15 @@
 
 Runs: `pretraining`, `search` (hypervolume and the front's picture), `trial_0007` for each trial, with what was tried as
 hyperparameters and the course of its inner search if it has one, and `trained_<name>` for each network that is trained.
-A resumed run writes on: what it does again takes the place of what was there.
+Inner searches are written as they go on. What is done again takes the place of what was there.
 """
 
 from __future__ import annotations
 
 import io
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from torch.utils.tensorboard import SummaryWriter
 
-from dnas.inner_search import ThetaResult
+from dnas.inner_search import StepRecord
 from evaluation.training.loop import TrainRecord
 from moo import events
 from moo.analysis.networks import Evaluated, shown_network
@@ -39,6 +40,24 @@ _HYPERPARAMETERS = {
 _METRICS = ("chosen/error", "chosen/latency_ms_modelled", "chosen/energy_mj_modelled")
 
 
+@dataclass
+class _Course:
+    """An inner search that goes on."""
+
+    writer: SummaryWriter
+    step: int = 0
+    """The last one that is written."""
+    is_whole: bool = True
+    """Whether all up to that are."""
+    is_over: bool = False
+    """Whether its trial is done again, so that what comes next takes its place."""
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether what is written is the beginning of the search's result."""
+        return self.is_whole and not self.is_over
+
+
 class TensorBoardWriter:
     """Writes what it is told as TensorBoard events.
 
@@ -51,6 +70,8 @@ class TensorBoardWriter:
         self._pretraining: SummaryWriter | None = None
         self._search: SummaryWriter | None = None
         self._trainings: dict[str, SummaryWriter] = {}
+        self._courses: dict[int, _Course] = {}
+        """By their trials."""
         self._front: events.FrontChanged | None = None
         self._front_is_drawn = False
 
@@ -59,6 +80,10 @@ class TensorBoardWriter:
         match event:
             case events.PretrainEpoch():
                 self._write_epoch(event)
+            case events.WorkerBusy(_, _, _, trial) if trial in self._courses:
+                self._courses[trial].is_over = True
+            case events.InnerSearchProgress():
+                self._write_steps(event)
             case events.TrialFinished():
                 self._write_trial(event.result)
             case events.TrialFailed(trial):
@@ -72,11 +97,13 @@ class TensorBoardWriter:
 
     def close(self) -> None:
         """Write what is left, and close all files."""
-        for writer in (self._pretraining, self._search, *self._trainings.values()):
+        courses = (course.writer for course in self._courses.values())
+        for writer in (self._pretraining, self._search, *self._trainings.values(), *courses):
             if writer is not None:
                 writer.close()
         self._pretraining = self._search = None
         self._trainings.clear()
+        self._courses.clear()
 
     def _write_epoch(self, event: events.PretrainEpoch) -> None:
         record = event.record
@@ -93,24 +120,44 @@ class TensorBoardWriter:
 
     def _write_trial(self, result: TrialResult) -> None:
         now = time.time()
-        theta = result.theta
-        with self._trial_writer(result.trial) as writer:
+        theta, course = result.theta, self._courses.pop(result.trial.id, None)
+        if course is not None and not course.can_go_on:
+            course.writer.close()
+            course = None
+        course = course or _Course(self._trial_writer(result.trial))
+        written = course.step
+        with course.writer as writer:
             _add_hyperparameters(writer, result.trial, started=now - result.seconds, ended=now, succeeded=True)
             for name, value in zip(_METRICS, result.objectives, strict=True):
                 writer.add_scalar(name, value, 0, walltime=now)
             if theta is not None:
-                _add_course(writer, theta)
+                _add_steps(writer, written + 1, theta.records[written:], theta.ended[written:])
 
     def _write_failure(self, trial: Trial) -> None:
         now = time.time()
-        with self._trial_writer(trial) as writer:
+        course = self._courses.pop(trial.id, None)
+        with self._trial_writer(trial) if course is None else course.writer as writer:
             _add_hyperparameters(writer, trial, started=now, ended=now, succeeded=False)
 
     def _trial_writer(self, trial: Trial) -> SummaryWriter:
         run = f"trial_{trial.id:04d}"
         for path in (self._folder / run).glob("events.out.tfevents.*"):
             path.unlink()
-        return self._writer(run)
+        return self._writer(run, purge_step=0)
+
+    def _write_steps(self, event: events.InnerSearchProgress) -> None:
+        """Write on, or anew where the trial is done again."""
+        course = self._courses.get(event.trial.id)
+        first = event.step - len(event.records) + 1
+        if course is not None and (course.is_over or first <= course.step):
+            course.writer.close()
+            course = None
+        if course is None:
+            course = self._courses[event.trial.id] = _Course(self._trial_writer(event.trial))
+        course.is_whole &= first == course.step + 1
+        course.step = event.step
+        _add_steps(course.writer, first, event.records, event.ended)
+        course.writer.flush()
 
     def _write_front(self, event: events.FrontChanged) -> None:
         if self._search is None:
@@ -167,9 +214,9 @@ def _hyperparameters(trial: Trial) -> dict[str, float | str]:
     return tried | {"generation": trial.generation + 1, "proposed_by": where}
 
 
-def _add_course(writer: SummaryWriter, theta: ThetaResult) -> None:
-    times = theta.ended or (None,) * len(theta.records)
-    for step, (record, ended) in enumerate(zip(theta.records, times, strict=True), start=1):
+def _add_steps(writer: SummaryWriter, first: int, records: Sequence[StepRecord], ended: Sequence[float]) -> None:
+    """Write steps of an inner search, from one on; now, where it was not kept when they ended."""
+    for step, (record, at) in enumerate(zip(records, ended or (None,) * len(records), strict=True), start=first):
         for name, value in (
             ("loss", record.loss),
             ("cross_entropy", record.cross_entropy),
@@ -179,4 +226,4 @@ def _add_course(writer: SummaryWriter, theta: ThetaResult) -> None:
             ("entropy", record.entropy),
             ("temperature", record.temperature),
         ):
-            writer.add_scalar(f"theta/{name}", value, step, walltime=ended)
+            writer.add_scalar(f"theta/{name}", value, step, walltime=at)

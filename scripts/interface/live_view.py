@@ -27,6 +27,8 @@ _LEAST_ROWS = 6
 """Of the front; what is searched is shown where it leaves as many, or as many as there are."""
 _ROWS_AROUND_FRONT = 3
 """Title, head, and how many more there are."""
+_MOST_STEPS = 4
+"""Trials whose steps are shown."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _SHORT = {"measured": "meas", "modelled": "mod", "published": "publ"}
 
@@ -49,6 +51,8 @@ class LiveView:
         self._measures = True
         self._generation = 0
         self._trials_this_run = self._trials_done = self._running = self._failed = self._measured = self._waiting = 0
+        self._steps: dict[int, str] = {}
+        """How far inner searches that go on are, by their trials."""
         self._started = time.monotonic()
         self._searching = False
         self._left: tuple[float, float] | None = None
@@ -85,13 +89,15 @@ class LiveView:
                 self._generation_started(number, trials, already_done)
             case events.TrialStarted():
                 self._running += 1
+            case events.InnerSearchProgress():
+                self._steps[event.trial.id] = f"{event.step}/{event.steps}"
             case events.TrialFinished(result, new):
-                self._trial_ended()
+                self._trial_ended(result.trial.id)
                 found = f"{len(result.architectures)} architectures, {new} new"
                 self._log(f"{named(result.trial)}: {found}, {result.seconds:.1f} s")
             case events.TrialFailed(trial, trace):
                 self._failed += 1
-                self._trial_ended()
+                self._trial_ended(trial.id)
                 self._console.print(
                     f"[red]{named(trial)} failed; the search goes on without it[/]\n{plain_lines(trace)}"
                 )
@@ -159,7 +165,8 @@ class LiveView:
         self._searching = True
         self._show("search", self._trials_done, self._trials, f"generation {number}")
 
-    def _trial_ended(self) -> None:
+    def _trial_ended(self, trial: int) -> None:
+        self._steps.pop(trial, None)
         self._running -= 1
         self._trials_done += 1
         self._trials_this_run += 1
@@ -168,7 +175,8 @@ class LiveView:
     def _figures(self) -> list[tuple[str, str]]:
         figures = []
         if self._searching:
-            trials = f"{self._trials_done} done, {self._running} running, {self._failed} failed"
+            steps = f" (step {', '.join(list(self._steps.values())[:_MOST_STEPS])})" if self._steps else ""
+            trials = f"{self._trials_done} done, {self._running} running{steps}, {self._failed} failed"
             figures.append(("trials", trials))
             if self._measures:
                 figures.append(("networks", f"{self._measured} measured, {self._waiting} waiting"))

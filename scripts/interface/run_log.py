@@ -23,7 +23,13 @@ LONGEST_FILE = 8 * 2**20
 LONGEST_LINE = 4000
 PACKAGES = ("moo", "evaluation", "dnas", "devices", "search_space", "scripts")
 """Whose loggers are kept, from INFO on; of other packages, warnings are."""
-_QUIET = (events.StageProgress, events.TimeEstimated, events.TrainingProgress, events.FrontChanged)
+_QUIET = (
+    events.StageProgress,
+    events.TimeEstimated,
+    events.TrainingProgress,
+    events.FrontChanged,
+    events.InnerSearchProgress,
+)
 """Events that come often: kept where their stage changes, or not at all."""
 
 

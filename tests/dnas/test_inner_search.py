@@ -1,6 +1,8 @@
+import itertools
 import math
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from devices.cost_tables.analytic import analytic_cost_table
 from dnas.batches import BatchSource
 from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
-from dnas.inner_search import ThetaResult, ThetaSettings, search_theta
+from dnas.inner_search import OnSteps, StepRecord, ThetaResult, ThetaSettings, search_theta
 from dnas.losses import Coefficients, LossName, additive_loss
 from dnas.pretraining import Pretraining, PretrainSettings
 from dnas.relaxation import TemperatureSchedule
@@ -38,10 +40,12 @@ def search(
     gamma: float = 1e-6,
     settings: ThetaSettings = SETTINGS,
     seed: int = 0,
+    on_steps: OnSteps | None = None,
 ) -> ThetaResult:
     coefficients = Coefficients(alpha=alpha, beta=1.0, gamma=gamma, delta=1.0)
     costs = costs_of(supernet.space)
-    return search_theta(supernet, source, *costs, coefficients, settings, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return search_theta(supernet, source, *costs, coefficients, settings, rng, on_steps=on_steps)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +182,34 @@ def test_each_step_has_the_time_at_which_it_ended(supernet: Supernet, easy_sourc
     assert len(result.ended) == 3
     times = [before, *result.ended, time.time()]
     assert times == sorted(times)
+
+
+def test_telling_of_steps_changes_nothing(
+    supernet: Supernet, easy_source: SourceOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on by 0.4 s each time that somebody looks."""
+    looks = itertools.count()
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: 0.4 * next(looks))
+    monkeypatch.setattr("dnas.inner_search.time", clock)
+    settings = replace(SETTINGS, steps=8)
+    told: list[tuple[int, tuple[StepRecord, ...], tuple[float, ...]]] = []
+    silent = search(supernet, easy_source(40), settings=settings)
+    looks = itertools.count()
+    result = search(supernet, easy_source(40), settings=settings, on_steps=lambda *news: told.append(news))
+    assert np.array_equal(result.theta_LO, silent.theta_LO)
+    assert result.records == silent.records
+    assert [step for step, _, _ in told] == [3, 6, 8]
+    assert [record for _, records, _ in told for record in records] == list(result.records)
+    assert [at for _, _, ended in told for at in ended] == list(result.ended)
+
+
+def test_a_short_search_tells_nothing(
+    supernet: Supernet, easy_source: SourceOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnas.inner_search.TOLD_APART_SECONDS", math.inf)
+    search(
+        supernet, easy_source(32), settings=replace(SETTINGS, steps=2), on_steps=lambda *news: pytest.fail("was told")
+    )
 
 
 def test_the_unit_of_costs_does_not_matter(supernet: Supernet, easy_source: SourceOf) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from devices.configuration import BASE
 from dnas.divergence import Divergence
+from dnas.inner_search import StepRecord
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
@@ -54,6 +55,7 @@ def samples(
         events.WorkerBusy.with_job("worker 1", "here", TRIAL),
         events.WorkerIdle("worker 1", "here"),
         events.WorkerGone("worker 1", "here", "it was killed"),
+        step_of(TRIAL, 3),
         events.NetworksQueued(3),
         events.NetworkMeasured("038", measurement_of(2.0), 1),
         events.MeasuringFailed("038", "it is hot"),
@@ -77,6 +79,11 @@ def samples(
         events.SlowdownExceeded(name="038", slowdowns=(("ort 1t fp32", 0.5),), limit=0.1, everywhere=False),
         events.NetworkDeployed("038", ("layer 1",), jointly_trained=True, lost=None),
     ]
+
+
+def step_of(trial: CoefficientTrial, step: int) -> events.InnerSearchProgress:
+    record = StepRecord.of((2.0, 1.5, 0.5, 3.0, 4.0, 1.0, 5.0))
+    return events.InnerSearchProgress(trial=trial, step=step, steps=60, records=(record,), ended=(1000.0,))
 
 
 def started(folder: str | Path, *, resumed: bool = False) -> events.RunStarted:
@@ -195,6 +202,21 @@ def test_progress_is_thinned_and_its_last_line_is_always_there(tmp_path: Path) -
     assert steps[-1] == 101
     assert stages == sorted(stages)
     assert all(later.at >= event.at for event, later in itertools.pairwise(found[1:]))
+
+
+def test_inner_searches_are_thinned_each_for_itself(tmp_path: Path) -> None:
+    clock = Clock()
+    trials = (TRIAL, CoefficientTrial(8, 1, TRIAL.coefficients))
+    with EventLog("x", now=clock) as log:
+        log(started(tmp_path))
+        for step in range(1, 61):
+            for trial in trials:
+                log(step_of(trial, step))
+            clock.now += 0.1
+    for trial in trials:
+        found = [event for event in told(tmp_path) if event.figures.get("trial") == trial.id]
+        assert [event.figures["step"] for event in found] == [1, 11, 21, 31, 41, 51, 60]
+        assert {event.figures["latency_ms"] for event in found} == {3.0}
 
 
 def test_what_was_left_out_last_comes_before_what_happens_next(tmp_path: Path) -> None:

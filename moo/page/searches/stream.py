@@ -34,6 +34,7 @@ _HEAD = re.compile(rb'\{"at": [-+.0-9e]+, "kind": "(\w+)"')
 _TEXT = rb'"((?:[^"\\]|\\.)*)"'
 _PROGRESS = {
     b"time_estimated": re.compile(rb"()"),
+    b"inner_search_progress": re.compile(rb'"trial": (\d+)'),
     b"stage_progress": re.compile(rb'"stage": ' + _TEXT),
     b"training_progress": re.compile(rb'"name": ' + _TEXT + rb', .*"epoch": null'),
 }

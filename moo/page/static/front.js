@@ -13,6 +13,7 @@ import { legend, lookOf, panes } from "page/panes.js";
 
 export const TITLE = "Front";
 const [POLLS_APART_MS, ROWS, STEPS] = [2000, 100, 400];
+const LATER_MS = 100; // The table follows a slider when that rests.
 const FILTERS = [["threads", "Threads", ""], ["frequency_mhz", "Clock", " MHz"], ["precision", "Precision", ""]];
 
 /** @param {HTMLElement} content @param {string} run */
@@ -56,8 +57,8 @@ export function csvField(value) {
 /** @param {HTMLElement} content @param {Content} data @param {((id: string) => string) | null} open address of a network's page */
 function frontPage(content, data, open) {
   /** @type {{all: Point[], groups: import("./panes.js").Group[], chosen: Point[], marked: string | null,
-   *   filters: Record<string, string>}} */
-  const now = { all: pointsOf(data), groups: [], chosen: [], marked: null, filters: {} };
+   *   filters: Record<string, string>, due: number}} */
+  const now = { all: pointsOf(data), groups: [], chosen: [], marked: null, filters: {}, due: 0 };
   const limits = /** @type {import("./choosing.js").Limits} */ ({ latency_ms: null, energy_mj: null, error: null });
   const wanted = { dominated: true, baselines: true, kind: "", rows: ROWS };
   const [said, controls, choices] = ["problem", "controls", "choices"].map((name) => el("div", { class: name, role: "status" }));
@@ -176,7 +177,10 @@ function frontPage(content, data, open) {
       const typed = Number(box.value);
       if (by === box) bar.value = String(typed > 0 && high > low ? (STEPS * Math.log(typed / low)) / Math.log(high / low) : STEPS);
       limits[quantity] = typed > 0 ? typed / unit : null;
-      for (const change of [choose, charts.limit, listed]) change();
+      choose();
+      charts.limit();
+      clearTimeout(now.due);
+      now.due = window.setTimeout(listed, LATER_MS);
     };
     for (const input of [bar, box]) input.addEventListener("input", () => changed(input));
     return el("label", {}, el("span", {}, label), bar, box);

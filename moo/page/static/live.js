@@ -16,7 +16,7 @@ class Told {
   begun = 0; last = 0; trials = 0; failed = 0; measured = 0; waiting = 0;
   started = /** @type {any} */ (null); front = /** @type {any} */ (null); left = /** @type {any} */ (null);
   /** @type {Map<string, {done: number, total: number | null, detail: string}>} */ stages = new Map();
-  /** @type {({name: string, what: string, since: number} | null)[]} */ lanes = [];
+  /** @type {({name: string, what: string, since: number, steps?: string} | null)[]} */ lanes = [];
   /** @type {Bar[]} */ bars = [];
   /** @type {Map<string, Board>} */ boards = new Map();
   /** @type {[number, number][]} */ volumes = [];
@@ -55,6 +55,8 @@ class Told {
         const weights = event.coefficients && `α β γ δ ${event.coefficients.map(short).join(" ")}`;
         this.begin(`trial ${event.trial}`, at, [weights, event.architecture, event.configuration].filter(Boolean).join(", "));
       },
+      inner_search_progress: () => this.lanes.forEach((job) =>
+        job?.name === `trial ${event.trial}` && (job.steps = `, step ${event.step} of ${event.steps},`)),
       trial_finished: () => (this.end(`trial ${event.trial}`, at), search()),
       trial_failed: () => {
         this.end(`trial ${event.trial}`, at, true);
@@ -196,7 +198,7 @@ export async function show(content, run) {
     const bar = (/** @type {string} */ kind, /** @type {number} */ from, /** @type {number} */ to, title = "") => el("span", {
       class: `bar ${kind}`, title, style: `left:${Math.max(0, share(from)).toFixed(2)}%;right:${(100 - share(to)).toFixed(2)}%` });
     fill(lanes, jobs.length > 0 && el("h2", {}, "Workers"), jobs.map((job, lane) => el("div", { class: "lane" },
-      el("div", {}, el("strong", {}, lane + 1), job ? ` ${job.name} for ${duration(end - job.since)} ` : " free",
+      el("div", {}, el("strong", {}, lane + 1), job ? ` ${job.name}${job.steps ?? ""} for ${duration(end - job.since)} ` : " free",
         job && el("span", { class: "soft" }, job.what)),
       el("div", { class: "strip", "aria-hidden": "true" },
         told.bars.filter((one) => one.lane === lane && one.end > begin).map((one) => bar(one.failed ? "lost" : "", one.begin, one.end,

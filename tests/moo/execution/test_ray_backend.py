@@ -18,11 +18,13 @@ import ray
 import torch
 
 from devices.cost_tables.family import CostTables
+from dnas.inner_search import StepRecord
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from moo import events
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError
+from moo.execution.news import WorkerNews
 from moo.execution.pretraining import pretrained_weights
 from moo.execution.ray_backend import start_ray_backend
 from moo.search.loop import run_search
@@ -161,6 +163,27 @@ class MortalEvaluator(IdleEvaluator):
         if len(list(self._folder.iterdir())) < self._deaths:
             (self._folder / str(os.getpid())).touch()
             os._exit(1)
+
+
+class TellingEvaluator(IdleEvaluator):
+    """Tells three steps; goes on when the last one has arrived, and dies after the second, the first time."""
+
+    def __init__(self, setup: WorkerSetup, device: torch.device, *, folder: Path) -> None:
+        super().__init__(setup, device)
+        self._folder = folder
+
+    def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
+        assert isinstance(job, CoefficientTrial)
+        record, tried = StepRecord.of([float(os.getpid())] * 7), (self._folder / "tried").exists()
+        for step in (1, 2, 3):
+            assert self.tell is not None
+            self.tell(events.InnerSearchProgress(trial=job, step=step, steps=3, records=(record,), ended=(0.0,)))
+            while job.id == 0 and not (self._folder / f"{os.getpid()} {step}").exists():
+                time.sleep(0.01)
+            if step == 2 and not tried:
+                (self._folder / "tried").touch()
+                os._exit(1)
+        return super().run(job, costs, supernet)
 
 
 def results_of(outcomes: Iterable[Outcome]) -> list[ResultFrom]:
@@ -379,3 +402,27 @@ def test_by_default_there_is_a_worker_for_each_core(setup: WorkerSetup) -> None:
     assert backend.dashboard_url is None
     backend.close()
     assert ray.is_initialized()
+
+
+@pytest.mark.thorough
+def test_steps_of_inner_searches_are_told_meanwhile_and_a_lost_collector_costs_no_trial(
+    setup: WorkerSetup, tables: CostTables, tmp_path: Path
+) -> None:
+    backend = start_ray_backend(setup, workers=1, evaluator=partial(TellingEvaluator, folder=tmp_path))
+    news: list[events.Event] = []
+
+    def watch(event: WorkerNews | None) -> None:
+        if isinstance(event, events.InnerSearchProgress):
+            (tmp_path / f"{event.records[0].loss:.0f} {event.step}").touch()
+        if event is not None:
+            news.append(event)
+
+    backend.watch = watch
+    (result,) = results_of(backend.run(TRIALS[:1], tables, b"", ignore))
+    told = [event.step if isinstance(event, events.InnerSearchProgress) else type(event).__name__ for event in news]
+    begun = told.index("WorkerBusy")
+    assert told[begun:] == ["WorkerBusy", 1, 2, "WorkerGone", "WorkerIdle", "WorkerBusy", 1, 2, 3, "WorkerIdle"]
+    ray.kill(backend._pool.searches._collector)
+    assert ids_of(results_of(backend.run(TRIALS[1:3], tables, b"", ignore))) == [1, 2]
+    assert result.trial == TRIALS[0]
+    backend.close()

@@ -61,7 +61,7 @@ def test_layers_are_those_of_the_architecture_and_come_to_the_predicted_costs(
 
 def test_an_unmeasured_point_costs_what_its_layers_come_to(unmeasured_run: RunFolder) -> None:
     asking = client_of(PageSettings(runs=unmeasured_run.path.parent))
-    place = "/api/runs/unmeasured/-/networks"
+    place = f"/api/runs/{unmeasured_run.path.name}/-/networks"
     first = asking.get(place).json()["networks"][0]["id"]
     run = opened_run(unmeasured_run)
     costs = drawn_json(run, run.archive[first].architecture)["costs"]

@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams import api_pb2, list_session_groups, plugin_dat
 from tensorboard.plugins.hparams.backend_context import Context
 
 from devices.configuration import BASE, RuntimeConfiguration
+from dnas.inner_search import StepRecord
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from evaluation.training.job import EpochDone
@@ -21,7 +22,7 @@ from evaluation.training.loop import TrainRecord
 from moo import events
 from moo.events import TrainingFailed, TrainingProgress
 from moo.storage.archive import OperatingPoint
-from moo.trials import ArchitectureTrial, CoefficientTrial, Trial
+from moo.trials import ArchitectureTrial, CoefficientTrial, Trial, TrialResult
 from moo.visualization.tensorboard import TensorBoardWriter
 from tests.moo.conftest import EntryOf, MeasurementOf, ResultOf, costs_of
 
@@ -189,6 +190,91 @@ def test_a_trial_done_again_is_written_once(tmp_path: Path, result_of: ResultOf)
         writer.close()
     assert len(list((tmp_path / "trial_0003").iterdir())) == 1
     assert len(read(tmp_path / "trial_0003").Scalars("chosen/latency_ms_modelled")) == 1
+
+
+BUSY = events.WorkerBusy("worker 2", "here", "trial 3", 3)
+
+
+def steps_of(trial: Trial, *steps: int, value: float = 1.0) -> events.InnerSearchProgress:
+    records = tuple(StepRecord.of([value * step] * 7) for step in steps)
+    ended = tuple(1000.0 + step for step in steps)
+    return events.InnerSearchProgress(trial=trial, step=steps[-1], steps=5, records=records, ended=ended)
+
+
+def finished(result: TrialResult, steps: int, value: float = 1.0) -> events.TrialFinished:
+    whole = steps_of(result.trial, *range(1, steps + 1), value=value)
+    theta = dataclasses.replace(result.theta, records=whole.records, ended=whole.ended)  # type: ignore[type-var]
+    return events.TrialFinished(dataclasses.replace(result, theta=theta), 1)
+
+
+def losses(run: Path) -> list[tuple[int, float, float]]:
+    return [(event.step, event.value, event.wall_time) for event in read(run).Scalars("theta/loss")]
+
+
+def test_an_inner_search_is_seen_while_it_goes_on_and_its_end_adds_what_is_missing(
+    tmp_path: Path, result_of: ResultOf
+) -> None:
+    result, run = result_of(3, (0, 0, 0)), tmp_path / "trial_0003"
+    writer = TensorBoardWriter(tmp_path)
+    seen: list[int] = []
+    watching = EventAccumulator(str(tmp_path / "trial_0003"), size_guidance={"scalars": 0})
+    for steps in ((1, 2), (3,), (4,)):
+        writer(steps_of(result.trial, *steps))
+        seen.append(len(watching.Reload().Scalars("theta/loss")))
+    assert seen == [2, 3, 4]
+    writer(finished(result, 5))
+    writer.close()
+    assert losses(run) == [(step, step, 1000.0 + step) for step in range(1, 6)]
+    assert len(watching.Reload().Scalars("theta/loss")) == 5
+    assert list(session_groups(tmp_path)) == ["trial_0003"]
+    assert len(list(run.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        pytest.param(([2], [3, 4]), id="the first are lost"),
+        pytest.param(([1], [4, 5]), id="some between are lost"),
+        pytest.param(([1, 2, 3], BUSY, [1], [2, 3]), id="another worker begins anew"),
+        pytest.param(([1, 2, 3], BUSY, [4, 5]), id="another worker begins anew, and its first are lost"),
+        pytest.param(([1, 2, 3], BUSY), id="another worker begins anew, and all are lost"),
+    ],
+)
+def test_whatever_came_of_a_search_a_trial_has_each_step_of_its_result_once(
+    tmp_path: Path, result_of: ResultOf, news: Any
+) -> None:
+    result = result_of(3, (0, 0, 0))
+    writer = TensorBoardWriter(tmp_path)
+    tries = news.count(BUSY)
+    for one in news:
+        if one == BUSY:
+            tries -= 1
+            writer(BUSY)
+        else:
+            writer(steps_of(result.trial, *one, value=1.0 + tries))
+    writer(finished(result, 5))
+    writer.close()
+    assert losses(tmp_path / "trial_0003") == [(step, step, 1000.0 + step) for step in range(1, 6)]
+    assert list(session_groups(tmp_path)) == ["trial_0003"]
+
+
+def test_a_trial_that_fails_keeps_its_course_and_one_that_a_resumed_run_does_again_has_the_new_one(
+    tmp_path: Path, result_of: ResultOf
+) -> None:
+    failing, other = result_of(3, (0, 0, 0)).trial, result_of(4, (0, 0, 0))
+    writer = TensorBoardWriter(tmp_path)
+    writer(steps_of(failing, 1, 2))
+    writer(steps_of(other.trial, 1, 2, 3, value=9.0))
+    writer(events.TrialFailed(failing, "no memory"))
+    writer.close()
+    resumed = TensorBoardWriter(tmp_path)
+    resumed(steps_of(other.trial, 1, 2))
+    assert [step for step, _, _ in losses(tmp_path / "trial_0004")] == [1, 2]
+    resumed(finished(other, 5))
+    resumed.close()
+    assert [step for step, _, _ in losses(tmp_path / "trial_0003")] == [1, 2]
+    rows = session_groups(tmp_path)
+    assert [row.sessions[0].status for row in rows.values()] == [api_pb2.STATUS_FAILURE, api_pb2.STATUS_SUCCESS]
 
 
 def test_the_front_is_written_as_figures_and_drawn_once_a_generation(tmp_path: Path, front_of: Any) -> None:

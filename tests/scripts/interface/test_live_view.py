@@ -10,6 +10,7 @@ from rich.console import Console
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import Measurement
 from dnas.divergence import Divergence
+from dnas.inner_search import StepRecord
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainRecord
 from moo import events
@@ -192,6 +193,17 @@ def test_time_left_is_that_of_the_whole_run_and_goes_down(monkeypatch: pytest.Mo
     text = plain.export_text()
     assert "about 1 min 45 s" in line_of(text, "time left (all)")
     assert "25 s" in line_of(text, "elapsed")
+
+
+def test_trials_that_go_on_show_their_steps() -> None:
+    record = StepRecord.of([1.0] * 7)
+    steps = [
+        events.InnerSearchProgress(trial=job(number), step=step, steps=60, records=(record,), ended=(0.0,))
+        for number, step in ((0, 9), (1, 12), (0, 31), (2, 5))
+    ]
+    begun = (events.TrialStarted(job(number)) for number in range(3))
+    text = shown(STARTED, events.GenerationStarted(1, 8, 0), *begun, *steps, done(2))
+    assert "1 done, 2 running (step 31/60, 12/60), 0 failed" in line_of(text, "trials")
 
 
 def test_trials_of_a_resumed_run_count_as_done() -> None:
