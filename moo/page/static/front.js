@@ -201,7 +201,8 @@ function frontPage(content, data, open) {
     });
     const kinds = data.kinds.map((one) => [one.kind, one.title]);
     const choose = (/** @type {string} */ value) => { wanted.kind = value; draw(); };
-    fill(controls, kinds.length > 1 && select("Choose among", kinds, kind().kind, choose), filters, sliders, check("dominated", "dominated networks"),
+    fill(controls, kinds.length > 1 && select("Choose among", kinds, kind().kind, choose), filters, sliders,
+      check("dominated", "dominated networks"),
       now.all.some((point) => point.kind === "baseline") && check("baselines", "baselines, beside trained networks"));
   }
 
