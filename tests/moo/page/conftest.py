@@ -39,9 +39,9 @@ WAIT_MS = 20_000
 """For what a busy machine takes long for."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window; closed after each module, as playwright holds this thread's event loop."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     expect.set_options(timeout=WAIT_MS)
