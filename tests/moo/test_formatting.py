@@ -11,6 +11,7 @@ from moo.formatting import (
     percent,
     percent_within,
     short,
+    size_text,
     sources_text,
     span,
     table,
@@ -71,3 +72,7 @@ def test_how_far_modelled_energies_may_be_off_is_said_of_the_worst() -> None:
     assert energy_error_note([None]) == ""
     assert "within about 25 %" in energy_error_note([0.25, None, 0.1])
     assert "order of magnitude" in energy_error_note([1.0])
+
+
+def test_sizes_have_three_digits() -> None:
+    assert [size_text(size) for size in (512, 12_345, 1_200_000)] == ["512 B", "12.3 kB", "1.20 MB"]
