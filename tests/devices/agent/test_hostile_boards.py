@@ -49,7 +49,9 @@ def memory_mib() -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRICKS)
+@pytest.mark.parametrize(
+    "name", [name if place % 4 == 0 else pytest.param(name, marks=THOROUGH) for place, name in enumerate(TRICKS)]
+)
 def test_a_trick_costs_one_measurement(hostile: AgentDevice, name: str) -> None:
     trick, message = TRICKS[name]
     hostile.measure(b"")

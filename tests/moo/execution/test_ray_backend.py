@@ -236,6 +236,7 @@ def test_a_trial_that_raises_fails_and_one_whose_workers_die_is_still_to_be_done
     assert {number: kept.traceback for number, kept in stored.items()} == {0: None, 2: failed[2], 3: None}
 
 
+@pytest.mark.thorough
 def test_if_every_worker_dies_the_run_ends_and_no_trial_is_stored(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(pretrain_epochs=0)
     backend = start_ray_backend(preparation.setup, workers=1, evaluator=DyingEvaluator)
@@ -272,6 +273,7 @@ def test_a_trial_that_wants_memory_or_disk_is_tried_again_and_put_off(
     assert ids_of(results_of([other])) == [1]
 
 
+@pytest.mark.thorough
 def test_a_trial_that_crashes_every_worker_is_a_failure_of_its_own(setup: WorkerSetup, tables: CostTables) -> None:
     backend = start_ray_backend(setup, workers=1, evaluator=CrashingEvaluator)
     failure, other = backend.run(TRIALS[:2], tables, b"", ignore)
@@ -297,6 +299,7 @@ def test_pretraining_whose_worker_is_killed_goes_on_from_its_last_epoch(setup: W
     assert pretrained_weights(epochs[-1][1]) == pretrained_weights(undisturbed[-1][1])
 
 
+@pytest.mark.thorough
 def test_more_workers_than_cores_share_them(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
     """With a whole core each, the third worker would never start and no trial end."""
     backend = start_ray_backend(setup, workers=3, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=3))
@@ -349,6 +352,7 @@ def test_a_trial_that_three_workers_died_of_is_put_off(
     assert ids_of(results_of(others)) == [1]
 
 
+@pytest.mark.thorough
 def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
     """As when a machine goes away between two generations."""
     evaluator = partial(MeetingEvaluator, folder=tmp_path, workers=2)
@@ -362,6 +366,7 @@ def test_idle_workers_that_died_cost_no_trial(setup: WorkerSetup, tables: CostTa
     assert after.process not in {result.process for result in before}
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, tables: CostTables, tmp_path: Path) -> None:
     backend = start_ray_backend(setup, workers=2, evaluator=partial(MeetingEvaluator, folder=tmp_path, workers=2))
     outcomes = backend.run([*TRIALS[:3], TRIALS[0]], tables, b"", ignore)

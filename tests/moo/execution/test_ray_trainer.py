@@ -128,6 +128,7 @@ def exit_job(name: str, space: FBNetSpace, splits: Splits, *, epochs: int = 2) -
     )
 
 
+@pytest.mark.thorough
 def test_exits_are_trained_on_workers_as_in_this_process_though_one_is_killed(
     space: FBNetSpace, splits: Splits
 ) -> None:
@@ -186,6 +187,7 @@ class CountingJob:
         yield f"{len(splits.test)} images"
 
 
+@pytest.mark.thorough
 def test_any_job_that_says_how_it_is_run_goes_on_from_its_own_state(splits: Splits) -> None:
     """A worker that dies loses at most an epoch; one epoch after another that ends is no third try of the same."""
     trainer = start_ray_trainer(splits, networks=1, threads=1)

@@ -245,7 +245,7 @@ def test_later_generations_evaluate_what_a_surrogate_promises(prepare_tiny: Prep
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [2, 6, 14])
+@pytest.mark.parametrize("after", [pytest.param(2, marks=THOROUGH), 6, pytest.param(14, marks=THOROUGH)])
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_search_on_a_surrogate_goes_on_where_it_was_interrupted(
     prepare_tiny: Prepare, after: int, asynchronous: bool
