@@ -21,8 +21,8 @@ from tests.documents.commands import ROOT, Command, shown_commands
 from tests.documents.small_runs import SPACE, made_small, write_images
 from tests.moo.deployment.test_training import SerialTrainer
 
-NOT_RUN = "setup_board"
-"""It installs packages on a board: `tests/devices/agent` has its tests, over SSH."""
+NOT_RUN = ("setup_board", "pareto_page")
+"""One installs packages on a board (`tests/devices/agent` has its tests), one serves until it is stopped (`tests/moo/page`)."""
 PARTS = ("...", "FOLDER", "RUN")
 """Words of commands in the text that stand for something else."""
 
@@ -42,7 +42,7 @@ def commands_of(document: str) -> list[Command]:
         and command.kind == "script"
         and not (command.inline and command.words[0] != "python")
         and not any(part in word for word in command.options for part in PARTS)
-        and NOT_RUN not in command.module
+        and not command.module.endswith(NOT_RUN)
     ]
 
 
