@@ -22,7 +22,7 @@ from tests.documents.small_runs import SPACE, made_small, write_images
 from tests.moo.deployment.test_training import SerialTrainer
 
 NOT_RUN = ("setup_board", "pareto_page")
-"""One installs packages on a board (`tests/devices/agent` has its tests), one serves until it is stopped (`tests/moo/page`)."""
+"""One installs on a board (`tests/devices/agent` has its tests), one serves for ever (`tests/moo/page`)."""
 PARTS = ("...", "FOLDER", "RUN")
 """Words of commands in the text that stand for something else."""
 
