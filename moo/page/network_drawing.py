@@ -11,6 +11,7 @@ from typing import Any
 
 from devices.measurement import Source
 from moo.formatting import cost, short
+from moo.visualization.operator_colours import COLOURS
 
 Json = dict[str, Any]
 Element = list[Any]
@@ -20,18 +21,6 @@ LEGEND = (
 )
 COLUMN, LEFT, BAR, PLAIN = 46, 62, 60, "#E3E3E3"
 TOP, MIDDLE = 112, 70
-COLOURS = {
-    "k3_e1": "#C6DCEF",
-    "k3_e1_g2": "#A9D8C9",
-    "k3_e3": "#5FA2CE",
-    "k3_e6": "#0B4F8A",
-    "k5_e1": "#FBD9B5",
-    "k5_e1_g2": "#F2E394",
-    "k5_e3": "#F08A3C",
-    "k5_e6": "#A23B06",
-    "skip": "#FFFFFF",
-}
-"""As in the pictures of the report, which are drawn by what a server need not load."""
 HEIGHTS = {0: 14, 1: 16, 3: 26, 6: 38}
 """Of a box, by expansion."""
 HEIGHT_OF_OTHERS = 26

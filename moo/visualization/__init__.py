@@ -7,6 +7,7 @@ search         how it was found: hypervolume, theta
 training       training curves, the supernet's ranking put to the test, int8 against fp32
 samples        images of the data set, as networks see them
 architectures  the networks of a front, layer by layer
+operator_colours  colours of operators in those, and on the page
 profile        the profile of a board
 family         its cost tables in several configurations
 tensorboard    a run as TensorBoard events

@@ -11,23 +11,12 @@ from matplotlib.patches import FancyBboxPatch
 
 from moo.formatting import percent, short
 from moo.storage.archive import Costs, Entry
+from moo.visualization.operator_colours import COLOURS
 from moo.visualization.style import FAINT, GREY, INK, new_figure
 from search_space.operators import OPERATORS, Operator, operator_named
 from search_space.spaces import FBNetSpace, Layer
 
 MOST_ROWS = 40
-COLOURS = {
-    "k3_e1": "#C6DCEF",
-    "k3_e1_g2": "#A9D8C9",
-    "k3_e3": "#5FA2CE",
-    "k3_e6": "#0B4F8A",
-    "k5_e1": "#FBD9B5",
-    "k5_e1_g2": "#F2E394",
-    "k5_e3": "#F08A3C",
-    "k5_e6": "#A23B06",
-    "skip": "#FFFFFF",
-}
-"""Blues for 3x3 kernels, oranges for 5x5, darker with expansion; green and yellow tints for grouped ones."""
 FIXED_COLOUR = "#E3E3E3"
 _HEIGHTS = {0: 0.30, 1: 0.36, 3: 0.58, 6: 0.84}
 _ROW_INCHES, _COLUMN_INCHES = 0.42, 0.6

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from moo.page import network_drawing
 from moo.page.cells import hover
-from moo.page.network_drawing import COLOURS, drawing_json
+from moo.page.network_drawing import drawing_json
 from moo.page.network_view import drawn_json
 from moo.page.opened import opened
 from moo.storage.run_folder import RunFolder
@@ -11,7 +12,7 @@ from moo.visualization import architectures
 
 
 def test_operators_have_the_colours_that_they_have_in_the_report() -> None:
-    assert COLOURS == architectures.COLOURS
+    assert vars(network_drawing)["COLOURS"] == vars(architectures)["COLOURS"]
 
 
 def test_each_layer_but_those_left_out_has_a_box_and_each_its_costs(finished_run: RunFolder) -> None:

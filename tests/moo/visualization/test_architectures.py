@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from moo.visualization.architectures import COLOURS, architectures_figure
+from moo.visualization.architectures import architectures_figure
+from moo.visualization.operator_colours import COLOURS
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import EntryOf, costs_of
