@@ -186,7 +186,8 @@ export async function show(content, run) {
     fill(stages, told.stages.size ? "" : none, [...told.stages].map(([name, { done, total, detail }]) =>
       el("div", { class: "stage" }, el("span", {}, name),
         total === null ? "" : el("progress", { max: Math.max(total, 1), value: Math.min(done, total), "aria-label": name }),
-        el("span", { class: "soft" }, `${done}${total === null ? "" : ` of ${total}`} ${UNITS[name] ?? "networks"}${detail ? `, ${detail}` : ""}`))));
+        el("span", { class: "soft" }, `${done}${total === null ? "" : ` of ${total}`} ${UNITS[name] ?? "networks"}`,
+          detail && `, ${detail}`))));
     const { front: f, left, started } = told, failed = told.failed ? `, ${told.failed} failed` : "";
     fill(figures, [
       told.begun && `${goes_on ? "for" : "it took"} ${duration(end - told.begun)}`,
@@ -209,17 +210,19 @@ export async function show(content, run) {
   function drawLanes(/** @type {number} */ end, /** @type {boolean} */ goes_on) {
     const begin = Math.max(end - WINDOW_SECONDS, Math.min(end - 10, ...told.jobs.map((job) => job.begin)));
     const share = (/** @type {number} */ at) => (100 * (at - begin)) / (end - begin);
-    const bar = (/** @type {Job} */ job, from = share(job.begin), to = share(job.end ?? end)) => el("span", {
-      class: `bar ${job.failed ? "lost" : job.end === null ? "now" : ""}`, style: `left:${Math.max(0, from).toFixed(2)}%;right:${(100 - to).toFixed(2)}%`,
+    const bar = (/** @type {Job} */ job, from = Math.max(0, share(job.begin)), to = share(job.end ?? end)) => el("span", {
+      class: `bar ${job.failed ? "lost" : job.end === null ? "now" : ""}`, style: `left:${from.toFixed(2)}%;right:${(100 - to).toFixed(2)}%`,
       title: `${job.name}: ${duration((job.end ?? end) - job.begin)}${job.failed ? ", failed" : ""}` });
     const names = [...told.workers].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
     fill(lanes, names.length > 0 && el("h2", {}, "Workers"), names.map((worker) => {
-      const job = goes_on ? told.now(worker) : undefined, shown = told.jobs.filter((one) => one.worker === worker && (one.end ?? end) > begin);
+      const job = goes_on ? told.now(worker) : undefined, share = job?.share;
+      const shown = told.jobs.filter((one) => one.worker === worker && (one.end ?? (goes_on ? end : begin)) > begin);
       return el("div", { class: "lane" },
         el("div", {}, el("strong", {}, worker), job ? ` ${job.name} ` : " free",
-          job?.share !== undefined && [el("progress", { value: job.share, "aria-label": `${job.name}: share that is done` }), ` ${Math.floor(100 * job.share)} % `],
+          share !== undefined && [
+            el("progress", { value: share, "aria-label": `${job?.name}: share that is done` }), ` ${Math.floor(100 * share)} % `],
           job && el("span", { class: "soft" }, [job.what, `for ${duration(end - job.begin)}`].filter(Boolean).join(", "))),
-        el("div", { class: "strip", "aria-hidden": "true" }, shown.map((one) => (one.end ?? goes_on) && bar(one))));
+        el("div", { class: "strip", "aria-hidden": "true" }, shown.map((one) => bar(one))));
     }));
   }
   follow(run, {
