@@ -211,16 +211,16 @@ export async function show(content, run) {
     const begin = Math.max(end - WINDOW_SECONDS, Math.min(end - 10, ...told.jobs.map((job) => job.begin)));
     const share = (/** @type {number} */ at) => (100 * (at - begin)) / (end - begin);
     const bar = (/** @type {Job} */ job, from = Math.max(0, share(job.begin)), to = share(job.end ?? end)) => el("span", {
-      class: `bar ${job.failed ? "lost" : job.end === null ? "now" : ""}`, style: `left:${from.toFixed(2)}%;right:${(100 - to).toFixed(2)}%`,
+      class: `bar ${job.failed ? "lost" : job.end === null && "now"}`, style: `left:${from.toFixed(2)}%;right:${(100 - to).toFixed(2)}%`,
       title: `${job.name}: ${duration((job.end ?? end) - job.begin)}${job.failed ? ", failed" : ""}` });
     const names = [...told.workers].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
     fill(lanes, names.length > 0 && el("h2", {}, "Workers"), names.map((worker) => {
-      const job = goes_on ? told.now(worker) : undefined, share = job?.share;
+      const job = goes_on ? told.now(worker) : undefined, done = job?.share;
       const shown = told.jobs.filter((one) => one.worker === worker && (one.end ?? (goes_on ? end : begin)) > begin);
       return el("div", { class: "lane" },
         el("div", {}, el("strong", {}, worker), job ? ` ${job.name} ` : " free",
-          share !== undefined && [
-            el("progress", { value: share, "aria-label": `${job?.name}: share that is done` }), ` ${Math.floor(100 * share)} % `],
+          done !== undefined && [
+            el("progress", { value: done, "aria-label": `${job?.name}: share that is done` }), ` ${Math.floor(100 * done)} % `],
           job && el("span", { class: "soft" }, [job.what, `for ${duration(end - job.begin)}`].filter(Boolean).join(", "))),
         el("div", { class: "strip", "aria-hidden": "true" }, shown.map((one) => bar(one))));
     }));
