@@ -20,9 +20,10 @@ from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits
+from search_space.folding import Array
 from search_space.graphs import Graph
 from search_space.networks import Network
-from search_space.onnx_files import INPUT_NAME, Array, to_onnx
+from search_space.onnx_files import INPUT_NAME, to_onnx
 
 CALIBRATION_IMAGES = 256
 """Selection images that set the ranges of int8 activations. On CIFAR-10 fewer than 64 cost accuracy, and more than

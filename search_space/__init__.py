@@ -7,7 +7,9 @@ catalogue           every space by name, the cell space included
 counts              exact MACs and parameters of a graph
 descriptions        a space or an architecture as plain data, layer by layer
 exits               early exits of a network: places, heads, counts
-graphs              the one description of a network that counts, PyTorch and ONNX are built from
+folding             BatchNorm folded into convolutions
+graphs              the one description of a network that counts, PyTorch and files are built from
+litert              a graph as a LiteRT file, built directly as well
 nas_bench_201       the cell space of the tabular benchmark
 networks            a graph as a PyTorch module (the only module here that imports torch)
 onnx_files          a graph as an ONNX file, built directly, without a trace of the PyTorch module

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
+from search_space.folding import BATCH_NORM_EPSILON, Array, checked_weight, scale_and_shift
 from search_space.graphs import (
     Add,
     AveragePool,
@@ -35,10 +35,7 @@ from search_space.graphs import (
     Zero,
 )
 
-Array = npt.NDArray[Any]
-
 INPUT_NAME = "images"
-BATCH_NORM_EPSILON = 1e-5
 _OPSET = 17
 _IR_VERSION = 8
 """The version that came with opset 17, which every ONNX Runtime from 1.12 on reads."""
@@ -71,7 +68,7 @@ def to_onnx(
     if not graph.nodes:
         raise ValueError("a graph must have at least one node to become an ONNX model, but got none.")
     nodes = {node.name: node for node in graph.nodes}
-    outputs = outputs or ((_default_output(graph.nodes[-1]), graph.nodes[-1].name),)
+    outputs = outputs or ((default_output(graph.nodes[-1]), graph.nodes[-1].name),)
     writer = _Writer(graph, weight_shapes(graph), weights)
     writer.values |= {Graph.INPUT: input_name} | {node: name for name, node in outputs}
     for node in graph.nodes:
@@ -148,7 +145,8 @@ def _batch_norm_shapes(prefix: str, channels: int) -> dict[str, tuple[int, ...]]
     return {f"{prefix}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
 
 
-def _default_output(node: Node) -> str:
+def default_output(node: Node) -> str:
+    """Name of a model's only output, from the node that gives it."""
     return "logits" if isinstance(node.operation, Linear) else "output"
 
 
@@ -254,11 +252,8 @@ class _Writer:
 
     def _folded(self, name: str, kernel: Array) -> tuple[Array, Array]:
         """Kernel and bias of the convolution followed by its BatchNorm."""
-        norm = {part: self._weight(f"{name}.norm.{part}").astype(np.float64) for part in ("weight", "bias")}
-        mean = self._weight(f"{name}.norm.running_mean").astype(np.float64)
-        variance = self._weight(f"{name}.norm.running_var").astype(np.float64)
-        scale = norm["weight"] / np.sqrt(variance + BATCH_NORM_EPSILON)
-        return kernel * scale[:, None, None, None], norm["bias"] - mean * scale
+        scale, shift = scale_and_shift(self.weights, f"{name}.norm", len(kernel))
+        return kernel * scale[:, None, None, None], shift
 
     def _shuffle(self, name: str, shape: Shape, groups: int, source: str, output: str) -> None:
         channels, height, width = shape
@@ -274,13 +269,7 @@ class _Writer:
         self._emit("Gemm", [f"{name}.flat", *stored], output, transB=1)
 
     def _weight(self, name: str) -> Array:
-        shape = self.shapes[name]
-        if name not in self.weights:
-            raise ValueError(f"`weights` must hold {name!r} of shape {shape}, but it is missing.")
-        array = self.weights[name]
-        if array.shape != shape:
-            raise ValueError(f"weight {name!r} must have shape {shape}, but got {array.shape}.")
-        return array
+        return checked_weight(self.weights, name, self.shapes[name])
 
     def _store(self, name: str, array: Array) -> str:
         if array.dtype != np.int64:

@@ -32,8 +32,9 @@ from evaluation.export import (
 from evaluation.splits import Splits
 from search_space.counts import count
 from search_space.exits import Exit
+from search_space.folding import Array
 from search_space.networks import Network
-from search_space.onnx_files import INPUT_NAME, Array, to_onnx
+from search_space.onnx_files import INPUT_NAME, to_onnx
 from search_space.segments import (
     LOGITS_NAME,
     MAPS_NAME,

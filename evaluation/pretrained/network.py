@@ -11,9 +11,10 @@ from torch import nn
 
 from evaluation.pretrained.provenance import Pretrained
 from search_space.counts import Counts, count
+from search_space.folding import Array
 from search_space.graphs import Graph
 from search_space.networks import Network
-from search_space.onnx_files import Array, to_onnx
+from search_space.onnx_files import to_onnx
 from search_space.reference_networks import baseline_graph
 
 

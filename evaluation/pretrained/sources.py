@@ -20,7 +20,7 @@ from evaluation.pretrained.state_dicts import graph_weights, naming_of
 from evaluation.pretrained.timm_models import PRETRAINED_SUFFIX, TIMM, timm_network
 from search_space.boundary.reading import local_path, read_bytes
 from search_space.boundary.text import reason_of, shown
-from search_space.onnx_files import Array
+from search_space.folding import Array
 from search_space.reference_networks import baseline_graph
 
 LITE0 = "efficientnet-lite0"

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from search_space.boundary.text import shown
+from search_space.folding import BATCH_NORM_EPSILON, Array
 from search_space.graphs import Conv, Graph, Linear
-from search_space.onnx_files import BATCH_NORM_EPSILON, Array, weight_shapes
+from search_space.onnx_files import weight_shapes
 
 _TOP = (
     "conv_stem", "_conv_stem", "bn1", "_bn0", "features", "blocks", "_blocks", "conv_head", "_conv_head", "bn2", "_bn1",

@@ -6,8 +6,8 @@ import { dials } from "page/dials.js";
 
 export const TITLE = "Coefficients";
 const FRAME_MS = 90, MANY = 150;
-const BUBBLES = "A bubble is a trial that ended well: the larger, the more accurate its network; colour: latency; a circle was searched " +
-  "on the supernet, a diamond on the surrogate; a thick frame: on the front. Errors: inherited weights, selection split.";
+const BUBBLES = "A bubble is a trial that ended well: the larger, the more accurate its network; the lighter, the slower; a circle was " +
+  "searched on the supernet, a diamond on the surrogate; a thick frame: on the front. Errors: inherited weights, selection split.";
 /** @type {Record<string, [string, (trial: any) => number]>} */
 const OUTCOMES = { error: ["error (%)", (one) => 100 * one.error], latency: ["latency (ms)", (one) => one.latency_ms],
   energy: ["energy (mJ)", (one) => one.energy_mj] };
@@ -48,8 +48,9 @@ function bubbles({ trials, dials: coefficients, title: summary, table }, open) {
     };
     const data = coefficients.map(({ name, symbol, meaning }, panel) => {
       const axis = panel ? panel + 1 : "", x = trials.map((trial) => trial[name]), logarithmic = panel % 2 === 0 && Math.min(...x) > 0;
+      const dtick = wide || Math.max(...x) < 100 * Math.min(...x) ? "D2" : 1;
       const title = { text: `${symbol}, ${meaning}`, standoff: 4 };
-      layout[`xaxis${axis}`] = logarithmic ? { title, type: "log", dtick: "D2" } : { title };
+      layout[`xaxis${axis}`] = logarithmic ? { title, type: "log", dtick } : { title };
       layout[`yaxis${axis}`] = { title: { text: y } };
       return { mode: "markers", x, y: trials.map(of), xaxis: `x${axis}`, yaxis: `y${axis}`, text, hoverinfo: "text", marker };
     });

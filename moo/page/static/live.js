@@ -6,18 +6,22 @@ import { duration, percent, short } from "page/numbers.js";
 import { follow, now } from "page/stream.js";
 
 export const TITLE = "Live";
-const HOT_C = 80, WINDOW_SECONDS = 900, MOST_BARS = 300, TICK_MS = 300, DRAW_MS = 900, CHART_MS = 2000, LOG_MS = 3000;
+const HOT_C = 80, WINDOW_SECONDS = 900, MOST_JOBS = 300, TICK_MS = 300, DRAW_MS = 900, CHART_MS = 2000, LOG_MS = 3000;
+/** What is counted; networks where nothing stands. @type {Record<string, string>} */
+const UNITS = { loading: "images", "pre-training": "epochs", search: "trials", profiling: "measurements", streaming: "points",
+  testing: "points" };
 
 /** @typedef {{state: string, reason: string, temperature: number | null, clock: number | null, at: number, by_name: boolean}} Board */
-/** @typedef {{lane: number, begin: number, end: number, failed: boolean, name: string}} Bar */
+/** What a worker does or did. @typedef {{worker: string, name: string, begin: number, end: number | null, failed: boolean,
+ *   trial?: number, what?: string, share?: number}} Job */
 
 /** What the events of a run's last command tell; failures, front and hypervolumes are those of all its commands. */
 class Told {
   begun = 0; last = 0; trials = 0; failed = 0; measured = 0; waiting = 0;
   started = /** @type {any} */ (null); front = /** @type {any} */ (null); left = /** @type {any} */ (null);
   /** @type {Map<string, {done: number, total: number | null, detail: string}>} */ stages = new Map();
-  /** @type {({name: string, what: string, since: number, steps?: string} | null)[]} */ lanes = [];
-  /** @type {Bar[]} */ bars = [];
+  /** Those that go on are last of their worker. @type {Job[]} */ jobs = [];
+  /** @type {Set<string>} */ workers = new Set();
   /** @type {Map<string, Board>} */ boards = new Map();
   /** @type {[number, number][]} */ volumes = [];
   /** @type {[string, string][]} */ failures = [];
@@ -39,7 +43,9 @@ class Told {
         Object.assign(this, new Told(), { failures, front, volumes, begun: at });
       },
       command_ended: () => {
-        Object.assign(this, { left: null, lanes: this.lanes.map(() => null) });
+        this.left = null;
+        for (const [of, { done, total, detail }] of event.ending === "finished" ? this.stages : []) stage(of, total ?? done, total, detail);
+        for (const worker of this.workers) this.end(worker, at);
         if (event.ending === "failed") fail(`The command failed: ${reason}`, event.traceback);
       },
       run_started: () => {
@@ -51,15 +57,14 @@ class Told {
         stage("pre-training", event.epoch, event.epochs, `accuracy ${percent(event.accuracy)}, loss ${short(event.loss)}`),
       time_estimated: () => (this.left = event),
       generation_started: () => search(event.already_done, `generation ${event.number}`),
-      trial_started: () => {
-        const weights = event.coefficients && `α β γ δ ${event.coefficients.map(short).join(" ")}`;
-        this.begin(`trial ${event.trial}`, at, [weights, event.architecture, event.configuration].filter(Boolean).join(", "));
-      },
-      inner_search_progress: () => this.lanes.forEach((job) =>
-        job?.name === `trial ${event.trial}` && (job.steps = `, step ${event.step} of ${event.steps},`)),
-      trial_finished: () => (this.end(`trial ${event.trial}`, at), search()),
+      worker_idle: () => this.end(event.worker, at),
+      worker_busy: () => this.begin(event.worker, event.job, at, { trial: event.trial }),
+      worker_gone: () => (this.end(event.worker, at, true), fail(`${event.worker} was lost, and its work is done again: ${reason}`)),
+      inner_search_progress: () => Object.assign(this.of(event.trial) ?? {},
+        { share: event.step / event.steps, what: `step ${event.step} of ${event.steps}` }),
+      trial_finished: () => search(),
       trial_failed: () => {
-        this.end(`trial ${event.trial}`, at, true);
+        Object.assign(this.of(event.trial) ?? {}, { failed: true });
         this.failed++;
         search();
         fail(`Trial ${event.trial} failed: ${reason}`, event.traceback);
@@ -78,13 +83,13 @@ class Told {
       board_back: () => this.board(device, { at, state: "answering", reason: "" }),
       front_changed: () => this.volumes.push([at, (this.front = event).hypervolume]),
       training_progress: () => {
-        const share = `${Math.floor((100 * event.step) / (event.total_steps || 1))} %`;
-        const epoch = event.epoch !== null && `epoch ${event.epoch} of ${event.epochs}, accuracy ${percent(event.accuracy)}`;
-        this.begin(name, at, epoch || share);
+        const worker = this.trainer(name), job = this.now(worker) ?? this.begin(worker, name, at);
+        job.share = event.step / (event.total_steps || 1);
+        if (event.epoch !== null) job.what = `epoch ${event.epoch} of ${event.epochs}, accuracy ${percent(event.accuracy)}`;
       },
       trainings_started: () => stage("training", 0, event.networks),
-      training_finished: () => (this.end(name, at), trained()),
-      training_failed: () => (this.end(name, at, true), trained(), fail(`${name} could not be trained: ${reason}`)),
+      training_finished: () => (this.end(this.trainer(name), at), trained()),
+      training_failed: () => (this.end(this.trainer(name), at, true), trained(), fail(`${name} could not be trained: ${reason}`)),
       training_diverged: () => fail(`${name} diverged in epoch ${event.epoch}, and went on with a lower learning rate.`),
       pretrained_missing: () => fail(`${name}: ${reason}`),
     };
@@ -98,18 +103,30 @@ class Told {
     const before = this.boards.get(name) || { state: "answering", reason: "", temperature: null, clock: null, at: 0, by_name };
     this.boards.set(name, { ...before, ...news });
   }
-  /** A job takes the first free lane. @param {string} name @param {number} at @param {string} what */
-  begin(name, at, what) {
-    const own = this.lanes.findIndex((job) => job?.name === name), free = this.lanes.indexOf(null);
-    const lane = own >= 0 ? own : free >= 0 ? free : this.lanes.length;
-    this.lanes[lane] = { name, what, since: this.lanes[lane]?.since ?? at };
+  /** @param {string} worker @param {string} name @param {number} begin @param {Partial<Job>} [more] */
+  begin(worker, name, begin, more) {
+    this.workers.add(worker);
+    const job = { worker, name, begin, end: null, failed: false, ...more };
+    this.jobs = [...this.jobs, job].slice(-MOST_JOBS);
+    return job;
   }
-  /** @param {string} name @param {number} at @param {boolean} [failed] */
-  end(name, at, failed = false) {
-    const lane = this.lanes.findIndex((job) => job?.name === name), job = this.lanes[lane];
-    if (!job) return;
-    this.bars = [...this.bars, { lane, begin: job.since, end: at, failed, name }].slice(-MOST_BARS);
-    this.lanes[lane] = null;
+  /** @param {string} worker @param {number} at @param {boolean} [failed] */
+  end(worker, at, failed = false) {
+    const job = this.now(worker);
+    if (job) Object.assign(job, { end: at, failed });
+  }
+  /** What a worker does. @param {string} worker */
+  now(worker) {
+    return this.jobs.find((job) => job.worker === worker && job.end === null);
+  }
+  /** The last that did a trial. @param {number} trial */
+  of(trial) {
+    return this.jobs.findLast((job) => job.trial === trial);
+  }
+  /** The lane of a network that is trained, or the first free one: trainings do not tell which worker does them. @param {string} name */
+  trainer(name) {
+    const own = this.jobs.find((job) => job.name === name && job.end === null);
+    for (let number = 1; ; number++) if (own || !this.now(`worker ${number}`)) return own?.worker ?? `worker ${number}`;
   }
 }
 
@@ -156,7 +173,7 @@ export async function show(content, run) {
     const x = told.volumes.map(([at]) => (at - told.volumes[0][0]) / 60), y = told.volumes.map(([, value]) => value);
     if (volume.hidden) return;
     chart(drawing, (colours) => ({ data: [{ x, y, mode: "lines", line: { shape: "hv", color: colours.accent } }],
-      layout: { xaxis: { title: { text: "minutes" } }, yaxis: { title: { text: "hypervolume" } } } }));
+      layout: { xaxis: { title: { text: "minutes of search" } }, yaxis: { title: { text: "hypervolume" } } } }));
   }
   function draw() {
     drawn = Date.now();
@@ -171,7 +188,8 @@ export async function show(content, run) {
     fill(stages, told.stages.size ? "" : none, [...told.stages].map(([name, { done, total, detail }]) =>
       el("div", { class: "stage" }, el("span", {}, name),
         total === null ? "" : el("progress", { max: Math.max(total, 1), value: Math.min(done, total), "aria-label": name }),
-        el("span", { class: "soft" }, `${done}${total === null ? "" : ` of ${total}`} ${detail || ""}`))));
+        el("span", { class: "soft" }, `${done}${total === null ? "" : ` of ${total}`} ${UNITS[name] ?? "networks"}`,
+          detail && `, ${detail}`))));
     const { front: f, left, started } = told, failed = told.failed ? `, ${told.failed} failed` : "";
     fill(figures, [
       told.begun && `${goes_on ? "for" : "it took"} ${duration(end - told.begun)}`,
@@ -180,7 +198,7 @@ export async function show(content, run) {
       f && `${f.evaluations} architectures, ${f.points} points on the front, hypervolume ${f.hypervolume.toFixed(4)}`,
       started?.measures && `${told.measured} measured, ${told.waiting} waiting for a board`,
     ].filter(Boolean).join(" · "));
-    drawLanes(end, goes_on ? told.lanes : told.lanes.map(() => null));
+    drawLanes(end, goes_on);
     fill(boards, told.boards.size > 0 && [el("h2", {}, "Boards"), table(["board", "state", "temperature", "clock", "seen"],
       [...told.boards].map(([name, one]) => [name, lamp(one.state, one.reason),
         one.temperature != null && `${one.temperature.toFixed(1)} °C`, one.clock != null && `${Math.round(one.clock)} MHz`,
@@ -191,19 +209,23 @@ export async function show(content, run) {
       failures.append(shown ? el("details", {}, el("summary", {}, text), shown) : el("p", {}, text));
     }
   }
-  function drawLanes(/** @type {number} */ end, /** @type {Told["lanes"]} */ jobs) {
-    const all = [...told.bars.map((one) => one.begin), ...jobs.flatMap((job) => (job ? [job.since] : []))];
-    const begin = Math.max(end - WINDOW_SECONDS, Math.min(end - 10, ...all));
+  function drawLanes(/** @type {number} */ end, /** @type {boolean} */ goes_on) {
+    const begin = Math.max(end - WINDOW_SECONDS, Math.min(end - 10, ...told.jobs.map((job) => job.begin)));
     const share = (/** @type {number} */ at) => (100 * (at - begin)) / (end - begin);
-    const bar = (/** @type {string} */ kind, /** @type {number} */ from, /** @type {number} */ to, title = "") => el("span", {
-      class: `bar ${kind}`, title, style: `left:${Math.max(0, share(from)).toFixed(2)}%;right:${(100 - share(to)).toFixed(2)}%` });
-    fill(lanes, jobs.length > 0 && el("h2", {}, "Workers"), jobs.map((job, lane) => el("div", { class: "lane" },
-      el("div", {}, el("strong", {}, lane + 1), job ? ` ${job.name}${job.steps ?? ""} for ${duration(end - job.since)} ` : " free",
-        job && el("span", { class: "soft" }, job.what)),
-      el("div", { class: "strip", "aria-hidden": "true" },
-        told.bars.filter((one) => one.lane === lane && one.end > begin).map((one) => bar(one.failed ? "lost" : "", one.begin, one.end,
-          `${one.name}: ${duration(one.end - one.begin)}${one.failed ? ", failed" : ""}`)),
-        job && bar("now", job.since, end)))));
+    const bar = (/** @type {Job} */ job, from = Math.max(0, share(job.begin)), to = share(job.end ?? end)) => el("span", {
+      class: `bar ${job.failed ? "lost" : job.end === null && "now"}`, style: `left:${from.toFixed(2)}%;right:${(100 - to).toFixed(2)}%`,
+      title: `${job.name}: ${duration((job.end ?? end) - job.begin)}${job.failed ? ", failed" : ""}` });
+    const names = [...told.workers].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+    fill(lanes, names.length > 0 && el("h2", {}, "Workers"), names.map((worker) => {
+      const job = goes_on ? told.now(worker) : undefined, done = job?.share;
+      const shown = told.jobs.filter((one) => one.worker === worker && (one.end ?? (goes_on ? end : begin)) > begin);
+      return el("div", { class: "lane" },
+        el("div", {}, el("strong", {}, worker), job ? ` ${job.name} ` : goes_on && " free",
+          done !== undefined && [
+            el("progress", { value: done, "aria-label": `${job?.name}: share that is done` }), ` ${Math.floor(100 * done)} % `],
+          job && el("span", { class: "soft" }, [job.what, `for ${duration(end - job.begin)}`].filter(Boolean).join(", "))),
+        el("div", { class: "strip", "aria-hidden": "true" }, shown.map((one) => bar(one))));
+    }));
   }
   follow(run, {
     event: (event) => (told.take(event), event.kind === "command_ended" && look()),

@@ -91,7 +91,7 @@ function field(option) {
   if (choices.length) {
     const words = option.default ? choices : ["", ...choices];
     const select = /** @type {HTMLSelectElement} */ (el("select", { id, ...about }, words.map((value) =>
-      el("option", { value, selected: value === option.default }, value || "by itself"))));
+      el("option", { value, selected: value === option.default }, value || "automatic"))));
     return made([label, select], () => (select.value === option.default ? undefined : select.value));
   }
   const more = { placeholder: option.default, inputmode: option.kind === "text" || option.is_list ? null : "decimal" };

@@ -12,8 +12,9 @@ import torch
 
 from evaluation.pretrained.sources import UnavailableError, pretrained_named
 from evaluation.pretrained.state_dicts import graph_weights, naming_of
+from search_space.folding import Array
 from search_space.graphs import Conv, Graph, Linear
-from search_space.onnx_files import Array, random_weights
+from search_space.onnx_files import random_weights
 from search_space.reference_networks import baseline_graph
 
 Naming = Callable[[str, str, bool], str]

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+from evaluation.work_folder import LOCK
 from moo.page.searches.states import EVENTS
 from moo.page.settings import PageSettings
 from moo.storage.event_file import EventFile
@@ -27,6 +31,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     program = replace(search_program(), command=fake_program(template))
     with serving(PageSettings(runs=runs, program=program)) as served, killed_in_the_end(served.settings):
         yield served
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """This process works in the folder of a run meanwhile."""
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
@@ -77,16 +89,19 @@ def test_what_happens_is_shown_as_it_happens(opened: Opened, tell: Tell) -> None
     for trial in (0, 1):
         figures: dict[str, Any] = {"generation": 1, "coefficients": [1, 1, 1, 1], "configuration": None}
         tell("trial_started", trial=trial, architecture=None, **figures)
+        tell("worker_busy", worker=f"worker {2 - trial}", node=MARKUP, job=f"trial {trial}: {MARKUP}", trial=trial)
+    for worker in ("worker 2", "worker 1"):
+        tell("worker_idle", worker=worker, node=MARKUP)
     tell("trial_finished", trial=0, **figures)
     tell("trial_failed", trial=1, reason=MARKUP, traceback=f"Traceback\n{MARKUP}", **figures)
     for volume in (0.25, 0.5):
         tell("front_changed", points=3, hypervolume=volume, evaluations=5, trials=1, error_kind="plain", front=[])
     content = page.locator("main")
-    expect(content).to_contain_text("pre-training1 of 2 accuracy 50.0 %")
-    expect(content).to_contain_text("search2 of 8 generation 1")
+    expect(content).to_contain_text("pre-training1 of 2 epochs, accuracy 50.0 %")
+    expect(content).to_contain_text("search2 of 8 trials, generation 1")
     expect(content).to_contain_text("hypervolume 0.5000")
     expect(page.locator(".bar")).to_have_count(2)
-    expect(page.locator(".bar.lost")).to_have_attribute("title", "trial 1: 2 s, failed")
+    expect(page.locator(".bar.lost")).to_have_attribute("title", f"trial 1: {MARKUP}: 2 s, failed")
     page.get_by_text("Trial 1 failed").click()
     expect(page.get_by_label("traceback")).to_have_text(f"Traceback\n{MARKUP}")
     page.locator(".low .lines").wait_for()
@@ -103,6 +118,32 @@ def test_what_happens_is_shown_as_it_happens(opened: Opened, tell: Tell) -> None
     assert page.title() == "Live · told"
     assert page.locator("img").count() == 0
     window.assert_quiet()
+
+
+def test_each_workers_lane_shows_what_it_does_and_the_share_that_is_done(
+    opened: Opened, served: Served, tell: Tell
+) -> None:
+    # The run's lock says whether it goes on, and what its workers do is shown as long as it does.
+    with held(served.settings.runs / "told"):
+        window = opened()
+        page = window.go("/runs/told/-/live")
+        tell("command_started", command="pareto_search.py", pid=1, process_start=1, machine="here")
+        for worker, trial in (("worker 10", 0), ("worker 2", 1)):
+            tell("worker_busy", worker=worker, node="here", job=f"trial {trial}: alpha 1", trial=trial)
+        figures = {"loss": 1.0, "latency_ms": 1.0, "energy_mj": 1.0, "entropy": 1.0}
+        tell("inner_search_progress", trial=0, step=30, steps=40, **figures)
+        lanes = page.locator(".lane")
+        expect(lanes).to_contain_text(
+            ["worker 2 trial 1: alpha 1", "worker 10 trial 0: alpha 1  75 % step 30 of 40, for"]
+        )
+        done = page.get_by_role("progressbar", name="trial 0: alpha 1: share that is done")
+        expect(done).to_have_attribute("value", "0.75")
+        tell("worker_gone", worker="worker 10", node="here", reason="out of memory")
+        tell("worker_busy", worker="worker 11", node="here", job="trial 0: alpha 1", trial=0)
+        tell("inner_search_progress", trial=0, step=10, steps=40, **figures)
+        expect(lanes).to_contain_text(["worker 2", "worker 10 free", "worker 11 trial 0: alpha 1  25 % step 10 of 40"])
+        expect(page.locator("main")).to_contain_text("worker 10 was lost, and its work is done again: out of memory")
+        window.assert_quiet()
 
 
 def test_a_report_runs_nothing_whatever_it_holds(served: Served, tell: Tell) -> None:
