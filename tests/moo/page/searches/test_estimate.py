@@ -24,14 +24,15 @@ def write_run(path: Path, config: SearchConfig = EARLIER, *, machine: str = HERE
     folder.write_config(config, ORIGIN)
     folder.store.touch()
     file, at = EventFile(folder.events), 1000.0
-    for seconds, kind, figures in [
+    told: list[tuple[float, str, dict[str, Any]]] = [
         (0.0, "command_started", {"machine": machine}),
         (30.0, "run_started", {"resumed": False}),
         *((10.0, "pretrain_epoch", {"epoch": epoch, "epochs": 3}) for epoch in (1, 2, 3)),
         *[(0.0, "generation_started", {}), *[(5.0, "trial_finished", {})] * 3, (5.0, "trial_failed", {})],
         *[(0.0, "generation_started", {}), *[(2.0, "trial_finished", {})] * 8] * 2,
         (20.0, last, {"ending": "failed"}),
-    ]:
+    ]
+    for seconds, kind, figures in told:
         at += seconds
         file.append(at, kind, figures)
 

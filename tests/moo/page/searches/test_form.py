@@ -112,8 +112,8 @@ def test_a_search_starts_from_a_finished_run_of_the_server_alone(
     options = [option for group in form_json(settings)["groups"] for option in group["common"] + group["more"]]
     assert [option["choices"] for option in options if option["field"] == "from_run"] == [("sub/old",)]
     assert f" --from {settings.runs}/sub/old " in posted("sub/old").json()["command"]
-    for name in ("goes-on", "bare", "link/old", str(settings.runs / "sub/old"), "../runs/sub/old", "", ["sub/old"]):
-        answer = posted(name)
+    for other in ("goes-on", "bare", "link/old", str(settings.runs / "sub/old"), "../runs/sub/old", "", ["sub/old"]):
+        answer = posted(other)
         assert answer.status_code == 422
         assert "`--from` must be" in answer.json()["error"]
     assert {path.name for path in settings.runs.iterdir()} == {"sub", "goes-on", "bare", "link"}
