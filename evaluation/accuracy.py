@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -115,12 +115,14 @@ def folded(network: ModuleT) -> ModuleT:
 
     Outputs differ by rounding only.
     """
-    network = copy.deepcopy(network)
+    folded_modules: dict[int, Any] = {}
     for block in network.modules():
         if (
             isinstance(block, ConvBlock)
             and isinstance(block.conv, nn.Conv2d)
             and isinstance(block.norm, nn.BatchNorm2d)
         ):
-            block.conv, block.norm = fuse_conv_bn_eval(block.conv, block.norm), nn.Identity()
-    return network
+            folded_modules[id(block.conv)] = fuse_conv_bn_eval(block.conv, block.norm)
+            folded_modules[id(block.norm)] = nn.Identity()
+    # What is folded is taken as a copy that was made already, so that nothing is copied twice.
+    return copy.deepcopy(network, folded_modules)

@@ -236,7 +236,10 @@ def _ended(error: BaseException | None, stopped_by: int | None, seconds: float) 
         return events.CommandEnded(ending="stopped", seconds=seconds, reason=reason)
     known = isinstance(error, ValueError | OSError | MemoryError)
     trace = None if known else "".join(traceback.format_exception(error))
-    reason = f"{type(error).__name__}: {reason_of(error, most=LONGEST_TEXT)}"
+    reason = reason_of(error, most=LONGEST_TEXT)
+    if not known and type(error).__module__ == "builtins":
+        # Of itself it says little: `KeyError: 'x'`.
+        reason = f"{type(error).__name__}: {reason}"
     return events.CommandEnded(ending="failed", seconds=seconds, reason=reason, traceback=trace)
 
 

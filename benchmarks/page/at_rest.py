@@ -180,9 +180,11 @@ def searching(folder: RunFolder) -> Iterator[None]:
     with lock_folder(folder.path):
         thread = threading.Thread(target=tell, daemon=True)
         thread.start()
-        yield
-        ending.set()
-        thread.join()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join()
 
 
 def _cpu_seconds(pid: int) -> float:

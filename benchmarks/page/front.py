@@ -150,9 +150,11 @@ def _served(folder: Path) -> Iterator[str]:
     server = page_server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [found]}, daemon=True)
     thread.start()
-    yield address_of(found, settings).replace("/?", f"/runs/{NAME}/-/front?")
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield address_of(found, settings).replace("/?", f"/runs/{NAME}/-/front?")
+    finally:
+        server.should_exit = True
+        thread.join(10)
 
 
 if __name__ == "__main__":

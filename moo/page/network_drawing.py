@@ -26,6 +26,8 @@ HEIGHTS = {0: 14, 1: 16, 3: 26, 6: 38}
 HEIGHT_OF_OTHERS = 26
 QUANTITIES = (("latency", "latency_ms", "ms"), ("energy", "energy_mj", "mJ"))
 MODELLED: Source = "modelled"
+LEAST = 0.01
+"""Share of the largest figure of which one has three digits above its bar."""
 
 
 def drawing_json(network: Mapping[str, Any], label: str, marked: Collection[int] = ()) -> Element:
@@ -103,10 +105,15 @@ def _bars(costs: Mapping[str, Any], row: int, width: int) -> Iterator[Element]:
             {},
             _element("title", {}, f"{told}: {cost(value, unit, MODELLED)}"),
             _element("rect", {**place, "class": name}),
-            _text(_x(column), round(y - height - 3, 1), short(value), "small"),
+            _text(_x(column), round(y - height - 3, 1), _label(value, most), "small"),
         )
     yield _element("line", {"x1": LEFT, "x2": width - 8, "y1": y, "y2": y, "class": "axis"})
     yield _text(_x(0), y + 12, "fixed", "small soft")
+
+
+def _label(value: float, most: float) -> str:
+    """A figure above its bar; what is next to nothing beside the largest takes no more room than its column."""
+    return short(value) if value == 0 or value >= LEAST * most else f"{value:.1g}"
 
 
 def _box(column: int, height: int, colour: str, content: str, told: str, *, differs: bool = False) -> Element:

@@ -44,6 +44,8 @@ COLUMNS = (
     "run", "state", "data set", "space", "board", "hypervolume", "least error", "networks of the front", "searched for",
     "started (UTC)",
 )  # fmt: skip
+LONGEST_DETAIL = 120
+"""Characters on the state of a run in the list; its page has all."""
 NOT_BEGUN = "9"
 """Comes after all dates."""
 _NOT_COMPARED = frozenset({"out", "resume", "quiet", "dashboard"})
@@ -122,7 +124,8 @@ def figures_of(folder: RunFolder) -> RunFigures:
     return RunFigures(
         dataset=one_line(config.dataset),
         space=one_line(origin.space.name if origin is not None else config.space or ""),
-        boards=tuple(map(one_line, config.boards)),
+        # Without measuring, this machine has no part in it.
+        boards=tuple(one_line(board) for board in config.boards if config.measure or board != "host"),
         measured=any("measured" in (point.latency_source, point.energy_source) for point in front),
         started=one_line((origin.date if origin is not None else None) or ""),
         seconds=_or_none(lambda: _seconds_searched(folder)),
@@ -255,7 +258,7 @@ def _listed(run: RunSummary) -> dict[str, Any]:
     figures = run.figures
     cells: list[Cell] = [
         link(run.name, _address(run.name, "front" if run.state == "ended" else "live")),
-        lamp(run.state, run.detail),
+        lamp(run.state, one_line(run.detail, most=LONGEST_DETAIL)),
         figures.dataset,
         figures.space,
         ", ".join(figures.boards),

@@ -46,14 +46,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "pretraining/checkpoints/pretraining.pt",
             "remove it",
         ),
-        ("pareto_search.py --from finished --out new", "finished/checkpoints/supernet.safetensors", "begin a new run"),
+        thorough(
+            "pareto_search.py --from finished --out new", "finished/checkpoints/supernet.safetensors", "begin a new run"
+        ),
         thorough("train_front.py finished --no-measure --no-dashboard", "finished/search.sqlite", "begin a new run"),
         thorough(
             "compare_baselines.py finished --pretrained none", "finished/state.json", "have the run write it anew"
         ),
         thorough("select_network.py finished", "finished/front.json", "have the run write it anew"),
         ("select_network.py finished --adaptive", "finished/front_adaptive.json", "have adapt_front.py write it anew"),
-        ("train_architecture.py --resume training", "training/checkpoint.pt", "train from the start"),
+        thorough("train_architecture.py --resume training", "training/checkpoint.pt", "train from the start"),
     ],
 )
 def test_a_changed_byte_is_named_by_the_command(whole: Path, command: str, file: str, remedy: str) -> None:

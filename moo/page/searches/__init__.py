@@ -2,6 +2,7 @@
 
 processes  who works in a run folder, known for sure, and asked to stop
 states     whether a run is going on, has ended, was interrupted or failed
+estimate   how long a search would take, by one like it that has ended
 form       what may be asked for, and a posted form as checked settings
 starting   the program that searches, as one of its own
 routes     what is asked of all that, by address

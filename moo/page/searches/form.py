@@ -1,7 +1,8 @@
 """What may be asked of a search from the page, and a posted form as checked settings and words of a command line.
 
 The settings check themselves, with the very messages of the command line. What names a path, a host or a device is
-the server's own to say: of those, only what it was started with may be chosen. Start with `read_form`.
+the server's own to say: of those, only what it was started with may be chosen, and of runs its own finished ones, by
+name. Start with `read_form`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from devices.cost_tables.table_names import BUILT_IN_NAMES
 from moo.config import SearchConfig, check_effect
+from moo.page.folders import Runs
+from moo.page.searches.states import state_of
 from moo.page.settings import PageSettings, SearchOption
+from moo.storage.run_folder import RunFolder
 from search_space.boundary.text import one_line, shown
 from search_space.spaces import preset_names
 
-NOT_FROM_THE_PAGE = frozenset(
-    {"out", "resume", "from_run", "cost_table", "meter", "address", "dashboard", "quiet", "front_size"}
-)
+NOT_FROM_THE_PAGE = frozenset({"out", "resume", "cost_table", "meter", "address", "dashboard", "quiet", "front_size"})
 """Settings that name a path, a host or a device, or are of a terminal."""
 MOST_VALUES = 16
 LONGEST_VALUE = 200
@@ -55,8 +57,19 @@ def choices_of(option: SearchOption, settings: PageSettings) -> tuple[str, ...]:
             return ("host", *BUILT_IN_NAMES, *settings.boards)
         case "space":
             return preset_names()
+        case "from_run":
+            return finished_runs(settings)
         case _:
             return option.choices
+
+
+def finished_runs(settings: PageSettings) -> tuple[str, ...]:
+    """Names of the server's own runs whose supernet another search can start from."""
+    runs = Runs(settings.runs)
+    folders = ((name, RunFolder(runs.root / name)) for name in runs.names())
+    return tuple(
+        name for name, folder in folders if folder.supernet.is_file() and state_of(folder, None).state == "ended"
+    )
 
 
 def default_dataset(settings: PageSettings) -> str:
@@ -74,12 +87,13 @@ def options_from_the_page(settings: PageSettings) -> dict[str, SearchOption]:
 
 def form_json(settings: PageSettings) -> dict[str, Any]:
     """Groups and options as the page shows them."""
-    options, groups = options_from_the_page(settings), () if settings.program is None else settings.program.groups
+    groups = () if settings.program is None else settings.program.groups
+    shown_options = {*options_from_the_page(settings)} - ({"from_run"} if not finished_runs(settings) else set())
     return {
         "groups": [
             {"title": group.title}
             | {
-                part: [_option_json(option, settings) for option in members if option.field in options]
+                part: [_option_json(option, settings) for option in members if option.field in shown_options]
                 for part, members in (("common", group.common), ("more", group.more))
             }
             for group in groups
@@ -118,6 +132,8 @@ def read_form(content: Any, settings: PageSettings) -> SearchForm:
         _check_words(options[field], value, settings)
     given.setdefault("dataset", default_dataset(settings))
     _check_words(options["dataset"], given["dataset"], settings)
+    if given.get("from_run"):
+        given["from_run"] = str(settings.runs / str(given["from_run"]))
     try:
         config = _ADAPTER.validate_python(given)
     except ValidationError as error:
@@ -150,6 +166,8 @@ def _check_words(option: SearchOption, value: Value, settings: PageSettings) -> 
     if option.kind != "text" or value is None:
         return
     choices = choices_of(option, settings)
+    if option.field == "from_run" and not choices:
+        raise OptionError(f"`--from` must name a finished run of this server's, but it has none: got {shown(value)}.")
     for word in value if isinstance(value, list) else [value]:
         if choices and word not in choices:
             known = one_line(", ".join(choices), most=1000)

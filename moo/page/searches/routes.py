@@ -11,6 +11,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from moo.page.answers import NotThereError, answering, as_json, taking
+from moo.page.folders import Runs
+from moo.page.searches.estimate import estimate
 from moo.page.searches.form import form_json, read_form
 from moo.page.searches.starting import Launches
 from moo.page.searches.states import tail_of
@@ -34,8 +36,9 @@ def routes(settings: PageSettings) -> list[Route]:
     launches, tails = Launches(settings), dict[str, Tail]()
 
     def checked(request: Request, content: Any) -> Any:
-        name, command = launches.command_of(read_form(content, settings))
-        return {"name": name, "command": command}
+        form = read_form(content, settings)
+        name, command = launches.command_of(form)
+        return {"name": name, "command": command, "estimate": estimate(form.config, Runs(settings.runs))}
 
     def started(request: Request, content: Any) -> Any:
         return {"name": launches.start(read_form(content, settings))}

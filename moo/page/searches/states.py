@@ -51,7 +51,7 @@ def state_of(folder: RunFolder, holder: Process | None, begun: Process | None = 
         holder: the process that holds its lock.
         begun: one that was started for it and may not have come as far as the lock.
     """
-    state = _search_state(folder, _stamp(folder.config), _stamp(folder.state), _stamp(folder.front))
+    state = _search_state(folder, stamp_of(folder.config), stamp_of(folder.state), stamp_of(folder.front))
     if isinstance(state, str):
         return RunState("unreadable", state, holder)
     if holder is not None:
@@ -59,7 +59,7 @@ def state_of(folder: RunFolder, holder: Process | None, begun: Process | None = 
         return RunState("running", work if state.ended else f"{work}, {state.reached}", holder)
     if begun is not None:
         return RunState("starting", "getting ready" if state.ended else f"getting ready, {state.reached}", begun)
-    last = _last_event(folder.path, _stamp(folder.path / EVENTS))
+    last = _last_event(folder.path, stamp_of(folder.path / EVENTS))
     ending, reason = _ending(last)
     if state.ended:
         return RunState("ended", "" if ending == "finished" else f"its last command: {reason}" if ending else "")
@@ -71,7 +71,7 @@ def state_of(folder: RunFolder, holder: Process | None, begun: Process | None = 
 Stamp = tuple[int, int] | None
 
 
-def _stamp(path: Path) -> Stamp:
+def stamp_of(path: Path) -> Stamp:
     """Differs where a file does."""
     try:
         found = path.stat()

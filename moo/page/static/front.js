@@ -102,8 +102,8 @@ function frontPage(content, data, open) {
         points: front.filter((one) => !one.same_as && one.configuration === label) })),
       { name: "baseline", colour: "#7a7a7a", symbol: "star", size: 12, points: shown.filter((one) => one.kind === "baseline") },
     ].filter((group) => group.points.length);
-    fill(summary, `${data.networks} networks evaluated; ${new Set(front.map((one) => one.id)).size} of them, in ${front.length} operating `
-      + `points, are on the front that is shown. ${data.note}`);
+    fill(summary, `${data.networks} networks evaluated, ${new Set(front.map((one) => one.id)).size} of them on the front that is shown, in `
+      + `${front.length} operating point${front.length === 1 ? "" : "s"}. ${data.note}`);
     fill(key, legend(now.groups), el("span", {}, "◌ chosen"),
       data.guessing !== null && el("span", {}, `┈ ${data.guess}: ${percent(data.guessing)}`));
     choose();
@@ -201,15 +201,15 @@ function frontPage(content, data, open) {
     });
     const kinds = data.kinds.map((one) => [one.kind, one.title]);
     const choose = (/** @type {string} */ value) => { wanted.kind = value; draw(); };
-    fill(controls, kinds.length > 1 && select("Choose among", kinds, kind().kind, choose), filters, sliders,
+    fill(controls, ...data.rows.length ? [kinds.length > 1 && select("Choose among", kinds, kind().kind, choose), ...filters, ...sliders,
       check("dominated", "dominated networks"),
-      now.all.some((point) => point.kind === "baseline") && check("baselines", "baselines, beside trained networks"));
+      now.all.some((point) => point.kind === "baseline") && check("baselines", "baselines, beside trained networks")] : []);
   }
 
   draw();
   control();
   return { said, list, update: (/** @type {Content} */ found) => {
-    const before = data.kinds.length;
+    const before = data.rows.length && data.kinds.length;
     [data, now.all] = [found, pointsOf(found)];
     draw();
     if (before !== data.kinds.length) control();

@@ -8,7 +8,8 @@ import { follow, now } from "page/stream.js";
 export const TITLE = "Live";
 const HOT_C = 80, WINDOW_SECONDS = 900, MOST_JOBS = 300, TICK_MS = 300, DRAW_MS = 900, CHART_MS = 2000, LOG_MS = 3000;
 /** What is counted; networks where nothing stands. @type {Record<string, string>} */
-const UNITS = { loading: "images", "pre-training": "epochs", search: "trials", profiling: "measurements" };
+const UNITS = { loading: "images", "pre-training": "epochs", search: "trials", profiling: "measurements", streaming: "points",
+  testing: "points" };
 
 /** @typedef {{state: string, reason: string, temperature: number | null, clock: number | null, at: number, by_name: boolean}} Board */
 /** What a worker does or did. @typedef {{worker: string, name: string, begin: number, end: number | null, failed: boolean,
@@ -43,6 +44,7 @@ class Told {
       },
       command_ended: () => {
         this.left = null;
+        for (const [of, { done, total, detail }] of event.ending === "finished" ? this.stages : []) stage(of, total ?? done, total, detail);
         for (const worker of this.workers) this.end(worker, at);
         if (event.ending === "failed") fail(`The command failed: ${reason}`, event.traceback);
       },
@@ -171,7 +173,7 @@ export async function show(content, run) {
     const x = told.volumes.map(([at]) => (at - told.volumes[0][0]) / 60), y = told.volumes.map(([, value]) => value);
     if (volume.hidden) return;
     chart(drawing, (colours) => ({ data: [{ x, y, mode: "lines", line: { shape: "hv", color: colours.accent } }],
-      layout: { xaxis: { title: { text: "minutes since the search began" } }, yaxis: { title: { text: "hypervolume" } } } }));
+      layout: { xaxis: { title: { text: "minutes of search" } }, yaxis: { title: { text: "hypervolume" } } } }));
   }
   function draw() {
     drawn = Date.now();
@@ -218,7 +220,7 @@ export async function show(content, run) {
       const job = goes_on ? told.now(worker) : undefined, done = job?.share;
       const shown = told.jobs.filter((one) => one.worker === worker && (one.end ?? (goes_on ? end : begin)) > begin);
       return el("div", { class: "lane" },
-        el("div", {}, el("strong", {}, worker), job ? ` ${job.name} ` : " free",
+        el("div", {}, el("strong", {}, worker), job ? ` ${job.name} ` : goes_on && " free",
           done !== undefined && [
             el("progress", { value: done, "aria-label": `${job?.name}: share that is done` }), ` ${Math.floor(100 * done)} % `],
           job && el("span", { class: "soft" }, [job.what, `for ${duration(end - job.begin)}`].filter(Boolean).join(", "))),

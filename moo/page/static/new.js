@@ -3,7 +3,7 @@
 import { ask, el, fill, inAddress, problem, send } from "page/dom.js";
 
 export const TITLE = "New search";
-const PAUSE_MS = 400;
+const PAUSE_MS = 400, UNKNOWN = "How long it takes is told as soon as it has begun.";
 
 /** @typedef {{field: string, name: string, kind: string, text: string, default: string, choices: string[], is_list: boolean,
  *   may_be_none: boolean}} Option */
@@ -24,6 +24,7 @@ export async function show(content) {
   const nameError = el("p", { class: "problem", id: "name-error" }), general = el("div", { role: "alert" });
   const command = el("pre", { tabindex: 0, "aria-label": "command line" }), copy = el("button", { type: "button", onclick: () =>
     navigator.clipboard.writeText(command.textContent || "").then(() => fill(copy, "Copied")) }, "Copy");
+  const time = el("span", { class: "soft", role: "status" });
   const start = /** @type {HTMLButtonElement} */ (el("button", { class: "main", type: "submit" }, "Start"));
 
   /** At the first field whose option the message names. @param {string} message */
@@ -43,6 +44,7 @@ export async function show(content) {
       if (number !== asked) return;
       if (!found.command) return location.assign(`/runs/${inAddress(found.name)}/-/live`);
       fill(command, found.command);
+      fill(time, found.estimate || UNKNOWN);
       tell("");
       start.disabled = false;
     } catch (error) {
@@ -60,7 +62,7 @@ export async function show(content) {
     el("fieldset", {}, el("legend", {}, "run"), el("div", { class: "field" }, el("label", { for: "name" }, "name"), name,
       el("p", { class: "soft" }, "Of its folder; by default data set, space and date."), nameError)),
     el("h2", {}, "This will be run"), command, general,
-    el("p", {}, start, " ", copy, el("span", { class: "soft" }, " How long it takes is told as soon as it has begun."))));
+    el("p", {}, start, " ", copy, " ", time)));
   await post("/api/searches/check");
 }
 
@@ -91,7 +93,7 @@ function field(option) {
   if (choices.length) {
     const words = option.default ? choices : ["", ...choices];
     const select = /** @type {HTMLSelectElement} */ (el("select", { id, ...about }, words.map((value) =>
-      el("option", { value, selected: value === option.default }, value || "automatic"))));
+      el("option", { value, selected: value === option.default }, value || (option.field === "from_run" ? "none" : "automatic")))));
     return made([label, select], () => (select.value === option.default ? undefined : select.value));
   }
   const more = { placeholder: option.default, inputmode: option.kind === "text" || option.is_list ? null : "decimal" };

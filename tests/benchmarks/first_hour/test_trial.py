@@ -32,6 +32,7 @@ def test_bad_options_are_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_quick_trial_is_searched_once_and_then_read(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 84)
     config = TrialConfig(

@@ -146,7 +146,7 @@ def test_a_meter_on_the_board_reads_along_and_ends_with_its_client(
     for name, value in board.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("devices.energy.sampled_meter.MIN_SAMPLES", 15)
-    monkeypatch.setattr("devices.energy.sampled_meter.MIN_IDLE_SAMPLES", 10)
+    monkeypatch.setattr("devices.energy.sampled_meter.MIN_IDLE_SAMPLES", 20)
     monkeypatch.setattr("devices.energy.sampled_meter.IDLE_SECONDS", 0.1)
     monkeypatch.setattr("devices.agent.device.SETTLE_SECONDS", 0.0)
     settings = dataclasses.replace(QUICK, metered_seconds=0.5)

@@ -23,8 +23,9 @@ from moo.search.loop import run_search
 from moo.storage.store import open_store
 from moo.trials import DeliveryJob, Job, Outcome, WorkerSetup
 from tests.moo.conftest import Prepare
+from tests.tiers import THOROUGH
 
-pytestmark = pytest.mark.slow
+pytestmark = THOROUGH
 
 
 class DoomedEvaluator(Evaluator):

@@ -338,7 +338,8 @@ def test_a_trial_whose_worker_died_is_tried_again(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("in_set_up", [False, pytest.param(True, marks=THOROUGH)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("in_set_up", [False, True])
 def test_a_trial_that_three_workers_died_of_is_put_off(
     setup: WorkerSetup, tables: CostTables, tmp_path: Path, in_set_up: bool
 ) -> None:

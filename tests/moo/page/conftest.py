@@ -76,9 +76,11 @@ def serving(settings: PageSettings, *, port: int = 0) -> Iterator[Served]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield Served(settings, address_of(found, settings))
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield Served(settings, address_of(found, settings))
+    finally:
+        server.should_exit = True
+        thread.join(10)
 
 
 @pytest.fixture(scope="session")

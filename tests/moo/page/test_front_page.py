@@ -29,8 +29,10 @@ from moo.page.settings import PageSettings
 from moo.report.explore import explore_html
 from moo.storage.adaptive_front import write_adaptive_front
 from moo.storage.run_folder import RunFolder
+from moo.storage.store import open_store
 from tests.moo.adaptive_points import adaptive_point
-from tests.moo.page.conftest import Opened, Watched, client_of
+from tests.moo.conftest import TrainedOf
+from tests.moo.page.conftest import MeasuringBoard, Opened, Watched, client_of
 
 HOSTILE = "<img src=x onerror=window.caught=1>"
 NO_WEBGL = """const get = HTMLCanvasElement.prototype.getContext;
@@ -40,6 +42,13 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
 RINGS = """() => [...document.querySelectorAll(".pane")].slice(0, 3).map((pane) => pane.layout.shapes
   .filter((shape) => shape.line.width === 3).map((shape) => [shape.xanchor, shape.yanchor]))"""
 """Where each pane has its marks."""
+CAMERA = """() => {
+  const { scene } = document.querySelector(".pane:last-child")._fullLayout;
+  const { eye, up, center } = scene._scene.getCamera();
+  const points = Object.values(scene._scene.traces).reduce((sum, trace) => sum + trace.data.x.length, 0);
+  return [[eye, up, center].flatMap((one) => [one.x, one.y, one.z]), points];
+}"""
+"""Where the camera of the pane in space is, as drawn, and how many points it shows."""
 RANGE = "document.querySelector('.pane').layout.xaxis.range"
 FIELDS = """async (values) => values.map((await import("page/front.js")).csvField)"""
 
@@ -235,8 +244,10 @@ def growing(finished_run: RunFolder, runs_folder: Path) -> RunFolder:
     return folder
 
 
-def test_points_appear_while_limits_and_zoom_stay(opened: Opened, growing: RunFolder, finished_run: RunFolder) -> None:
-    window = opened()
+def test_points_appear_while_limits_zoom_and_camera_stay(
+    opened: Opened, growing: RunFolder, finished_run: RunFolder
+) -> None:
+    window = opened(viewport={"width": 1400, "height": 1400})
     page = shown(window, "growing")
     before = page.locator("tbody tr").count()
     page.get_by_label("Energy (mJ), at most", exact=True).fill("1000")
@@ -248,10 +259,88 @@ def test_points_appear_while_limits_and_zoom_stay(opened: Opened, growing: RunFo
     page.mouse.up()
     zoomed = page.evaluate(RANGE)
     assert page.evaluate("document.querySelector('.pane').given.xaxis.range") != zoomed
+    space = page.locator(".pane:last-child canvas").first.bounding_box()
+    assert space is not None
+    at_first, points = page.evaluate(CAMERA)
+    page.mouse.move(space["x"] + 150, space["y"] + 120)
+    page.mouse.down()
+    page.mouse.move(space["x"] + 230, space["y"] + 150, steps=4)
+    page.mouse.up()
+    turned = page.evaluate(CAMERA)[0]
+    assert turned != at_first
     shutil.copyfile(finished_run.store, growing.store)
     page.locator("tbody tr").nth(before).wait_for()
+    page.wait_for_function(f"({CAMERA})()[1] > {points}")
+    assert page.evaluate(CAMERA)[0] == pytest.approx(turned, abs=1e-6)
     assert page.get_by_label("Energy (mJ), at most", exact=True).input_value() == "1000"
     assert page.evaluate(RANGE) == zoomed
+    window.assert_quiet()
+
+
+def test_a_downloaded_csv_does_nothing_in_a_spreadsheet_whatever_names_hold(
+    browser: Browser, finished_run: RunFolder, tmp_path: Path
+) -> None:
+    found = front_of(finished_run) | {"stamp": None}
+    names = ["=cmd|' /C calc'!A0", '@SUM(1)"; x', "+1\r\n=2,3", "-1", "\tx", 'a "b"\nc']
+    texts = [found["columns"].index(name) for name in ("id", "configuration", "weights", "latency_source")]
+    found["rows"] = found["rows"][: len(names)]
+    for row, name in zip(found["rows"], names, strict=True):
+        for place in texts:
+            row[place] = name
+    for kind in found["kinds"]:
+        kind["choices"] = {"//": [["most accurate", 0]]}
+    (tmp_path / "named.html").write_bytes(explore_html(found | {"run": '=1+1\n"../../x'}))
+    page = browser.new_page()
+    page.goto((tmp_path / "named.html").as_uri())
+    drawn(page)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download CSV").click()
+    assert saved.value.suggested_filename == "_1_1_.._.._x.csv"
+    saved.value.save_as(tmp_path / "front.csv")
+    page.close()
+    with (tmp_path / "front.csv").open(newline="", encoding="utf-8") as file:
+        head, *lines = csv.reader(file)
+    assert head == [name for name in found["columns"] if name not in ("cells", "about")]
+    assert {len(line) for line in lines} == {len(head)}
+    for place in (head.index(name) for name in ("id", "configuration", "weights", "latency_source")):
+        assert [line[place] for line in lines] == [f"'{name}" if name[0] in "=@+-\t" else name for name in names]
+
+
+@pytest.fixture
+def trained_run(finished_run: RunFolder, runs_folder: Path, trained_of: TrainedOf) -> RunFolder:
+    """A run whose front was trained, with a baseline that was measured."""
+    folder = RunFolder(runs_folder / "with_baseline")
+    shutil.copytree(finished_run.path, folder.path)
+    with closing(open_store(folder.store)) as store:
+        for number, name in enumerate(sorted({point.id for point in read_front(folder.path)})):
+            store.set_trained(trained_of(name, error=0.3 + 0.01 * number))
+        measured = MeasuringBoard().measure(b"x" * 20_000)
+        store.set_trained(trained_of("resnet8", error=0.25, baseline=True, measurement=measured))
+    return folder
+
+
+def test_trained_networks_are_shown_first_with_baselines_beside_them(opened: Opened, trained_run: RunFolder) -> None:
+    window = opened()
+    page = shown(window, trained_run.path.name)
+    kinds, baselines = page.get_by_label("Choose among"), page.get_by_label("baselines, beside trained networks")
+    assert kinds.locator("option").all_inner_texts() == ["inherited weights", "trained networks"]
+    assert kinds.input_value() == "trained"
+    baseline = page.locator("tbody tr", has_text="resnet8")
+    assert "25.0 %" in baseline.inner_text()
+    assert "1.50 ms (measured)" in baseline.inner_text()
+    assert "(modelled)" in baseline.inner_text()
+    assert baseline.locator("a").count() == 0
+    assert "selection, trained" in page.locator("tbody").inner_text()
+    assert "inherited" not in page.locator("tbody").inner_text()
+    assert "★ baseline (1)" in page.locator(".keys").first.inner_text()
+    baselines.uncheck()
+    baseline.wait_for(state="detached")
+    assert "baseline (" not in page.locator(".keys").first.inner_text()
+    baselines.check()
+    baseline.wait_for()
+    kinds.select_option("inherited")
+    baseline.wait_for(state="detached")
+    assert "selection, trained" not in page.locator("tbody").inner_text()
     window.assert_quiet()
 
 

@@ -15,9 +15,11 @@ from moo.page.searches.states import EVENTS
 from moo.page.settings import PageSettings
 from moo.storage.event_file import EventFile
 from moo.storage.run_folder import RunFolder
+from moo.storage.search_state import SearchState, write_state
 from scripts.interface.search_program import search_program
 from tests.moo.page.conftest import Opened, Served, client_of, serving
 from tests.moo.page.searches.conftest import fake_program, killed_in_the_end, write_begun_run
+from tests.moo.page.searches.test_estimate import write_run
 
 MARKUP = "<img src=x onerror=document.title='bad'>"
 Tell = Callable[..., None]
@@ -51,7 +53,12 @@ def tell(served: Served) -> Tell:
     return lambda kind, **figures: file.append(1e9 + next(at), kind, figures)
 
 
-def test_a_search_is_started_stopped_and_resumed_by_clicks(opened: Opened) -> None:
+def test_a_search_is_started_stopped_and_resumed_by_clicks(opened: Opened, served: Served) -> None:
+    earlier = RunFolder(served.settings.runs / "earlier")
+    write_run(earlier.path)
+    write_state(earlier, SearchState(ended=True))
+    earlier.supernet.parent.mkdir()
+    earlier.supernet.touch()
     window = opened()
     page = window.go("/new")
     page.get_by_label("--population").fill("3")
@@ -60,8 +67,19 @@ def test_a_search_is_started_stopped_and_resumed_by_clicks(opened: Opened) -> No
     page.get_by_label("--population").fill("4")
     page.get_by_label("pi4").check()
     page.get_by_label("host").uncheck()
-    page.get_by_label("name").fill("by-clicks")
+    page.get_by_label("--space", exact=True).select_option("fbnet-micro")
+    page.get_by_label("--size").fill("32")
+    page.get_by_label("--pretrain-epochs").fill("3")
+    expect(page.get_by_text("Roughly 4 min: a guess from the run 'earlier', which took 2 min 12 s")).to_be_visible()
+    page.locator("#option-from").select_option("earlier")
     command = page.get_by_label("command line")
+    expect(command).to_contain_text(f"--from {earlier.path} ")
+    expect(page.get_by_text("How long it takes is told as soon as it has begun.")).to_be_visible()
+    page.locator("#option-from").select_option("")
+    page.get_by_label("--size").fill("")
+    page.get_by_label("--pretrain-epochs").fill("")
+    page.get_by_label("--space", exact=True).select_option("")
+    page.get_by_label("name").fill("by-clicks")
     expect(command).to_contain_text("pareto_search.py --device pi4 --population 4 --out")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/runs/by-clicks/-/live")

@@ -28,6 +28,13 @@ def test_each_layer_but_those_left_out_has_a_box_and_each_its_costs(finished_run
         assert [children for _, attributes, children in elements if attributes.get("class") == "unequal"] == [["≠"]]
 
 
+def test_a_figure_takes_no_more_room_than_its_column() -> None:
+    label = vars(network_drawing)["_label"]
+    assert [label(value, 0.347) for value in (0.347, 0.0825, 0.000667, 0.0000334, 0)] == [
+        "0.347", "0.0825", "0.0007", "3e-05", "0"
+    ]  # fmt: skip
+
+
 def within(element: list[Any]) -> list[list[Any]]:
     """An element, and all that it contains."""
     below = [found for child in element[2] if isinstance(child, list) for found in within(child)]

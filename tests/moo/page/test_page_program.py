@@ -22,8 +22,8 @@ from tests.moo.page.searches.conftest import write_begun_run
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = {
-    "space": "fbnet-micro", "population": "4", "generations": "2", "samples": "0", "pretrain-epochs": "1",
-    "theta-steps": "2", "configurations": "base", "seed": "3",
+    "space": "fbnet-micro", "population": "4", "generations": "3", "samples": "0", "pretrain-epochs": "1",
+    "theta-steps": "8", "configurations": "base", "seed": "3",
 }  # fmt: skip
 PATIENCE_MS = 240_000
 
@@ -34,10 +34,12 @@ def page_program(runs: Path) -> Iterator[tuple[subprocess.Popen[str], Served]]:
     words = [sys.executable, str(ROOT / "scripts" / "pareto_page.py"), "--runs", str(runs), "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        found = re.search(r"http\S+", program.stdout.readline())
-        assert found is not None
-        yield program, Served(PageSettings(runs=runs), found[0])
-        program.kill()
+        try:
+            found = re.search(r"http\S+", program.stdout.readline())
+            assert found is not None
+            yield program, Served(PageSettings(runs=runs), found[0])
+        finally:
+            program.kill()
 
 
 def searching(*words: str) -> list[str]:
@@ -48,7 +50,7 @@ def searching(*words: str) -> list[str]:
 def test_a_search_by_clicks_outlives_the_page_and_finds_what_the_command_line_finds(
     opened: Opened, tmp_path: Path
 ) -> None:
-    with page_program(tmp_path) as (_, served):
+    with page_program(tmp_path) as (first, served), page_program(tmp_path) as (_, second):
         page = opened(served).go("/new")
         for folded in page.locator("summary").all():
             folded.click()
@@ -69,9 +71,9 @@ def test_a_search_by_clicks_outlives_the_page_and_finds_what_the_command_line_fi
         page.get_by_role("link", name="clicked").click()
         # It moves by itself.
         expect(page.locator(".bar").first).to_be_attached(timeout=PATIENCE_MS)
-    with page_program(tmp_path) as (_, served):
-        page = opened(served).go("/runs/clicked/-/live")
-        expect(page.get_by_role("status").first).to_contain_text("running: searching")
+        first.kill()
+        page = opened(second).go("/runs/clicked/-/live")
+        expect(page.get_by_role("status").first).to_contain_text("running: searching", timeout=PATIENCE_MS)
         page.get_by_role("button", name="Stop").click()
         expect(page.get_by_role("status").first).to_contain_text("interrupted", timeout=PATIENCE_MS)
         with subprocess.Popen(searching("--resume", str(tmp_path / "clicked")), stdout=subprocess.DEVNULL) as resumed:

@@ -162,7 +162,7 @@ def test_no_generation_is_searched_on_a_surrogate_of_networks_without_exits(prep
     assert {type(result.trial) for result in results} == {CoefficientTrial}
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("asynchronous", [pytest.param(False, marks=THOROUGH), True])
 @pytest.mark.parametrize("after", [pytest.param(1, marks=THOROUGH), 5])
 def test_resumed_it_ends_as_uninterrupted(prepare_tiny: Prepare, after: int, asynchronous: bool) -> None:
     settings = ADAPTIVE | ({"asynchronous": True, "method": "random"} if asynchronous else {})

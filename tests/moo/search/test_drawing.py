@@ -134,6 +134,7 @@ def test_the_process_stands_still_while_this_machine_measures(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_pictures_are_drawn_beside_the_search(prepare_tiny: Prepare) -> None:
     preparation = prepare_tiny(generations=2, **SHORT)
     folder, front_drawing = preparation.folder, FrontDrawing(preparation.folder)

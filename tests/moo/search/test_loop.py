@@ -350,6 +350,7 @@ def one_of_each_kind(seen: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_interrupted_in_any_stage_and_resumed_a_run_ends_as_if_uninterrupted(
     prepare_tiny: Prepare, replay: MakeReplay
 ) -> None:
@@ -375,7 +376,7 @@ def made_up(prepare_tiny: Prepare, seed: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=THOROUGH)])
 def test_interrupted_while_it_measures_a_run_goes_on_with_the_very_same_networks(
     prepare_tiny: Prepare, seed: int
 ) -> None:

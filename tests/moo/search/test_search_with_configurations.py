@@ -186,7 +186,9 @@ def test_interrupted_among_evaluations_in_int8_the_same_networks_are_evaluated(
     assert summary(resumed) == summary(archive)
 
 
-@pytest.mark.parametrize("method", [pytest.param("random", marks=THOROUGH), "grid", "architectures"])
+@pytest.mark.parametrize(
+    "method", [*(pytest.param(one, marks=THOROUGH) for one in ("random", "grid")), "architectures"]
+)
 def test_rivals_try_all_configurations(prepare_tiny: Prepare, method: str) -> None:
     preparation = prepare_tiny(method=method, **SEVERAL, **SHORT)
     archive, _ = run_to_end(preparation)

@@ -28,7 +28,13 @@ def run(preparation: Preparation) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["checkpoints/supernet.safetensors", "cost_table.json", "search.sqlite", "config.json"]
+    "name",
+    [
+        pytest.param("checkpoints/supernet.safetensors", marks=THOROUGH),
+        "cost_table.json",
+        "search.sqlite",
+        "config.json",
+    ],
 )
 @pytest.mark.parametrize("same_settings", [True, pytest.param(False, marks=THOROUGH)])
 def test_a_whole_file_of_another_run_is_refused_before_anything_is_written(

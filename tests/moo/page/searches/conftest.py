@@ -39,13 +39,15 @@ def fake_program(template: Path) -> tuple[str, ...]:
 @contextmanager
 def killed_in_the_end(settings: PageSettings) -> Iterator[None]:
     """What was started from a page and still runs in the end is killed."""
-    yield
-    launches = Launches(settings)
-    for path in (settings.runs / ".page").glob("*.json"):
-        process = launches.begun(path.stem)
-        if process is not None:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+    try:
+        yield
+    finally:
+        launches = Launches(settings)
+        for path in (settings.runs / ".page").glob("*.json"):
+            process = launches.begun(path.stem)
+            if process is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

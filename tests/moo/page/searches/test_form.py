@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ from starlette.testclient import TestClient
 
 from moo.page.searches.form import NOT_FROM_THE_PAGE, form_json, options_from_the_page, read_form, words_of
 from moo.page.settings import PageSettings
+from moo.storage.run_folder import RunFolder
+from moo.storage.search_state import SearchState, write_state
 from scripts.pareto_search import read_command_line
 from tests.moo.page.conftest import client_of
+from tests.moo.page.searches.conftest import write_begun_run
 
 ORIGIN = {"origin": "http://127.0.0.1:8500"}
 
@@ -88,11 +92,39 @@ def test_the_command_is_shown_before_it_is_run(client: TestClient, settings: Pag
     assert re.fullmatch(r"digits-fbnet-micro-\d{8}-\d{6}", unnamed["name"])
 
 
+def test_a_search_starts_from_a_finished_run_of_the_server_alone(
+    client: TestClient, settings: PageSettings, template: Path
+) -> None:
+    def posted(name: Any) -> Any:
+        return client.post("/api/searches/check", json={"settings": {"from_run": name}}, headers=ORIGIN)
+
+    assert posted("sub/old").json()["error"] == (
+        "`--from` must name a finished run of this server's, but it has none: got 'sub/old'."
+    )
+    for name, ended in (("sub/old", True), ("goes-on", False), ("bare", True)):
+        folder = RunFolder(settings.runs / name)
+        write_begun_run(folder.path)
+        write_state(folder, SearchState(ended=ended))
+        if name != "bare":
+            folder.supernet.parent.mkdir()
+            folder.supernet.touch()
+    (settings.runs / "link").symlink_to(settings.runs / "sub")
+    options = [option for group in form_json(settings)["groups"] for option in group["common"] + group["more"]]
+    assert [option["choices"] for option in options if option["field"] == "from_run"] == [("sub/old",)]
+    assert f" --from {settings.runs}/sub/old " in posted("sub/old").json()["command"]
+    for other in ("goes-on", "bare", "link/old", str(settings.runs / "sub/old"), "../runs/sub/old", "", ["sub/old"]):
+        answer = posted(other)
+        assert answer.status_code == 422
+        assert "`--from` must be" in answer.json()["error"]
+    assert {path.name for path in settings.runs.iterdir()} == {"sub", "goes-on", "bare", "link"}
+
+
 def test_the_form_has_every_option_but_those_that_are_the_servers(settings: PageSettings) -> None:
     shown = {
         option["field"]: option for group in form_json(settings)["groups"] for option in group["common"] + group["more"]
     }
-    assert set(shown) == set(options_from_the_page(settings))
+    # There is no run that another could start from.
+    assert set(shown) == set(options_from_the_page(settings)) - {"from_run"}
     assert not set(shown) & NOT_FROM_THE_PAGE
     assert shown["theta_steps"]["text"] == "Gradient steps on theta in each inner search."
     assert shown["dataset"]["choices"] == ("digits", "photos")
