@@ -9,6 +9,7 @@ deployed_model  ONNX files as they are handed over, with notes in their metadata
 early_exits     what early exits of a trained network are worth
 errors          error of images, or of classes, alike
 export          a trained network as checked ONNX files, fp32 and int8
+litert_files    LiteRT files beside the ONNX files of networks
 pixel_figures   what has to be known of all pixels of the splits
 pretrained      networks with weights that others have trained, to be fine-tuned
 reading_ahead   one thing read while the one before it is worked with

@@ -50,6 +50,7 @@ class ModelNotes:
             "segment": self.segment,
             "classes": [one_line(name) for name in self.data.classes],
             "input_size": self.input_size,
+            "layout": "NCHW",
             "channels": "RGB",
             "scale": 255,
             "mean": [float(f"{value:.8g}") for value in self.data.mean],

@@ -10,6 +10,7 @@ adapt_front    early exits for the trained networks of a front
 compare_baselines published networks trained and measured like a front
 try_coefficients which networks a tuple of coefficients gives
 sample_architectures further architectures from the theta of a trial
+export_litert  LiteRT files beside the ONNX files of networks
 select_network one point of a front: the most accurate within limits, or the knee
 pareto_page    runs started, watched and explored in a browser
 interface      what all scripts share: options, help, progress, tables, endings

@@ -20,6 +20,8 @@ FILES = {
     "weights.safetensors": "weights",
     "model.onnx": "network in fp32",
     "model_int8.onnx": "network in int8",
+    "model.tflite": "network in fp32, for LiteRT",
+    "model_int8.tflite": "network in int8, for LiteRT",
     "card.md": "all that deploying takes",
     "curves.png": "course of its training",
     f"{FOLDER}/adaptive.json": "early exits and their thresholds",

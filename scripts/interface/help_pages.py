@@ -124,6 +124,13 @@ SELECT_NETWORK = HelpPage(
         group("output", "json"),
     ),
 )
+EXPORT_LITERT = HelpPage(
+    examples=(
+        ("runs/photos", "all networks of a run"),
+        ("runs/photos/front/028302830", "one of them"),
+    ),
+    groups=(group("what is exported", "folder"),),
+)
 PARETO_PAGE = HelpPage(
     examples=(
         ("", "the runs in `runs`, at http://127.0.0.1:8500"),

@@ -56,7 +56,7 @@ def to_litert(
     Args:
         graph: the network, or a part of one such as a single block.
         weights: arrays named as in the PyTorch network's `state_dict()`; names that the graph does not need are
-            ignored.
+            ignored. A convolution without BatchNorm may have a `conv.bias`.
         outputs: names of outputs in the model, and the nodes that give them; by default the last node's alone.
         input_name: of its input.
         ranges: least and greatest value of each activation, by name of its node, and of `Graph.INPUT`; then all
@@ -75,12 +75,28 @@ def to_litert(
     if not graph.nodes:
         raise ValueError("a graph must have at least one node to become a LiteRT model, but got none.")
     outputs = outputs or ((default_output(graph.nodes[-1]), graph.nodes[-1].name),)
-    writer = _Writer(graph, weights, None if ranges is None else completed(graph, ranges), dict(outputs))
+    if ranges is not None:
+        ranges = completed(graph, ranges)
+    writer = _Writer(_needed(graph, [node for _, node in outputs]), weights, ranges, dict(outputs))
     source = writer.read_input(input_name)
-    for node in graph.nodes:
+    for node in writer.graph.nodes:
         writer.write(node)
     written = {name: writer.output(name, node) for name, node in outputs}
     return writer.model.to_bytes({input_name: source}, written, notes)
+
+
+def _needed(graph: Graph, outputs: Sequence[str]) -> Graph:
+    """The nodes that outputs depend on, and no zeros among what is summed."""
+    zeros = {node.name for node in graph.nodes if isinstance(node.operation, Zero)}
+    needed, nodes = {*outputs}, []
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            if isinstance(node.operation, Add):
+                summed = tuple(name for name in node.inputs if name not in zeros)
+                node = replace(node, inputs=summed or node.inputs[:1])
+            needed |= {*node.inputs}
+            nodes.append(node)
+    return replace(graph, nodes=tuple(reversed(nodes)))
 
 
 @dataclass
@@ -240,7 +256,7 @@ class _Writer:
             sources = [self._ordered(source, f"{name}/ordered{at}") for at, source in enumerate(sources)]
         total = sources[0]
         if len(sources) == 1:
-            sources = [total, self._with_number("MUL", f"{name}/zero", total, 0.0, activation_grid((0, 1)))]
+            return self._unary(activation, name, total) if activation != "NONE" else total
         for at, source in enumerate(sources[1:], 2):
             if at == len(sources):
                 value = self._like(name, total, self._grid(name))
@@ -319,6 +335,8 @@ class _Writer:
         if operation.batch_norm:
             scale, shift = scale_and_shift(self.weights, f"{node.name}.norm", channels)
             kernel_OIHW = kernel_OIHW * scale[:, None, None, None]
+        elif f"{node.name}.conv.bias" in self.weights:
+            shift = checked_weight(self.weights, f"{node.name}.conv.bias", (channels,))
         by_channel = operation.is_depthwise
         if by_channel:
             takes_any_order = source.is_permuted and channels == groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from search_space.folding import Array
 from search_space.graphs import (
+    Add,
     AveragePool,
     Concat,
     GlobalAveragePool,
@@ -101,6 +103,13 @@ def completed(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
         ValueError: if the range of a node is missing that does not follow from others.
     """
     known = dict(ranges)
+    readers = Counter(source for node in graph.nodes for source in node.inputs)
+    for node in graph.nodes:
+        # Quantisers make one operation of a sum of products and the activation after it, and know its range alone.
+        if isinstance(node.operation, Relu | Relu6) and node.name in known and readers[node.inputs[0]] == 1:
+            known.setdefault(node.inputs[0], known[node.name])
+        if isinstance(node.operation, Zero):
+            known[node.name] = (0.0, 0.0)
     for node in (Node(Graph.INPUT, Zero(), (), graph.input_shape), *graph.nodes):
         if node.name not in known:
             found = _following(node, [known[name] for name in node.inputs])
@@ -130,7 +139,9 @@ def _following(node: Node, inputs: list[Range]) -> Range | None:
             return min(products), max(products)
         case Concat():
             return min(low for low, _ in inputs), max(high for _, high in inputs)
-        case Shuffle() | Select() | AveragePool() | GlobalAveragePool() | Zero():
+        case Add():
+            return sum(low for low, _ in inputs), sum(high for _, high in inputs)
+        case Shuffle() | Select() | AveragePool() | GlobalAveragePool():
             return low, high
         case _:
             return None

@@ -72,6 +72,7 @@ def test_notes_are_json_in_the_metadata_beside_what_was_there() -> None:
         "precision": "fp32",
         "classes": ["a", "b c", "\u00fc"],
         "input_size": 16,
+        "layout": "NCHW",
         "channels": "RGB",
         "scale": 255,
         "mean": [0.1, 0.2, 0.3],

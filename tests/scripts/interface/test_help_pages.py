@@ -17,6 +17,7 @@ from moo.config import SearchConfig
 from moo.deployment.config import CompareBaselinesConfig, TrainFrontConfig
 from moo.profiling.config import ProfileConfig
 from scripts.describe import DescribeConfig
+from scripts.export_litert import ExportConfig
 from scripts.interface import help_pages
 from scripts.interface.help_text import help_text
 from scripts.interface.options import in_plain_spelling, options_of
@@ -30,6 +31,7 @@ CONFIGS = {
     "pareto_search": SearchConfig, "profile_device": ProfileConfig, "setup_board": SetupConfig,
     "train_front": TrainFrontConfig, "compare_baselines": CompareBaselinesConfig, "select_network": SelectConfig,
     "adapt_front": AdaptFrontConfig, "train_architecture": TrainConfig, "describe": DescribeConfig,
+    "export_litert": ExportConfig,
     "sample_architectures": SampleConfig, "try_coefficients": TryConfig, "pareto_page": PageConfig,
 }  # fmt: skip
 ROOT = Path(__file__).parents[3]

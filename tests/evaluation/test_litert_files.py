@@ -1,0 +1,105 @@
+"""LiteRT files beside ONNX files, on the handwritten digits and in folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from devices.quantization import quantized
+from evaluation.accuracy import recalibrate
+from evaluation.batches import ImageBatches
+from evaluation.export import export, file_error
+from evaluation.litert_files import litert_error, write_litert_files
+from evaluation.splits import Splits, load_splits
+from scripts.export_litert import main
+from search_space.folding import Array
+from search_space.graphs import Graph
+from search_space.litert.conversion import litert_file
+from search_space.networks import Network
+from search_space.onnx_files import random_weights, to_onnx
+from search_space.spaces import FBNetSpace, space_named
+from tests.scripts.conftest import in_process
+
+pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Splits:
+    return load_splits("digits", size=16, seed=0)
+
+
+def learnt(graph: Graph, splits: Splits, *, epochs: int) -> dict[str, Array]:
+    """Weights after some passes over the training images."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Network(graph)
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        images, rng = ImageBatches(splits.weights, splits), np.random.default_rng(0)
+        for _ in range(epochs):
+            for x_BCHW, labels_B in images.batches(64, rng):
+                optimizer.zero_grad()
+                torch.autograd.backward(F.cross_entropy(network(x_BCHW), labels_B))
+                optimizer.step()
+        recalibrate(network, images)
+    return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
+def test_int8_is_as_accurate_as_in_onnx_on_digits(digits: Splits) -> None:
+    space = space_named("fbnet-micro", size=16)
+    graph = space.graph(("k3_e3", "k3_e1_g2", "skip", "k5_e1", "skip", "k3_e1", "skip", "k3_e1_g2"))
+    fp32, int8 = export(graph, learnt(graph, digits, epochs=3), digits)
+    assert fp32.top1 > 0.8
+    errors = {
+        "fp32": litert_error(litert_file(fp32.model), digits.test, digits),
+        "int8": litert_error(litert_file(fp32.model, quantized=int8.model), digits.test, digits),
+    }
+    assert errors["fp32"] == pytest.approx(file_error(fp32.model, digits.test, digits), abs=1e-9)
+    assert abs(errors["int8"] - file_error(int8.model, digits.test, digits)) <= 0.01
+    assert errors["int8"] - errors["fp32"] <= 0.01
+
+
+@pytest.fixture
+def run_folder(space: FBNetSpace, tmp_path: Path) -> Path:
+    """Networks of a front and a training, of which one is there in int8 as well."""
+    graph = space.graph(("k3_e6", "k5_e3", "k3_e1_g2"))
+    model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
+    for place in ("front/012", "front/013", "trained/012"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "model.onnx").write_bytes(model)
+    (tmp_path / "trained/012/model_int8.onnx").write_bytes(quantized(model))
+    return tmp_path
+
+
+def test_files_of_a_run_lie_beside_those_they_are_of(run_folder: Path) -> None:
+    written = list(write_litert_files(run_folder))
+    names = [str(file.path.relative_to(run_folder)) for file in written]
+    assert names == [
+        "front/012/model.tflite",
+        "front/013/model.tflite",
+        "trained/012/model.tflite",
+        "trained/012/model_int8.tflite",
+    ]
+    assert all(file.path.stat().st_size == file.size for file in written)
+    assert [file.difference < 1e-5 for file in written] == [True, True, True, False]
+    assert written[-1].difference < 0.2
+    (alone,) = write_litert_files(run_folder / "front/012")
+    assert alone.path == run_folder / "front/012/model.tflite"
+
+
+def test_the_command_names_files_and_what_is_wrong(run_folder: Path) -> None:
+    outcome = in_process(run_folder, "export_litert.py", main, "trained/012")
+    assert outcome.returncode == 0
+    first, second = outcome.stdout.splitlines()
+    assert "model.tflite: fp32, " in first
+    assert "model_int8.tflite: int8, " in second
+    for content, said in ((b"no model", "cannot be read"), (None, "must have a model.onnx, but")):
+        path = run_folder / "front/012/model.onnx"
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        outcome = in_process(run_folder, "export_litert.py", main, "front/012")
+        assert outcome.returncode == 2
+        assert said in outcome.stderr
+        assert outcome.stderr.count("\n") == 1
