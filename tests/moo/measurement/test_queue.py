@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 
+from devices.agent import ssh_login
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import Board, Conditions, Measurement, model_key
 from devices.models import Model
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardConditions, BoardUnreachable
-from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure, start_measurer
+from moo.measurement.queue import (
+    ATTEMPTS,
+    LOOK_SECONDS,
+    Measured,
+    Measurer,
+    NotMeasured,
+    Request,
+    measure,
+    start_measurer,
+)
 from tests.moo.conftest import MeasurementOf
 
 PATIENCE = 20
@@ -459,7 +469,7 @@ def test_a_board_without_work_is_asked_for_its_state_and_whether_it_is_there() -
     gone = BoardUnreachableError("no route to host")
     hot = Conditions(clock_mhz=1500.0, temperature_c=81.0, throttled=0xA)
     device.states = [hot, MeasurementError("broken reply"), gone, gone, Conditions(temperature_c=50.0), Conditions()]
-    measurer = Measurer([device], names=["pi"], idle_seconds=0.001)
+    measurer = Measurer([device], names=["pi"], look_seconds=0.001, looks_told=1)
     measurer.start()
     for _ in range(7):
         assert device.asked.acquire(timeout=PATIENCE)
@@ -473,6 +483,26 @@ def test_a_board_without_work_is_asked_for_its_state_and_whether_it_is_there() -
     assert [report.network for report in measurer.drain(5) if isinstance(report, Measured)] == ["a"]
     assert list(measurer.collect()) == measurer.board_events() == []
     measurer.close()
+
+
+def test_a_board_is_looked_at_more_often_than_is_told_but_that_it_is_gone_is_told_at_once() -> None:
+    device, gone = IdleDevice(), BoardUnreachableError("unplugged")
+    device.states = [*(Conditions(temperature_c=float(number)) for number in range(40, 47)), gone]
+    measurer = Measurer([device], names=["pi"], look_seconds=0.001)
+    measurer.start()
+    for _ in range(10):
+        assert device.asked.acquire(timeout=PATIENCE)
+    events = measurer.board_events()
+    measurer.close()
+    told = [event.temperature_c for event in events if isinstance(event, BoardConditions)]
+    assert told == [42.0, 45.0]
+    assert events[2:] == [BoardUnreachable("pi", "unplugged"), BoardBack("pi")]
+
+
+def test_an_unplugged_board_is_known_to_be_gone_in_time() -> None:
+    # A question is on its way when SSH gives the connection up, and from then on two seconds are left for the page.
+    given_up = ssh_login.KEEPALIVE_SECONDS * (ssh_login.KEEPALIVES + 1)
+    assert LOOK_SECONDS < given_up <= 10.0 - 2.0
 
 
 def test_a_measurement_tells_the_state_that_it_left_its_board_in(measurement_of: MeasurementOf) -> None:
