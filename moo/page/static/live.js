@@ -79,7 +79,7 @@ class Told {
         fail(`${event.network} could not be measured: ${reason}`);
       },
       board_conditions: () => this.board(device, { at, ...conditions() }),
-      board_unreachable: () => this.board(device, { at, state: "gone", reason }),
+      board_unreachable: () => this.board(device, { state: "gone", reason }), // Seen before.
       board_back: () => this.board(device, { at, state: "answering", reason: "" }),
       front_changed: () => this.volumes.push([at, (this.front = event).hypervolume]),
       training_progress: () => {
@@ -100,7 +100,7 @@ class Told {
    * @param {string} name @param {Partial<Board>} news */
   board(name, { by_name = true, ...news }) {
     if (by_name) for (const [other, one] of this.boards) if (!one.by_name) this.boards.delete(other);
-    const before = this.boards.get(name) || { state: "answering", reason: "", temperature: null, clock: null, at: 0, by_name };
+    const before = this.boards.get(name) || { state: "answering", reason: "", temperature: null, clock: null, at: this.last, by_name };
     this.boards.set(name, { ...before, ...news });
   }
   /** @param {string} worker @param {string} name @param {number} begin @param {Partial<Job>} [more] */
