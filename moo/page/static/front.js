@@ -89,7 +89,8 @@ function frontPage(content, data, open) {
 
   /** All anew: points were added, or others are wanted. */
   function draw() {
-    if (!data.rows.length) return fill(summary, "Nothing was evaluated yet: points appear here as trials end.");
+    drawn.hidden = !data.rows.length;
+    if (drawn.hidden) return fill(summary, "Nothing was evaluated yet: points appear here as trials end.");
     const shown = points();
     const front = shown.filter((point) => point.front);
     const labels = [...new Set(now.all.filter((point) => point.front).map((point) => point.configuration))].sort();

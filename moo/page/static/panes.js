@@ -16,7 +16,6 @@ const IN_SPACE = ["circle", "circle-open", "diamond", "square", "cross", "x"];
 /** @type {[Quantity, Quantity, string][]} */
 const PLANES = [["latency_ms", "error", "Error against latency"], ["energy_mj", "error", "Error against energy"],
   ["energy_mj", "latency_ms", "Latency against energy"]];
-const NARROW_PX = 400;
 const WIDE = 20; // Spans beyond it are shown on a logarithmic axis.
 
 /** @param {number} place @returns {{symbol: string, colour: string}} of the configuration of that place: no two are alike */
@@ -48,7 +47,6 @@ function axis(shown, quantity) {
 /** @param {any} plot @param {"xaxis" | "yaxis"} name @param {Shown} shown @param {Quantity} quantity */
 function keptAxis(plot, name, shown, quantity) {
   const [wanted, given, now] = [axis(shown, quantity), plot.given?.[name], plot.layout?.[name]?.range];
-  if (plot.clientWidth < NARROW_PX) wanted.title.font = { size: 11 };
   if (given?.revision === shown.revision && now && String(now) !== String(given.range)) wanted.range = [...given.range];
   plot.given = { ...plot.given, [name]: { range: [...wanted.range], revision: shown.revision } };
   return wanted;
@@ -87,7 +85,7 @@ function spaceDrawing(shown, c) {
     gridcolor: c.line, zerolinecolor: c.line, color: c.ink, backgroundcolor: "rgba(0,0,0,0)", ...axis(shown, quantity),
     title: { text: title[quantity] },
   });
-  const far = innerWidth < NARROW_PX ? 2.2 : 1.6, camera = { eye: { x: far, y: far, z: far - 0.7 }, center: { x: 0, y: 0, z: -0.15 } };
+  const far = innerWidth < 400 ? 2.2 : 1.6, camera = { eye: { x: far, y: far, z: far - 0.7 }, center: { x: 0, y: 0, z: -0.15 } };
   const scene = { xaxis: look("latency_ms"), yaxis: look("energy_mj"), zaxis: look("error"), aspectmode: "cube", camera };
   return { data, layout: { scene, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: shown.revision } };
 }
