@@ -33,7 +33,7 @@ from moo.storage.store import read_store
 from tests.moo.conftest import TABLE, prepared_in
 
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (program for name in ("chromium", "chromium-browser", "google-chrome") if (program := shutil.which(name))), None
 )
 GRAPHICS_HINTS = ("Canvas2D: Multiple readback", "[.WebGL")
 """How warnings begin that tell of the speed of graphics, which plotly's 3-D makes where there is no graphics card."""
