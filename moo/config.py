@@ -279,6 +279,13 @@ EXECUTION_SETTINGS = frozenset(
 """Settings that do not change what a run finds, and may differ when it is resumed."""
 LENGTH_SETTINGS = frozenset({"generations", "minutes"})
 """Settings that say when a search ends, and may differ when it is resumed: all that was found is kept."""
+FROM_RUN_SETTINGS = (
+    "dataset", "resize", "skip_broken", "space", "size", "weight_sharing", "seed", "flip", "augment", "balanced",
+    "error", "samples", "loss",
+)  # fmt: skip
+"""Settings that a search which starts from another run has from that, where they are not given."""
+IMAGES_SETTINGS = ("image_column", "label_column", "train_split", "test_split")
+"""The same where the data set is not given either."""
 PLACE_SETTINGS = frozenset({"dataset", "space", "size", "device", "cost_table", "from_run"})
 """Settings that say what something is called or where it lies; config.json may be changed where it was moved."""
 
@@ -287,6 +294,17 @@ def lasting_settings(config: SearchConfig) -> dict[str, Any]:
     """Those that results depend on, as plain values; what they are made from is known by more than its name."""
     free = EXECUTION_SETTINGS | LENGTH_SETTINGS | PLACE_SETTINGS
     return {name: value for name, value in config.to_json().items() if name not in free}
+
+
+def defaults_from_run(saved: SearchConfig, *, same_images: bool) -> SearchConfig:
+    """What a search has by default that starts from another run: its settings, but for its board and its end.
+
+    Args:
+        saved: settings of that run.
+        same_images: whether the data set is that run's, whose columns and splits then are.
+    """
+    names = (*FROM_RUN_SETTINGS, *(IMAGES_SETTINGS if same_images else ()))
+    return dataclasses.replace(SearchConfig(), **{name: getattr(saved, name) for name in names})
 
 
 def option_of(name: str) -> str:

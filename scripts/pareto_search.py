@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from moo.config import SearchConfig
+from moo.config import SearchConfig, defaults_from_run
 from moo.execution.cluster_address import check_address
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import command_that_goes_on
@@ -58,26 +58,9 @@ def _from_another_run(argv: Sequence[str]) -> SearchConfig:
     source = named_folder(argv, "--from")
     if source is None:
         return parse(SearchConfig, argv, page=PARETO_SEARCH)
-    defaults, saved = SearchConfig(), RunFolder(source).read_settings(option="--from")
-    of_its_images = ("image_column", "label_column", "train_split", "test_split")
-    own = (
-        "dataset",
-        *(() if is_given(argv, "--dataset") else of_its_images),
-        "resize",
-        "skip_broken",
-        "space",
-        "size",
-        "weight_sharing",
-        "seed",
-        "flip",
-        "augment",
-        "balanced",
-        "error",
-        "samples",
-        "loss",
-    )
-    taken = {name: getattr(saved, name) for name in own}
-    return parse(SearchConfig, argv, page=PARETO_SEARCH, default=dataclasses.replace(defaults, **taken))
+    saved = RunFolder(source).read_settings(option="--from")
+    defaults = defaults_from_run(saved, same_images=not is_given(argv, "--dataset"))
+    return parse(SearchConfig, argv, page=PARETO_SEARCH, default=defaults)
 
 
 def main() -> int:

@@ -25,7 +25,9 @@ from search_space.boundary.text import last_line
 CONNECT_SECONDS = 10.0
 """Time for the network to answer, and for a login."""
 KEEPALIVE_SECONDS = 1.5
-"""Between keep-alive requests to a host; after three without an answer the network is considered dead."""
+"""Between keep-alive requests to a host."""
+KEEPALIVES = 3
+"""Without an answer, after which the network is considered dead."""
 GREETING_SECONDS = 2.0
 """Time for what is no SSH server to say what it is."""
 GREETING_BYTES = 256
@@ -223,7 +225,7 @@ def _settings(attempt: Attempt) -> dict[str, Any]:
         # Passwords are never sent; that a host asks for one is worth knowing.
         "preferred_auth": "publickey,keyboard-interactive,password",
         "keepalive_interval": KEEPALIVE_SECONDS,
-        "keepalive_count_max": 3,
+        "keepalive_count_max": KEEPALIVES,
         "connect_timeout": _seconds(attempt.hop),
         "login_timeout": _seconds(attempt.hop),
         "client_factory": lambda: attempt,

@@ -23,8 +23,13 @@ from moo.storage.record import RunRecord
 ATTEMPTS = 3
 RETRY_SECONDS = (2.0, 60.0)
 """Shortest and longest pause before a board that did not answer is asked again; each is twice the one before."""
-IDLE_SECONDS = 9.0
-"""Pause after which a board without work is asked for its state, and so whether it is still there."""
+LOOK_SECONDS = 3.0
+"""Pause after which a board without work is asked for its state, and so whether it is still there.
+
+It is less than SSH takes to give up a dead connection, so that a question is on its way then, and fails at that moment.
+"""
+LOOKS_TOLD = 3
+"""Of so many looks at a board, one is told: what they find changes slowly."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Measurer:
         *,
         names: Sequence[str] | None = None,
         retry_seconds: tuple[float, float] = RETRY_SECONDS,
-        idle_seconds: float = IDLE_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+        looks_told: int = LOOKS_TOLD,
     ) -> None:
         """Make a queue that nothing works through yet; `start_measurer` returns one that is started.
 
@@ -79,10 +85,12 @@ class Measurer:
             devices: the boards; either one that shares this machine's cores, or any number that do not.
             names: what the boards are called in reports.
             retry_seconds: shortest and longest pause before a board that did not answer is asked again.
-            idle_seconds: pause after which a board without work is asked for its state.
+            look_seconds: pause after which a board without work is asked for its state.
+            looks_told: one of so many such states in a row is told.
         """
         self._devices = tuple(devices)
-        self._idle_seconds = idle_seconds
+        self._look_seconds = look_seconds
+        self._looks_told = looks_told
         self._retry_seconds = retry_seconds
         self._waiting: deque[Request] = deque()
         self._done: deque[MeasurerReport | Exception] = deque()
@@ -191,10 +199,10 @@ class Measurer:
 
     def _work(self, name: str, device: Device) -> None:
         shortest, longest = self._retry_seconds
-        pause = shortest
+        pause, looks = shortest, 0
         while True:
             with self._changed:
-                patience = self._idle_seconds if isinstance(device, SensingDevice) else None
+                patience = self._look_seconds if isinstance(device, SensingDevice) else None
                 is_idle = False
                 while not (self._waiting or self._closed or is_idle):
                     is_idle = not self._changed.wait(timeout=patience)
@@ -204,8 +212,10 @@ class Measurer:
                     request = self._waiting.popleft()
                     self._busy += 1
             if is_idle:
-                self._look_at(name, device)
+                looks += 1
+                self._look_at(name, device, told=looks % self._looks_told == 0)
                 continue
+            looks = 0
             outcome: Measured | NotMeasured | Exception | None = None
             went_away = ""
             try:
@@ -230,8 +240,8 @@ class Measurer:
                     self._changed.wait_for(lambda: self._closed, timeout=pause)
                     pause = min(2 * pause, longest)
 
-    def _look_at(self, name: str, device: Device) -> None:
-        """Ask a board without work for its state."""
+    def _look_at(self, name: str, device: Device, *, told: bool) -> None:
+        """Ask a board without work for its state, which is told or not; that it is gone or back always is."""
         assert isinstance(device, SensingDevice)
         try:
             found: BoardConditions | Exception | None = BoardConditions.of(name, device.conditions())
@@ -244,7 +254,7 @@ class Measurer:
             found = error
         with self._changed:
             self._back(name)
-            if found is not None:
+            if found is not None and (told or isinstance(found, Exception)):
                 self._done.append(found)
 
     def _away(self, name: str, reason: str) -> None:

@@ -16,9 +16,13 @@ from moo.page.settings import PageSettings
 PAGES = ("/", "/new", "/runs/{run:path}")
 """Addresses of pages: one document, whose scripts show what the address says."""
 
+CHARTS = ("", "front")
+"""Pages of a run, as their addresses end, whose first sight is charts."""
+
 
 async def _page(request: Request) -> Response:
-    return HTMLResponse(assets.document())
+    _, _, page = request.url.path.partition("/-/")
+    return HTMLResponse(assets.document(charts="run" in request.path_params and page in CHARTS))
 
 
 def page_app(settings: PageSettings) -> Starlette:

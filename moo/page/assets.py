@@ -34,7 +34,7 @@ _DOCUMENT = """<!doctype html>
 <link rel="icon" href="{icon}">
 <link rel="stylesheet" href="{style}">
 <script type="importmap">{imports}</script>
-<script type="module" src="{start}"></script>
+{early}<script type="module" src="{start}"></script>
 </head>
 <body>
 <a class="skip" href="#content">Skip to content</a>
@@ -79,15 +79,22 @@ def inline_script_source() -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(import_map().encode()).digest()).decode()}'"
 
 
-def document(title: str = "Pareto fronts") -> str:
-    """The document of every page: which page it is, its address says."""
+def document(title: str = "Pareto fronts", *, charts: bool = False) -> str:
+    """The document of every page: which page it is, its address says.
+
+    Args:
+        title: until a page has its own.
+        charts: whether that page begins with charts, so that plotly is asked for at once, beside all modules.
+    """
     place = f"/static/{version()}"
+    early = [path.name for path in modules().values()] + ["plotly.js"] * charts
     return _DOCUMENT.format(
         title=html.escape(title),
         icon=f"{place}/icon.svg",
         style=f"{place}/page.css",
         imports=import_map(),
         start=f"{place}/main.js",
+        early="".join(f'<link rel="modulepreload" href="{place}/{name}">\n' for name in early),
     )
 
 

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, get_args
 
 import tyro
 
@@ -107,6 +107,23 @@ _WORDINGS = (
 """What tyro says, and how it is said here."""
 
 
+_SEVERAL = re.compile(
+    r"Error parsing --([\w-]+): Could not (?:parse arguments|find valid parse for arguments:) \[(.+?)\](?: into .+)?"
+)
+_NUMBERS = {int: "whole numbers", float: "numbers"}
+
+
+def _of_several(said: str, options: Sequence[Option]) -> str:
+    """What tyro says of an option of several values, by what they are."""
+    found = _SEVERAL.fullmatch(said)
+    option = next((one for one in options if found and one.name == found[1]), None)
+    if found is None or option is None:
+        return said
+    kinds = {_NUMBERS.get(kind, "") for kind in get_args(option.kind) if kind is not ...}
+    values = kinds.pop() if len(kinds) == 1 else ""
+    return f"`--{option.name}` must be {values or 'values as --help says'}, but got {found[2].replace(',', '')}"
+
+
 def _in_one_line(box: str, options: Sequence[Option]) -> str:
     """What tyro says in a box, up to its first rule, as one line; nothing if it said nothing."""
     # Where the terminal has no lines to draw with, hyphens and bars stand for them.
@@ -129,6 +146,7 @@ def _in_one_line(box: str, options: Sequence[Option]) -> str:
                 before, choices, after = said.partition(found[3])
                 said = before + choices.replace("'", "") + after
             break
+    said = _of_several(said, options)
     return f"error: {one_line(said, most=LONGEST_MESSAGE).rstrip('.')}. See --help.\n"
 
 

@@ -227,6 +227,11 @@ class LoopbackBoard:
             "BOARD_PYTHON": str(options.python),
         }
 
+    @property
+    def pid(self) -> int | None:
+        """Of sshd, while it runs."""
+        return None if self._process is None else self._process.pid
+
     def trust(self, *ports: int) -> None:
         """Write the host key into `known_hosts`, for these ports."""
         public = " ".join((self.folder / "host_key.pub").read_text().split()[:2])

@@ -16,7 +16,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from devices.cost_tables.table_names import BUILT_IN_NAMES
-from moo.config import SearchConfig, check_effect
+from moo.config import (
+    FROM_RUN_SETTINGS,
+    IMAGES_SETTINGS,
+    SearchConfig,
+    check_effect,
+    defaults_from_run,
+)
 from moo.page.folders import Runs
 from moo.page.searches.states import state_of
 from moo.page.settings import PageSettings, SearchOption
@@ -46,6 +52,8 @@ class SearchForm:
     config: SearchConfig
     name: str
     """Of the run; empty where the server is to find one."""
+    defaults: SearchConfig
+    """What the command line has by itself: with `--from`, settings of that run."""
 
 
 def choices_of(option: SearchOption, settings: PageSettings) -> tuple[str, ...]:
@@ -72,12 +80,6 @@ def finished_runs(settings: PageSettings) -> tuple[str, ...]:
     )
 
 
-def default_dataset(settings: PageSettings) -> str:
-    """The data set where none is chosen: the command line's, if the server was started with it, else its first."""
-    default = SearchConfig().dataset
-    return default if default in settings.datasets else next(iter(settings.datasets), "")
-
-
 def options_from_the_page(settings: PageSettings) -> dict[str, SearchOption]:
     """The options that may be set from the page, by the names of their fields."""
     groups = () if settings.program is None else settings.program.groups
@@ -85,15 +87,30 @@ def options_from_the_page(settings: PageSettings) -> dict[str, SearchOption]:
     return {option.field: option for option in found if option.field not in NOT_FROM_THE_PAGE}
 
 
-def form_json(settings: PageSettings) -> dict[str, Any]:
-    """Groups and options as the page shows them."""
+def form_json(settings: PageSettings, from_run: str = "") -> dict[str, Any]:
+    """Groups and options as the page shows them.
+
+    Args:
+        settings: of the page.
+        from_run: name of the run to start from, whose settings are the defaults; empty without.
+
+    Raises:
+        OptionError: if there is no such run.
+    """
     groups = () if settings.program is None else settings.program.groups
+    if from_run:
+        _check_words(options_from_the_page(settings)["from_run"], from_run, settings)
+    defaults = _defaults(settings, from_run, None)
     shown_options = {*options_from_the_page(settings)} - ({"from_run"} if not finished_runs(settings) else set())
     return {
         "groups": [
             {"title": group.title}
             | {
-                part: [_option_json(option, settings) for option in members if option.field in shown_options]
+                part: [
+                    _option_json(option, settings, defaults, from_run)
+                    for option in members
+                    if option.field in shown_options
+                ]
                 for part, members in (("common", group.common), ("more", group.more))
             }
             for group in groups
@@ -101,11 +118,41 @@ def form_json(settings: PageSettings) -> dict[str, Any]:
     }
 
 
-def _option_json(option: SearchOption, settings: PageSettings) -> dict[str, Any]:
-    default = {"dataset": default_dataset(settings), "device": SearchConfig().boards[0]}.get(
-        option.field, option.default
-    )
-    return dataclasses.asdict(option) | {"choices": choices_of(option, settings), "default": default}
+def _option_json(option: SearchOption, settings: PageSettings, defaults: SearchConfig, from_run: str) -> dict[str, Any]:
+    own = {"dataset": _dataset(settings, defaults), "device": SearchConfig().boards[0], "from_run": from_run}
+    if option.field in FROM_RUN_SETTINGS + IMAGES_SETTINGS:
+        own = {option.field: _in_words(getattr(defaults, option.field))} | own
+    default, choices = own.get(option.field, option.default), choices_of(option, settings)
+    if choices and default and not option.is_list and default not in choices:
+        # A space of the other run's own.
+        choices = (*choices, default)
+    return dataclasses.asdict(option) | {"choices": choices, "default": default}
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _defaults(settings: PageSettings, from_run: str, dataset: str | None) -> SearchConfig:
+    """What the command line has by itself.
+
+    Args:
+        settings: of the page.
+        from_run: name of a run to start from, which is one of those that may be chosen; empty without.
+        dataset: that is asked for; None where it is left to the run.
+    """
+    if not from_run:
+        return SearchConfig()
+    saved = RunFolder(settings.runs / from_run).read_settings(option="--from")
+    found = dataset or _dataset(settings, saved)
+    return defaults_from_run(saved, same_images=found == saved.dataset)
+
+
+def _dataset(settings: PageSettings, defaults: SearchConfig) -> str:
+    """The data set where none is chosen: by default, if the server was started with it, else its first."""
+    return defaults.dataset if defaults.dataset in settings.datasets else next(iter(settings.datasets), "")
 
 
 def read_form(content: Any, settings: PageSettings) -> SearchForm:
@@ -127,19 +174,23 @@ def read_form(content: Any, settings: PageSettings) -> SearchForm:
     for field in values:
         if field not in options:
             raise ValueError(f"{shown(field)} must be set where the server or a terminal is, not from the page.")
-    given = {field: _words_of(value, options[field]) for field, value in values.items()}
+    # What is not said is as by default.
+    given = {field: _words_of(value, options[field]) for field, value in values.items() if value is not None}
     for field, value in given.items():
         _check_words(options[field], value, settings)
-    given.setdefault("dataset", default_dataset(settings))
+    from_run, dataset = str(given.get("from_run") or ""), given.get("dataset")
+    defaults = _defaults(settings, from_run, None if dataset is None else str(dataset))
+    given.setdefault("dataset", _dataset(settings, defaults))
     _check_words(options["dataset"], given["dataset"], settings)
-    if given.get("from_run"):
-        given["from_run"] = str(settings.runs / str(given["from_run"]))
+    taken = {name: getattr(defaults, name) for name in FROM_RUN_SETTINGS + IMAGES_SETTINGS}
+    if from_run:
+        given["from_run"] = str(settings.runs / from_run)
     try:
-        config = _ADAPTER.validate_python(given)
+        config = _ADAPTER.validate_python(taken | given)
     except ValidationError as error:
         raise _as_on_the_command_line(error, given, options) from None
     check_effect(config)
-    return SearchForm(config, name)
+    return SearchForm(config, name, defaults)
 
 
 def _words_of(value: Any, option: SearchOption) -> Value:
@@ -209,18 +260,19 @@ def _as_on_the_command_line(
     return OptionError(f"`--{option.name}` must {rule}, but got {shown(first['input'])}.")
 
 
-def words_of(config: SearchConfig, options: Iterable[SearchOption]) -> list[str]:
+def words_of(config: SearchConfig, options: Iterable[SearchOption], defaults: SearchConfig | None = None) -> list[str]:
     """Settings as words of a command line; those that are as by default are left out.
 
     Args:
         config: checked.
         options: that may be given.
+        defaults: what the command line has by itself, by default without `--from`.
     """
-    default = SearchConfig()
+    defaults = defaults or SearchConfig()
     return [
         word
         for option in options
-        if (value := getattr(config, option.field)) != getattr(default, option.field)
+        if (value := getattr(config, option.field)) != getattr(defaults, option.field)
         for word in _option_words(option.name, value, repeated=option.is_repeatable)
     ]
 

@@ -97,7 +97,7 @@ def routes(settings: PageSettings) -> list[Route]:
 
     one = "/api/runs/{run:path}/-"
     return [
-        Route("/api/form", answering(lambda request: form_json(settings))),
+        Route("/api/form", answering(lambda request: form_json(settings, request.query_params.get("from", "")))),
         Route("/api/searches/check", taking(checked), methods=["POST"]),
         Route("/api/searches", taking(started), methods=["POST"]),
         Route(f"{one}/stop", taking(stopped), methods=["POST"]),

@@ -155,7 +155,7 @@ class Launches:
 
     def _words(self, form: SearchForm, name: str) -> list[str]:
         options = options_from_the_page(self._settings).values()
-        return [*words_of(form.config, options), "--out", str(self._settings.runs / name), "--quiet"]
+        return [*words_of(form.config, options, form.defaults), "--out", str(self._settings.runs / name), "--quiet"]
 
     def _new_name(self, form: SearchForm) -> str:
         parts = (Path(form.config.dataset).stem, form.config.space, datetime.now().strftime("%Y%m%d-%H%M%S"))

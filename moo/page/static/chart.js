@@ -44,7 +44,10 @@ export async function chart(place, make) {
     const { data, layout } = make(c);
     const axis = { gridcolor: c.line, linecolor: c.line, zerolinecolor: c.line, automargin: true };
     const all = { ...layout };
-    for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) all[name] = { ...axis, ...layout[name] };
+    for (const name of Object.keys(layout)) if (/^[xy]axis/.test(name)) {
+      const title = { ...layout[name].title, ...(place.clientWidth < 400 && { font: { size: 11 } }) };
+      all[name] = { ...axis, ...layout[name], title };
+    }
     Plotly.react(place, data, {
       xaxis: axis, yaxis: axis, margin: { l: 55, r: 15, t: 15, b: 45 }, showlegend: false, separators: ".", hovermode: "closest",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: c.ink, family: "system-ui, sans-serif", size: 13 },

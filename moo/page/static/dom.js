@@ -87,7 +87,7 @@ export const table = (heads, rows, label) =>
 
 /** Signs of states, which differ in shape as well as in colour. @type {Record<string, [string, string]>} */
 const LAMPS = {
-  running: ["●", "good"], starting: ["◌", "good"], ended: ["■", "soft"], interrupted: ["◼", "warn"], failed: ["▲", "bad"],
+  running: ["●", "good"], starting: ["◌", "good"], ended: ["■", "soft"], interrupted: ["◧", "warn"], failed: ["▲", "bad"],
   unreadable: ["?", "bad"], answering: ["●", "good"], hot: ["◆", "warn"], throttled: ["▼", "warn"], gone: ["✕", "bad"],
 };
 

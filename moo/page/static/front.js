@@ -89,12 +89,13 @@ function frontPage(content, data, open) {
 
   /** All anew: points were added, or others are wanted. */
   function draw() {
-    if (!data.rows.length) return fill(summary, "Nothing was evaluated yet: points appear here as trials end.");
+    drawn.hidden = !data.rows.length;
+    if (drawn.hidden) return fill(summary, "Nothing was evaluated yet: points appear here as trials end.");
     const shown = points();
     const front = shown.filter((point) => point.front);
     const labels = [...new Set(now.all.filter((point) => point.front).map((point) => point.configuration))].sort();
     now.groups = [
-      { name: "dominated", symbol: "circle", colour: "#8a8a92", size: 5,
+      { name: "dominated", symbol: "circle", colour: "#8a8a92", size: 5, many: true,
         points: shown.filter((one) => !one.front && one.kind !== "baseline") },
       { name: "on the front, not to be told apart from a cheaper one", symbol: "circle-open", colour: "#7a7a7a", size: 8,
         points: front.filter((one) => one.same_as) },
@@ -194,15 +195,13 @@ function frontPage(content, data, open) {
     const filters = FILTERS.flatMap(([name, label, unit]) => {
       const values = [...new Set(now.all.map((point) => point[name]))].sort((a, b) => (a < b ? -1 : 1));
       const options = [["", "any"], ...values.map((value) => [String(value), value === null ? "the governor's" : `${value}${unit}`])];
-      return values.length > 1 ? [select(label, options, now.filters[name] ?? "", (value) => {
-        now.filters[name] = value;
-        draw();
-      })] : [];
+      const filter = (/** @type {string} */ value) => { now.filters[name] = value; draw(); };
+      return values.length > 1 ? [select(label, options, now.filters[name] ?? "", filter)] : [];
     });
-    const kinds = data.kinds.map((one) => [one.kind, one.title]);
     const choose = (/** @type {string} */ value) => { wanted.kind = value; draw(); };
-    fill(controls, ...data.rows.length ? [kinds.length > 1 && select("Choose among", kinds, kind().kind, choose), ...filters, ...sliders,
-      check("dominated", "dominated networks"),
+    fill(controls, ...data.rows.length ? [
+      data.kinds.length > 1 && select("Choose among", data.kinds.map((one) => [one.kind, one.title]), kind().kind, choose),
+      ...filters, ...sliders, check("dominated", "dominated networks"),
       now.all.some((point) => point.kind === "baseline") && check("baselines", "baselines, beside trained networks")] : []);
   }
 

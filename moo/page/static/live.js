@@ -38,10 +38,8 @@ class Told {
       state: event.throttled ? "throttled" : event.temperature_c >= HOT_C ? "hot" : "answering" });
     /** @type {Record<string, () => void>} */
     const kinds = {
-      command_started: () => {
-        const { failures, front, volumes } = this;
-        Object.assign(this, new Told(), { failures, front, volumes, begun: at });
-      },
+      command_started: () => Object.assign(this, new Told(), {
+        failures: this.failures, front: this.front, volumes: this.volumes, begun: at }),
       command_ended: () => {
         this.left = null;
         for (const [of, { done, total, detail }] of event.ending === "finished" ? this.stages : []) stage(of, total ?? done, total, detail);
@@ -74,10 +72,7 @@ class Told {
         Object.assign(this, { measured: this.measured + 1, waiting: event.waiting });
         if (![...this.boards.values()].some((one) => one.by_name)) this.board(event.board, { at, ...conditions(), by_name: false });
       },
-      measuring_failed: () => {
-        this.waiting = event.waiting ?? this.waiting;
-        fail(`${event.network} could not be measured: ${reason}`);
-      },
+      measuring_failed: () => ((this.waiting = event.waiting ?? this.waiting), fail(`${event.network} could not be measured: ${reason}`)),
       board_conditions: () => this.board(device, { at, ...conditions() }),
       board_unreachable: () => this.board(device, { at, state: "gone", reason }),
       board_back: () => this.board(device, { at, state: "answering", reason: "" }),

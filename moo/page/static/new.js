@@ -11,7 +11,8 @@ const PAUSE_MS = 400, UNKNOWN = "How long it takes is told as soon as it has beg
 
 /** @param {HTMLElement} content */
 export async function show(content) {
-  const { groups } = await ask("/api/form");
+  const from = new URLSearchParams(location.search).get("from") ?? "";
+  const { groups } = await ask(`/api/form?from=${encodeURIComponent(from)}`);
   if (!groups.length) return fill(content, el("h1", {}, TITLE), problem("This page shows runs, but cannot start any."));
   /** @type {Field[]} */
   const fields = [];
@@ -91,10 +92,12 @@ function field(option) {
   }
   const choices = option.kind === "boolean" ? ["yes", "no"] : option.choices;
   if (choices.length) {
-    const words = option.default ? choices : ["", ...choices];
-    const select = /** @type {HTMLSelectElement} */ (el("select", { id, ...about }, words.map((value) =>
-      el("option", { value, selected: value === option.default }, value || (option.field === "from_run" ? "none" : "automatic")))));
-    return made([label, select], () => (select.value === option.default ? undefined : select.value));
+    // A run to start from changes what all others are by default.
+    const run = option.field === "from_run", words = option.default && !run ? choices : ["", ...choices];
+    const anew = () => location.assign(`/new?from=${encodeURIComponent(select.value)}`);
+    const select = /** @type {HTMLSelectElement} */ (el("select", { id, ...about, onchange: run && anew }, words.map((value) =>
+      el("option", { value, selected: value === option.default }, value || (run ? "none" : "automatic")))));
+    return made([label, select], () => (select.value === option.default && !run ? undefined : select.value || undefined));
   }
   const more = { placeholder: option.default, inputmode: option.kind === "text" || option.is_list ? null : "decimal" };
   const input = /** @type {HTMLInputElement} */ (el("input", { id, autocomplete: "off", ...more, ...about }));

@@ -6,7 +6,7 @@ import { excesses } from "page/choosing.js";
 
 /** @typedef {import("./choosing.js").Point} Point */
 /** @typedef {"error" | "latency_ms" | "energy_mj"} Quantity */
-/** @typedef {{name: string, symbol: string, colour: string, size: number, points: Point[]}} Group */
+/** @typedef {{name: string, symbol: string, colour: string, size: number, points: Point[], many?: boolean}} Group as one path if many */
 /** @typedef {{groups: Group[], limits: import("./choosing.js").Limits, marked: string | null, chosen: Point[], guessing: number | null,
  *   revision: string, labels: Record<Quantity, string>}} Shown zoom and camera stay as long as its `revision` does */
 
@@ -16,7 +16,6 @@ const IN_SPACE = ["circle", "circle-open", "diamond", "square", "cross", "x"];
 /** @type {[Quantity, Quantity, string][]} */
 const PLANES = [["latency_ms", "error", "Error against latency"], ["energy_mj", "error", "Error against energy"],
   ["energy_mj", "latency_ms", "Latency against energy"]];
-const NARROW_PX = 400;
 const WIDE = 20; // Spans beyond it are shown on a logarithmic axis.
 
 /** @param {number} place @returns {{symbol: string, colour: string}} of the configuration of that place: no two are alike */
@@ -30,7 +29,6 @@ const valueOf = (point, quantity) => (quantity === "error" ? 100 * point.error :
 const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("\n", "<br>");
 /** @param {Shown} shown @returns {Point[]} all of the network that is marked */
 const markedOf = (shown) => shown.groups.flatMap((group) => group.points.filter((point) => point.id === shown.marked));
-const hasWebGL = () => ["webgl2", "webgl"].some((kind) => document.createElement("canvas").getContext(kind));
 
 /** @param {Shown} shown @param {Quantity} quantity @returns {any} an axis that its points fill, limits or not */
 function axis(shown, quantity) {
@@ -49,7 +47,6 @@ function axis(shown, quantity) {
 /** @param {any} plot @param {"xaxis" | "yaxis"} name @param {Shown} shown @param {Quantity} quantity */
 function keptAxis(plot, name, shown, quantity) {
   const [wanted, given, now] = [axis(shown, quantity), plot.given?.[name], plot.layout?.[name]?.range];
-  if (plot.clientWidth < NARROW_PX) wanted.title.font = { size: 11 };
   if (given?.revision === shown.revision && now && String(now) !== String(given.range)) wanted.range = [...given.range];
   plot.given = { ...plot.given, [name]: { range: [...wanted.range], revision: shown.revision } };
   return wanted;
@@ -88,7 +85,7 @@ function spaceDrawing(shown, c) {
     gridcolor: c.line, zerolinecolor: c.line, color: c.ink, backgroundcolor: "rgba(0,0,0,0)", ...axis(shown, quantity),
     title: { text: title[quantity] },
   });
-  const far = innerWidth < NARROW_PX ? 2.2 : 1.6, camera = { eye: { x: far, y: far, z: far - 0.7 }, center: { x: 0, y: 0, z: -0.15 } };
+  const far = innerWidth < 400 ? 2.2 : 1.6, camera = { eye: { x: far, y: far, z: far - 0.7 }, center: { x: 0, y: 0, z: -0.15 } };
   const scene = { xaxis: look("latency_ms"), yaxis: look("energy_mj"), zaxis: look("error"), aspectmode: "cube", camera };
   return { data, layout: { scene, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: shown.revision } };
 }
@@ -97,7 +94,7 @@ function spaceDrawing(shown, c) {
 export function panes(shown, hovered, clicked) {
   const place = (/** @type {string} */ label) => chartPlace(`${label}; the table below has the same points`, "chart pane");
   const planes = PLANES.map(([x, y, label]) => ({ x, y, place: place(label), colours: /** @type {any} */ (null) }));
-  const [space, webgl] = [place("Error, latency and energy in 3-D"), hasWebGL()];
+  let [space, webgl] = [place("Error, latency and energy in 3-D"), /** @type {boolean | null} */ (null)];
   let [redraws, redrawSpace, due] = [/** @type {(() => void)[]} */ ([]), /** @type {(() => void) | null} */ (null), 0];
 
   /** @param {any} plot */
@@ -112,14 +109,26 @@ export function panes(shown, hovered, clicked) {
   function fade(wanted = planes) {
     const { groups, limits } = shown();
     const beyond = groups.map((group) => group.points.map((point) => excesses(point, limits).length > 0));
-    for (const plane of wanted) plane.place.querySelectorAll(".scatterlayer .trace").forEach((trace, number) =>
-      trace.querySelectorAll("path.point").forEach((node, i) => node.classList.toggle("beyond", Boolean(beyond[number]?.[i]))));
+    for (const { place, x, y } of wanted) place.querySelectorAll(".scatterlayer .trace").forEach((trace, number) => {
+      trace.querySelectorAll("path.point").forEach((node, i) => node.classList.toggle("beyond", Boolean(beyond[number]?.[i])));
+      trace.querySelectorAll(".dots").forEach((node) => node.remove());
+      const { points, many } = groups[number] ?? {}, { xaxis, yaxis } = /** @type {any} */ (place)._fullLayout;
+      const at = (/** @type {Point} */ point) => `M${xaxis.d2p(valueOf(point, x)).toFixed(1)},${yaxis.d2p(valueOf(point, y)).toFixed(1)}h0`;
+      for (const faint of many ? [true, false] : []) {
+        const path = trace.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+        path.setAttribute("class", faint ? "dots beyond" : "dots");
+        path.setAttribute("d", points.map((point, i) => (beyond[number][i] === faint ? at(point) : "")).join(""));
+      }
+    });
   }
 
   /** A moment later, and once for many changes: drawing it takes long. */
   function drawSpace() {
     clearTimeout(due);
-    if (webgl) due = window.setTimeout(async () => {
+    due = window.setTimeout(async () => {
+      webgl ??= ["webgl2", "webgl"].some((kind) => document.createElement("canvas").getContext(kind));
+      if (!webgl) return fill(space, el("p", { class: "soft" }, "3-D needs WebGL, which this browser does not offer: ",
+        "it may be switched off, or want a graphics driver. The three panes show the same points."));
       if (redrawSpace) return redrawSpace();
       redrawSpace = await chart(space, (c) => spaceDrawing(shown(), c));
       listen(space);
@@ -131,14 +140,15 @@ export function panes(shown, hovered, clicked) {
     const redraw = await chart(plane.place, (c) => {
       const now = shown();
       plane.colours = c;
-      const data = now.groups.map(({ points, size, symbol, colour }) => ({
-        type: "scatter", mode: "markers", hoverinfo: "text", hovertext: points.map((point) => plain(point.about)),
+      const data = now.groups.map(({ points, size, symbol, colour, many }) => ({
+        type: "scatter", mode: many ? "none" : "markers", hoverinfo: "text", hovertext: points.map((point) => plain(point.about)),
         x: points.map((point) => valueOf(point, plane.x)), y: points.map((point) => valueOf(point, plane.y)),
         marker: { size, symbol, color: colour } }));
       const [xaxis, yaxis] = [keptAxis(plane.place, "xaxis", now, plane.x), keptAxis(plane.place, "yaxis", now, plane.y)];
       return { data, layout: { xaxis, yaxis, shapes: shapes(now, plane.x, plane.y, c), uirevision: now.revision } };
     });
     listen(plane.place);
+    fade([plane]); // What comes after a plot is listened to from now on.
     /** @type {any} */ (plane.place).on("plotly_afterplot", () => fade([plane]));
     return redraw;
   }
@@ -155,7 +165,5 @@ export function panes(shown, hovered, clicked) {
     drawSpace();
   }
 
-  if (!webgl) fill(space, el("p", { class: "soft" }, "3-D needs WebGL, which this browser does not offer: it may be switched off, or ",
-    "want a graphics driver. The three panes show the same points."));
   return { places: [...planes.map((plane) => plane.place), space], draw, mark, limit: () => { fade(); mark(); } };
 }

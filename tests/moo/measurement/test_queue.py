@@ -13,7 +13,15 @@ from devices.measurement import Board, Conditions, Measurement, model_key
 from devices.models import Model
 from devices.replay import ReplayDevice
 from moo.events import BoardBack, BoardConditions, BoardUnreachable
-from moo.measurement.queue import ATTEMPTS, Measured, Measurer, NotMeasured, Request, measure, start_measurer
+from moo.measurement.queue import (
+    ATTEMPTS,
+    Measured,
+    Measurer,
+    NotMeasured,
+    Request,
+    measure,
+    start_measurer,
+)
 from tests.moo.conftest import MeasurementOf
 
 PATIENCE = 20
@@ -436,43 +444,6 @@ def test_pauses_before_a_board_is_asked_again_grow_to_their_longest(monkeypatch:
     device.wait_until_asked(6)
     measurer.close()
     assert pauses[:5] == [1.0, 2.0, 4.0, 5.0, 5.0]
-
-
-class IdleDevice(ReplayDevice):
-    """A board of its own that tells its state, and is unplugged and plugged in again."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda model: 1.0)
-        self.states: list[Conditions | Exception] = []
-        self.asked = threading.Semaphore(0)
-
-    def conditions(self) -> Conditions:
-        state = self.states.pop(0) if self.states else Conditions()
-        self.asked.release()
-        if isinstance(state, Exception):
-            raise state
-        return state
-
-
-def test_a_board_without_work_is_asked_for_its_state_and_whether_it_is_there() -> None:
-    device = IdleDevice()
-    gone = BoardUnreachableError("no route to host")
-    hot = Conditions(clock_mhz=1500.0, temperature_c=81.0, throttled=0xA)
-    device.states = [hot, MeasurementError("broken reply"), gone, gone, Conditions(temperature_c=50.0), Conditions()]
-    measurer = Measurer([device], names=["pi"], idle_seconds=0.001)
-    measurer.start()
-    for _ in range(7):
-        assert device.asked.acquire(timeout=PATIENCE)
-    first, *rest = measurer.board_events()
-    assert isinstance(first, BoardConditions)
-    assert (first.device, first.temperature_c, first.clock_mhz, first.throttled) == ("pi", 81.0, 1500.0, True)
-    assert rest[:2] == [BoardUnreachable("pi", "no route to host"), BoardBack("pi")]
-    assert [event.temperature_c for event in rest[2:] if isinstance(event, BoardConditions)] == [50.0]
-    assert len(rest) == 3
-    measurer.request(request_of("a"))
-    assert [report.network for report in measurer.drain(5) if isinstance(report, Measured)] == ["a"]
-    assert list(measurer.collect()) == measurer.board_events() == []
-    measurer.close()
 
 
 def test_a_measurement_tells_the_state_that_it_left_its_board_in(measurement_of: MeasurementOf) -> None:

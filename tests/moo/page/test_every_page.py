@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from moo.analysis.selection import read_front
 from moo.storage.run_folder import RunFolder
@@ -40,7 +40,7 @@ def serious(page: Page) -> list[str]:
 
 def settled(page: Page) -> None:
     """Wait until a page has drawn what it draws after its heading."""
-    page.wait_for_function("!document.querySelector('main')?.textContent.includes('Loading …')")
+    expect(page.locator("main")).not_to_contain_text("Loading …")
     page.wait_for_timeout(300)
 
 

@@ -34,6 +34,8 @@ class Config:
     """Share."""
     range: tuple[int, int] = (1, 2)
     """Range."""
+    shares: tuple[float, ...] = ()
+    """Several."""
     inner: Inner = field(default_factory=Inner)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,8 @@ def test_arguments_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatc
         (["--method", "best"], "error: `--method` must be one of dnas, random, but got 'best'. See --help."),
         (["--batch-size"], "error: `--batch-size` must be followed by a value, but got none. See --help."),
         (["--range", "1"], "error: `--range` must be followed by 2 values, but got fewer. See --help."),
+        (["--range", "1", "x"], "error: `--range` must be whole numbers, but got '1' 'x'. See --help."),
+        (["--shares", "1", "x"], "error: `--shares` must be numbers, but got '1' 'x'. See --help."),
         (["3"], "error: there must be an option before each value, but got 3 without one. See --help."),
     ],
 )

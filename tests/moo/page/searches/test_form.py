@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from moo.config import SearchConfig
 from moo.page.searches.form import NOT_FROM_THE_PAGE, form_json, options_from_the_page, read_form, words_of
 from moo.page.settings import PageSettings
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
 from scripts.pareto_search import read_command_line
+from tests.moo.conftest import ORIGIN as RUN_ORIGIN
 from tests.moo.page.conftest import client_of
 from tests.moo.page.searches.conftest import write_begun_run
 
@@ -117,6 +119,48 @@ def test_a_search_starts_from_a_finished_run_of_the_server_alone(
         assert answer.status_code == 422
         assert "`--from` must be" in answer.json()["error"]
     assert {path.name for path in settings.runs.iterdir()} == {"sub", "goes-on", "bare", "link"}
+
+
+def test_settings_of_the_run_to_start_from_are_the_defaults_as_on_the_command_line(
+    client: TestClient, settings: PageSettings
+) -> None:
+    def write(name: str, **values: Any) -> None:
+        folder = RunFolder(settings.runs / name)
+        folder.write_config(SearchConfig(space="fbnet-micro", size=32, **values), RUN_ORIGIN)
+        folder.store.touch()
+        write_state(folder, SearchState(ended=True))
+        folder.supernet.parent.mkdir()
+        folder.supernet.touch()
+
+    def check(name: str, **values: Any) -> tuple[SearchConfig, list[str]]:
+        form = read_form({"settings": {"from_run": name} | values}, settings)
+        words = words_of(form.config, options_from_the_page(settings).values(), form.defaults)
+        # The command line comes to the very settings that the form showed.
+        assert read_command_line(words) == form.config
+        return form.config, words
+
+    write("mine", dataset="photos", image_column="picture", flip=False, samples=7, measure=False, seed=3)
+    config, words = check("mine")
+    assert (config.dataset, config.image_column, config.flip, config.samples) == ("photos", "picture", False, 7)
+    assert (config.space, config.seed, config.measure) == ("fbnet-micro", 3, True)
+    assert words == ["--from", f"{settings.runs}/mine"]
+    config, words = check("mine", dataset="digits", samples="4", flip="yes")
+    assert (config.dataset, config.image_column, config.flip, config.samples) == ("digits", None, True, 4)
+    # A data set that the server was not started with is never searched on, though the run was.
+    write("elsewhere", dataset="/elsewhere/photos", image_column="picture")
+    config, words = check("elsewhere")
+    assert (config.dataset, config.image_column) == ("digits", None)
+    assert "--dataset" in words
+    shown = {
+        option["field"]: option
+        for group in client.get("/api/form?from=mine").json()["groups"]
+        for option in group["common"] + group["more"]
+    }
+    told = {name: shown[name]["default"] for name in ("dataset", "flip", "samples", "space", "size", "from_run")}
+    assert told == {
+        "dataset": "photos", "flip": "no", "samples": "7", "space": "fbnet-micro", "size": "32", "from_run": "mine"
+    }  # fmt: skip
+    assert client.get("/api/form?from=../mine").status_code == 422
 
 
 def test_the_form_has_every_option_but_those_that_are_the_servers(settings: PageSettings) -> None:
