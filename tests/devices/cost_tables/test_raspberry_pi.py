@@ -204,7 +204,7 @@ def test_other_boards_are_refused() -> None:
         (
             "pi4",
             RuntimeConfiguration(runtime="litert"),
-            "`--runtime litert` needs a board that measures, but the figures",
+            "`--runtime litert` needs a board that measures, but",
         ),
         ("pi4", configuration(threads=5), "`threads` must be at most 4, the cores of pi4, but got 5"),
         ("pi4", configuration(500), "`frequency_mhz` must be from 600 to 1800 on pi4, but got 500"),
