@@ -18,7 +18,7 @@ from scripts.interface.endings import goes_on_with, same_command
 from scripts.interface.help_pages import SETUP_BOARD
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetupConfig:
     """Make a board ready to measure: check it, install the runtimes there, start the agent once (docs/boards.md)."""
 
