@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evaluation.training.folder import TrainFolder, read_files, read_result
 from evaluation.training.loop import TrainRecord
+from moo.analysis.errors import error_kind
 from moo.deployment.baselines import baseline_graph_of
 from moo.deployment.finished_run import FinishedRun
 from moo.formatting import percent
@@ -42,7 +43,8 @@ def write_retrained(
             if network.pretrained is not None:
                 title = f"{network.name}, all layers fine-tuned from pre-trained weights"
             subtitle = f"{dataset}, {network.epochs:.3g} epochs; test top-1 {percent(network.top1)}"
-            save_figure(training_curves(records[network.name], title, subtitle), training.curves)
+            curves = training_curves(records[network.name], title, subtitle, kind=error_kind(archive.data))
+            save_figure(curves, training.curves)
         card = _card(run, archive, network)
         if card is not None:
             write_atomically(training.card, card_markdown(card, run.origin.dataset, dataset=dataset).encode())

@@ -45,6 +45,8 @@ class Backend(Protocol):
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch.
 
+        Whoever watches is told None a few times a second meanwhile, where another process trains.
+
         Raises:
             MachineryError: if what runs it died and cannot be had again.
         """

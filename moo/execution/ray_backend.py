@@ -153,18 +153,19 @@ class RayBackend:
         while True:
             with self._session.checked():
                 ready, _ = ray.wait([epochs], num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
-                if not ready:
-                    if not has_begun:
-                        patience.check()
-                    continue
+                if not ready and not has_begun:
+                    patience.check()
                 try:
-                    epoch = ray.get(next(epochs))
+                    epoch = ray.get(next(epochs)) if ready else None
                 except StopIteration:
                     return
                 except ray.exceptions.RayTaskError as error:
                     if is_want(error):
                         raise MachineryError(f"pre-training could not go on: {last_line(str(error))}.") from None
                     raise
+            if not ready:
+                self.watch(None)
+                continue
             has_begun = True
             if epoch is not None:
                 yield epoch

@@ -291,7 +291,7 @@ def _least_error(figures: RunFigures) -> str:
 
 
 def _searched(figures: RunFigures) -> str:
-    return "" if figures.seconds is None else duration(figures.seconds)
+    return duration(figures.seconds) if figures.seconds else ""
 
 
 def _volume(figures: RunFigures) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable
 
@@ -40,6 +42,12 @@ def address_of(found: socket.socket, settings: PageSettings) -> str:
     return f"http://{HOST}:{found.getsockname()[1]}/?token={settings.token}"
 
 
+def is_worth_telling(record: logging.LogRecord) -> bool:
+    """Whether it is more than that an answer was cut off, as whoever ends the server wants its end, not the answer."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, asyncio.CancelledError) or str(record.msg).startswith("Cancel "))
+
+
 def page_server(settings: PageSettings) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` serves until it is told to end."""
     app = page_app(settings)
@@ -47,6 +55,7 @@ def page_server(settings: PageSettings) -> uvicorn.Server:
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2,
         lifespan="off", ws="none", loop="asyncio", http="h11",
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(is_worth_telling)
     server = uvicorn.Server(options)
     # Streams end by themselves then, as they would otherwise never.
     app.state.is_ending = lambda: server.should_exit

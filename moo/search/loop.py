@@ -142,6 +142,8 @@ class _Search:
             self._tell,
             patience_seconds=config.board_patience,
         )
+        # Pre-training may take hours, in which a board may be unplugged.
+        self._backend.watch = lambda news: self._measuring.tell_of_boards()
         supernet = supernet_weights(self._preparation, self._backend, self._tell, begun=begun)
         self._check_used()
         self._runner = TrialRunner(

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from evaluation.errors import ERROR_NAMES, ErrorKind
 from moo.formatting import percent, short
 from moo.storage.archive import Costs, Entry
 from moo.visualization.operator_colours import COLOURS
@@ -28,6 +29,7 @@ def architectures_figure(
     space: FBNetSpace,
     *,
     trained_errors: Sequence[float] | None = None,
+    kind: ErrorKind = "plain",
 ) -> Figure:
     """One row a network, the fastest at the top, with its error and costs at the right.
 
@@ -36,6 +38,7 @@ def architectures_figure(
         costs: of each entry.
         space: that they belong to.
         trained_errors: of each entry, in [0, 1]; None where the front is one of inherited weights.
+        kind: what is called an error.
     """
     errors = [entry.error for entry in entries] if trained_errors is None else trained_errors
     ranked = sorted(zip(entries, costs, errors, strict=True), key=lambda row: row[1].latency_ms)
@@ -48,7 +51,7 @@ def architectures_figure(
     number = f"{len(rows)} of {len(ranked)}" if len(rows) < len(ranked) else f"{len(ranked)}"
     subtitle = f"networks of the front ({number}), the fastest at the top; colour: operator, height of a box: expansion"
     weights = "with inherited weights" if trained_errors is None else "after training"
-    subtitle += f"\nerror: on the selection split, {weights}"
+    subtitle += f"\n{ERROR_NAMES[kind]}: on the selection split, {weights}"
     figure = new_figure(width, height, f"What the front of {space.name} is made of", subtitle)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))

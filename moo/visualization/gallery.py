@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from devices.profiling.family import FamilyProfile
 from moo.analysis.adaptation import AdaptiveResults
+from moo.analysis.errors import error_kind
 from moo.analysis.networks import ShownNetwork, best_of_each, evaluated, shown_network, shown_points
 from moo.analysis.objectives import why_two_objectives
 from moo.analysis.rank_correlation import LEAST_PAIRS, trust_in_supernet
@@ -162,13 +163,16 @@ def _figures(archive: Archive, store: StoreReader, space: FBNetSpace, front_size
             yield "clocks", clock_figure(points, energy=energy)
     trained = [entry for entry in archive.entries if entry.trained is not None]
     if len(trained) >= LEAST_PAIRS:
-        yield "ranking", ranking_figure(trained, trust_in_supernet(archive))
+        yield "ranking", ranking_figure(trained, trust_in_supernet(archive), kind=error_kind(archive.data))
     deployed = [network for network in store.trained(baselines=False) if points_lost(network) is not None]
     if deployed:
-        yield "precisions", precision_figure(deployed)
+        yield "precisions", precision_figure(deployed, kind=error_kind(archive.data))
     errors = [point.error for point in shown] if archive.is_retrained else None
     entries, costs = [point.entry for point in shown], [point.costs for point in shown]
-    yield "architectures", architectures_figure(entries, costs, space, trained_errors=errors)
+    yield (
+        "architectures",
+        architectures_figure(entries, costs, space, trained_errors=errors, kind=error_kind(archive.data)),
+    )
     if trials_drawn := trial_points(archive, store):
         yield "coefficients", coefficients_figure(trials_drawn)
     generations = {number: stored.trial.generation for number, stored in trials.items()}

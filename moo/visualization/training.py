@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from devices.configuration import Precision
 from devices.cost_tables.energy_objective import EnergyObjective
+from evaluation.errors import ACCURACY_NAMES, ERROR_NAMES, ErrorKind
 from moo.analysis.networks import file_costs
 from moo.analysis.rank_correlation import RankCorrelation
 from moo.analysis.recipes import mixture
@@ -46,12 +47,15 @@ SUBTITLE_CHARACTERS = 105
 _DASHES = (0, (5, 4))
 
 
-def ranking_figure(entries: Sequence[Entry], correlation: RankCorrelation | None) -> Figure:
+def ranking_figure(
+    entries: Sequence[Entry], correlation: RankCorrelation | None, *, kind: ErrorKind = "plain"
+) -> Figure:
     """Error after training against error with inherited weights, one point a network.
 
     Args:
         entries: of networks that were trained; the others are left out.
         correlation: of the two errors; None where there are too few networks.
+        kind: what is called an error.
     """
     pairs = [(entry, entry.trained) for entry in entries if entry.trained is not None]
     inherited, trained = [100 * entry.error for entry, _ in pairs], [100 * network.error for _, network in pairs]
@@ -64,13 +68,13 @@ def ranking_figure(entries: Sequence[Entry], correlation: RankCorrelation | None
         if correlation.count < len(pairs):
             said += f", over the {correlation.count} trained alike"
     number = f"{len(pairs)} trained network{'s' * (len(pairs) != 1)}"
-    subtitle = f"{number}, errors on the selection split (PyTorch, fp32)\n{said}"
+    subtitle = f"{number}, {ERROR_NAMES[kind]}s on the selection split (PyTorch, fp32)\n{said}"
     mixed = mixture([network for _, network in pairs])
     if mixed:
         subtitle += f"\n{textwrap.fill(mixed, SUBTITLE_CHARACTERS)}"
     figure = new_figure(9, 6.2, "Does the supernet rank networks as training does?", subtitle)
     axes = figure.add_subplot()
-    dress(axes, "error with inherited weights (%)", "error after training (%)")
+    dress(axes, f"{ERROR_NAMES[kind]} with inherited weights (%)", f"{ERROR_NAMES[kind]} after training (%)")
     handles = []
     for fine_tuned, name, marker in ((False, "trained from random weights", "o"), (True, "fine-tuned", "s")):
         places = [place for place, (_, network) in enumerate(pairs) if network.fine_tuned == fine_tuned]
@@ -108,7 +112,7 @@ class _Point:
     costs: Costs
 
 
-def precision_figure(networks: Sequence[TrainedNetwork]) -> Figure:
+def precision_figure(networks: Sequence[TrainedNetwork], *, kind: ErrorKind = "plain") -> Figure:
     """What int8 costs in accuracy and saves in time.
 
     Left, for networks whose files are both measured: two joined points of latency and error. Right, for the others:
@@ -116,6 +120,7 @@ def precision_figure(networks: Sequence[TrainedNetwork]) -> Figure:
 
     Args:
         networks: those without an fp32 or an int8 file are left out; at least one must have both.
+        kind: what is called an error.
 
     Raises:
         ValueError: if none has both files.
@@ -128,7 +133,7 @@ def precision_figure(networks: Sequence[TrainedNetwork]) -> Figure:
     losses = [(loss, n.name) for n in both if (loss := points_lost(n)) is not None]
     barred = sorted(pair for pair, (f, i) in zip(losses, points, strict=True) if f is None or i is None)[-MOST_BARS:]
     subtitle = (
-        f"{len(both)} trained network{'s' * (len(both) != 1)}, accuracy of each file on the test split; "
+        f"{len(both)} trained network{'s' * (len(both) != 1)}, {ACCURACY_NAMES[kind]} of each file on the test split; "
         f"int8 loses {np.median([loss for loss, _ in losses]):.2f} points in the median, {max(losses)[0]:.2f} at most"
     )
     widths = [8.5] * bool(joined) + [5.0] * bool(barred)
@@ -136,7 +141,7 @@ def precision_figure(networks: Sequence[TrainedNetwork]) -> Figure:
     figure = new_figure(max(sum(widths), 9.0), height, "int8 against fp32", subtitle)
     columns = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     if joined:
-        _draw_joined(columns[0], joined)
+        _draw_joined(columns[0], joined, f"{ERROR_NAMES[kind]} on the test split (%)")
     if barred:
         _draw_bars(columns[-1], barred)
     return figure
@@ -156,10 +161,10 @@ def _point(network: TrainedNetwork, precision: Precision) -> _Point | None:
     return None if file is None or costs is None else _Point(100 * (1 - file.top1), costs)
 
 
-def _draw_joined(axes: Axes, pairs: Sequence[tuple[_Point, _Point]]) -> None:
+def _draw_joined(axes: Axes, pairs: Sequence[tuple[_Point, _Point]], error_label: str) -> None:
     drawn = [point for pair in pairs for point in pair]
     latencies = [point.costs.latency_ms for point in drawn]
-    dress(axes, cost_label("latency", "ms", (p.costs.latency_source for p in drawn)), "error on the test split (%)")
+    dress(axes, cost_label("latency", "ms", (p.costs.latency_source for p in drawn)), error_label)
     for floats, integers in pairs:
         x = [floats.costs.latency_ms, integers.costs.latency_ms]
         axes.plot(x, [floats.error, integers.error], color=FAINT, linewidth=1.3, zorder=2)
@@ -199,19 +204,20 @@ def _draw_bars(axes: Axes, losses: Sequence[tuple[float, str]]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
-def training_curves(records: Sequence[TrainRecord], title: str, subtitle: str) -> Figure:
+def training_curves(records: Sequence[TrainRecord], title: str, subtitle: str, *, kind: ErrorKind = "plain") -> Figure:
     """Training loss on the left, accuracy on the selection split on the right.
 
     Args:
         records: of all epochs, in order.
         title: what was trained.
         subtitle: on what, and what it came to.
+        kind: what is called an error.
     """
     figure = new_figure(9, 4, title, subtitle)
     epochs = [record.epoch for record in records]
     curves = (
         ("training loss (nats)", BLUE, [record.loss for record in records]),
-        ("accuracy, selection split (%)", VERMILION, [100 * record.accuracy for record in records]),
+        (f"{ACCURACY_NAMES[kind]}, selection split (%)", VERMILION, [100 * record.accuracy for record in records]),
     )
     for axes, (label, colour, values) in zip(figure.subplots(1, 2), curves, strict=True):
         axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o" if len(epochs) <= 30 else "", markersize=4)

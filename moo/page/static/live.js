@@ -20,8 +20,8 @@ class Told {
   begun = 0; last = 0; trials = 0; failed = 0; measured = 0; waiting = 0;
   started = /** @type {any} */ (null); front = /** @type {any} */ (null); left = /** @type {any} */ (null);
   /** @type {Map<string, {done: number, total: number | null, detail: string}>} */ stages = new Map();
-  /** Those that go on are last of their worker. @type {Job[]} */ jobs = [];
-  /** @type {Set<string>} */ workers = new Set();
+  /** @type {Job[]} */ jobs = [];
+  /** The last job of each. @type {Map<string, Job>} */ workers = new Map();
   /** @type {Map<string, Board>} */ boards = new Map();
   /** @type {[number, number][]} */ volumes = [];
   /** @type {[string, string][]} */ failures = [];
@@ -34,6 +34,7 @@ class Told {
     const search = (more = 1, detail = known) => stage("search", (this.trials += more), this.started?.trials ?? null, detail);
     const trained = () => stage("training", (this.stages.get("training")?.done ?? 0) + 1, this.stages.get("training")?.total ?? null);
     const fail = (/** @type {string} */ text, trace = "") => this.failures.push([text, trace]);
+    const job = (/** @type {Partial<Job>} */ news) => Object.assign(this.jobs.findLast((one) => one.trial === event.trial) ?? {}, news);
     const conditions = () => ({ temperature: event.temperature_c, clock: event.clock_mhz, reason: "",
       state: event.throttled ? "throttled" : event.temperature_c >= HOT_C ? "hot" : "answering" });
     /** @type {Record<string, () => void>} */
@@ -43,7 +44,7 @@ class Told {
       command_ended: () => {
         this.left = null;
         for (const [of, { done, total, detail }] of event.ending === "finished" ? this.stages : []) stage(of, total ?? done, total, detail);
-        for (const worker of this.workers) this.end(worker, at);
+        this.workers.forEach((job) => this.end(job, at));
         if (event.ending === "failed") fail(`The command failed: ${reason}`, event.traceback);
       },
       run_started: () => {
@@ -55,14 +56,14 @@ class Told {
         stage("pre-training", event.epoch, event.epochs, `accuracy ${percent(event.accuracy)}, loss ${short(event.loss)}`),
       time_estimated: () => (this.left = event),
       generation_started: () => search(event.already_done, `generation ${event.number}`),
-      worker_idle: () => this.end(event.worker, at),
+      worker_idle: () => this.end(this.workers.get(event.worker), at),
       worker_busy: () => this.begin(event.worker, event.job, at, { trial: event.trial }),
-      worker_gone: () => (this.end(event.worker, at, true), fail(`${event.worker} was lost, and its work is done again: ${reason}`)),
-      inner_search_progress: () => Object.assign(this.of(event.trial) ?? {},
-        { share: event.step / event.steps, what: `step ${event.step} of ${event.steps}` }),
+      worker_gone: () => (this.end(this.workers.get(event.worker), at, true),
+        fail(`${event.worker} was lost, and its work is done again: ${reason}`)),
+      inner_search_progress: () => job({ share: event.step / event.steps, what: `step ${event.step} of ${event.steps}` }),
       trial_finished: () => search(),
       trial_failed: () => {
-        Object.assign(this.of(event.trial) ?? {}, { failed: true });
+        job({ failed: true });
         this.failed++;
         search();
         fail(`Trial ${event.trial} failed: ${reason}`, event.traceback);
@@ -74,17 +75,17 @@ class Told {
       },
       measuring_failed: () => ((this.waiting = event.waiting ?? this.waiting), fail(`${event.network} could not be measured: ${reason}`)),
       board_conditions: () => this.board(device, { at, ...conditions() }),
-      board_unreachable: () => this.board(device, { at, state: "gone", reason }),
+      board_unreachable: () => this.board(device, { state: "gone", reason }), // Seen before.
       board_back: () => this.board(device, { at, state: "answering", reason: "" }),
       front_changed: () => this.volumes.push([at, (this.front = event).hypervolume]),
       training_progress: () => {
-        const worker = this.trainer(name), job = this.now(worker) ?? this.begin(worker, name, at);
+        const job = this.training(name, at);
         job.share = event.step / (event.total_steps || 1);
         if (event.epoch !== null) job.what = `epoch ${event.epoch} of ${event.epochs}, accuracy ${percent(event.accuracy)}`;
       },
       trainings_started: () => stage("training", 0, event.networks),
-      training_finished: () => (this.end(this.trainer(name), at), trained()),
-      training_failed: () => (this.end(this.trainer(name), at, true), trained(), fail(`${name} could not be trained: ${reason}`)),
+      training_finished: () => (this.end(this.training(name, at), at), trained()),
+      training_failed: () => (this.end(this.training(name, at), at, true), trained(), fail(`${name} could not be trained: ${reason}`)),
       training_diverged: () => fail(`${name} diverged in epoch ${event.epoch}, and went on with a lower learning rate.`),
       pretrained_missing: () => fail(`${name}: ${reason}`),
     };
@@ -95,33 +96,25 @@ class Told {
    * @param {string} name @param {Partial<Board>} news */
   board(name, { by_name = true, ...news }) {
     if (by_name) for (const [other, one] of this.boards) if (!one.by_name) this.boards.delete(other);
-    const before = this.boards.get(name) || { state: "answering", reason: "", temperature: null, clock: null, at: 0, by_name };
+    const before = this.boards.get(name) || { state: "answering", reason: "", temperature: null, clock: null, at: this.last, by_name };
     this.boards.set(name, { ...before, ...news });
   }
   /** @param {string} worker @param {string} name @param {number} begin @param {Partial<Job>} [more] */
   begin(worker, name, begin, more) {
-    this.workers.add(worker);
     const job = { worker, name, begin, end: null, failed: false, ...more };
+    this.workers.set(worker, job);
     this.jobs = [...this.jobs, job].slice(-MOST_JOBS);
     return job;
   }
-  /** @param {string} worker @param {number} at @param {boolean} [failed] */
-  end(worker, at, failed = false) {
-    const job = this.now(worker);
-    if (job) Object.assign(job, { end: at, failed });
+  /** @param {Job | undefined} job @param {number} at @param {boolean} [failed] */
+  end(job, at, failed = false) {
+    if (job?.end === null) Object.assign(job, { end: at, failed });
   }
-  /** What a worker does. @param {string} worker */
-  now(worker) {
-    return this.jobs.find((job) => job.worker === worker && job.end === null);
-  }
-  /** The last that did a trial. @param {number} trial */
-  of(trial) {
-    return this.jobs.findLast((job) => job.trial === trial);
-  }
-  /** The lane of a network that is trained, or the first free one: trainings do not tell which worker does them. @param {string} name */
-  trainer(name) {
-    const own = this.jobs.find((job) => job.name === name && job.end === null);
-    for (let number = 1; ; number++) if (own || !this.now(`worker ${number}`)) return own?.worker ?? `worker ${number}`;
+  /** Trainings do not tell which worker does them: the first that is free. @param {string} name @param {number} at */
+  training(name, at) {
+    let number = 1;
+    while (this.workers.get(`worker ${number}`)?.end === null) number++;
+    return [...this.workers.values()].find((job) => job.name === name && job.end === null) ?? this.begin(`worker ${number}`, name, at);
   }
 }
 
@@ -210,9 +203,9 @@ export async function show(content, run) {
     const bar = (/** @type {Job} */ job, from = Math.max(0, share(job.begin)), to = share(job.end ?? end)) => el("span", {
       class: `bar ${job.failed ? "lost" : job.end === null && "now"}`, style: `left:${from.toFixed(2)}%;right:${(100 - to).toFixed(2)}%`,
       title: `${job.name}: ${duration((job.end ?? end) - job.begin)}${job.failed ? ", failed" : ""}` });
-    const names = [...told.workers].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
-    fill(lanes, names.length > 0 && el("h2", {}, "Workers"), names.map((worker) => {
-      const job = goes_on ? told.now(worker) : undefined, done = job?.share;
+    const all = [...told.workers].sort(([one], [other]) => one.localeCompare(other, "en", { numeric: true }));
+    fill(lanes, all.length > 0 && el("h2", {}, "Workers"), all.map(([worker, last]) => {
+      const job = goes_on && last.end === null ? last : undefined, done = job?.share;
       const shown = told.jobs.filter((one) => one.worker === worker && (one.end ?? (goes_on ? end : begin)) > begin);
       return el("div", { class: "lane" },
         el("div", {}, el("strong", {}, worker), job ? ` ${job.name} ` : goes_on && " free",

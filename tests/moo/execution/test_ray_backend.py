@@ -288,7 +288,11 @@ def test_a_trial_that_crashes_every_worker_is_a_failure_of_its_own(setup: Worker
 def test_pretraining_whose_worker_is_killed_goes_on_from_its_last_epoch(setup: WorkerSetup) -> None:
     settings = PretrainSettings(epochs=3, batch_size=32)
     backend = start_ray_backend(setup, workers=1)
+    watched: list[WorkerNews | None] = []
+    backend.watch = watched.append
     undisturbed = list(backend.pretrain(settings, None))
+    # Now and then, so that what happens to boards is told meanwhile.
+    assert set(watched) == {None}
     epochs = []
     for epoch in backend.pretrain(settings, None):
         epochs.append(epoch)

@@ -22,6 +22,8 @@ from devices.replay import ReplayDevice
 from evaluation.splits import Splits
 from moo.execution.backend import InProcessBackend
 from moo.page.app import page_app
+from moo.page.opened import OpenedRun
+from moo.page.opened import opened as opened_run
 from moo.page.server import address_of, listening, page_server
 from moo.page.settings import PageSettings
 from moo.search.loop import run_search
@@ -31,7 +33,7 @@ from moo.storage.store import read_store
 from tests.moo.conftest import TABLE, prepared_in
 
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (program for name in ("chromium", "chromium-browser", "google-chrome") if (program := shutil.which(name))), None
 )
 GRAPHICS_HINTS = ("Canvas2D: Multiple readback", "[.WebGL")
 """How warnings begin that tell of the speed of graphics, which plotly's 3-D makes where there is no graphics card."""
@@ -167,6 +169,18 @@ def client_of(settings: PageSettings, *, let_in: bool = True) -> TestClient:
     if let_in:
         client.get("/", params={"token": settings.token})
     return client
+
+
+@pytest.fixture(scope="session")
+def found(finished_run: RunFolder) -> OpenedRun:
+    """The shared run, as the page opens it."""
+    return opened_run(finished_run)
+
+
+@pytest.fixture
+def asking(finished_run: RunFolder) -> TestClient:
+    """Asks the application of the shared run."""
+    return client_of(PageSettings(runs=finished_run.path.parent))
 
 
 @dataclass

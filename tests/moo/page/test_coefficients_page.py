@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 from moo.page.coefficients_view import coefficients_json, course_json
 from moo.page.network_view import costs_by_layer
 from moo.page.opened import OpenedRun
-from moo.page.opened import opened as opened_run
 from moo.page.settings import PageSettings
 from moo.search.surrogate_answers import open_answers
 from moo.storage.run_folder import RunFolder
@@ -23,18 +22,6 @@ from moo.storage.store import read_store
 from tests.moo.page.conftest import Opened, client_of
 
 COEFFICIENTS = "/api/runs/finished/-/coefficients"
-
-
-@pytest.fixture(scope="module")
-def found(finished_run: RunFolder) -> OpenedRun:
-    """The shared run, as the page opens it."""
-    return opened_run(finished_run)
-
-
-@pytest.fixture
-def asking(finished_run: RunFolder) -> TestClient:
-    """Asks the application of the shared run."""
-    return client_of(PageSettings(runs=finished_run.path.parent))
 
 
 def test_each_trial_that_ended_well_is_told_once_and_failed_ones_with_their_reason(found: OpenedRun) -> None:

@@ -18,18 +18,6 @@ from tests.moo.page.conftest import Opened, client_of
 NETWORKS = "/api/runs/finished/-/networks"
 
 
-@pytest.fixture(scope="module")
-def found(finished_run: RunFolder) -> OpenedRun:
-    """The shared run, as the page opens it."""
-    return opened_run(finished_run)
-
-
-@pytest.fixture
-def asking(finished_run: RunFolder) -> TestClient:
-    """Asks the application of the shared run."""
-    return client_of(PageSettings(runs=finished_run.path.parent))
-
-
 def one_of_the_front(found: OpenedRun) -> str:
     """A network that has files."""
     return found.front[0].id

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -18,12 +20,12 @@ from devices.agent.host import HostLink
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.cost_table import read_cost_table
 from devices.errors import BoardUnreachableError
-from devices.measurement import Measurement, MeasureSettings
+from devices.measurement import Conditions, Measurement, MeasureSettings
 from devices.models import Model
 from devices.replay import ReplayDevice
 from moo import events
 from moo.execution.backend import InProcessBackend
-from moo.measurement.queue import start_measurer
+from moo.measurement.queue import Measurer, start_measurer
 from moo.search.artifacts import SearchFailedError
 from moo.search.loop import run_search
 from moo.storage.archive import Archive
@@ -109,6 +111,45 @@ def check_labels(preparation: Any, archive: Any) -> None:
         expected = "modelled" if point.measurement is None else "measured"
         assert point.costs.latency_source == item["latency_source"] == expected
         assert (item["measurement"] is None) == (point.measurement is None)
+
+
+class UnpluggedDevice(RemoteDevice):
+    """A board that is unplugged as soon as it is asked how it is."""
+
+    def conditions(self) -> Conditions:
+        raise BoardUnreachableError("unplugged")
+
+
+class WatchedBackend(InProcessBackend):
+    """Tells whoever watches, as Ray's does, that pre-training goes on, until that is enough."""
+
+    def __init__(self, setup: WorkerSetup, is_enough: Callable[[], bool]) -> None:
+        super().__init__(setup)
+        self._is_enough = is_enough
+
+    def pretrain(self, settings: Any, state: Any) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_enough():
+            assert time.monotonic() < deadline
+            self.watch(None)
+        return super().pretrain(settings, state)
+
+
+def test_a_board_that_is_unplugged_during_pretraining_is_told_of_then(
+    prepare: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(devices: Any, *, names: Any) -> Measurer:
+        measurer = Measurer(devices, names=names, retry_seconds=(0.01, 0.02), look_seconds=0.001)
+        measurer.start()
+        return measurer
+
+    monkeypatch.setattr("moo.search.loop.start_measurer", started)
+    seen: list[Any] = []
+    preparation = prepare(device=UnpluggedDevice(), pretrain_epochs=1, generations=1)
+    backend = WatchedBackend(preparation.setup, lambda: "unplugged" in changes_of(seen))
+    run_search(preparation, backend, seen.append)
+    kinds = [type(event) for event in seen]
+    assert kinds.index(events.BoardUnreachable) < kinds.index(events.PretrainEpoch)
 
 
 def test_a_board_that_never_returns_leaves_predictions_labelled_so(prepare: Any) -> None:

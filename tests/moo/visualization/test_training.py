@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.text import Text
 
 from evaluation.training.loop import TrainRecord
 from moo.analysis.rank_correlation import RankCorrelation
@@ -38,6 +39,14 @@ def test_few_networks_have_no_correlation(entries: Any) -> None:
     figure = ranking_figure(entries[:1], None)
     figure.draw_without_rendering()
     assert "no rank correlation" in figure.texts[1].get_text()
+
+
+def test_a_balanced_error_is_called_so(entries: Any, trained_of: TrainedOf) -> None:
+    figures = [ranking_figure(entries, None, kind="balanced"), precision_figure([trained_of("a")], kind="balanced")]
+    for figure in figures:
+        words = [text.get_text() for text in figure.findobj(Text)]
+        assert any("balanced" in word for word in words)
+        assert not [word for word in words if word.startswith("error ")]
 
 
 def test_a_mixture_of_recipes_is_said(entries: Any) -> None:
