@@ -14,10 +14,16 @@ from search_space.boundary.text import shown
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-Runtime = Literal["ort"]
+Runtime = Literal["ort", "litert"]
+RuntimeName = Literal["onnxruntime", "litert"]
+"""Runtimes as options name them."""
+ONNX_FILES: dict[Precision, str] = {"fp32": "model.onnx", "int8": "model_int8.onnx"}
+LITERT_FILES: dict[Precision, str] = {"fp32": "model.tflite", "int8": "model_int8.tflite"}
+"""Names of a network's files in its folder."""
 MOST_THREADS, MOST_MHZ = 1024, 100_000
 """Of any board; a file or a reply that says more is wrong."""
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+BY_NAME: dict[RuntimeName, Runtime] = {"onnxruntime": "ort", "litert": "litert"}
 
 _LABEL = re.compile(r"(?P<runtime>[a-z]+) (?P<threads>\d+)t(?: (?P<mhz>\d+)MHz)? (?P<precision>[a-z0-9]+)")
 
@@ -36,7 +42,7 @@ class RuntimeConfiguration:
     """
 
     runtime: Runtime = "ort"
-    """`ort` is ONNX Runtime."""
+    """`ort` is ONNX Runtime, `litert` LiteRT."""
     threads: int = 1
     frequency_mhz: int | None = None
     """Clock that is set on the board; None leaves it to the board's governor."""
@@ -71,8 +77,8 @@ class RuntimeConfiguration:
 
     @property
     def short_label(self) -> str:
-        """The label without the runtime, where that goes without saying: `4t 1500MHz int8`."""
-        return self.label.partition(" ")[2]
+        """The label without the runtime where that is ONNX Runtime, which goes without saying: `4t 1500MHz int8`."""
+        return self.label.removeprefix("ort ")
 
     @classmethod
     def parse(cls, label: str) -> RuntimeConfiguration:
@@ -91,9 +97,14 @@ class RuntimeConfiguration:
             precision=found["precision"],  # type: ignore[arg-type]
         )
 
-    def _rank(self) -> tuple[str, int, float, int]:
+    def _rank(self) -> tuple[int, int, float, int]:
         clock = -math.inf if self.frequency_mhz is None else -self.frequency_mhz
-        return self.runtime, self.threads, clock, PRECISIONS.index(self.precision)
+        return RUNTIMES.index(self.runtime), self.threads, clock, PRECISIONS.index(self.precision)
+
+
+def runtime_in(text: str) -> Runtime:
+    """The runtime that a measurement or a table names, with its version: `ai-edge-litert 2.3.0`."""
+    return "litert" if "litert" in text else "ort"
 
 
 BASE = RuntimeConfiguration()
@@ -109,6 +120,7 @@ def named_configurations(
     threads: Sequence[int],
     frequencies_mhz: Sequence[int],
     precisions: Sequence[Precision],
+    runtimes: Sequence[RuntimeName] = (),
 ) -> tuple[RuntimeConfiguration, ...] | None:
     """The configurations that a user's options name, the base first; None for the board's default ones.
 
@@ -117,37 +129,42 @@ def named_configurations(
         threads: of `--threads`; none if it is not given, and so are the others.
         frequencies_mhz: of `--frequency-mhz`.
         precisions: of `--precision`.
+        runtimes: of `--runtime`.
 
     Raises:
         ValueError: if a value is given twice or out of range, or beside `--configurations base`.
     """
-    given = bool(threads or frequencies_mhz or precisions)
+    given = bool(threads or frequencies_mhz or precisions or runtimes)
     if which == "base" and given:
         raise ValueError(
-            "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz` or `--precision` "
-            "besides: omit one of the two."
+            "`--configurations base` must stand alone, but got `--threads`, `--frequency-mhz`, `--precision` or "
+            "`--runtime` besides: omit one of the two."
         )
     if which == "default" and not given:
         return None
-    return configurations_of(threads or (1,), frequencies_mhz or (None,), precisions or ("fp32",))
+    return configurations_of(
+        threads or (1,), frequencies_mhz or (None,), precisions or ("fp32",), runtimes or ("onnxruntime",)
+    )
 
 
 def configurations_of(
     threads: Sequence[int] = (1,),
     frequencies_mhz: Sequence[int | None] = (None,),
     precisions: Sequence[Precision] = ("fp32",),
+    runtimes: Sequence[RuntimeName] = ("onnxruntime",),
 ) -> tuple[RuntimeConfiguration, ...]:
     """All combinations, the base first.
 
     Raises:
         ValueError: if a value is given twice, or out of range.
     """
-    for name, values in (("threads", threads), ("frequency-mhz", frequencies_mhz), ("precision", precisions)):
+    options = {"threads": threads, "frequency-mhz": frequencies_mhz, "precision": precisions, "runtime": runtimes}
+    for name, values in options.items():
         if len(set(values)) < len(values):
             raise ValueError(f"each value of `--{name}` must be given once, but got {' '.join(map(str, values))}.")
     return tuple(
         sorted(
-            RuntimeConfiguration(threads=number, frequency_mhz=mhz, precision=precision)
-            for number, mhz, precision in itertools.product(threads, frequencies_mhz, precisions)
+            RuntimeConfiguration(runtime=BY_NAME[name], threads=number, frequency_mhz=mhz, precision=precision)
+            for name, number, mhz, precision in itertools.product(runtimes, threads, frequencies_mhz, precisions)
         )
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from typing import Literal, get_args
 
-from devices.configuration import Precision, RuntimeConfiguration
+from devices.configuration import Precision, RuntimeConfiguration, runtime_in
 from devices.models import Model
 from search_space.boundary.records import record_from_json
 from search_space.boundary.text import one_line, shown
@@ -17,6 +18,9 @@ LARGEST = 1e9
 """Of a latency in ms, 11 days, or an energy in mJ; nothing that this project knows comes near."""
 SOFTLY_LIMITED = ("Raspberry Pi 3 Model B Plus", "Raspberry Pi 3 Model A Plus")
 """Models whose clock falls at 60 degrees already."""
+LEAST_LITERT = 2
+"""The first major version of LiteRT's package that reads all our files."""
+LITERT_REQUIREMENT = f"ai-edge-litert>={LEAST_LITERT},<3"
 SLOWED = 0.97
 """Share of the clock that was set below which a board has slowed down."""
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -45,9 +49,11 @@ class Board:
     """False for a board on Arm whose firmware tells nothing, or may not be asked, so that throttling goes unnoticed."""
     temperature_visible: bool = True
     """False for a board on Arm whose temperature is not told, so that it is measured however hot it is."""
+    litert: str | None = None
+    """LiteRT and its version; None where it is not installed."""
 
     def __post_init__(self) -> None:
-        _in_one_line(self, ("name", "model", "os", "runtime", "machine"))
+        _in_one_line(self, ("name", "model", "os", "runtime", "machine", "litert"))
 
     @property
     def label(self) -> str:
@@ -77,12 +83,33 @@ class Board:
         found = ((self.throttling_visible, blind), (self.temperature_visible, hot))
         return tuple(note for visible, note in found if not visible)
 
+    def runtime_of(self, configuration: RuntimeConfiguration) -> str:
+        """The runtime that a configuration is run with, and its version."""
+        return (self.litert or "litert, not installed") if configuration.runtime == "litert" else self.runtime
+
+    def _check_litert(self) -> None:
+        found = re.search(r"(\d+)\.(\d+)", self.litert or "")
+        remedy = (
+            f"run `pip install '{LITERT_REQUIREMENT}'`"
+            if self.name == "host"
+            else f"run `python scripts/setup_board.py ssh://{self.name} --runtime onnxruntime litert`"
+        )
+        if self.litert is None:
+            raise ValueError(f"`--runtime litert` needs LiteRT on {self.label}, but it is not installed: {remedy}.")
+        if found is None or int(found[1]) < LEAST_LITERT:
+            raise ValueError(
+                f"`--runtime litert` needs version {LEAST_LITERT} of LiteRT or a later one, but {self.label} has "
+                f"{self.litert}: {remedy}."
+            )
+
     def check(self, configuration: RuntimeConfiguration) -> None:
-        """Check what can be known before anything runs: that the board has the cores and the clock.
+        """Check what can be known before anything runs: that the board has the runtime, the cores and the clock.
 
         Raises:
             ValueError: if it lacks them.
         """
+        if configuration.runtime == "litert":
+            self._check_litert()
         if self.cores is not None and configuration.threads > self.cores:
             raise ValueError(
                 f"`threads` must be at most {self.cores}, the cores of {self.label}, but got {configuration.threads}: "
@@ -171,7 +198,12 @@ class Measurement:
     @property
     def configuration(self) -> RuntimeConfiguration:
         """How the network was run."""
-        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+        return RuntimeConfiguration(
+            runtime=runtime_in(self.runtime),
+            threads=self.threads,
+            frequency_mhz=self.frequency_mhz,
+            precision=self.precision,
+        )
 
     @property
     def throttled(self) -> bool:

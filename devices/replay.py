@@ -10,7 +10,7 @@ import numpy as np
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.energy.power_model import HOST_POWER_MODEL, PowerModel
 from devices.errors import MeasurementError
-from devices.measurement import Board, Conditions, Measurement, model_key
+from devices.measurement import LEAST_LITERT, Board, Conditions, Measurement, model_key
 from devices.models import Model, files_of
 from devices.streaming import Images, Streamed, check_stream
 
@@ -70,6 +70,7 @@ class ReplayDevice:
             model="no board",
             os="none",
             runtime="none",
+            litert=f"a replay of litert {LEAST_LITERT}.0",
             clock_mhz=None,
             cores=self._cores,
             frequencies_mhz=self._frequencies_mhz,
@@ -100,7 +101,7 @@ class ReplayDevice:
             energy_source="modelled",
             board=board.label,
             os=board.os,
-            runtime=board.runtime,
+            runtime=board.runtime_of(configuration),
             threads=configuration.threads,
             frequency_mhz=configuration.frequency_mhz,
             precision=configuration.precision,

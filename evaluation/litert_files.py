@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from devices.configuration import PRECISIONS, Precision
+from devices.configuration import LITERT_FILES, ONNX_FILES, PRECISIONS, Precision
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
@@ -24,8 +24,6 @@ from search_space.boundary.writing import write_atomically
 from search_space.litert.conversion import litert_file
 from search_space.litert.flat_model import schema
 
-ONNX_FILES: dict[Precision, str] = {"fp32": "model.onnx", "int8": "model_int8.onnx"}
-LITERT_FILES: dict[Precision, str] = {"fp32": "model.tflite", "int8": "model_int8.tflite"}
 PLACES = ("front", "trained", "baselines")
 """Folders of a run whose folders are those of networks."""
 COMPARED = 16
@@ -87,6 +85,27 @@ def _written(path: Path, source: Path, in_fp32: bytes, precision: Precision) -> 
         )
     write_atomically(path, content)
     return LiteRtFile(path=path, precision=precision, size=len(content), difference=difference)
+
+
+def write_litert_file(folder: Path, precision: Precision) -> None:
+    """Write the LiteRT file of a network beside its ONNX file; without one, remove what lies there.
+
+    Args:
+        folder: of the network.
+        precision: of the file.
+
+    Raises:
+        ValueError: if the ONNX file cannot be read or expressed, or `ai-edge-litert` is not installed.
+    """
+    path, source = folder / LITERT_FILES[precision], folder / ONNX_FILES[precision]
+    if not source.is_file():
+        path.unlink(missing_ok=True)
+        return
+    onnx_file, in_fp32 = (
+        read_bytes(folder / ONNX_FILES[one], what="an ONNX file") for one in (precision, PRECISIONS[0])
+    )
+    content = litert_file(in_fp32, quantized=None if precision == "fp32" else onnx_file)
+    write_atomically(path, content)
 
 
 def compared(model: bytes, onnx_file: bytes) -> float:

@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import UseAppendAction
 
-from devices.configuration import ConfigurationSet, Precision, RuntimeConfiguration, named_configurations
+from devices.configuration import (
+    ConfigurationSet,
+    Precision,
+    RuntimeConfiguration,
+    RuntimeName,
+    named_configurations,
+)
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.table_names import is_table
 from evaluation.data.rules import Resize
@@ -142,13 +148,15 @@ class SearchConfig:
     """Cost table to start from instead of profiling: one by profile_device.py, or one of docs/published_tables.md."""
     configurations: ConfigurationSet = "default"
     """Ways in which the board may run a network, which are searched together: `default` is one thread and more, fp32
-    and int8, and a Raspberry Pi's clocks; `base` is one thread in fp32. The next three options name others."""
+    and int8, and a Raspberry Pi's clocks; `base` is one thread in fp32. The next four options name others."""
     threads: tuple[int, ...] = ()
     """Threads of the runtime on the board; one or several values."""
     frequency_mhz: tuple[int, ...] = ()
     """Clocks to set on the board; one or several values. Its governor decides where none is given."""
     precision: tuple[Precision, ...] = ()
     """Numbers that networks compute with on the board; `int8` is static quantisation."""
+    runtime: tuple[RuntimeName, ...] = ()
+    """Runtimes on the board, which are searched together: `onnxruntime` (the default) and `litert`."""
     energy: EnergyKind = "net"
     """Which energy is minimised: `net` is that above idle, `gross` includes the board's idle power, `period` is that
     of work that comes once in every `--period-ms`."""
@@ -248,7 +256,7 @@ class SearchConfig:
     @property
     def given_configurations(self) -> tuple[RuntimeConfiguration, ...] | None:
         """Those that the user names, the base first; None for the board's default ones."""
-        return named_configurations(self.configurations, self.threads, self.frequency_mhz, self.precision)
+        return named_configurations(self.configurations, self.threads, self.frequency_mhz, self.precision, self.runtime)
 
     @property
     def energy_objective(self) -> EnergyObjective:

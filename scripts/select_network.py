@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 from tyro.conf import Positional, arg
 
-from devices.configuration import Precision
+from devices.configuration import BY_NAME, Precision, RuntimeName
 from moo.analysis.adaptive_selection import read_adaptive_candidates
 from moo.analysis.selection import (
     ConfigurationFilter,
@@ -66,6 +66,8 @@ class SelectConfig:
     """Choose among points with these clocks of the cores in MHz; by default with any."""
     precision: tuple[Precision, ...] = ()
     """Choose among points of these precisions; by default of any."""
+    runtime: tuple[RuntimeName, ...] = ()
+    """Choose among points under these runtimes; by default under any."""
     json: bool = False
     """Print JSON instead of text; where none is within the limits, the nearest one and what it exceeds."""
 
@@ -88,7 +90,12 @@ class SelectConfig:
     @property
     def wanted(self) -> ConfigurationFilter:
         """The configurations that are chosen from."""
-        return ConfigurationFilter(threads=self.threads, frequencies_mhz=self.frequency_mhz, precisions=self.precision)
+        return ConfigurationFilter(
+            threads=self.threads,
+            frequencies_mhz=self.frequency_mhz,
+            precisions=self.precision,
+            runtimes=tuple(BY_NAME[name] for name in self.runtime),
+        )
 
 
 def share_of(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Make a board ready to measure: check it, install ONNX Runtime there, start the agent once.
+"""Make a board ready to measure: check it, install the runtimes there, start the agent once.
 
 Example:
     python scripts/setup_board.py ssh://pi@raspberrypi.local
@@ -12,17 +12,20 @@ from typing import NoReturn
 
 from tyro.conf import Positional
 
+from devices.configuration import RuntimeName
 from scripts.interface.command_line import parse, run_watched
 from scripts.interface.endings import goes_on_with, same_command
 from scripts.interface.help_pages import SETUP_BOARD
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetupConfig:
-    """Make a board ready to measure: check it, install ONNX Runtime there, start the agent once (docs/boards.md)."""
+    """Make a board ready to measure: check it, install the runtimes there, start the agent once (docs/boards.md)."""
 
     device: Positional[str]
     """The board, as in `ssh://pi@raspberrypi.local` or `ssh://pi@192.168.1.20:2222`."""
+    runtime: tuple[RuntimeName, ...] = ("onnxruntime",)
+    """What is installed: `onnxruntime`, which is always needed, and `litert` besides."""
     wheels: str | None = None
     """Folder with the wheels to install, for a board without internet."""
     python: str | None = None
@@ -56,6 +59,7 @@ def main() -> None:
                 address,
                 SshOptions.from_environment(),
                 python=config.python,
+                litert="litert" in config.runtime,
                 wheels=None if config.wheels is None else Path(config.wheels),
                 on_step=lambda done, step: progress.update(task, completed=done, description=plain(step)),
             )

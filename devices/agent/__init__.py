@@ -1,4 +1,4 @@
-"""Boards that run the agent: ONNX Runtime behind JSON lines, on this machine or over SSH.
+"""Boards that run the agent: ONNX Runtime and LiteRT behind JSON lines, on this machine or over SSH.
 
 device            `AgentDevice` measures through a `Link`, wherever the agent runs: start here
 host              this machine as a board: the agent in a subprocess
@@ -17,5 +17,6 @@ ssh_route         the way to a board: its jump hosts, and what `ssh` would use f
 setup             makes a board ready to measure: checks it and installs the runtime
 endings           why the agent ended by itself, and what to do about it
 replies           the agent's replies as typed values
-agent             the one file that runs on the board
+agent             runs on the board
+agent_runtimes    beside it there: opens files of ONNX and LiteRT
 """

@@ -1,6 +1,6 @@
-"""The on-board agent: runs ONNX models and answers in JSON lines.
+"""The on-board agent: runs models and answers in JSON lines; start here, agent_runtimes.py opens the files.
 
-One file that needs only Python 3.9, numpy and onnxruntime. Requests arrive on stdin, one JSON object a line; a reply
+Both need only Python 3.9, numpy and onnxruntime. Requests arrive on stdin, one JSON object a line; a reply
 repeats the `id`, {"id", "ok": true, ...} or {"id", "ok": false, "error"}. The commands are `describe`, `conditions`,
 `clock`, `cool`, `measure`, `stream`, `run` (methods of `Agent`), `set_frequency` and `quit`. A network is one file,
 `model`, or several, `models`: the first output of each is the input of the next. Empty lines are heartbeats. At the end
@@ -18,6 +18,7 @@ import os
 import platform
 import queue
 import re
+import runpy
 import select
 import shutil
 import signal
@@ -31,7 +32,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import numpy as np
-import onnxruntime
 
 LONGEST_LINE, MOST_WAITING, LONGEST_ERROR = 2**16, 100, 1000  # of requests in bytes, of them, of a reply's text
 GRACE_SECONDS, SETTLE_SECONDS = 1.0, 0.02  # of a running request after the end of stdin; that a clock has to change
@@ -44,6 +44,7 @@ CORE_RAIL, CORE_VOLTS = ("pmic_read_adc", "VDD_CORE_V"), ("measure_volts", "core
 PERMIT = "`sudo chmod a+w /sys/devices/system/cpu/cpufreq/policy*/scaling_m??_freq` grants it until the next reboot"
 OMIT, TEMPERATURE = "or omit `frequency_mhz`", "sys/class/thermal/thermal_zone0/temp"
 FLAGS, VISIBLE = "sys/devices/platform/*/*firmware/get_throttled", ("throttled", "temperature_c")
+RUNTIMES = runpy.run_path(str(Path(__file__).with_name("agent_runtimes.py")))  # beside it, in a package or not
 Reply = dict[str, Any]
 
 
@@ -77,7 +78,7 @@ class Agent:
     def describe(self, request: Reply) -> Reply:
         """What this board is."""
         model, state, machine = _model(self._root), conditions(self._root, self._clocks), platform.machine()
-        system = {"os": platform.platform(), "machine": machine, "runtime": f"onnxruntime {onnxruntime.__version__}"}
+        system = {"os": platform.platform(), "machine": machine, **RUNTIMES["versions"]()}
         told = machine != "aarch64" and not model.startswith("Raspberry Pi")  # or not expected
         throttling, temperature = (told or state[key] is not None for key in VISIBLE)
         seen = {"throttling_visible": throttling, "temperature_visible": temperature, "model": model or machine}
@@ -167,29 +168,22 @@ class Chain:
         files = request["models"] if "models" in request else [request["model"]]
         if not 0 < len(files) <= MOST_FILES or (thresholds is not None and len(thresholds) != len(files) - 1):
             raise ValueError(f"1 to {MOST_FILES} files need one threshold less, but got {len(files)} and {thresholds}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        # One thread need not wait busily; several that wait after one file would take the next one's cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
-        options.add_session_config_entry("session.force_spinning_stop", str(int(len(files) > 1)))
-        sessions = [onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]) for file in files]
-        limits = [1.0 if len(session.get_outputs()) > 1 else None for session in sessions]
-        limits = limits if thresholds is None else [*np.array(thresholds, np.float32), None]
-        self.image = maps = np.empty([1, *sessions[0].get_inputs()[0].shape[1:]], np.float32)
         self._segments: list[Any] = []
-        for number, session in enumerate(sessions):  # bound to arrays, so that nothing is copied in between
-            source, binding, outputs = session.get_inputs()[0], session.io_binding(), []
-            binding.bind_input(source.name, "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
-            for value in session.get_outputs():
-                outputs.append(np.empty([1, *value.shape[1:]], np.float32))
-                binding.bind_output(value.name, "cpu", 0, np.float32, outputs[-1].shape, outputs[-1].ctypes.data)
-            self._segments.append((session.run_with_iobinding, binding, outputs, limits[number]))
+        limits = [None] * len(files) if thresholds is None else [*np.array(thresholds, np.float32), None]
+        maps: Any = None
+        for file, limit in zip(files, limits):  # noqa: B905 (Python 3.9)
+            run, source, outputs = RUNTIMES["opened"](file, threads, maps, is_alone=len(files) == 1)
+            if maps is None:
+                self.image = source
+            if thresholds is None and len(outputs) > 1:
+                limit = 1.0
+            self._segments.append((run, outputs, limit))
             maps = outputs[0]
 
     def run(self) -> tuple[int, list[Any]]:
         """Number of the file at which `image` leaves, as its largest softmax exceeds its threshold, and its outputs."""
-        for number, (run, binding, outputs, limit) in enumerate(self._segments):
-            run(binding)
+        for number, (run, outputs, limit) in enumerate(self._segments):
+            run()
             if limit is not None and np.exp(-np.log(np.exp(outputs[-1] - outputs[-1].max()).sum())) > limit:
                 return number, outputs
         return number, outputs

@@ -32,11 +32,14 @@ from devices.errors import BoardRefusedError, BoardUnreachableError, Measurement
 from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 from devices.models import Model, files_of
 from devices.quantization import activations_for, is_quantized, quantized
+from devices.runtimes import files_for, images_for
 from devices.streaming import LONGEST_IMAGE_SECONDS, Images, Streamed, as_file, check_stream
 
 Opened = TypeVar("Opened", bound="AgentDevice")
 
 AGENT_PATH = Path(__file__).with_name("agent.py")
+RUNTIMES_PATH = AGENT_PATH.with_name("agent_runtimes.py")
+"""Beside the agent on each board."""
 AGENT = Peer("the agent", remedy="raise `timeout_seconds`, or take a smaller network")
 
 logger = logging.getLogger(__name__)
@@ -166,7 +169,7 @@ class AgentDevice:
             BoardRefusedError: if another board answers than before: its measurements would not compare.
         """
         board = board_from_reply(self._request("describe"), name=self._name)
-        identity = (board.model, board.machine, board.runtime)
+        identity = (board.model, board.machine, board.runtime, board.litert)
         self._identity = self._identity or identity
         if identity != self._identity:
             raise BoardRefusedError(
@@ -201,11 +204,12 @@ class AgentDevice:
                 # Of a full disk, too: it is made in a file.
                 raise MeasurementError(str(error)) from None
         configuration = _as_run(files_of(model), configuration)
+        files = _files_for(files_of(model), configuration)
         with self._lock, self._turn():
             self._open_channel()
             with self._afresh_after_errors():
                 idle = None if self._meter is None else self._idle_power(board, self._meter)
-            with self._afresh_after_errors(), self._placed(files_of(model)) as paths:
+            with self._afresh_after_errors(), self._placed(files) as paths:
                 self._get_ready(board, configuration)
                 if self._meter is None or idle is None:
                     reply, energy = self._timed(paths, configuration.threads), _Energy()
@@ -248,9 +252,10 @@ class AgentDevice:
         """
         check_stream(segments, thresholds, images_NCHW, passes)
         board, configuration = self._checked(configuration), _as_run(segments, configuration)
+        files = [*_files_for(segments, configuration), as_file(images_for(images_NCHW, configuration))]
         with self._lock, self._turn():
             self._open_channel()
-            with self._afresh_after_errors(), self._placed([*segments, as_file(images_NCHW)]) as (*paths, images):
+            with self._afresh_after_errors(), self._placed(files) as (*paths, images):
                 self._get_ready(board, configuration)
                 reply = self._request(
                     "stream",
@@ -464,6 +469,14 @@ class AgentDevice:
 def _as_run(files: Sequence[bytes], configuration: RuntimeConfiguration) -> RuntimeConfiguration:
     """A configuration with the precision of the files that run in it."""
     return replace(configuration, precision="int8" if is_quantized(files) else "fp32")
+
+
+def _files_for(files: Sequence[bytes], configuration: RuntimeConfiguration) -> Sequence[bytes]:
+    """Files in the format of a configuration's runtime."""
+    try:
+        return files_for(files, configuration)
+    except ValueError as error:
+        raise MeasurementError(f"LiteRT cannot run this model: {error}") from None
 
 
 def _listed(identity: tuple[str | None, ...]) -> str:

@@ -49,7 +49,7 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
     Raises:
         MeasurementError: if the reply lacks a field, or has an impossible one.
     """
-    machine = reply.fields.get("machine")
+    machine, litert = reply.fields.get("machine"), reply.fields.get("litert")
     cores = None if reply.fields.get("cores") is None else reply.whole_within("cores", 1, MOST_CORES)
     frequencies = reply.numbers("frequencies_mhz") if "frequencies_mhz" in reply.fields else []
     in_range = all(CLOCK_MHZ[0] <= mhz <= CLOCK_MHZ[1] for mhz in frequencies)
@@ -61,6 +61,7 @@ def board_from_reply(reply: Reply, *, name: str) -> Board:
         model=reply.text("model"),
         os=reply.text("os"),
         runtime=reply.text("runtime"),
+        litert=one_line(litert, most=80) if isinstance(litert, str) else None,
         machine=one_line(machine, most=40) if isinstance(machine, str) else None,
         clock_mhz=reply.plausible("clock_mhz", *CLOCK_MHZ),
         cores=cores,
@@ -120,7 +121,7 @@ def measurement_from_reply(
         energy_source="modelled" if metered is None else "measured",
         board=board.label,
         os=board.os,
-        runtime=board.runtime,
+        runtime=board.runtime_of(configuration),
         threads=configuration.threads,
         frequency_mhz=configuration.frequency_mhz,
         precision=configuration.precision,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncssh
 
-from devices.agent.device import AGENT, AGENT_PATH, AgentDevice
+from devices.agent.device import AGENT, AGENT_PATH, RUNTIMES_PATH, AgentDevice
 from devices.agent.endings import AgentEnd, import_remedy, telling_line
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
@@ -80,6 +80,7 @@ class SshLink:
         path = self._options.folder / "agent.py"
         try:
             connection.put(path, self._agent.read_bytes())
+            connection.put(path.with_name(RUNTIMES_PATH.name), RUNTIMES_PATH.read_bytes())
             command = [self._options.board_python, str(path), "--folder", str(self._options.folder)]
             command += ["--heartbeat-seconds", f"{SILENCE_SECONDS:g}"]
             return _SshChannel.start(connection, f"exec {shlex.join(command)}", AGENT, python=command[0])

@@ -16,7 +16,7 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from devices.configuration import Precision, RuntimeConfiguration
+from devices.configuration import Precision, RuntimeConfiguration, runtime_in
 from devices.measurement import LARGEST, Source
 from search_space.boundary import reading
 from search_space.boundary.sealing import unsealed, write_sealed_json
@@ -109,7 +109,12 @@ class CostTable:
     @property
     def configuration(self) -> RuntimeConfiguration:
         """How networks are run that cost this."""
-        return RuntimeConfiguration(threads=self.threads, frequency_mhz=self.frequency_mhz, precision=self.precision)
+        return RuntimeConfiguration(
+            runtime=runtime_in(self.runtime),
+            threads=self.threads,
+            frequency_mhz=self.frequency_mhz,
+            precision=self.precision,
+        )
 
     @property
     def num_layers(self) -> int:

@@ -282,6 +282,11 @@ def _board(name: str) -> BuiltInBoard:
 
 
 def _check(name: str, board: BuiltInBoard, configuration: RuntimeConfiguration) -> None:
+    if configuration.runtime != "ort":
+        raise ValueError(
+            f"`--runtime litert` needs a board that measures, but the figures of {name} are of ONNX Runtime: give "
+            "`--device ssh://...` or `--device host`, or omit it."
+        )
     if configuration.threads > CORES:
         raise ValueError(
             f"`threads` must be at most {CORES}, the cores of {name}, but got {configuration.threads}: lower it."

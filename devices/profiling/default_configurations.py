@@ -12,6 +12,7 @@ from devices.device import Device
 from devices.errors import BoardRefusedError
 from devices.measurement import Board
 from search_space.graphs import Graph, GraphBuilder
+from search_space.litert.flat_model import schema
 from search_space.onnx_files import random_weights, to_onnx
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,9 @@ def check_configurations(device: Device, board: Board, configurations: Sequence[
     """
     for configuration in configurations:
         board.check(configuration)
+    if any(configuration.runtime == "litert" for configuration in configurations):
+        # Its files are written here.
+        schema()
     try:
         check_settable(device, configurations)
     except BoardRefusedError as error:

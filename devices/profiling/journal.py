@@ -126,7 +126,11 @@ class JournaledDevice:
         """Know what was appended to the file since it was last read, by whomever."""
         found, self._read_to = _lines_after(self._read_to, self._path)
         for key, measurement in found:
-            self._known[_key_of(key, measurement.configuration)].append(measurement)
+            configuration = measurement.configuration
+            if configuration.runtime == "litert" and measurement.runtime != self._device.describe().litert:
+                # The file is that of a version of ONNX Runtime; LiteRT was another one then.
+                continue
+            self._known[_key_of(key, configuration)].append(measurement)
 
     def _keep(self, model: Model, measurement: Measurement) -> None:
         line = json.dumps(sealed({"model": model_key(model), "measurement": measurement.to_json()})).encode()
@@ -150,7 +154,7 @@ def profile_path(board: Board, space: SearchSpace, settings: MeasureSettings) ->
     It is in `profiles` in `devices.cache.cache_folder()`.
     """
     identity = {
-        **asdict(board),
+        **{name: value for name, value in asdict(board).items() if name != "litert"},
         "clock_mhz": None,
         "throttling_visible": True,
         "space": repr(space),

@@ -79,7 +79,7 @@ def operator_wise_table(
         latency_source=sample.latency_source,
         energy_source=_weakest(tuple(cost.energy_source for cost in best.values())),
         board=board.label,
-        runtime=board.runtime,
+        runtime=board.runtime_of(configuration),
         threads=configuration.threads,
         clock_mhz=board.clock_mhz,
         frequency_mhz=configuration.frequency_mhz,

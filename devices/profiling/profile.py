@@ -219,7 +219,10 @@ def adapted_profile(
         predicted_N[left_out] = predictor.predict([networks_NL[left_out].tolist()])[0][0]
     sample = measured[0]
     table = fitted(everything).adapted_table(
-        board=board.label, runtime=board.runtime, configuration=configuration, power_w=mean_power_w(measured)
+        board=board.label,
+        runtime=board.runtime_of(configuration),
+        configuration=configuration,
+        power_w=mean_power_w(measured),
     )
     return Profile(
         table=replace(

@@ -103,9 +103,17 @@ class AdaptFrontConfig:
         Args:
             known: those of the run, which it has cost tables for.
 
+        Exits run under ONNX Runtime, so configurations of other runtimes are left out.
+
         Raises:
             ValueError: if one that is named is not among these.
         """
+        known = tuple(one for one in known if one.runtime == "ort")
+        if not known:
+            raise ValueError(
+                "early exits run under ONNX Runtime, but this run was searched under LiteRT alone: search with "
+                "`--runtime onnxruntime litert`."
+            )
         for name, given in (("threads", self.threads), ("precision", self.precision)):
             theirs = {getattr(one, name) for one in known}
             for value in given:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args
 
-from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
+from devices.configuration import BY_NAME, PRECISIONS, Precision, Runtime, RuntimeConfiguration
 from devices.cost_tables.energy_objective import ENERGY_KINDS, EnergyKind
 from devices.measurement import SOURCES, Source
 from evaluation.errors import ErrorKind
@@ -129,10 +129,17 @@ class ConfigurationFilter:
     frequencies_mhz: tuple[int, ...] = ()
     """Clocks that were set; a point whose clock the board's governor had has none."""
     precisions: tuple[Precision, ...] = ()
+    runtimes: tuple[Runtime, ...] = ()
 
     def __str__(self) -> str:
         """As options of the command line."""
-        options = {"threads": self.threads, "frequency-mhz": self.frequencies_mhz, "precision": self.precisions}
+        names = tuple(name for name, runtime in BY_NAME.items() if runtime in self.runtimes)
+        options: dict[str, Sequence[object]] = {
+            "threads": self.threads,
+            "frequency-mhz": self.frequencies_mhz,
+            "precision": self.precisions,
+            "runtime": names,
+        }
         return " ".join(f"--{name} {' '.join(map(str, values))}" for name, values in options.items() if values)
 
     def admits(self, configuration: RuntimeConfiguration | None) -> bool:
@@ -143,6 +150,7 @@ class ConfigurationFilter:
             (not self.threads or configuration.threads in self.threads)
             and (not self.frequencies_mhz or configuration.frequency_mhz in self.frequencies_mhz)
             and (not self.precisions or configuration.precision in self.precisions)
+            and (not self.runtimes or configuration.runtime in self.runtimes)
         )
 
 

@@ -12,7 +12,7 @@ from moo.deployment.baselines import baseline_graph_of
 from moo.deployment.finished_run import FinishedRun
 from moo.formatting import percent
 from moo.report.card import Card, baseline_card, card_markdown, front_card
-from moo.search.outputs import write_front
+from moo.search.outputs import write_front, write_litert_of_front
 from moo.storage.archive import Archive, networks_of
 from moo.storage.store import StoreReader
 from moo.storage.trained_network import TrainedNetwork
@@ -53,6 +53,7 @@ def write_retrained(
     for entry in networks_of(archive.front()):
         if entry.trained is not None:
             _hand_over(folder.training(entry.architecture.id), folder.networks / entry.architecture.id)
+    write_litert_of_front(folder, archive)
 
 
 def _card(run: FinishedRun, archive: Archive, network: TrainedNetwork) -> Card | None:

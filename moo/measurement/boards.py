@@ -166,9 +166,15 @@ def configurations_in(tables: CostTables, given: Sequence[RuntimeConfiguration] 
         return tables
     if boards and len(tables) == len(given) == 1 and tables.base.latency_source != "measured":
         only = given[0]
-        return CostTables(
-            [replace(tables.base, threads=only.threads, frequency_mhz=only.frequency_mhz, precision=only.precision)]
+        runtime = tables.base.runtime if tables.base.configuration.runtime == only.runtime else only.runtime
+        base = replace(
+            tables.base,
+            runtime=runtime,
+            threads=only.threads,
+            frequency_mhz=only.frequency_mhz,
+            precision=only.precision,
         )
+        return CostTables([base])
     return tables.only(given)
 
 
@@ -191,8 +197,9 @@ def _check_apart(boards: Sequence[Board], devices: Sequence[Device]) -> None:
 def _check_equal(boards: Sequence[Board]) -> None:
     first = boards[0]
     for board in boards[1:]:
-        if (board.model, board.runtime) != (first.model, first.runtime):
+        ours, theirs = (tuple(filter(None, (one.runtime, one.litert))) for one in (first, board))
+        if (board.model, theirs) != (first.model, ours):
             raise ValueError(
                 f"several `--device` must be equal boards, which share the work, but {first.label} has "
-                f"{first.runtime} and {board.label} has {board.runtime}: search for one after the other."
+                f"{', '.join(ours)} and {board.label} has {', '.join(theirs)}: search for one after the other."
             )

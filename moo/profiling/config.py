@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import UseAppendAction
 
-from devices.configuration import Precision, RuntimeConfiguration, named_configurations
+from devices.configuration import Precision, RuntimeConfiguration, RuntimeName, named_configurations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,13 +30,15 @@ class ProfileConfig:
     """Energy meter, as in `ina219`, `um25c:/dev/rfcomm0@here`, `none` (docs/meters.md)."""
     configurations: Literal["default", "base"] = "default"
     """Ways in which the board may run a network: `default` is one thread and more, fp32 and int8, and a Raspberry Pi's
-    clocks; `base` is one thread in fp32 at the governor's clock. The next three options name others."""
+    clocks; `base` is one thread in fp32 at the governor's clock. The next four options name others."""
     threads: tuple[int, ...] = ()
     """Threads of the runtime on the board; one or several values."""
     frequency_mhz: tuple[int, ...] = ()
     """Clocks to set on the board; one or several values. Its governor decides where none is given."""
     precision: tuple[Precision, ...] = ()
     """Numbers that networks compute with; `int8` is static quantisation."""
+    runtime: tuple[RuntimeName, ...] = ()
+    """Runtimes on the board: `onnxruntime` (the default) and `litert`."""
     like: str | None = None
     """Table of another board (`pi4`, or a file): adapt it by ten networks measured whole, instead of a full profile."""
     networks: int | None = None
@@ -58,12 +60,17 @@ class ProfileConfig:
     @property
     def given_configurations(self) -> tuple[RuntimeConfiguration, ...] | None:
         """Those that the user names, the base first; None for each board's default ones."""
-        return named_configurations(self.configurations, self.threads, self.frequency_mhz, self.precision)
+        return named_configurations(self.configurations, self.threads, self.frequency_mhz, self.precision, self.runtime)
 
     @property
     def runtime_options(self) -> str:
         """Options of a search in the same configurations, each after a space."""
-        options = {"threads": self.threads, "frequency-mhz": self.frequency_mhz, "precision": self.precision}
+        options = {
+            "threads": self.threads,
+            "frequency-mhz": self.frequency_mhz,
+            "precision": self.precision,
+            "runtime": self.runtime,
+        }
         text = "".join(f" --{name} {' '.join(map(str, values))}" for name, values in options.items() if values)
         return " --configurations base" if self.configurations == "base" else text
 

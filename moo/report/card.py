@@ -18,10 +18,10 @@ from moo.analysis.errors import INTERVALS, ToldError, chosen_by_note, on_selecti
 from moo.analysis.networks import file_costs
 from moo.analysis.recipes import how_trained
 from moo.formatting import cost, error_text, percent, short, table
-from moo.report.snippets import CAMERA_PACKAGES, PHOTO_PACKAGES, camera_snippet, how_square, photo_snippet
+from moo.report.snippets import CAMERA_PACKAGES, camera_snippet, how_square, photo_packages, photo_snippet
 from moo.storage.archive import Archive, Costs, Entry, OperatingPoint
 from moo.storage.origin import SearchDataset
-from moo.storage.run_folder import model_file_name
+from moo.storage.run_folder import file_name_for
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.boundary.text import code, markdown
 from search_space.counts import count
@@ -151,7 +151,7 @@ def card_markdown(card: Card, data: SearchDataset, *, dataset: str | None = None
         data: the images of the run.
         dataset: how the user named the data set; None where that is not known.
     """
-    size = card.input_size
+    size, packages = card.input_size, photo_packages(card.configuration)
     if card.pretrained is not None:
         data = replace(data, mean=card.pretrained.mean, std=card.pretrained.std)
     layers = "\n".join(f"{number}. {line}" for number, line in enumerate(card.layers, start=1))
@@ -161,7 +161,7 @@ def card_markdown(card: Card, data: SearchDataset, *, dataset: str | None = None
 
 ## Run it
 
-On the board, in this folder, with a `photo.jpg` of any size; it needs `{PHOTO_PACKAGES}`. Save it as `classify.py`:
+On the board, in this folder, with a `photo.jpg` of any size; it needs `{packages}`. Save it as `classify.py`:
 
 ```python
 {photo_snippet(data, size=size, configuration=card.configuration)}
@@ -254,7 +254,7 @@ def _points(card: Card, data: SearchDataset) -> str:
     rows = [
         (
             point.configuration.label,
-            f"`{model_file_name(point.configuration.precision)}`",
+            f"`{file_name_for(point.configuration)}`",
             on_selection_split(point.error, data).text,
             f"{short(point.costs.latency_ms)} ms ({point.costs.latency_source})",
             f"{short(point.costs.energy_mj)} mJ ({point.costs.energy_source}{error_text([point.costs.energy_error])})",
@@ -386,14 +386,22 @@ def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint], dat
                 " `model_int8.onnx` computes in int8; it is the file whose error in int8 was evaluated, calibrated "
                 "with images of the selection split."
             )
-        return files
+        return files + _litert_files(points)
     rows = [_file_row(file, data) for file in trained.files]
     notes = [f"- {file.precision}: {_file_conditions(m)}" for file in trained.files if (m := file.measurement)]
     note = (
         "Logits are compared with those of the PyTorch network, over images of the selection split; accuracy is that "
         "of the very file, by ONNX Runtime on the training machine."
     )
+    note += _litert_files(points)
     return "\n\n".join([table(names, rows), note, *(["Measured on:\n\n" + "\n".join(notes)] if notes else [])])
+
+
+def _litert_files(points: Sequence[OperatingPoint]) -> str:
+    """What is said of LiteRT files, where there are points that they run in."""
+    under_litert = [point.configuration for point in points if point.configuration.runtime == "litert"]
+    files = " and ".join(code(name) for name in dict.fromkeys(map(file_name_for, under_litert)))
+    return f" For LiteRT, with an input in NHWC: {files}; errors are those of ONNX files." if files else ""
 
 
 def _file_row(file: DeployedFile, data: SearchDataset) -> tuple[str, ...]:

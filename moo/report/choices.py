@@ -10,7 +10,7 @@ from moo.analysis.errors import INTERVALS, chosen_by_note, error_kind, told_erro
 from moo.analysis.representatives import distinct_front, verdict_of
 from moo.formatting import cost, energy_error_note, error_text, many, table
 from moo.storage.archive import Archive, OperatingPoint
-from moo.storage.run_folder import RunFolder, model_file_name
+from moo.storage.run_folder import RunFolder, file_name_for
 from search_space.boundary.text import code, command_line
 from search_space.counts import count
 from search_space.spaces import FBNetSpace
@@ -105,7 +105,7 @@ def _energy(point: OperatingPoint) -> str:
 
 
 def _file(folder: RunFolder, point: OperatingPoint) -> str:
-    name = model_file_name(point.configuration.precision)
+    name = file_name_for(point.configuration)
     path = folder.networks / point.id / name
     if not path.is_file():
         return "not written yet"

@@ -63,9 +63,13 @@ def static_texts(run: RunFolder) -> PointTexts[FrontPoint]:
         cells=lambda point: _cells(point, run.networks / point.id),
         text=lambda point: _text(point, run.networks / point.id),
         facts=lambda point: _facts(point, run.networks / point.id),
-        place=lambda point: file_text(run.networks / point.id / model_file_name(point.precision)),
+        place=lambda point: file_text(run.networks / point.id / _file_name(point)),
         guess=lambda point: GUESSES[point.error_kind],
     )
+
+
+def _file_name(point: FrontPoint) -> str:
+    return model_file_name(point.precision, "ort" if point.configuration is None else point.configuration.runtime)
 
 
 def file_text(file: Path) -> str:
@@ -83,7 +87,7 @@ def table_lines(columns: list[tuple[str, ...]]) -> list[str]:
 
 
 def _cells(point: FrontPoint, folder: Path) -> tuple[str, ...]:
-    expected, file = point.expected, folder / model_file_name(point.precision)
+    expected, file = point.expected, folder / _file_name(point)
     accuracy, split = percent(1 - point.error), "selection split"
     if expected is not None:
         ends = (None if end is None else 1 - end for end in (expected.high, expected.low))
@@ -102,7 +106,7 @@ def _cells(point: FrontPoint, folder: Path) -> tuple[str, ...]:
 
 def _facts(point: FrontPoint, folder: Path) -> dict[str, Any]:
     """Its fields, with the configuration's label, and the paths that are there."""
-    configuration, file = point.configuration, folder / model_file_name(point.precision)
+    configuration, file = point.configuration, folder / _file_name(point)
     same_as = None if point.same_as is None else dict(zip(("id", "configuration"), point.same_as, strict=True))
     return asdict(point) | {
         "configuration": None if configuration is None else asdict(configuration) | {"label": configuration.label},
@@ -126,7 +130,7 @@ def _text(point: FrontPoint, folder: Path) -> str:
         *_expected_text(point),
         f"latency        {short(point.latency_ms)} ms {point.latency_source}",
         f"energy         {short(point.energy_mj)} mJ {point.energy_source}{off}, {ENERGIES[point.energy_kind]}",
-        f"file           {file_text(folder / model_file_name(point.precision))}",
+        f"file           {file_text(folder / _file_name(point))}",
     ]
     return "\n".join(lines)
 

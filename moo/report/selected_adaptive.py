@@ -10,7 +10,7 @@ from moo.analysis.adaptive_selection import AdaptiveCandidate
 from moo.formatting import error_text, percent, percent_within, short
 from moo.report.selected import ENERGIES, PointTexts, file_text
 from moo.storage.adaptive_front import FOLDER, AdaptivePoint
-from moo.storage.run_folder import RunFolder, model_file_name
+from moo.storage.run_folder import RunFolder, file_name_for
 from search_space.boundary.text import command_line
 
 _RUNNER = "run.py"
@@ -114,7 +114,7 @@ def _text(candidate: AdaptiveCandidate, run: RunFolder) -> str:
 def _facts(candidate: AdaptiveCandidate, run: RunFolder) -> dict[str, Any]:
     """All that front_adaptive.json has of the point, and where its files are."""
     point, folder = candidate.point, _folder(candidate.point, run)
-    file = run.networks / point.id / model_file_name(point.configuration.precision)
+    file = run.networks / point.id / file_name_for(point.configuration)
     return point.to_json() | {
         "id": point.id,
         "number": candidate.number if point.exits else None,
@@ -131,7 +131,7 @@ def _folder(point: AdaptivePoint, run: RunFolder) -> Path:
 
 def _place(point: AdaptivePoint, run: RunFolder) -> str:
     if not point.exits:
-        return file_text(run.networks / point.id / model_file_name(point.configuration.precision))
+        return file_text(run.networks / point.id / file_name_for(point.configuration))
     folder = _folder(point, run)
     return f"{folder}{'' if folder.is_dir() else ' (not there: `adapt_front.py` writes it)'}"
 

@@ -9,13 +9,18 @@ from devices.configuration import BASE, RuntimeConfiguration
 from evaluation.data.pictures import PADDING
 from evaluation.data.rules import Resize
 from moo.storage.origin import SearchDataset
-from moo.storage.run_folder import model_file_name
+from moo.storage.run_folder import file_name_for
 from search_space.boundary.text import one_line
 from search_space.onnx_files import INPUT_NAME
 
 PHOTO_PACKAGES = "pip install onnxruntime pillow"
-"""What the first needs on a board; it brings `numpy`."""
+"""What the first needs on a board under ONNX Runtime; it brings `numpy`."""
 CAMERA_PACKAGES = "sudo apt install python3-picamera2"
+
+
+def photo_packages(configuration: RuntimeConfiguration) -> str:
+    """What `photo_snippet` needs on a board; it brings `numpy`."""
+    return PHOTO_PACKAGES if configuration.runtime == "ort" else "pip install ai-edge-litert pillow"
 
 
 def photo_snippet(data: SearchDataset, *, size: int, configuration: RuntimeConfiguration = BASE) -> str:
@@ -26,7 +31,8 @@ def photo_snippet(data: SearchDataset, *, size: int, configuration: RuntimeConfi
         size: height and width that the network takes, in pixels.
         configuration: gives file and threads.
     """
-    file = model_file_name(configuration.precision)
+    file = file_name_for(configuration)
+    in_onnx = configuration.runtime == "ort"
     at = f"  # measured at {configuration.frequency_mhz} MHz" if configuration.frequency_mhz is not None else ""
     upright = "ImageOps.exif_transpose(photo)" if data.rules > 1 else "photo"
     levels, picture = "", upright
@@ -42,21 +48,28 @@ def eight_bits(picture):  # of more bits a pixel: one scale for all pictures
     return Image.fromarray(np.uint8(np.clip(shares, 0, 1) * 255 + 0.5))
 """
     draft = f"    photo.draft(None, ({2 * size}, {2 * size}))  # a large JPEG file is decoded smaller\n"
-    return f"""import numpy as np
-import onnxruntime as ort
-from PIL import Image, ImageOps
+    package = "import onnxruntime as ort" if in_onnx else "from ai_edge_litert.interpreter import Interpreter"
+    opened = f"""interpreter = Interpreter("{file}", num_threads={configuration.threads}){at}
+run = interpreter.get_signature_runner()"""
+    if in_onnx:
+        opened = f"""options = ort.SessionOptions()
+options.intra_op_num_threads = {configuration.threads}{at}
+session = ort.InferenceSession("{file}", options, providers=["CPUExecutionProvider"])"""
+    layout = ".transpose(2, 0, 1)" if in_onnx else ""
+    call = f'session.run(None, {{"{INPUT_NAME}": images}})[0]' if in_onnx else f'run({INPUT_NAME}=images)["logits"]'
+    packages = sorted(["from PIL import Image, ImageOps", *([] if in_onnx else [package])], key=str.lower)
+    head = "\n".join(["import numpy as np", *([package] if in_onnx else []), *packages])
+    return f"""{head}
 
 classes = {json.dumps([one_line(name) for name in data.classes], ensure_ascii=False)}
 mean, std = np.float32({_list(data.mean)}), np.float32({_list(data.std)})
-options = ort.SessionOptions()
-options.intra_op_num_threads = {configuration.threads}{at}
-session = ort.InferenceSession("{file}", options, providers=["CPUExecutionProvider"])
+{opened}
 {levels}
 
 def classify(picture):
     square = {_square(data.resize, size)}
-    images = ((np.asarray(square, np.float32) / 255 - mean) / std).transpose(2, 0, 1)[None]
-    logits = session.run(None, {{"{INPUT_NAME}": images}})[0][0]
+    images = ((np.asarray(square, np.float32) / 255 - mean) / std){layout}[None]
+    logits = {call}[0]
     shares = np.exp(logits - logits.max())
     return f"{{classes[logits.argmax()]}} {{100 * shares.max() / shares.sum():.1f}} %"
 

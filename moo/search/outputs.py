@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import safetensors.numpy
 
-from devices.configuration import Precision
+from devices.configuration import LITERT_FILES, PRECISIONS, Precision
 from devices.cost_tables.family import read_cost_tables
 from evaluation.deployed_model import ModelNotes, deployed
+from evaluation.litert_files import write_litert_file
 from moo.analysis.adaptation import read_adaptive_results
 from moo.analysis.errors import on_selection_split, told_error
 from moo.analysis.networks import shown_points
@@ -155,7 +156,23 @@ def write_front(
             card = card_markdown(front_card(entry, archive, space), data, dataset=dataset)
             models = network_files(entry, space, result, data)
             _write_network(folder.networks / entry.architecture.id, entry, card, models, result)
+    write_litert_of_front(folder, archive)
     write_front_json(folder, archive, front_size=front_size)
+
+
+def write_litert_of_front(folder: RunFolder, archive: Archive) -> None:
+    """Write the LiteRT files of networks whose points on the front run under LiteRT, beside their ONNX files.
+
+    Those that are there besides are written anew, as the ONNX files may be others now.
+    """
+    front = archive.front()
+    for entry in networks_of(front):
+        path = folder.networks / entry.architecture.id
+        own = [point.configuration for point in front if point.id == entry.architecture.id]
+        for precision in PRECISIONS:
+            wanted = any((one.runtime, one.precision) == ("litert", precision) for one in own)
+            if wanted or (path / LITERT_FILES[precision]).is_file():
+                write_litert_file(path, precision)
 
 
 def write_front_json(folder: RunFolder, archive: Archive, *, front_size: int = 24) -> None:

@@ -306,7 +306,7 @@ def _configured(
     if given is not None and given != (BASE,):
         raise ValueError(
             f"configurations must be told apart by a board or by cost tables, but got {given[-1].label} and nothing "
-            "that measures: give `--device`, `--cost-table`, or omit `--threads`, `--frequency-mhz` and `--precision`."
+            "that measures: give `--device`, `--cost-table`, or omit the options of configurations."
         )
     return None, (BASE,)
 

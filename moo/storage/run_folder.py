@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from devices.configuration import Precision
+from devices.configuration import LITERT_FILES, ONNX_FILES, Precision, Runtime, RuntimeConfiguration
 from evaluation.training.folder import TrainFolder
 from evaluation.work_folder import check_same_values, new_work_folder, read_part
 from moo.config import EXECUTION_SETTINGS, LENGTH_SETTINGS, SearchConfig, config_from_json, option_of
@@ -247,6 +247,11 @@ def check_same_settings(given: SearchConfig, saved: SearchConfig) -> None:
     )
 
 
-def model_file_name(precision: Precision) -> str:
-    """The file of a network in its folder, in a precision."""
-    return "model.onnx" if precision == "fp32" else "model_int8.onnx"
+def model_file_name(precision: Precision, runtime: Runtime = "ort") -> str:
+    """The file of a network in its folder, in a precision, for a runtime."""
+    return (ONNX_FILES if runtime == "ort" else LITERT_FILES)[precision]
+
+
+def file_name_for(configuration: RuntimeConfiguration) -> str:
+    """The file of a network in its folder that is run in a configuration."""
+    return model_file_name(configuration.precision, configuration.runtime)

@@ -6,9 +6,10 @@ measured.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d import Axes3D
 
-from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
+from devices.configuration import PRECISIONS, RUNTIMES, Precision, Runtime, RuntimeConfiguration
 from moo.analysis.networks import ShownNetwork
 from moo.formatting import cost_label, many, percent
 from moo.storage.pareto import non_dominated
@@ -40,6 +41,11 @@ from moo.visualization.style import (
 MOST_NETWORKS = 6
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p")
 """Of one thread, two, and so on."""
+_LITERT_MARKERS = ("h", "d", "*", ">", "<", "8", "H", "P")
+"""The same under LiteRT."""
+Panel = tuple[Runtime, Precision]
+_PANELS: tuple[Panel, ...] = tuple(itertools.product(RUNTIMES, PRECISIONS))
+_DASHES: Mapping[Panel, Any] = dict(zip(_PANELS, ("-", "--", ":", "-."), strict=True))
 _LINES = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", INK)
 """Of thread counts; from Okabe and Ito, "Color Universal Design" (2008)."""
 _AREAS: Mapping[Precision, float] = {"fp32": 62.0, "int8": 26.0}
@@ -92,19 +98,19 @@ def trade_figure(
         configurations: of the run, so that all its pictures have the same colours.
         energy: which energy it is, for the axis.
     """
-    marks, precisions = _Marks(points, configurations), _precisions(points)
+    marks, panels = _Marks(points, configurations), sorted({_panel(point) for point in points}, key=_PANELS.index)
     networks = _networks(points)
     subtitle = (
         f"{many(len(networks), 'network', 'networks')} in {many(len(points), 'operating point', 'operating points')}. "
         "A line is one network: it joins the configurations\nthat none of its others beats in latency and energy."
     )
-    height = 1.5 + 3.6 * len(precisions)
+    height = 1.5 + 3.6 * len(panels)
     figure = new_figure(NARROW_INCHES, height, "What configurations trade: energy against latency", subtitle)
-    rows = figure.subplots(len(precisions), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, precision in zip(rows, precisions, strict=True):
-        chosen = [point for point in points if _configuration(point).precision == precision]
+    rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, panel in zip(rows, panels, strict=True):
+        chosen = [point for point in points if _panel(point) == panel]
         dress(axes, "", "")
-        axes.set_title(precision, fontsize=10.5, loc="left", color=INK)
+        axes.set_title(_title(panel), fontsize=10.5, loc="left", color=INK)
         for network in networks:
             line = _own_front([point for point in chosen if point.id == network])
             axes.plot(*line.T, color=FAINT, linewidth=1.6, zorder=2)
@@ -116,8 +122,8 @@ def trade_figure(
     rows[-1].set_xlabel(latency_label)
     figure.supylabel(energy_label, fontsize=10, color=INK)
     figure.legend(handles=marks.handles(sizes=False), loc="outside lower left", ncols=4, fontsize=9, frameon=False)
-    for axes, precision in zip(rows, precisions, strict=True):
-        _name_networks(axes, [point for point in points if _configuration(point).precision == precision])
+    for axes, panel in zip(rows, panels, strict=True):
+        _name_networks(axes, [point for point in points if _panel(point) == panel])
     return figure
 
 
@@ -155,8 +161,8 @@ def clock_figure(points: Sequence[ShownNetwork], *, energy: str) -> Figure:
         axes.set_title(
             f"{networks[place]}, {percent(own[0].error)}", fontsize=9.5, loc="left", color=INK, parse_math=False
         )
-        for number, precision in ((number, precision) for number in threads for precision in PRECISIONS):
-            _draw_clocks(axes, own, number, precision, _LINES[threads.index(number) % len(_LINES)])
+        for number, panel in itertools.product(threads, dict.fromkeys(map(_panel, own))):
+            _draw_clocks(axes, own, number, panel, _LINES[threads.index(number) % len(_LINES)])
         axes.set_ylim(bottom=0)
         axes.margins(x=0.08)
         axes.set_xticks(clocks)
@@ -166,10 +172,10 @@ def clock_figure(points: Sequence[ShownNetwork], *, energy: str) -> Figure:
         Line2D([], [], color=_LINES[place % len(_LINES)], linewidth=1.8, label=many(number, "thread", "threads"))
         for place, number in enumerate(threads)
     ]
-    if len(_precisions(points)) > 1:
+    panels = sorted({_panel(point) for point in points}, key=_PANELS.index)
+    if len(panels) > 1:
         handles += [
-            Line2D([], [], color=GREY, linewidth=1.8, linestyle=_dashes(precision), label=precision)
-            for precision in _precisions(points)
+            Line2D([], [], color=GREY, linewidth=1.8, linestyle=_DASHES[panel], label=_title(panel)) for panel in panels
         ]
     measured = {point.costs.energy_source == "measured" for point in points}
     handles += [
@@ -217,7 +223,7 @@ class _Marks:
         configuration, measured = _configuration(point), _is_measured(point)
         return {
             "s": _AREAS[configuration.precision],
-            "marker": _marker_of(configuration.threads),
+            "marker": _marker_of(configuration),
             "color": [self.colour(point)],
             "edgecolors": INK if measured else "white",
             "linewidths": 1.0 if measured else 0.6,
@@ -225,16 +231,16 @@ class _Marks:
 
     def handles(self, *, sizes: bool = True) -> list[Line2D]:
         """Legend entries for threads, clocks, and what else differs."""
-        threads = {one.threads: one for one in self._present}
+        threads = {(one.runtime, one.threads): one for one in self._present}
         clocks = {one.frequency_mhz: one for one in self._present}
         several = len(self._clocks) > 1
         handles = [
             _handle(
-                many(number, "thread", "threads"),
-                GREY if several else self._colour_of(threads[number]),
-                marker=_marker_of(number),
+                f"{many(one.threads, 'thread', 'threads')}{', LiteRT' * (one.runtime == 'litert')}",
+                GREY if several else self._colour_of(one),
+                marker=_marker_of(one),
             )
-            for number in sorted(threads)
+            for _, one in sorted(threads.items(), key=lambda item: (RUNTIMES.index(item[0][0]), item[0][1]))
         ]
         if several:
             handles += [
@@ -260,8 +266,9 @@ class _Marks:
         return ORDERED_COLOURS(known.index(configuration.frequency_mhz) / max(1, len(known) - 1))
 
 
-def _marker_of(threads: int) -> str:
-    return _MARKERS[(threads - 1) % len(_MARKERS)]
+def _marker_of(configuration: RuntimeConfiguration) -> str:
+    markers = _MARKERS if configuration.runtime == "ort" else _LITERT_MARKERS
+    return markers[(configuration.threads - 1) % len(markers)]
 
 
 def _handle(label: str, colour: Any, *, marker: str = "o", size: float = 7.5, edge: str = "white") -> Line2D:
@@ -285,11 +292,6 @@ def _configuration(point: ShownNetwork) -> RuntimeConfiguration:
 
 def _is_measured(point: ShownNetwork) -> bool:
     return point.costs.latency_source == point.costs.energy_source == "measured"
-
-
-def _precisions(points: Sequence[ShownNetwork]) -> list[Precision]:
-    present = {_configuration(point).precision for point in points}
-    return [precision for precision in PRECISIONS if precision in present]
 
 
 def _networks(points: Sequence[ShownNetwork]) -> list[str]:
@@ -340,17 +342,21 @@ def _name_networks(axes: Axes, points: Sequence[ShownNetwork]) -> None:
     )
 
 
-def _draw_clocks(axes: Axes, points: Sequence[ShownNetwork], threads: int, precision: Precision, colour: str) -> None:
+def _draw_clocks(axes: Axes, points: Sequence[ShownNetwork], threads: int, panel: Panel, colour: str) -> None:
     chosen = sorted(
         (_configuration(point).frequency_mhz or 0, point.costs.energy_mj, point.costs.energy_source == "measured")
         for point in points
-        if (_configuration(point).threads, _configuration(point).precision) == (threads, precision)
+        if (_configuration(point).threads, _panel(point)) == (threads, panel)
     )
     clocks, energies = [clock for clock, _, _ in chosen], [energy for _, energy, _ in chosen]
-    axes.plot(clocks, energies, color=colour, linewidth=1.8, linestyle=_dashes(precision), zorder=2)
+    axes.plot(clocks, energies, color=colour, linewidth=1.8, linestyle=_DASHES[panel], zorder=2)
     for clock, energy, measured in chosen:
         axes.scatter(clock, energy, s=24, facecolors=colour if measured else "white", edgecolors=colour, zorder=3)
 
 
-def _dashes(precision: Precision) -> Literal["-", "--"]:
-    return "-" if precision == "fp32" else "--"
+def _panel(point: ShownNetwork) -> Panel:
+    return _configuration(point).runtime, _configuration(point).precision
+
+
+def _title(panel: Panel) -> str:
+    return f"{'LiteRT, ' * (panel[0] == 'litert')}{panel[1]}"

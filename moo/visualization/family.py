@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import RUNTIMES, Runtime, RuntimeConfiguration
 from devices.cost_tables.cost_table import CostTable
 from devices.profiling.family import FamilyProfile
 from devices.profiling.lower_clocks import ConfigurationProfile
@@ -29,8 +29,9 @@ from moo.visualization.style import (
 )
 from search_space.spaces import FBNetSpace
 
-Way = tuple[int, str]
-"""Threads and precision."""
+Way = tuple[Runtime, int, str]
+"""Runtime, threads and precision."""
+MARKERS: dict[Runtime, str] = {"ort": "o", "litert": "s"}
 
 THREAD_COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", INK)
 """By the number of threads, ascending; Okabe and Ito, "Color Universal Design" (2008)."""
@@ -110,11 +111,20 @@ def _costs(figure: Figure, place: SubplotSpec, family: FamilyProfile) -> None:
     )
     for way in dict.fromkeys(_way(table.configuration) for table in tables):
         own = [configuration for configuration in points if _way(configuration) == way]
-        colour = THREAD_COLOURS[threads.index(way[0]) % len(THREAD_COLOURS)]
+        colour = THREAD_COLOURS[threads.index(way[1]) % len(THREAD_COLOURS)]
         x, y = zip(*(points[configuration] for configuration in own), strict=True)
-        hollow = way[1] == "int8"
+        hollow = way[2] == "int8"
         axes.plot(x, y, color=colour, linewidth=1, linestyle="--" if hollow else "-", zorder=2)
-        axes.scatter(x, y, s=46, color="white" if hollow else colour, edgecolor=colour, linewidth=1.4, zorder=3)
+        axes.scatter(
+            x,
+            y,
+            s=46,
+            color="white" if hollow else colour,
+            edgecolor=colour,
+            linewidth=1.4,
+            marker=MARKERS[way[0]],
+            zorder=3,
+        )
         for configuration in own:
             if configuration.frequency_mhz is not None:
                 away = (5, -11 if hollow else 4)
@@ -137,17 +147,17 @@ def _costs(figure: Figure, place: SubplotSpec, family: FamilyProfile) -> None:
 
 def _legend(threads: Sequence[int], tables: Sequence[CostTable]) -> list[Line2D]:
     handles = []
-    for precision in dict.fromkeys(table.precision for table in tables):
-        for number in threads:
-            if any((table.threads, table.precision) == (number, precision) for table in tables):
-                colour = THREAD_COLOURS[threads.index(number) % len(THREAD_COLOURS)]
-                hollow = precision == "int8"
-                handles.append(
-                    Line2D(
-                        [], [], color=colour, marker="o", markersize=7, linestyle="--" if hollow else "-", linewidth=1,
-                        markerfacecolor="white" if hollow else colour, label=f"{_threads(number)}, {precision}",
-                    )
-                )  # fmt: skip
+    ways = {_way(table.configuration) for table in tables}
+    for way in sorted(ways, key=lambda way: (RUNTIMES.index(way[0]), way[2], way[1])):
+        runtime, number, precision = way
+        colour = THREAD_COLOURS[threads.index(number) % len(THREAD_COLOURS)]
+        hollow = precision == "int8"
+        handles.append(
+            Line2D(
+                [], [], color=colour, marker=MARKERS[runtime], markersize=7, linestyle="--" if hollow else "-",
+                linewidth=1, markerfacecolor="white" if hollow else colour, label=_words_of(way),
+            )
+        )  # fmt: skip
     if any(table.frequency_mhz is not None for table in tables):
         handles.append(Line2D([], [], linestyle="", label="numbers: clock in MHz"))
     return handles
@@ -160,12 +170,17 @@ def _average(table: CostTable) -> tuple[float, float]:
 
 
 def _way(configuration: RuntimeConfiguration) -> Way:
-    return configuration.threads, configuration.precision
+    return configuration.runtime, configuration.threads, configuration.precision
 
 
 def _words(configuration: RuntimeConfiguration) -> str:
     clock = "" if configuration.frequency_mhz is None else f", {configuration.frequency_mhz} MHz"
-    return f"{_threads(configuration.threads)}, {configuration.precision}{clock}"
+    return f"{_words_of(_way(configuration))}{clock}"
+
+
+def _words_of(way: Way) -> str:
+    runtime, threads, precision = way
+    return f"{'LiteRT, ' * (runtime == 'litert')}{_threads(threads)}, {precision}"
 
 
 def _threads(number: int) -> str:

@@ -23,7 +23,7 @@ PARETO_SEARCH = HelpPage(
         ),
         group("space", "space size", "weight-sharing"),
         group("board", "device meter cost-table measure", "board-patience"),
-        group("how the board runs networks", "", "configurations threads frequency-mhz precision"),
+        group("how the board runs networks", "", "configurations threads frequency-mhz precision runtime"),
         group("what is looked for", "error max-latency-ms max-energy-mj max-params", "energy period-ms"),
         group(
             "budget",
@@ -45,7 +45,7 @@ PROFILE_DEVICE = HelpPage(
     groups=(
         group("board", "device meter list-meters"),
         group("space", "space size"),
-        group("how the board runs networks", "configurations threads frequency-mhz precision"),
+        group("how the board runs networks", "configurations threads frequency-mhz precision runtime"),
         group("budget", "like networks passes seed fresh"),
         group("output", "out quiet"),
     ),
@@ -55,7 +55,7 @@ SETUP_BOARD = HelpPage(
         ("ssh://pi@raspberrypi.local", "a Raspberry Pi with internet"),
         ("ssh://pi@raspberrypi.local --wheels wheels", "one without (docs/boards.md)"),
     ),
-    groups=(group("board", "device wheels python"), group("output", "quiet")),
+    groups=(group("board", "device runtime wheels python"), group("output", "quiet")),
 )
 _RECIPE = group(
     "recipe",
@@ -120,7 +120,7 @@ SELECT_NETWORK = HelpPage(
         group("run", "run"),
         group("choice", "max-latency-ms max-energy-mj max-error knee"),
         group("early exits", "adaptive worst-case"),
-        group("how the board runs it", "threads frequency-mhz precision"),
+        group("how the board runs it", "threads frequency-mhz precision runtime"),
         group("output", "json"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from search_space.litert.files import to_litert
-from search_space.litert.onnx_reader import network_in, notes_in, ranges_in
+from search_space.litert.onnx_reader import has_ranges, network_in, notes_in, ranges_in
 
 LAYOUT = "layout"
 """The entry of metadata that says in which order the sides of the input come."""
@@ -17,10 +17,11 @@ def litert_file(model: bytes, *, quantized: bytes | None = None) -> bytes:
     """The same network as a LiteRT file, with the notes of the ONNX file in its metadata.
 
     Args:
-        model: an ONNX file in float32, as `search_space.onnx_files.to_onnx` writes them.
-        quantized: the same network in int8 (`devices.quantization.quantized`). Then the LiteRT file computes in int8,
+        model: an ONNX file as `search_space.onnx_files.to_onnx` writes them.
+        quantized: the same network in int8 (`devices.quantization.quantized`), by default `model` if that is. Then the
+            LiteRT file computes in int8,
             with weights per channel, on the grids of this file's activations: what calibrated the one has calibrated
-            the other. None for float32.
+            the other. Else it computes in float32.
 
     Returns:
         A file whose input has the shape (1, height, width, channels), and otherwise what `to_litert` describes. An int8
@@ -30,6 +31,8 @@ def litert_file(model: bytes, *, quantized: bytes | None = None) -> bytes:
         ValueError: if a file cannot be read or expressed, or `ai-edge-litert` is not installed.
     """
     network = network_in(model)
+    if quantized is None and has_ranges(model):
+        quantized = model
     notes = notes_in(model if quantized is None else quantized) | {LAYOUT: json.dumps("NHWC")}
     if quantized is not None:
         notes = {name: text for name, text in notes.items() if name not in _OF_ITS_FILE}

@@ -83,7 +83,7 @@ class OnnxNetwork:
 
 
 def network_in(model: bytes) -> OnnxNetwork:
-    """The network of an ONNX file in float32.
+    """The network of an ONNX file in float32, or in int8; its weights are floats in both.
 
     Raises:
         ValueError: if it cannot be read, or has an operator that is not understood.
@@ -134,10 +134,15 @@ def ranges_in(model: bytes) -> dict[str, Range]:
             limits = np.iinfo(zero_point.dtype)
             low, high = (float(scale) * (limit - int(zero_point)) for limit in (limits.min, limits.max))
             name = Graph.INPUT if node.input[0] in inputs else node.input[0].removesuffix(_QUANTIZED)
-            ranges[name] = (low, high)
+            ranges[name] = ranges[node.input[0]] = (low, high)
     if Graph.INPUT not in ranges:
         raise ValueError("an int8 ONNX file must have the ranges of its activations, but this one has none.")
     return ranges
+
+
+def has_ranges(model: bytes) -> bool:
+    """Whether an ONNX file is in int8."""
+    return any(node.op_type == "QuantizeLinear" for node in _read(model).graph.node)
 
 
 def notes_in(model: bytes) -> dict[str, str]:
@@ -150,6 +155,14 @@ def _read(model: bytes) -> Any:
         return onnx.load_from_string(model)
     except DecodeError as error:
         raise ValueError(f"a file must be ONNX to become LiteRT, but this cannot be read: {error}.") from error
+
+
+def _dequantized(integers: Array, scale: Array, zero_point: Array, *, axis: int) -> Array:
+    sides = [1] * integers.ndim
+    if scale.size > 1:
+        sides[axis] = -1
+    floats = (integers.astype(np.float64) - zero_point.reshape(sides)) * scale.reshape(sides)
+    return floats.astype(np.float32)
 
 
 @dataclass
@@ -170,6 +183,12 @@ class _Reader:
         sources = [self.values[name] for name in node.input if name in self.values]
         arrays = [self.arrays[name] for name in node.input if name in self.arrays]
         match kind:
+            case "DequantizeLinear" if node.input[0] in self.arrays:
+                self.arrays[output] = _dequantized(*arrays, axis=attributes.get("axis", 1))
+            case "QuantizeLinear" | "DequantizeLinear" if node.input[0] in self.splits:
+                self.splits[output] = self.splits[node.input[0]]
+            case "QuantizeLinear" | "DequantizeLinear" | "Flatten":
+                self.values[output] = sources[0]
             case "Conv":
                 self._conv(output, sources[0], attributes, *arrays)
             case "BatchNormalization":
@@ -195,8 +214,6 @@ class _Reader:
                 if attributes != attributes | {"kernel_shape": [side] * 2, "strides": [stride] * 2, "pads": [pad] * 4}:
                     raise ValueError("its sides must be alike.")
                 self._add(output, AveragePool(side, stride, pad), sources)
-            case "Flatten":
-                self.values[output] = sources[0]
             case "Reshape":
                 self._reshape(node.input[0], output, arrays[0])
             case "Transpose":

@@ -16,6 +16,7 @@ FOUR_AT_1500 = RuntimeConfiguration(threads=4, frequency_mhz=1500, precision="in
         (BASE, "ort 1t fp32", "1t fp32"),
         (FOUR_AT_1500, "ort 4t 1500MHz int8", "4t 1500MHz int8"),
         (RuntimeConfiguration(frequency_mhz=600), "ort 1t 600MHz fp32", "1t 600MHz fp32"),
+        (RuntimeConfiguration(runtime="litert", threads=2), "litert 2t fp32", "litert 2t fp32"),
     ],
 )
 def test_a_label_is_read_back(configuration: RuntimeConfiguration, label: str, short: str) -> None:
@@ -39,7 +40,7 @@ def test_other_texts_are_no_labels(label: str) -> None:
         ({"threads": True}, "`threads` must be a whole number"),
         ({"frequency_mhz": 0}, "`frequency_mhz` must be above 0 MHz and at most 100000, but got 0"),
         ({"precision": "int4"}, "`precision` must be one of fp32, int8, but got 'int4'"),
-        ({"runtime": "tvm"}, "`runtime` must be one of ort, but got 'tvm'"),
+        ({"runtime": "tvm"}, "`runtime` must be one of ort, litert, but got 'tvm'"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], rule: str) -> None:
@@ -61,6 +62,8 @@ def test_options_name_configurations_or_leave_them_to_the_board() -> None:
     assert named_configurations("base", (), (), ()) == (BASE,)
     assert named_configurations("default", (2,), (), ()) == (RuntimeConfiguration(threads=2),)
     assert named_configurations("default", (), (), ("int8", "fp32")) == configurations_of(precisions=("fp32", "int8"))
+    both = named_configurations("default", (), (), (), ("litert", "onnxruntime"))
+    assert both == (BASE, RuntimeConfiguration(runtime="litert")), "the base is ONNX Runtime's"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,8 @@ def test_options_name_configurations_or_leave_them_to_the_board() -> None:
         (("base", (2,), (), ()), "`--configurations base` must stand alone"),
         (("default", (1, 1), (), ()), "each value of `--threads` must be given once, but got 1 1"),
         (("default", (), (600, 600), ()), "each value of `--frequency-mhz` must be given once"),
+        (("base", (), (), (), ("litert",)), "`--configurations base` must stand alone"),
+        (("default", (), (), (), ("litert", "litert")), "each value of `--runtime` must be given once"),
     ],
 )
 def test_options_that_contradict_are_refused(options: Any, rule: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from devices.configuration import BASE, RuntimeConfiguration
+from devices.configuration import BASE, RuntimeConfiguration, runtime_in
 from devices.measurement import Board, Conditions, Measurement, MeasureSettings
 
 MEASUREMENT = Measurement(
@@ -116,3 +116,25 @@ def test_an_unknown_source_is_refused() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         MeasureSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "litert", "rule"),
+    [
+        ("host", None, r"needs LiteRT on host .*, but it is not installed: run `pip install 'ai-edge-litert>=2,<3'`"),
+        ("pi@a", None, r"run `python scripts/setup_board.py ssh://pi@a --runtime onnxruntime litert`"),
+        ("host", "ai-edge-litert 1.4.0", r"needs version 2 of LiteRT or a later one, but .* has ai-edge-litert 1.4.0"),
+    ],
+)
+def test_a_runtime_that_is_not_there_is_refused(name: str, litert: str | None, rule: str) -> None:
+    board = replace(BOARD, name=name, litert=litert)
+    with pytest.raises(ValueError, match=rule):
+        board.check(RuntimeConfiguration(runtime="litert"))
+    board.check(RuntimeConfiguration())
+
+
+def test_measurements_of_each_runtime_have_its_configuration() -> None:
+    board = replace(BOARD, runtime="onnxruntime 1.20.0", litert="ai-edge-litert 2.3.0")
+    for configuration in (RuntimeConfiguration(), RuntimeConfiguration(runtime="litert")):
+        assert runtime_in(board.runtime_of(configuration)) == configuration.runtime
+        board.check(configuration)

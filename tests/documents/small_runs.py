@@ -31,6 +31,8 @@ STAND_INS = {
     # Clocks that only a Pi can set, and a meter that is wired to one.
     "--threads 1 4 --frequency-mhz 600 1500": "--threads 1",
     "--meter ina219": "",
+    # What nothing but a measurement tells.
+    "--runtime onnxruntime litert --precision": "--device pi4 --precision",
     "--pretrain-epochs 18 --out": "--pretrain-epochs 18 --device pi4 --out",
 }
 SEARCH = {

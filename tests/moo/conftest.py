@@ -145,6 +145,7 @@ def family_of(table: CostTable, configurations: Sequence[RuntimeConfiguration]) 
                 threads=one.threads,
                 frequency_mhz=one.frequency_mhz,
                 precision=one.precision,
+                runtime=table.runtime if one.runtime == "ort" else "litert 2.0",
                 idle_w=0.5,
             )
         )

@@ -10,7 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from devices.agent.endings import telling_line
 from devices.agent.setup.board_facts import PROBE, SEARCHED, BoardFacts, in_sh
-from devices.agent.setup.runtime_packages import REQUIREMENTS, WheelTarget, download_command, failure_of, fetch_wheels
+from devices.agent.setup.runtime_packages import (
+    LITERT,
+    REQUIREMENTS,
+    WheelTarget,
+    download_command,
+    failure_of,
+    fetch_wheels,
+)
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import BoardAddress, SshOptions
 from devices.agent.ssh_connection import SshConnection
@@ -42,6 +49,7 @@ sys.exit(child.returncode if child.returncode >= 0 else 1)
 FETCHING = "fetching the runtime here, as the board has no internet"
 STEPS = ("connecting", "checking the board", "making a virtual environment", "installing the runtime")
 LAST_STEP = "starting the agent"
+IMPORTS_LITERT = ", ai_edge_litert.interpreter"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +68,12 @@ class SetupReport:
     def summary(self) -> tuple[str, ...]:
         """What the board is and has, in a few lines."""
         board, facts = self.board, self.facts
+        runtimes = ", ".join(filter(None, (board.runtime, board.litert)))
         clocks = f"{board.frequencies_mhz[0]} to {board.frequencies_mhz[-1]} MHz" if board.frequencies_mhz else "one"
         settable = "can be set" if facts.clock_settable else "cannot be set by this user (docs/boards.md, Clock)"
         return (
             f"system: {facts.system or board.os}, {board.machine or facts.machine}, Python "
-            f"{'.'.join(map(str, facts.python or ('of your own',)))}, {board.runtime}",
+            f"{'.'.join(map(str, facts.python or ('of your own',)))}, {runtimes}",
             f"processor: {board.cores or 'unknown'} cores; clock: {clocks}, {settable}",
             f"throttling: {'is seen' if board.throttling_visible else 'cannot be seen'}; temperature: "
             f"{'is seen' if board.temperature_visible else 'cannot be seen, so a hot board is not left to cool'}",
@@ -78,6 +87,7 @@ def set_up_board(
     *,
     python: str | None = None,
     wheels: Path | None = None,
+    litert: bool = False,
     on_step: Callable[[int, str], None] = lambda done, step: None,
 ) -> SetupReport:
     """Make a board ready to measure; running it again does no harm.
@@ -88,6 +98,7 @@ def set_up_board(
         python: an interpreter on the board that has onnxruntime and numpy; None makes a virtual environment.
         wheels: folder with the wheels to install; None takes them from PyPI: the board itself if it has internet, else
             this machine, from which they are copied.
+        litert: whether LiteRT is there besides.
         on_step: called with the number of steps done and the next one, of `STEPS` and `LAST_STEP`.
 
     Raises:
@@ -97,7 +108,8 @@ def set_up_board(
         ValueError: if `wheels` has none.
     """
     options = replace(options, python=None)
-    files = _wheels_of(wheels)
+    requirements = (*REQUIREMENTS, LITERT) if litert else REQUIREMENTS
+    files = _wheels_of(wheels, requirements)
     on_step(0, STEPS[0])
     connection = SshConnection.open(address, options)
     try:
@@ -108,10 +120,10 @@ def set_up_board(
         facts = BoardFacts.parse(connection.command(in_sh(probe)).output)
         on_step(2, STEPS[2])
         if python is not None:
-            _use_interpreter(connection, interpreter, python)
-        elif not _has_runtime(connection, str(interpreter)):
+            _use_interpreter(connection, interpreter, python, litert=litert)
+        elif not _has_runtime(connection, str(interpreter), litert=litert):
             facts.check()
-            board = _Installer(connection, facts, interpreter, address)
+            board = _Installer(connection, facts, interpreter, address, requirements)
             board.make_environment()
             on_step(3, STEPS[3])
             if not files and not board.reaches_index():
@@ -128,27 +140,28 @@ def set_up_board(
     return SetupReport(board=board_found, facts=facts)
 
 
-def _wheels_of(folder: Path | None) -> list[Path]:
+def _wheels_of(folder: Path | None, requirements: tuple[str, ...]) -> list[Path]:
     files = [] if folder is None else sorted(local_path(folder).glob("*.whl"))
     if folder is not None and not files:
         raise ValueError(
             f"`--wheels` must name a folder with .whl files, but {folder} has none: fill it, for Python 3.11, with "
-            f"`{download_command(folder, WheelTarget((3, 11), 'aarch64'))}`."
+            f"`{download_command(folder, WheelTarget((3, 11), 'aarch64', requirements=requirements))}`."
         )
     return files
 
 
-def _has_runtime(connection: SshConnection, python: str) -> bool:
-    code = "import onnxruntime, numpy, smbus2"
+def _has_runtime(connection: SshConnection, python: str, *, litert: bool) -> bool:
+    code = "import onnxruntime, numpy, smbus2" + IMPORTS_LITERT * litert
     return connection.command(f"{shlex.quote(python)} -c {shlex.quote(code)}").code == 0
 
 
-def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, python: str) -> None:
+def _use_interpreter(connection: SshConnection, interpreter: PurePosixPath, python: str, *, litert: bool) -> None:
     """Put a script that calls another interpreter in the usual place of the interpreter."""
-    tried = connection.command(f"{shlex.quote(python)} -c 'import onnxruntime, numpy'")
+    tried = connection.command(f"{shlex.quote(python)} -c 'import onnxruntime, numpy{IMPORTS_LITERT * litert}'")
     if tried.code:
         raise BoardRefusedError(
-            f"`--python` must name an interpreter with onnxruntime and numpy, but {python} said: {_telling(tried)}"
+            f"`--python` must name an interpreter with onnxruntime{', ai-edge-litert' * litert} and numpy, but "
+            f"{python} said: {_telling(tried)}"
         )
     script = f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n'
     folder = shlex.quote(str(interpreter.parents[1]))
@@ -161,8 +174,14 @@ class _Installer:
     """Makes a virtual environment on a board, and installs the runtime in it."""
 
     def __init__(
-        self, connection: SshConnection, facts: BoardFacts, interpreter: PurePosixPath, address: BoardAddress
+        self,
+        connection: SshConnection,
+        facts: BoardFacts,
+        interpreter: PurePosixPath,
+        address: BoardAddress,
+        requirements: tuple[str, ...],
     ) -> None:
+        self._requirements = requirements
         self._connection, self._facts, self._address = connection, facts, address
         self._interpreter, self._folder = interpreter, interpreter.parents[2]
 
@@ -198,7 +217,7 @@ class _Installer:
         """
         assert self._facts.python is not None
         with tempfile.TemporaryDirectory(prefix="pi-pareto-nas-wheels-") as place:
-            target = WheelTarget(self._facts.python, self._facts.machine, self._facts.glibc)
+            target = WheelTarget(self._facts.python, self._facts.machine, self._facts.glibc, self._requirements)
             reason = fetch_wheels(Path(place), target)
             if reason is not None:
                 raise BoardRefusedError(
@@ -214,7 +233,7 @@ class _Installer:
         for wheel in wheels:
             self._connection.put(folder / wheel.name, wheel.read_bytes(), INSTALL_SECONDS)
         source = f"--no-index --find-links {shlex.quote(str(folder))}" if wheels else ""
-        done = self._guarded(self._pip(source, REQUIREMENTS))
+        done = self._guarded(self._pip(source, self._requirements))
         if wheels:
             _must(self._connection.command(f"rm -rf {shlex.quote(str(folder))}"), "remove the wheels")
         if done.code != 0:

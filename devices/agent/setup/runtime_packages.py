@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devices.agent.endings import telling_line
+from devices.measurement import LITERT_REQUIREMENT
 from search_space.boundary.text import command_line, one_line
 
 REQUIREMENTS = ("onnxruntime>=1.18,!=1.21.0,<2", "numpy>=1.21,<3", "smbus2>=0.4")
@@ -17,6 +18,8 @@ meters on I2C.
 
 1.21.0 dies of SIGILL on the processors of a Pi 3 and 4 (microsoft/onnxruntime#23957).
 """
+LITERT = LITERT_REQUIREMENT
+"""What it gets besides for LiteRT."""
 GLIBC_OF_WHEELS = (34, 31, 28, 27, 17)
 """Minor versions of glibc 2 that wheels are made for, latest first; pip takes no older ones by itself."""
 FETCH_SECONDS = 900.0
@@ -56,6 +59,8 @@ class WheelTarget:
     """Kind of processor."""
     glibc: int | None = None
     """Minor version of its glibc 2; None for that of Debian 10."""
+    requirements: tuple[str, ...] = REQUIREMENTS
+    """Packages that are needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,4 +117,4 @@ def _download(folder: Path, target: WheelTarget) -> list[str]:
     platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{target.machine}")]
     version = ".".join(map(str, target.python))
     options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", version, *platforms]
-    return ["download", "--dest", str(folder), *options, *REQUIREMENTS]
+    return ["download", "--dest", str(folder), *options, *target.requirements]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from devices.agent import agent
-from devices.agent.device import AgentDevice
+from devices.agent.device import AGENT_PATH, RUNTIMES_PATH, AgentDevice
 from devices.agent.host import HostLink
 from devices.configuration import Precision, RuntimeConfiguration
 from devices.measurement import MeasureSettings
@@ -167,12 +167,14 @@ def test_it_stops_by_runs_and_seconds(
     assert reply["runs"] == runs
 
 
-def test_it_is_one_file_for_python_3_9_with_numpy_and_onnxruntime() -> None:
-    tree = ast.parse(Path(agent.__file__).read_text(), feature_version=(3, 9))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    roots = {name.split(".")[0] for name in imported}
-    assert roots - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+def test_it_needs_python_3_9_with_numpy_and_onnxruntime_and_for_litert_its_package() -> None:
+    packages: set[str] = set()
+    for path in (AGENT_PATH, RUNTIMES_PATH):
+        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        packages |= {name.split(".")[0] for name in imported} - sys.stdlib_module_names
+    assert packages == {"numpy", "onnxruntime", "ai_edge_litert"}
 
 
 @pytest.fixture

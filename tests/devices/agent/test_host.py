@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from devices.agent.host import HostDevice, HostLink
-from devices.errors import MeasurementError
-from devices.measurement import MeasureSettings
+from devices.configuration import PRECISIONS, RuntimeConfiguration
+from devices.errors import BoardRefusedError, MeasurementError
+from devices.measurement import Measurement, MeasureSettings
 from tests.devices.conftest import micro_model
 
 QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
@@ -185,3 +186,25 @@ def test_the_agent_ends_when_the_search_is_killed(tmp_path: Path, *, busy: bool)
     for path in Path(folder).iterdir():
         path.unlink()
     Path(folder).rmdir()
+
+
+def test_a_network_runs_under_litert_in_both_precisions_and_in_segments() -> None:
+    pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
+    with HostDevice(QUICK) as device:
+        board = device.describe()
+        assert board.litert is not None
+        for precision in PRECISIONS:
+            configuration = RuntimeConfiguration(runtime="litert", precision=precision)
+            measurement = device.measure(micro_model("k3_e1_g2"), configuration)
+            assert measurement.configuration == configuration
+            assert measurement.runtime == board.litert
+            assert Measurement.from_json(measurement.to_json()).configuration == configuration
+        in_parts = device.measure([micro_model("skip")], RuntimeConfiguration(runtime="litert"))
+        assert in_parts.latency_ms > 0
+        with pytest.raises(MeasurementError, match="LiteRT cannot run this model: a file must be ONNX"):
+            device.measure(b"no model", RuntimeConfiguration(runtime="litert"))
+
+
+def test_a_board_without_litert_refuses_it(fake: HostDevice) -> None:
+    with pytest.raises(BoardRefusedError, match=r"needs LiteRT on host \(fake\), but it is not installed: run `pip"):
+        fake.measure(b"", RuntimeConfiguration(runtime="litert"))

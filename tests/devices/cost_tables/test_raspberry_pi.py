@@ -201,6 +201,11 @@ def test_other_boards_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "chosen", "message"),
     [
+        (
+            "pi4",
+            RuntimeConfiguration(runtime="litert"),
+            "`--runtime litert` needs a board that measures, but",
+        ),
         ("pi4", configuration(threads=5), "`threads` must be at most 4, the cores of pi4, but got 5"),
         ("pi4", configuration(500), "`frequency_mhz` must be from 600 to 1800 on pi4, but got 500"),
         ("pi4", configuration(1900), "but got 1900: use 1500, 1000, 600, say"),

@@ -148,6 +148,7 @@ POINTS = [
         (ConfigurationFilter(precisions=("int8",)), [3, 1]),
         (ConfigurationFilter(threads=(1, 2), precisions=("fp32",)), [9, 5, 7]),
         (ConfigurationFilter(frequencies_mhz=(1000, 1500)), [7]),
+        (ConfigurationFilter(runtimes=("ort",)), [9, 5, 7, 3, 1]),
     ],
 )
 def test_points_are_chosen_from_wanted_configurations(wanted: ConfigurationFilter, latencies: list[float]) -> None:
@@ -173,6 +174,8 @@ def test_configurations_that_no_point_has_are_refused_with_those_of_the_front() 
     with pytest.raises(ValueError, match="a point in --threads 3 --frequency-mhz 1000 --precision fp32 int8, but") as e:
         in_configurations(POINTS, wanted)
     assert "ort 1t fp32, ort 1t 1000MHz fp32, ort 2t fp32, ort 2t int8, ort 4t int8" in str(e.value)
+    with pytest.raises(ValueError, match="a point in --runtime litert, but"):
+        in_configurations(POINTS, ConfigurationFilter(runtimes=("litert",)))
     with pytest.raises(ValueError, match="not recorded, as it was written by an earlier version"):
         in_configurations([network(0.1, 1.0, 1.0, configuration=None)], wanted)
 

@@ -16,11 +16,12 @@ import PIL
 import pytest
 from PIL import Image
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import PRECISIONS, Precision, RuntimeConfiguration
 from devices.quantization import quantized
 from evaluation.batches import ImageBatches
 from evaluation.data.pictures import read_picture, square
 from evaluation.data.rules import Resize
+from evaluation.litert_files import write_litert_file
 from evaluation.splits import Splits
 from moo.report.snippets import camera_snippet, how_square, photo_snippet
 from moo.storage.origin import SearchDataset
@@ -178,6 +179,24 @@ def test_a_point_in_int8_on_several_threads_runs(
     (tmp_path / "classify.py").write_text(f"{code}\n    print(options.intra_op_num_threads)\n")
     result = run(sys.executable, "classify.py", tmp_path)
     assert result.stdout == f"{expected(tmp_path / 'photo.jpg', int8, data)}\n2\n", result.stderr
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_point_under_litert_runs(
+    space: FBNetSpace, splits: Splits, model: bytes, tmp_path: Path, precision: Precision
+) -> None:
+    pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
+    configuration = RuntimeConfiguration(runtime="litert", threads=2, precision=precision)
+    (tmp_path / "model.onnx").write_bytes(model)
+    (tmp_path / "model_int8.onnx").write_bytes(quantized(model))
+    write_litert_file(tmp_path, precision)
+    photo(2).save(tmp_path / "photo.jpg", quality=95)
+    data = data_of(splits, "crop")
+    (tmp_path / "classify.py").write_text(photo_snippet(data, size=SIZE, configuration=configuration))
+    result = run(sys.executable, "classify.py", tmp_path)
+    if precision == "fp32":
+        assert result.stdout == f"{expected(tmp_path / 'photo.jpg', model, data)}\n", result.stderr
+    assert result.stdout.endswith(" %\n"), result.stderr
 
 
 def test_threads_file_and_clock_are_those_of_the_configuration() -> None:

@@ -21,6 +21,7 @@ from moo.storage.store import new_store
 from moo.trials import DeliveryJob, DeliveryResult
 from search_space.architectures import operator_indices
 from search_space.counts import count
+from search_space.litert.flat_model import notes_in
 from search_space.onnx_files import random_weights
 from search_space.spaces import FBNetSpace
 from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, Prepare, ResultOf, TrainedOf, family_of
@@ -128,6 +129,25 @@ def test_each_network_of_the_front_has_a_folder(folder: Any, archive: Any, space
     assert weights.keys() == delivered["333"].weights.keys()
     assert all((value == delivered["333"].weights[name]).all() for name, value in weights.items())
     onnx.checker.check_model(onnx.load(path / "model.onnx"))
+
+
+def test_points_under_litert_have_its_files(folder: Any, entry_of: EntryOf, space: FBNetSpace, delivered: Any) -> None:
+    pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
+    archive = Archive((1.0, 10.0, 20.0), configurations=(RuntimeConfiguration(runtime="litert"),))
+    archive.add(entry_of((0, 0, 0), 0.3, 1.0, 2.0))
+    archive.add(entry_of((1, 1, 1), 0.1, 4.0, 8.0))
+    for place in ("333", "000"):
+        (folder.networks / place).mkdir(parents=True)
+    (folder.networks / "000" / "model_int8.tflite").touch()
+    write_front(folder, archive, space, delivered, DATASET)
+    assert {path.parent.name for path in folder.networks.glob("*/model.tflite")} == {"000", "333"}
+    assert not list(folder.networks.glob("*/model_int8.tflite")), "what has no ONNX file any more goes"
+    notes = notes_in((folder.networks / "333" / "model.tflite").read_bytes())
+    assert (notes["network"], notes["layout"]) == ('"333"', '"NHWC"')
+    card = (folder.networks / "333" / "card.md").read_text()
+    assert 'Interpreter("model.tflite", num_threads=1)' in card
+    assert "pip install ai-edge-litert pillow" in card
+    assert front_json(archive)[0]["configuration"]["label"] == "litert 1t fp32"
 
 
 def test_a_card_says_what_the_network_is_and_how_to_use_it(

@@ -21,6 +21,7 @@ from moo.execution.evaluator import Evaluator
 from moo.search.loop import run_search
 from moo.search.preparation import Preparation
 from moo.storage.archive import Archive
+from moo.storage.run_folder import file_name_for
 from moo.storage.store import StoredTrial, open_store
 from moo.trials import ArchitectureTrial, CoefficientTrial, QuantizationJob, TrialResult, failure_of
 from search_space.architectures import operator_indices
@@ -109,6 +110,19 @@ def test_a_run_finds_and_measures_operating_points(
     assert set(device.asked) >= {point.configuration for point in front}
     last = [event for event in seen if isinstance(event, events.FrontChanged)][-1]
     assert [point.objectives for point in last.front] == [point.objectives for point in front]
+
+
+def test_a_run_finds_points_under_both_runtimes(prepare_tiny: Prepare) -> None:
+    pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
+    preparation = prepare_tiny(device=NotingDevice(), runtime=("onnxruntime", "litert"), **SHORT)
+    archive, _ = run_to_end(preparation)
+    assert {one.runtime for one in archive.configurations} == {"ort", "litert"}
+    assert len({item.trial.configuration for item in stored(preparation)}) == 2
+    for point, item in zip(archive.front(), items_of(preparation), strict=True):
+        assert point.measurement is not None
+        assert point.measurement.configuration == point.configuration
+        assert item["configuration"]["runtime"] == point.configuration.runtime
+        assert (preparation.folder.networks / point.id / file_name_for(point.configuration)).is_file()
 
 
 def test_objectives_of_a_trial_in_int8_are_in_int8(prepare_tiny: Prepare) -> None:

@@ -17,7 +17,7 @@ from search_space.nas_bench_201 import NasBench201Space
 from search_space.onnx_files import to_onnx
 from search_space.reference_networks import REFERENCE_NAMES, baseline_graph
 from search_space.spaces import space_named
-from tests.search_space.litert.interpreters import interpreter, litert_outputs, onnx_outputs, trained_like
+from tests.search_space.litert.interpreters import interpreter, litert_outputs, onnx_outputs, operators_in, trained_like
 
 MICRO = space_named("fbnet-micro").graph(
     ("k3_e1_g2", "k5_e6", "skip", "k3_e3", "k5_e1_g2", "skip", "k5_e3", "k3_e6"),
@@ -124,3 +124,15 @@ def test_files_of_other_networks_are_refused() -> None:
     other = helper.make_model(helper.make_graph([node], "other", ends[:1], ends[1:]))
     with pytest.raises(ValueError, match=r"HardSigmoid 'output' is none of them: its alpha must be 0.16.*, but is 0.2"):
         network_in(other.SerializeToString())
+
+
+@pytest.mark.parametrize("name", ["micro", "cell", "mobilenet-v2-0.35", "mobilenet-v3-small"])
+def test_an_int8_file_alone_is_enough(name: str) -> None:
+    graph = GRAPHS[name]
+    model = to_onnx(graph, trained_like(graph))
+    x_NCHW = images_of(graph, 4)
+    in_int8 = quantized(model, x_NCHW)
+    (expected,), (got,) = onnx_outputs(in_int8, x_NCHW), litert_outputs(litert_file(in_int8), x_NCHW)
+    assert np.corrcoef(got.ravel(), expected.ravel())[0, 1] > 0.99
+    with_more_bits = litert_file(model, quantized=in_int8)
+    assert sorted(operators_in(litert_file(in_int8))) == sorted(operators_in(with_more_bits))

@@ -10,12 +10,14 @@ import pytest
 
 from devices.agent.setup.board_facts import BoardFacts
 from devices.agent.setup.board_setup import LAST_STEP, STEPS, _Installer, guarded, set_up_board
+from devices.agent.setup.runtime_packages import REQUIREMENTS
 from devices.agent.ssh import SshDevice
 from devices.agent.ssh_address import SshOptions
 from devices.agent.ssh_connection import SshConnection
+from devices.configuration import RuntimeConfiguration
 from devices.errors import BoardRefusedError, BoardUnreachableError, MeasurementError
 from devices.measurement import MeasureSettings
-from tests.devices.conftest import LoopbackBoard, Proxy, command_of, processes
+from tests.devices.conftest import LoopbackBoard, Proxy, command_of, micro_model, processes
 from tests.devices.meters.conftest import make_command
 
 DENIED = "Can't open device file: /dev/vcio Try creating a device file with: sudo mknod /dev/vcio c 100 0"
@@ -44,6 +46,18 @@ def test_an_interpreter_that_is_there_is_used(board: LoopbackBoard) -> None:
     assert steps == [*STEPS[:3], LAST_STEP, "ready"]
     with SshDevice(board.address, MeasureSettings(), options_of(board)) as device:
         assert device.describe() == report.board
+
+
+def test_litert_is_looked_for_where_it_is_asked_for(board: LoopbackBoard) -> None:
+    pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
+    report = set_up_board(board.address, options_of(board), python=sys.executable, litert=True)
+    assert report.board.litert is not None
+    assert report.board.litert in report.summary[0]
+    with SshDevice(board.address, MeasureSettings(min_runs=3, min_seconds=0), options_of(board)) as device:
+        measurement = device.measure(micro_model("k3_e1_g2"), RuntimeConfiguration(runtime="litert", precision="int8"))
+    assert measurement.runtime == report.board.litert
+    with pytest.raises(BoardRefusedError, match="with onnxruntime, ai-edge-litert and numpy, but /no/python said: "):
+        set_up_board(board.address, options_of(board), python="/no/python", litert=True)
 
 
 def test_an_interpreter_without_the_runtime_is_refused(board: LoopbackBoard) -> None:
@@ -146,7 +160,8 @@ def test_a_link_in_place_of_the_virtual_environment_is_not_followed(board: Loopb
     connection = SshConnection.open(board.address, board.options)
     try:
         python = PurePosixPath(board.board_folder / "venv" / "bin" / "python")
-        _Installer(connection, BoardFacts.parse("bits=64\nmachine=x86_64\n"), python, board.address).make_environment()
+        facts = BoardFacts.parse("bits=64\nmachine=x86_64\n")
+        _Installer(connection, facts, python, board.address, REQUIREMENTS).make_environment()
     finally:
         connection.close()
     assert [path.name for path in precious.iterdir()] == ["file"]
