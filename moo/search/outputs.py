@@ -163,16 +163,24 @@ def write_front(
 def write_litert_of_front(folder: RunFolder, archive: Archive) -> None:
     """Write the LiteRT files of networks whose points on the front run under LiteRT, beside their ONNX files.
 
-    Those that are there besides are written anew, as the ONNX files may be others now.
+    Those that are there besides are written anew, as the ONNX files may be others now; where that cannot be, they go.
+
+    Raises:
+        ValueError: if one that is wanted cannot be written, as `ai-edge-litert` is not installed, say.
     """
     front = archive.front()
     for entry in networks_of(front):
         path = folder.networks / entry.architecture.id
         own = [point.configuration for point in front if point.id == entry.architecture.id]
         for precision in PRECISIONS:
-            wanted = any((one.runtime, one.precision) == ("litert", precision) for one in own)
-            if wanted or (path / LITERT_FILES[precision]).is_file():
+            if any((one.runtime, one.precision) == ("litert", precision) for one in own):
                 write_litert_file(path, precision)
+            elif (path / LITERT_FILES[precision]).is_file():
+                try:
+                    write_litert_file(path, precision)
+                except ValueError:
+                    # Nobody asked for it, and what it was made of may be gone.
+                    (path / LITERT_FILES[precision]).unlink()
 
 
 def write_front_json(folder: RunFolder, archive: Archive, *, front_size: int = 24) -> None:

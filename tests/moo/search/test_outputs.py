@@ -139,9 +139,11 @@ def test_points_under_litert_have_its_files(folder: Any, entry_of: EntryOf, spac
     for place in ("333", "000"):
         (folder.networks / place).mkdir(parents=True)
     (folder.networks / "000" / "model_int8.tflite").touch()
+    (folder.networks / "333" / "model_int8.tflite").touch()
+    (folder.networks / "333" / "model_int8.onnx").write_bytes(b"damaged")
     write_front(folder, archive, space, delivered, DATASET)
     assert {path.parent.name for path in folder.networks.glob("*/model.tflite")} == {"000", "333"}
-    assert not list(folder.networks.glob("*/model_int8.tflite")), "what has no ONNX file any more goes"
+    assert not list(folder.networks.glob("*/model_int8.tflite")), "what cannot be made of an ONNX file goes"
     notes = notes_in((folder.networks / "333" / "model.tflite").read_bytes())
     assert (notes["network"], notes["layout"]) == ('"333"', '"NHWC"')
     card = (folder.networks / "333" / "card.md").read_text()
