@@ -49,7 +49,8 @@ def family_figure(family: FamilyProfile, space: FBNetSpace) -> Figure:
     clocks = list(dict.fromkeys(member.configuration.frequency_mhz for member in measured))
     table = family.base.table
     between = sum(not len(member.measurements) for member in family.members)
-    subtitle = f"{table.board}, {table.runtime}, {space.name}; each point is a network that its prediction did not see"
+    runtimes = ", ".join(dict.fromkeys(own.runtime for own in family.tables))
+    subtitle = f"{table.board}, {runtimes}, {space.name}; each point is a network that its prediction did not see"
     if between:
         subtitle += f"\n{between} configurations at clocks in between follow from the clock law, and have no panel"
     figure = new_figure(max(10.0, 2.35 * len(ways)), 2.75 * len(clocks) + 5.0, "Cost tables of a board", subtitle)
