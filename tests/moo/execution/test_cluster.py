@@ -25,7 +25,7 @@ from moo.trials import DeliveryJob, Job, Outcome, WorkerSetup
 from tests.moo.conftest import Prepare
 from tests.tiers import THOROUGH
 
-pytestmark = THOROUGH
+pytestmark = [*THOROUGH]
 
 
 class DoomedEvaluator(Evaluator):
