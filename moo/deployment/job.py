@@ -115,6 +115,7 @@ def _train(
         tell(events.TrainersStarted(ray_trainer.workers, ray_trainer.threads, ray_trainer.dashboard_url))
         return ray_trainer
 
+    ready: Trainer | None = None
     try:
         # Before anything is forgotten, all that can go wrong has.
         anew = any(isinstance(training.preparation, TrainPreparation) for training in trainings)
@@ -126,13 +127,15 @@ def _train(
         networks = train_networks(
             run,
             trainings,
-            trainer if ready is None else lambda: ready,
+            (lambda: started) if (started := ready) else trainer,
             record,
             boards.devices,
             events.told_to(tell, writer),
         )
         return networks, len(boards.devices) > 0
     finally:
+        if ready is not None:
+            ready.close()
         writer.close()
         boards.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import safetensors.numpy
 from PIL import Image
 
@@ -207,6 +208,7 @@ def test_ctrl_c_names_the_command_that_goes_on(script: Any, monkeypatch: pytest.
     code, _, err = script(train_front, "run", "--epochs", "0.25", "--fresh", "--no-dashboard", "--workers", "1")
     assert code == 130
     assert "Go on with: python scripts/train_front.py run --epochs 0.25 --no-dashboard --workers 1" in err
+    assert not ray.is_initialized()
 
 
 def test_two_programs_do_not_write_into_one_run(script: Any, finished: Any) -> None:
