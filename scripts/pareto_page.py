@@ -41,6 +41,7 @@ def main() -> int:
     """Serve until Ctrl-C."""
     config = parse(PageConfig, page=PARETO_PAGE)
     runs = local_path(config.runs)
+    made = "" if runs.is_dir() else f"\nThe folder {config.runs!r} was not there: it was made, and has no runs yet."
     if not runs.is_dir():
         if runs.exists():
             raise ValueError(f"`--runs` must be a folder, but {config.runs!r} is a file.")
@@ -54,7 +55,7 @@ def main() -> int:
     settings = PageSettings(
         runs=runs.resolve(), boards=config.boards, datasets=config.datasets, program=search_program(), trying=TRYING
     )
-    serve(settings, port=config.port, say=lambda address: print(f"Open {address}", flush=True))
+    serve(settings, port=config.port, say=lambda address: print(f"Open {address}{made}", flush=True))
     return 0
 
 
