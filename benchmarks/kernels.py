@@ -101,7 +101,7 @@ def layout(rounds: int) -> Pair:
         rng = np.random.default_rng(0)
         for _ in range(4):
             supernet.zero_grad()
-            torch.autograd.backward(sampled_path(supernet, x_BCHW, rng).square().mean())
+            torch.autograd.backward(sampled_path(supernet, rng)(x_BCHW).square().mean())
 
     return timed_pair(partial(steps, contiguous_BCHW), partial(steps, channels_last_BCHW), rounds)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from unittest import mock
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dnas.batches import Batch, BatchDraw
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches
 from evaluation.data.images import LabelledImages
@@ -108,9 +108,9 @@ def project_loop(
 class ContiguousBatches(ImageBatches):
     """Batches in PyTorch's usual layout."""
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `ImageBatches.batches`."""
-        for x_BCHW, labels_B in super().batches(batch_size, rng):
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        """See `BatchSource.read`."""
+        for x_BCHW, labels_B in super().read(draws):
             yield x_BCHW.contiguous(), labels_B
 
 
@@ -121,9 +121,9 @@ class SingleImageBatches(ImageBatches):
         super().__init__(images, splits, augmentation=augmentation)
         self.plain = PlainImages(splits, augmentation)
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `ImageBatches.batches`; torch's generator gives the order."""
-        for x_BCHW, labels_B in DataLoader(self.plain, batch_size, shuffle=True, drop_last=True):
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        """See `BatchSource.read`."""
+        for x_BCHW, labels_B in DataLoader(self.plain, batch_sampler=[draw.rows_B.tolist() for draw in draws]):
             yield x_BCHW.contiguous(memory_format=torch.channels_last), labels_B
 
 

@@ -1,15 +1,37 @@
-"""What the inner loop needs from data: batches of images and labels. Shape suffixes: B batch, C channels, H, W."""
+"""What the inner loop needs from data: batches of images and labels, and what chance decides of them beforehand.
+
+Random numbers are drawn on the host and copied to the device for many steps at once: a copy within a step would have
+the host wait for the device at each. Shape suffixes: B batch, C channels, H, W.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Batch = tuple[Tensor, Tensor]
 """Normalised images (B, C, H, W) and class indices (B,)."""
+DRAWN_STEPS = 1024
+"""Steps whose random numbers are drawn at once, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchDraw:
+    """What chance decides of one batch."""
+
+    rows_B: npt.NDArray[np.int64]
+    """Which images it has."""
+    changes: tuple[npt.NDArray[Any], ...] = ()
+    """How each of them is augmented: arrays with an entry for each image."""
+
+    def __len__(self) -> int:
+        return len(self.rows_B)
 
 
 class BatchSource(Protocol):
@@ -18,11 +40,14 @@ class BatchSource(Protocol):
     def __len__(self) -> int:
         """Number of images."""
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """One pass over the images in random order."""
+    def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
+        """One pass over the images in random order; nothing is drawn for a batch before it is asked for."""
+
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        """The batches that were drawn."""
 
 
-def endless_batches(source: BatchSource, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+def endless_draws(source: BatchSource, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
     """Pass after pass, whole batches only: BatchNorm takes its statistics from them.
 
     Args:
@@ -36,6 +61,12 @@ def endless_batches(source: BatchSource, batch_size: int, rng: np.random.Generat
     if len(source) < batch_size:
         raise ValueError(f"there must be at least {batch_size} images, a whole batch, but got {len(source)}.")
     while True:
-        for batch in source.batches(batch_size, rng):
-            if len(batch[1]) == batch_size:
-                yield batch
+        for draw in source.draws(batch_size, rng):
+            if len(draw) == batch_size:
+                yield draw
+
+
+def on_device(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> tuple[Tensor, ...]:
+    """Arrays of one type that differ in length at most, copied to a device at once."""
+    joined = torch.from_numpy(np.concatenate(arrays)).to(device)
+    return tuple(torch.split_with_sizes(joined, [len(array) for array in arrays]))

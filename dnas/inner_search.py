@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dnas.batches import BatchSource, endless_batches
+from dnas.batches import BatchSource, endless_draws
 from dnas.costs import OperatorCosts
 from dnas.losses import LOSSES, Coefficients, LossName
 from dnas.relaxation import TemperatureSchedule, entropy, gumbel_noise, gumbel_softmax, random_theta
@@ -142,13 +142,15 @@ def search_theta(
     shape = (space.num_layers, len(space.operators))
     theta_LO = random_theta(*shape, scale=settings.initial_scale, rng=rng).to(device).requires_grad_()
     optimizer = torch.optim.Adam([theta_LO], lr=settings.lr, betas=(0.9, 0.99))
-    batches = endless_batches(source, min(settings.batch_size, len(source)), rng)
+    drawing = endless_draws(source, min(settings.batch_size, len(source)), rng)
+    drawn = [(next(drawing), gumbel_noise(*shape, rng)) for _ in range(settings.steps)]
+    batches = source.read([draw for draw, _ in drawn])
+    noise_TLO = torch.stack([noise_LO for _, noise_LO in drawn]).to(device)
     loss_of = LOSSES[settings.loss]
     course, probs = _Course(on_steps), []
-    for step in range(settings.steps):
+    for step, ((x_BCHW, labels_B), noise_LO) in enumerate(zip(batches, noise_TLO.unbind(), strict=True)):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
-        x_BCHW, labels_B = next(batches)
-        relaxed_LO = gumbel_softmax(theta_LO, gumbel_noise(*shape, rng).to(device), temperature)
+        relaxed_LO = gumbel_softmax(theta_LO, noise_LO, temperature)
         logits_BK = supernet.forward_mixture(x_BCHW, relaxed_LO)
         cross_entropy = F.cross_entropy(logits_BK, labels_B)
         probs_LO = torch.softmax(theta_LO, -1)

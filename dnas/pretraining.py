@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dnas.batches import Batch, BatchSource
+from dnas.batches import DRAWN_STEPS, BatchDraw, BatchSource
 from dnas.build import WeightSharing
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.optimizer import parameter_groups
@@ -89,18 +91,20 @@ class PretrainRecord:
     """Why the epoch does not count, if it does not."""
 
 
-Forward = Callable[[Supernet, Tensor, np.random.Generator], Tensor]
-"""Logits of one weight step from supernet, images and random numbers."""
+Forward = Callable[[Tensor], Tensor]
+"""Logits of one weight step from its images."""
+DrawForward = Callable[[Supernet, np.random.Generator], Forward]
+"""What chance decides that a weight step trains."""
 
 
-def sampled_path(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+def sampled_path(supernet: Supernet, rng: np.random.Generator) -> Forward:
     """Logits of one uniformly sampled architecture (single-path one-shot; Guo et al., 2020)."""
     num_operators = len(supernet.space.operators)
     indices = tuple(int(index) for index in rng.integers(num_operators, size=supernet.space.num_layers))
-    return supernet.forward_path(x_BCHW, indices)
+    return partial(supernet.forward_path, indices=indices)
 
 
-def weight_step_forward(weight_sharing: WeightSharing, largest_share: float) -> Forward:
+def weight_step_forward(weight_sharing: WeightSharing, largest_share: float) -> DrawForward:
     """What a weight step trains: sampled paths where weights are shared, FBNet's mixture where not.
 
     Args:
@@ -112,7 +116,7 @@ def weight_step_forward(weight_sharing: WeightSharing, largest_share: float) -> 
     return sampled_or_largest(largest_share) if largest_share else sampled_path
 
 
-def sampled_or_largest(share: float) -> Forward:
+def sampled_or_largest(share: float) -> DrawForward:
     """Logits of the largest architecture in a share of the steps, of a sampled one in the others.
 
     All candidates of a layer are views of the largest one's weights, which a sampled path trains in small parts only.
@@ -124,12 +128,13 @@ def sampled_or_largest(share: float) -> Forward:
         share: of the steps, in (0, 1].
     """
 
-    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+    def draw(supernet: Supernet, rng: np.random.Generator) -> Forward:
         if rng.random() >= share:
-            return sampled_path(supernet, x_BCHW, rng)
-        return supernet.forward_path(x_BCHW, (largest_operator(supernet.space),) * supernet.space.num_layers)
+            return sampled_path(supernet, rng)
+        indices = (largest_operator(supernet.space),) * supernet.space.num_layers
+        return partial(supernet.forward_path, indices=indices)
 
-    return forward
+    return draw
 
 
 def largest_operator(space: FBNetSpace) -> int:
@@ -141,12 +146,13 @@ def largest_operator(space: FBNetSpace) -> int:
     )
 
 
-def mixed_paths(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+def mixed_paths(supernet: Supernet, rng: np.random.Generator) -> Forward:
     """Logits of all paths mixed by Gumbel-softmax of uniform theta at temperature 5 (FBNet's first epochs)."""
     num_layers, num_operators = supernet.space.num_layers, len(supernet.space.operators)
     theta_LO = torch.zeros(num_layers, num_operators)
     noise_LO = gumbel_noise(num_layers, num_operators, rng)
-    return supernet.forward_mixture(x_BCHW, gumbel_softmax(theta_LO, noise_LO, 5.0).to(x_BCHW.device))
+    device = next(supernet.parameters()).device
+    return partial(supernet.forward_mixture, probs_LO=gumbel_softmax(theta_LO, noise_LO, 5.0).to(device))
 
 
 class Pretraining:
@@ -159,7 +165,7 @@ class Pretraining:
         settings: PretrainSettings,
         *,
         seed: int,
-        forward: Forward = sampled_path,
+        forward: DrawForward = sampled_path,
     ) -> None:
         self.supernet = supernet
         self.source = source
@@ -201,19 +207,20 @@ class Pretraining:
         """
         before = self._snapshot()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epochs_done]))
-        losses, correct, seen, lr = torch.zeros((), dtype=torch.double), torch.zeros((), dtype=torch.long), 0, 0.0
-        for x_BCHW, labels_B in self._batches(rng):
+        device, seen, lr = next(self.supernet.parameters()).device, 0, 0.0
+        losses, correct = (torch.zeros((), dtype=dtype, device=device) for dtype in (torch.double, torch.long))
+        for x_BCHW, labels_B, forward in self.steps(rng):
             lr = self._set_lr()
             self.optimizer.zero_grad(set_to_none=True)
-            logits_BK = self.forward(self.supernet, x_BCHW, rng)
+            logits_BK = forward(x_BCHW)
             loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
             torch.autograd.backward(loss)
             self._calm_classifier()
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
             self.optimizer.step()
             self.step += 1
-            losses = losses.to(loss.device) + loss.detach().double() * len(labels_B)
-            correct = correct.to(loss.device) + (logits_BK.argmax(-1) == labels_B).sum()
+            losses += loss.detach().double() * len(labels_B)
+            correct += (logits_BK.argmax(-1) == labels_B).sum()
             seen += len(labels_B)
         self.epochs_done += 1
         mean, accuracy = float(losses) / seen, int(correct) / seen
@@ -270,13 +277,21 @@ class Pretraining:
             if share < 1 and name.startswith("classifier.") and weight.grad is not None:
                 weight.grad.mul_(share)
 
-    def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+    def steps(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Forward]]:
+        """Images, labels and forward pass of an epoch's steps; chance is drawn beforehand, for many at once."""
+        drawing = ((draw, self.forward(self.supernet, rng)) for draw in self._draws(rng))
+        while drawn := list(islice(drawing, DRAWN_STEPS)):
+            batches = self.source.read([draw for draw, _ in drawn])
+            for (x_BCHW, labels_B), (_, forward) in zip(batches, drawn, strict=False):
+                yield x_BCHW, labels_B, forward
+
+    def _draws(self, rng: np.random.Generator) -> Iterator[BatchDraw]:
         """An epoch's batches: whole ones only, where there is one."""
         size = self.settings.batch_size
         for _ in range(self.settings.passes):
-            for batch in self.source.batches(size, rng):
-                if len(batch[1]) == size or len(self.source) < size:
-                    yield batch
+            for draw in self.source.draws(size, rng):
+                if len(draw) == size or len(self.source) < size:
+                    yield draw
 
     def _set_lr(self) -> float:
         lr = self.peak_lr * lr_factor_within(self.step, self.total_steps, self.settings.warmup_fraction)

@@ -1,14 +1,15 @@
 """What is done at random to training images, a whole batch at once on its device. Start with `augmented`.
 
-Random numbers come from NumPy's generator, so that a batch depends on the seed alone, whatever computes it.
+Random numbers are drawn beforehand from NumPy's generator: a batch depends on the seed alone, whatever computes it.
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -105,42 +106,61 @@ def augmentation_of(strength: Strength, *, size: int, flip: bool, grey: bool, li
     return Augmentation(crop_padding=0, flip=flip, warp=Warp(), jitter=jitter)
 
 
-def augmented(pixels_BCHW: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
+Changes = tuple[npt.NDArray[Any], ...]
+"""What chance decides of each image of a batch: arrays with an entry for each."""
+
+
+def drawn_changes(augmentation: Augmentation, shape: tuple[int, int], rng: np.random.Generator) -> Changes:
+    """What chance decides of a batch.
+
+    Args:
+        augmentation: what is to be done.
+        shape: images of the batch, and their channels.
+        rng: chance.
+    """
+    batch, _ = shape
+    if augmentation.warp is not None:
+        changes: Changes = (_affine_maps(batch, augmentation.warp, rng, flip=augmentation.flip),)
+    else:
+        corner_B2 = np.ascontiguousarray(rng.integers(0, 2 * augmentation.crop_padding + 1, size=(2, batch)).T)
+        changes = (corner_B2, rng.random(batch) < 0.5) if augmentation.flip else (corner_B2,)
+    return changes if augmentation.jitter is None else (*changes, *_colour_maps(shape, augmentation.jitter, rng))
+
+
+def augmented(pixels_BCHW: Tensor, augmentation: Augmentation, changes: Sequence[Tensor]) -> Tensor:
     """Augmented images: bytes where only places of pixels change, else floats in [0, 255].
 
     Args:
         pixels_BCHW: images as bytes.
         augmentation: what is done.
-        rng: chance.
+        changes: from `drawn_changes`, on the device of the images.
     """
-    if augmentation.warp is None:
-        pixels_BCHW = _cropped(pixels_BCHW, augmentation.crop_padding, rng, flip=augmentation.flip)
+    if augmentation.warp is not None:
+        pixels_BCHW = _warped(pixels_BCHW, changes[0])
     else:
-        pixels_BCHW = _warped(pixels_BCHW, augmentation.warp, rng, flip=augmentation.flip)
+        mirrored_B = changes[1] if augmentation.flip else None
+        pixels_BCHW = _cropped(pixels_BCHW, augmentation.crop_padding, changes[0], mirrored_B)
     if augmentation.jitter is not None:
-        pixels_BCHW = _jittered(pixels_BCHW.float(), augmentation.jitter, rng)
+        pixels_BCHW = _jittered(pixels_BCHW.float(), *changes[-2:])
     return pixels_BCHW
 
 
-def _cropped(pixels_BCHW: Tensor, padding: int, rng: np.random.Generator, *, flip: bool) -> Tensor:
+def _cropped(pixels_BCHW: Tensor, padding: int, corner_B2: Tensor, mirrored_B: Tensor | None) -> Tensor:
     """Random crops and mirrors of a whole batch at once, by index arithmetic."""
     batch, _, height, width = pixels_BCHW.shape
     device = pixels_BCHW.device
     padded = F.pad(pixels_BCHW, (padding,) * 4)
-    top_B, left_B = torch.from_numpy(rng.integers(0, 2 * padding + 1, size=(2, batch))).to(device)
-    rows_BH = top_B[:, None] + torch.arange(height, device=device)
-    columns_BW = left_B[:, None] + torch.arange(width, device=device)
-    if flip:
-        mirrored_B = torch.from_numpy(rng.random(batch) < 0.5).to(device)
+    rows_BH = corner_B2[:, :1] + torch.arange(height, device=device)
+    columns_BW = corner_B2[:, 1:] + torch.arange(width, device=device)
+    if mirrored_B is not None:
         columns_BW = torch.where(mirrored_B[:, None], columns_BW.flip(1), columns_BW)
     number_B = torch.arange(batch, device=device)
     cropped_BHWC = padded.permute(0, 2, 3, 1)[number_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
     return cropped_BHWC.permute(0, 3, 1, 2)
 
 
-def _warped(pixels_BCHW: Tensor, warp: Warp, rng: np.random.Generator, *, flip: bool) -> Tensor:
-    """Images under a random affine map each, sampled bilinearly."""
-    map_B23 = torch.from_numpy(_affine_maps(len(pixels_BCHW), warp, rng, flip=flip)).to(pixels_BCHW.device)
+def _warped(pixels_BCHW: Tensor, map_B23: Tensor) -> Tensor:
+    """Images under an affine map each, sampled bilinearly."""
     grid_BHW2 = F.affine_grid(map_B23, list(pixels_BCHW.shape), align_corners=False)
     return F.grid_sample(pixels_BCHW.float(), grid_BHW2, padding_mode="reflection", align_corners=False)
 
@@ -159,19 +179,24 @@ def _affine_maps(batch: int, warp: Warp, rng: np.random.Generator, *, flip: bool
     return map_B23
 
 
-def _jittered(pixels_BCHW: Tensor, jitter: Jitter, rng: np.random.Generator) -> Tensor:
-    """Images in another light: saturation, contrast and the channels' factors as one linear map of each image."""
-    batch, channels = pixels_BCHW.shape[:2]
+def _colour_maps(shape: tuple[int, int], jitter: Jitter, rng: np.random.Generator) -> Changes:
+    """Saturation, contrast and the channels' factors as one linear map of each image.
+
+    Returns:
+        Of the channels, shape (B, C, C), and of the image's mean, shape (B, C).
+    """
+    batch, channels = shape
     saturation_B11 = _factors(jitter.saturation, rng, batch)[:, None, None]
     contrast_B1 = _factors(jitter.contrast, rng, batch)[:, None]
     gain_BC = _factors(jitter.brightness, rng, batch)[:, None] * _factors(jitter.tint, rng, (batch, channels))
     grey_CC = np.full((channels, channels), 1 / channels)
     map_BCC = saturation_B11 * np.eye(channels) + (1 - saturation_B11) * grey_CC
     map_BCC = (gain_BC * contrast_B1)[:, :, None] * map_BCC
-    linear_BCC, share_BC = (
-        torch.from_numpy(values.astype(np.float32)).to(pixels_BCHW.device)
-        for values in (map_BCC, gain_BC * (1 - contrast_B1))
-    )
+    return map_BCC.astype(np.float32), (gain_BC * (1 - contrast_B1)).astype(np.float32)
+
+
+def _jittered(pixels_BCHW: Tensor, linear_BCC: Tensor, share_BC: Tensor) -> Tensor:
+    """Images in another light."""
     offset_BC1 = (share_BC * pixels_BCHW.mean((1, 2, 3))[:, None])[:, :, None]
     changed = torch.baddbmm(offset_BC1, linear_BCC, pixels_BCHW.flatten(2))
     return changed.clamp_(0, 255).view(pixels_BCHW.shape)

@@ -6,14 +6,15 @@ Shape suffixes: N images, B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from evaluation.augmentation import Augmentation, augmented
+from dnas.batches import Batch, BatchDraw, on_device
+from evaluation.augmentation import Augmentation, augmented, drawn_changes
 from evaluation.data.image_file import image_bytes
 from evaluation.data.images import LabelledImages, Rows
 from evaluation.errors import share_of
@@ -70,33 +71,59 @@ class ImageBatches:
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass in random order, augmented where asked; the last batch may be smaller.
+    @property
+    def network_shape(self) -> tuple[int, int, int]:
+        """Of an image in a batch: channels, height, width."""
+        _, channels, height, width = self.images.images.shape
+        if self.network_size is None or self.network_size == width:
+            return channels, height, width
+        return channels, self.network_size, self.network_size
+
+    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """One pass in random order, augmented where asked; the last batch may be smaller."""
+        return self.read(list(self.draws(batch_size, rng)))
+
+    def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
+        """See `BatchSource.draws`; the last batch may be smaller.
 
         Where classes are drawn evenly, a pass has as many images as there are, but some of them several times.
         """
         labels_N = self._balanced_labels_N
-        order = rng.permutation(len(self)) if labels_N is None else balanced_order(labels_N, rng)
-        for pixels_BCHW, labels_B in self._read(order, batch_size):
+        order_N = rng.permutation(len(self)) if labels_N is None else balanced_order(labels_N, rng)
+        for rows_B in _parts(order_N, batch_size):
+            if self.augmentation is None:
+                yield BatchDraw(rows_B)
+            else:
+                shape = len(rows_B), self.images.images.shape[1]
+                yield BatchDraw(rows_B, drawn_changes(self.augmentation, shape, rng))
+
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        """See `BatchSource.read`."""
+        device = self.labels_N.device
+        kinds = [on_device(arrays, device) for arrays in zip(*(draw.changes for draw in draws), strict=True)]
+        changes = zip(*kinds, strict=True)
+        for pixels_BCHW, labels_B in self._read([draw.rows_B for draw in draws], wanted=len(self)):
             if self.augmentation is not None:
-                pixels_BCHW = augmented(pixels_BCHW, self.augmentation, rng)
+                pixels_BCHW = augmented(pixels_BCHW, self.augmentation, next(changes))
             yield self._normalise(pixels_BCHW), labels_B
 
-    def in_order(self, batch_size: int, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def in_order(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """All images, or the first `limit`, in order and as they are."""
-        for pixels_BCHW, labels_B in self._read(np.arange(len(self))[:limit], batch_size):
+        order_N = np.arange(len(self))[:limit]
+        for pixels_BCHW, labels_B in self._read(_parts(order_N, batch_size), wanted=len(order_N)):
             yield self._normalise(pixels_BCHW), labels_B
 
-    def _read(self, order_N: Rows, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pixels and labels in an order, on the device: copied from there, or gathered in memory one batch ahead."""
-        parts = np.split(order_N, range(batch_size, len(order_N), batch_size)) if len(order_N) else []
-        device, held_NCHW = self.labels_N.device, self._held(len(order_N))
-        if held_NCHW is None:
-            for rows, pixels_BCHW in zip(parts, ahead(self._gathered, parts), strict=True):
-                yield pixels_BCHW.to(device, non_blocking=True), self.labels_N[torch.from_numpy(rows).to(device)]
+    def _read(self, parts: Sequence[Rows], *, wanted: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels and labels of parts, on the device: copied from there, or gathered in memory one part ahead."""
+        if not parts:
             return
-        for rows in parts:
-            rows_B = torch.from_numpy(rows).to(device)
+        device, held_NCHW = self.labels_N.device, self._held(wanted)
+        rows = on_device(parts, device)
+        if held_NCHW is None:
+            for rows_B, pixels_BCHW in zip(rows, ahead(self._gathered, parts), strict=True):
+                yield pixels_BCHW.to(device, non_blocking=True), self.labels_N[rows_B]
+            return
+        for rows_B in rows:
             yield held_NCHW[rows_B], self.labels_N[rows_B]
 
     def _gathered(self, rows_B: Rows) -> Tensor:
@@ -121,10 +148,14 @@ class ImageBatches:
     def _normalise(self, pixels_BCHW: Tensor) -> Tensor:
         """Normalised floats in the channels-last layout, in which small convolutions are fastest."""
         x_BCHW = pixels_BCHW.float().div_(255)
-        if self.network_size is not None and self.network_size != x_BCHW.shape[-1]:
-            x_BCHW = torch.nn.functional.interpolate(x_BCHW, size=(self.network_size,) * 2, mode="bilinear")
+        if x_BCHW.shape[1:] != self.network_shape:
+            x_BCHW = torch.nn.functional.interpolate(x_BCHW, size=self.network_shape[1:], mode="bilinear")
         x_BCHW = (x_BCHW - self.mean_C11) / self.std_C11
         return x_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def _parts(order_N: Rows, batch_size: int) -> list[Rows]:
+    return np.split(order_N, range(batch_size, len(order_N), batch_size)) if len(order_N) else []
 
 
 def is_uneven(labels_N: npt.NDArray[np.int64]) -> bool:

@@ -4,6 +4,7 @@ rank               how far a supernet's ranking can be trusted (a script)
 forms              the project's default, and FBNet's as published
 timed_pretraining  pre-training for a given time instead of a number of passes
 steps              weight and theta steps, timed
+dispatched         what a step has a GPU do, counted without one
 equal_time         supernets trained for equal time, by turns
 comparison         figures of the default compared with those of its references
 ranked_networks    networks that a supernet ranks: random ones, or those of a run

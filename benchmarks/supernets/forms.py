@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from dnas.build import WeightSharing, build_supernet
-from dnas.pretraining import Forward, mixed_paths, sampled_path
+from dnas.pretraining import DrawForward, mixed_paths, sampled_path
 from dnas.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.augmentation import Augmentation
@@ -25,7 +25,7 @@ class Form:
 
     label: str
     weight_sharing: WeightSharing
-    forward: Forward
+    forward: DrawForward
     """What a weight step trains."""
     quick_depthwise: bool
     """Whether the depthwise convolutions of separate weights are `dnas.depthwise`; in shared ones they always are."""

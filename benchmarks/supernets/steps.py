@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.supernets.forms import Form, new_supernet, search_augmentation
 from benchmarks.turns import seconds_of
-from dnas.batches import Batch, BatchSource, endless_batches
+from dnas.batches import Batch, BatchDraw, BatchSource, endless_draws
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
@@ -82,9 +82,13 @@ class SomeBatches:
     def __len__(self) -> int:
         return self.count
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """See `BatchSource.batches`."""
-        return islice(endless_batches(self.source, batch_size, rng), self.count // batch_size)
+    def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
+        """See `BatchSource.draws`."""
+        return islice(endless_draws(self.source, batch_size, rng), self.count // batch_size)
+
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        """See `BatchSource.read`."""
+        return self.source.read(draws)
 
 
 def weight_steps(task: Task, seconds: float) -> Turn:

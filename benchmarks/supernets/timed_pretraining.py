@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 
 import numpy as np
-from torch import Tensor
 
-from dnas.batches import BatchSource, endless_batches
-from dnas.pretraining import Forward, Pretraining, PretrainSettings
+from dnas.batches import Batch, BatchDraw, BatchSource, endless_draws
+from dnas.pretraining import DrawForward, Pretraining, PretrainSettings
 from dnas.supernet import Supernet
 
 OnTime = Callable[[float], None]
@@ -37,7 +37,7 @@ class TimedPretraining:
         *,
         ends: Sequence[float],
         seed: int,
-        forward: Forward,
+        forward: DrawForward,
         on_share: OnTime | None = None,
         on_pause: OnTime | None = None,
     ) -> None:
@@ -88,22 +88,27 @@ class TimedBatches:
         self.ends = ends
         self.on_batch = on_batch
         self.on_pause = on_pause
+        self._pauses: list[float] = []
+        self._start = 0.0
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `BatchSource.batches`."""
-        pauses = list(self.ends)
-        start = time.monotonic()
-        for batch in endless_batches(self.source, batch_size, rng):
-            over = time.monotonic() - start
-            if over >= pauses[0]:
-                pauses.pop(0)
+    def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
+        """See `BatchSource.draws`; time begins."""
+        self._pauses, self._start = list(self.ends), time.monotonic()
+        return takewhile(lambda _: bool(self._pauses), endless_draws(self.source, batch_size, rng))
+
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        """See `BatchSource.read`; fewer than were drawn where time is up."""
+        for batch in self.source.read(draws):
+            over = time.monotonic() - self._start
+            if over >= self._pauses[0]:
+                self._pauses.pop(0)
                 if self.on_pause is not None:
                     self.on_pause(over)
-                start = time.monotonic() - over
-            if not pauses:
+                self._start = time.monotonic() - over
+            if not self._pauses:
                 return
             self.on_batch(min(over / self.ends[-1], 1.0))
             yield batch

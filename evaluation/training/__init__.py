@@ -8,6 +8,7 @@ folder           paths of a training's folder; making one, and reading its conte
 job              what training one network needs and gives, free of folders: runs here or on any worker
 logistic_regression  the best linear classifier of features that stay as they are
 loop             trains one network, epoch by epoch
+mixing           what is done at random to whole batches of training images: cutout and mixup
 objectives       what a training minimises, records, and is judged by
 origin           what a training was made from
 recipe           how one network is trained where the user does not say so

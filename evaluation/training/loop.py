@@ -16,7 +16,8 @@ import statistics
 import struct
 import time
 import zipfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from itertools import islice
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dnas.batches import DRAWN_STEPS
 from dnas.depthwise import depthwise_conv
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.optimizer import parameter_groups
@@ -32,6 +34,7 @@ from dnas.schedule import lr_factor
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
+from evaluation.training.mixing import Mix, drawn_mix, mixed, mixes
 from evaluation.training.objectives import Classification, Objective, Targets
 from evaluation.training.recipe import train_recipe
 from search_space.boundary.text import reason_of
@@ -180,11 +183,10 @@ class Training:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, epoch)))
         self._set_mode()
         loss_sum, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
-        batches = self.images.batches(self.recipe.batch_size, rng)
         steps = min(self.steps_an_epoch, self.total_steps - self.step)
-        for x_BCHW, labels_B in islice(batches, steps):
+        for x_BCHW, labels_B, mix in self._batches(steps, rng):
             lr = self.peak_lr * lr_factor(self.step, self.total_steps, self.settings.warmup_fraction)
-            loss_sum += self._step(x_BCHW, labels_B, lr, rng)
+            loss_sum += self._step(x_BCHW, labels_B, mix, lr)
             yield self.step
         loss = float(loss_sum) / steps
         record = TrainRecord(epoch + 1, loss, self.objective.accuracy(self.averaged, self.selection), lr)
@@ -256,28 +258,36 @@ class Training:
         trial = copy.deepcopy(self, shared)
         trial._set_mode()
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2,)))
-        seconds, batches = [], itertools.cycle(self.images.batches(self.recipe.batch_size, rng))
-        for x_BCHW, labels_B in islice(batches, trial_steps):
+        seconds, batches = [], itertools.cycle(self._batches(trial_steps, rng))
+        for x_BCHW, labels_B, mix in islice(batches, trial_steps):
             start = time.perf_counter()
-            float(trial._step(x_BCHW, labels_B, 0.0, rng))
+            float(trial._step(x_BCHW, labels_B, mix, 0.0))
             seconds.append(time.perf_counter() - start)
         return statistics.median(seconds)
 
-    def _step(self, x_BCHW: Tensor, labels_B: Tensor, lr: float, rng: np.random.Generator) -> Tensor:
+    def _batches(self, most: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Mix]]:
+        """The first batches of a pass; what chance decides is drawn before, for many at once."""
+        size, settings = self.images.network_shape[1:], self.settings
+        draws = islice(self.images.draws(self.recipe.batch_size, rng), most)
+        drawing = ((draw, drawn_mix(settings, (len(draw), *size), rng)) for draw in draws)
+        while drawn := list(islice(drawing, DRAWN_STEPS)):
+            batches = self.images.read([draw for draw, _ in drawn])
+            of_batch = mixes([mix for _, mix in drawn], self.device)
+            for (x_BCHW, labels_B), mix in zip(batches, of_batch, strict=True):
+                yield x_BCHW, labels_B, mix
+
+    def _step(self, x_BCHW: Tensor, labels_B: Tensor, mix: Mix, lr: float) -> Tensor:
         """One step of SGD and of the average; its cross-entropy."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        if settings.cutout:
-            x_BCHW = cutout(x_BCHW, settings.cutout, rng)
-        share, partner_B = 1.0, torch.arange(len(labels_B), device=self.device)
-        if settings.mixup:
-            x_BCHW, partner_B, share = mixup(x_BCHW, settings.mixup, rng)
+        x_BCHW = mixed(x_BCHW, mix, side=settings.cutout)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16) if settings.precision == "bf16" else nullcontext():
             scores = self.objective.scores(self.network, x_BCHW)
         self._classes = scores[0].shape[1]
-        loss, cross_entropy = self.objective.loss(scores, Targets(labels_B, labels_B[partner_B], share))
+        partner_labels_B = labels_B if mix.partner_B is None else labels_B[mix.partner_B]
+        loss, cross_entropy = self.objective.loss(scores, Targets(labels_B, partner_labels_B, mix.share))
         torch.autograd.backward(loss)
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
@@ -318,32 +328,6 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> Non
     torch._foreach_lerp_([old for old, _ in moved], [new for _, new in moved], 1 - decay)
     if counted:
         torch._foreach_copy_([old for old, _ in counted], [new for _, new in counted])
-
-
-def cutout(x_BCHW: Tensor, side: int, rng: np.random.Generator) -> Tensor:
-    """Images with one random square each set to zero, the mean colour of normalised images.
-
-    Source: DeVries & Taylor, "Improved Regularization of CNNs with Cutout" (2017); unlike there, the square always
-    lies within the image.
-    """
-    batch, _, height, width = x_BCHW.shape
-    device = x_BCHW.device
-    top_B = torch.from_numpy(rng.integers(0, height - side + 1, size=batch)).to(device)
-    left_B = torch.from_numpy(rng.integers(0, width - side + 1, size=batch)).to(device)
-    below_BH = torch.arange(height, device=device) - top_B[:, None]
-    right_BW = torch.arange(width, device=device) - left_B[:, None]
-    inside_BH, inside_BW = (below_BH >= 0) & (below_BH < side), (right_BW >= 0) & (right_BW < side)
-    return x_BCHW.masked_fill((inside_BH[:, :, None] & inside_BW[:, None, :])[:, None], 0.0)
-
-
-def mixup(x_BCHW: Tensor, concentration: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, float]:
-    """Images mixed with others of their batch: the mixture, the other's number, and the share of the image itself.
-
-    Source: Zhang et al., "mixup" (ICLR 2018), equation 1 and section 3, with one share a batch as in the authors' code.
-    """
-    share = float(rng.beta(concentration, concentration))
-    partner_B = torch.from_numpy(rng.permutation(len(x_BCHW))).to(x_BCHW.device)
-    return share * x_BCHW + (1 - share) * x_BCHW[partner_B], partner_B, share
 
 
 @torch.no_grad()

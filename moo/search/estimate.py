@@ -124,8 +124,8 @@ def timed_step(preparation: Preparation) -> float:
     pretraining, rng = new_pretraining(preparation.setup, preparation.pretraining, device), np.random.default_rng(0)
     taken: list[float] = []
     begin = last = time.monotonic()
-    for x_BCHW, labels_B in pretraining.source.batches(preparation.pretraining.batch_size, rng):
-        logits_BK = pretraining.forward(pretraining.supernet, x_BCHW, rng)
+    for x_BCHW, labels_B, forward in pretraining.steps(rng):
+        logits_BK = forward(x_BCHW)
         torch.autograd.backward(F.cross_entropy(logits_BK, labels_B))
         pretraining.optimizer.step()
         float(logits_BK[0, 0].detach())

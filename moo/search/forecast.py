@@ -196,7 +196,7 @@ def measured_speed(
         return image_1CHW.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def weight_step() -> None:
-        _backward(forward(supernet, batch(pretraining.batch_size), rng))
+        _backward(forward(supernet, rng)(batch(pretraining.batch_size)))
         torch.nn.utils.clip_grad_norm_(supernet.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -1,6 +1,6 @@
 """A tiny space with all nine operators, and an easy data set: the class is the brightest colour channel."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dnas.batches import Batch, BatchDraw
 from dnas.supernet import Supernet
 from search_space.spaces import FBNetSpace, Stage
 
@@ -23,9 +24,14 @@ class ArraySource:
     def __len__(self) -> int:
         return len(self.labels_B)
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        for rows_B in torch.split(torch.from_numpy(rng.permutation(len(self))), batch_size):
-            yield self.x_BCHW[rows_B], self.labels_B[rows_B]
+    def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
+        order_N = rng.permutation(len(self))
+        for start in range(0, len(order_N), batch_size):
+            yield BatchDraw(order_N[start : start + batch_size])
+
+    def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
+        for draw in draws:
+            yield self.x_BCHW[draw.rows_B], self.labels_B[draw.rows_B]
 
 
 class SourceOf(Protocol):

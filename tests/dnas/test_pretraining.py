@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from dnas.batches import BatchSource
 from dnas.build import build_supernet
 from dnas.pretraining import (
+    DrawForward,
     Forward,
     Pretraining,
     PretrainRecord,
@@ -41,6 +43,31 @@ def pretraining(
     return Pretraining(build_supernet(space, "shared"), source, settings, seed=seed, **options)
 
 
+def watched(watch: Callable[[Tensor], None]) -> DrawForward:
+    """A sampled path whose images are seen."""
+
+    def draw(supernet: Supernet, rng: np.random.Generator) -> Forward:
+        path = sampled_path(supernet, rng)
+
+        def forward(x_BCHW: Tensor) -> Tensor:
+            watch(x_BCHW)
+            return path(x_BCHW)
+
+        return forward
+
+    return draw
+
+
+def scaled_by(factor: Callable[[], float]) -> DrawForward:
+    """A sampled path whose logits are scaled."""
+
+    def draw(supernet: Supernet, rng: np.random.Generator) -> Forward:
+        path = sampled_path(supernet, rng)
+        return lambda x_BCHW: path(x_BCHW) * factor()
+
+    return draw
+
+
 def equal(one: Pretraining, other: Pretraining) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.supernet.parameters(), other.supernet.parameters(), strict=True))
 
@@ -48,7 +75,7 @@ def equal(one: Pretraining, other: Pretraining) -> bool:
 @pytest.mark.parametrize("forward", [sampled_path, mixed_paths, sampled_or_largest(0.5)])
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    space: FBNetSpace, easy_source: SourceOf, forward: Forward, epoch: int
+    space: FBNetSpace, easy_source: SourceOf, forward: DrawForward, epoch: int
 ) -> None:
     source = easy_source(40)
     uninterrupted = pretraining(space, source, init=1, forward=forward)
@@ -90,11 +117,10 @@ def test_epochs_depend_on_the_seed(space: FBNetSpace, easy_source: SourceOf) -> 
 def test_each_epoch_has_an_order_of_its_own(space: FBNetSpace, easy_source: SourceOf) -> None:
     orders = []
 
-    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
+    def watch(x_BCHW: Tensor) -> None:
         orders.append(x_BCHW.flatten().tolist())
-        return sampled_path(supernet, x_BCHW, rng)
 
-    run = pretraining(space, easy_source(16), init=1, forward=forward)
+    run = pretraining(space, easy_source(16), init=1, forward=watched(watch))
     for _ in range(2):
         run.run_epoch()
     assert orders[0] != orders[1]
@@ -120,14 +146,11 @@ def test_learning_rate_warms_up_and_decays_to_zero(space: FBNetSpace, easy_sourc
 
 
 def test_only_whole_batches_are_used_where_there_is_one(space: FBNetSpace, easy_source: SourceOf) -> None:
-    sizes = []
+    sizes: list[int] = []
 
-    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
-        sizes.append(len(x_BCHW))
-        return sampled_path(supernet, x_BCHW, rng)
-
-    pretraining(space, easy_source(33), init=1, forward=forward).run_epoch()
-    pretraining(space, easy_source(9), init=1, forward=forward).run_epoch()
+    for count in (33, 9):
+        forward = watched(lambda x_BCHW: sizes.append(len(x_BCHW)))
+        pretraining(space, easy_source(count), init=1, forward=forward).run_epoch()
     assert sizes == [16, 16, 9]
 
 
@@ -167,9 +190,7 @@ def test_training_goes_back_to_where_the_last_good_epoch_began(space: FBNetSpace
     """The damage of an epoch's last steps shows in the next one only."""
     wild = False
 
-    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
-        return sampled_path(supernet, x_BCHW, rng) * (1e4 if wild else 1.0)
-
+    forward = scaled_by(lambda: 1e4 if wild else 1.0)
     run, plain = (pretraining(space, easy_source(32), init=1, forward=forward) for _ in range(2))
     for _ in range(2):
         run.run_epoch()
@@ -199,10 +220,7 @@ def test_a_run_that_diverged_is_resumed_bit_for_bit(space: FBNetSpace, easy_sour
 
 
 def test_a_loss_that_never_is_finite_ends_the_training(space: FBNetSpace, easy_source: SourceOf) -> None:
-    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
-        return sampled_path(supernet, x_BCHW, rng) * math.nan
-
-    run = pretraining(space, easy_source(32), init=1, forward=forward)
+    run = pretraining(space, easy_source(32), init=1, forward=scaled_by(lambda: math.nan))
     rates = [record.divergence.lr for record in (run.run_epoch() for _ in range(5)) if record.divergence is not None]
     assert rates == [0.15, 0.075, 0.0375, 0.01875, None]
 
@@ -264,7 +282,7 @@ def test_sampled_paths_are_uniform(space: FBNetSpace) -> None:
 
     recorder, rng = Recorder(), np.random.default_rng(0)
     for _ in range(900):
-        sampled_path(recorder, torch.zeros(1), rng)
+        sampled_path(recorder, rng)(torch.zeros(1))
     for layer in np.array(recorder.drawn).T:
         assert np.abs(np.bincount(layer, minlength=9) - 100).max() < 45
 
@@ -305,9 +323,9 @@ def test_a_share_of_the_steps_trains_the_largest_architecture(space: FBNetSpace)
     supernet, x_BCHW = build_supernet(space, "shared").eval(), torch.randn(4, *space.input_shape)
     whole = supernet.forward_path(x_BCHW, (largest_operator(space),) * space.num_layers)
     rng = np.random.default_rng(0)
-    logits = [sampled_or_largest(0.5)(supernet, x_BCHW, rng) for _ in range(200)]
+    logits = [sampled_or_largest(0.5)(supernet, rng)(x_BCHW) for _ in range(200)]
     assert 70 <= sum(torch.equal(one, whole) for one in logits) <= 130
-    assert all(torch.equal(sampled_or_largest(1.0)(supernet, x_BCHW, rng), whole) for _ in range(5))
+    assert all(torch.equal(sampled_or_largest(1.0)(supernet, rng)(x_BCHW), whole) for _ in range(5))
 
 
 def test_what_a_weight_step_trains_follows_weight_sharing_and_share() -> None:

@@ -30,7 +30,8 @@ def test_a_source_has_as_many_images_as_asked_for(tasks: dict[str, Task]) -> Non
     task = tasks["shared"]
     source = SomeBatches(ImageBatches(task.splits.theta, task.splits), 40)
     assert len(source) == 40 > len(task.splits.theta)
-    assert [len(labels_B) for _, labels_B in source.batches(8, np.random.default_rng(0))] == [8] * 5
+    draws = list(source.draws(8, np.random.default_rng(0)))
+    assert [len(labels_B) for _, labels_B in source.read(draws)] == [8] * 5
 
 
 @pytest.mark.slow

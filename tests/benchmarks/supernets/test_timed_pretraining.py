@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.supernets.forms import FORMS, new_supernet
 from benchmarks.supernets.timed_pretraining import TimedBatches, TimedPretraining
-from dnas.pretraining import PretrainSettings, sampled_path
+from dnas.pretraining import Forward, PretrainSettings, sampled_path
 from dnas.supernet import Supernet
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
@@ -28,7 +29,8 @@ def test_pauses_do_not_count(monkeypatch: pytest.MonkeyPatch, splits: Splits) ->
 
     images = ImageBatches(splits.weights, splits)
     source = TimedBatches(images, [2.0, 4.0], on_batch=shares.append, on_pause=pause)
-    for _ in source.batches(8, np.random.default_rng(0)):
+    draws = source.draws(8, np.random.default_rng(0))
+    for _ in source.read(list(islice(draws, 10))):
         now[0] += 1.0
     assert paused == [2.0, 4.0]
     assert shares == [0.0, 0.25, 0.5, 0.75]
@@ -39,9 +41,14 @@ def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, splits
     now = [0.0]
     shares: list[float] = []
 
-    def forward(supernet: Supernet, x_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
-        now[0] += 1.0
-        return sampled_path(supernet, x_BCHW, rng)
+    def draw(supernet: Supernet, rng: np.random.Generator) -> Forward:
+        path = sampled_path(supernet, rng)
+
+        def forward(x_BCHW: Tensor) -> Tensor:
+            now[0] += 1.0
+            return path(x_BCHW)
+
+        return forward
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     pretraining = TimedPretraining(
@@ -50,7 +57,7 @@ def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, splits
         PretrainSettings(epochs=1, batch_size=8),
         ends=[10.0],
         seed=0,
-        forward=forward,
+        forward=draw,
         on_share=shares.append,
     )
     pretraining.run()

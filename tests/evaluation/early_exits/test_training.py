@@ -23,6 +23,7 @@ from evaluation.early_exits.training import (
 )
 from evaluation.splits import Splits
 from evaluation.training.job import EpochDone, StepDone
+from evaluation.training.mixing import Mix
 from evaluation.training.objectives import Targets
 from search_space.exits import Exit, layer_outputs
 from search_space.networks import Network
@@ -151,7 +152,7 @@ def test_a_step_is_that_of_autograd_by_hand(job: ExitJob, splits: Splits) -> Non
     onehot_BK = F.one_hot(labels_B, 3)
     slope_BK = 0.75 * (logits_BK.softmax(1) - onehot_BK)
     slope_BK = slope_BK + 0.25 * 3.0 * ((logits_BK / 3).softmax(1) - (teacher_BK / 3).softmax(1))
-    training._step(x_BCHW, labels_B, 0.5, rng)
+    training._step(x_BCHW, labels_B, Mix(), 0.5)
     new_weight_KF, new_bias_K = (parameter.detach() for parameter in head.parameters())
     torch.testing.assert_close(new_weight_KF, weight_KF - 0.5 * slope_BK.T @ pooled_BF / 32, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(new_bias_K, bias_K - 0.5 * slope_BK.mean(0), atol=1e-5, rtol=1e-4)

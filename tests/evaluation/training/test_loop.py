@@ -19,8 +19,6 @@ from evaluation.training.loop import (
     Training,
     TrainRecord,
     average_decay,
-    cutout,
-    mixup,
     top_accuracies,
     update_average,
     use_quick_depthwise,
@@ -135,33 +133,6 @@ def test_the_average_in_training_is_that_of_every_steps_weights(training: Traini
     run_epoch(run, follow)
     for name, value in run.averaged.named_parameters():
         torch.testing.assert_close(value, tracked[name], rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("side", [1, 3, 8])
-def test_cutout_zeroes_exactly_one_square(side: int) -> None:
-    x_BCHW = torch.rand(200, 3, 8, 10) + 1
-    result = cutout(x_BCHW, side, np.random.default_rng(0))
-    places = set()
-    for image, cut in zip(x_BCHW, result, strict=True):
-        zero_HW = (cut == 0).all(0)
-        assert torch.equal(zero_HW, (cut == 0).any(0))
-        rows, columns = zero_HW.any(1).nonzero().flatten(), zero_HW.any(0).nonzero().flatten()
-        assert len(rows) == len(columns) == side
-        assert int(zero_HW.sum()) == side**2
-        assert int(rows[-1] - rows[0]) == int(columns[-1] - columns[0]) == side - 1
-        assert torch.equal(cut[:, ~zero_HW], image[:, ~zero_HW])
-        places.add((int(rows[0]), int(columns[0])))
-    most = (8 - side + 1) * (10 - side + 1)
-    assert len(places) == most if most < 40 else len(places) > 0.8 * most
-
-
-def test_mixup_mixes_each_image_with_its_partner() -> None:
-    x_BCHW = torch.rand(50, 3, 2, 2)
-    mixed, partner_B, share = mixup(x_BCHW, 0.4, np.random.default_rng(1))
-    assert sorted(partner_B.tolist()) == list(range(50))
-    assert 0 < share < 1
-    for number, partner in enumerate(partner_B):
-        torch.testing.assert_close(mixed[number], share * x_BCHW[number] + (1 - share) * x_BCHW[partner])
 
 
 def test_the_loss_of_mixed_labels_is_that_of_the_mixed_target() -> None:

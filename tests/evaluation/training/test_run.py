@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from dnas.batches import BatchDraw
 from evaluation import export
 from evaluation.accuracy import classification
 from evaluation.batches import ImageBatches
@@ -130,9 +131,9 @@ def test_the_test_split_is_read_once_and_last(config: ConfigOf, monkeypatch: pyt
             read.append(self.name)
             return super().in_order(batch_size, limit)
 
-        def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
             read.append(self.name)
-            return super().batches(batch_size, rng)
+            return super().draws(batch_size, rng)
 
     monkeypatch.setattr(train_job, "ImageBatches", Watched)
     monkeypatch.setattr(export, "ImageBatches", Watched)

@@ -1,0 +1,60 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.supernets.dispatched import META, Dispatched, StepCost, theta_step, training_step, weight_step
+from benchmarks.supernets.forms import FORMS
+from evaluation.splits import Splits
+from evaluation.training.config import TrainSettings
+from tests.benchmarks.conftest import SPACE
+
+GRAPH = SPACE.graph(("k5_e6", "k3_e3"))
+MIXED = TrainSettings(epochs=1, batch_size=8, cutout=2, mixup=0.3)
+STEPS: dict[str, Callable[[Splits], StepCost]] = {
+    "weight": lambda splits: weight_step(FORMS["shared"], SPACE, splits, batch=8),
+    "theta": lambda splits: theta_step(FORMS["shared"], SPACE, splits, batch=8),
+    "training": lambda splits: training_step(GRAPH, splits, MIXED),
+}
+MOST_OPERATIONS = {"weight": 110, "theta": 290, "training": 160}
+"""Of supernets and networks with two layers; each further layer adds its own."""
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_no_step_waits_for_the_device(splits: Splits, step: str) -> None:
+    cost = STEPS[step](splits)
+    assert cost.waits == 0
+    assert 0 < cost.operations <= MOST_OPERATIONS[step]
+
+
+def on_host(count: int) -> Tensor:
+    return torch.from_numpy(np.arange(count))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: float(x.sum()),
+        lambda x: bool((x > 0).all()),
+        lambda x: x + on_host(4).to(META),
+        lambda x: x[on_host(2)],
+        lambda x: x.sum().cpu(),
+        lambda x: x.copy_(on_host(4)),
+    ],
+)
+def test_what_waits_for_the_device_is_seen(work: Callable[[Tensor], object]) -> None:
+    with Dispatched() as dispatched:
+        work(torch.zeros(4, device=META))
+    assert dispatched.waits.total() == 1
+
+
+def test_work_on_one_side_does_not_wait_and_views_are_free() -> None:
+    with Dispatched() as dispatched:
+        for device in ("cpu", "meta"):
+            x_BC = torch.ones(4, 3, device=device)
+            _ = x_BC[torch.zeros(2, dtype=torch.long, device=device)].t()[1:, None] * 2.0
+        float(torch.ones(()))
+    assert dispatched.waits.total() == 0
+    assert dispatched.operations == {"ones": 3, "zeros": 2, "index": 2, "mul": 2, "_local_scalar_dense": 1}
