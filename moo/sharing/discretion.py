@@ -35,11 +35,17 @@ class Discretion:
     """Each private text with what stands for it, the longest first."""
 
     def text(self, text: str) -> str:
-        """A text of ours, in Markdown or a command line, without what is private."""
+        """A text of ours, in Markdown, without what is private."""
         for private, public in self.known:
-            for form in dict.fromkeys((private, markdown(private), shlex.quote(private), one_line(private))):
+            for form in dict.fromkeys((private, markdown(private), one_line(private))):
                 text = text.replace(form, public)
         return _IN_TEXT.sub(WITHHELD, text)
+
+    def command(self, command: str) -> str:
+        """A command line of ours, with placeholders for what is private."""
+        for private, public in self.known:
+            command = command.replace(shlex.quote(private), "IMAGES" if public == OWN_IMAGES else public)
+        return self.text(command)
 
     def check(self, name: str, content: bytes) -> None:
         """Check that a file has nothing private.
@@ -77,7 +83,7 @@ def discretion_of(run: FinishedFront) -> Discretion:
         known |= {address.host: "BOARD"} if "." in address.host else {}
     if ":" in config.meter:
         known[config.meter] = config.meter.partition(":")[0]
-    known |= {label: public_board(label) for label in _labels(run)}
+    known |= {label: model for label in _labels(run) if (model := public_board(label)) != label}
     longest_first = sorted(known.items(), key=lambda pair: -len(pair[0]))
     return Discretion(tuple((private, public) for private, public in longest_first if len(private) > 3))
 
@@ -87,11 +93,6 @@ def public_board(label: str) -> str:
     found = _LABEL.fullmatch(label)
     model = found["model"] if found and (found["name"] == "host" or "://" in found["name"]) else label
     return "a board" if _IN_TEXT.search(model) else model
-
-
-def public_command(command: str, discretion: Discretion) -> str:
-    """A command line with placeholders for what is private."""
-    return discretion.text(command.replace(shlex.quote(OWN_IMAGES), "IMAGES"))
 
 
 def _labels(run: FinishedFront) -> Iterable[str]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from moo.adaptation import run as run_program
-from moo.adaptation.handover import PROGRAM
 from moo.analysis.networks import evaluated
 from moo.report.card import card_markdown, front_card
 from moo.sharing.discretion import Discretion, discretion_of
@@ -152,7 +151,7 @@ def _network(run: FinishedFront, entry: Entry, discretion: Discretion) -> Iterat
             content = discretion.text(card).encode()
         elif name == f"{FOLDER}/card.md":
             content = discretion.text(content.decode("utf-8", "replace")).encode()
-        elif name == f"{FOLDER}/{PROGRAM}":
+        elif name == f"{FOLDER}/run.py":
             content = inspect.getsource(run_program).encode()
         else:
             _check_kind(f"{place}/{name}", content)

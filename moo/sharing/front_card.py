@@ -14,7 +14,7 @@ from moo.report.choices import verdict
 from moo.report.conditions import conditions, pictures, splits
 from moo.report.report import command_of
 from moo.report.snippets import photo_packages, photo_snippet
-from moo.sharing.discretion import Discretion, public_command
+from moo.sharing.discretion import Discretion
 from moo.sharing.finished import OWN_IMAGES, FinishedFront
 from moo.storage.archive import OperatingPoint
 from moo.storage.network_files import what_is
@@ -146,7 +146,7 @@ def _snippet(run: FinishedFront, repo: str) -> str:
 
 def _found(run: FinishedFront, discretion: Discretion) -> str:
     origin, archive = run.origin, run.archive
-    command = public_command(command_of(run.config), discretion)
+    command = discretion.command(command_of(run.config))
     packages = ", ".join(f"{name} {version}" for name, version in origin.packages.items())
     when = "" if origin.date is None else f" on {markdown(origin.date[:10])}"
     trained = [entry.trained for entry in run.networks if entry.trained is not None]

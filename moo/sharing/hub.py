@@ -6,12 +6,18 @@ import re
 from pathlib import Path
 
 from moo.sharing.folder import NETWORKS
-from moo.storage.network_files import FILES
+from moo.storage.adaptive_front import FOLDER
 from search_space.boundary.text import command_line, reason_of, shown
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _REPO = re.compile(rf"{_PART}/{_PART}")
-OLD_FILES = (*(f"{NETWORKS}/*/{name}" for name in FILES), f"{NETWORKS}/*/adaptive/segment_*.onnx")
+OLD_FILES = tuple(
+    f"{NETWORKS}/*/{name}"
+    for name in (
+        "architecture.json", "weights.safetensors", "model*.onnx", "model*.tflite", "card.md", "curves.png",
+        f"{FOLDER}/adaptive.json", f"{FOLDER}/run.py", f"{FOLDER}/segment_*.onnx",
+    )
+)  # fmt: skip
 """Patterns of files that an earlier upload brought: those that are not brought again are removed."""
 MESSAGE = "Pareto front by push_front.py"
 
@@ -61,6 +67,9 @@ def upload(repo: str, folder: Path, *, private: bool) -> str:
             "there must be a token of the Hugging Face hub that may write, but there is none: run `hf auth login`, or "
             "set HF_TOKEN."
         )
+    # Its bases are what its HTTP library raises, which differs between versions.
+    bases = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
+    unreached: tuple[type[Exception], ...] = (OSError, *bases)
     api = HfApi()
     try:
         url = api.create_repo(repo, private=private or None, exist_ok=True, repo_type="model")
@@ -70,14 +79,12 @@ def upload(repo: str, folder: Path, *, private: bool) -> str:
                 "its settings, or omit `--private`."
             )
         api.upload_folder(repo_id=repo, folder_path=folder, commit_message=MESSAGE, delete_patterns=list(OLD_FILES))
-    except ValueError:
-        raise
     except HfHubHTTPError as error:
         raise ValueError(
             f"the hub must take the upload to {repo}, but it answered: {reason_of(error)}. Check the name, and that "
             "your token may write there (`hf auth whoami`)."
         ) from None
-    except Exception as error:
+    except unreached as error:
         raise ValueError(
             f"the hub must be reached to upload to {repo}, but it was not: {reason_of(error)}. Check the network, and "
             "try again."

@@ -49,12 +49,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Finish
         meter="um25c:/dev/ttyUSB0",
         threads=(1, 2),
         pretrain_epochs=1,
-        theta_steps=3,
+        theta_steps=1,
+        generations=1,
+        samples=1,
     )
     preparation = replace(preparation, config=replace(preparation.config, device=(ADDRESS,)))
     run_search(preparation, InProcessBackend(preparation.setup), lambda event: None)
     first = next((path / "front").iterdir())
     (first / ".env").write_text(f"HF_TOKEN={TOKEN}")
+    (first / "curves.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (first / "notes of anna.md").write_text(IMAGES)
     secret = path.parent / "id_rsa"
     secret.write_text("-----BEGIN OPENSSH PRIVATE KEY-----")
