@@ -59,12 +59,14 @@ def recalibrate(network: nn.Module, images: ImageBatches) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None
     network.train()
     count = min(RECALIBRATION_IMAGES, len(images))
     num_batches = -(-count // EVALUATION_BATCH)
     batch_size = count // num_batches
-    for x_BCHW, _ in images.in_order(batch_size, batch_size * num_batches):
+    for number, (x_BCHW, _) in enumerate(images.in_order(batch_size, batch_size * num_batches), start=1):
+        # The average of all batches, as with a momentum of None, which would read its counter back from the device.
+        for norm in norms:
+            norm.momentum = 1 / number
         network(x_BCHW)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

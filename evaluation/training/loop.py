@@ -311,11 +311,13 @@ def average_decay(step: int, decay: float) -> float:
 @torch.no_grad()
 def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
     """Move an average of weights and BatchNorm statistics towards a network: `decay * average + (1 - decay) * new`."""
-    for old, new in zip(_tensors(averaged), _tensors(network), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
-            old.copy_(new)
+    pairs = list(zip(_tensors(averaged), _tensors(network), strict=True))
+    moved = [(old, new) for old, new in pairs if old.is_floating_point()]
+    counted = [(old, new) for old, new in pairs if not old.is_floating_point()]
+    # One launch for hundreds of tensors on a GPU.
+    torch._foreach_lerp_([old for old, _ in moved], [new for _, new in moved], 1 - decay)
+    if counted:
+        torch._foreach_copy_([old for old, _ in counted], [new for _, new in counted])
 
 
 def cutout(x_BCHW: Tensor, side: int, rng: np.random.Generator) -> Tensor:
