@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
-from evaluation.data.facts import DatasetFacts
+from evaluation.data.facts import DIGITS, DatasetFacts
 from evaluation.data.rules import Resize, Rules
+from search_space.boundary.reading import local_path
+
+_HUB_NAME = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,3 +37,19 @@ class DatasetOrigin:
     """Levels that became black and white, of pictures of more than 8 bits a pixel; None where there are none."""
     facts: DatasetFacts | None = field(default=None, compare=False)
     """Which published splits there are, and how many images of each class; None in work of earlier versions."""
+
+
+def hub_name(name: str | None) -> str | None:
+    """The name of a data set on the Hugging Face hub, where it came from there; else None.
+
+    Args:
+        name: how a run names its data set; a local one by its absolute path, from which it was loaded.
+    """
+    if name is None or name == DIGITS or _HUB_NAME.fullmatch(name) is None or local_path(name).exists():
+        return None
+    return name
+
+
+def hub_link(name: str) -> str:
+    """The page of a data set on the hub."""
+    return f"https://huggingface.co/datasets/{name}"

@@ -17,5 +17,6 @@ report         report.md, report.html, card.md
 search         the job itself
 deployment     networks of a finished run, trained
 adaptation     early exits for them, under a nested search
+sharing        a front as a repository on a hub of models
 page           runs started, watched and explored in a browser
 """

@@ -11,6 +11,7 @@ compare_baselines published networks trained and measured like a front
 try_coefficients which networks a tuple of coefficients gives
 sample_architectures further architectures from the theta of a trial
 export_litert  LiteRT files beside the ONNX files of networks
+push_front     a front as a repository on the Hugging Face hub
 select_network one point of a front: the most accurate within limits, or the knee
 pareto_page    runs started, watched and explored in a browser
 interface      what all scripts share: options, help, progress, tables, endings

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from search_space.boundary.text import one_line
 
+DIGITS = "digits"
+"""The data set that comes with scikit-learn."""
 LEAST_OF_CLASS = 4
 """Images of a class that is in all four splits."""
 NAMED_CLASSES = 10

@@ -22,6 +22,7 @@ from typing import IO, Any
 import PIL
 from PIL import features
 
+from evaluation.data.facts import DIGITS
 from evaluation.data.image_file import (
     IMAGES_FOLDER,
     SUFFIX,
@@ -34,7 +35,7 @@ from evaluation.data.image_file import (
 from evaluation.data.pictures import Depth
 from evaluation.data.published import PublishedPictures
 from evaluation.data.rules import Resize, Rules
-from evaluation.data.source import DIGITS, Asked, DataSource
+from evaluation.data.source import Asked, DataSource
 from search_space.boundary.locking import lock_at_once
 from search_space.boundary.reading import local_path, named
 from search_space.boundary.writing import LEAST_FREE_BYTES, NO_LINK, lock_file

@@ -28,7 +28,7 @@ from evaluation.data.columns import (
 )
 from evaluation.data.depth import any_deep, find_depth
 from evaluation.data.description import LOOKED_AT, ImageSource, look_at
-from evaluation.data.facts import DatasetFacts
+from evaluation.data.facts import DIGITS, DatasetFacts
 from evaluation.data.folders.files import FilePictures
 from evaluation.data.folders.layouts import FileSplit
 from evaluation.data.folders.roles import choose_test_split, choose_train_split, code_of
@@ -37,9 +37,6 @@ from evaluation.data.pictures import BrokenPictureError, Depth, Entry, Pictures,
 from evaluation.data.published import PublishedPictures, published_splits
 from evaluation.data.rules import LATEST_RULES
 from search_space.boundary.text import one_line
-
-DIGITS = "digits"
-"""The data set that comes with scikit-learn."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import safetensors.numpy
 import torch
 
 from devices.quantization import Activations
+from evaluation.data.facts import DIGITS
 from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DIGITS, source_of
+from evaluation.data.source import source_of
 from evaluation.deployed_model import ModelNotes, deployed
 from evaluation.export import ExportedModel
 from evaluation.splits import Splits, split_data

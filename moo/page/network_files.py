@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,24 +11,10 @@ from moo.formatting import size_text
 from moo.page.answers import NotThereError
 from moo.report.html import report_html
 from moo.storage.adaptive_front import FOLDER
+from moo.storage.network_files import is_handed_over, names_in, opened_below, what_is
 from moo.storage.run_folder import RunFolder
 
-FILES = {
-    "architecture.json": "operators, layer by layer",
-    "weights.safetensors": "weights",
-    "model.onnx": "network in fp32",
-    "model_int8.onnx": "network in int8",
-    "model.tflite": "network in fp32, for LiteRT",
-    "model_int8.tflite": "network in int8, for LiteRT",
-    "card.md": "all that deploying takes",
-    "curves.png": "course of its training",
-    f"{FOLDER}/adaptive.json": "early exits and their thresholds",
-    f"{FOLDER}/run.py": "runs the network with early exits",
-    f"{FOLDER}/card.md": "all that deploying with early exits takes",
-}
-"""Files by name, and what each is."""
 CARDS = ("card.md", f"{FOLDER}/card.md")
-_SEGMENT = re.compile(rf"{FOLDER}/segment_([1-9]\d?)(_int8)?\.onnx")
 MOST_BYTES = 2**30
 """Of a file that is sent."""
 
@@ -44,12 +28,11 @@ def there(folder: RunFolder, name: str, *, baseline: bool) -> list[dict[str, str
         baseline: which of the two it is.
     """
     place = _place(folder, name, baseline=baseline)
-    names = [*FILES, *_segments(folder.path / place / FOLDER)]
     found = []
-    for one in names:
+    for one in names_in(folder.path / place):
         try:
             with _open(folder.path, place / one) as file:
-                found.append({"name": one, "what": f"{_what(one)}, {size_text(os.fstat(file).st_size)}"})
+                found.append({"name": one, "what": f"{what_is(one)}, {size_text(os.fstat(file).st_size)}"})
         except (NotThereError, ValueError):
             continue
     return found
@@ -61,7 +44,7 @@ def read_file(folder: RunFolder, name: str, file: str, *, baseline: bool) -> byt
     Raises:
         NotThereError: if there is no such file, or it may not be had.
     """
-    if file not in FILES and not _SEGMENT.fullmatch(file):
+    if not is_handed_over(file):
         raise NotThereError(f"a network has no file {file!r}")
     with _open(folder.path, _place(folder, name, baseline=baseline) / file) as found:
         if os.fstat(found).st_size > MOST_BYTES:
@@ -87,33 +70,11 @@ def _place(folder: RunFolder, name: str, *, baseline: bool) -> PurePosixPath:
     return PurePosixPath(place.relative_to(folder.path))
 
 
-def _what(name: str) -> str:
-    part = _SEGMENT.fullmatch(name)
-    return FILES[name] if part is None else f"part {part[1]} of the network with early exits"
-
-
-def _segments(folder: Path) -> list[str]:
-    try:
-        names = [f"{FOLDER}/{name}" for name in os.listdir(folder)]
-    except OSError:
-        return []
-    return sorted(name for name in names if _SEGMENT.fullmatch(name))
-
-
 @contextmanager
 def _open(root: Path, path: PurePosixPath) -> Iterator[int]:
     """Open a file below a folder, each part of its path without following a link."""
-    opened: list[int] = []
     try:
-        opened.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
-        for part in path.parts[:-1]:
-            opened.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
-        opened.append(os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened[-1]))
-        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
-            raise NotThereError(f"there is no file {path.name!r}")
-        yield opened[-1]
-    except OSError:
+        with opened_below(root, path) as file:
+            yield file
+    except FileNotFoundError:
         raise NotThereError(f"there is no file {path.name!r}") from None
-    finally:
-        for one in opened:
-            os.close(one)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from evaluation.early_exits.files import ExportedSegments
 from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split
 from moo.formatting import cost, energy_error_note, error_text, percent, short, table
-from moo.report.card import class_names, figures
+from moo.report.card import class_names, dataset_text, figures
 from moo.report.selected import ENERGIES
 from moo.report.snippets import PHOTO_PACKAGES, how_square
 from moo.storage.adaptive_front import AdaptivePoint
@@ -38,7 +38,7 @@ def adaptive_card(
         dataset: how the user named the data set; None where that is not known.
     """
     first, size = points[0], space.input_size
-    named = f" of {code(dataset)}" if dataset else ""
+    named = f" of {dataset_text(dataset)}" if dataset else ""
     told, latency = _told(first, data), cost(first.latency_ms, "ms", first.latency_source)
     trained = (
         "trained on together with its exits" if first.jointly_trained else "whose exits were trained for it as it was"

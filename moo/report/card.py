@@ -12,6 +12,7 @@ from devices.measurement import Measurement
 from dnas.losses import Coefficients
 from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.wording import depth_text
+from evaluation.dataset_origin import hub_link, hub_name
 from evaluation.errors import ACCURACY_NAMES, ERROR_NAMES, GUESSES
 from evaluation.pretrained.provenance import Pretrained
 from moo.analysis.errors import INTERVALS, ToldError, chosen_by_note, on_selection_split, on_test_split, told_error
@@ -215,6 +216,12 @@ def class_names(data: SearchDataset) -> str:
     return ", ".join(markdown(name, most=LONGEST_CLASS) for name in data.classes)
 
 
+def dataset_text(dataset: str) -> str:
+    """A data set by its name, with a link to its page where it is on the hub."""
+    name = hub_name(dataset)
+    return code(dataset) if name is None else f"[{code(name)}]({hub_link(name)})"
+
+
 def _first_lines(card: Card, data: SearchDataset, dataset: str | None) -> str:
     """What it is, how accurate, how fast."""
     named = f" of {code(dataset)}" if dataset else ""
@@ -287,7 +294,7 @@ def _weights(trained: TrainedNetwork | None) -> str:
 
 
 def _facts(card: Card, data: SearchDataset, dataset: str | None) -> list[tuple[str, str]]:
-    named = [code(dataset)] if dataset else []
+    named = [dataset_text(dataset)] if dataset else []
     named += [f"{len(data.classes)} classes", f"fingerprint {markdown(data.fingerprint)}"]
     if card.graph is not None:
         counts = count(card.graph)

@@ -25,9 +25,10 @@ from dnas.pretraining import PretrainSettings
 from dnas.recipe import pretrain_settings, theta_batch
 from evaluation.augmentation import augmentation_of, strength_for
 from evaluation.batches import is_uneven
+from evaluation.data.facts import DIGITS
 from evaluation.data.loading import load
 from evaluation.data.rules import LATEST_RULES
-from evaluation.data.source import DIGITS, DataSource, source_of
+from evaluation.data.source import DataSource, source_of
 from evaluation.splits import Splits, split_data
 from evaluation.work_folder import check_work_folder, with_absolute_paths
 from moo.config import SearchConfig, check_effect, check_effect_of_taking_over

@@ -12,6 +12,7 @@ schema           its tables
 migrations       run folders of earlier versions, brought to the present one
 adaptive_front   the operating points of networks with early exits, as a file
 event_file       what happened, a line of JSON each
+network_files    the files of a network that a run hands over
 trained_network  what training for deployment made of a network
 origin           what a run was made from
 search_state     how far its search has come

@@ -81,9 +81,14 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a picture as a PNG file, whole or not at all: some are not drawn again where they are there."""
+    write_atomically(path, png_of(figure))
+
+
+def png_of(figure: Figure) -> bytes:
+    """A picture as the content of a PNG file."""
     content = io.BytesIO()
     figure.savefig(content, format="png")
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
 def dress(axes: Axes, x_label: str, y_label: str) -> None:

@@ -131,6 +131,13 @@ EXPORT_LITERT = HelpPage(
     ),
     groups=(group("what is exported", "folder"),),
 )
+PUSH_FRONT = HelpPage(
+    examples=(
+        ("runs/photos --repo anna/photos-front", "to the Hugging Face hub, as your token may (`hf auth login`)"),
+        ("runs/photos --repo anna/photos-front --folder out", "the same as a folder, nothing uploaded"),
+    ),
+    groups=(group("what is published", "run repo license"), group("where to", "private folder")),
+)
 PARETO_PAGE = HelpPage(
     examples=(
         ("", "the runs in `runs`, at http://127.0.0.1:8500"),

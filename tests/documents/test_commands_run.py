@@ -22,9 +22,9 @@ from tests.documents.commands import ROOT, Command, shown_commands
 from tests.documents.small_runs import SPACE, made_small, write_images
 from tests.moo.deployment.test_training import SerialTrainer
 
-NOT_RUN = ("setup_board", "pareto_page", *(() if find_spec("ai_edge_litert") else ("export_litert",)))
-"""One installs on a board (`tests/devices/agent` has its tests), one serves for ever (`tests/moo/page`); the last needs
-a package that there is not for each Python."""
+NOT_RUN = ("setup_board", "pareto_page", "push_front", *(() if find_spec("ai_edge_litert") else ("export_litert",)))
+"""One installs on a board (`tests/devices/agent` has its tests), one serves for ever (`tests/moo/page`), one uploads
+(`tests/moo/sharing`); the last needs a package that there is not for each Python."""
 PARTS = ("...", "FOLDER", "RUN")
 """Words of commands in the text that stand for something else."""
 

@@ -4,60 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
 from devices.quantization import quantized
-from evaluation.accuracy import recalibrate
-from evaluation.batches import ImageBatches
-from evaluation.export import export, file_error
-from evaluation.litert_files import litert_error, write_litert_files
-from evaluation.splits import Splits, load_splits
+from evaluation.litert_files import write_litert_files
 from scripts.export_litert import main
-from search_space.folding import Array
-from search_space.graphs import Graph
-from search_space.litert.conversion import litert_file
-from search_space.networks import Network
 from search_space.onnx_files import random_weights, to_onnx
-from search_space.spaces import FBNetSpace, space_named
+from search_space.spaces import FBNetSpace
 from tests.scripts.conftest import in_process
 
 pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
-
-
-@pytest.fixture(scope="module")
-def digits() -> Splits:
-    return load_splits("digits", size=16, seed=0)
-
-
-def learnt(graph: Graph, splits: Splits, *, epochs: int) -> dict[str, Array]:
-    """Weights after some passes over the training images."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = Network(graph)
-        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-        images, rng = ImageBatches(splits.weights, splits), np.random.default_rng(0)
-        for _ in range(epochs):
-            for x_BCHW, labels_B in images.batches(64, rng):
-                optimizer.zero_grad()
-                torch.autograd.backward(F.cross_entropy(network(x_BCHW), labels_B))
-                optimizer.step()
-        recalibrate(network, images)
-    return {name: value.numpy() for name, value in network.state_dict().items()}
-
-
-def test_int8_is_as_accurate_as_in_onnx_on_digits(digits: Splits) -> None:
-    space = space_named("fbnet-micro", size=16)
-    graph = space.graph(("k3_e3", "k3_e1_g2", "skip", "k5_e1", "skip", "k3_e1", "skip", "k3_e1_g2"))
-    fp32, int8 = export(graph, learnt(graph, digits, epochs=3), digits)
-    assert fp32.top1 > 0.8
-    errors = {
-        "fp32": litert_error(litert_file(fp32.model), digits.test, digits),
-        "int8": litert_error(litert_file(fp32.model, quantized=int8.model), digits.test, digits),
-    }
-    assert errors["fp32"] == pytest.approx(file_error(fp32.model, digits.test, digits), abs=1e-9)
-    assert abs(errors["int8"] - file_error(int8.model, digits.test, digits)) <= 0.01
-    assert errors["int8"] - errors["fp32"] <= 0.01
 
 
 @pytest.fixture

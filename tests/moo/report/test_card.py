@@ -60,7 +60,8 @@ def test_a_card_warns_of_an_importer_that_computes_the_network_wrongly(
 def test_a_card_tells_the_data_set_and_the_coefficients(entry_of: EntryOf, space: FBNetSpace) -> None:
     card = card_of(entry_of((0, 1, 2)), space)
     named = text_of(card, dataset="cifar10")
-    assert "| data set | `cifar10`, 4 classes, fingerprint 0123456789abcdef |" in named
+    link = "[`cifar10`](https://huggingface.co/datasets/cifar10)"
+    assert f"| data set | {link}, 4 classes, fingerprint 0123456789abcdef |" in named
     assert "| data set | 4 classes, fingerprint 0123456789abcdef |" in text_of(card)
     assert "| found with | alpha 1.00, beta 1.00, gamma 1.00, delta 1.00 |" in named
     assert "resized to 8 x 8 pixels" in named

@@ -22,6 +22,7 @@ from scripts.interface import help_pages
 from scripts.interface.help_text import help_text
 from scripts.interface.options import in_plain_spelling, options_of
 from scripts.pareto_page import PageConfig
+from scripts.push_front import PushConfig
 from scripts.sample_architectures import SampleConfig
 from scripts.select_network import SelectConfig
 from scripts.setup_board import SetupConfig
@@ -31,7 +32,7 @@ CONFIGS = {
     "pareto_search": SearchConfig, "profile_device": ProfileConfig, "setup_board": SetupConfig,
     "train_front": TrainFrontConfig, "compare_baselines": CompareBaselinesConfig, "select_network": SelectConfig,
     "adapt_front": AdaptFrontConfig, "train_architecture": TrainConfig, "describe": DescribeConfig,
-    "export_litert": ExportConfig,
+    "export_litert": ExportConfig, "push_front": PushConfig,
     "sample_architectures": SampleConfig, "try_coefficients": TryConfig, "pareto_page": PageConfig,
 }  # fmt: skip
 ROOT = Path(__file__).parents[3]
