@@ -14,6 +14,7 @@ recipe            how a supernet is trained where the user does not say so
 relaxation        theta, Gumbel-softmax, temperature schedule, sampling of architectures
 schedule          learning rates: linear warm-up and cosine decay
 separate          separate weights for each candidate (FBNet as published)
+slices            parts of weights as views whose gradients are put together at once
 superkernel       one masked superkernel a layer (default)
 supernet          the interface of supernets
 surrogate         a Gaussian process over architectures: a differentiable model of accuracy

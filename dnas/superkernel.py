@@ -10,12 +10,16 @@ channels, I input channels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain, islice
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnas.depthwise import depthwise_conv, ring_scaled_conv
 from dnas.pointwise import joined_conv
+from dnas.slices import WeightPart, views_of
 from dnas.supernet import Supernet
 from search_space.networks import every_pixel
 from search_space.operators import Operator
@@ -38,9 +42,12 @@ class SuperkernelSupernet(Supernet):
 
     def forward_path(self, x_BCHW: Tensor, indices: tuple[int, ...]) -> Tensor:
         """See `Supernet.forward_path`."""
+        blocks = self._blocks()
+        parts = [block.parts(index) for block, index in zip(blocks, indices, strict=True)]
+        views = iter(views_of(list(chain.from_iterable(parts))))
         x_BCHW = self.stem(x_BCHW)
-        for block, index in zip(self._blocks(), indices, strict=True):
-            x_BCHW = block.forward_operator(x_BCHW, index)
+        for block, index, of_block in zip(blocks, indices, parts, strict=True):
+            x_BCHW = block.forward_operator(x_BCHW, index, list(islice(views, len(of_block))))
         return self._head(x_BCHW)
 
     def forward_mixture(self, x_BCHW: Tensor, probs_LO: Tensor) -> Tensor:
@@ -154,20 +161,34 @@ class _SuperkernelBlock(nn.Module):
             self.register_buffer(name, mask, persistent=False)
         self.skip_column = next((i for i, o in enumerate(self.candidates) if o.is_skip), None)
 
-    def forward_operator(self, x_BCHW: Tensor, index: int) -> Tensor:
-        """One candidate with sliced weights; groups are blocks of zeros, in the order after the shuffle."""
+    def parts(self, index: int) -> list[WeightPart]:
+        """What one candidate takes of the weights, in the order of `forward_operator`; nothing for `skip`."""
+        operator = self.candidates[index]
+        if operator.is_skip:
+            return []
+        hidden = slice(0, self.layer.in_channels * operator.expansion)
+        vectors = (self.expand_scale, self.expand_shift, self.depthwise_scale, self.depthwise_shift)
+        return [
+            WeightPart(self.expand_weight, (hidden,)),
+            self._depthwise_part(operator),
+            WeightPart(self.project_weight, (slice(None), hidden)),
+            *(WeightPart(vector, (hidden,)) for vector in vectors),
+        ]
+
+    def forward_operator(self, x_BCHW: Tensor, index: int, views: Sequence[Tensor]) -> Tensor:
+        """One candidate with its `parts`; groups are blocks of zeros, in the order after the shuffle."""
         operator = self.candidates[index]
         if operator.is_skip:
             return x_BCHW if self.skip is None else self.skip(x_BCHW)
-        hidden = self.layer.in_channels * operator.expansion
-        expand, project = self.expand_weight[:hidden], self.project_weight[:, :hidden]
+        expand, depthwise, project, expand_scale, expand_shift, depthwise_scale, depthwise_shift = views
         if operator.groups > 1:
+            hidden = len(expand)
             expand = expand * self.get_buffer("mask_expand_EI")[:hidden, :, None, None]
             project = project * self.get_buffer("mask_project_CE")[:, :hidden, None, None]
         y = F.conv2d(x_BCHW, expand)
-        y = torch.relu_(batch_norm(y, self.expand_scale[:hidden], self.expand_shift[:hidden]))
-        y = depthwise_conv(y, self._depthwise_kernels(operator), self.layer.stride)
-        y = torch.relu_(batch_norm(y, self.depthwise_scale[:hidden], self.depthwise_shift[:hidden]))
+        y = torch.relu_(batch_norm(y, expand_scale, expand_shift))
+        y = depthwise_conv(y, depthwise, self.layer.stride)
+        y = torch.relu_(batch_norm(y, depthwise_scale, depthwise_shift))
         y = batch_norm(F.conv2d(y, project), self.project_scale, self.project_shift)
         return y.add_(x_BCHW) if self.layer.keeps_shape else y
 
@@ -205,11 +226,12 @@ class _SuperkernelBlock(nn.Module):
         y = joined_conv(y, first, self.project_weight[:, inner:], dim=1)
         return batch_norm(y, block_share * self.project_scale, block_share * self.project_shift)
 
-    def _depthwise_kernels(self, operator: Operator) -> Tensor:
+    def _depthwise_part(self, operator: Operator) -> WeightPart:
         """Depthwise kernels of one candidate, shape (hidden, 1, k, k)."""
         margin = (self.depthwise_weight.shape[-1] - operator.kernel) // 2
-        stop = self.depthwise_weight.shape[-1] - margin
-        return self.depthwise_weight[: self.layer.in_channels * operator.expansion, :, margin:stop, margin:stop]
+        side = slice(margin, self.depthwise_weight.shape[-1] - margin)
+        hidden = slice(0, self.layer.in_channels * operator.expansion)
+        return WeightPart(self.depthwise_weight, (hidden, slice(None), side, side))
 
     def _sliced_weights(self, operator: Operator) -> tuple[Tensor, Tensor, Tensor]:
         """Weights of one candidate's three convolutions, the expansion in the order before the shuffle."""
@@ -220,7 +242,8 @@ class _SuperkernelBlock(nn.Module):
         if groups > 1:
             expand = _block_diagonal(expand[unshuffle_order(hidden, groups).to(expand.device)], groups)
             project = _block_diagonal(project, groups)
-        return expand, self._depthwise_kernels(operator), project
+        depthwise = self._depthwise_part(operator)
+        return expand, depthwise.weight[depthwise.index], project
 
     def operator_state(self, index: int, *, prefix: str) -> dict[str, Tensor]:
         """State of one candidate as the stand-alone network names it."""
