@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from search_space.onnx_files import random_weights, to_onnx
-from search_space.spaces import space_named
+from evaluation.deployed_model import deployed
+from search_space.onnx_files import to_onnx
+from tests.evaluation.test_deployed_model import GRAPH, NOTES, WEIGHTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "exported_files.md"
 
@@ -24,12 +24,8 @@ def test_the_recipe_gives_the_same_logits(tmp_path: Path, stored: str, most: flo
     program = shutil.which("pnnx", path=Path(sys.executable).parent)
     if program is None:
         pytest.skip("`pnnx` is not installed: run `pip install pnnx ncnn`")
-    graph = space_named("fbnet-micro").graph(
-        ("k3_e1_g2", "k5_e6", "skip", "k3_e3", "skip", "k5_e1_g2", "k3_e6", "skip")
-    )
-    model = to_onnx(graph, random_weights(graph, np.random.default_rng(0)))
-    (tmp_path / "model.onnx").write_bytes(model)
-    subprocess.run([program, "model.onnx", stored, "inputshape=[1,3,32,32]f32"], cwd=tmp_path, check=True)
+    (tmp_path / "model.onnx").write_bytes(deployed(to_onnx(GRAPH, WEIGHTS), NOTES))
+    subprocess.run([program, "model.onnx", stored], cwd=tmp_path, check=True)
     (snippet,) = re.findall(r"```python\n(import ncnn\n.*?)```", DOCUMENT.read_text(), re.S)
     done = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, check=True)
     found = re.fullmatch(r"logits differ by (\S+) of the largest\n", done.stdout)
