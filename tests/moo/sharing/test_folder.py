@@ -86,7 +86,7 @@ def test_a_data_set_of_the_hub_is_named_with_its_page(finished: FinishedFront) -
 
 
 def test_a_folder_is_brought_up_to_date_and_one_of_others_refused(
-    finished: FinishedFront, published: Path, tmp_path: Path
+    finished: FinishedFront, published: Path, undrawn: None, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
     shutil.copytree(published, folder)
