@@ -4,6 +4,7 @@ architectures       one operator for each layer: ids, JSON, parsing
 block_graph         a candidate block of a layer as a graph of its own
 boundary            files and texts of others: bounded, checked, escaped; atomic writes and locks
 catalogue           every space by name, the cell space included
+clients             programs that compute a file wrongly, by what a network has
 counts              exact MACs and parameters of a graph
 descriptions        a space or an architecture as plain data, layer by layer
 exits               early exits of a network: places, heads, counts

@@ -89,21 +89,6 @@ def to_onnx(
     return _serialised(model)
 
 
-def breaks_opencv_5(graph: Graph) -> bool:
-    """Whether the default engine of OpenCV 5.0.0 writes past its memory on such a network's file, as seen on x86.
-
-    It does at convolutions of two groups with 60, 76, 92 or 108 channels each, not with 12, 28, 44, nor with 40 to 116
-    that leave another remainder of 16; 4.14.0 and the same version's `ENGINE_CLASSIC` do not.
-    """
-    return any(
-        isinstance(node.operation, Conv)
-        and 1 < node.operation.groups < node.operation.in_channels
-        and node.operation.in_channels // node.operation.groups > 44
-        and node.operation.in_channels // node.operation.groups % 16 == 12
-        for node in graph.nodes
-    )
-
-
 def random_weights(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
     """Weights of the right shapes, for a graph whose cost matters and whose outputs do not.
 

@@ -25,9 +25,10 @@ from moo.storage.origin import SearchDataset
 from moo.storage.run_folder import file_name_for
 from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.boundary.text import code, markdown
+from search_space.clients import wrong_clients
 from search_space.counts import count
 from search_space.graphs import Conv, Graph, Linear, Node
-from search_space.onnx_files import INPUT_NAME, breaks_opencv_5
+from search_space.onnx_files import INPUT_NAME
 from search_space.spaces import FBNetSpace
 
 LONGEST_CLASS = 80
@@ -188,7 +189,7 @@ Input `{INPUT_NAME}`: float32, shape (1, 3, {size}, {size}), RGB, pixels in
 [0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.
 Output `logits`: one score a class, in this order: {class_names(data)}.
 The files hold these facts themselves, as JSON in their metadata (`session.get_modelmeta().custom_metadata_map`).
-{_opencv(card.graph)}
+{_warnings(card)}
 {_points(card, data)}
 ## Files
 
@@ -200,15 +201,15 @@ The files hold these facts themselves, as JSON in their metadata (`session.get_m
 """
 
 
-def _opencv(graph: Graph | None) -> str:
-    """A warning, for networks that OpenCV's importer of ONNX files computes wrongly."""
-    if graph is None or not breaks_opencv_5(graph):
-        return ""
-    return (
-        "\n**Not with the default engine of OpenCV 5.0**: it writes past its memory at convolutions that this network "
-        "has, and gives wrong scores without a word, or dies. `cv2.dnn.readNetFromONNX(file, cv2.dnn.ENGINE_CLASSIC)` "
-        "and OpenCV 4.14 agree with ONNX Runtime.\n"
-    )
+def _warnings(card: Card) -> str:
+    """Of programs that compute the network wrongly, or do not open its files."""
+    sentences = () if card.graph is None else wrong_clients(card.graph)
+    in_int8 = any(point.configuration.precision == "int8" for point in card.points)
+    if in_int8 or (card.trained is not None and card.trained.file("int8") is not None):
+        sentences += (
+            "`model_int8.onnx` is not for OpenCV 5.0's default engine, which refuses it, nor for onnx2tf 1.29.",
+        )
+    return "".join(f"\n{sentence}\n" for sentence in sentences)
 
 
 def class_names(data: SearchDataset) -> str:

@@ -10,19 +10,36 @@ from pathlib import Path
 
 from devices.agent.ssh_address import BoardAddress
 from moo.sharing.finished import OWN_IMAGES, FinishedFront
-from search_space.boundary.text import markdown, one_line
+from search_space.boundary.text import markdown, one_line, shown
 
 WITHHELD = "…"
 """What stands where something was taken out."""
 _LABEL = re.compile(r"(?P<name>.+?) \((?P<model>.+)\)")
 """As `devices.measurement.Board.label` writes it."""
-_TOKEN = rb"hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}|-----BEGIN [A-Z ]*PRIVATE KEY"
-_IN_ANY_FILE = re.compile(rb"/(?:home|Users)/[\w.-]|/root/|[A-Za-z]:\\{1,2}Users\\|ssh://[\w\[]|file://[\w/]|" + _TOKEN)
+_TOKENS = (r"hf_[A-Za-z0-9]{20,}", r"gh[pousr]_[A-Za-z0-9]{20,}", r"AKIA[A-Z0-9]{16}", r"-----BEGIN [A-Z ]*PRIVATE KEY")
+_IN_ANY_FILE = re.compile(
+    "|".join(
+        (r"/(?:home|Users)/[\w.-]", "/root/", r"[A-Za-z]:\\{1,2}Users\\", r"ssh://[\w\[]", r"file://[\w/]", *_TOKENS)
+    ).encode()
+)
 """What no file may hold, of whichever kind; in weights it does not come by chance."""
+_NO_CHANCE = 6
+"""Letters of a text that does not come by chance among weights."""
+_REST = r"[^\s`\"'|)]+"
 _IN_TEXT = re.compile(
-    r"(?<![\w.:/<-])/(?:[\w.@+~-]+/)+[\w.@+~-]*|(?<![\w.:/<-])~[\w-]*/[\w./@+-]+|\b[A-Za-z]:\\[^\s`\"'|)]+|\\\\[\w.$-]+\\[^\s`\"'|)]+"
-    r"|\b(?:ssh|file|sftp|smb)://[^\s`\"'|)]+|\b[\w.+-]+@(?!\d+(?![\w.]))[\w-]+(?:\.[\w-]+)*|\b[\w-]+\.(?:local|lan|home|internal)\b"
-    r"|(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|" + _TOKEN.decode()
+    "|".join(
+        (
+            r"(?<![\w.:/<-])/(?:[\w.@+~-]+/)+[\w.@+~-]*",  # /mnt/photos/a.jpg, but neither links nor a/b
+            r"(?<![\w.:/<-])~[\w-]*/[\w./@+-]+",
+            rf"\b[A-Za-z]:\\{_REST}",
+            rf"\\\\[\w.$-]+\\{_REST}",
+            rf"\b(?:ssh|file|sftp|smb)://{_REST}",
+            r"\b[\w.+-]+@(?!\d+(?![\w.]))[\w-]+(?:\.[\w-]+)*",  # pi@host, but not fbnet-micro@32
+            r"\b[\w-]+\.(?:local|lan|home|internal)\b",
+            r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])",
+            *_TOKENS,
+        )
+    )
 )
 """What texts may not hold: paths, addresses of boards and users, hosts of a home network, tokens."""
 
@@ -58,19 +75,19 @@ class Discretion:
             ValueError: if it has.
         """
         found = _IN_ANY_FILE.search(content)
-        private = next((text for text, _ in self.known if text.encode() in content), None)
-        if found or private:
-            what = one_line(private or found[0].decode("ascii", "replace") if found else private, most=60)
+        private = next((text for text, _ in self.known if len(text) >= _NO_CHANCE and text.encode() in content), None)
+        held = private or (found[0].decode("ascii", "replace") if found else None)
+        if held is not None:
             raise ValueError(
-                f"a file that is published must have no paths, addresses or tokens of yours, but {name} has {what!r}: "
-                "take it out, or have the run write the file anew."
+                f"a file that is published must have no paths, addresses or tokens of yours, but {name} has "
+                f"{shown(held)}: take it out, or have the run write the file anew."
             )
 
 
 def discretion_of(run: FinishedFront) -> Discretion:
     """What of a run is private: its folder, images, boards and earlier runs by their places, and the user's home."""
     config = run.config
-    known = {str(run.folder.path): "RUN", str(run.folder.path.absolute()): "RUN", str(Path.home()): WITHHELD}
+    known = {str(run.folder.path.absolute()): "RUN", str(Path.home()): WITHHELD}
     if run.hub_dataset is None and run.dataset == OWN_IMAGES:
         known[config.dataset] = OWN_IMAGES
     for place, name in ((config.from_run, "EARLIER_RUN"), (config.cost_table, "COST_TABLE"), (config.space, "SPACE")):

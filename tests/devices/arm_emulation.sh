@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a 64-bit Arm Python with ONNX Runtime that runs under qemu's user emulation: real Arm wheels without a board.
+# Makes a 64-bit Arm Python with ONNX Runtime and LiteRT that runs under qemu's user emulation: real Arm wheels without a board.
 # Nothing outside the folder is changed, and no root is needed; about 250 MB are fetched from Debian and PyPI.
 #     apt-get install qemu-user-static
 #     ARM_EMULATION=~/arm-emulation tests/devices/arm_emulation.sh
@@ -34,7 +34,7 @@ for glibc in 2_28 2_27 2_17; do
     platforms+=(--platform "manylinux_${glibc}_aarch64")
 done
 python3 -m pip install --quiet --upgrade --target wheels --only-binary=:all: --implementation cp \
-    --python-version "$version" "${platforms[@]}" --platform manylinux2014_aarch64 onnxruntime numpy
+    --python-version "$version" "${platforms[@]}" --platform manylinux2014_aarch64 onnxruntime ai-edge-litert numpy
 
 echo "=== A Raspberry Pi's files"
 # ONNX Runtime does not start without an Arm cpuinfo; qemu looks for absolute paths in the root folder first.

@@ -19,8 +19,8 @@ TOOLS = frozenset(
 )
 """Programs besides our scripts that `test_commands.py` checks as far as a machine without a network can."""
 SYSTEM = frozenset(
-    {"sudo", "ssh", "ssh-keygen", "ssh-keyscan", "ssh-add", "ssh-copy-id", "cat", "df", "rm", "chmod"}
-    | {"i2cdetect", "rfcomm", "vcgencmd", "dmesg", "ray", "docker", "export"}
+    {"sudo", "ssh", "ssh-keygen", "ssh-keyscan", "ssh-add", "ssh-copy-id", "cat", "df", "rm", "chmod", "mkdir"}
+    | {"i2cdetect", "rfcomm", "vcgencmd", "dmesg", "ray", "docker", "export", "pnnx", "hf"}
 )
 """Programs of the board's or the user's own system, which no test runs."""
 NO_COMMANDS = (

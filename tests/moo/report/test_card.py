@@ -14,7 +14,6 @@ from moo.formatting import short
 from moo.report.card import Card, baseline_card, card_markdown, front_card
 from moo.storage.archive import Archive
 from search_space.counts import count
-from search_space.onnx_files import breaks_opencv_5
 from search_space.reference_networks import baseline_graph
 from search_space.spaces import FBNetSpace, space_named
 from tests.moo.conftest import DATASET, EntryOf, MeasurementOf, TrainedOf, archive_in_configurations
@@ -44,17 +43,36 @@ def snippet_of(text: Any) -> Any:
     return snippet
 
 
-@pytest.mark.parametrize(("operator", "breaks"), [("k3_e1_g2", True), ("k3_e6", False)])
-def test_a_card_warns_of_an_importer_that_computes_the_network_wrongly(
-    trained_of: TrainedOf, operator: str, breaks: bool
+@pytest.mark.parametrize(
+    ("space", "operators", "clients"),
+    [
+        ("fbnet-cifar", ("skip",) * 18 + ("k3_e1_g2",) * 4, {"OpenCV 5.0"}),
+        ("fbnet-cifar", ("skip",) * 18 + ("k3_e6",) * 4, set()),
+        # A map of 16 channels that has 16 rows and columns.
+        ("fbnet-micro", ("k3_e1_g2",) * 8, {"onnx2tf"}),
+        ("fbnet-micro", ("skip",) * 3 + ("k3_e1_g2",) * 5, set()),
+    ],
+)
+def test_a_card_warns_of_programs_that_compute_the_network_wrongly(
+    trained_of: TrainedOf, space: str, operators: tuple[str, ...], clients: set[str]
 ) -> None:
-    graph = space_named("fbnet-cifar").graph(("skip",) * 18 + (operator,) * 4)
-    assert breaks_opencv_5(graph) == breaks
     trained = trained_of("mobilenet-v2-0.35", baseline=True)
+    graph = space_named(space).graph(operators)
     card = replace(baseline_card(trained, graph, archive_in("fp32")), name="network")
     assert isinstance(card, Card)
-    assert ("OpenCV 5.0" in text_of(card)) == breaks
-    assert not breaks_opencv_5(space_named("fbnet-micro").graph(("k3_e1_g2",) * 8))
+    text = text_of(card)
+    assert {
+        client
+        for client in ("OpenCV 5.0", "onnx2tf", "pnnx")
+        if f"**Not with {client}" in text or f"engine of {client}**" in text
+    } == clients
+
+
+def test_a_card_warns_of_a_published_network_too(trained_of: TrainedOf) -> None:
+    graph = baseline_graph("condensenet-86", input_size=32, classes=10)
+    card = baseline_card(trained_of("condensenet-86", baseline=True), graph, archive_in("fp32"))
+    assert "**Not with pnnx" in text_of(card)
+    assert "**Not with onnx2tf" in text_of(card)
 
 
 def test_a_card_tells_the_data_set_and_the_coefficients(entry_of: EntryOf, space: FBNetSpace) -> None:

@@ -67,6 +67,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Finish
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture, as drawing takes most of the time."""
+    monkeypatch.setattr("moo.sharing.folder.latency_error_figure", lambda networks, space: None)
+    monkeypatch.setattr("moo.sharing.folder.png_of", lambda figure: b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A hub that takes what is uploaded with the token of this user."""
     with serving_hub() as hub:

@@ -16,6 +16,7 @@ from moo.sharing.finished import FinishedFront
 from moo.sharing.folder import write_folder
 from moo.sharing.front_card import front_markdown
 from moo.sharing.metadata import front_metadata
+from moo.storage.run_folder import RunFolder
 from tests.moo.sharing.conftest import ADDRESS, IMAGES, PRIVATE
 from tests.moo.sharing.fake_hub import TOKEN
 
@@ -85,7 +86,7 @@ def test_a_data_set_of_the_hub_is_named_with_its_page(finished: FinishedFront) -
 
 
 def test_a_folder_is_brought_up_to_date_and_one_of_others_refused(
-    finished: FinishedFront, published: Path, tmp_path: Path
+    finished: FinishedFront, published: Path, undrawn: None, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
     shutil.copytree(published, folder)
@@ -140,7 +141,8 @@ def test_texts_lose_what_is_private_wherever_it_stands(finished: FinishedFront, 
      "onnxruntime 1.32.0, torch 2.13.0+cpu", "(1, 3, 32, 32), pixels / 255", "2026-12-02T04:31:59+00:00"],
 )  # fmt: skip
 def test_texts_keep_what_is_not(finished: FinishedFront, public: str) -> None:
-    assert discretion_of(finished).text(public) == public
+    in_a_word = replace(finished, folder=RunFolder(Path("front")))
+    assert discretion_of(in_a_word).text(public) == public
 
 
 def test_a_board_is_its_model() -> None:
