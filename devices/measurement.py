@@ -89,10 +89,11 @@ class Board:
 
     def _check_litert(self) -> None:
         found = re.search(r"(\d+)\.(\d+)", self.litert or "")
+        address = f"ssh://{self.name.removeprefix('ssh://')}"
         remedy = (
             f"run `pip install '{LITERT_REQUIREMENT}'`"
             if self.name == "host"
-            else f"run `python scripts/setup_board.py ssh://{self.name} --runtime onnxruntime litert`"
+            else f"run `python scripts/setup_board.py {address} --runtime onnxruntime litert`"
         )
         if self.litert is None:
             raise ValueError(f"`--runtime litert` needs LiteRT on {self.label}, but it is not installed: {remedy}.")

@@ -54,7 +54,7 @@ class SeparateSupernet(Supernet):
         """See `Supernet.sub_network_state`."""
         parts: list[nn.Module] = [self.stem, self.head]
         parts += [self._candidate(number, index) for number, index in enumerate(indices)]
-        return {name: value.detach().clone() for part in parts for name, value in part.named_parameters()}
+        return {name: value.detach() for part in parts for name, value in part.named_parameters()}
 
     def _candidate(self, layer: int, index: int) -> nn.Module:
         choices = self.choices[layer]

@@ -67,7 +67,7 @@ class SuperkernelSupernet(Supernet):
         }
         for number, (block, index) in enumerate(zip(self._blocks(), indices, strict=True)):
             state |= block.operator_state(index, prefix=layer_prefix(number))
-        return {name: value.detach().clone() for name, value in state.items()}
+        return {name: value.detach().contiguous() for name, value in state.items()}
 
     def _blocks(self) -> list[_SuperkernelBlock]:
         return [block for block in self.blocks if isinstance(block, _SuperkernelBlock)]
@@ -159,6 +159,10 @@ class _SuperkernelBlock(nn.Module):
             ("block_columns", torch.tensor([i for i, o in enumerate(self.candidates) if not o.is_skip])),
         ):
             self.register_buffer(name, mask, persistent=False)
+        for operator in blocks:
+            if operator.groups > 1:
+                order = unshuffle_order(layer.in_channels * operator.expansion, operator.groups)
+                self.register_buffer(f"unshuffle_order_{operator.name}", order, persistent=False)
         self.skip_column = next((i for i, o in enumerate(self.candidates) if o.is_skip), None)
 
     def parts(self, index: int) -> list[WeightPart]:
@@ -240,10 +244,13 @@ class _SuperkernelBlock(nn.Module):
         expand = self.expand_weight[:hidden]
         project = self.project_weight[:, :hidden]
         if groups > 1:
-            expand = _block_diagonal(expand[unshuffle_order(hidden, groups).to(expand.device)], groups)
+            expand = _block_diagonal(expand[self._unshuffle_order(operator)], groups)
             project = _block_diagonal(project, groups)
         depthwise = self._depthwise_part(operator)
         return expand, depthwise.weight[depthwise.index], project
+
+    def _unshuffle_order(self, operator: Operator) -> Tensor:
+        return self.get_buffer(f"unshuffle_order_{operator.name}")
 
     def operator_state(self, index: int, *, prefix: str) -> dict[str, Tensor]:
         """State of one candidate as the stand-alone network names it."""
@@ -252,7 +259,7 @@ class _SuperkernelBlock(nn.Module):
             return {} if self.skip is None else self.skip.state(f"{prefix}skip")
         hidden = self.layer.in_channels * operator.expansion
         expand, depthwise, project = self._sliced_weights(operator)
-        order = unshuffle_order(hidden, operator.groups).to(expand.device)
+        order = slice(0, hidden) if operator.groups == 1 else self._unshuffle_order(operator)
         return {
             **_conv_state(f"{prefix}expand", expand, self.expand_scale[order], self.expand_shift[order]),
             **_conv_state(

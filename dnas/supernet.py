@@ -33,5 +33,6 @@ class Supernet(nn.Module, ABC):
     def sub_network_state(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
         """State of the stand-alone `Network` with this supernet's weights, without BatchNorm statistics.
 
-        Load it with `strict=False`, then recalibrate the statistics.
+        Views of them, where it can be: what is to be kept when the supernet changes must be copied. Load it with
+        `strict=False`, then recalibrate the statistics.
         """

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from evaluation.batches import ImageBatches
 from evaluation.errors import class_mean
 from search_space.graphs import Graph
-from search_space.networks import ConvBlock, Network
+from search_space.networks import ConvBlock, Network, network_with
 
 RECALIBRATION_IMAGES = 1024
 EVALUATION_BATCH = 64
 CLASSIFICATION_BATCH = 128
 """Its size changes results by rounding only."""
+GPU_PIXELS = 2**20
+"""Pixels of the images in a batch of a GPU, so that it needs at most some gigabytes: 1,024 images of 32 pixels."""
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -34,14 +35,13 @@ def inherited_network(
 
     Args:
         graph: the network.
-        state: its weights, from `Supernet.sub_network_state`.
+        state: its weights, from `Supernet.sub_network_state`; the network has these very tensors.
         recalibration: the first 1,024 of these images, unaugmented, give the statistics.
         device: where the network runs.
 
     Source: Yu et al., "Universally Slimmable Networks" (ICCV 2019), section 4.2: statistics after training.
     """
-    network = Network(graph).to(device)
-    network.load_state_dict(dict(state), strict=False)
+    network = network_with(graph, {name: value.to(device) for name, value in state.items()})
     recalibrate(network, recalibration)
     return network
 
@@ -57,11 +57,10 @@ def recalibrate(network: nn.Module, images: ImageBatches) -> None:
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
+    _reset(norms)
     network.train()
     count = min(RECALIBRATION_IMAGES, len(images))
-    num_batches = -(-count // EVALUATION_BATCH)
+    num_batches = -(-count // batch_size_for(images, EVALUATION_BATCH))
     batch_size = count // num_batches
     for number, (x_BCHW, _) in enumerate(images.in_order(batch_size, batch_size * num_batches), start=1):
         # The average of all batches, as with a momentum of None, which would read its counter back from the device.
@@ -97,7 +96,7 @@ def classified(network: nn.Module, images: ImageBatches) -> Classified:
     quick = folded(network.eval())
     device = images.labels_N.device
     correct, losses, total = [], [], torch.zeros((), device=device)
-    for x_BCHW, labels_B in images.in_order(CLASSIFICATION_BATCH):
+    for x_BCHW, labels_B in images.in_order(batch_size_for(images, CLASSIFICATION_BATCH)):
         logits_BK = quick(x_BCHW)
         correct.append(logits_BK.argmax(-1) == labels_B)
         if images.error == "plain":
@@ -112,19 +111,78 @@ def classified(network: nn.Module, images: ImageBatches) -> Classified:
     return Classified(images.share_of(~correct_N), cross_entropy, correct_N)
 
 
-def folded(network: ModuleT) -> ModuleT:
-    """A copy, of a network in evaluation mode, with each BatchNorm folded into the convolution in front of it.
+def batch_size_for(images: ImageBatches, least: int) -> int:
+    """Images in a batch where no gradient is wanted; more on a GPU, whose host would else be slower than itself.
 
-    Outputs differ by rounding only.
+    Args:
+        images: are divided into batches of nearly one size, as each size has its preparations.
+        least: what suits a CPU, whose caches hold no more.
     """
-    folded_modules: dict[int, Any] = {}
-    for block in network.modules():
-        if (
-            isinstance(block, ConvBlock)
-            and isinstance(block.conv, nn.Conv2d)
-            and isinstance(block.norm, nn.BatchNorm2d)
-        ):
-            folded_modules[id(block.conv)] = fuse_conv_bn_eval(block.conv, block.norm)
-            folded_modules[id(block.norm)] = nn.Identity()
-    # What is folded is taken as a copy that was made already, so that nothing is copied twice.
-    return copy.deepcopy(network, folded_modules)
+    if images.device.type == "cpu":
+        return least
+    _, height, width = images.network_shape
+    most = min(max(least, GPU_PIXELS // (height * width)), max(len(images), 1))
+    return -(-len(images) // -(-len(images) // most)) if len(images) else least
+
+
+def folded(network: ModuleT) -> ModuleT:
+    """A network in evaluation mode with each BatchNorm folded into the convolution in front of it.
+
+    Other weights are shared with the given network, which stays as it is. Outputs differ by rounding only.
+    """
+    blocks = [block for block in network.modules() if isinstance(block, ConvBlock) and _is_foldable(block)]
+    replaced: dict[nn.Module, nn.Module] = {}
+    for block, (weight, bias) in zip(blocks, _folded_weights(blocks), strict=True):
+        conv = replaced[block.conv] = _replica(block.conv, {})
+        conv.weight = nn.Parameter(weight, requires_grad=block.conv.weight.requires_grad)
+        conv.bias = nn.Parameter(bias, requires_grad=False)
+        replaced[block.norm] = nn.Identity()
+    return cast(ModuleT, _replica(network, replaced))
+
+
+def _is_foldable(block: ConvBlock) -> bool:
+    return isinstance(block.conv, nn.Conv2d) and isinstance(block.norm, nn.BatchNorm2d)
+
+
+@torch.no_grad()
+def _folded_weights(blocks: Sequence[ConvBlock]) -> list[tuple[Tensor, Tensor]]:
+    """Kernel and bias of each, from all channels of the network at once: a launch for each BatchNorm is saved."""
+    if not blocks:
+        return []
+    norms = [cast(nn.BatchNorm2d, block.norm) for block in blocks]
+    sizes = [norm.num_features for norm in norms]
+    varied = torch._foreach_add([cast(Tensor, norm.running_var) for norm in norms], [norm.eps for norm in norms])
+    mean_C, gain_C, offset_C = (
+        torch.cat([getattr(norm, name) for norm in norms]) for name in ("running_mean", "weight", "bias")
+    )
+    inverse_C = torch.cat(varied).rsqrt()
+    bias_C = (0 - mean_C) * inverse_C * gain_C + offset_C
+    scales, biases = (torch.split_with_sizes(values, sizes) for values in (gain_C * inverse_C, bias_C))
+    return [
+        (block.conv.weight * scale[:, None, None, None], bias)
+        for block, scale, bias in zip(blocks, scales, biases, strict=True)
+    ]
+
+
+def _replica(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """A module of the same tensors, with other modules for some of its own."""
+    if module in replaced:
+        return replaced[module]
+    replica = copy.copy(module)
+    replica._parameters, replica._buffers = module._parameters.copy(), module._buffers.copy()
+    replica._modules = {
+        name: None if child is None else _replica(child, replaced) for name, child in module._modules.items()
+    }
+    return replica
+
+
+def _reset(norms: Sequence[nn.BatchNorm2d]) -> None:
+    """Have BatchNorms forget their statistics, as `reset_running_stats` does for one."""
+    if norms:
+        means, variances, counts = (
+            [cast(Tensor, getattr(norm, name)) for norm in norms]
+            for name in ("running_mean", "running_var", "num_batches_tracked")
+        )
+        torch._foreach_zero_([*means, *variances])
+        torch._foreach_add_(variances, 1.0)
+        torch._foreach_zero_(counts)

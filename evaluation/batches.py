@@ -72,6 +72,11 @@ class ImageBatches:
         return len(self.labels_N)
 
     @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        return self.labels_N.device
+
+    @property
     def network_shape(self) -> tuple[int, int, int]:
         """Of an image in a batch: channels, height, width."""
         _, channels, height, width = self.images.images.shape

@@ -6,11 +6,12 @@ Shape suffixes: B batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from search_space.graphs import (
     Add,
@@ -58,6 +59,47 @@ class Network(nn.Module):
                 if name not in names:
                     del values[name]
         return tuple(values[name] for name in names)
+
+
+def network_with(graph: Graph, weights: Mapping[str, Tensor]) -> Network:
+    """The network with these very tensors as its weights: none is copied, or filled with first values.
+
+    What a change of it in place would change are the given tensors.
+
+    Args:
+        graph: the network.
+        weights: by name, on one device; BatchNorm statistics that are not among them have memory, but no values.
+    """
+    network = structure_of(graph)
+    network.load_state_dict(dict(weights), strict=False, assign=True)
+    device = next(iter(weights.values())).device
+    for prefix, module in network.named_modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            has_values = f"{prefix}.{name}" in weights or isinstance(module, _Select)
+            setattr(module, name, buffer.to(device) if has_values else torch.empty_like(buffer, device=device))
+    return network
+
+
+def structure_of(graph: Graph) -> Network:
+    """The network with weights that have shapes alone, on the device `meta`."""
+    with _Unfilled(), torch.device("meta"):
+        return Network(graph)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves new weights without values."""
+
+    FILLING = frozenset({
+        torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_,
+        nn.init.normal_, nn.init.uniform_, nn.init.constant_, nn.init.kaiming_uniform_,
+    })  # fmt: skip
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do it, unless it fills a weight."""
+        kwargs = kwargs or {}
+        if func in self.FILLING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 class ConvBlock(nn.Module):
@@ -124,7 +166,7 @@ class _Scale(nn.Module):
 class _Select(nn.Module):
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("indices", torch.tensor(channels), persistent=False)
+        self.register_buffer("indices", torch.tensor(channels, device="cpu"), persistent=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return x_BCHW.index_select(1, cast(Tensor, self.indices))

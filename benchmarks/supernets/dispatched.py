@@ -25,21 +25,25 @@ from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
+from evaluation.accuracy import RECALIBRATION_IMAGES, classification, inherited_network
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches
+from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training
 from evaluation.training.objectives import Classification
 from search_space.graphs import Graph
-from search_space.networks import Network
+from search_space.networks import Network, structure_of
 from search_space.spaces import FBNetSpace
 
 META = torch.device("meta")
 FEW_STEPS, MANY_STEPS = 1, 4
-_WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "repeat_interleave"}
+_READING = {"_local_scalar_dense", "item"}
+_WAITING = _READING | {"nonzero", "masked_select", "equal", "_unique2", "unique_dim", "repeat_interleave"}
 """Operations whose result, or its shape, the host must know."""
-_COPYING = {"_to_copy", "copy_"}
+_COPYING = {"_to_copy", "copy_", "to"}
+"""The last of them where no gradient is recorded at all."""
 _INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 _MADE = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "detach", "lift_fresh", "alias"}
 """Operations that compute nothing."""
@@ -60,9 +64,9 @@ class Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         self.operations[name] += 1
         self.waits[name] += _has_host_wait(name, args, kwargs)
-        if name == "_local_scalar_dense" and args[0].device == META:
+        if name in _READING and args[0].device == META:
             return 1.0 if args[0].is_floating_point() else 1
-        if name == "_to_copy" and args[0].device == META and kwargs.get("device") == torch.device("cpu"):
+        if name in _COPYING and torch.device("cpu") in (*args[1:], kwargs.get("device")) and args[0].device == META:
             return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
         if name.startswith("_fused_"):
             return None
@@ -132,9 +136,33 @@ def training_step(graph: Graph, splits: Splits, settings: TrainSettings) -> Step
     return cost_a_step(run)
 
 
-def held_images(splits: Splits) -> ImageBatches:
-    """Images as on a GPU that holds all of them."""
-    images = ImageBatches(splits.weights, splits, augmentation=Augmentation(), device=META)
+def evaluation(form: Form, space: FBNetSpace, indices: tuple[int, ...], splits: Splits, *, images: int) -> StepCost:
+    """Of one architecture with inherited weights, on so many images."""
+    supernet = new_supernet(form, space, seed=0).to(META)
+    graph = space.graph(tuple(space.operators[index] for index in indices))
+    recalibration, selection = held_images(splits, RECALIBRATION_IMAGES), held_images(splits, images)
+    with Dispatched() as on_meta_anyway:
+        structure_of(graph)
+    with _as_on_a_gpu(), Dispatched() as dispatched:
+        network = inherited_network(graph, supernet.sub_network_state(indices), recalibration, device=META)
+        classification(network, selection)
+    of_gpu, waits = (
+        counted.total() - other.total()
+        for counted, other in (
+            (dispatched.operations, on_meta_anyway.operations),
+            (dispatched.waits, on_meta_anyway.waits),
+        )
+    )
+    return StepCost(of_gpu, waits)
+
+
+def held_images(splits: Splits, count: int | None = None) -> ImageBatches:
+    """The weights split as on a GPU that holds all of it, or so many images of its shape."""
+    labelled = splits.weights
+    if count is not None:
+        shape = count, *labelled.images.shape[1:]
+        labelled = LabelledImages(np.broadcast_to(np.uint8(0), shape), np.zeros(count, np.int64))
+    images = ImageBatches(labelled, splits, augmentation=Augmentation(), device=META)
     shape = len(images), *images.network_shape
     images._held_NCHW = torch.empty(shape, dtype=torch.uint8, device=META)
     return images
@@ -160,7 +188,9 @@ def _as_on_a_gpu() -> Iterator[None]:
 
 
 def _is_view(func: Any) -> bool:
-    """Whether it gives but another look at what there is."""
+    """Whether it gives but another look at what there is; of `to` that is not known before."""
+    if func.overloadpacket.__name__ in _COPYING:
+        return False
     aliases = [value.alias_info for value in func._schema.returns]
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
 
@@ -180,8 +210,8 @@ def _has_host_wait(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bo
     if name in _WAITING:
         return True
     devices = {tensor.device for tensor in tensors if tensor.ndim or name in _COPYING}
-    if name in _COPYING and kwargs.get("device") is not None:
-        devices.add(kwargs["device"])
+    if name in _COPYING:
+        devices |= {value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.device)}
     if len(devices) > 1:
         return True
     return name in _INDEXING and any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tree_leaves(args[1]))

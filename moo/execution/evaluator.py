@@ -20,7 +20,7 @@ from dnas.inner_search import OnSteps, StepRecord, ThetaSettings, search_theta
 from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
-from evaluation.accuracy import Classified, classification, classified, inherited_network
+from evaluation.accuracy import RECALIBRATION_IMAGES, Classified, classification, classified, inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.early_exits.outcomes import ExitOutcomes
 from evaluation.early_exits.quick import quick_outcomes
@@ -69,7 +69,6 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         torch.set_num_threads(self.setup.threads)
-        splits = self.setup.splits
         self.supernet = new_supernet(self.setup).to(self.device)
         self._loaded: bytes | None = None
         self._known: dict[Indices, Classified] = {}
@@ -77,7 +76,8 @@ class Evaluator:
         self._with_exits: dict[tuple[Indices, tuple[Exit, ...]], ExitOutcomes] = {}
         self.theta_batches = self._batches("theta", augmented=True)
         self.selection = self._batches("selection")
-        self.recalibration = ImageBatches(splits.weights, splits, device=self.device)
+        self.recalibration = self._batches("weights", most=RECALIBRATION_IMAGES)
+        self.unaugmented = self._batches("weights")
 
     def run(self, job: Job, costs: CostTables, supernet: bytes) -> Outcome:
         """Do one job.
@@ -175,7 +175,7 @@ class Evaluator:
             # Drawn anew for each architecture, and the same on whichever worker it comes.
             seed = int(np.random.SeedSequence(self.setup.seed, spawn_key=(5, *indices)).generate_state(1)[0])
             self._with_exits[indices, exits] = quick_outcomes(
-                self._network(indices), self.setup.space, exits, self.recalibration, self.selection, seed=seed
+                self._network(indices), self.setup.space, exits, self.unaugmented, self.selection, seed=seed
             )
         return self._with_exits[indices, exits]
 
@@ -253,10 +253,11 @@ class Evaluator:
         state = self.supernet.sub_network_state(indices)
         return inherited_network(graph, state, self.recalibration, device=self.device)
 
-    def _batches(self, name: str, *, augmented: bool = False) -> ImageBatches:
-        splits = self.setup.splits
+    def _batches(self, name: str, *, augmented: bool = False, most: int | None = None) -> ImageBatches:
+        """Images of a split, or its first ones; nothing is read yet."""
+        splits, images = self.setup.splits, getattr(self.setup.splits, name)
         return ImageBatches(
-            getattr(splits, name),
+            images if most is None else images.take(np.arange(min(most, len(images)))),
             splits,
             augmentation=self.setup.augmentation if augmented else None,
             balanced=augmented and self.setup.balanced,
@@ -269,7 +270,8 @@ def _table_for(job: Trial, costs: CostTables) -> CostTable:
 
 
 def _arrays(network: torch.nn.Module) -> Arrays:
-    return {name: value.cpu().contiguous().numpy() for name, value in network.state_dict().items()}
+    """Copies, as a network may share its weights with the supernet."""
+    return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}
 
 
 def _loss(

@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from moo.adaptation import run as run_program
+from moo.adaptation.handover import run as run_program
+from moo.adaptation.handover import run_litert
 from moo.analysis.networks import evaluated
 from moo.report.card import card_markdown, front_card
 from moo.sharing.discretion import Discretion, discretion_of
@@ -153,6 +154,8 @@ def _network(run: FinishedFront, entry: Entry, discretion: Discretion) -> Iterat
             content = discretion.text(content.decode("utf-8", "replace")).encode()
         elif name == f"{FOLDER}/run.py":
             content = inspect.getsource(run_program).encode()
+        elif name == f"{FOLDER}/run_litert.py":
+            content = inspect.getsource(run_litert).encode()
         else:
             _check_kind(f"{place}/{name}", content)
         yield name, content

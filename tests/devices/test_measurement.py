@@ -123,6 +123,7 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], rule:
     [
         ("host", None, r"needs LiteRT on host .*, but it is not installed: run `pip install 'ai-edge-litert>=2,<3'`"),
         ("pi@a", None, r"run `python scripts/setup_board.py ssh://pi@a --runtime onnxruntime litert`"),
+        ("ssh://pi", None, r"run `python scripts/setup_board.py ssh://pi --runtime onnxruntime litert`"),
         ("host", "ai-edge-litert 1.4.0", r"needs version 2 of LiteRT or a later one, but .* has ai-edge-litert 1.4.0"),
     ],
 )

@@ -1,3 +1,4 @@
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,19 +7,23 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dnas.build import WeightSharing, build_supernet
 from evaluation.accuracy import (
     EVALUATION_BATCH,
     RECALIBRATION_IMAGES,
+    batch_size_for,
     classification,
     classified,
+    folded,
     inherited_network,
     recalibrate,
 )
 from evaluation.batches import ImageBatches
+from evaluation.data.images import LabelledImages
 from evaluation.splits import split_data
-from search_space.networks import Network
+from search_space.networks import ConvBlock, Network
 from search_space.spaces import FBNetSpace, Stage
 from tests.evaluation.conftest import ImageDataOf, ImagesOf
 
@@ -206,3 +211,32 @@ def test_a_network_that_always_says_one_class(batches: BatchesOf) -> None:
     found = classified(Always(), images)
     assert found.error == float((images.labels_N != 1).double().mean())
     assert found.correct_N.tolist() == (images.labels_N == 1).tolist()
+
+
+def test_folding_gives_the_outputs_of_torchs_own_bit_for_bit(space: FBNetSpace, batches: BatchesOf) -> None:
+    network, images = network_of(space), batches(70)
+    recalibrate(network, images)
+    quick, expected = folded(network), copy.deepcopy(network)
+    for block in expected.modules():
+        if isinstance(block, ConvBlock) and isinstance(block.norm, nn.BatchNorm2d):
+            block.conv, block.norm = fuse_conv_bn_eval(block.conv, block.norm), nn.Identity()
+    with torch.no_grad():
+        assert torch.equal(quick(all_images(images)), expected(all_images(images)))
+
+
+def test_an_evaluation_leaves_the_supernet_as_it_was(space: FBNetSpace, batches: BatchesOf) -> None:
+    supernet, images = build_supernet(space, "shared"), batches(100)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    graph = space.graph(tuple(space.operators[index] for index in INDICES))
+    network = inherited_network(graph, supernet.sub_network_state(INDICES), images)
+    assert not any(value.is_meta for value in network.state_dict().values())
+    classification(network, images)
+    assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
+
+
+@pytest.mark.parametrize(("count", "expected"), [(5000, 1000), (1024, 1024), (100, 100), (1025, 513), (0, 128)])
+def test_a_gpu_evaluates_large_batches_of_nearly_one_size(count: int, expected: int, image_data: ImageDataOf) -> None:
+    splits = replace(split_data(image_data(size=8), 0), network_size=32)
+    images = LabelledImages(np.zeros((count, 3, 8, 8), np.uint8), np.zeros(count, np.int64))
+    assert batch_size_for(ImageBatches(images, splits, device=torch.device("meta")), 128) == expected
+    assert batch_size_for(ImageBatches(images, splits), 128) == 128

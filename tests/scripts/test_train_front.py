@@ -90,6 +90,7 @@ def test_help_is_quick_and_whole(name: str, config: Any) -> None:
     assert result.stdout.strip() == "set()"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_front_is_trained_then_baselines_beside_it(script: Any, finished: Any) -> None:
     options = ("run", "--epochs", "0.5", "--no-dashboard", "--workers", "2", "--threads-per-worker", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
@@ -105,7 +106,7 @@ def set_up_board(
         BoardUnreachableError: if no board answers.
         BoardRefusedError: if it cannot be set up; the message says what to do.
         MeasurementError: if its disk is full or the agent does not work.
-        ValueError: if `wheels` has none.
+        ValueError: if `wheels` has none, or none of a package that is installed.
     """
     options = replace(options, python=None)
     requirements = (*REQUIREMENTS, LITERT) if litert else REQUIREMENTS
@@ -123,6 +124,7 @@ def set_up_board(
             _use_interpreter(connection, interpreter, python, litert=litert)
         elif not _has_runtime(connection, str(interpreter), litert=litert):
             facts.check()
+            _check_wheels(files, facts, requirements)
             board = _Installer(connection, facts, interpreter, address, requirements)
             board.make_environment()
             on_step(3, STEPS[3])
@@ -148,6 +150,26 @@ def _wheels_of(folder: Path | None, requirements: tuple[str, ...]) -> list[Path]
             f"`{download_command(folder, WheelTarget((3, 11), 'aarch64', requirements=requirements))}`."
         )
     return files
+
+
+def _check_wheels(files: Sequence[Path], facts: BoardFacts, requirements: tuple[str, ...]) -> None:
+    """Check that wheels are there for all that is installed, before what the board has is cleared.
+
+    Raises:
+        ValueError: if a package has none.
+    """
+    # As in the name of a wheel: `ai_edge_litert-2.3.0-cp311-...whl`.
+    there = {file.name.partition("-")[0].lower() for file in files}
+    names = [re.split("[<>=!~]", requirement)[0] for requirement in requirements]
+    missing = [name for name in names if name.replace("-", "_") not in there]
+    if files and missing:
+        assert facts.python is not None
+        folder = files[0].parent
+        target = WheelTarget(facts.python, facts.machine, facts.glibc, requirements)
+        raise ValueError(
+            f"`--wheels` must name a folder with the wheels of {', '.join(names)}, but {folder} has none of "
+            f"{', '.join(missing)}: fill it with `{download_command(folder, target)}`."
+        )
 
 
 def _has_runtime(connection: SshConnection, python: str, *, litert: bool) -> bool:

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.supernets.dispatched import META, Dispatched, StepCost, theta_step, training_step, weight_step
+from benchmarks.supernets.dispatched import (
+    META,
+    Dispatched,
+    StepCost,
+    evaluation,
+    theta_step,
+    training_step,
+    weight_step,
+)
 from benchmarks.supernets.forms import FORMS
 from evaluation.splits import Splits
 from evaluation.training.config import TrainSettings
@@ -58,3 +66,11 @@ def test_work_on_one_side_does_not_wait_and_views_are_free() -> None:
         float(torch.ones(()))
     assert dispatched.waits.total() == 0
     assert dispatched.operations == {"ones": 3, "zeros": 2, "index": 2, "mul": 2, "_local_scalar_dense": 1}
+
+
+def test_an_evaluation_waits_for_its_figures_alone(splits: Splits) -> None:
+    """It copies the rows of two sets of images, and reads the hits and their cross-entropy; larger batches are free."""
+    costs = [evaluation(FORMS["shared"], SPACE, (7, 1), splits, images=images) for images in (100, 1000)]
+    assert costs[0] == costs[1]
+    assert costs[0].waits == 4
+    assert costs[0].operations <= 120

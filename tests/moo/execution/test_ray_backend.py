@@ -383,6 +383,7 @@ def test_a_run_that_is_abandoned_leaves_no_worker_busy(setup: WorkerSetup, table
     assert sorted(ids_of(later)) == [0, 1]
 
 
+@pytest.mark.thorough
 def test_pretraining_after_a_run_gets_the_cores_of_the_workers(setup: WorkerSetup, tables: CostTables) -> None:
     """Workers that kept all cores would let it wait without end."""
     backend = start_ray_backend(setup, workers=2, evaluator=IdleEvaluator)
@@ -395,6 +396,7 @@ def test_pretraining_after_a_run_gets_the_cores_of_the_workers(setup: WorkerSetu
     assert {result.process for result in before}.isdisjoint(result.process for result in after)
 
 
+@pytest.mark.thorough
 def test_pretraining_in_the_middle_of_a_run_is_refused(setup: WorkerSetup, tables: CostTables) -> None:
     backend = start_ray_backend(setup, workers=1, evaluator=IdleEvaluator)
     outcomes = backend.run(TRIALS[:2], tables, b"", ignore)

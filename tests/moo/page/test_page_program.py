@@ -46,6 +46,7 @@ def searching(*words: str) -> list[str]:
     return [sys.executable, str(ROOT / "scripts" / "pareto_search.py"), *words, "--quiet"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_search_by_clicks_outlives_the_page_and_finds_what_the_command_line_finds(
     opened: Opened, tmp_path: Path

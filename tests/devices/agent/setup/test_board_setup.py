@@ -93,7 +93,8 @@ def test_a_virtual_environment_is_made_from_wheels_and_kept(board: LoopbackBoard
 
 @pytest.mark.slow
 def test_what_pip_said_is_told(board: LoopbackBoard, tmp_path: Path) -> None:
-    fake_wheel(tmp_path, "numpy", "1.99.0")
+    for name, version in (("onnxruntime", "1.0.0"), ("numpy", "1.99.0"), ("smbus2", "0.99")):
+        fake_wheel(tmp_path, name, version)
     with pytest.raises(BoardRefusedError, match="could not install the runtime: .*onnxruntime"):
         set_up_board(board.address, options_of(board), wheels=tmp_path)
 
@@ -101,6 +102,19 @@ def test_what_pip_said_is_told(board: LoopbackBoard, tmp_path: Path) -> None:
 def test_a_folder_without_wheels_is_refused(board: LoopbackBoard, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must name a folder with \.whl files.*pip download"):
         set_up_board(board.address, options_of(board), wheels=tmp_path / "none")
+
+
+def test_a_folder_without_the_wheel_of_a_package_is_refused_and_clears_nothing(
+    board: LoopbackBoard, tmp_path: Path
+) -> None:
+    for name, version in (("onnxruntime", "1.99.0"), ("numpy", "1.99.0"), ("smbus2", "0.99")):
+        fake_wheel(tmp_path, name, version)
+    kept = board.board_folder / "venv" / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    with pytest.raises(ValueError, match=r"has none of ai-edge-litert: fill it with `pip download .*litert>=2,<3'`"):
+        set_up_board(board.address, options_of(board), wheels=tmp_path, litert=True)
+    assert kept.exists()
 
 
 def test_a_board_that_is_off_is_said_so(board: LoopbackBoard) -> None:
