@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from moo.adaptation.handover import run as run_program
-from moo.adaptation.handover import run_litert
 from moo.analysis.networks import evaluated
 from moo.report.card import card_markdown, front_card
 from moo.sharing.discretion import Discretion, discretion_of
@@ -155,8 +154,6 @@ def _network(run: FinishedFront, entry: Entry, discretion: Discretion) -> Iterat
             content = discretion.text(content.decode("utf-8", "replace")).encode()
         elif name in PROGRAMS:
             content = Path(run_program.__file__).with_name(PurePosixPath(name).name).read_bytes()
-        elif name == f"{FOLDER}/run_litert.py":
-            content = inspect.getsource(run_litert).encode()
         else:
             _check_kind(f"{place}/{name}", content)
         yield name, content
