@@ -1,10 +1,11 @@
 # Both commands of the README in a container: a search, and the tests. docs/containers.md has the commands.
 FROM python:3.12-slim-bookworm
 
-# For the tests of boards over SSH and of the page, and for the types of its scripts, as in .ci/run; git for a test.
+# For the tests of boards over SSH and of the page, and for the types of its scripts, as in .ci/run.
+# A test asks git, and playwright's own program needs libatomic1, which slim images lack.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends openssh-server chromium npm git \
+    && apt-get install --yes --no-install-recommends openssh-server chromium npm git libatomic1 \
     && rm -rf /var/lib/apt/lists/*
 
 # Files in mounted folders are to be yours: --build-arg USER_ID="$(id -u)" --build-arg GROUP_ID="$(id -g)".
@@ -18,7 +19,7 @@ USER user
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /project
 
-# PyTorch without CUDA is a tenth of the size; --build-arg TORCH_INDEX=https://pypi.org/simple has it with CUDA.
+# PyTorch without CUDA saves gigabytes; --build-arg TORCH_INDEX=https://pypi.org/simple has it with CUDA.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY --chown=user:user pyproject.toml ./
 RUN python -m venv /opt/venv \

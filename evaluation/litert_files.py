@@ -5,6 +5,8 @@ Shape suffixes: N images, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from evaluation.splits import Splits
 from search_space.boundary.reading import named, read_bytes
 from search_space.boundary.writing import write_atomically
 from search_space.litert.conversion import litert_file
-from search_space.litert.flat_model import schema
+from search_space.litert.flat_model import notes_in, schema
 
 PLACES = ("front", "trained", "baselines")
 """Folders of a run whose folders are those of networks."""
@@ -74,7 +76,7 @@ def write_litert_files(folder: Path) -> Iterator[LiteRtFile]:
 def _written(path: Path, source: Path, in_fp32: bytes, precision: Precision) -> LiteRtFile:
     onnx_file = read_bytes(source, what="an ONNX file")
     try:
-        content = litert_file(in_fp32, quantized=None if precision == "fp32" else onnx_file)
+        content = _of_the_same_error(path, in_fp32, None if precision == "fp32" else onnx_file)
         difference = compared(content, onnx_file)
     except ValueError as error:
         raise ValueError(f"{named(source)}: {error}") from None
@@ -87,12 +89,23 @@ def _written(path: Path, source: Path, in_fp32: bytes, precision: Precision) -> 
     return LiteRtFile(path=path, precision=precision, size=len(content), difference=difference)
 
 
-def write_litert_file(folder: Path, precision: Precision) -> None:
+def _of_the_same_error(path: Path, in_fp32: bytes, quantized: bytes | None) -> bytes:
+    """A LiteRT file; what lies there with an error of its own stays as it is, if it is the same otherwise."""
+    with contextlib.suppress(ValueError, OSError):
+        old = path.read_bytes()
+        error = json.loads(notes_in(old)["error"]) if "error" in notes_in(old) else None
+        if error is not None and litert_file(in_fp32, quantized=quantized, error=float(error)) == old:
+            return old
+    return litert_file(in_fp32, quantized=quantized)
+
+
+def write_litert_file(folder: Path, precision: Precision, *, error: float | None = None) -> None:
     """Write the LiteRT file of a network beside its ONNX file; without one, remove what lies there.
 
     Args:
         folder: of the network.
         precision: of the file.
+        error: of the LiteRT file on the images that the ONNX file names; None if it is not known.
 
     Raises:
         ValueError: if the ONNX file cannot be read or expressed, or `ai-edge-litert` is not installed.
@@ -104,7 +117,7 @@ def write_litert_file(folder: Path, precision: Precision) -> None:
     onnx_file, in_fp32 = (
         read_bytes(folder / ONNX_FILES[one], what="an ONNX file") for one in (precision, PRECISIONS[0])
     )
-    content = litert_file(in_fp32, quantized=None if precision == "fp32" else onnx_file)
+    content = litert_file(in_fp32, quantized=None if precision == "fp32" else onnx_file, error=error)
     write_atomically(path, content)
 
 
@@ -140,12 +153,22 @@ class LiteRtRunner:
 
         self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
         self._interpreter.allocate_tensors()
+        self._batch = 1
         (self._input,) = (entry["index"] for entry in self._interpreter.get_input_details())
         self._outputs = [entry["index"] for entry in self._interpreter.get_output_details()]
 
     def run(self, image_CHW: Floats) -> list[Floats]:
         """Outputs for an image in the layout of ONNX, maps in that layout, too."""
-        self._interpreter.set_tensor(self._input, np.ascontiguousarray(image_CHW.transpose(1, 2, 0))[None])
+        return self.run_batch(image_CHW[None])
+
+    def run_batch(self, x_BCHW: Floats) -> list[Floats]:
+        """The same for several, in one run."""
+        x_BHWC = np.ascontiguousarray(x_BCHW.transpose(0, 2, 3, 1))
+        if len(x_BHWC) != self._batch:
+            self._interpreter.resize_tensor_input(self._input, x_BHWC.shape)
+            self._interpreter.allocate_tensors()
+            self._batch = len(x_BHWC)
+        self._interpreter.set_tensor(self._input, x_BHWC)
         self._interpreter.invoke()
         arrays: list[Floats] = [self._interpreter.get_tensor(index) for index in self._outputs]
         return [array.transpose(0, 3, 1, 2) if array.ndim == 4 else array for array in arrays]
@@ -163,8 +186,7 @@ def litert_error(model: bytes, images: LabelledImages, splits: Splits, *, thread
     runner = LiteRtRunner(model, threads)
     batches = ImageBatches(images, splits)
     hits = [
-        runner.run(image_CHW.numpy())[0].argmax() == int(label)
+        runner.run_batch(x_BCHW.numpy())[0].argmax(1) == labels_B.numpy()
         for x_BCHW, labels_B in batches.in_order(EVALUATION_BATCH)
-        for image_CHW, label in zip(x_BCHW, labels_B, strict=True)
     ]
-    return 1 - batches.share_of(np.array(hits))
+    return 1 - batches.share_of(np.concatenate(hits))

@@ -38,7 +38,7 @@ from devices.cost_tables.exit_costs import latency_shares
 from devices.quantization import CALIBRATION_SAMPLES, activations_for, quantized
 from evaluation.early_exits.files import branched_file, quantized_segments, segment_files
 from evaluation.export import session_of
-from moo.adaptation.run import BoundSegment
+from moo.adaptation.handover.run import BoundSegment
 from scripts.interface.command_line import run
 from search_space.exits import Exit, candidate_exits
 from search_space.onnx_files import random_weights

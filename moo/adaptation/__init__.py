@@ -22,5 +22,4 @@ cost_orders       which configurations one search serves
 plan_choice       one plan for each of several networks
 policy_points     policies, and their points in configurations
 handover          what is handed over of a network: its segments, and what runs them
-run               the program among these, which needs onnxruntime and numpy alone
 """

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from devices.configuration import Precision, RuntimeConfiguration, configurations_of
+from devices.configuration import BY_NAME, Precision, RuntimeConfiguration, RuntimeName, configurations_of
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from moo.config import SearchConfig
 
@@ -40,12 +40,14 @@ class AdaptFrontConfig:
     """How exits, thresholds and configurations are searched: `factorised` searches exits and thresholds by themselves,
     and combines what is found with all configurations; `nsga2` evolves all three at once, as a control."""
     threads: tuple[int, ...] = ()
-    """Threads of the runtime on the board; by default those of the run. This and the next two name configurations,
+    """Threads of the runtime on the board; by default those of the run. This and the next three name configurations,
     each of which the run must have a cost table for."""
     frequency_mhz: tuple[int, ...] = ()
     """Clocks to set on the board; by default those of the run."""
     precision: tuple[Precision, ...] = ()
     """Numbers that networks compute with on the board; by default those of the run."""
+    runtime: tuple[RuntimeName, ...] = ()
+    """Runtimes on the board; by default those of the run."""
     energy: EnergyKind | None = None
     """Which energy is minimised: `net` is that above idle, `gross` includes the board's idle power, `period` is that
     of work that comes once in every `--period-ms`; by default that of the run."""
@@ -103,22 +105,17 @@ class AdaptFrontConfig:
         Args:
             known: those of the run, which it has cost tables for.
 
-        Exits run under ONNX Runtime, so configurations of other runtimes are left out.
-
         Raises:
             ValueError: if one that is named is not among these.
         """
-        known = tuple(one for one in known if one.runtime == "ort")
-        if not known:
-            raise ValueError(
-                "early exits run under ONNX Runtime, but this run was searched under LiteRT alone: search with "
-                "`--runtime onnxruntime litert`."
-            )
         for name, given in (("threads", self.threads), ("precision", self.precision)):
             theirs = {getattr(one, name) for one in known}
             for value in given:
                 if value not in theirs:
                     raise _not_searched(name, value, known)
+        for runtime in self.runtime:
+            if BY_NAME[runtime] not in {one.runtime for one in known}:
+                raise _not_searched("runtime", runtime, known)
         for value in self.frequency_mhz:
             if value not in {one.frequency_mhz for one in known}:
                 raise _not_searched("frequency-mhz", value, known)
@@ -128,11 +125,12 @@ class AdaptFrontConfig:
             if one.threads in (self.threads or (one.threads,))
             and one.frequency_mhz in (self.frequency_mhz or (one.frequency_mhz,))
             and one.precision in (self.precision or (one.precision,))
+            and (not self.runtime or one.runtime in {BY_NAME[name] for name in self.runtime})
         )
         if not chosen:
             raise ValueError(
-                f"`--threads`, `--frequency-mhz` and `--precision` together must name one of the run's, which are "
-                f"{', '.join(one.label for one in known)}, but none is as they say: omit one of them."
+                "`--threads`, `--frequency-mhz`, `--precision` and `--runtime` together must name one of the run's, "
+                f"which are {', '.join(one.label for one in known)}, but none is as they say: omit one of them."
             )
         return chosen
 

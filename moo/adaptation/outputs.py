@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
-from moo.adaptation.handover import with_notes, write_adaptive
+from moo.adaptation.handover.folder import with_notes, write_adaptive
 from moo.adaptation.inputs import AdaptationInputs
 from moo.adaptation.training.deployed import Deployment
 from moo.storage.adaptive_front import FOLDER, AdaptivePoint, write_adaptive_front

@@ -105,7 +105,7 @@ def static_points(
     for point in archive.trained_points():
         trained = point.entry.trained
         if point.configuration in configurations and trained is not None:
-            test = 1 - trained.file_in(point.configuration.precision).top1
+            test = 1 - trained.file_for(point.configuration).top1
             points.append(
                 _static_point(
                     point.entry.architecture,

@@ -56,10 +56,10 @@ def models(archive: Archive, baselines: Sequence[TrainedNetwork], *, front_size:
     """
     rows = []
     for point in grouped(shown_points(distinct_front(archive), front_size)):
-        trained, precision = point.entry.trained, point.configuration.precision
+        trained = point.entry.trained
         top1 = None if point.test_error is None else 1 - point.test_error
         if trained is not None:
-            top1 = trained.file_in(precision).top1
+            top1 = trained.file_for(point.configuration).top1
         rows.append(
             ModelRow(
                 name=point.id,

@@ -135,7 +135,7 @@ def read_test_error(point: OperatingPoint) -> float | None:
     """Error on the test split with the weights of `point.error`; None where it was not read."""
     trained = point.entry.trained
     if point.trained and trained is not None:
-        return 1 - trained.file_in(point.configuration.precision).top1
+        return 1 - trained.file_for(point.configuration).top1
     return point.test_error
 
 

@@ -260,6 +260,8 @@ def _other(archive: Archive, entry: Entry, *, retrained: bool) -> ShownNetwork:
     configuration = entry.configuration or archive.base
     trained = retrained and entry.trained is not None
     file = entry.trained.file(configuration.precision) if entry.trained is not None and trained else None
+    if file is not None and entry.trained is not None:
+        file = entry.trained.file_for(configuration)
     error = entry.error if file is None else file.error
     return ShownNetwork(
         id=entry.architecture.id, error=error, costs=archive.searched_costs(entry), trained=trained and file is not None

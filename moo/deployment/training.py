@@ -6,6 +6,7 @@ store and in the training's folder, so that an interrupted job goes on where it 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from pathlib import Path
 from devices.configuration import PRECISIONS
 from devices.cost_tables.raspberry_pi import BUILT_IN_BOARDS, modelled_costs
 from devices.device import Device
+from evaluation.litert_files import litert_error
 from evaluation.training.fine_tuning_run import FineTunePreparation
 from evaluation.training.folder import TrainResult, read_checkpoint, read_model, read_result
 from evaluation.training.job import EpochDone, StepDone, TrainEvent, TrainFailure
@@ -30,6 +32,7 @@ from moo.storage.trained_network import DeployedFile, TrainedNetwork
 from search_space.boundary.sealing import sealed_state
 from search_space.boundary.writing import write_atomically
 from search_space.graphs import Graph
+from search_space.litert.conversion import litert_file
 
 
 def train_networks(
@@ -147,6 +150,8 @@ class _Keeper:
         if known is not None and replace(known, files=()) == replace(network, files=()):
             network = replace(network, files=known.files)
         network = _with_modelled_costs(self._run, training, network)
+        if not training.baseline:
+            network = self._with_litert_errors(training, result, network)
         self._set(network)
         self._tell(events.TrainingFinished(network, records))
         if self._measurer is None:
@@ -156,6 +161,25 @@ class _Keeper:
                 (check,) = (one for one in result.files if one.precision == file.precision)
                 model = partial(read_model, training.folder, check)
                 self._measurer.request(Request(f"{name}/{file.precision}", model, self._run.file_configuration))
+
+    def _with_litert_errors(
+        self, training: NetworkTraining, result: TrainResult, network: TrainedNetwork
+    ) -> TrainedNetwork:
+        """The same with the errors of its LiteRT files, where the run has configurations under that."""
+        precisions = {one.precision for one in self._record.archive.configurations if one.runtime == "litert"}
+        models = {check.precision: read_model(training.folder, check) for check in result.files if precisions}
+        files = list(network.files)
+        for place, file in enumerate(files):
+            if file.precision in precisions and file.litert_error is None:
+                quantized = models["int8"] if file.precision == "int8" else None
+                # Without its package, or of a file that it cannot take, errors stay those of the ONNX files.
+                with contextlib.suppress(ValueError):
+                    model, splits = litert_file(models["fp32"], quantized=quantized), self._run.splits
+                    test, selection = (
+                        litert_error(model, images, splits) for images in (splits.test, splits.selection)
+                    )
+                    files[place] = replace(file, litert_top1=1 - test, litert_error=selection)
+        return replace(network, files=tuple(files))
 
     def _report(self, report: MeasurerReport) -> None:
         match report:

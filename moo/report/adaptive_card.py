@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from devices.configuration import RuntimeConfiguration
 from evaluation.early_exits.files import ExportedSegments
 from moo.analysis.errors import ToldError, chosen_by_note, on_selection_split, on_test_split
 from moo.formatting import cost, energy_error_note, error_text, percent, short, table
 from moo.report.card import class_names, dataset_text, figures
 from moo.report.selected import ENERGIES
-from moo.report.snippets import PHOTO_PACKAGES, how_square
+from moo.report.snippets import how_square, photo_packages
 from moo.storage.adaptive_front import AdaptivePoint
 from moo.storage.origin import SearchDataset
 from search_space.boundary.text import code, markdown
@@ -56,7 +57,7 @@ open.
 
 ## Run it
 
-On the board, in this folder, with a `photo.jpg` of any size; it needs `{PHOTO_PACKAGES}`
+On the board, in this folder, with a `photo.jpg` of any size; it needs {_packages(points)}
 (Pillow for photos alone):
 
 ```bash
@@ -75,7 +76,7 @@ answer = network.classify(image)  # uint8, shape (height, width, 3), red first
 print(answer.class_name, answer.confidence, answer.exit)
 ```
 
-`network.use(1)` changes to another operating point of the same threads and precision while it runs; nothing is loaded.
+`network.use(1)` changes to another operating point of the same threads and files while it runs; nothing is loaded.
 
 ## Operating points
 
@@ -94,7 +95,7 @@ costs; other images may share out differently. The worst case is the longest way
 
 {how_square(data.resize, size)}
 Input `{INPUT_NAME}` of the first segment: float32, shape (1, 3, {size}, {size}), RGB, pixels in
-[0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.
+[0, 1], then minus {figures(data.mean)} and divided by {figures(data.std)} for each channel.{_in_litert(points, size)}
 Input `{PREVIOUS_NAME}` of each later one: the output `{MAPS_NAME}` of the one before.
 Output `{LOGITS_NAME}` of each: one score a class, in this order: {class_names(data)}.
 
@@ -109,6 +110,19 @@ belong together.
 
 {layers}
 """
+
+
+def _packages(points: Sequence[AdaptivePoint]) -> str:
+    """What the points need, by runtime: a board needs that of the runtime that it uses."""
+    runtimes = sorted({point.configuration.runtime for point in points}, reverse=True)
+    needed = [code(photo_packages(RuntimeConfiguration(runtime=runtime))) for runtime in runtimes]
+    return needed[0] if len(needed) == 1 else f"{needed[0]} for points of `ort`, and {needed[1]} for those of `litert`"
+
+
+def _in_litert(points: Sequence[AdaptivePoint], size: int) -> str:
+    if all(point.configuration.runtime == "ort" for point in points):
+        return ""
+    return f"\nSegments for LiteRT (`segment_1.tflite`, ...) have channels last: (1, {size}, {size}, 3)."
 
 
 def _told(point: AdaptivePoint, data: SearchDataset) -> ToldError:

@@ -243,7 +243,7 @@ def _first_lines(card: Card, data: SearchDataset, dataset: str | None) -> str:
 def _told(card: Card, data: SearchDataset) -> ToldError:
     """The error to believe: of the file on the test split, or of inherited weights where that was read."""
     if card.trained is not None:
-        return on_test_split(1 - card.trained.file_in(card.precision).top1, data)
+        return on_test_split(1 - _own_file(card, card.trained).top1, data)
     assert card.inherited is not None, "a network has inherited weights or was trained"
     main = min(card.points, key=lambda point: point.objectives, default=None)
     if main is not None:
@@ -330,15 +330,21 @@ def _images(data: SearchDataset) -> list[tuple[str, str]]:
     return rows
 
 
+def _own_file(card: Card, trained: TrainedNetwork) -> DeployedFile:
+    """The file that the card is of, with the errors of what its runtime reads."""
+    return trained.file_for(replace(card.configuration, precision=card.precision))
+
+
 def _accuracy(card: Card, data: SearchDataset) -> list[tuple[str, str]]:
     rows, suffix = [], ""
     name, prefix = ERROR_NAMES[data.error], "balanced " * (data.error == "balanced")
     selection, test = f"{data.images.selection} images", f"{data.images.test} images"
     if card.trained is not None:
-        file = card.trained.file_in(card.precision)
+        file = _own_file(card, card.trained)
+        what = f"{'LiteRT ' * (card.configuration.runtime == 'litert')}{card.precision} file"
         rows += [
-            (f"{name} of the {card.precision} file, selection split", f"{_error(file.error, data)}, {selection}"),
-            (f"{prefix}top-1 accuracy of the {card.precision} file, test split", f"{_top(file.top1, data)}, {test}"),
+            (f"{name} of the {what}, selection split", f"{_error(file.error, data)}, {selection}"),
+            (f"{prefix}top-1 accuracy of the {what}, test split", f"{_top(file.top1, data)}, {test}"),
             (f"{prefix}top-3 accuracy by PyTorch (fp32), test split", f"{_top(card.trained.top3, data)}, {test}"),
         ]
         suffix = ", inherited weights"
@@ -394,22 +400,26 @@ def _files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint], dat
                 " `model_int8.onnx` computes in int8; it is the file whose error in int8 was evaluated, calibrated "
                 "with images of the selection split."
             )
-        return files + _litert_files(points)
+        return files + _litert_files(trained, points, data)
     rows = [_file_row(file, data) for file in trained.files]
     notes = [f"- {file.precision}: {_file_conditions(m)}" for file in trained.files if (m := file.measurement)]
     note = (
         "Logits are compared with those of the PyTorch network, over images of the selection split; accuracy is that "
         "of the very file, by ONNX Runtime on the training machine."
     )
-    note += _litert_files(points)
+    note += _litert_files(trained, points, data)
     return "\n\n".join([table(names, rows), note, *(["Measured on:\n\n" + "\n".join(notes)] if notes else [])])
 
 
-def _litert_files(points: Sequence[OperatingPoint]) -> str:
+def _litert_files(trained: TrainedNetwork | None, points: Sequence[OperatingPoint], data: SearchDataset) -> str:
     """What is said of LiteRT files, where there are points that they run in."""
-    under_litert = [point.configuration for point in points if point.configuration.runtime == "litert"]
-    files = " and ".join(code(name) for name in dict.fromkeys(map(file_name_for, under_litert)))
-    return f" For LiteRT, with an input in NHWC: {files}; errors are those of ONNX files." if files else ""
+    files = {}
+    for one in (point.configuration for point in points if point.configuration.runtime == "litert"):
+        file = None if trained is None else trained.file(one.precision)
+        top1 = None if file is None else file.litert_top1
+        known = "error as of the ONNX file" if top1 is None else f"top-1 by LiteRT {_top(top1, data)}"
+        files[file_name_for(one)] = f"{code(file_name_for(one))} ({known})"
+    return f" For LiteRT, with an input in NHWC: {' and '.join(files.values())}." if files else ""
 
 
 def _file_row(file: DeployedFile, data: SearchDataset) -> tuple[str, ...]:

@@ -333,11 +333,11 @@ def _inherited_cells(archive: Archive, point: OperatingPoint) -> tuple[str, str]
 
 
 def _trained_cells(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
-    entry, precision = point.entry, point.configuration.precision
+    entry = point.entry
     inherited = archive.searched_error(entry, point.configuration)
     if entry.trained is None:
         return _selection(archive, inherited), NOTHING, NOTHING, *(NOTHING for _ in _top3_head(archive))
-    file = entry.trained.file_in(precision)
+    file = entry.trained.file_for(point.configuration)
     mark = " \\*" if told_error(point, archive.data).beats_guessing is False else ""
     errors = (_selection(archive, inherited), _selection(archive, file.error))
     return *errors, _accuracy(file.top1, archive.data) + mark, *_top3_cells(archive, entry.trained)

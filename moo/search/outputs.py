@@ -173,11 +173,14 @@ def write_litert_of_front(folder: RunFolder, archive: Archive) -> None:
         path = folder.networks / entry.architecture.id
         own = [point.configuration for point in front if point.id == entry.architecture.id]
         for precision in PRECISIONS:
+            file = None if entry.trained is None else entry.trained.file(precision)
+            top1 = None if file is None else file.litert_top1
+            error = None if top1 is None else 1 - top1
             if any((one.runtime, one.precision) == ("litert", precision) for one in own):
-                write_litert_file(path, precision)
+                write_litert_file(path, precision, error=error)
             elif (path / LITERT_FILES[precision]).is_file():
                 try:
-                    write_litert_file(path, precision)
+                    write_litert_file(path, precision, error=error)
                 except ValueError:
                     # Nobody asked for it, and what it was made of may be gone.
                     (path / LITERT_FILES[precision]).unlink()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from moo.adaptation import run as run_program
+from moo.adaptation.handover import run as run_program
 from moo.analysis.networks import evaluated
 from moo.report.card import card_markdown, front_card
 from moo.sharing.discretion import Discretion, discretion_of
@@ -23,6 +22,8 @@ from moo.visualization.style import png_of
 from search_space.boundary.text import shown
 from search_space.boundary.writing import write_atomically
 
+PROGRAMS = (f"{FOLDER}/run.py", f"{FOLDER}/run_litert.py")
+"""Published as this project has them, not as a folder does."""
 README, NETWORKS = "README.md", "front"
 MOST_BYTES = 2**31
 """Of a file that is published."""
@@ -151,8 +152,8 @@ def _network(run: FinishedFront, entry: Entry, discretion: Discretion) -> Iterat
             content = discretion.text(card).encode()
         elif name == f"{FOLDER}/card.md":
             content = discretion.text(content.decode("utf-8", "replace")).encode()
-        elif name == f"{FOLDER}/run.py":
-            content = inspect.getsource(run_program).encode()
+        elif name in PROGRAMS:
+            content = Path(run_program.__file__).with_name(PurePosixPath(name).name).read_bytes()
         else:
             _check_kind(f"{place}/{name}", content)
         yield name, content

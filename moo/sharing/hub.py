@@ -15,7 +15,8 @@ OLD_FILES = tuple(
     f"{NETWORKS}/*/{name}"
     for name in (
         "architecture.json", "weights.safetensors", "model*.onnx", "model*.tflite", "card.md", "curves.png",
-        f"{FOLDER}/adaptive.json", f"{FOLDER}/run.py", f"{FOLDER}/segment_*.onnx",
+        f"{FOLDER}/adaptive.json", f"{FOLDER}/run*.py", f"{FOLDER}/segment_*.onnx",
+        f"{FOLDER}/segment_*.tflite",
     )
 )  # fmt: skip
 """Patterns of files that an earlier upload brought: those that are not brought again are removed."""

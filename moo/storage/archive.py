@@ -335,9 +335,8 @@ class Archive:
             for entry in self.entries
             if entry.trained is not None
             for configuration in self.configurations
-            for file in [entry.trained.file(configuration.precision)]
-            if file is not None
-            for point in self._point(entry, configuration, file.error, trained=True)
+            if entry.trained.file(configuration.precision) is not None
+            for point in self._point(entry, configuration, entry.trained.file_for(configuration).error, trained=True)
         )
 
     def hypervolume(self) -> float:

@@ -22,10 +22,11 @@ FILES = {
     "curves.png": "course of its training",
     f"{FOLDER}/adaptive.json": "early exits and their thresholds",
     f"{FOLDER}/run.py": "runs the network with early exits",
+    f"{FOLDER}/run_litert.py": "its part for LiteRT",
     f"{FOLDER}/card.md": "all that deploying with early exits takes",
 }
 """Files by name, and what each is."""
-SEGMENT = re.compile(rf"{FOLDER}/segment_([1-9]\d?)(_int8)?\.onnx")
+SEGMENT = re.compile(rf"{FOLDER}/segment_([1-9]\d?)(_int8)?\.(onnx|tflite)")
 """Name of a part of a network with early exits."""
 
 

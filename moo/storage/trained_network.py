@@ -6,10 +6,10 @@ Networks of the front and baselines alike; they are made by `moo.deployment.trai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
-from devices.configuration import Precision
+from devices.configuration import Precision, RuntimeConfiguration
 from devices.measurement import Measurement, ModelledCosts
 from evaluation.pretrained.provenance import Pretrained
 from search_space.boundary.records import record_from_json
@@ -33,6 +33,10 @@ class DeployedFile:
     """None where nothing was measured."""
     modelled: ModelledCosts | None = None
     """For a board that is a model; None where there is a real one."""
+    litert_top1: float | None = None
+    """As `top1`, of the LiteRT file that is made of it; None where no point is under LiteRT, or that is not there."""
+    litert_error: float | None = None
+    """As `error`, of that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +88,17 @@ class TrainedNetwork:
                 "with `--fresh`."
             )
         return file
+
+    def file_for(self, configuration: RuntimeConfiguration) -> DeployedFile:
+        """Its file of a configuration's precision, with the errors of the file that its runtime reads, if known.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        file = self.file_in(configuration.precision)
+        if configuration.runtime == "ort" or file.litert_top1 is None or file.litert_error is None:
+            return file
+        return replace(file, top1=file.litert_top1, error=file.litert_error)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary, for the store."""

@@ -227,7 +227,7 @@ def baselines_table(baselines: Sequence[TrainedNetwork], archive: Archive) -> Ta
 def _errors(archive: Archive, point: OperatingPoint) -> tuple[str, ...]:
     """Inherited error, the interval omitted, and trained error on the selection split; error on the test split."""
     trained = point.entry.trained
-    file = None if trained is None else trained.file_in(point.configuration.precision)
+    file = None if trained is None else trained.file_for(point.configuration)
     error, test = (None, None) if file is None else (file.error, 1 - file.top1)
     inherited = archive.searched_error(point.entry, point.configuration)
     return "–" if inherited is None else percent(inherited), _on_selection(archive, error), _on_test(archive, test)

@@ -88,7 +88,7 @@ ADAPT_FRONT = HelpPage(
     groups=(
         group("run", "run only fresh", "dataset measure images"),
         group("exits", "max-exits max-slowdown", "inner"),
-        group("how the board runs networks", "", "threads frequency-mhz precision"),
+        group("how the board runs networks", "", "threads frequency-mhz precision runtime"),
         group("what is looked for", "", "energy period-ms"),
         group("budget", "exit-epochs joint-epochs"),
         _CLUSTER,

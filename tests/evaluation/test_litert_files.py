@@ -3,13 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from devices.quantization import quantized
-from evaluation.litert_files import write_litert_files
+from evaluation.batches import ImageBatches
+from evaluation.litert_files import LiteRtRunner, litert_error, write_litert_file, write_litert_files
+from evaluation.splits import split_data
 from scripts.export_litert import main
+from search_space.litert.flat_model import notes_in
 from search_space.onnx_files import random_weights, to_onnx
 from search_space.spaces import FBNetSpace
+from tests.evaluation.conftest import ImageDataOf
 from tests.scripts.conftest import in_process
 
 pytest.importorskip("ai_edge_litert", reason="`ai-edge-litert` is not installed: run `pip install ai-edge-litert`")
@@ -58,3 +63,32 @@ def test_the_command_names_files_and_what_is_wrong(run_folder: Path) -> None:
         assert outcome.returncode == 2
         assert said in outcome.stderr
         assert outcome.stderr.count("\n") == 1
+
+
+def test_an_error_is_that_of_the_file_itself_and_stays_where_it_is_written_anew(
+    run_folder: Path, image_data: ImageDataOf
+) -> None:
+    """Batches come to what single images do; the last one is smaller."""
+    splits = split_data(image_data(600, test=300, size=8), seed=0)
+    notes = {"error": "0.9", "error_of": '"test split"'}
+    folder = run_folder / "trained/012"
+    for path in (folder / "model.onnx", folder / "model_int8.onnx"):
+        model = onnx.load_from_string(path.read_bytes())
+        onnx.helper.set_model_props(model, notes)
+        path.write_bytes(model.SerializeToString())
+    write_litert_file(folder, "int8")
+    content = (folder / "model_int8.tflite").read_bytes()
+    assert "error" not in notes_in(content)
+    runner, batches = LiteRtRunner(content), ImageBatches(splits.test, splits)
+    wrong = [
+        int(runner.run(image_CHW.numpy())[0].argmax()) != int(label)
+        for x_BCHW, labels_B in batches.in_order(7)
+        for image_CHW, label in zip(x_BCHW, labels_B, strict=True)
+    ]
+    error = litert_error(content, splits.test, splits)
+    assert error == pytest.approx(np.mean(wrong))
+    write_litert_file(folder, "int8", error=error)
+    list(write_litert_files(folder))
+    own = notes_in((folder / "model_int8.tflite").read_bytes())
+    assert float(own["error"]) == pytest.approx(error, abs=1e-6)
+    assert own["error_of"] == notes["error_of"]

@@ -12,9 +12,9 @@ import pytest
 
 from evaluation.early_exits.files import ExportedSegments
 from evaluation.splits import Splits
-from moo.adaptation import handover
-from moo.adaptation import run as run_module
-from moo.adaptation.handover import read_adaptive, write_adaptive
+from moo.adaptation.handover import folder as handover
+from moo.adaptation.handover import run as run_module
+from moo.adaptation.handover.folder import read_adaptive, write_adaptive
 from moo.storage.adaptive_front import AdaptivePoint
 from search_space.boundary.sealing import sealed
 from search_space.boundary.writing import write_atomically
@@ -69,7 +69,7 @@ def test_all_that_was_given_is_handed_over(folder: Path, points: list[AdaptivePo
     assert found.space == TINY
     assert found.exits == EXITS
     assert found.points == tuple(sorted(points, key=lambda point: (point.objectives, point.configuration.label)))
-    assert found.models == {one.precision: one.models for one in exported}
+    assert found.models == {("ort", one.precision): one.models for one in exported}
     assert (folder / "run.py").read_bytes() == Path(run_module.__file__).read_bytes()
 
 
@@ -140,11 +140,11 @@ def test_a_kill_leaves_the_old_files_or_the_new_ones(
         with pytest.raises(Killed):
             write_adaptive(folder, points[:1], new, dataset_of(splits), TINY)
     if folder.exists():
-        assert read_adaptive(folder).models in (old, {"fp32": new[0].models})
+        assert read_adaptive(folder).models in (old, {("ort", "fp32"): new[0].models})
     else:
         assert last == 7, "the old one has gone, the new one has not come"
     write_adaptive(folder, points[:1], new, dataset_of(splits), TINY)
-    assert read_adaptive(folder).models == {"fp32": new[0].models}
+    assert read_adaptive(folder).models == {("ort", "fp32"): new[0].models}
     assert list(folder.parent.iterdir()) == [folder]
 
 
@@ -223,4 +223,4 @@ def test_a_description_that_says_something_else_is_refused(
 
 def test_names_in_the_description_lead_nowhere_else(folder: Path, exported: Exported) -> None:
     changed(folder, lambda content: content["files"]["fp32"][0].update(name="../../secret"))
-    assert read_adaptive(folder).models["fp32"] == exported[0].models
+    assert read_adaptive(folder).models["ort", "fp32"] == exported[0].models

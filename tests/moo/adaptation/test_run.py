@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,8 @@ from evaluation.data.rules import Resize
 from evaluation.early_exits.files import ExportedSegments, segment_outcomes
 from evaluation.early_exits.policy import judged, ways_taken
 from evaluation.splits import Splits
-from moo.adaptation import run
-from moo.adaptation.handover import read_adaptive, write_adaptive
+from moo.adaptation.handover import run
+from moo.adaptation.handover.folder import read_adaptive, write_adaptive
 from moo.storage.adaptive_front import AdaptivePoint
 from search_space.boundary.sealing import sealed
 from tests.moo.adaptation.handed_over import EXITS, TWO_THREADS, dataset_of, exported_network, point_of
@@ -147,11 +147,16 @@ def check_answers(
     assert ways_seen == {0, 1, 2}
 
 
-def alone(python: str | Path, folder: Path, images: LabelledImages, points: int) -> dict[str, list[list[Any]]]:
+def alone(
+    python: str | Path, folder: Path, images: LabelledImages, points: int, *, refused: Sequence[str] = ()
+) -> dict[str, list[list[Any]]]:
     """What the program says of images in a process that refuses all but what it needs."""
     np.save(folder.parent / "images.npy", pixels_of(images))
     script = ALONE.format(
-        folder=str(folder), images=str(folder.parent / "images.npy"), refused=REFUSED, points=list(range(points))
+        folder=str(folder),
+        images=str(folder.parent / "images.npy"),
+        refused=[*REFUSED, *refused],
+        points=list(range(points)),
     )
     found = subprocess.run([str(python), "-I", "-c", script], capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr
@@ -264,7 +269,7 @@ def test_photos_become_squares_as_those_that_it_was_trained_on(
     picture = read_picture({"bytes": (tmp_path / "photo.png").read_bytes()}, rules=2)
     expected = np.asarray(square(picture.image, TINY.input_size, resize), np.float32) / 255
     expected = (expected - np.array(splits.mean_C, np.float32)) / np.array(splits.std_C, np.float32)
-    np.testing.assert_allclose(network._input[0].transpose(1, 2, 0), expected, atol=1e-5)
+    np.testing.assert_allclose(network._input_HWC, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
-from moo.sharing.hub import MESSAGE, check_repo, upload
+from moo.sharing.hub import MESSAGE, OLD_FILES, check_repo, upload
+from moo.storage.network_files import FILES
 from tests.moo.sharing.fake_hub import FakeHub
 
 REPO = "anna/front"
+
+
+def test_whatever_a_network_may_have_is_removed_with_it() -> None:
+    segments = ("adaptive/segment_1.onnx", "adaptive/segment_2_int8.onnx", "adaptive/segment_1.tflite")
+    for name in (*FILES, *segments):
+        assert any(fnmatchcase(f"front/012/{name}", pattern) for pattern in OLD_FILES), name
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.configuration import RuntimeConfiguration
 from evaluation.pretrained.provenance import Pretrained
 from moo.storage.archive import Archive
 from moo.storage.store import entries_of, new_store
@@ -61,10 +62,20 @@ def test_a_file_that_is_missing_is_named(trained_of: TrainedOf) -> None:
         dataclasses.replace(network, files=network.files[:1]).file_in("int8")
 
 
+def test_errors_are_those_of_the_file_that_a_runtime_reads(trained_of: TrainedOf) -> None:
+    network = trained_of("012")
+    fp32, int8 = network.files
+    network = dataclasses.replace(network, files=(fp32, dataclasses.replace(int8, litert_top1=0.25, litert_error=0.75)))
+    under_litert = RuntimeConfiguration(runtime="litert", precision="int8")
+    assert (network.file_for(under_litert).top1, network.file_for(under_litert).error) == (0.25, 0.75)
+    assert network.file_for(RuntimeConfiguration(precision="int8")).error == int8.error
+    assert network.file_for(RuntimeConfiguration(runtime="litert")) == fp32, "not known: those of the ONNX file"
+
+
 def test_a_file_with_other_keys_is_refused(trained_of: TrainedOf) -> None:
     content = trained_of("012").to_json()
     del content["files"][1]["error"]
-    with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got .'logits"):
+    with pytest.raises(ValueError, match="a file of a trained network must have exactly error, .*, but got .'litert"):
         TrainedNetwork.from_json(content)
 
 

@@ -1,13 +1,15 @@
 """What is handed over of a network with early exits: front/<id>/adaptive/. Start with `write_adaptive`.
 
-segment_1.onnx, segment_2.onnx, ... run one after the other (segment_1_int8.onnx, ... in int8); adaptive.json says where
-images leave at each operating point, and holds the digest of each segment; run.py, which is `moo.adaptation.run` as it
-stands, runs them without this project; card.md is for people.
+segment_1.onnx, segment_2.onnx, ... run one after the other (segment_1_int8.onnx, ... in int8; segment_1.tflite, ...
+under LiteRT); adaptive.json says where images leave at each operating point, and holds the digest of each segment;
+run.py, and run_litert.py beside it, are the modules beside this one as they stand, and run them without this project;
+card.md is for people.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -16,12 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devices.configuration import PRECISIONS, Precision
+from devices.configuration import PRECISIONS, RUNTIMES, Precision, Runtime
 from evaluation.data.pictures import PADDING
 from evaluation.deployed_model import ModelNotes, deployed
 from evaluation.early_exits.files import ExportedSegments
-from moo.adaptation import run
-from moo.adaptation.run import FORM, MOST_FILE_BYTES, segment_name
+from moo.adaptation.handover import run
+from moo.adaptation.handover.run import FORM, MOST_FILE_BYTES, files_of, segment_name
 from moo.report.adaptive_card import adaptive_card
 from moo.storage.adaptive_front import AGAIN, AdaptivePoint
 from moo.storage.origin import SearchDataset
@@ -32,9 +34,10 @@ from search_space.boundary.sealing import read_sealed_json, sealed
 from search_space.boundary.text import one_line, reason_of
 from search_space.boundary.writing import make_folder, write_atomically
 from search_space.exits import Exit
+from search_space.litert.conversion import litert_file
 from search_space.spaces import FBNetSpace
 
-DESCRIPTION, PROGRAM, CARD = "adaptive.json", "run.py", "card.md"
+DESCRIPTION, PROGRAM, LITERT_PROGRAM, CARD = "adaptive.json", "run.py", "run_litert.py", "card.md"
 WHAT = "the description of a network with early exits"
 
 
@@ -50,8 +53,8 @@ class HandedOver:
     exits: tuple[Exit, ...]
     points: tuple[AdaptivePoint, ...]
     """Operating points, best accuracy first, as `run.py` numbers them from 0."""
-    models: Mapping[Precision, tuple[bytes, ...]]
-    """The segments of each precision."""
+    models: Mapping[tuple[Runtime, Precision], tuple[bytes, ...]]
+    """The segments for each runtime in each precision."""
 
 
 def write_adaptive(
@@ -74,15 +77,21 @@ def write_adaptive(
         dataset: how the user named the data set; None where that is not known.
 
     Raises:
-        ValueError: if the points are not of one network with one choice of exits, or segments of it are missing.
+        ValueError: if the points are not of one network with one choice of exits, segments of it are missing,
+            or `ai-edge-litert` is, for points under LiteRT.
         OSError: if the folder cannot be written.
     """
     points = sorted(
         (point for point in points if point.exits), key=lambda point: (point.objectives, point.configuration.label)
     )
     _check_one_network(points, exported)
+    under_litert = {point.configuration.precision for point in points if point.configuration.runtime == "litert"}
+    kinds: dict[str, ExportedSegments] = {one.precision: one for one in exported}
+    for one in exported:
+        if one.precision in under_litert:
+            kinds[files_of("litert", one.precision)] = replace(one, models=tuple(map(litert_file, one.models)))
     files = {
-        segment_name(number, one.precision): model for one in exported for number, model in enumerate(one.models, 1)
+        segment_name(number, kind): model for kind, one in kinds.items() for number, model in enumerate(one.models, 1)
     }
     content = {
         "form": FORM,
@@ -99,10 +108,12 @@ def write_adaptive(
         },
         "classes": [one_line(name) for name in data.classes],
         "exits": [one.to_json() for one in points[0].exits],
-        "files": {one.precision: _files_json(one) for one in exported},
+        "files": {kind: _files_json(kind, one) for kind, one in kinds.items()},
         "points": [point.to_json() for point in points],
     }
     files[PROGRAM] = Path(run.__file__).read_bytes()
+    if under_litert:
+        files[LITERT_PROGRAM] = Path(run.__file__).with_name(LITERT_PROGRAM).read_bytes()
     files[CARD] = adaptive_card(points, exported, data, space, dataset=dataset).encode()
     files[DESCRIPTION] = (json.dumps(sealed(content), indent=1) + "\n").encode()
     _replace_folder(folder, files)
@@ -124,29 +135,32 @@ def read_adaptive(folder: Path) -> HandedOver:
         classes = tuple(str(name) for name in content["classes"])
         exits = tuple(Exit.from_json(one) for one in content["exits"])
         points = tuple(AdaptivePoint.from_json(one) for one in content["points"])
-        digests: dict[Precision, list[str]] = {
-            precision: [str(file["sha256"]) for file in content["files"][precision]]
-            for precision in PRECISIONS
-            if precision in content["files"]
+        kinds = {files_of(*kind): kind for kind in itertools.product(RUNTIMES, PRECISIONS)}
+        digests = {
+            kind: [str(file["sha256"]) for file in content["files"][kind]] for kind in kinds if kind in content["files"]
         }
         if len(classes) != space.classes:
             raise ValueError(f"it has {len(classes)} classes, but its network has {space.classes}")
         if not points or any((point.architecture, point.exits) != (architecture, exits) for point in points):
             raise ValueError("its points are not of its network")
-        if any(len(digests[point.configuration.precision]) != len(exits) + 1 for point in points):
+        if any(len(digests[_kind(point)]) != len(exits) + 1 for point in points):
             raise ValueError("it does not name a file for each segment")
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         raise ValueError(f"{WHAT} must be whole, but {named(path)} is not: {reason}. {AGAIN}") from None
     models = {
-        precision: tuple(
-            _read_segment(folder / segment_name(number, precision), digest) for number, digest in enumerate(of_it, 1)
+        kinds[kind]: tuple(
+            _read_segment(folder / segment_name(number, kind), digest) for number, digest in enumerate(of_it, 1)
         )
-        for precision, of_it in digests.items()
+        for kind, of_it in digests.items()
     }
     return HandedOver(
         architecture=architecture, space=space, classes=classes, exits=exits, points=points, models=models
     )
+
+
+def _kind(point: AdaptivePoint) -> str:
+    return files_of(point.configuration.runtime, point.configuration.precision)
 
 
 def _read_segment(path: Path, digest: str) -> bytes:
@@ -173,10 +187,10 @@ def with_notes(
     return replace(exported, models=tuple(models))
 
 
-def _files_json(exported: ExportedSegments) -> list[dict[str, Any]]:
+def _files_json(kind: str, exported: ExportedSegments) -> list[dict[str, Any]]:
     return [
         {
-            "name": segment_name(number, exported.precision),
+            "name": segment_name(number, kind),
             "sha256": hashlib.sha256(model).hexdigest(),
             "bytes": len(model),
             "params": params,

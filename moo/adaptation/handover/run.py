@@ -1,20 +1,23 @@
 """Classify images with a network that stops early where it is sure: `python run.py photo.jpg`, `python run.py --list`.
 
-It needs Python 3.9, onnxruntime and numpy alone; Pillow opens photos, images in .npy files do without. In a program:
+It needs Python 3.9, numpy and onnxruntime alone, or ai-edge-litert for points under LiteRT; Pillow opens photos, images
+in .npy files do without. In a program:
 
     from run import AdaptiveNetwork
     network = AdaptiveNetwork("path/of/this/folder", max_latency_ms=5)
     answer = network.classify(image)  # uint8, shape (height, width, 3), red first
     print(answer.class_name, answer.confidence, answer.exit)
-    network.use(1)  # another operating point of the same threads and precision; nothing is loaded
+    network.use(1)  # another operating point of the same threads and files; nothing is loaded
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
+import runpy
 import stat
 import sys
 import time
@@ -24,7 +27,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 FORM = 1
 """Of adaptive.json."""
@@ -55,6 +57,8 @@ class Point(NamedTuple):
     """From 0, the most accurate first."""
     label: str
     precision: str
+    files: str
+    """The precision, `fp32` or `int8`, after `litert` under LiteRT."""
     threads: int
     frequency_mhz: int | None
     thresholds: tuple[float, ...]
@@ -97,7 +101,7 @@ class AdaptiveDescription(NamedTuple):
     padding: tuple[int, ...]
     """Colour of what is added to pictures that are padded."""
     digests: dict[str, tuple[str, ...]]
-    """SHA-256 of each segment, by precision."""
+    """SHA-256 of each segment, by `Point.files`."""
     depth: tuple[float, float] | None = None
     """Levels that become black and white, of pictures of more than 8 bits a pixel."""
 
@@ -120,7 +124,7 @@ class AdaptiveNetwork:
             folder: with adaptive.json and the segments.
             point: number of the operating point; by default the most accurate one that the next two allow.
             max_latency_ms: expected latency that the point may have at most.
-            precision: `fp32` or `int8`; by default that of the point.
+            precision: `fp32` or `int8`, after `litert` for points under that alone; by default that of the point.
             threads: by default those that the point was judged with.
 
         Raises:
@@ -133,10 +137,12 @@ class AdaptiveNetwork:
             raise ValueError(f"`threads` must be at least 1, but got {threads}.")
         self._threads = threads
         chosen = choose(self.points, point=point, max_latency_ms=max_latency_ms, precision=precision)
-        self._input = np.empty((1, 3, self.size, self.size), np.float32)
-        self.loaded = (chosen.precision, chosen.threads if threads is None else threads)
-        """Precision and threads."""
-        self._segments = _load(self.folder, self._about.digests[chosen.precision], *self.loaded, self._input)
+        of_litert = chosen.files.startswith("litert ")
+        images = np.empty((1, self.size, self.size, 3) if of_litert else (1, 3, self.size, self.size), np.float32)
+        self._input_HWC = images[0] if of_litert else images[0].transpose(1, 2, 0)
+        self.loaded = (chosen.files, chosen.threads if threads is None else threads)
+        """Precision, as in `Point.files`, and threads."""
+        self._segments = _load(self.folder, self._about.digests[chosen.files], *self.loaded, images)
         self.use(chosen.number)
 
     def use(self, point: int) -> Point:
@@ -149,7 +155,7 @@ class AdaptiveNetwork:
             ValueError: if there is none, or it needs other files or threads than those that were loaded.
         """
         chosen = choose(self.points, point=point)
-        needed = (chosen.precision, chosen.threads if self._threads is None else self._threads)
+        needed = (chosen.files, chosen.threads if self._threads is None else self._threads)
         if needed != self.loaded:
             raise ValueError(
                 f"a point must have the precision and threads that were loaded, {self.loaded[0]} and "
@@ -175,15 +181,14 @@ class AdaptiveNetwork:
     def prepare(self, image: Pixels) -> None:
         """Make an image the network's input: square, of its size, normalised.
 
-        Raises:
-            ValueError: as `classify`.
+        Raises ValueError as `classify`.
         """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             got = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise ValueError(f"an image must be uint8 of shape (height, width, 3), but got {got}.")
         if image.shape[:2] != (self.size, self.size):
             image = self._square(image)
-        self._input[0] = ((image.astype(np.float32) / 255 - self._about.mean) / self._about.std).transpose(2, 0, 1)
+        self._input_HWC[:] = (image.astype(np.float32) / 255 - self._about.mean) / self._about.std
 
     def answer(self) -> Answer:
         """Run the network on what was prepared, segment by segment, until one is sure."""
@@ -197,11 +202,7 @@ class AdaptiveNetwork:
         return Answer(self.classes[index], index, float(confidence), number + 1)
 
     def open_photo(self, path: str | os.PathLike[str]) -> Pixels:
-        """A picture from a file, upright and in RGB.
-
-        Raises:
-            ValueError: if it cannot be opened, or Pillow is not installed.
-        """
+        """A picture from a file, upright and in RGB; raises ValueError if it cannot be opened, or Pillow is missing."""
         pillow = _pillow(f"open {path}")
         try:
             with pillow.Image.open(path, formats=PICTURES) as photo:
@@ -235,6 +236,8 @@ class BoundSegment:
     """A file bound to the arrays that it reads and writes: nothing is copied from one segment to the next."""
 
     def __init__(self, model: bytes, threads: int, images: Floats) -> None:
+        import onnxruntime as ort
+
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         if threads > 1:
@@ -267,26 +270,20 @@ def choose(
     max_latency_ms: float | None = None,
     precision: str | None = None,
 ) -> Point:
-    """The operating point of a number, or the most accurate one within bounds.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """The operating point of a number, or the most accurate one within bounds; raises ValueError if there is none."""
     if point is not None:
         if not 0 <= point < len(points):
             raise ValueError(f"a point must be from 0 to {len(points) - 1}, but got {point}: see --list.")
         points = [points[point]]
-    fitting = [one for one in points if precision in (None, one.precision)]
+    fitting = [one for one in points if precision in (None, one.files, one.files.split()[-1])]
     if not fitting:
-        known = ", ".join(sorted({one.precision for one in points}))
+        known = ", ".join(sorted({one.files for one in points}))
         raise ValueError(f"there must be a point in {precision}, but there is {known} alone.")
     if max_latency_ms is not None:
         within = [one for one in fitting if one.latency_ms <= max_latency_ms]
         if not within:
-            least = min(one.latency_ms for one in fitting)
-            raise ValueError(
-                f"`max_latency_ms` must be at least {least:.4g}, the least expected, but is {max_latency_ms:g}."
-            )
+            least = f"{min(one.latency_ms for one in fitting):.4g}, the least expected"
+            raise ValueError(f"`max_latency_ms` must be at least {least}, but is {max_latency_ms:g}.")
         fitting = within
     return min(fitting, key=lambda one: (one.error, one.latency_ms, one.number))
 
@@ -322,10 +319,9 @@ def _described(content: dict[str, Any]) -> AdaptiveDescription:
     about, ways = content["input"], len(content["exits"]) + 1
     points = tuple(_point(number, one, ways) for number, one in enumerate(_list(content["points"])))
     digests = {
-        str(precision): tuple(str(file["sha256"]) for file in _list(files))
-        for precision, files in content["files"].items()
+        str(name): tuple(str(file["sha256"]) for file in _list(files)) for name, files in content["files"].items()
     }
-    if not points or any(len(digests[point.precision]) != ways for point in points):
+    if not points or any(len(digests[point.files]) != ways for point in points):
         raise ValueError("it must have points, and a file for each segment")
     mean, std = (np.array([_number(value) for value in _list(about[name])], np.float32) for name in ("mean", "std"))
     size, padding = about["size"], tuple(_list(about["padding"]))
@@ -354,6 +350,7 @@ def _point(number: int, content: dict[str, Any], ways: int) -> Point:
         number=number,
         label=_line(configuration["label"]),
         precision=_line(configuration["precision"]),
+        files=files_of(_line(configuration["runtime"]), _line(configuration["precision"])),
         threads=threads,
         frequency_mhz=mhz,
         thresholds=thresholds,
@@ -379,27 +376,38 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _load(folder: Path, digests: Sequence[str], precision: str, threads: int, images: Floats) -> list[BoundSegment]:
-    segments: list[BoundSegment] = []
+def _load(folder: Path, digests: Sequence[str], files: str, threads: int, images: Floats) -> list[Any]:
+    of_litert = files.startswith("litert ")
+    name, package = ("LiteRT", "ai-edge-litert") if of_litert else ("ONNX Runtime", "onnxruntime")
+    if importlib.util.find_spec("ai_edge_litert" if of_litert else "onnxruntime") is None:
+        raise ValueError(f"{name} must be installed for `{files}`, but is not: pip install {package}.")
+    kind = (
+        runpy.run_path(str(Path(__file__).with_name("run_litert.py")))["LiteRtSegment"] if of_litert else BoundSegment
+    )
+    segments: list[Any] = []
     for number, digest in enumerate(digests, 1):
         # Names are not taken from the file, which could name any other.
-        path = folder / segment_name(number, precision)
+        path = folder / segment_name(number, files)
         model = _bytes_of(path, MOST_FILE_BYTES)
         if hashlib.sha256(model).hexdigest() != digest:
-            raise ValueError(
-                f"{path} must be the segment that adaptive.json was written with, but is another one or damaged. "
-                f"{COPY_AGAIN}"
-            )
+            reason = "must be the segment that adaptive.json was written with, but is another one or damaged."
+            raise ValueError(f"{path} {reason} {COPY_AGAIN}")
         try:
-            segments.append(BoundSegment(model, threads, segments[-1].outputs["maps"] if segments else images))
-        except Exception as error:  # of a file that it cannot run, ONNX Runtime raises whatever comes of it
-            raise ValueError(f"{path} must run with ONNX Runtime {ort.__version__}, but: {_line(error)}.") from None
+            segments.append(kind(model, threads, segments[-1].outputs["maps"] if segments else images))
+        except Exception as error:  # of a file that it cannot run, a runtime raises whatever comes of it
+            raise ValueError(f"{path} must run with {name}, but: {_line(error)}.") from None
     return segments
 
 
-def segment_name(number: int, precision: str) -> str:
-    """File of a segment, counted from 1."""
-    return f"segment_{number}{'' if precision == 'fp32' else f'_{precision}'}.onnx"
+def files_of(runtime: str, precision: str) -> str:
+    """Name of the files of a configuration: the precision, after `litert` under that."""
+    return f"litert {precision}" if runtime == "litert" else precision
+
+
+def segment_name(number: int, files: str) -> str:
+    """File of a segment, counted from 1, of files of that name."""
+    ending = "tflite" if files.startswith("litert ") else "onnx"
+    return f"segment_{number}{'_int8' if files.endswith('int8') else ''}.{ending}"
 
 
 class _FileError(ValueError):
@@ -455,7 +463,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("images", nargs="*", help="photos, or .npy files of uint8 images (height, width, 3)")
     parser.add_argument("--point", type=int, help="number of the operating point, see --list")
     parser.add_argument("--max-latency-ms", type=float, help="most accurate point whose expected latency is no longer")
-    parser.add_argument("--precision", help="fp32 or int8; by default that of the point")
+    parser.add_argument("--precision", help="fp32 or int8, or `litert fp32`, ...; by default that of the point")
     parser.add_argument("--threads", type=int, help="by default those that the point was judged with")
     parser.add_argument("--list", action="store_true", help="list the operating points")
     options = parser.parse_args(arguments)
@@ -470,24 +478,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(point.line)
         if not options.images:
             return 0
-        network = AdaptiveNetwork(
-            folder,
-            point=options.point,
-            max_latency_ms=options.max_latency_ms,
-            precision=options.precision,
-            threads=options.threads,
-        )
+        wanted = {name: getattr(options, name) for name in ("point", "max_latency_ms", "precision", "threads")}
+        network = AdaptiveNetwork(folder, **wanted)
         for path in options.images:
             for image in _images(network, path):
                 network.prepare(image)
                 start = time.perf_counter()
                 answer = network.answer()
                 spent_ms = 1000 * (time.perf_counter() - start)
-                ways = len(network.point.thresholds) + 1
-                print(
-                    f"{_line(path)}: {answer.class_name} {answer.confidence:.1%}, "
-                    f"exit {answer.exit} of {ways}, {spent_ms:.3g} ms"
-                )
+                left = f"exit {answer.exit} of {len(network.point.thresholds) + 1}"
+                print(f"{_line(path)}: {answer.class_name} {answer.confidence:.1%}, {left}, {spent_ms:.3g} ms")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
