@@ -137,7 +137,7 @@ class Heads(nn.Module):
         super().__init__()
         for one in exits:
             key = (0, one.layer, HEADS.index(one.head))
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0]))
                 self.add_module(one.prefix, Network(head_graph(space, one)))
 

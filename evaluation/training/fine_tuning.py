@@ -142,7 +142,7 @@ def fine_tune(
 
 
 def _new_training(job: FineTuneJob, splits: Splits, device: torch.device | None) -> Training:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(job.seed, spawn_key=(0,)).generate_state(1)[0]))
         network = job.network.module(len(splits.class_names))
     flip = not splits.grey if job.flip is None else job.flip

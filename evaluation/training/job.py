@@ -191,7 +191,7 @@ def epochs_of(training: Training, beside: Mapping[str, Any] | None = None) -> It
 
 def new_training(job: TrainJob, splits: Splits, *, device: torch.device | None = None) -> Training:
     """The training before its first epoch."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(job.seed, spawn_key=(0,)).generate_state(1)[0]))
         network = Network(job.graph)
     if job.weights is not None:

@@ -49,7 +49,7 @@ def untrained_weights(setup: WorkerSetup) -> bytes:
 
 def new_supernet(setup: WorkerSetup) -> Supernet:
     """A supernet with the fresh weights that belong to the run's seed."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(setup.seed, spawn_key=(0,)).generate_state(1)[0]))
         return build_supernet(setup.space, setup.weight_sharing)
 

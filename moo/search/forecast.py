@@ -184,7 +184,7 @@ def measured_speed(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rng = np.random.default_rng(0)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         supernet = build_supernet(space, config.weight_sharing).to(device)
         image_1CHW = torch.rand(1, *space.input_shape, device=device)
