@@ -99,8 +99,11 @@ def test_how_it_was_trained_is_said(jointly: bool, words: str) -> None:
 
 
 def test_input_files_and_layers_are_described() -> None:
-    text = text_of(POINT, dataset="stripes")
-    assert "An image classifier for 4 classes of `stripes`" in text
+    text = text_of(POINT, dataset="uoft-cs/cifar10")
+    assert (
+        "An image classifier for 4 classes of [`uoft-cs/cifar10`](https://huggingface.co/datasets/uoft-cs/cifar10)"
+        in text
+    )
     assert "minus (0.5000, 0.2500, 0.1250) and divided by (0.1000, 0.2000, 0.3000)" in text
     assert "in this order: cat, dog, fox, owl." in text
     assert row(text, "fp32") == ["fp32", "3", "0.003 MB", "2.00e-06", "25.0 % (13.0–42.7)"]

@@ -114,7 +114,7 @@ def test_texts_of_others_change_nothing_but_text(
     text: str,
 ) -> None:
     makers: Any = (space, result_of, trained_of, measurement_of)
-    plain = report_and_cards(tmp_path / "plain", "plain", *makers)
+    plain = report_and_cards(tmp_path / "plain", "plain text", *makers)
     nasty = report_and_cards(tmp_path / "nasty", text, *makers)
     for expected, got in zip(plain, nasty, strict=True):
         assert is_harmless(got.replace(text, "") if len(text) > 1000 else got)
