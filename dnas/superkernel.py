@@ -52,9 +52,13 @@ class SuperkernelSupernet(Supernet):
 
     def forward_mixture(self, x_BCHW: Tensor, probs_LO: Tensor) -> Tensor:
         """See `Supernet.forward_mixture`; costs about as much as the largest path."""
+        # In all spaces `skip` is the last operator, where it is one.
+        has_skip = self.space.candidates[-1].is_skip
+        probs_LN = probs_LO[:, :-1] if has_skip else probs_LO
+        skips: Sequence[Tensor | None] = probs_LO[:, -1].unbind() if has_skip else [None] * len(probs_LO)
         x_BCHW = self.stem(x_BCHW)
-        for block, probs_O in zip(self._blocks(), probs_LO, strict=True):
-            x_BCHW = block.forward_mixture(x_BCHW, probs_O)
+        for block, probs_N, skip in zip(self._blocks(), probs_LN.unbind(), skips, strict=True):
+            x_BCHW = block.forward_mixture(x_BCHW, probs_N, skip)
         return self._head(x_BCHW)
 
     def sub_network_state(self, indices: tuple[int, ...]) -> dict[str, Tensor]:
@@ -156,14 +160,14 @@ class _SuperkernelBlock(nn.Module):
             ("grouped_N", grouped_N.float()),
             ("mask_expand_EI", expand_group_EI),
             ("mask_project_CE", project_group_CE),
-            ("block_columns", torch.tensor([i for i, o in enumerate(self.candidates) if not o.is_skip])),
+            ("outside_groups_II", 1 - expand_group_EI[: layer.in_channels]),
+            ("outside_groups_CI", 1 - project_group_CE[:, : layer.in_channels]),
         ):
             self.register_buffer(name, mask, persistent=False)
         for operator in blocks:
             if operator.groups > 1:
                 order = unshuffle_order(layer.in_channels * operator.expansion, operator.groups)
                 self.register_buffer(f"unshuffle_order_{operator.name}", order, persistent=False)
-        self.skip_column = next((i for i, o in enumerate(self.candidates) if o.is_skip), None)
 
     def parts(self, index: int) -> list[WeightPart]:
         """What one candidate takes of the weights, in the order of `forward_operator`; nothing for `skip`."""
@@ -196,18 +200,17 @@ class _SuperkernelBlock(nn.Module):
         y = batch_norm(F.conv2d(y, project), self.project_scale, self.project_shift)
         return y.add_(x_BCHW) if self.layer.keeps_shape else y
 
-    def forward_mixture(self, x_BCHW: Tensor, probs_O: Tensor) -> Tensor:
-        """All candidates in one pass, weighted by `probs_O`.
+    def forward_mixture(self, x_BCHW: Tensor, probs_N: Tensor, skip: Tensor | None) -> Tensor:
+        """All candidates in one pass, weighted by `probs_N` and the probability of `skip`.
 
         Masks mix the candidates other than `skip` by their share among themselves; `skip` scales the whole block.
         """
-        probs_N = probs_O[self.get_buffer("block_columns")]
         block_share = probs_N.sum()
         y = self._masked_block(x_BCHW, probs_N / block_share.clamp_min(1e-12), block_share)
         if self.layer.keeps_shape:
             return y.add_(x_BCHW)
-        if self.skip is not None and self.skip_column is not None:
-            y = y.add_(self.skip(x_BCHW, probs_O[self.skip_column]))
+        if self.skip is not None:
+            y = y.add_(self.skip(x_BCHW, skip))
         return y
 
     def _masked_block(self, x_BCHW: Tensor, share_N: Tensor, block_share: Tensor) -> Tensor:
@@ -217,8 +220,8 @@ class _SuperkernelBlock(nn.Module):
         """
         inner = self.layer.in_channels
         grouped = share_N @ self.get_buffer("grouped_N")
-        expand_II = 1 - grouped * (1 - self.get_buffer("mask_expand_EI")[:inner])
-        project_CI = 1 - grouped * (1 - self.get_buffer("mask_project_CE")[:, :inner])
+        expand_II = 1 - grouped * self.get_buffer("outside_groups_II")
+        project_CI = 1 - grouped * self.get_buffer("outside_groups_CI")
         ring_share = share_N @ self.get_buffer("whole_kernel_N")
         channels_E = share_N @ self.get_buffer("mask_channels_NE")
         first = self.expand_weight[:inner] * expand_II[:, :, None, None]

@@ -1,6 +1,8 @@
 """Supernets of different forms, compared in one run.
 
 rank               how far a supernet's ranking can be trusted (a script)
+launches           what steps have a GPU do, and their time compared with another version's (a script)
+timed_checkout     times steps of a version, for that
 forms              the project's default, and FBNet's as published
 timed_pretraining  pre-training for a given time instead of a number of passes
 steps              weight and theta steps, timed
