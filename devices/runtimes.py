@@ -8,6 +8,9 @@ from devices.configuration import RuntimeConfiguration
 from devices.streaming import Images
 from search_space.litert.conversion import litert_file
 
+LITERT_MARK = b"TFL3"
+"""In a LiteRT file, from byte 4 on."""
+
 
 def files_for(files: Sequence[bytes], configuration: RuntimeConfiguration) -> tuple[bytes, ...]:
     """Files of a model for a runtime: as they are, or in LiteRT's format.
@@ -17,8 +20,11 @@ def files_for(files: Sequence[bytes], configuration: RuntimeConfiguration) -> tu
         configuration: gives the runtime.
 
     Raises:
-        ValueError: if the runtime cannot take one of them, or what writes its format is not installed.
+        ValueError: if one is a LiteRT file already, or the runtime cannot take one of them, or what writes its format
+            is not installed.
     """
+    if any(file[4:8] == LITERT_MARK for file in files):
+        raise ValueError("models must be ONNX files, of which those for LiteRT are made, but this is a LiteRT file.")
     if configuration.runtime == "ort":
         return tuple(files)
     return tuple(litert_file(file) for file in files)

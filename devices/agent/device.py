@@ -476,7 +476,8 @@ def _files_for(files: Sequence[bytes], configuration: RuntimeConfiguration) -> S
     try:
         return files_for(files, configuration)
     except ValueError as error:
-        raise MeasurementError(f"LiteRT cannot run this model: {error}") from None
+        runtime = "LiteRT" if configuration.runtime == "litert" else "ONNX Runtime"
+        raise MeasurementError(f"{runtime} cannot run this model: {error}") from None
 
 
 def _listed(identity: tuple[str | None, ...]) -> str:

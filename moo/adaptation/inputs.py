@@ -13,6 +13,7 @@ from moo.adaptation.config import AdaptFrontConfig
 from moo.deployment.finished_run import FinishedRun
 from moo.storage.record import RunRecord
 from search_space.boundary.text import command_line
+from search_space.litert.flat_model import schema
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,8 +56,8 @@ def adaptation_inputs(
     """What the networks of a run are adapted with.
 
     Raises:
-        ValueError: if nothing of the run is trained, it has no cost table for a configuration that is named, or the
-            energy needs an idle power that is not known.
+        ValueError: if nothing of the run is trained, it has no cost table for a configuration that is named, LiteRT
+            is not installed where that is one, or the energy needs an idle power that is not known.
     """
     archive = record.archive
     if not any(entry.trained is not None for entry in archive.entries):
@@ -65,6 +66,11 @@ def adaptation_inputs(
             f"them first: {command_line(['python', 'scripts/train_front.py', str(run.folder.path)])}"
         )
     configurations = config.configurations_among(archive.configurations)
+    if any(one.runtime == "litert" for one in configurations):
+        try:
+            schema()
+        except ValueError as error:
+            raise ValueError(f"{error} Or adapt without it: `--runtime onnxruntime`.") from None
     energy = config.energy_among(run.config)
     tables = archive.tables
     assert tables is not None, "a run that has ended has cost tables"

@@ -25,6 +25,7 @@ from moo.storage.record import RunRecord
 from moo.storage.trained_network import TrainedNetwork
 from moo.visualization.tensorboard import TensorBoardWriter
 from search_space.boundary.reading import local_path
+from search_space.litert.flat_model import schema
 from search_space.spaces import FBNetSpace
 
 TrainingsOf = Callable[[FinishedRun, Archive, events.Listener], list[NetworkTraining]]
@@ -99,6 +100,9 @@ def _train(
     """The networks trained, and whether a board measures them."""
     if not config.fresh:
         check_trainings(trainings)
+    if any(one.runtime == "litert" for one in record.archive.configurations):
+        # Its files are written here at the end.
+        schema()
     boards = _boards_of(run, config)
     writer = TensorBoardWriter(run.folder.tensorboard)
 

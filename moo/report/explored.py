@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from devices.configuration import RuntimeConfiguration
+from devices.configuration import BY_NAME, RuntimeConfiguration
 from devices.measurement import Source
 from evaluation.errors import ERROR_NAMES, GUESSES
 from moo.analysis.adaptation import ENERGY_LABELS
@@ -32,7 +32,9 @@ _TITLES = {
     EXITS: "early exits, expected latency",
     WORST: "early exits, worst-case latency",
 }
-FILTERS = ("threads", "frequency_mhz", "precision")
+NAMES = {runtime: name for name, runtime in BY_NAME.items()}
+"""Of runtimes, as options name them."""
+FILTERS = ("runtime", "threads", "frequency_mhz", "precision")
 """Columns by which points are chosen from, as the options of select_network.py do."""
 _LATENCIES = {EXITS: "expected latency", WORST: "worst-case latency"}
 
@@ -93,7 +95,7 @@ class _ShownPoint:
 
 
 def _choices(kind: str, rows: Sequence[Row]) -> dict[str, list[tuple[str, int]]]:
-    """The points to choose from among a front, by threads, clock and precision that are asked for, as `2//int8`."""
+    """The points to choose from among a front, by what is asked for of `FILTERS`, as `/2//int8`."""
     front = [
         _ShownPoint(
             place=place,
@@ -314,6 +316,7 @@ def _columns(
         "kind": kind,
         "id": id,
         "configuration": configuration.label,
+        "runtime": NAMES[configuration.runtime],
         "threads": configuration.threads,
         "frequency_mhz": configuration.frequency_mhz,
         "precision": configuration.precision,

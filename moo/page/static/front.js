@@ -14,7 +14,8 @@ import { legend, lookOf, panes } from "page/panes.js";
 export const TITLE = "Front";
 const [POLLS_APART_MS, ROWS, STEPS] = [2000, 100, 400];
 const LATER_MS = 100; // The table follows a slider when that rests.
-const FILTERS = [["threads", "Threads", ""], ["frequency_mhz", "Clock", " MHz"], ["precision", "Precision", ""]];
+const FILTERS = [["runtime", "Runtime", ""],
+  ["threads", "Threads", ""], ["frequency_mhz", "Clock", " MHz"], ["precision", "Precision", ""]];
 
 /** @param {HTMLElement} content @param {string} run */
 export async function show(content, run) {

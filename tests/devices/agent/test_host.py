@@ -13,6 +13,7 @@ from devices.agent.host import HostDevice, HostLink
 from devices.configuration import PRECISIONS, RuntimeConfiguration
 from devices.errors import BoardRefusedError, MeasurementError
 from devices.measurement import Measurement, MeasureSettings
+from search_space.litert.conversion import litert_file
 from tests.devices.conftest import micro_model
 
 QUICK = MeasureSettings(warmup_runs=1, min_runs=5, max_runs=20, min_seconds=0.0)
@@ -203,6 +204,8 @@ def test_a_network_runs_under_litert_in_both_precisions_and_in_segments() -> Non
         assert in_parts.latency_ms > 0
         with pytest.raises(MeasurementError, match="LiteRT cannot run this model: a file must be ONNX"):
             device.measure(b"no model", RuntimeConfiguration(runtime="litert"))
+        with pytest.raises(MeasurementError, match="ONNX Runtime cannot run this model: .* but this is a LiteRT file"):
+            device.measure(litert_file(micro_model("skip")))
 
 
 def test_a_board_without_litert_refuses_it(fake: HostDevice) -> None:

@@ -199,16 +199,16 @@ def test_choices_are_those_of_select_network_in_any_configuration(finished_run: 
     content, front = front_of(finished_run), read_front(finished_run.path)
     (kind,), rows = content["kinds"], rows_of(content)
     for asked, wanted in {
-        "//": ConfigurationFilter(),
-        "2//": ConfigurationFilter(threads=(2,)),
-        "1//fp32": ConfigurationFilter(threads=(1,), precisions=("fp32",)),
+        "///": ConfigurationFilter(),
+        "/2//": ConfigurationFilter(threads=(2,)),
+        "/1//fp32": ConfigurationFilter(threads=(1,), precisions=("fp32",)),
     }.items():
         choices = [(name, rows[place]) for name, place in kind["choices"][asked]]
         expected = three_choices(in_configurations(front, wanted))
         assert [(name, row["id"], row["configuration"]) for name, row in choices] == [
             (name, *point.key) for name, point in expected
         ]
-    assert {asked.split("/")[1] for asked in kind["choices"]} == {"", "null"}
+    assert {asked.split("/")[2] for asked in kind["choices"]} == {"", "null"}
 
 
 def test_hovering_limits_choices_and_csv(opened: Opened, finished_run: RunFolder, tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_a_downloaded_csv_does_nothing_in_a_spreadsheet_whatever_names_hold(
         for place in texts:
             row[place] = name
     for kind in found["kinds"]:
-        kind["choices"] = {"//": [["most accurate", 0]]}
+        kind["choices"] = {"///": [["most accurate", 0]]}
     (tmp_path / "named.html").write_bytes(explore_html(found | {"run": '=1+1\n"../../x'}))
     page = browser.new_page()
     page.goto((tmp_path / "named.html").as_uri())
