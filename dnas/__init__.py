@@ -10,6 +10,7 @@ losses            the hardware-aware losses: additive (default) and FBNet's mult
 optimizer         which parameters decay, for an optimiser of weights
 pointwise         a 1x1 convolution of which a part is trained
 pretraining       trains a supernet's weights with sampled paths or mixed paths
+ranks             processes that share the paths of a step of pre-training
 recipe            how a supernet is trained where the user does not say so
 relaxation        theta, Gumbel-softmax, temperature schedule, sampling of architectures
 schedule          learning rates: linear warm-up and cosine decay

@@ -109,6 +109,10 @@ class SearchConfig:
     """Peak learning rate of pre-training; by default 0.3 for batches of 64, and less for smaller ones."""
     pretrain_batch: int | None = None
     """Images in a step of pre-training; by default 64, or down to 16 where there are few images."""
+    paths_per_step: int = 1
+    """Architectures sampled in a step of pre-training, each with a batch of its own; the step takes their mean
+    gradient. Workers, or GPUs, share them; an epoch has as many fewer steps. What is found depends on this number, and not on
+    that of workers."""
     theta_steps: int = 60
     """Gradient steps on theta in each inner search."""
     theta_batch: int | None = None
@@ -191,7 +195,7 @@ class SearchConfig:
         for name, least in (
             ("population", 1), ("front_size", 1), ("generations", 1), ("samples", 0), ("theta_steps", 1),
             ("threads_per_worker", 1), ("seed", 0), ("supernet_generations", 1), ("theta_batch", 2),
-            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("workers", 1),
+            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("paths_per_step", 1), ("workers", 1),
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), least)
@@ -351,7 +355,7 @@ def check_effect_of_taking_over(config: SearchConfig) -> None:
     Raises:
         ValueError: naming the first such setting, and what it cannot go with.
     """
-    pretraining = frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch"})
+    pretraining = frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch", "paths_per_step"})
     why = "--from takes it over from a run on the same images"
     search = "--from goes on from a run on the same images"
     _check_ignored(
@@ -384,7 +388,7 @@ def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
     if config.minutes is not None and config.method != "grid":
         yield frozenset({"generations"}), "a search that ends with them", "--minutes ends it by time"
     if config.pretrain_epochs == 0:
-        yield frozenset({"pretrain_lr"}), "pre-training", "--pretrain-epochs 0 switches that off"
+        yield frozenset({"pretrain_lr", "paths_per_step"}), "pre-training", "--pretrain-epochs 0 switches that off"
 
 
 def _check_least(name: str, value: int, least: int) -> None:

@@ -131,8 +131,7 @@ def estimated_seconds(
         float_error += NETWORK_SECONDS + EXITS_SECONDS + speed.image * with_exits
     int8_error = QUANTIZED_SECONDS + speed.image * images.selection
     evaluation = float_error + in_int8 * int8_error
-    steps = pretraining.epochs * pretraining.passes * max(1, images.weights // pretraining.batch_size)
-    weights = steps * speed.weight_step
+    weights = pretraining.epochs * pretraining.batches_an_epoch(images.weights) * speed.weight_step
 
     proposed = int(min(config.generations, supernet_generations(config)))
     on_supernet = proposed * generation_size(config)

@@ -96,6 +96,7 @@ class Preparation:
             epochs=config.pretrain_epochs,
             batch_size=config.pretrain_batch,
             lr=config.pretrain_lr,
+            paths_per_step=config.paths_per_step,
             augmented=self.recipe.augmentation == "strong",
             warm_start=self.warm_start,
         )
