@@ -110,9 +110,9 @@ class SearchConfig:
     pretrain_batch: int | None = None
     """Images in a step of pre-training; by default 64, or down to 16 where there are few images."""
     paths_per_step: int = 1
-    """Architectures sampled in a step of pre-training, each with a batch of its own; the step takes their mean
-    gradient. Workers, or GPUs, share them; an epoch has as many fewer steps. What is found depends on this number, and not on
-    that of workers."""
+    """Architectures sampled in a step of pre-training, each with a batch of its own; a step takes their mean gradient.
+    Workers, or GPUs, share them, and an epoch has as many fewer steps. Results depend on this number, not on that of
+    workers."""
     theta_steps: int = 60
     """Gradient steps on theta in each inner search."""
     theta_batch: int | None = None

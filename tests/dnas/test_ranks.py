@@ -1,13 +1,17 @@
-"""Ranks are threads here; `tests/moo/execution` has them as processes."""
+"""Ranks are threads in the quick tests, and processes in the slow ones; `tests/moo/execution` has them under Ray."""
 
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,11 +29,12 @@ from dnas.pretraining import (
     sampled_or_largest,
     sampled_path,
 )
-from dnas.ranks import ALONE, PathGradients, Ranks
+from dnas.ranks import ALONE, PathGradients, RankLostError, Ranks, interface_of, joined, opened_store, store_at
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import ArraySource, SourceOf
 
 T = TypeVar("T")
+ADDRESS = "127.0.0.1"
 SETTINGS = PretrainSettings(epochs=2, batch_size=16, label_smoothing=0.1, paths_per_step=4)
 WILD = replace(SETTINGS, epochs=3, batch_size=8, lr=200.0, warmup_fraction=0.2)
 """Diverges at first."""
@@ -217,6 +222,76 @@ def test_what_no_path_of_a_step_used_keeps_its_weights_and_momentum(
         assert unmoved == momenta
         assert any(name.startswith("blocks.0.") for name in unmoved)
         assert not any(name.startswith(("stem.", "classifier.")) for name in unmoved)
+
+
+def in_process(rank: int, connection: Connection, task: Callable[[Ranks], Any]) -> None:
+    """Do a task as a rank in a process of its own; the first one tells at which port the others find it."""
+    torch.set_num_threads(1)
+    store, port = opened_store(ADDRESS) if rank == 0 else (None, 0)
+    connection.send(port)
+    store = store or store_at(ADDRESS, connection.recv())
+    with joined(store, rank=rank, count=2, device=torch.device("cpu"), address=ADDRESS) as ranks:
+        connection.send(task(ranks))
+
+
+def in_two_processes(task: Callable[[Ranks], Any]) -> list[Any]:
+    """What each rank gives; None for one that died."""
+    context = multiprocessing.get_context("spawn")
+    pipes = [context.Pipe() for _ in range(2)]
+    processes = [
+        context.Process(target=in_process, args=(rank, theirs, task)) for rank, (_, theirs) in enumerate(pipes)
+    ]
+    for process, (_, theirs) in zip(processes, pipes, strict=True):
+        process.start()
+        theirs.close()
+    port, _ = (own.recv() for own, _ in pipes)
+    found = []
+    for own, _ in pipes:
+        own.send(port)
+    for process, (own, _) in zip(processes, pipes, strict=True):
+        try:
+            found.append(own.recv())
+        except EOFError:
+            found.append(None)
+        process.join()
+    return found
+
+
+def gradients_of_layers(ranks: Ranks) -> list[Any]:
+    return [None if gradient is None else gradient.numpy() for gradient in shared(layers(), ranks)]
+
+
+def loss_of_another(ranks: Ranks) -> str:
+    """What a rank says when the other dies without a word."""
+    if ranks.rank == 1:
+        os._exit(1)
+    try:
+        ranks.gathered(torch.zeros(3))
+    except RankLostError as error:
+        return str(error)
+    return "nothing"
+
+
+@pytest.mark.slow
+def test_processes_sum_as_one_does() -> None:
+    alone = gradients_of_layers(ALONE)
+    for of_rank in in_two_processes(gradients_of_layers):
+        for gradient, expected in zip(of_rank, alone, strict=True):
+            assert (gradient is None) == (expected is None)
+            assert gradient is None or (gradient == expected).all()
+
+
+@pytest.mark.slow
+def test_a_rank_whose_other_one_dies_says_so_instead_of_waiting() -> None:
+    said, died = in_two_processes(loss_of_another)
+    assert died is None
+    assert said.startswith("another process of pre-training was lost")
+
+
+def test_an_interface_is_found_by_its_address() -> None:
+    """Of which a machine has one that others cannot reach."""
+    assert interface_of(ADDRESS) in {name for _, name in socket.if_nameindex()}
+    assert interface_of("192.0.2.1") is None
 
 
 def test_each_path_has_a_batch_and_an_architecture_of_its_own(space: FBNetSpace, easy_source: SourceOf) -> None:
