@@ -8,14 +8,16 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import ray
+import torch
 
 from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainSettings
-from moo.execution.pretraining import pretrained_weights
+from moo.execution.pretraining import pretrained_weights, pretraining_epochs
 from moo.execution.ray_backend import start_ray_backend
 from moo.execution.ray_ranks import ranks_for
 from moo.trials import ArchitectureTrial, TrialResult, WorkerSetup
 from tests.processes import descendants, kill_ray_workers
+from tests.tiers import THOROUGH
 
 SETTINGS = PretrainSettings(epochs=3, batch_size=32, paths_per_step=2)
 
@@ -37,12 +39,13 @@ def test_there_are_no_more_ranks_than_it_takes(paths: int, workers: int, ranks: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [1, 2])
+@pytest.mark.parametrize("part", [pytest.param(1, marks=THOROUGH), 2])
 def test_pretraining_of_which_a_rank_is_killed_goes_on_from_its_last_epoch(
     started_ray: None, setup: WorkerSetup, part: int
 ) -> None:
+    torch.set_num_threads(1)
+    undisturbed = list(pretraining_epochs(setup, SETTINGS, None, torch.device("cpu")))
     backend = start_ray_backend(setup, workers=2)
-    undisturbed = list(backend.pretrain(SETTINGS, None))
     epochs = []
     for epoch in backend.pretrain(SETTINGS, None):
         epochs.append(epoch)
