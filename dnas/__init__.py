@@ -7,6 +7,7 @@ depthwise         depthwise convolutions with quick gradients
 divergence        training that has diverged, and what is tried then
 inner_search      searches theta for one set of coefficients, on the supernet
 losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
+mixed_precision   steps that compute in bfloat16 where that pays
 optimizer         which parameters decay, for an optimiser of weights
 pointwise         a 1x1 convolution of which a part is trained
 pretraining       trains a supernet's weights with sampled paths or mixed paths
@@ -19,4 +20,5 @@ superkernel       one masked superkernel a layer (default)
 supernet          the interface of supernets
 surrogate         a Gaussian process over architectures: a differentiable model of accuracy
 surrogate_search  searches theta for many sets of coefficients at once, on a surrogate
+train_precision   the name of what steps compute in
 """

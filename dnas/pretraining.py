@@ -22,10 +22,12 @@ from torch import Tensor
 from dnas.batches import DRAWN_STEPS, BatchDraw, BatchSource
 from dnas.build import WeightSharing
 from dnas.divergence import LR_FACTOR, Divergence, divergence
+from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.optimizer import parameter_groups
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
 from dnas.supernet import Supernet
+from dnas.train_precision import TrainPrecision
 from search_space.spaces import FBNetSpace
 
 NARROW_CHANNELS = 128
@@ -166,12 +168,14 @@ class Pretraining:
         *,
         seed: int,
         forward: DrawForward = sampled_path,
+        precision: TrainPrecision = "fp32",
     ) -> None:
         self.supernet = supernet
         self.source = source
         self.settings = settings
         self.seed = seed
         self.forward = forward
+        self.precision: TrainPrecision = precision
         self.epochs_done = 0
         self.total_steps = max(1, settings.steps_an_epoch(len(source)) * settings.epochs)
         self.step = 0
@@ -212,7 +216,8 @@ class Pretraining:
         for x_BCHW, labels_B, forward in self.steps(rng):
             lr = self._set_lr()
             self.optimizer.zero_grad(set_to_none=True)
-            logits_BK = forward(x_BCHW)
+            with mixed_precision(self.precision, device):
+                logits_BK = in_fp32(forward(x_BCHW))
             loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
             torch.autograd.backward(loss)
             self._calm_classifier()

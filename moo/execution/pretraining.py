@@ -90,7 +90,7 @@ def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torc
     )
     supernet = _first_supernet(setup).to(device)
     forward = weight_step_forward(setup.weight_sharing, settings.largest_share)
-    return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward)
+    return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward, precision=setup.precision)
 
 
 def _first_supernet(setup: WorkerSetup) -> Supernet:
