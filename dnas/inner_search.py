@@ -21,7 +21,7 @@ from dnas.costs import OperatorCosts
 from dnas.losses import LOSSES, Coefficients, LossName
 from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.relaxation import TemperatureSchedule, entropy, gumbel_noise, gumbel_softmax, random_theta
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
 from dnas.train_precision import TrainPrecision
 
 TOLD_APART_SECONDS = 1.0

@@ -28,7 +28,7 @@ def mixed_precision(precision: TrainPrecision, device: torch.device) -> Abstract
 
 def in_fp32(x: Tensor) -> Tensor:
     """What is summed up: in fp32, or in more where it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def in_step_type(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -37,7 +37,7 @@ def in_step_type(*tensors: Tensor) -> tuple[Tensor, ...]:
     Such a function keeps its inputs for its backward pass, where gradients come in the type of its output.
     """
     kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return tensors
     dtype = torch.get_autocast_dtype(kind)
     return tuple(tensor.to(dtype) for tensor in tensors)

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnas.batches import DRAWN_STEPS, BatchDraw, BatchSource
-from dnas.build import WeightSharing
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.optimizer import parameter_groups
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing
+from dnas.supernets.supernet import Supernet
 from dnas.train_precision import TrainPrecision
 from search_space.spaces import FBNetSpace
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.quantization import Activations
-from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
+from dnas.supernets.build import WeightSharing
 from dnas.train_precision import TrainPrecision
 from evaluation.augmentation import Augmentation
 from evaluation.splits import Splits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
@@ -72,14 +73,9 @@ def depthwise_figures(
         output = F.conv2d(x, weight, stride=stride, padding=kernel // 2, groups=channels)
         gradient = torch.randn_like(output)
 
-        def both(
-            x: torch.Tensor = x, weight: torch.Tensor = weight, gradient: torch.Tensor = gradient, stride: int = stride
-        ) -> None:
-            y = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=weight.shape[0])
-            torch.autograd.grad(y, (x, weight), gradient)
-
+        both = partial(_both_ways, x, weight, gradient, stride)
         first = seconds_of(both)
-        seconds = _median_seconds(lambda both=both: [both() for _ in range(REPEATS)]) / REPEATS
+        seconds = _median_seconds(partial(_repeated, both)) / REPEATS
         # Each map is read or written: x and y forwards; x, gradient and gradient of x backwards.
         least = (3 * x.nbytes + 2 * output.nbytes) / (terabytes * 1e12)
         yield DepthwiseFigures(
@@ -93,6 +89,16 @@ def depthwise_figures(
             ms=1e3 * seconds,
             bandwidth_share=least / seconds,
         )
+
+
+def _both_ways(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, stride: int) -> None:
+    y = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=weight.shape[0])
+    torch.autograd.grad(y, (x, weight), gradient)
+
+
+def _repeated(call: Callable[[], None]) -> None:
+    for _ in range(REPEATS):
+        call()
 
 
 def _median_seconds(call: Callable[[], object]) -> float:

@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 WARM_UP_STEPS = 12
@@ -82,7 +83,7 @@ def synchronize() -> None:
 
 def _profiled(steps: Callable[[int], None]) -> tuple[float, float]:
     """Seconds of kernels and launches of a step; twice as many steps less as many leave out start and end."""
-    (few_us, few), (many_us, many) = (_kernels(lambda n=n: steps(n)) for n in (PROFILED_STEPS, 2 * PROFILED_STEPS))
+    (few_us, few), (many_us, many) = (_kernels(partial(steps, n)) for n in (PROFILED_STEPS, 2 * PROFILED_STEPS))
     return (many_us - few_us) / 1e6 / PROFILED_STEPS, (many - few) / PROFILED_STEPS
 
 

@@ -22,7 +22,7 @@ from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
 from dnas.train_precision import TrainPrecision
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches

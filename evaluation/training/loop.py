@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 
 from dnas.batches import DRAWN_STEPS
-from dnas.depthwise import depthwise_conv
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.mixed_precision import is_bf16, mixed_precision
 from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
+from dnas.supernets.depthwise import depthwise_conv
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings

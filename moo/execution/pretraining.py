@@ -9,9 +9,9 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from dnas.build import build_supernet
 from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, weight_step_forward
-from dnas.supernet import Supernet
+from dnas.supernets.build import build_supernet
+from dnas.supernets.supernet import Supernet
 from evaluation.batches import ImageBatches
 from moo.trials import (
     WorkerSetup,

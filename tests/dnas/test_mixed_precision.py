@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
-from dnas.depthwise import depthwise_conv, ring_scaled_conv
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.mixed_precision import is_bf16, mixed_precision
-from dnas.pointwise import joined_conv
 from dnas.pretraining import Pretraining, PretrainSettings, weight_step_forward
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing, build_supernet
+from dnas.supernets.depthwise import depthwise_conv, ring_scaled_conv
+from dnas.supernets.pointwise import joined_conv
+from dnas.supernets.supernet import Supernet
 from dnas.train_precision import TrainPrecision
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import Randomise, SourceOf
@@ -23,11 +23,11 @@ from tests.dnas.conftest import Randomise, SourceOf
 CPU = torch.device("cpu")
 
 
-class Convolutions(TorchDispatchMode):  # type: ignore[misc]
+class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Types that convolutions compute in."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.types: set[torch.dtype] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
