@@ -21,13 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnas.batches import DRAWN_STEPS, BatchDraw, BatchSource
-from dnas.build import WeightSharing
 from dnas.divergence import LR_FACTOR, Divergence, divergence
+from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.optimizer import parameter_groups
 from dnas.ranks import ALONE, PathGradients, Ranks
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing
+from dnas.supernets.supernet import Supernet
+from dnas.train_precision import TrainPrecision
 from search_space.spaces import FBNetSpace
 
 NARROW_CHANNELS = 128
@@ -189,6 +191,7 @@ class Pretraining:
         seed: int,
         forward: DrawForward = sampled_path,
         ranks: Ranks = ALONE,
+        precision: TrainPrecision = "fp32",
     ) -> None:
         self.supernet = supernet
         self.source = source
@@ -196,6 +199,7 @@ class Pretraining:
         self.seed = seed
         self.forward = forward
         self.ranks = ranks
+        self.precision: TrainPrecision = precision
         self.epochs_done = 0
         self.total_steps = max(1, settings.steps_an_epoch(len(source)) * settings.epochs)
         self.step = 0
@@ -232,11 +236,13 @@ class Pretraining:
         before = self._snapshot()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epochs_done]))
         figures, lr = _Figures(), 0.0
+        device = next(self.supernet.parameters()).device
         gradients = PathGradients(list(self.supernet.parameters()), self.ranks, self.settings.paths_per_step)
         for step in self.steps(rng):
             self.optimizer.zero_grad(set_to_none=True)
             for x_BCHW, labels_B, forward in step.batches:
-                logits_BK = forward(x_BCHW)
+                with mixed_precision(self.precision, device):
+                    logits_BK = in_fp32(forward(x_BCHW))
                 loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
                 torch.autograd.backward(loss)
                 gradients.keep()

@@ -20,6 +20,7 @@ from devices.configuration import (
 )
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.table_names import is_table
+from dnas.train_precision import TrainPrecision
 from evaluation.data.rules import Resize
 from evaluation.errors import ErrorKind
 from evaluation.work_folder import check_out_and_resume
@@ -117,6 +118,9 @@ class SearchConfig:
     """Gradient steps on theta in each inner search."""
     theta_batch: int | None = None
     """Images in a theta step; by default 32, or all of the theta split where it has fewer."""
+    train_precision: TrainPrecision = "auto"
+    """Numbers that pre-training and inner searches compute with: `auto` is `bf16` on NVIDIA and AMD GPUs that have it,
+    `fp32` elsewhere. Networks are evaluated in fp32."""
     entropy_weight: float = 0.02
     """Reward for spread-out theta."""
     loss: Literal["additive", "multiplicative"] = "additive"
@@ -337,6 +341,8 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
         values["precision"] = [values.get("precision", "fp32")]
         clock = values.get("frequency_mhz")
         values["frequency_mhz"] = [] if clock is None else [clock]
+    # Earlier versions knew nothing else.
+    values.setdefault("train_precision", "fp32")
     return record_from_json(SearchConfig, values, where="settings")
 
 

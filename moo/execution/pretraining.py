@@ -9,10 +9,10 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from dnas.build import build_supernet
 from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, weight_step_forward
 from dnas.ranks import ALONE, Ranks
-from dnas.supernet import Supernet
+from dnas.supernets.build import build_supernet
+from dnas.supernets.supernet import Supernet
 from evaluation.batches import ImageBatches
 from moo.trials import (
     WorkerSetup,
@@ -95,7 +95,15 @@ def new_pretraining(
     )
     supernet = _first_supernet(setup).to(device)
     forward = weight_step_forward(setup.weight_sharing, settings.largest_share)
-    return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward, ranks=ranks)
+    return Pretraining(
+        supernet,
+        source,
+        settings,
+        seed=setup.seed,
+        forward=forward,
+        precision=setup.precision,
+        ranks=ranks,
+    )
 
 
 def _first_supernet(setup: WorkerSetup) -> Supernet:

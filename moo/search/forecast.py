@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 
 from devices.configuration import RuntimeConfiguration
-from dnas.build import build_supernet
 from dnas.optimizer import parameter_groups
 from dnas.pretraining import PretrainSettings, weight_step_forward
+from dnas.supernets.build import build_supernet
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.early_exits.quick import FITTED_IMAGES
 from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST

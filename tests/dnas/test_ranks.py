@@ -19,7 +19,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dnas.build import build_supernet
 from dnas.pretraining import (
     DrawForward,
     Pretraining,
@@ -30,6 +29,7 @@ from dnas.pretraining import (
     sampled_path,
 )
 from dnas.ranks import ALONE, PathGradients, RankLostError, Ranks, interface_of, joined, opened_store, store_at
+from dnas.supernets.build import build_supernet
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import ArraySource, SourceOf
 
