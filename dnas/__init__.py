@@ -6,6 +6,7 @@ costs             expected latency and energy as plain tensors
 depthwise         depthwise convolutions with quick gradients
 divergence        training that has diverged, and what is tried then
 inner_search      searches theta for one set of coefficients, on the supernet
+joint             several inner searches in one forward of the supernet, on GPUs
 losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
 optimizer         which parameters decay, for an optimiser of weights
 pointwise         a 1x1 convolution of which a part is trained

@@ -1,0 +1,173 @@
+"""Convolutions with frozen weights for several inner searches at once, differentiable in what each of them mixes.
+
+Images of T searches lie side by side: each pixel has the channels of the first search, then those of the next, in all
+(B, T * C, H, W) in the channels-last layout. So a 1x1 convolution is one product of B * H * W * T rows with the weights
+that all searches share, and a depthwise one has T * C groups.
+Shape suffixes: B batch, H height, W width, T inner searches, R rows (B * H * W * T), P pixels (B * H * W), C channels,
+I input channels, O output channels, D the first ones, in which grouped candidates have zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def shared_conv(x_BCHW: Tensor, weight_OI: Tensor) -> Tensor:
+    """1x1 convolution of each search's channels (B, T * I, H, W) with the same weights; gives (B, T * O, H, W)."""
+    return _images(_rows(x_BCHW, weight_OI.shape[1]) @ weight_OI.t(), x_BCHW)
+
+
+def first_outputs_mixed(x_BCHW: Tensor, weight_OI: Tensor, outside_DI: Tensor, grouped_T: Tensor) -> Tensor:
+    """1x1 convolution whose first outputs are partly those of grouped candidates.
+
+    Args:
+        x_BCHW: input, shape (B, T * I, H, W).
+        weight_OI: frozen weights.
+        outside_DI: those of the first outputs outside of their groups, zeros elsewhere.
+        grouped_T: how much of these each search takes away, in [0, 1].
+
+    Returns:
+        Output of shape (B, T * O, H, W).
+    """
+    return torch.as_tensor(_FirstOutputsMixed.apply(x_BCHW, weight_OI, outside_DI, grouped_T))  # type: ignore[no-untyped-call]
+
+
+def first_inputs_mixed(x_BCHW: Tensor, weight_OI: Tensor, outside_OD: Tensor, grouped_T: Tensor) -> Tensor:
+    """The same where the first inputs are those that groups divide; `outside_OD` has their weights."""
+    return torch.as_tensor(_FirstInputsMixed.apply(x_BCHW, weight_OI, outside_OD, grouped_T))  # type: ignore[no-untyped-call]
+
+
+def rings_scaled_conv(x_BCHW: Tensor, inside: Tensor, ring: Tensor, share_T: Tensor, stride: int) -> Tensor:
+    """Depthwise convolution with "same" padding, and kernels whose outermost ring each search multiplies by a number.
+
+    Args:
+        x_BCHW: input, shape (B, T * C, H, W).
+        inside: frozen kernels without their ring, shape (C, 1, k, k).
+        ring: the rings alone.
+        share_T: factors.
+        stride: 1 or 2.
+
+    Returns:
+        Output of shape (B, T * C, ceil(H / stride), ceil(W / stride)).
+    """
+    return torch.as_tensor(_RingsScaledConv.apply(x_BCHW, inside, ring, share_T, stride))  # type: ignore[no-untyped-call]
+
+
+class _FirstOutputsMixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, outside_DI: Tensor, grouped_T: Tensor) -> Tensor:
+        x_RI = _rows(x_BCHW, weight_OI.shape[1])
+        weight_OI, outside_DI = weight_OI.to(x_RI.dtype), outside_DI.to(x_RI.dtype)
+        grouped_T1 = grouped_T.to(x_RI.dtype)[:, None]
+        y_RO = x_RI @ weight_OI.t()
+        _searches(y_RO, grouped_T1)[..., : len(outside_DI)].addcmul_(
+            _searches(x_RI @ outside_DI.t(), grouped_T1), grouped_T1, value=-1
+        )
+        ctx.save_for_backward(x_RI, weight_OI, outside_DI, grouped_T1)
+        ctx.dtype = grouped_T.dtype
+        return _images(y_RO, x_BCHW)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
+        (gradient_BCHW,) = gradients
+        x_RI, weight_OI, outside_DI, grouped_T1 = ctx.saved_tensors
+        gradient_RO = _rows(gradient_BCHW, len(weight_OI))
+        first_PTD = _searches(gradient_RO, grouped_T1)[..., : len(outside_DI)]
+        grad_x = grad_grouped = None
+        if ctx.needs_input_grad[0]:
+            grad_RI = gradient_RO @ weight_OI
+            grad_RI.addmm_((first_PTD * grouped_T1).flatten(0, 1), outside_DI, alpha=-1)
+            grad_x = _images(grad_RI, gradient_BCHW)
+        if ctx.needs_input_grad[3]:
+            grad_grouped = _taken_away(first_PTD, _searches(x_RI, grouped_T1), outside_DI, ctx.dtype)
+        return grad_x, None, None, grad_grouped
+
+
+class _FirstInputsMixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, outside_OD: Tensor, grouped_T: Tensor) -> Tensor:
+        x_RI = _rows(x_BCHW, weight_OI.shape[1])
+        weight_OI, outside_OD = weight_OI.to(x_RI.dtype), outside_OD.to(x_RI.dtype)
+        grouped_T1 = grouped_T.to(x_RI.dtype)[:, None]
+        first_RD = x_RI[:, : outside_OD.shape[1]]
+        y_RO = x_RI @ weight_OI.t()
+        _searches(y_RO, grouped_T1).addcmul_(_searches(first_RD @ outside_OD.t(), grouped_T1), grouped_T1, value=-1)
+        ctx.save_for_backward(x_RI, weight_OI, outside_OD, grouped_T1)
+        ctx.dtype = grouped_T.dtype
+        return _images(y_RO, x_BCHW)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
+        (gradient_BCHW,) = gradients
+        x_RI, weight_OI, outside_OD, grouped_T1 = ctx.saved_tensors
+        gradient_RO = _rows(gradient_BCHW, len(weight_OI))
+        first = slice(0, outside_OD.shape[1])
+        grad_x = grad_grouped = None
+        if ctx.needs_input_grad[0]:
+            grad_RI = gradient_RO @ weight_OI
+            _searches(grad_RI, grouped_T1)[..., first].addcmul_(
+                _searches(gradient_RO @ outside_OD, grouped_T1), grouped_T1, value=-1
+            )
+            grad_x = _images(grad_RI, gradient_BCHW)
+        if ctx.needs_input_grad[3]:
+            first_PTD = _searches(x_RI, grouped_T1)[..., first]
+            grad_grouped = _taken_away(_searches(gradient_RO, grouped_T1), first_PTD, outside_OD, ctx.dtype)
+        return grad_x, None, None, grad_grouped
+
+
+class _RingsScaledConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, inside: Tensor, ring: Tensor, share_T: Tensor, stride: int) -> Tensor:
+        scaled = torch.addcmul(inside, ring, share_T.to(ring.dtype)[:, None, None, None, None])
+        scaled = scaled.flatten(0, 1).to(x_BCHW.dtype)
+        ctx.save_for_backward(x_BCHW, ring, scaled)
+        ctx.stride, ctx.searches = stride, len(share_T)
+        return _depthwise(x_BCHW, scaled, stride)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, None]:
+        (gradient_BCHW,) = gradients
+        x_BCHW, ring, scaled = ctx.saved_tensors
+        grad_x = grad_share = None
+        if ctx.needs_input_grad[0]:
+            padding = scaled.shape[-1] // 2
+            grad_x, _, _ = torch.ops.aten.convolution_backward(
+                gradient_BCHW, x_BCHW, scaled, bias_sizes=None, stride=[ctx.stride] * 2, padding=[padding] * 2,
+                dilation=[1, 1], transposed=False, output_padding=[0, 0], groups=len(scaled),
+                output_mask=[True, False, False],
+            )  # fmt: skip
+        if ctx.needs_input_grad[3]:
+            rings = ring.to(x_BCHW.dtype).expand(ctx.searches, *ring.shape).flatten(0, 1)
+            products = _depthwise(x_BCHW, rings, ctx.stride).mul_(gradient_BCHW)
+            grad_share = _rows(products, len(ring)).view(-1, ctx.searches, len(ring)).sum((0, 2), dtype=ring.dtype)
+        return grad_x, None, None, grad_share, None
+
+
+def _taken_away(gradient_PTO: Tensor, x_PTI: Tensor, outside_OI: Tensor, dtype: torch.dtype) -> Tensor:
+    """Gradient of how much each search takes away of a product with weights, shape (T,)."""
+    gradient_TOI = torch.bmm(gradient_PTO.permute(1, 2, 0), x_PTI.transpose(0, 1))
+    return -(gradient_TOI * outside_OI).sum((1, 2), dtype=dtype)
+
+
+def _rows(x_BCHW: Tensor, channels: int) -> Tensor:
+    """Channels of each search at each pixel, shape (R, channels); a view where the layout is channels-last."""
+    return x_BCHW.permute(0, 2, 3, 1).reshape(-1, channels)
+
+
+def _searches(x_RC: Tensor, grouped_T1: Tensor) -> Tensor:
+    """The same, shape (P, T, C); a view."""
+    return x_RC.unflatten(0, (-1, len(grouped_T1)))
+
+
+def _images(x_RC: Tensor, like_BCHW: Tensor) -> Tensor:
+    """Rows as images of the height and width of others, shape (B, T * C, H, W); a view."""
+    batch, _, height, width = like_BCHW.shape
+    return x_RC.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _depthwise(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return F.conv2d(x_BCHW, weight, stride=stride, padding=weight.shape[-1] // 2, groups=len(weight))
