@@ -21,117 +21,117 @@ def shared_conv(x_BCHW: Tensor, weight_OI: Tensor) -> Tensor:
     return _images(_rows(x_BCHW, weight_OI.shape[1]) @ weight_OI.t(), x_BCHW)
 
 
-def first_outputs_mixed(x_BCHW: Tensor, weight_OI: Tensor, outside_DI: Tensor, grouped_T: Tensor) -> Tensor:
+def first_outputs_mixed(x_BCHW: Tensor, weight_OI: Tensor, minus_DI: Tensor, grouped_T: Tensor) -> Tensor:
     """1x1 convolution whose first outputs are partly those of grouped candidates.
 
     Args:
         x_BCHW: input, shape (B, T * I, H, W).
         weight_OI: frozen weights.
-        outside_DI: those of the first outputs outside of their groups, zeros elsewhere.
-        grouped_T: how much of these each search takes away, in [0, 1].
+        minus_DI: minus those of the first outputs outside of their groups, zeros elsewhere.
+        grouped_T: how much of these each search adds, in [0, 1].
 
     Returns:
         Output of shape (B, T * O, H, W).
     """
-    return torch.as_tensor(_FirstOutputsMixed.apply(x_BCHW, weight_OI, outside_DI, grouped_T))  # type: ignore[no-untyped-call]
+    return torch.as_tensor(_FirstOutputsMixed.apply(x_BCHW, weight_OI, minus_DI, grouped_T))  # type: ignore[no-untyped-call]
 
 
-def first_inputs_mixed(x_BCHW: Tensor, weight_OI: Tensor, outside_OD: Tensor, grouped_T: Tensor) -> Tensor:
-    """The same where the first inputs are those that groups divide; `outside_OD` has their weights."""
-    return torch.as_tensor(_FirstInputsMixed.apply(x_BCHW, weight_OI, outside_OD, grouped_T))  # type: ignore[no-untyped-call]
+def first_inputs_mixed(x_BCHW: Tensor, weight_OI: Tensor, minus_OD: Tensor, grouped_T: Tensor) -> Tensor:
+    """The same where the first inputs are those that groups divide; `minus_OD` has their weights."""
+    return torch.as_tensor(_FirstInputsMixed.apply(x_BCHW, weight_OI, minus_OD, grouped_T))  # type: ignore[no-untyped-call]
 
 
-def rings_scaled_conv(x_BCHW: Tensor, inside: Tensor, ring: Tensor, share_T: Tensor, stride: int) -> Tensor:
+def rings_scaled_conv(x_BCHW: Tensor, inside: Tensor, rings: Tensor, share_T: Tensor, stride: int) -> Tensor:
     """Depthwise convolution with "same" padding, and kernels whose outermost ring each search multiplies by a number.
 
     Args:
         x_BCHW: input, shape (B, T * C, H, W).
         inside: frozen kernels without their ring, shape (C, 1, k, k).
-        ring: the rings alone.
+        rings: the rings alone, the same for each search, shape (T, C, 1, k, k).
         share_T: factors.
         stride: 1 or 2.
 
     Returns:
         Output of shape (B, T * C, ceil(H / stride), ceil(W / stride)).
     """
-    return torch.as_tensor(_RingsScaledConv.apply(x_BCHW, inside, ring, share_T, stride))  # type: ignore[no-untyped-call]
+    return torch.as_tensor(_RingsScaledConv.apply(x_BCHW, inside, rings, share_T, stride))  # type: ignore[no-untyped-call]
 
 
 class _FirstOutputsMixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, outside_DI: Tensor, grouped_T: Tensor) -> Tensor:
+    def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, minus_DI: Tensor, grouped_T: Tensor) -> Tensor:
         x_RI = _rows(x_BCHW, weight_OI.shape[1])
-        weight_OI, outside_DI = weight_OI.to(x_RI.dtype), outside_DI.to(x_RI.dtype)
+        weight_OI, minus_DI = weight_OI.to(x_RI.dtype), minus_DI.to(x_RI.dtype)
         grouped_T1 = grouped_T.to(x_RI.dtype)[:, None]
         y_RO = x_RI @ weight_OI.t()
-        _searches(y_RO, grouped_T1)[..., : len(outside_DI)].addcmul_(
-            _searches(x_RI @ outside_DI.t(), grouped_T1), grouped_T1, value=-1
+        _searches(y_RO, grouped_T1)[..., : len(minus_DI)].addcmul_(
+            _searches(x_RI @ minus_DI.t(), grouped_T1), grouped_T1
         )
-        ctx.save_for_backward(x_RI, weight_OI, outside_DI, grouped_T1)
+        ctx.save_for_backward(x_RI, weight_OI, minus_DI, grouped_T1)
         ctx.dtype = grouped_T.dtype
         return _images(y_RO, x_BCHW)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
         (gradient_BCHW,) = gradients
-        x_RI, weight_OI, outside_DI, grouped_T1 = ctx.saved_tensors
+        x_RI, weight_OI, minus_DI, grouped_T1 = ctx.saved_tensors
         gradient_RO = _rows(gradient_BCHW, len(weight_OI))
-        first_PTD = _searches(gradient_RO, grouped_T1)[..., : len(outside_DI)]
+        first_PTD = _searches(gradient_RO, grouped_T1)[..., : len(minus_DI)]
         grad_x = grad_grouped = None
         if ctx.needs_input_grad[0]:
             grad_RI = gradient_RO @ weight_OI
-            grad_RI.addmm_((first_PTD * grouped_T1).flatten(0, 1), outside_DI, alpha=-1)
+            grad_RI.addmm_((first_PTD * grouped_T1).flatten(0, 1), minus_DI)
             grad_x = _images(grad_RI, gradient_BCHW)
         if ctx.needs_input_grad[3]:
-            grad_grouped = _taken_away(first_PTD, _searches(x_RI, grouped_T1), outside_DI, ctx.dtype)
+            grad_grouped = _gradient_of_share(first_PTD, _searches(x_RI, grouped_T1), minus_DI, ctx.dtype)
         return grad_x, None, None, grad_grouped
 
 
 class _FirstInputsMixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, outside_OD: Tensor, grouped_T: Tensor) -> Tensor:
+    def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, minus_OD: Tensor, grouped_T: Tensor) -> Tensor:
         x_RI = _rows(x_BCHW, weight_OI.shape[1])
-        weight_OI, outside_OD = weight_OI.to(x_RI.dtype), outside_OD.to(x_RI.dtype)
+        weight_OI, minus_OD = weight_OI.to(x_RI.dtype), minus_OD.to(x_RI.dtype)
         grouped_T1 = grouped_T.to(x_RI.dtype)[:, None]
-        first_RD = x_RI[:, : outside_OD.shape[1]]
+        first_RD = x_RI[:, : minus_OD.shape[1]]
         y_RO = x_RI @ weight_OI.t()
-        _searches(y_RO, grouped_T1).addcmul_(_searches(first_RD @ outside_OD.t(), grouped_T1), grouped_T1, value=-1)
-        ctx.save_for_backward(x_RI, weight_OI, outside_OD, grouped_T1)
+        _searches(y_RO, grouped_T1).addcmul_(_searches(first_RD @ minus_OD.t(), grouped_T1), grouped_T1)
+        ctx.save_for_backward(x_RI, weight_OI, minus_OD, grouped_T1)
         ctx.dtype = grouped_T.dtype
         return _images(y_RO, x_BCHW)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
         (gradient_BCHW,) = gradients
-        x_RI, weight_OI, outside_OD, grouped_T1 = ctx.saved_tensors
+        x_RI, weight_OI, minus_OD, grouped_T1 = ctx.saved_tensors
         gradient_RO = _rows(gradient_BCHW, len(weight_OI))
-        first = slice(0, outside_OD.shape[1])
+        first = slice(0, minus_OD.shape[1])
         grad_x = grad_grouped = None
         if ctx.needs_input_grad[0]:
             grad_RI = gradient_RO @ weight_OI
             _searches(grad_RI, grouped_T1)[..., first].addcmul_(
-                _searches(gradient_RO @ outside_OD, grouped_T1), grouped_T1, value=-1
+                _searches(gradient_RO @ minus_OD, grouped_T1), grouped_T1
             )
             grad_x = _images(grad_RI, gradient_BCHW)
         if ctx.needs_input_grad[3]:
             first_PTD = _searches(x_RI, grouped_T1)[..., first]
-            grad_grouped = _taken_away(_searches(gradient_RO, grouped_T1), first_PTD, outside_OD, ctx.dtype)
+            grad_grouped = _gradient_of_share(_searches(gradient_RO, grouped_T1), first_PTD, minus_OD, ctx.dtype)
         return grad_x, None, None, grad_grouped
 
 
 class _RingsScaledConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, inside: Tensor, ring: Tensor, share_T: Tensor, stride: int) -> Tensor:
-        scaled = torch.addcmul(inside, ring, share_T.to(ring.dtype)[:, None, None, None, None])
+    def forward(ctx: Any, x_BCHW: Tensor, inside: Tensor, rings: Tensor, share_T: Tensor, stride: int) -> Tensor:
+        scaled = torch.addcmul(inside, rings, share_T.to(rings.dtype)[:, None, None, None, None])
         scaled = scaled.flatten(0, 1).to(x_BCHW.dtype)
-        ctx.save_for_backward(x_BCHW, ring, scaled)
-        ctx.stride, ctx.searches = stride, len(share_T)
+        ctx.save_for_backward(x_BCHW, rings, scaled)
+        ctx.stride = stride
         return _depthwise(x_BCHW, scaled, stride)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, None]:
         (gradient_BCHW,) = gradients
-        x_BCHW, ring, scaled = ctx.saved_tensors
+        x_BCHW, rings, scaled = ctx.saved_tensors
         grad_x = grad_share = None
         if ctx.needs_input_grad[0]:
             padding = scaled.shape[-1] // 2
@@ -141,16 +141,16 @@ class _RingsScaledConv(torch.autograd.Function):
                 output_mask=[True, False, False],
             )  # fmt: skip
         if ctx.needs_input_grad[3]:
-            rings = ring.to(x_BCHW.dtype).expand(ctx.searches, *ring.shape).flatten(0, 1)
-            products = _depthwise(x_BCHW, rings, ctx.stride).mul_(gradient_BCHW)
-            grad_share = _rows(products, len(ring)).view(-1, ctx.searches, len(ring)).sum((0, 2), dtype=ring.dtype)
+            products = _depthwise(x_BCHW, rings.flatten(0, 1).to(x_BCHW.dtype), ctx.stride).mul_(gradient_BCHW)
+            searches, channels = rings.shape[:2]
+            grad_share = _rows(products, channels).view(-1, searches, channels).sum((0, 2), dtype=rings.dtype)
         return grad_x, None, None, grad_share, None
 
 
-def _taken_away(gradient_PTO: Tensor, x_PTI: Tensor, outside_OI: Tensor, dtype: torch.dtype) -> Tensor:
-    """Gradient of how much each search takes away of a product with weights, shape (T,)."""
+def _gradient_of_share(gradient_PTO: Tensor, x_PTI: Tensor, minus_OI: Tensor, dtype: torch.dtype) -> Tensor:
+    """Gradient of how much each search adds of a product with weights, shape (T,)."""
     gradient_TOI = torch.bmm(gradient_PTO.permute(1, 2, 0), x_PTI.transpose(0, 1))
-    return -(gradient_TOI * outside_OI).sum((1, 2), dtype=dtype)
+    return (gradient_TOI * minus_OI).sum((1, 2), dtype=dtype)
 
 
 def _rows(x_BCHW: Tensor, channels: int) -> Tensor:

@@ -70,26 +70,23 @@ class JointMixture:
         """What theta decides of each layer, for all of them at once."""
         probs_TLN = probs_TLO[..., :-1] if self._has_skip else probs_TLO
         block_TL1 = probs_TLN.sum(-1, keepdim=True)
-        mixed_TLF = (probs_TLN / block_TL1.clamp_min(1e-12)) @ self._mixed_NF
+        share_TLN = probs_TLN / block_TL1.clamp_min(1e-12)
+        # No matrix product, which lower precision would touch.
+        mixed_TLF = (share_TLN[..., None] * self._mixed_NF).sum(-2)
         grouped_TL1, whole_TL1, expanded_TLM = mixed_TLF.split([1, 1, mixed_TLF.shape[-1] - 2], -1)
         layers = block_TL1.shape[1]
         skips: Sequence[Tensor | None] = probs_TLO[..., -1:].unbind(1) if self._has_skip else [None] * layers
+        by_layer = zip(
+            grouped_TL1.squeeze(-1).unbind(1),
+            whole_TL1.squeeze(-1).unbind(1),
+            expanded_TLM.unbind(1),
+            block_TL1.unbind(1),
+            skips,
+            strict=True,
+        )
         return [
-            _Mixed(
-                grouped_T=grouped_T1[:, 0],
-                whole_T=whole_T1[:, 0],
-                expanded_TM=expanded_TM,
-                block_T1=block_T1,
-                skip_T1=skip,
-            )
-            for grouped_T1, whole_T1, expanded_TM, block_T1, skip in zip(
-                grouped_TL1.unbind(1),
-                whole_TL1.unbind(1),
-                expanded_TLM.unbind(1),
-                block_TL1.unbind(1),
-                skips,
-                strict=True,
-            )
+            _Mixed(grouped_T=grouped_T, whole_T=whole_T, expanded_TM=expanded_TM, block_T1=block_T1, skip_T1=skip_T1)
+            for grouped_T, whole_T, expanded_TM, block_T1, skip_T1 in by_layer
         ]
 
 
@@ -116,11 +113,11 @@ class _JointBlock:
         inner, self._keeps_shape = block.layer.in_channels, block.layer.keeps_shape
         self._stride, self._has_groups = block.layer.stride, any(one.groups > 1 for one in block.candidates)
         self._expand_OI, self._project_OI = _weight(block.expand_weight), _weight(block.project_weight)
-        self._expand_outside_DI = self._expand_OI[:inner] * block.get_buffer("outside_groups_II")
-        self._project_outside_OD = self._project_OI[:, :inner] * block.get_buffer("outside_groups_CI")
+        self._expand_minus_DI = -self._expand_OI[:inner] * block.get_buffer("outside_groups_II")
+        self._project_minus_OD = -self._project_OI[:, :inner] * block.get_buffer("outside_groups_CI")
         kernels = block.depthwise_weight.detach()
         self._inside = F.pad(kernels[:, :, 1:-1, 1:-1], (1, 1, 1, 1))
-        self._ring = kernels - self._inside
+        self._rings = (kernels - self._inside).repeat(searches, 1, 1, 1, 1)
         self._expand_affine = _repeated(block.expand_scale, searches), _repeated(block.expand_shift, searches)
         depthwise_affine = torch.stack((block.depthwise_scale, block.depthwise_shift)).detach()
         self._depthwise_affine_21MI = depthwise_affine.view(2, 1, -1, inner)
@@ -131,7 +128,7 @@ class _JointBlock:
         """The layer's output, from (B, T * I, H, W) to (B, T * C, H / stride, W / stride)."""
         y = self._expanded(x_BCHW, mixed.grouped_T)
         y = torch.relu_(batch_norm(y, *self._expand_affine))
-        y = rings_scaled_conv(y, self._inside, self._ring, mixed.whole_T, self._stride)
+        y = rings_scaled_conv(y, self._inside, self._rings, mixed.whole_T, self._stride)
         scale, shift = (self._depthwise_affine_21MI * mixed.expanded_TM[:, :, None]).flatten(1).unbind()
         y = torch.relu_(batch_norm(y, scale, shift))
         y = self._projected(y, mixed.grouped_T)
@@ -147,12 +144,12 @@ class _JointBlock:
     def _expanded(self, x_BCHW: Tensor, grouped_T: Tensor) -> Tensor:
         if not self._has_groups:
             return shared_conv(x_BCHW, self._expand_OI)
-        return first_outputs_mixed(x_BCHW, self._expand_OI, self._expand_outside_DI, grouped_T)
+        return first_outputs_mixed(x_BCHW, self._expand_OI, self._expand_minus_DI, grouped_T)
 
     def _projected(self, x_BCHW: Tensor, grouped_T: Tensor) -> Tensor:
         if not self._has_groups:
             return shared_conv(x_BCHW, self._project_OI)
-        return first_inputs_mixed(x_BCHW, self._project_OI, self._project_outside_OD, grouped_T)
+        return first_inputs_mixed(x_BCHW, self._project_OI, self._project_minus_OD, grouped_T)
 
 
 class _JointSkip:

@@ -47,8 +47,8 @@ def mixed_inputs(x_BCHW: Tensor, weight_OI: Tensor, grouped_T: Tensor) -> Tensor
 OUTSIDE_OI = (torch.arange(OUTPUTS * INPUTS).view(OUTPUTS, INPUTS) % 3 > 0).double()
 Conv = Callable[[Tensor, Tensor, Tensor], Tensor]
 MIXED: dict[str, tuple[Conv, Conv]] = {
-    "outputs": (lambda x, w, g: first_outputs_mixed(x, w, (w * OUTSIDE_OI)[:FIRST], g), mixed_outputs),
-    "inputs": (lambda x, w, g: first_inputs_mixed(x, w, (w * OUTSIDE_OI)[:, :FIRST], g), mixed_inputs),
+    "outputs": (lambda x, w, g: first_outputs_mixed(x, w, -(w * OUTSIDE_OI)[:FIRST], g), mixed_outputs),
+    "inputs": (lambda x, w, g: first_inputs_mixed(x, w, -(w * OUTSIDE_OI)[:, :FIRST], g), mixed_inputs),
 }
 
 
@@ -80,7 +80,7 @@ def test_each_search_scales_its_rings_and_gets_its_gradients(stride: int) -> Non
     x_BCHW, weight = images(INPUTS, gradient=True), torch.randn(INPUTS, 1, 5, 5).double()
     inside = F.pad(weight[:, :, 1:-1, 1:-1], (1, 1, 1, 1))
     share_T = torch.rand(SEARCHES).double().requires_grad_()
-    y = rings_scaled_conv(x_BCHW, inside, weight - inside, share_T, stride)
+    y = rings_scaled_conv(x_BCHW, inside, (weight - inside).repeat(SEARCHES, 1, 1, 1, 1), share_T, stride)
     expected = torch.cat(
         [
             F.conv2d(x, inside + share * (weight - inside), stride=stride, padding=2, groups=INPUTS)

@@ -73,7 +73,7 @@ def test_what_is_no_number_stays_with_its_search(space: FBNetSpace, randomised: 
     others = [0, 2]
     torch.testing.assert_close(logits_TBK[others], together(supernet, x_TBCHW, probs_TLO)[others])
     (gradient_TLO,) = torch.autograd.grad(logits_TBK.square().sum(), broken_TLO)
-    assert gradient_TLO[1].isnan().all()
+    assert gradient_TLO[1].isnan().any()
     assert gradient_TLO[others].isfinite().all()
     assert gradient_TLO[others].any()
 
