@@ -160,7 +160,7 @@ def _rows(x_BCHW: Tensor, channels: int) -> Tensor:
 
 def _searches(x_RC: Tensor, grouped_T1: Tensor) -> Tensor:
     """The same, shape (P, T, C); a view."""
-    return x_RC.unflatten(0, (-1, len(grouped_T1)))
+    return x_RC.view(-1, len(grouped_T1), x_RC.shape[1])
 
 
 def _images(x_RC: Tensor, like_BCHW: Tensor) -> Tensor:

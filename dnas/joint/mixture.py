@@ -54,7 +54,7 @@ class JointMixture:
         for block, mixed in zip(self._blocks, self._mixed(probs_TLO), strict=True):
             x_BCHW = block(x_BCHW, mixed)
         x_BCHW = torch.relu_(batch_norm(shared_conv(x_BCHW, self._last_weight), *self._last_affine))
-        x_BTC = x_BCHW.mean((2, 3)).unflatten(1, (self._searches, -1))
+        x_BTC = x_BCHW.mean((2, 3)).view(-1, self._searches, len(self._last_weight))
         return F.linear(x_BTC, *self._classifier).transpose(0, 1)
 
     @torch.no_grad()
@@ -62,7 +62,7 @@ class JointMixture:
         """Output of the stem, of which theta knows nothing, in the layout of the layers."""
         stem = self._stem
         y_NCHW = F.conv2d(x_NCHW, stem.weight, stride=stem.stride, padding=stem.weight.shape[-1] // 2)
-        y_TBCHW = y_NCHW.unflatten(0, (self._searches, -1))
+        y_TBCHW = y_NCHW.view(self._searches, -1, *y_NCHW.shape[1:])
         y_BCHW = y_TBCHW.permute(1, 3, 4, 0, 2).flatten(3).permute(0, 3, 1, 2)
         return torch.relu_(batch_norm(y_BCHW, *self._stem_affine))
 
@@ -73,7 +73,7 @@ class JointMixture:
         share_TLN = probs_TLN / block_TL1.clamp_min(1e-12)
         # No matrix product, which lower precision would touch.
         mixed_TLF = (share_TLN[..., None] * self._mixed_NF).sum(-2)
-        grouped_TL1, whole_TL1, expanded_TLM = mixed_TLF.split([1, 1, mixed_TLF.shape[-1] - 2], -1)
+        grouped_TL1, whole_TL1, expanded_TLM = mixed_TLF.tensor_split([1, 2], -1)
         layers = block_TL1.shape[1]
         skips: Sequence[Tensor | None] = probs_TLO[..., -1:].unbind(1) if self._has_skip else [None] * layers
         by_layer = zip(

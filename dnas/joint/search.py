@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dnas.batches import BatchDraw, BatchSource, endless_draws
 from dnas.costs import OperatorCosts
-from dnas.inner_search import Course, OnSteps, ThetaResult, ThetaSettings, search_theta
+from dnas.inner_search import ThetaCourse, OnSteps, ThetaResult, ThetaSettings, search_theta
 from dnas.joint.mixture import JointMixture
 from dnas.losses import LOSSES, CoefficientBatch, Coefficients
 from dnas.relaxation import gumbel_noise, gumbel_softmax, random_theta
@@ -87,7 +87,7 @@ def _searched_together(
     energy = _CostBatch([one.energy for one in searches], device)
     coefficients = CoefficientBatch.of([one.coefficients for one in searches], like=theta_TLO)
     mixture, loss_of = JointMixture(supernet, len(searches)), LOSSES[settings.loss]
-    courses, probs = [Course(one.on_steps) for one in searches], []
+    courses, probs = [ThetaCourse(one.on_steps) for one in searches], []
     for step, ((x_NCHW, labels_N), noise_TLO) in enumerate(zip(batches, noise_STLO.to(device).unbind(), strict=True)):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
         logits_TBK = mixture(x_NCHW, gumbel_softmax(theta_TLO, noise_TLO, temperature))
@@ -138,9 +138,8 @@ class _CostBatch:
 
     def __init__(self, costs: Sequence[OperatorCosts], device: torch.device) -> None:
         self._cost_TLO = torch.stack([cost.cost_LO for cost in costs]).to(device)
-        like = {"dtype": self._cost_TLO.dtype, "device": device}
-        self._fixed_T = torch.tensor([cost.fixed for cost in costs], **like)
-        self.reference_T = torch.tensor([cost.reference() for cost in costs], **like)
+        self._fixed_T = self._cost_TLO.new_tensor([cost.fixed for cost in costs])
+        self.reference_T = self._cost_TLO.new_tensor([cost.reference() for cost in costs])
 
     def expected(self, probs_TLO: Tensor) -> Tensor:
         """See `OperatorCosts.expected`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from devices.cost_tables.family import CostTables
 from moo.execution.evaluator import Evaluator, SearchedTheta
@@ -68,16 +68,10 @@ def outcomes_of(evaluator: Evaluator, group: Group, costs: CostTables, supernet:
             )
     for job in group:
         one = searched.get(job.id) if isinstance(job, CoefficientTrial) else None
-        yield _outcome(
-            job, lambda job=job, one=one: evaluator.run(job, costs, supernet) if one is None else evaluator.result(one)
-        )
-
-
-def _outcome(job: Job, work: Callable[[], Outcome]) -> Outcome:
-    try:
-        return work()
-    except Exception as error:
-        return failure_of(job, traceback.format_exc(), died=is_want(error))
+        try:
+            yield evaluator.run(job, costs, supernet) if one is None else evaluator.result(one)
+        except Exception as error:
+            yield failure_of(job, traceback.format_exc(), died=is_want(error))
 
 
 def _place(job: Job, most: int) -> int | None:

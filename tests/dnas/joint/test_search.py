@@ -141,10 +141,10 @@ def test_each_is_told_of_its_own_steps(
     clock = SimpleNamespace(time=time.time, monotonic=lambda: 0.4 * next(looks))
     monkeypatch.setattr("dnas.inner_search.time", clock)
     told: list[list[StepRecord]] = [[], [], []]
-    listeners: list[OnSteps] = [
-        lambda step, records, ended, one=one: one.extend(records)
-        for one in told  # type: ignore[misc]
-    ]
-    searches = searches_of(space, on_steps=listeners)
+
+    def listener(number: int) -> OnSteps:
+        return lambda step, records, ended: told[number].extend(records)
+
+    searches = searches_of(space, on_steps=[listener(number) for number in range(3)])
     results = search_thetas(build_supernet(space, "shared"), easy_source(32), searches, replace(SETTINGS, steps=6))
     assert [tuple(records) for records in told] == [result.records for result in results]

@@ -58,7 +58,7 @@ def supernet(setup: WorkerSetup) -> bytes:
     ],
 )
 def test_trials_are_grouped_by_their_numbers(numbers: Sequence[int], groups: list[tuple[int, ...]]) -> None:
-    found = [tuple(job.id for job in group) for group in groups_of(map(trial, numbers), 4)]  # type: ignore[union-attr]
+    found = [tuple(job.id for job in group) for group in groups_of(map(trial, numbers), 4)]
     assert found == groups
     assert list(groups_of(map(trial, numbers), 1)) == [(trial(number),) for number in numbers]
 
