@@ -61,14 +61,12 @@ class _FirstOutputsMixed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, minus_DI: Tensor, grouped_T: Tensor) -> Tensor:
         x_RI = _rows(x_BCHW, weight_OI.shape[1])
-        weight_OI, minus_DI = weight_OI.to(x_RI.dtype), minus_DI.to(x_RI.dtype)
-        grouped_T1 = grouped_T.to(x_RI.dtype)[:, None]
+        grouped_T1 = grouped_T[:, None]
         y_RO = x_RI @ weight_OI.t()
         _searches(y_RO, grouped_T1)[..., : len(minus_DI)].addcmul_(
             _searches(x_RI @ minus_DI.t(), grouped_T1), grouped_T1
         )
         ctx.save_for_backward(x_RI, weight_OI, minus_DI, grouped_T1)
-        ctx.dtype = grouped_T.dtype
         return _images(y_RO, x_BCHW)
 
     @staticmethod
@@ -83,7 +81,7 @@ class _FirstOutputsMixed(torch.autograd.Function):
             grad_RI.addmm_((first_PTD * grouped_T1).flatten(0, 1), minus_DI)
             grad_x = _images(grad_RI, gradient_BCHW)
         if ctx.needs_input_grad[3]:
-            grad_grouped = _gradient_of_share(first_PTD, _searches(x_RI, grouped_T1), minus_DI, ctx.dtype)
+            grad_grouped = _gradient_of_share(first_PTD, _searches(x_RI, grouped_T1), minus_DI)
         return grad_x, None, None, grad_grouped
 
 
@@ -91,13 +89,11 @@ class _FirstInputsMixed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, weight_OI: Tensor, minus_OD: Tensor, grouped_T: Tensor) -> Tensor:
         x_RI = _rows(x_BCHW, weight_OI.shape[1])
-        weight_OI, minus_OD = weight_OI.to(x_RI.dtype), minus_OD.to(x_RI.dtype)
-        grouped_T1 = grouped_T.to(x_RI.dtype)[:, None]
+        grouped_T1 = grouped_T[:, None]
         first_RD = x_RI[:, : minus_OD.shape[1]]
         y_RO = x_RI @ weight_OI.t()
         _searches(y_RO, grouped_T1).addcmul_(_searches(first_RD @ minus_OD.t(), grouped_T1), grouped_T1)
         ctx.save_for_backward(x_RI, weight_OI, minus_OD, grouped_T1)
-        ctx.dtype = grouped_T.dtype
         return _images(y_RO, x_BCHW)
 
     @staticmethod
@@ -115,15 +111,14 @@ class _FirstInputsMixed(torch.autograd.Function):
             grad_x = _images(grad_RI, gradient_BCHW)
         if ctx.needs_input_grad[3]:
             first_PTD = _searches(x_RI, grouped_T1)[..., first]
-            grad_grouped = _gradient_of_share(_searches(gradient_RO, grouped_T1), first_PTD, minus_OD, ctx.dtype)
+            grad_grouped = _gradient_of_share(_searches(gradient_RO, grouped_T1), first_PTD, minus_OD)
         return grad_x, None, None, grad_grouped
 
 
 class _RingsScaledConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, inside: Tensor, rings: Tensor, share_T: Tensor, stride: int) -> Tensor:
-        scaled = torch.addcmul(inside, rings, share_T.to(rings.dtype)[:, None, None, None, None])
-        scaled = scaled.flatten(0, 1).to(x_BCHW.dtype)
+        scaled = torch.addcmul(inside, rings, share_T[:, None, None, None, None]).flatten(0, 1)
         ctx.save_for_backward(x_BCHW, rings, scaled)
         ctx.stride = stride
         return _depthwise(x_BCHW, scaled, stride)
@@ -141,16 +136,16 @@ class _RingsScaledConv(torch.autograd.Function):
                 output_mask=[True, False, False],
             )  # fmt: skip
         if ctx.needs_input_grad[3]:
-            products = _depthwise(x_BCHW, rings.flatten(0, 1).to(x_BCHW.dtype), ctx.stride).mul_(gradient_BCHW)
+            products = _depthwise(x_BCHW, rings.flatten(0, 1), ctx.stride).mul_(gradient_BCHW)
             searches, channels = rings.shape[:2]
-            grad_share = _rows(products, channels).view(-1, searches, channels).sum((0, 2), dtype=rings.dtype)
+            grad_share = _rows(products, channels).view(-1, searches, channels).sum((0, 2))
         return grad_x, None, None, grad_share, None
 
 
-def _gradient_of_share(gradient_PTO: Tensor, x_PTI: Tensor, minus_OI: Tensor, dtype: torch.dtype) -> Tensor:
+def _gradient_of_share(gradient_PTO: Tensor, x_PTI: Tensor, minus_OI: Tensor) -> Tensor:
     """Gradient of how much each search adds of a product with weights, shape (T,)."""
     gradient_TOI = torch.bmm(gradient_PTO.permute(1, 2, 0), x_PTI.transpose(0, 1))
-    return (gradient_TOI * minus_OI).sum((1, 2), dtype=dtype)
+    return (gradient_TOI * minus_OI).sum((1, 2))
 
 
 def _rows(x_BCHW: Tensor, channels: int) -> Tensor:

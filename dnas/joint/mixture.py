@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnas.joint.convolutions import first_inputs_mixed, first_outputs_mixed, rings_scaled_conv, shared_conv
-from dnas.superkernel import ConvNorm, SuperkernelBlock, SuperkernelSupernet, batch_norm
+from dnas.mixed_precision import in_step_type
+from dnas.supernets.superkernel import ConvNorm, SuperkernelBlock, SuperkernelSupernet, batch_norm
 from search_space.networks import every_pixel
 
 
@@ -24,7 +25,7 @@ class JointMixture:
     """The frozen weights of a supernet, made ready for T inner searches; it does not follow when they change."""
 
     def __init__(self, supernet: SuperkernelSupernet, searches: int) -> None:
-        """Take the weights as they are now.
+        """Take the weights as they are now, those of products in the type that steps compute in.
 
         Args:
             supernet: pre-trained weights.
@@ -38,7 +39,7 @@ class JointMixture:
         self._stem, self._stem_affine = supernet.stem, _affine_of(supernet.stem, searches)
         self._blocks = [_JointBlock(block, searches) for block in blocks]
         self._last_weight, self._last_affine = _weight(supernet.last.weight), _affine_of(supernet.last, searches)
-        self._classifier = supernet.classifier.weight.detach(), supernet.classifier.bias.detach()
+        self._classifier = in_step_type(supernet.classifier.weight.detach(), supernet.classifier.bias.detach())
 
     def __call__(self, x_NCHW: Tensor, probs_TLO: Tensor) -> Tensor:
         """Logits of the mixtures with these operator weights, differentiable in them.
@@ -74,6 +75,7 @@ class JointMixture:
         # No matrix product, which lower precision would touch.
         mixed_TLF = (share_TLN[..., None] * self._mixed_NF).sum(-2)
         grouped_TL1, whole_TL1, expanded_TLM = mixed_TLF.tensor_split([1, 2], -1)
+        grouped_TL1, whole_TL1 = in_step_type(grouped_TL1, whole_TL1)
         layers = block_TL1.shape[1]
         skips: Sequence[Tensor | None] = probs_TLO[..., -1:].unbind(1) if self._has_skip else [None] * layers
         by_layer = zip(
@@ -113,9 +115,9 @@ class _JointBlock:
         inner, self._keeps_shape = block.layer.in_channels, block.layer.keeps_shape
         self._stride, self._has_groups = block.layer.stride, any(one.groups > 1 for one in block.candidates)
         self._expand_OI, self._project_OI = _weight(block.expand_weight), _weight(block.project_weight)
-        self._expand_minus_DI = -self._expand_OI[:inner] * block.get_buffer("outside_groups_II")
-        self._project_minus_OD = -self._project_OI[:, :inner] * block.get_buffer("outside_groups_CI")
-        kernels = block.depthwise_weight.detach()
+        self._expand_minus_DI = in_step_type(-self._expand_OI[:inner] * block.get_buffer("outside_groups_II"))[0]
+        self._project_minus_OD = in_step_type(-self._project_OI[:, :inner] * block.get_buffer("outside_groups_CI"))[0]
+        (kernels,) = in_step_type(block.depthwise_weight.detach())
         self._inside = F.pad(kernels[:, :, 1:-1, 1:-1], (1, 1, 1, 1))
         self._rings = (kernels - self._inside).repeat(searches, 1, 1, 1, 1)
         self._expand_affine = _repeated(block.expand_scale, searches), _repeated(block.expand_shift, searches)
@@ -177,7 +179,8 @@ def _mixed_by_candidates(block: SuperkernelBlock) -> Tensor:
 
 def _weight(weight: Tensor) -> Tensor:
     """A 1x1 weight (O, I, 1, 1) as a matrix."""
-    return weight.detach()[:, :, 0, 0]
+    (weight,) = in_step_type(weight.detach())
+    return weight[:, :, 0, 0]
 
 
 def _affine_of(layer: ConvNorm, searches: int) -> tuple[Tensor, Tensor]:

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from dnas.batches import BatchDraw, BatchSource, endless_draws
 from dnas.costs import OperatorCosts
-from dnas.inner_search import ThetaCourse, OnSteps, ThetaResult, ThetaSettings, search_theta
+from dnas.inner_search import OnSteps, ThetaCourse, ThetaResult, ThetaSettings, search_theta
 from dnas.joint.mixture import JointMixture
 from dnas.losses import LOSSES, CoefficientBatch, Coefficients
+from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.relaxation import gumbel_noise, gumbel_softmax, random_theta
-from dnas.superkernel import SuperkernelSupernet
-from dnas.supernet import Supernet
+from dnas.supernets.superkernel import SuperkernelSupernet
+from dnas.supernets.supernet import Supernet
+from dnas.train_precision import TrainPrecision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -41,7 +43,12 @@ class InnerSearch:
 
 
 def search_thetas(
-    supernet: Supernet, source: BatchSource, searches: Sequence[InnerSearch], settings: ThetaSettings
+    supernet: Supernet,
+    source: BatchSource,
+    searches: Sequence[InnerSearch],
+    settings: ThetaSettings,
+    *,
+    precision: TrainPrecision = "fp32",
 ) -> list[ThetaResult]:
     """Minimise the hardware-aware loss of each search over its theta; the supernet's weights are left as they are.
 
@@ -52,12 +59,13 @@ def search_thetas(
         source: the theta split.
         searches: that are done together.
         settings: of all of them.
+        precision: as for `search_theta`.
 
     Returns:
         Results in the order of the searches.
     """
     if len(searches) > 1 and isinstance(supernet, SuperkernelSupernet):
-        return _searched_together(supernet, source, searches, settings)
+        return _searched_together(supernet, source, searches, settings, precision)
     return [
         search_theta(
             supernet,
@@ -68,13 +76,18 @@ def search_thetas(
             settings,
             one.rng,
             on_steps=one.on_steps,
+            precision=precision,
         )
         for one in searches
     ]
 
 
 def _searched_together(
-    supernet: SuperkernelSupernet, source: BatchSource, searches: Sequence[InnerSearch], settings: ThetaSettings
+    supernet: SuperkernelSupernet,
+    source: BatchSource,
+    searches: Sequence[InnerSearch],
+    settings: ThetaSettings,
+    precision: TrainPrecision,
 ) -> list[ThetaResult]:
     space, device = supernet.space, next(supernet.parameters()).device
     shape = (space.num_layers, len(space.operators))
@@ -86,11 +99,15 @@ def _searched_together(
     latency = _CostBatch([one.latency for one in searches], device)
     energy = _CostBatch([one.energy for one in searches], device)
     coefficients = CoefficientBatch.of([one.coefficients for one in searches], like=theta_TLO)
-    mixture, loss_of = JointMixture(supernet, len(searches)), LOSSES[settings.loss]
+    with mixed_precision(precision, device):
+        mixture = JointMixture(supernet, len(searches))
+    loss_of = LOSSES[settings.loss]
     courses, probs = [ThetaCourse(one.on_steps) for one in searches], []
     for step, ((x_NCHW, labels_N), noise_TLO) in enumerate(zip(batches, noise_STLO.to(device).unbind(), strict=True)):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
-        logits_TBK = mixture(x_NCHW, gumbel_softmax(theta_TLO, noise_TLO, temperature))
+        relaxed_TLO = gumbel_softmax(theta_TLO, noise_TLO, temperature)
+        with mixed_precision(precision, device):
+            logits_TBK = in_fp32(mixture(x_NCHW, relaxed_TLO))
         cross_entropy_TB = F.cross_entropy(logits_TBK.flatten(0, 1), labels_N, reduction="none").view(len(searches), -1)
         cross_entropy_T = cross_entropy_TB.mean(-1)
         log_probs_TLO = torch.log_softmax(theta_TLO, -1)

@@ -135,7 +135,8 @@ class Evaluator:
     def _search_thetas(self, jobs: Sequence[CoefficientTrial], tables: CostTables) -> list[SearchedTheta]:
         start = time.monotonic()
         searches = [self._inner_search(job, _table_for(job, tables)) for job in jobs]
-        thetas = search_thetas(self.supernet, self.theta_batches, searches, self.setup.theta)
+        settings, precision = self.setup.theta, self.setup.precision
+        thetas = search_thetas(self.supernet, self.theta_batches, searches, settings, precision=precision)
         seconds = (time.monotonic() - start) / len(jobs)
         return [
             SearchedTheta(trial=job, costs=_table_for(job, tables), search=search, theta=theta, seconds=seconds)

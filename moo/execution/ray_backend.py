@@ -24,6 +24,7 @@ from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
+from moo.execution.ray_ranks import RankedPretraining, ranks_for
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
@@ -113,6 +114,8 @@ class RayBackend:
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
 
+        With several paths a step, as many workers share these, each with a GPU, or with its part of the cores.
+
         Workers of earlier jobs are stopped, as the cores or GPUs that they hold may be all there are; the next jobs
         start new ones. A worker that dies is replaced, and pre-training goes on from its last epoch.
 
@@ -146,6 +149,12 @@ class RayBackend:
         with self._session.checked():
             self._pool.close()
             self._nodes.look()
+        ranks = ranks_for(settings, workers=min(self.workers, self._nodes.gpus or self._nodes.cpus))
+        if ranks > 1:
+            ranked = RankedPretraining(self._session, self._nodes, ranks, lambda news: self.watch(news))
+            yield from ranked.epochs(self._setup, self._images, settings, state)
+            return
+        with self._session.checked():
             gpus = 1 if self._nodes.gpus else 0
             place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
             epochs = _pretrain.options(**place).remote(self._setup, self._images, settings, state)

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dnas.build import build_supernet
 from dnas.joint.mixture import JointMixture
-from dnas.superkernel import SuperkernelSupernet
+from dnas.mixed_precision import in_fp32, mixed_precision
+from dnas.supernets.build import build_supernet
+from dnas.supernets.superkernel import SuperkernelSupernet
+from dnas.train_precision import TrainPrecision
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import Randomise
 
@@ -61,6 +63,20 @@ def test_in_single_precision_they_differ_by_rounding(space: FBNetSpace, randomis
     torch.testing.assert_close(
         together(supernet, x_TBCHW, probs_TLO), one_by_one(supernet, x_TBCHW, probs_TLO), rtol=1e-3, atol=1e-3
     )
+
+
+def test_in_bf16_gradients_go_the_same_way(space: FBNetSpace, randomised: Randomise) -> None:
+    supernet, x_TBCHW, probs_TLO = made(space, randomised, torch.float32)
+    direction = torch.randn(SEARCHES, BATCH, space.classes)
+    gradients = []
+    precisions: tuple[TrainPrecision, ...] = ("fp32", "bf16")
+    for precision in precisions:
+        with mixed_precision(precision, torch.device("cpu")):
+            logits_TBK = together(supernet, x_TBCHW, probs_TLO)
+        assert logits_TBK.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+        gradients.append(torch.autograd.grad(in_fp32(logits_TBK), probs_TLO, direction)[0].flatten(1))
+        assert gradients[-1].dtype == torch.float32
+    assert torch.cosine_similarity(gradients[0], gradients[1], 1).min() > 0.95
 
 
 def test_what_is_no_number_stays_with_its_search(space: FBNetSpace, randomised: Randomise) -> None:

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from devices.cost_tables.analytic import analytic_cost_table
-from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import OnSteps, StepRecord, ThetaResult, ThetaSettings, search_theta
 from dnas.joint.search import InnerSearch, search_thetas
 from dnas.losses import Coefficients, LossName
 from dnas.relaxation import gumbel_noise, random_theta
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing, build_supernet
+from dnas.supernets.supernet import Supernet
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import ArraySource, Randomise, SourceOf
 
