@@ -33,7 +33,7 @@ PARETO_SEARCH = HelpPage(
         ),
         group("method", "method adaptive", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
         group("earlier runs", "resume from"),
-        group("cluster", "workers", "address threads-per-worker dashboard"),
+        group("cluster", "workers", "address threads-per-worker searches-per-worker dashboard"),
         group("output", "out quiet", "front-size"),
     ),
 )
