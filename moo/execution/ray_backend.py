@@ -24,7 +24,7 @@ from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
-from moo.execution.ray_ranks import RankedPretraining, ranks_for
+from moo.execution.ray_ranks import RankedPretraining
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
@@ -149,7 +149,7 @@ class RayBackend:
         with self._session.checked():
             self._pool.close()
             self._nodes.look()
-        ranks = ranks_for(settings, workers=min(self.workers, self._nodes.gpus or self._nodes.cpus))
+        ranks = settings.ranks(min(self.workers, self._nodes.gpus or self._nodes.cpus))
         if ranks > 1:
             ranked = RankedPretraining(self._session, self._nodes, ranks, lambda news: self.watch(news))
             yield from ranked.epochs(self._setup, self._images, settings, state)

@@ -19,7 +19,7 @@ from moo.execution.news import Watch
 from moo.execution.nodes import Nodes
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages
-from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, cores_of_node, worker_device
+from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, cores_of_node, share, worker_device
 from moo.trials import WorkerSetup
 from search_space.boundary.text import last_line
 
@@ -52,13 +52,6 @@ class Meeting:
     """That of the first rank."""
     port: int
     """At which the first rank listens."""
-
-
-def ranks_for(settings: PretrainSettings, *, workers: int) -> int:
-    """How many ranks pre-train: no more than it takes for each to have as few paths a step as with all workers."""
-    paths = settings.paths_per_step
-    turns = -(-paths // max(1, min(paths, workers)))
-    return -(-paths // turns)
 
 
 class RankedPretraining:
@@ -126,8 +119,9 @@ class RankedPretraining:
         on_each = -(-self._ranks // len(machines))
         cores = max(1, max(machines) // on_each)
         # As many cores as threads, so that ranks spread over machines; less where all could not run at once.
+        fits = cores * on_each <= min(machines) and not self._nodes.gpus
         place = {
-            "num_cpus": cores if cores * on_each <= min(machines) and not self._nodes.gpus else 1,
+            "num_cpus": cores if fits else share(self._nodes.cpus, self._ranks) or 1,
             "num_gpus": 1 if self._nodes.gpus else 0,
             **self._nodes.placement,
         }
