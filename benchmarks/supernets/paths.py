@@ -141,10 +141,11 @@ def main() -> None:
     print_results(
         {"timing": asdict(timing), "trained": [asdict(item) for item in trained]},
         [
-            f"{config.space}, {config.paths} paths a step of {config.batch}; time of {config.ranks} processes of one thread",
-            f"over one process of one thread: {timing.over_one_thread:.2f} ({timing.cpu_over_one_thread:.2f} of CPU time)",
-            f"the same where they train apart, which is what the machine allows: {timing.limit:.2f}",
-            f"over one process of {config.ranks} threads: {timing.over_threads:.2f}",
+            f"{config.space}, {config.paths} paths a step of {config.batch}, {config.ranks} processes of one thread",
+            f"time over that of one such process: {timing.over_one_thread:.2f}",
+            f"CPU time over its CPU time: {timing.cpu_over_one_thread:.2f}",
+            f"time where they train apart, which is what the machine allows: {timing.limit:.2f}",
+            f"time over that of one process of {config.ranks} threads: {timing.over_threads:.2f}",
             f"a path: {timing.path_ms:.1f} ms; weights differ by at most {timing.difference:.1e}",
             *(
                 f"{config.dataset}, {item.paths} paths a step, {item.factor:g} times the learning rate, {item.epochs} "
