@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from search_space.boundary.text import last_line
 GATHERING_SECONDS = 60.0
 """After the first worker is there, how long the others are waited for; fewer do the same work, more slowly."""
 OWN_ADDRESS = "127.0.0.1"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +146,10 @@ class RankedPretraining:
         for actor in waiting.values():
             ray.kill(actor)
             self._actors.remove(actor)
+        if waiting:
+            _LOG.warning("Pre-training has %d of %d workers: the others had no place.", len(found), self._ranks)
+        else:
+            _LOG.info("%d workers share pre-training", len(found))
         return sorted(found, key=lambda item: item[1].node)
 
     def _begin(self, places: Sequence[tuple[Any, RankPlace]], task: tuple[Any, PretrainSettings, bytes | None]) -> Any:
@@ -175,14 +181,18 @@ def _got(reference: Any) -> Any:
     """What a rank gives.
 
     Raises:
-        RayDiedError: if it lost another one.
+        RayDiedError: if it died, or lost another one.
         MachineryError: if it wanted memory or the like.
     """
     try:
         return ray.get(reference)
+    except ray.exceptions.RayActorError:
+        raise RayDiedError(
+            "A worker of pre-training died: it was killed, as when memory runs out, or crashed."
+        ) from None
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, RankLostError):
-            raise RayDiedError("A worker of pre-training died, and the others with it.") from None
+            raise RayDiedError("A worker of pre-training lost another one.") from None
         if is_want(error):
             raise MachineryError(f"pre-training could not go on: {last_line(str(error))}.") from None
         raise
