@@ -8,7 +8,7 @@ Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -89,6 +89,12 @@ class PretrainRecord:
     """Learning rate of the last step."""
     divergence: Divergence | None = None
     """Why the epoch does not count, if it does not."""
+
+
+def weighted_sum(values: Sequence[Tensor], weights: Sequence[int]) -> float:
+    """The sum of numbers on a device in float64, which not every GPU has: taken here, of all that are read at once."""
+    read: list[float] = torch.stack(list(values)).tolist()
+    return sum(value * weight for value, weight in zip(read, weights, strict=True))
 
 
 Forward = Callable[[Tensor], Tensor]
@@ -207,8 +213,8 @@ class Pretraining:
         """
         before = self._snapshot()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epochs_done]))
-        device, seen, lr = next(self.supernet.parameters()).device, 0, 0.0
-        losses, correct = (torch.zeros((), dtype=dtype, device=device) for dtype in (torch.double, torch.long))
+        correct, lr = torch.zeros((), dtype=torch.long, device=next(self.supernet.parameters()).device), 0.0
+        losses, sizes = list[Tensor](), list[int]()
         for x_BCHW, labels_B, forward in self.steps(rng):
             lr = self._set_lr()
             self.optimizer.zero_grad(set_to_none=True)
@@ -219,11 +225,11 @@ class Pretraining:
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
             self.optimizer.step()
             self.step += 1
-            losses += loss.detach().double() * len(labels_B)
+            losses.append(loss.detach())
             correct += (logits_BK.argmax(-1) == labels_B).sum()
-            seen += len(labels_B)
+            sizes.append(len(labels_B))
         self.epochs_done += 1
-        mean, accuracy = float(losses) / seen, int(correct) / seen
+        mean, accuracy = weighted_sum(losses, sizes) / sum(sizes), int(correct) / sum(sizes)
         found = divergence(
             mean,
             epoch=self.epochs_done,

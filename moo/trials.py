@@ -46,6 +46,8 @@ class WorkerSetup:
     seed: int
     threads: int
     """CPU threads of torch."""
+    deterministic: bool = False
+    """Whether a GPU computes the same again, bit for bit."""
     balanced: bool = False
     """Whether batches draw all classes evenly."""
     warm_start: bytes | None = None

@@ -16,11 +16,13 @@ import torch
 
 from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
+from evaluation.accelerators import compute_deterministically
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError, Patience, is_want
 from moo.execution.news import Tell, Watch, unwatched
 from moo.execution.nodes import nodes_up
+from moo.execution.places import Demand, resources
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
@@ -30,7 +32,6 @@ from moo.execution.ray_session import (
     RaySession,
     cores_of_node,
     join_ray,
-    share,
     worker_device,
 )
 from moo.execution.running_searches import RunningSearches, new_collector
@@ -41,6 +42,8 @@ from search_space.boundary.text import last_line
 _LOG = logging.getLogger(__name__)
 ID_SHOWN = 6
 """Characters of a node's id: one machine may be several nodes."""
+MOST_THREADS_BESIDE_A_GPU = 2
+"""Of pre-training, which leaves the CPU little to compute there."""
 RESTARTS = 3
 """Deaths of Ray in a row, with nothing done in between, that jobs outlive."""
 
@@ -56,7 +59,7 @@ class RayBackend:
         session: RaySession,
         setup: WorkerSetup,
         *,
-        workers: int | None,
+        demand: Demand,
         evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
     ) -> None:
         """Use a Ray that runs; `start_ray_backend` starts one.
@@ -64,10 +67,13 @@ class RayBackend:
         Args:
             session: of that Ray; it ends with `close`.
             setup: what every worker is set up with; it goes to the object store once.
-            workers: jobs at the same time; None for as many as there are GPUs, else CPU cores, at any time.
+            demand: jobs at the same time, which may change as nodes come and go, and what each has of a GPU.
             evaluator: makes what does the jobs on a worker.
+
+        Raises:
+            ValueError: if there are no GPUs though they are asked for.
         """
-        self._fixed_workers = workers
+        self._demand = demand
         self._own_setup = setup
         self._evaluator = evaluator
         self._begun = 0
@@ -75,6 +81,9 @@ class RayBackend:
         self.ended: Counter[str] = Counter()
         """Jobs that have ended on each node."""
         self._use(session)
+        demand.check(self._nodes.gpus)
+        if (line := demand.said_of(self.workers, self._nodes.gpus)) is not None:
+            _LOG.warning("%s", line)
 
     def _use(self, session: RaySession) -> None:
         self._session = session
@@ -94,14 +103,18 @@ class RayBackend:
     @property
     def workers(self) -> int:
         """Jobs at the same time: as many as were asked for, else one for each GPU, else for each CPU core, by now."""
-        return self._fixed_workers or max(1, self._nodes.gpus or self._nodes.cpus)
+        return self._demand.workers_on(cpus=self._nodes.cpus, gpus=self._nodes.gpus)
+
+    @property
+    def gpus(self) -> int:
+        """See `moo.execution.backend.Backend.gpus`."""
+        return min(self._nodes.gpus, self.workers) if self._demand.uses_gpus else 0
 
     def _new_worker(self, words: Path) -> Any:
         nodes, workers = self._nodes, self.workers
         self._begun += 1
         place = {
-            "num_cpus": share(nodes.cpus, workers) or 1,
-            "num_gpus": share(nodes.gpus, workers),
+            **resources(self._demand, workers, cpus=nodes.cpus, gpus=nodes.gpus, machines=nodes.machines),
             "name": f"worker {self._begun}",
             "namespace": self._namespace,
             **nodes.placement,
@@ -146,7 +159,7 @@ class RayBackend:
         with self._session.checked():
             self._pool.close()
             self._nodes.look()
-            gpus = 1 if self._nodes.gpus else 0
+            gpus = 1 if self._nodes.gpus and self._demand.uses_gpus else 0
             place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
             epochs = _pretrain.options(**place).remote(self._setup, self._images, settings, state)
         patience, has_begun = Patience(), False
@@ -219,6 +232,7 @@ def start_ray_backend(
     setup: WorkerSetup,
     *,
     workers: int | None = None,
+    gpus_per_worker: float | None = None,
     address: str | None = None,
     dashboard: bool = True,
     evaluator: Callable[[WorkerSetup, torch.device], Evaluator] = Evaluator,
@@ -229,16 +243,23 @@ def start_ray_backend(
     Args:
         setup: what every worker is set up with; it goes to the object store once.
         workers: jobs at the same time; by default one for each GPU, else one for each CPU core, as nodes come and go.
+            More workers than GPUs are as many on each.
+        gpus_per_worker: share of a GPU that a worker needs, in [0, 1]: 0.25 has four on each, 0 none on any.
         address: of the cluster to join; by default Ray is started on this machine.
         dashboard: whether a started Ray has its dashboard.
         evaluator: makes what does the jobs on a worker.
         run: the run folder, after which Ray's dashboard names what is done.
 
     Raises:
-        ValueError: if no cluster answers at that address.
+        ValueError: if no cluster answers at that address, or there are no GPUs though a share of one is asked for.
     """
-    session = join_ray(address, workers=workers, dashboard=dashboard, run=run)
-    return RayBackend(session, setup, workers=workers, evaluator=evaluator)
+    demand = Demand(workers=workers, gpus_per_worker=gpus_per_worker)
+    session = join_ray(address, workers=workers, dashboard=dashboard, run=run, apple_gpu=bool(gpus_per_worker))
+    try:
+        return RayBackend(session, setup, demand=demand, evaluator=evaluator)
+    except BaseException:
+        session.close()
+        raise
 
 
 class Worker:
@@ -253,6 +274,8 @@ class Worker:
     ) -> None:
         self._last_words = note_crashes(last_words)
         keep_freed_memory()
+        if setup.deterministic:
+            compute_deterministically()
         images.have()
         self._workbench = evaluator(setup, worker_device())
 
@@ -275,9 +298,12 @@ def pretraining(
     """Gives None when it has a place."""
     yield None
     keep_freed_memory()
+    if setup.deterministic:
+        compute_deterministically()
     images.have()
-    torch.set_num_threads(cores_of_node())
-    yield from pretraining_epochs(setup, settings, state, worker_device())
+    device = worker_device()
+    torch.set_num_threads(min(cores_of_node(), MOST_THREADS_BESIDE_A_GPU) if device.type != "cpu" else cores_of_node())
+    yield from pretraining_epochs(setup, settings, state, device)
 
 
 _new_worker: Any = ray.remote(Worker)

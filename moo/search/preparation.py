@@ -139,6 +139,7 @@ class Preparation:
             samples=config.samples,
             seed=config.seed,
             threads=config.threads_per_worker,
+            deterministic=config.deterministic,
             independent=self.pretraining if config.independent else None,
             activations=activations_for(None if self.boards.board is None else self.boards.board.machine),
             limits=config.limits,
