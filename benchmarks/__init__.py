@@ -22,6 +22,7 @@ early_exits    early exits: their nested search, segments against one file, and 
 adaptive       what early exits gain on a run's networks, and how far what was expected is true
 clusters       a search on two nodes, of which one has not got the project
 data           pre-training on images larger than memory, on a mapped file
+gpu            what a GPU makes of steps, evaluations, a front and a training
 litert         LiteRT files: time to write them, and their speed beside ONNX files
 page           what the page takes beside a search, and how soon it shows a front
 safety         what becomes of a run whose files are damaged

@@ -23,9 +23,9 @@ from torch import Tensor
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import print_results
 from benchmarks.turns import median_ratio, rounds_of_turns, seconds_of
-from dnas.build import build_supernet
-from dnas.depthwise import depthwise_conv
 from dnas.pretraining import sampled_path
+from dnas.supernets.build import build_supernet
+from dnas.supernets.depthwise import depthwise_conv
 from scripts.interface.command_line import run
 from search_space.spaces import space_named
 

@@ -19,8 +19,10 @@ from torch import Tensor
 from dnas.batches import BatchSource, endless_draws
 from dnas.costs import OperatorCosts
 from dnas.losses import LOSSES, Coefficients, LossName
+from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.relaxation import TemperatureSchedule, entropy, gumbel_noise, gumbel_softmax, random_theta
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
+from dnas.train_precision import TrainPrecision
 
 TOLD_APART_SECONDS = 1.0
 """From one time that steps are told to the next, at least; what takes less tells nothing."""
@@ -118,6 +120,7 @@ def search_theta(
     rng: np.random.Generator,
     *,
     on_steps: OnSteps | None = None,
+    precision: TrainPrecision = "fp32",
 ) -> ThetaResult:
     """Minimise the hardware-aware loss over theta; the supernet's weights are left as they are.
 
@@ -130,6 +133,7 @@ def search_theta(
         settings: steps, temperature, entropy weight and so on.
         rng: initial theta, order of images and Gumbel noise.
         on_steps: is told of steps every `TOLD_APART_SECONDS`, and of the rest at the end; nothing where all take less.
+        precision: what the supernet computes in; theta, costs and loss are fp32.
 
     Source: FBNet, Algorithm 1 (theta steps), with exact expectations of the costs and an entropy bonus.
     """
@@ -151,7 +155,8 @@ def search_theta(
     for step, ((x_BCHW, labels_B), noise_LO) in enumerate(zip(batches, noise_TLO.unbind(), strict=True)):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
         relaxed_LO = gumbel_softmax(theta_LO, noise_LO, temperature)
-        logits_BK = supernet.forward_mixture(x_BCHW, relaxed_LO)
+        with mixed_precision(precision, device):
+            logits_BK = in_fp32(supernet.forward_mixture(x_BCHW, relaxed_LO))
         cross_entropy = F.cross_entropy(logits_BK, labels_B)
         probs_LO = torch.softmax(theta_LO, -1)
         latency_ms, energy_mj = latency.expected(probs_LO), energy.expected(probs_LO)

@@ -2,16 +2,17 @@
 
 `Pretraining` runs epoch by epoch and its state can be saved between epochs; the random numbers of an epoch depend
 on seed and epoch alone, so a resumed run equals an uninterrupted one. An epoch that diverges is done again more slowly.
+A step trains one path, or several, which processes may share (`dnas.ranks`).
 Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnas.batches import DRAWN_STEPS, BatchDraw, BatchSource
-from dnas.build import WeightSharing
 from dnas.divergence import LR_FACTOR, Divergence, divergence
+from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.optimizer import parameter_groups
+from dnas.ranks import ALONE, PathGradients, Ranks
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing
+from dnas.supernets.supernet import Supernet
+from dnas.train_precision import TrainPrecision
 from search_space.spaces import FBNetSpace
 
 NARROW_CHANNELS = 128
@@ -52,6 +56,8 @@ class PretrainSettings:
     """Passes over the weights split in an epoch: several where there are few images, so that its figures mean much."""
     largest_share: float = 0.0
     """Share of the steps, in [0, 1], that train the largest architecture instead of a sampled one."""
+    paths_per_step: int = 1
+    """Paths whose mean gradient makes a step, each with a batch of its own."""
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -64,15 +70,21 @@ class PretrainSettings:
             raise ValueError(f"`weight_decay >= 0` must hold, but got {self.weight_decay}.")
         if self.passes < 1:
             raise ValueError(f"`passes >= 1` must hold, but got {self.passes}.")
+        if self.paths_per_step < 1:
+            raise ValueError(f"`paths_per_step >= 1` must hold, but got {self.paths_per_step}.")
         for name in ("warmup_fraction", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")
         if not 0 <= self.largest_share <= 1:
             raise ValueError(f"`0 <= largest_share <= 1` must hold, but got {self.largest_share}.")
 
-    def steps_an_epoch(self, images: int) -> int:
-        """Steps of an epoch with so many images, of whole batches only where there is one."""
+    def batches_an_epoch(self, images: int) -> int:
+        """Batches of an epoch with so many images: whole ones only, where there is one."""
         return self.passes * max(1, images // self.batch_size)
+
+    def steps_an_epoch(self, images: int) -> int:
+        """Steps of an epoch with so many images; the last one may have fewer paths."""
+        return -(-self.batches_an_epoch(images) // self.paths_per_step)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,16 +103,22 @@ class PretrainRecord:
     """Why the epoch does not count, if it does not."""
 
 
-def weighted_sum(values: Sequence[Tensor], weights: Sequence[int]) -> float:
-    """The sum of numbers on a device in float64, which not every GPU has: taken here, of all that are read at once."""
-    read: list[float] = torch.stack(list(values)).tolist()
-    return sum(value * weight for value, weight in zip(read, weights, strict=True))
-
-
 Forward = Callable[[Tensor], Tensor]
 """Logits of one weight step from its images."""
 DrawForward = Callable[[Supernet, np.random.Generator], Forward]
 """What chance decides that a weight step trains."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """One step, as one of the ranks that make it sees it."""
+
+    paths: int
+    """Those of all ranks."""
+    own: int
+    """Those of this rank."""
+    batches: Iterator[tuple[Tensor, Tensor, Forward]]
+    """Images, labels and forward pass of each of its own; fewer where the source ended."""
 
 
 def sampled_path(supernet: Supernet, rng: np.random.Generator) -> Forward:
@@ -172,12 +190,16 @@ class Pretraining:
         *,
         seed: int,
         forward: DrawForward = sampled_path,
+        ranks: Ranks = ALONE,
+        precision: TrainPrecision = "fp32",
     ) -> None:
         self.supernet = supernet
         self.source = source
         self.settings = settings
         self.seed = seed
         self.forward = forward
+        self.ranks = ranks
+        self.precision: TrainPrecision = precision
         self.epochs_done = 0
         self.total_steps = max(1, settings.steps_an_epoch(len(source)) * settings.epochs)
         self.step = 0
@@ -213,23 +235,29 @@ class Pretraining:
         """
         before = self._snapshot()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epochs_done]))
-        correct, lr = torch.zeros((), dtype=torch.long, device=next(self.supernet.parameters()).device), 0.0
-        losses, sizes = list[Tensor](), list[int]()
-        for x_BCHW, labels_B, forward in self.steps(rng):
-            lr = self._set_lr()
+        figures, lr = _Figures(), 0.0
+        device = next(self.supernet.parameters()).device
+        gradients = PathGradients(list(self.supernet.parameters()), self.ranks, self.settings.paths_per_step)
+        for step in self.steps(rng):
             self.optimizer.zero_grad(set_to_none=True)
-            logits_BK = forward(x_BCHW)
-            loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
-            torch.autograd.backward(loss)
+            for x_BCHW, labels_B, forward in step.batches:
+                with mixed_precision(self.precision, device):
+                    logits_BK = in_fp32(forward(x_BCHW))
+                loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
+                torch.autograd.backward(loss)
+                gradients.keep()
+                figures.add(loss.detach(), (logits_BK.argmax(-1) == labels_B).sum(), len(labels_B))
+            if figures.of_step < step.own:
+                break
+            figures.end_step()
+            gradients.share(step.paths)
             self._calm_classifier()
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
+            lr = self._set_lr()
             self.optimizer.step()
             self.step += 1
-            losses.append(loss.detach())
-            correct += (logits_BK.argmax(-1) == labels_B).sum()
-            sizes.append(len(labels_B))
         self.epochs_done += 1
-        mean, accuracy = weighted_sum(losses, sizes) / sum(sizes), int(correct) / sum(sizes)
+        mean, accuracy = figures.means(self.ranks, -(-self.settings.paths_per_step // self.ranks.count))
         found = divergence(
             mean,
             epoch=self.epochs_done,
@@ -283,13 +311,34 @@ class Pretraining:
             if share < 1 and name.startswith("classifier.") and weight.grad is not None:
                 weight.grad.mul_(share)
 
-    def steps(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Forward]]:
-        """Images, labels and forward pass of an epoch's steps; chance is drawn beforehand, for many at once."""
-        drawing = ((draw, self.forward(self.supernet, rng)) for draw in self._draws(rng))
-        while drawn := list(islice(drawing, DRAWN_STEPS)):
-            batches = self.source.read([draw for draw, _ in drawn])
-            for (x_BCHW, labels_B), (_, forward) in zip(batches, drawn, strict=False):
-                yield x_BCHW, labels_B, forward
+    def steps(self, rng: np.random.Generator) -> Iterator[PathStep]:
+        """An epoch's steps, each to be used up before the next; chance is drawn beforehand, for many at once."""
+        drawing = self._drawn_steps(rng)
+        while drawn := list(islice(drawing, -(-DRAWN_STEPS // self.settings.paths_per_step))):
+            batches = iter(self.source.read([draw for _, own in drawn for draw, _ in own]))
+            for paths, own in drawn:
+                with_forward = zip(islice(batches, len(own)), own, strict=False)
+                yield PathStep(paths, len(own), ((*batch, forward) for batch, (_, forward) in with_forward))
+
+    def _drawn_steps(self, rng: np.random.Generator) -> Iterator[tuple[int, list[tuple[BatchDraw, Forward]]]]:
+        """How many paths each step of an epoch has, and what chance decides of this rank's own."""
+        draws = self._draws(rng)
+        for step in count():
+            own, paths = [], 0
+            for path, draw in enumerate(islice(draws, self.settings.paths_per_step)):
+                paths += 1
+                if path % self.ranks.count == self.ranks.rank:
+                    own.append((draw, self.forward(self.supernet, self._rng_of_path(rng, step, path))))
+            if not paths:
+                return
+            yield paths, own
+
+    def _rng_of_path(self, rng: np.random.Generator, step: int, path: int) -> np.random.Generator:
+        """Of a single path a step that of the epoch; of several, each has its own, which any rank can make."""
+        if self.settings.paths_per_step == 1:
+            return rng
+        seeds = np.random.SeedSequence([self.seed, self.epochs_done], spawn_key=(step, path))
+        return np.random.default_rng(seeds)
 
     def _draws(self, rng: np.random.Generator) -> Iterator[BatchDraw]:
         """An epoch's batches: whole ones only, where there is one."""
@@ -304,3 +353,52 @@ class Pretraining:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         return lr
+
+
+class _Figures:
+    """Losses and right answers of an epoch's paths, left on the device until its end."""
+
+    def __init__(self) -> None:
+        self.of_step = 0
+        """Paths since the last step ended."""
+        self._losses: list[Tensor] = []
+        self._correct: list[Tensor] = []
+        self._images: list[int] = []
+        self._paths: list[int] = []
+        """Of each step."""
+
+    def add(self, loss: Tensor, correct: Tensor, images: int) -> None:
+        """Note one path."""
+        self.of_step += 1
+        self._losses.append(loss)
+        self._correct.append(correct)
+        self._images.append(images)
+
+    def end_step(self) -> None:
+        """All paths of a step are noted."""
+        self._paths.append(self.of_step)
+        self.of_step = 0
+
+    def means(self, ranks: Ranks, most: int) -> tuple[float, float]:
+        """Loss and accuracy over the images of all ranks, summed in order of path, so that all have the same.
+
+        Args:
+            ranks: that share the paths.
+            most: paths of a step on one of them, at most.
+        """
+        rows = iter(zip(*map(_numbers, (self._losses, self._correct)), self._images, strict=True))
+        table_SM3 = torch.zeros(len(self._paths), most, 3, dtype=torch.double)
+        for step, paths in enumerate(self._paths):
+            for place in range(paths):
+                table_SM3[step, place] = torch.tensor(next(rows), dtype=torch.double)
+        table_RSM3 = ranks.gathered(table_SM3)
+        losses, correct, seen = 0.0, 0, 0
+        for loss, right, images in table_RSM3.permute(1, 2, 0, 3).flatten(0, 2).tolist():
+            losses += loss * images
+            correct += int(right)
+            seen += int(images)
+        return losses / seen, correct / seen
+
+
+def _numbers(scalars: list[Tensor]) -> list[float]:
+    return torch.stack(scalars).tolist() if scalars else []

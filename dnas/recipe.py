@@ -37,6 +37,7 @@ def pretrain_settings(
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
+    paths_per_step: int = 1,
     augmented: bool = False,
     warm_start: bool = False,
 ) -> PretrainSettings:
@@ -47,6 +48,7 @@ def pretrain_settings(
         epochs: as in `PretrainSettings`.
         batch_size: as in `PretrainSettings`.
         lr: as in `PretrainSettings`.
+        paths_per_step: as in `PretrainSettings`; it changes none of the others.
         augmented: whether images are strongly augmented, so that many passes over them are of use.
         warm_start: whether the supernet's weights come from another run.
     """
@@ -70,6 +72,7 @@ def pretrain_settings(
         label_smoothing=0.1 if few else 0.0,
         passes=passes,
         largest_share=LARGEST_SHARE if few else 0.0,
+        paths_per_step=paths_per_step,
     )
 
 

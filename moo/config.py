@@ -20,6 +20,7 @@ from devices.configuration import (
 )
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
 from devices.cost_tables.table_names import is_table
+from dnas.train_precision import TrainPrecision
 from evaluation.data.rules import Resize
 from evaluation.errors import ErrorKind
 from evaluation.work_folder import check_out_and_resume
@@ -118,10 +119,17 @@ class SearchConfig:
     """Peak learning rate of pre-training; by default 0.3 for batches of 64, and less for smaller ones."""
     pretrain_batch: int | None = None
     """Images in a step of pre-training; by default 64, or down to 16 where there are few images."""
+    paths_per_step: int = 1
+    """Architectures sampled in a step of pre-training, each with a batch of its own; a step takes their mean gradient.
+    Workers, or GPUs, share them, and an epoch has as many fewer steps. Results depend on this number, not on that of
+    workers."""
     theta_steps: int = 60
     """Gradient steps on theta in each inner search."""
     theta_batch: int | None = None
     """Images in a theta step; by default 32, or all of the theta split where it has fewer."""
+    train_precision: TrainPrecision = "auto"
+    """Numbers that pre-training and inner searches compute with: `auto` is `bf16` on NVIDIA and AMD GPUs that have it,
+    `fp32` elsewhere. Networks are evaluated in fp32."""
     entropy_weight: float = 0.02
     """Reward for spread-out theta."""
     loss: Literal["additive", "multiplicative"] = "additive"
@@ -206,7 +214,7 @@ class SearchConfig:
         for name, least in (
             ("population", 1), ("front_size", 1), ("generations", 1), ("samples", 0), ("theta_steps", 1),
             ("threads_per_worker", 1), ("seed", 0), ("supernet_generations", 1), ("theta_batch", 2),
-            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("workers", 1), ("proposals", 1),
+            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("paths_per_step", 1), ("workers", 1), ("proposals", 1),
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), least)
@@ -349,6 +357,8 @@ def config_from_json(content: dict[str, Any]) -> SearchConfig:
         values["precision"] = [values.get("precision", "fp32")]
         clock = values.get("frequency_mhz")
         values["frequency_mhz"] = [] if clock is None else [clock]
+    # Earlier versions knew nothing else.
+    values.setdefault("train_precision", "fp32")
     return record_from_json(SearchConfig, values, where="settings")
 
 
@@ -367,7 +377,7 @@ def check_effect_of_taking_over(config: SearchConfig) -> None:
     Raises:
         ValueError: naming the first such setting, and what it cannot go with.
     """
-    pretraining = frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch"})
+    pretraining = frozenset({"pretrain_epochs", "pretrain_lr", "pretrain_batch", "paths_per_step"})
     why = "--from takes it over from a run on the same images"
     search = "--from goes on from a run on the same images"
     _check_ignored(
@@ -400,7 +410,7 @@ def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
     if config.minutes is not None and config.method != "grid":
         yield frozenset({"generations"}), "a search that ends with them", "--minutes ends it by time"
     if config.pretrain_epochs == 0:
-        yield frozenset({"pretrain_lr"}), "pre-training", "--pretrain-epochs 0 switches that off"
+        yield frozenset({"pretrain_lr", "paths_per_step"}), "pre-training", "--pretrain-epochs 0 switches that off"
 
 
 def check_gpus_per_worker(value: float | None) -> None:

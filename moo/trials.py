@@ -14,10 +14,11 @@ import numpy.typing as npt
 from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.quantization import Activations
-from dnas.build import WeightSharing
 from dnas.inner_search import ThetaResult, ThetaSettings
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
+from dnas.supernets.build import WeightSharing
+from dnas.train_precision import TrainPrecision
 from evaluation.augmentation import Augmentation
 from evaluation.splits import Splits
 from moo.limits import CostLimits
@@ -48,6 +49,8 @@ class WorkerSetup:
     """CPU threads of torch."""
     deterministic: bool = False
     """Whether a GPU computes the same again, bit for bit."""
+    precision: TrainPrecision = "fp32"
+    """What steps of pre-training and of inner searches compute in."""
     balanced: bool = False
     """Whether batches draw all classes evenly."""
     warm_start: bytes | None = None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from dnas.build import WeightSharing, build_supernet
 from dnas.pretraining import DrawForward, mixed_paths, sampled_path
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing, build_supernet
+from dnas.supernets.supernet import Supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches
@@ -28,7 +28,7 @@ class Form:
     forward: DrawForward
     """What a weight step trains."""
     quick_depthwise: bool
-    """Whether the depthwise convolutions of separate weights are `dnas.depthwise`; in shared ones they always are."""
+    """Whether the depthwise convolutions of separate weights are quick; in shared ones they always are."""
     colour: str
 
 

@@ -22,7 +22,8 @@ from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
+from dnas.train_precision import TrainPrecision
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
@@ -43,6 +44,7 @@ class Task:
     batch: int
     threads: int
     seed: int
+    precision: TrainPrecision = "fp32"
 
     @property
     def augmentation(self) -> Augmentation:
@@ -93,19 +95,31 @@ class SomeBatches:
 
 def weight_steps(task: Task, seconds: float) -> Turn:
     """Weight steps as in pre-training, for about that many seconds."""
+    return timed_turn(weight_stepper(task), task.batch, seconds)
+
+
+def weight_stepper(task: Task) -> Callable[[int], None]:
+    """Makes so many weight steps as in pre-training."""
     supernet = supernet_on_device(task)
     images = ImageBatches(task.splits.weights, task.splits, augmentation=task.augmentation, device=device())
 
     def steps(number: int) -> None:
         source = SomeBatches(images, number * task.batch)
         settings = PretrainSettings(epochs=1, batch_size=task.batch)
-        Pretraining(supernet, source, settings, seed=task.seed, forward=task.form.forward).run_epoch()
+        Pretraining(
+            supernet, source, settings, seed=task.seed, forward=task.form.forward, precision=task.precision
+        ).run_epoch()
 
-    return timed_turn(steps, task.batch, seconds)
+    return steps
 
 
 def theta_steps(task: Task, seconds: float) -> Turn:
     """Theta steps as in an inner search, for about that many seconds; the weights are frozen."""
+    return timed_turn(theta_stepper(task), task.batch, seconds)
+
+
+def theta_stepper(task: Task) -> Callable[[int], None]:
+    """Makes so many theta steps as in an inner search."""
     supernet = supernet_on_device(task)
     images = ImageBatches(task.splits.theta, task.splits, augmentation=task.augmentation, device=device())
     costs = OperatorCosts(torch.rand(task.space.num_layers, len(task.space.operators)), 1.0)
@@ -113,9 +127,10 @@ def theta_steps(task: Task, seconds: float) -> Turn:
     def steps(number: int) -> None:
         settings = ThetaSettings(steps=number, batch_size=task.batch)
         coefficients = Coefficients(alpha=0.1, beta=1.0, gamma=0.1, delta=1.0)
-        search_theta(supernet, images, costs, costs, coefficients, settings, np.random.default_rng(task.seed))
+        rng = np.random.default_rng(task.seed)
+        search_theta(supernet, images, costs, costs, coefficients, settings, rng, precision=task.precision)
 
-    return timed_turn(steps, task.batch, seconds)
+    return steps
 
 
 def timed_turn(steps: Callable[[int], None], batch: int, seconds: float) -> Turn:

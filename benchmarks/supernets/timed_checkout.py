@@ -14,11 +14,11 @@ import torch
 
 from benchmarks.noise import random_images
 from benchmarks.supernets.steps import SomeBatches
-from dnas.build import build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
+from dnas.supernets.build import build_supernet
 from evaluation.accuracy import classification, inherited_network
 from evaluation.augmentation import Augmentation
 from evaluation.batches import ImageBatches

@@ -10,7 +10,7 @@ import numpy as np
 
 from dnas.batches import Batch, BatchDraw, BatchSource, endless_draws
 from dnas.pretraining import DrawForward, Pretraining, PretrainSettings
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
 
 OnTime = Callable[[float], None]
 
@@ -89,19 +89,21 @@ class TimedBatches:
         self.on_batch = on_batch
         self.on_pause = on_pause
         self._pauses: list[float] = []
-        self._start = 0.0
+        self._start: float | None = None
 
     def __len__(self) -> int:
         return len(self.source)
 
     def draws(self, batch_size: int, rng: np.random.Generator) -> Iterator[BatchDraw]:
-        """See `BatchSource.draws`; time begins."""
-        self._pauses, self._start = list(self.ends), time.monotonic()
+        """See `BatchSource.draws`; time begins with the first batch that is there."""
+        self._pauses, self._start = list(self.ends), None
         return takewhile(lambda _: bool(self._pauses), endless_draws(self.source, batch_size, rng))
 
     def read(self, draws: Sequence[BatchDraw]) -> Iterator[Batch]:
         """See `BatchSource.read`; fewer than were drawn where time is up."""
         for batch in self.source.read(draws):
+            if self._start is None:
+                self._start = time.monotonic()
             over = time.monotonic() - self._start
             if over >= self._pauses[0]:
                 self._pauses.pop(0)

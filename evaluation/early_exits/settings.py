@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.training.config import TrainPrecision, TrainSettings
+from dnas.train_precision import TrainPrecision
+from evaluation.training.config import TrainSettings
 
 EXIT_EPOCHS_SHARE = 0.3
 """Of the passes that a network is trained for by default, those that its exits take: a step of theirs takes about a
@@ -38,8 +39,8 @@ class ExitTrainSettings:
     """How training images are changed at random, as in `TrainSettings`."""
     balanced: bool | None = None
     """Whether batches draw all classes evenly, as in `TrainSettings`."""
-    precision: TrainPrecision = "fp32"
-    """Number format that training computes in."""
+    precision: TrainPrecision = "auto"
+    """Number format that training computes in, as in `TrainSettings`."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.distillation <= 1:

@@ -7,12 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dnas.train_precision import TrainPrecision
 from evaluation.data.rules import Resize
 from evaluation.work_folder import check_out_and_resume, check_same_values
 from search_space.boundary.records import record_from_json
 from search_space.boundary.text import one_line, shown
-
-TrainPrecision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +82,9 @@ class TrainSettings:
     """Side of a square, in pixels, that is cut out of each training image."""
     mixup: float = 0.0
     """Both parameters of the Beta distribution that pairs of training images are mixed by; 0 for none."""
-    precision: TrainPrecision = "fp32"
-    """Number format that training computes in; accuracy is always that of fp32."""
+    precision: TrainPrecision = "auto"
+    """Number format that training computes in: `auto` is `bf16` on NVIDIA and AMD GPUs that have it, `fp32` elsewhere;
+    accuracy is always that of fp32."""
     deterministic: bool = False
     """Whether a GPU computes the same again, bit for bit, as CPUs always do: slower, and on the same kind of GPU."""
 

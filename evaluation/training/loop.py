@@ -17,7 +17,6 @@ import struct
 import time
 import zipfile
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from itertools import islice
 from typing import Any
@@ -27,10 +26,11 @@ import torch
 from torch import Tensor, nn
 
 from dnas.batches import DRAWN_STEPS
-from dnas.depthwise import depthwise_conv
 from dnas.divergence import LR_FACTOR, Divergence, divergence
+from dnas.mixed_precision import is_bf16, mixed_precision
 from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
+from dnas.supernets.depthwise import depthwise_conv
 from evaluation.accelerators import exact_float32
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
@@ -104,7 +104,7 @@ class Training:
         self.objective = Classification(settings.label_smoothing) if objective is None else objective
         self.device = images.labels_N.device
         self.network = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if settings.precision == "fp32":
+        if not is_bf16(settings.precision, self.device):
             use_quick_depthwise(self.network)
         self.averaged = copy.deepcopy(self.network).requires_grad_(requires_grad=False).eval()
         self.optimizer = torch.optim.SGD(
@@ -285,7 +285,7 @@ class Training:
             group["lr"] = lr
         x_BCHW = mixed(x_BCHW, mix, side=settings.cutout)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16) if settings.precision == "bf16" else nullcontext():
+        with mixed_precision(settings.precision, self.device):
             scores = self.objective.scores(self.network, x_BCHW)
         self._classes = scores[0].shape[1]
         partner_labels_B = labels_B if mix.partner_B is None else labels_B[mix.partner_B]

@@ -12,7 +12,7 @@ from pathlib import Path
 import safetensors.numpy
 import safetensors.torch
 
-from dnas.build import build_supernet
+from dnas.supernets.build import build_supernet
 from evaluation.accuracy import inherited_network
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainConfig

@@ -15,6 +15,7 @@ gauges       figures of a run for Prometheus and Grafana
 titles       what Ray's dashboard calls jobs
 ray_pool     a pool of actors that outlives those that die, and jobs that outlive both
 ray_backend  trials under Ray
+ray_ranks    pre-training of which several workers do their shares of each step
 ray_trainer  networks trained under Ray
 news              what workers do meanwhile, and how far inner searches are
 collector         keeps what workers under Ray tell meanwhile, within bounds

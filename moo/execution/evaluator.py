@@ -107,7 +107,15 @@ class Evaluator:
         energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
         settings, on_steps = self.setup.theta, self._on_steps(job)
         theta = search_theta(
-            self.supernet, self.theta_batches, latency, energy, job.coefficients, settings, rng, on_steps=on_steps
+            self.supernet,
+            self.theta_batches,
+            latency,
+            energy,
+            job.coefficients,
+            settings,
+            rng,
+            on_steps=on_steps,
+            precision=self.setup.precision,
         )
         theta_LO = torch.from_numpy(theta.theta_LO)
         drawn = mode_and_samples(theta_LO, self.setup.samples, rng)

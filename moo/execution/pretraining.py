@@ -9,9 +9,10 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from dnas.build import build_supernet
 from dnas.pretraining import Pretraining, PretrainRecord, PretrainSettings, weight_step_forward
-from dnas.supernet import Supernet
+from dnas.ranks import ALONE, Ranks
+from dnas.supernets.build import build_supernet
+from dnas.supernets.supernet import Supernet
 from evaluation.batches import ImageBatches
 from moo.trials import (
     WorkerSetup,
@@ -19,20 +20,22 @@ from moo.trials import (
 
 
 def pretraining_epochs(
-    setup: WorkerSetup, settings: PretrainSettings, state: bytes | None, device: torch.device
+    setup: WorkerSetup, settings: PretrainSettings, state: bytes | None, device: torch.device, ranks: Ranks = ALONE
 ) -> Iterator[tuple[PretrainRecord, bytes]]:
     """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch.
 
-    It ends early, with such a record, where it diverges however slowly it learns.
+    It ends early, with such a record, where it diverges however slowly it learns. Of several ranks, which all have the
+    same weights, only the first one tells of them.
     """
-    pretraining = new_pretraining(setup, settings, device)
+    pretraining = new_pretraining(setup, settings, device, ranks)
     if state is not None:
         pretraining.load_state(torch.load(io.BytesIO(state), map_location=device, weights_only=True))
     while not pretraining.done:
         record = pretraining.run_epoch()
-        buffer = io.BytesIO()
-        torch.save(pretraining.state(), buffer)
-        yield record, buffer.getvalue()
+        if ranks.rank == 0:
+            buffer = io.BytesIO()
+            torch.save(pretraining.state(), buffer)
+            yield record, buffer.getvalue()
         if record.divergence is not None and record.divergence.lr is None:
             return
 
@@ -79,7 +82,9 @@ def supernet_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
     return bytes(safetensors.torch.save({name: value.cpu().contiguous() for name, value in state.items()}))
 
 
-def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torch.device) -> Pretraining:
+def new_pretraining(
+    setup: WorkerSetup, settings: PretrainSettings, device: torch.device, ranks: Ranks = ALONE
+) -> Pretraining:
     """Pre-training of a run's supernet."""
     source = ImageBatches(
         setup.splits.weights,
@@ -90,7 +95,15 @@ def new_pretraining(setup: WorkerSetup, settings: PretrainSettings, device: torc
     )
     supernet = _first_supernet(setup).to(device)
     forward = weight_step_forward(setup.weight_sharing, settings.largest_share)
-    return Pretraining(supernet, source, settings, seed=setup.seed, forward=forward)
+    return Pretraining(
+        supernet,
+        source,
+        settings,
+        seed=setup.seed,
+        forward=forward,
+        precision=setup.precision,
+        ranks=ranks,
+    )
 
 
 def _first_supernet(setup: WorkerSetup) -> Supernet:

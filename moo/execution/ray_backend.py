@@ -26,12 +26,14 @@ from moo.execution.places import Demand, resources
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
+from moo.execution.ray_ranks import RankedPretraining, ranks_for
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
     RaySession,
     cores_of_node,
     join_ray,
+    pretraining_device,
     worker_device,
 )
 from moo.execution.running_searches import RunningSearches, new_collector
@@ -42,8 +44,6 @@ from search_space.boundary.text import last_line
 _LOG = logging.getLogger(__name__)
 ID_SHOWN = 6
 """Characters of a node's id: one machine may be several nodes."""
-MOST_THREADS_BESIDE_A_GPU = 2
-"""Of pre-training, which leaves the CPU little to compute there."""
 RESTARTS = 3
 """Deaths of Ray in a row, with nothing done in between, that jobs outlive."""
 
@@ -126,6 +126,8 @@ class RayBackend:
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """See `moo.execution.backend.Backend.pretrain`; it has one GPU, or all cores of one machine.
 
+        With several paths a step, as many workers share these, each with a GPU, or with its part of the cores.
+
         Workers of earlier jobs are stopped, as the cores or GPUs that they hold may be all there are; the next jobs
         start new ones. A worker that dies is replaced, and pre-training goes on from its last epoch.
 
@@ -159,7 +161,16 @@ class RayBackend:
         with self._session.checked():
             self._pool.close()
             self._nodes.look()
-            gpus = 1 if self._nodes.gpus and self._demand.uses_gpus else 0
+        gpus = self._nodes.gpus if self._demand.uses_gpus else 0
+        ranks = ranks_for(settings, workers=min(self.workers, gpus or self._nodes.cpus))
+        if ranks > 1:
+            ranked = RankedPretraining(
+                self._session, self._nodes, ranks, lambda news: self.watch(news), on_gpus=gpus > 0
+            )
+            yield from ranked.epochs(self._setup, self._images, settings, state)
+            return
+        with self._session.checked():
+            gpus = min(1, gpus)
             place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
             epochs = _pretrain.options(**place).remote(self._setup, self._images, settings, state)
         patience, has_begun = Patience(), False
@@ -298,11 +309,8 @@ def pretraining(
     """Gives None when it has a place."""
     yield None
     keep_freed_memory()
-    if setup.deterministic:
-        compute_deterministically()
     images.have()
-    device = worker_device()
-    torch.set_num_threads(min(cores_of_node(), MOST_THREADS_BESIDE_A_GPU) if device.type != "cpu" else cores_of_node())
+    device = pretraining_device(deterministic=setup.deterministic, cores=cores_of_node())
     yield from pretraining_epochs(setup, settings, state, device)
 
 

@@ -18,7 +18,13 @@ from typing import Any
 import ray
 import torch
 
-from evaluation.accelerators import APPLE, accelerator, allocator_environment, keep_to_share
+from evaluation.accelerators import (
+    APPLE,
+    accelerator,
+    allocator_environment,
+    compute_deterministically,
+    keep_to_share,
+)
 from moo.execution.cluster_address import HERE, check_address
 from moo.execution.machinery import MachineryError
 from moo.execution.nodes import Nodes, project_for_nodes
@@ -29,6 +35,8 @@ from search_space.boundary.text import one_line, reason_of
 POLL_SECONDS = 0.2
 RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Workers without a GPU still see those of the machine; nothing is reported to Ray's makers."""
+MOST_THREADS_BESIDE_A_GPU = 2
+"""Of pre-training, which leaves the CPU little to compute there."""
 VITAL = {"raylet": "raylet", "gcs_server": "GCS"}
 """Processes without which Ray is dead, as Ray calls them, and as its documentation does."""
 _LOG = logging.getLogger(__name__)
@@ -233,6 +241,20 @@ def worker_device() -> torch.device:
     if not ray.get_gpu_ids() or (device := accelerator(apple=True)) is None:
         return torch.device("cpu")
     keep_to_share(device, float(ray.get_runtime_context().get_assigned_resources().get("GPU", 1)))
+    return device
+
+
+def pretraining_device(*, deterministic: bool, cores: int) -> torch.device:
+    """Where this worker pre-trains, and how: with all of its cores, or beside a GPU with as many as have work there.
+
+    Args:
+        deterministic: whether a GPU computes the same again, bit for bit.
+        cores: of this worker.
+    """
+    if deterministic:
+        compute_deterministically()
+    device = worker_device()
+    torch.set_num_threads(cores if device.type == "cpu" else min(cores, MOST_THREADS_BESIDE_A_GPU))
     return device
 
 

@@ -240,7 +240,9 @@ def _training_text(preparation: Preparation) -> str:
     if preparation.search_config.from_run is not None or not settings.epochs:
         return f"none but that of theta, {images:,} images, {augmented}"
     steps = settings.epochs * settings.steps_an_epoch(images)
-    return f"{images:,} images, {steps:,} steps of {settings.batch_size}, learning rate {settings.lr:.3g}, {augmented}"
+    paths = "" if settings.paths_per_step == 1 else f" on each of {settings.paths_per_step} paths"
+    batches = f"{steps:,} steps of {settings.batch_size}{paths}"
+    return f"{images:,} images, {batches}, learning rate {settings.lr:.3g}, {augmented}"
 
 
 def _board_text(preparation: Preparation) -> str:

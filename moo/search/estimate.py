@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
     pretrained = config.independent or config.from_run is not None or folder.supernet.exists()
     step_seconds = timed_step(preparation)
     image_seconds = step_seconds / settings.batch_size
-    epoch_seconds = step_seconds * settings.steps_an_epoch(len(preparation.splits.weights))
+    epoch_seconds = step_seconds * settings.batches_an_epoch(len(preparation.splits.weights))
     evaluating = EVALUATION * image_seconds * (RECALIBRATION_IMAGES + len(preparation.splits.selection))
     if config.adaptive:
         with_exits = RECALIBRATION_IMAGES + FITTED_IMAGES + len(preparation.splits.selection)
@@ -126,7 +127,7 @@ def timed_step(preparation: Preparation) -> float:
     pretraining, rng = new_pretraining(preparation.setup, preparation.pretraining, device), np.random.default_rng(0)
     taken: list[float] = []
     begin = last = time.monotonic()
-    for x_BCHW, labels_B, forward in pretraining.steps(rng):
+    for x_BCHW, labels_B, forward in chain.from_iterable(step.batches for step in pretraining.steps(rng)):
         logits_BK = forward(x_BCHW)
         torch.autograd.backward(F.cross_entropy(logits_BK, labels_B))
         pretraining.optimizer.step()

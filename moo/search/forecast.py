@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 
 from devices.configuration import RuntimeConfiguration
-from dnas.build import build_supernet
 from dnas.optimizer import parameter_groups
 from dnas.pretraining import PretrainSettings, weight_step_forward
+from dnas.supernets.build import build_supernet
 from evaluation.accelerators import own_device, synchronize
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.early_exits.quick import FITTED_IMAGES
@@ -132,8 +132,7 @@ def estimated_seconds(
         float_error += NETWORK_SECONDS + EXITS_SECONDS + speed.image * with_exits
     int8_error = QUANTIZED_SECONDS + speed.image * images.selection
     evaluation = float_error + in_int8 * int8_error
-    steps = pretraining.epochs * pretraining.passes * max(1, images.weights // pretraining.batch_size)
-    weights = steps * speed.weight_step
+    weights = pretraining.epochs * pretraining.batches_an_epoch(images.weights) * speed.weight_step
 
     proposed = int(min(config.generations, supernet_generations(config)))
     on_supernet = proposed * generation_size(config)

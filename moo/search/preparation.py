@@ -96,6 +96,7 @@ class Preparation:
             epochs=config.pretrain_epochs,
             batch_size=config.pretrain_batch,
             lr=config.pretrain_lr,
+            paths_per_step=config.paths_per_step,
             augmented=self.recipe.augmentation == "strong",
             warm_start=self.warm_start,
         )
@@ -140,6 +141,7 @@ class Preparation:
             seed=config.seed,
             threads=config.threads_per_worker,
             deterministic=config.deterministic,
+            precision=config.train_precision,
             independent=self.pretraining if config.independent else None,
             activations=activations_for(None if self.boards.board is None else self.boards.board.machine),
             limits=config.limits,

@@ -252,6 +252,7 @@ def _pretraining(config: SearchConfig, sizes: SplitSizes, space: FBNetSpace) -> 
         epochs=config.pretrain_epochs,
         batch_size=config.pretrain_batch,
         lr=config.pretrain_lr,
+        paths_per_step=config.paths_per_step,
         augmented=strength == "strong",
     )
 

@@ -71,6 +71,7 @@ class PretrainingOrigin:
     label_smoothing: float
     passes: int = 1
     largest_share: float = 0.0
+    paths_per_step: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

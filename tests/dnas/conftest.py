@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dnas.batches import Batch, BatchDraw
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
 from search_space.spaces import FBNetSpace, Stage
 
 S = TypeVar("S", bound=Supernet)

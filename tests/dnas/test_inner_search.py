@@ -12,13 +12,13 @@ import torch
 
 from devices.cost_tables.analytic import analytic_cost_table
 from dnas.batches import BatchSource
-from dnas.build import WeightSharing, build_supernet
 from dnas.costs import OperatorCosts
 from dnas.inner_search import OnSteps, StepRecord, ThetaResult, ThetaSettings, search_theta
 from dnas.losses import Coefficients, LossName, additive_loss
 from dnas.pretraining import Pretraining, PretrainSettings
 from dnas.relaxation import TemperatureSchedule
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing, build_supernet
+from dnas.supernets.supernet import Supernet
 from search_space.spaces import FBNetSpace, Stage
 from tests.dnas.conftest import SourceOf
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from dnas.batches import BatchSource
-from dnas.build import build_supernet
 from dnas.pretraining import (
     DrawForward,
     Forward,
@@ -23,7 +22,8 @@ from dnas.pretraining import (
     sampled_path,
     weight_step_forward,
 )
-from dnas.supernet import Supernet
+from dnas.supernets.build import build_supernet
+from dnas.supernets.supernet import Supernet
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import SourceOf
 

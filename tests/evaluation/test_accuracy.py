@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dnas.build import WeightSharing, build_supernet
+from dnas.supernets.build import WeightSharing, build_supernet
 from evaluation.accuracy import (
     EVALUATION_BATCH,
     RECALIBRATION_IMAGES,

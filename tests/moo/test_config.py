@@ -22,6 +22,7 @@ from moo.limits import CostLimits
         ("theta_batch", 2),
         ("pretrain_batch", 2),
         ("pretrain_epochs", 0),
+        ("paths_per_step", 1),
         ("front_size", 1),
         ("threads_per_worker", 1),
         ("workers", 1),

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.supernets.forms import FORMS, new_supernet
 from benchmarks.supernets.timed_pretraining import TimedBatches, TimedPretraining
 from dnas.pretraining import Forward, PretrainSettings, sampled_path
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
 from evaluation.batches import ImageBatches
 from evaluation.splits import Splits
 from tests.benchmarks.conftest import SPACE

@@ -7,13 +7,14 @@ from itertools import count
 
 import pytest
 import ray
+import torch
 
 from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.pretraining import PretrainSettings
 from moo.execution.backend import Backend, InProcessBackend
 from moo.execution.evaluator import Evaluator
-from moo.execution.pretraining import pretrained_weights, untrained_weights
+from moo.execution.pretraining import pretrained_weights, pretraining_epochs, untrained_weights
 from moo.execution.ray_backend import start_ray_backend
 from moo.trials import (
     ArchitectureTrial,
@@ -166,6 +167,22 @@ def test_pretraining_yields_as_many_epochs_as_asked_and_goes_on_from_a_saved_sta
     assert resumed == second
     assert pretrained_weights(resumed_state) == pretrained_weights(second_state) != pretrained_weights(first_state)
     assert list(backend.pretrain(settings, second_state)) == []
+
+
+def test_pretraining_with_several_paths_a_step_gives_what_one_process_gives(
+    backend: Backend, setup: WorkerSetup
+) -> None:
+    """Whoever has which path; an epoch's last step has fewer of them."""
+    settings = PretrainSettings(epochs=2, batch_size=32, paths_per_step=3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    expected = list(pretraining_epochs(setup, settings, None, torch.device("cpu")))
+    torch.set_num_threads(threads)
+    found = list(backend.pretrain(settings, None))
+    assert [record for record, _ in found] == [record for record, _ in expected]
+    assert [pretrained_weights(state) for _, state in found] == [pretrained_weights(state) for _, state in expected]
+    ((resumed, state),) = backend.pretrain(settings, found[0][1])
+    assert (resumed, pretrained_weights(state)) == (expected[1][0], pretrained_weights(expected[1][1]))
 
 
 def test_a_dashboard_has_an_address(backend: Backend) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from dnas.build import build_supernet
+from dnas.supernets.build import build_supernet
 from moo.execution.pretraining import supernet_bytes, warm_start
 from tests.moo.conftest import TINY
 

@@ -72,7 +72,7 @@ def test_it_is_written_as_earlier_versions_wrote_it_but_for_what_is_new(tmp_path
     expected["dataset"] |= {"resize": "crop", "rules": 1, "omitted": 0, "width": None, "height": None}
     expected["dataset"] |= {"depth": None, "facts": None}
     expected["dataset"] |= {"guessing_error": None, "test_guessing_error": None, "error": "plain", "certain": None}
-    expected["pretraining"] |= {"passes": 1, "largest_share": 0.0}
+    expected["pretraining"] |= {"passes": 1, "largest_share": 0.0, "paths_per_step": 1}
     expected["recipe"] = None
     folder = RunFolder(tmp_path)
     folder.write_config(settings, EARLIER)

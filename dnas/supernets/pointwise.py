@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dnas.mixed_precision import in_step_type
+
 
 def joined_conv(x_BCHW: Tensor, first: Tensor, rest: Tensor, *, dim: int) -> Tensor:
     """1x1 convolution with two weights, joined; where only `first` needs a gradient, only its own is computed.
@@ -25,6 +27,7 @@ def joined_conv(x_BCHW: Tensor, first: Tensor, rest: Tensor, *, dim: int) -> Ten
     Returns:
         Output of shape (B, out, H, W).
     """
+    x_BCHW, first, rest = in_step_type(x_BCHW, first, rest)
     return torch.as_tensor(_JoinedConv.apply(x_BCHW, first, rest, dim))  # type: ignore[no-untyped-call]
 
 

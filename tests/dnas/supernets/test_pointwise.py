@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dnas.pointwise import joined_conv
+from dnas.supernets.pointwise import joined_conv
 
 
 @pytest.mark.parametrize("learnt", [(True, False), (False, True), (True, True)])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dnas.supernet import Supernet
+from dnas.supernets.supernet import Supernet
 from search_space.graphs import Graph, GraphBuilder, Shape
 from search_space.networks import Network
 from search_space.operators import Operator

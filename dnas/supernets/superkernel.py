@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dnas.depthwise import depthwise_conv, ring_scaled_conv
-from dnas.pointwise import joined_conv
-from dnas.slices import WeightPart, views_of
-from dnas.supernet import Supernet
+from dnas.supernets.depthwise import depthwise_conv, ring_scaled_conv
+from dnas.supernets.pointwise import joined_conv
+from dnas.supernets.slices import WeightPart, views_of
+from dnas.supernets.supernet import Supernet
 from search_space.networks import every_pixel
 from search_space.operators import Operator
 from search_space.spaces import FBNetSpace, Layer, layer_prefix

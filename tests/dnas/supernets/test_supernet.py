@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dnas.build import WeightSharing, build_supernet
 from dnas.relaxation import one_hot
-from dnas.supernet import Supernet
+from dnas.supernets.build import WeightSharing, build_supernet
+from dnas.supernets.supernet import Supernet
 from search_space.networks import Network
 from search_space.operators import OPERATOR_NAMES
 from search_space.spaces import FBNetSpace, Stage

@@ -1,4 +1,4 @@
-"""The interface of supernets; `dnas.build` builds either form.
+"""The interface of supernets; `dnas.supernets.build` builds either form.
 
 A supernet holds weights for every architecture of a space. It can run one sampled path (weight steps), the relaxed
 mixture of all candidates (theta steps), and hand out the weights of one stand-alone network.

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dnas.depthwise import depthwise_conv, ring_scaled_conv
+from dnas.supernets.depthwise import depthwise_conv, ring_scaled_conv
 
 SIZES = [*((side, side) for side in range(1, 8)), (2, 7), (7, 4), (5, 8), (18, 17)]
 

@@ -1,6 +1,6 @@
 import torch
 
-from dnas.build import build_supernet
+from dnas.supernets.build import build_supernet
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import Randomise
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dnas.separate import SeparateSupernet
-from dnas.superkernel import SuperkernelSupernet
-from dnas.supernet import Supernet
+from dnas.supernets.separate import SeparateSupernet
+from dnas.supernets.superkernel import SuperkernelSupernet
+from dnas.supernets.supernet import Supernet
 from search_space.spaces import FBNetSpace
 
 WeightSharing = Literal["shared", "separate"]

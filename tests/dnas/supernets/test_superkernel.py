@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dnas.build import build_supernet
-from dnas.superkernel import shuffle_order, unshuffle_order
+from dnas.supernets.build import build_supernet
+from dnas.supernets.superkernel import shuffle_order, unshuffle_order
 from search_space.spaces import FBNetSpace
 
 

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from dnas.slices import WeightPart, views_of
+from dnas.supernets.slices import WeightPart, views_of
 
 
 def weights() -> list[Tensor]:

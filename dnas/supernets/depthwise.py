@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dnas.mixed_precision import in_step_type
+
 LARGEST_STRIDED_MAP = 16
 """With stride 2, PyTorch's own gradient is as quick on larger maps."""
 
@@ -30,6 +32,7 @@ def depthwise_conv(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
         Output of shape (B, C, ceil(H / stride), ceil(W / stride)).
     """
     if weight.requires_grad and _is_slow(x_BCHW, weight, stride):
+        x_BCHW, weight = in_step_type(x_BCHW, weight)
         return torch.as_tensor(_QuickDepthwise.apply(x_BCHW, weight, stride))  # type: ignore[no-untyped-call]
     return _conv(x_BCHW, weight, stride)
 
@@ -51,6 +54,7 @@ def ring_scaled_conv(x_BCHW: Tensor, weight: Tensor, share: Tensor, stride: int)
     if weight.requires_grad:
         ring = _ring(weight)
         return depthwise_conv(x_BCHW, weight - ring + share * ring, stride)
+    x_BCHW, weight = in_step_type(x_BCHW, weight)
     return torch.as_tensor(_RingScaledConv.apply(x_BCHW, weight, share, stride))  # type: ignore[no-untyped-call]
 
 
@@ -78,7 +82,7 @@ class _RingScaledConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, weight: Tensor, share: Tensor, stride: int) -> Tensor:
         ring = _ring(weight)
-        scaled = weight - ring + share * ring
+        scaled = weight - ring + share.to(weight.dtype) * ring
         ctx.save_for_backward(x_BCHW, ring, scaled)
         ctx.stride = stride
         return _conv(x_BCHW, scaled, stride)
@@ -91,8 +95,7 @@ class _RingScaledConv(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = _input_gradient(gradient_BCHW, x_BCHW, scaled, ctx.stride)
         if ctx.needs_input_grad[2]:
-            # One pass over both, instead of a product that is written and read again.
-            grad_share = torch.dot(_flat(gradient_BCHW), _flat(_conv(x_BCHW, ring, ctx.stride)))
+            grad_share = _sum_of_products(gradient_BCHW, _conv(x_BCHW, ring, ctx.stride))
         return grad_x, None, grad_share, None
 
 
@@ -110,6 +113,14 @@ def _conv(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
 def _flat(x_BCHW: Tensor) -> Tensor:
     """All numbers, those of a pixel side by side; a view where the layout is channels-last."""
     return x_BCHW.permute(0, 2, 3, 1).reshape(-1)
+
+
+def _sum_of_products(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+    """Scalar, in fp32 at least."""
+    if a_BCHW.dtype == torch.bfloat16:
+        return (a_BCHW * b_BCHW).sum(dtype=torch.float32)
+    # One pass over both, instead of a product that is written and read again.
+    return torch.dot(_flat(a_BCHW), _flat(b_BCHW))
 
 
 def _ring(weight: Tensor) -> Tensor:
