@@ -4,6 +4,7 @@ batches           what the search needs of data
 costs             expected latency and energy as plain tensors
 divergence        training that has diverged, and what is tried then
 inner_search      searches theta for one set of coefficients, on the supernet
+joint             several inner searches in one forward of the supernet, on GPUs
 losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
 mixed_precision   steps that compute in bfloat16 where that pays
 optimizer         which parameters decay, for an optimiser of weights

@@ -151,7 +151,7 @@ def search_theta(
     batches = source.read([draw for draw, _ in drawn])
     noise_TLO = torch.stack([noise_LO for _, noise_LO in drawn]).to(device)
     loss_of = LOSSES[settings.loss]
-    course, probs = _Course(on_steps), []
+    course, probs = ThetaCourse(on_steps), []
     for step, ((x_BCHW, labels_B), noise_LO) in enumerate(zip(batches, noise_TLO.unbind(), strict=True)):
         temperature = settings.temperature.at(step / max(1, settings.steps - 1))
         relaxed_LO = gumbel_softmax(theta_LO, noise_LO, temperature)
@@ -175,7 +175,7 @@ def search_theta(
     return ThetaResult(theta_LO.detach().cpu().numpy(), course.records(), probs_TLO, tuple(course.ended))
 
 
-class _Course:
+class ThetaCourse:
     """Figures of the steps so far, which stay on their device until they are asked for."""
 
     def __init__(self, on_steps: OnSteps | None) -> None:

@@ -72,9 +72,11 @@ class CoefficientBatch:
     delta: Tensor
 
     @staticmethod
-    def of(coefficients: Sequence[Coefficients]) -> CoefficientBatch:
-        """The coefficients of T inner searches as one batch."""
-        return CoefficientBatch(*torch.tensor([(c.alpha, c.beta, c.gamma, c.delta) for c in coefficients]).unbind(-1))
+    def of(coefficients: Sequence[Coefficients], *, like: Tensor | None = None) -> CoefficientBatch:
+        """The coefficients of T inner searches as one batch, of the type and device of a tensor where one is given."""
+        rows = [(c.alpha, c.beta, c.gamma, c.delta) for c in coefficients]
+        batch_T4 = torch.tensor(rows, dtype=None if like is None else like.dtype)
+        return CoefficientBatch(*(batch_T4 if like is None else batch_T4.to(like.device)).unbind(-1))
 
 
 Loss = Callable[[Tensor, Tensor, Tensor, LossCoefficients], Tensor]

@@ -64,6 +64,8 @@ class WorkerSetup:
     adaptive: EnergyObjective | None = None
     """The energy of a run whose trials are judged by what networks do with early exits; None if by networks as they
     are."""
+    searches_per_worker: int | None = None
+    """Inner searches that a worker does in one forward; None for 1 on CPUs and several on GPUs."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 rank               how far a supernet's ranking can be trusted (a script)
 launches           what steps have a GPU do, and their time compared with another version's (a script)
+joint_searches     inner searches in one forward of the supernet, timed against one after another (a script)
 paths              several paths a step, shared by processes: time and accuracy (a script)
 timed_checkout     times steps of a version, for that
 forms              the project's default, and FBNet's as published

@@ -19,10 +19,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from benchmarks.supernets.forms import Form, new_supernet
+from benchmarks.supernets.forms import FORMS, Form, new_supernet
 from benchmarks.supernets.steps import SomeBatches
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
+from dnas.joint.search import InnerSearch, search_thetas
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
 from evaluation.accuracy import RECALIBRATION_IMAGES, classification, inherited_network
@@ -121,6 +122,28 @@ def theta_step(form: Form, space: FBNetSpace, splits: Splits, *, batch: int) -> 
         search_theta(supernet, held_images(splits), costs, costs, coefficients, settings, rng)
 
     return cost_a_step(run)
+
+
+def joint_theta_step(space: FBNetSpace, splits: Splits, *, batch: int, searches: int) -> StepCost:
+    """Of several inner searches together, for each of them; of one, as ever."""
+    supernet = new_supernet(FORMS["shared"], space, seed=0).to(META)
+
+    def run(steps: int) -> None:
+        together = some_searches(space, searches)
+        search_thetas(supernet, held_images(splits), together, ThetaSettings(steps=steps, batch_size=batch))
+
+    cost = cost_a_step(run)
+    return StepCost(cost.operations / searches, cost.waits / searches)
+
+
+def some_searches(space: FBNetSpace, count: int) -> list[InnerSearch]:
+    """So many inner searches, each with random numbers of its own."""
+    costs = OperatorCosts(torch.ones(space.num_layers, len(space.operators)), 1.0)
+    coefficients = Coefficients(alpha=0.1, beta=1.0, gamma=0.1, delta=1.0)
+    return [
+        InnerSearch(latency=costs, energy=costs, coefficients=coefficients, rng=np.random.default_rng(seed))
+        for seed in range(count)
+    ]
 
 
 def training_step(graph: Graph, splits: Splits, settings: TrainSettings) -> StepCost:

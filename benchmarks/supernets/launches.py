@@ -5,7 +5,8 @@
 Counts need no GPU (`dispatched`): operations that compute or write, and how often the host waits. With `--against`, the
 folder of another version of this project, both versions run their steps by turns, in a process each: the ratios are
 medians over the rounds, of wall and of CPU time. Goals with 22 layers: no step waits; a weight step takes at most 450
-operations, an evaluation at most 1,500; no step and no evaluation is slower on a CPU.
+operations, an evaluation at most 1,500, a theta step of eight searches together at most 250 for each; no step and no
+evaluation is slower on a CPU.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from typing import TYPE_CHECKING
 from benchmarks.noise import random_images
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import print_results
-from benchmarks.supernets.dispatched import StepCost, evaluation, theta_step, training_step, weight_step
+from benchmarks.supernets.dispatched import (
+    StepCost,
+    evaluation,
+    joint_theta_step,
+    theta_step,
+    training_step,
+    weight_step,
+)
 from benchmarks.supernets.forms import FORMS
 from evaluation.splits import split_data
 from evaluation.training.config import TrainSettings
@@ -37,6 +45,8 @@ if TYPE_CHECKING:
 
 KINDS = ("weight", "theta", "evaluation")
 SELECTION_IMAGES = 5000
+TOGETHER = (4, 8)
+"""Inner searches in one forward."""
 _ROOT = Path(__file__).parents[2]
 
 
@@ -102,6 +112,10 @@ def counted(space: FBNetSpace) -> dict[str, StepCost]:
     return {
         "weight": weight_step(form, space, splits, batch=8),
         "theta": theta_step(form, space, splits, batch=8),
+        **{
+            f"theta, {searches} together, each": joint_theta_step(space, splits, batch=8, searches=searches)
+            for searches in TOGETHER
+        },
         "training": training_step(graph, splits, settings),
         "evaluation": evaluation(form, space, indices, splits, images=SELECTION_IMAGES),
     }

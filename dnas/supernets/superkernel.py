@@ -35,14 +35,14 @@ class SuperkernelSupernet(Supernet):
 
     def __init__(self, space: FBNetSpace) -> None:
         super().__init__(space)
-        self.stem = _ConvNorm(3, space.stem_channels, kernel=3, stride=space.stem_stride)
-        self.blocks = nn.ModuleList(_SuperkernelBlock(layer, space.candidates) for layer in space.layers)
-        self.last = _ConvNorm(space.stages[-1].channels, space.last_channels)
+        self.stem = ConvNorm(3, space.stem_channels, kernel=3, stride=space.stem_stride)
+        self.blocks = nn.ModuleList(SuperkernelBlock(layer, space.candidates) for layer in space.layers)
+        self.last = ConvNorm(space.stages[-1].channels, space.last_channels)
         self.classifier = nn.Linear(space.last_channels, space.classes)
 
     def forward_path(self, x_BCHW: Tensor, indices: tuple[int, ...]) -> Tensor:
         """See `Supernet.forward_path`."""
-        blocks = self._blocks()
+        blocks = self.superkernels()
         parts = [block.parts(index) for block, index in zip(blocks, indices, strict=True)]
         views = iter(views_of(list(chain.from_iterable(parts))))
         x_BCHW = self.stem(x_BCHW)
@@ -57,7 +57,7 @@ class SuperkernelSupernet(Supernet):
         probs_LN = probs_LO[:, :-1] if has_skip else probs_LO
         skips: Sequence[Tensor | None] = probs_LO[:, -1].unbind() if has_skip else [None] * len(probs_LO)
         x_BCHW = self.stem(x_BCHW)
-        for block, probs_N, skip in zip(self._blocks(), probs_LN.unbind(), skips, strict=True):
+        for block, probs_N, skip in zip(self.superkernels(), probs_LN.unbind(), skips, strict=True):
             x_BCHW = block.forward_mixture(x_BCHW, probs_N, skip)
         return self._head(x_BCHW)
 
@@ -69,12 +69,13 @@ class SuperkernelSupernet(Supernet):
             "classifier.weight": self.classifier.weight,
             "classifier.bias": self.classifier.bias,
         }
-        for number, (block, index) in enumerate(zip(self._blocks(), indices, strict=True)):
+        for number, (block, index) in enumerate(zip(self.superkernels(), indices, strict=True)):
             state |= block.operator_state(index, prefix=layer_prefix(number))
         return {name: value.detach().contiguous() for name, value in state.items()}
 
-    def _blocks(self) -> list[_SuperkernelBlock]:
-        return [block for block in self.blocks if isinstance(block, _SuperkernelBlock)]
+    def superkernels(self) -> list[SuperkernelBlock]:
+        """Its searchable layers."""
+        return [block for block in self.blocks if isinstance(block, SuperkernelBlock)]
 
     def _head(self, x_BCHW: Tensor) -> Tensor:
         x_BC = self.last(x_BCHW).mean((2, 3))
@@ -86,7 +87,7 @@ def batch_norm(x_BCHW: Tensor, scale_C: Tensor, shift_C: Tensor) -> Tensor:
     return F.batch_norm(x_BCHW, None, None, scale_C, shift_C, training=True)
 
 
-class _ConvNorm(nn.Module):
+class ConvNorm(nn.Module):
     """Convolution, BatchNorm with batch statistics, ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1) -> None:
@@ -106,10 +107,11 @@ class _ConvNorm(nn.Module):
         return torch.relu_(batch_norm(x_BCHW, scale, shift))
 
     def state(self, name: str) -> dict[str, Tensor]:
+        """As the stand-alone network names it."""
         return _conv_state(name, self.weight, self.scale, self.shift)
 
 
-class _SuperkernelBlock(nn.Module):
+class SuperkernelBlock(nn.Module):
     """One searchable layer: the largest candidate's weights, of which the others are views."""
 
     def __init__(self, layer: Layer, candidates: tuple[Operator, ...]) -> None:
@@ -130,7 +132,7 @@ class _SuperkernelBlock(nn.Module):
             nn.init.zeros_(self.project_scale)
         has_skip = any(operator.is_skip for operator in candidates)
         self.skip = (
-            _ConvNorm(layer.in_channels, layer.out_channels, stride=layer.stride)
+            ConvNorm(layer.in_channels, layer.out_channels, stride=layer.stride)
             if has_skip and not layer.keeps_shape
             else None
         )

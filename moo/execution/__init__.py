@@ -3,6 +3,7 @@
 backend      the `Backend` and `Trainer` protocols, and trials in this process (start here)
 machinery    death of what runs jobs, told apart from failures of jobs
 evaluator    runs one trial: supernet and splits, held once
+groups       trials that a worker searches together, and outcomes of each
 operating_points  the best that a network can do with early exits, by what a trial looks for
 pretraining  trains a run's supernet, epoch by epoch
 cluster_address  whether a Ray cluster answers at an address, asked before anything else

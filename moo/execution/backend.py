@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -13,15 +12,10 @@ from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.evaluator import Evaluator
-from moo.execution.machinery import is_want
+from moo.execution.groups import groups_of, most_together, outcomes_of
 from moo.execution.news import InnerSearchProgress, Watch, WorkerBusy, WorkerIdle, unwatched
 from moo.execution.pretraining import pretraining_epochs
-from moo.trials import (
-    Job,
-    Outcome,
-    WorkerSetup,
-    failure_of,
-)
+from moo.trials import Job, Outcome, WorkerSetup
 
 OutcomeT = TypeVar("OutcomeT")
 OWN_WORKER = "worker 1"
@@ -60,7 +54,8 @@ class Backend(Protocol):
     ) -> Iterator[Outcome]:
         """Run jobs; yields outcomes as they come, in any order.
 
-        A job is taken from `jobs` when a worker is free for it, so these may depend on the outcomes before.
+        A job is taken from `jobs` when a worker is free for it, so these may depend on the outcomes before. Trials may
+        be taken and searched in groups (`moo.execution.groups`).
 
         Raises:
             MachineryError: if what runs them died and cannot be had again.
@@ -106,18 +101,16 @@ class InProcessBackend:
         self, jobs: Iterable[Job], costs: CostTables, supernet: bytes, on_start: Callable[[Job], None]
     ) -> Iterator[Outcome]:
         """See `moo.execution.backend.Backend.run`."""
-        for job in jobs:
-            on_start(job)
-            self.watch(WorkerBusy.with_job(OWN_WORKER, platform.node(), job))
-            try:
-                outcome: Outcome = self._workbench.run(job, costs, supernet)
-            except Exception as error:
-                outcome = failure_of(job, traceback.format_exc(), died=is_want(error))
+        for group in groups_of(jobs, most_together(self._bench, on_gpu=False)):
+            for job in group:
+                on_start(job)
+            self.watch(WorkerBusy.with_jobs(OWN_WORKER, platform.node(), group))
+            outcomes = list(outcomes_of(self._workbench, group, costs, supernet))
             if self._untold is not None:
                 untold, self._untold = self._untold, None
                 raise untold
             self.watch(WorkerIdle(OWN_WORKER, platform.node()))
-            yield outcome
+            yield from outcomes
 
     def _tell(self, progress: InnerSearchProgress) -> None:
         """What goes wrong where it is told of is no failure of the trial: it is raised after that."""

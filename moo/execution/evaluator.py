@@ -6,6 +6,7 @@ A worker is a `Evaluator`: the supernet and the splits, held once. Results depen
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.family import CostTables
 from dnas.costs import OperatorCosts
-from dnas.inner_search import OnSteps, StepRecord, ThetaSettings, search_theta
+from dnas.inner_search import OnSteps, StepRecord, ThetaResult, ThetaSettings
+from dnas.joint.search import InnerSearch, search_thetas
 from dnas.losses import LOSSES, Coefficients
 from dnas.pretraining import PretrainSettings
 from dnas.relaxation import mode_and_samples
@@ -56,6 +58,20 @@ from search_space.counts import count
 from search_space.exits import Exit
 from search_space.graphs import Graph
 from search_space.networks import Network
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SearchedTheta:
+    """What the inner search of a trial found, which is not evaluated yet."""
+
+    trial: CoefficientTrial
+    costs: CostTable
+    """Of the trial's configuration."""
+    search: InnerSearch
+    """Its random numbers go on where the search ended."""
+    theta: ThetaResult
+    seconds: float
+    """Duration; of searches that were done together, an even part."""
 
 
 @dataclass
@@ -100,27 +116,49 @@ class Evaluator:
 
     def search(self, job: CoefficientTrial, tables: CostTables) -> TrialResult:
         """Search theta for the job's coefficients and configuration, and evaluate its mode and samples."""
+        (searched,) = self._search_thetas([job], tables)
+        return self.result(searched)
+
+    def search_thetas(
+        self, jobs: Sequence[CoefficientTrial], tables: CostTables, supernet: bytes
+    ) -> list[SearchedTheta]:
+        """Search theta for several trials in one forward of the run's supernet; `result` evaluates each.
+
+        Args:
+            jobs: trials, which then have costs of their own configurations each.
+            tables: as for `run`.
+            supernet: as for `run`.
+        """
+        self._load(supernet)
+        return self._search_thetas(jobs, tables)
+
+    def _search_thetas(self, jobs: Sequence[CoefficientTrial], tables: CostTables) -> list[SearchedTheta]:
         start = time.monotonic()
-        costs = _table_for(job, tables)
-        rng = np.random.default_rng(np.random.SeedSequence(self.setup.seed, spawn_key=(1, job.id)))
-        latency = OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms)
-        energy = OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj)
-        settings, on_steps = self.setup.theta, self._on_steps(job)
-        theta = search_theta(
-            self.supernet,
-            self.theta_batches,
-            latency,
-            energy,
-            job.coefficients,
-            settings,
-            rng,
-            on_steps=on_steps,
-            precision=self.setup.precision,
+        searches = [self._inner_search(job, _table_for(job, tables)) for job in jobs]
+        settings, precision = self.setup.theta, self.setup.precision
+        thetas = search_thetas(self.supernet, self.theta_batches, searches, settings, precision=precision)
+        seconds = (time.monotonic() - start) / len(jobs)
+        return [
+            SearchedTheta(trial=job, costs=_table_for(job, tables), search=search, theta=theta, seconds=seconds)
+            for job, search, theta in zip(jobs, searches, thetas, strict=True)
+        ]
+
+    def _inner_search(self, job: CoefficientTrial, costs: CostTable) -> InnerSearch:
+        return InnerSearch(
+            latency=OperatorCosts(torch.tensor(costs.latency_ms, dtype=torch.float32), costs.fixed_latency_ms),
+            energy=OperatorCosts(torch.tensor(costs.energy_mj, dtype=torch.float32), costs.fixed_energy_mj),
+            coefficients=job.coefficients,
+            rng=np.random.default_rng(np.random.SeedSequence(self.setup.seed, spawn_key=(1, job.id))),
+            on_steps=self._on_steps(job),
         )
-        theta_LO = torch.from_numpy(theta.theta_LO)
-        drawn = mode_and_samples(theta_LO, self.setup.samples, rng)
+
+    def result(self, searched: SearchedTheta) -> TrialResult:
+        """Evaluate the mode and samples of a theta."""
+        start, job, costs = time.monotonic(), searched.trial, searched.costs
+        theta_LO = torch.from_numpy(searched.theta.theta_LO)
+        drawn = mode_and_samples(theta_LO, self.setup.samples, searched.search.rng)
         evaluated = tuple(self._evaluate(indices, costs) for indices in drawn)
-        references = latency.reference(), energy.reference()
+        references = searched.search.latency.reference(), searched.search.energy.reference()
         losses = [_loss(self.setup.theta, item, job.coefficients, *references) for item in evaluated]
         if self.setup.adaptive is not None:
             penalty = loss_under(job.coefficients, self.setup.theta.loss, *references)
@@ -136,8 +174,8 @@ class Evaluator:
                 self._quantized_for(job, item) if place == chosen else item for place, item in enumerate(evaluated)
             ),
             chosen=chosen,
-            theta=theta,
-            seconds=time.monotonic() - start,
+            theta=searched.theta,
+            seconds=searched.seconds + time.monotonic() - start,
         )
 
     def _on_steps(self, job: CoefficientTrial) -> OnSteps | None:

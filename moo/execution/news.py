@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dnas.inner_search import StepRecord
@@ -21,13 +21,13 @@ class WorkerBusy:
     job: str
     """What it does, for people to read."""
     trial: int | None
-    """Id of the trial, where the job is one."""
+    """Id of the trial, where the job is one; of several that are searched together, of the first."""
 
     @classmethod
-    def with_job(cls, worker: str, node: str, job: Job) -> WorkerBusy:
-        """The news of a job."""
-        trial = job.id if isinstance(job, CoefficientTrial | ArchitectureTrial) else None
-        return cls(worker, node, title_of(job), trial)
+    def with_jobs(cls, worker: str, node: str, jobs: Sequence[Job]) -> WorkerBusy:
+        """The news of a job, or of trials that are searched together."""
+        trial = jobs[0].id if isinstance(jobs[0], CoefficientTrial | ArchitectureTrial) else None
+        return cls(worker, node, title_of(*jobs), trial)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from dnas.pretraining import PretrainRecord, PretrainSettings
 from evaluation.accelerators import compute_deterministically
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
+from moo.execution.groups import Group, most_together, outcomes_of
 from moo.execution.machinery import MachineryError, Patience, is_want
 from moo.execution.news import Tell, Watch, unwatched
 from moo.execution.nodes import nodes_up
@@ -38,7 +38,7 @@ from moo.execution.ray_session import (
 )
 from moo.execution.running_searches import RunningSearches, new_collector
 from moo.execution.titles import run_title
-from moo.trials import Job, Outcome, WorkerSetup, failure_of
+from moo.trials import Job, Outcome, WorkerSetup
 from search_space.boundary.text import last_line
 
 _LOG = logging.getLogger(__name__)
@@ -216,7 +216,8 @@ class RayBackend:
         Raises:
             MachineryError: if Ray died several times before any job ended.
         """
-        work, deaths = Work(jobs, on_start), 0
+        most = most_together(self._own_setup, on_gpu=self._nodes.gpus > 0)
+        work, deaths = Work(jobs, on_start, most=most), 0
         while True:
             try:
                 with self._session.checked():
@@ -294,13 +295,10 @@ class Worker:
         """The name of its node and the beginning of its id, as the dashboard has it, once it is up."""
         return next((f"{node.name} {node.id[:ID_SHOWN]}" for node in nodes_up() if node.is_own), "")
 
-    def run(self, job: Job, costs: CostTables, supernet: bytes, tell: Tell | None = None) -> Outcome:
-        """Do one job; whatever it raises comes back as a failure."""
+    def run(self, group: Group, costs: CostTables, supernet: bytes, tell: Tell | None = None) -> list[Outcome]:
+        """Do a job, or several together; whatever one raises comes back as its failure."""
         self._workbench.tell = tell
-        try:
-            return self._workbench.run(job, costs, supernet)
-        except Exception as error:
-            return failure_of(job, traceback.format_exc(), died=is_want(error))
+        return list(outcomes_of(self._workbench, group, costs, supernet))
 
 
 def pretraining(

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import ray
 
+from moo.execution.groups import Group, groups_of
 from moo.execution.machinery import Patience
 from moo.execution.news import Watch, WorkerBusy, WorkerGone, WorkerIdle, unwatched
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, is_loss
@@ -127,33 +128,46 @@ class ActorPool:
 class Work:
     """Jobs of one run: those that were taken and have no outcome yet, and how many workers died of each."""
 
-    def __init__(self, jobs: Iterable[Job], on_start: Callable[[Job], None]) -> None:
-        self.waiting: deque[Job] = deque()
-        self.suspects: deque[Job] = deque()
+    def __init__(self, jobs: Iterable[Job], on_start: Callable[[Job], None], *, most: int = 1) -> None:
+        """Take no job yet.
+
+        Args:
+            jobs: of the run.
+            on_start: is told of each when it is taken.
+            most: trials that are searched together, at most.
+        """
+        self.waiting: deque[Group] = deque()
+        self.suspects: deque[Group] = deque()
         """Those that are to be tried with nothing beside them."""
-        self._jobs = iter(jobs)
+        self._groups = groups_of(jobs, most)
         self._on_start = on_start
         self._deaths: Counter[Job] = Counter()
         self._crashes: Counter[Job] = Counter()
 
     def take(self) -> bool:
-        """Have one more job wait, if there is one."""
-        job = next(self._jobs, None)
-        if job is None:
+        """Have one more job wait, if there is one, or as many as are done together."""
+        group = next(self._groups, None)
+        if group is None:
             return False
-        self._on_start(job)
-        self.waiting.append(job)
+        for job in group:
+            self._on_start(job)
+        self.waiting.append(group)
         return True
 
-    def death(self, job: Job, reason: str, last_words: str = "") -> Failure | None:
-        """A worker died at a job: it waits again, or is given up, which says nothing of the job unless it crashed."""
+    def death(self, group: Group, reason: str, last_words: str = "") -> list[Failure]:
+        """A worker died at jobs that it did together: each waits again by itself, or is given up."""
+        failures = [self._death(job, reason, last_words) for job in reversed(group)]
+        return [failure for failure in failures if failure is not None]
+
+    def _death(self, job: Job, reason: str, last_words: str) -> Failure | None:
+        """The same of one job; that it is given up says nothing of it unless it crashed."""
         self._deaths[job] += 1
         self._crashes[job] += any(name in last_words for name in CRASHES)
         if self._deaths[job] < TRIES - 1:
-            self.waiting.appendleft(job)
+            self.waiting.appendleft((job,))
             return None
         if self._deaths[job] < TRIES:
-            self.suspects.append(job)
+            self.suspects.append((job,))
             return None
         if self._crashes[job] == TRIES:
             return failure_of(job, f"The worker crashed, as {TRIES - 1} others did.\n{last_words}")
@@ -168,7 +182,7 @@ class PoolRun:
         self._work = work
         self._session = session
         self._inputs = inputs
-        self._running: dict[Any, tuple[Any, Job]] = {}
+        self._running: dict[Any, tuple[Any, Group]] = {}
         self._patience = Patience()
 
     def outcomes(self) -> Generator[Outcome, None, None]:
@@ -195,9 +209,9 @@ class PoolRun:
                 if died is not None:
                     raise died
         finally:
-            work.waiting.extendleft(job for _, job in reversed(self._running.values()))
-            for _, job in self._running.values():
-                pool.searches.end(job)
+            work.waiting.extendleft(group for _, group in reversed(self._running.values()))
+            for _, group in self._running.values():
+                pool.searches.end(*group)
             if self._session.dead_part is None:
                 for actor, _ in self._running.values():
                     pool.dismiss(actor)
@@ -237,23 +251,23 @@ class PoolRun:
                 return
             pool.start()
 
-    def _give(self, jobs: deque[Job]) -> None:
-        actor, job = self._pool.idle[0], jobs[0]
-        tell = self._pool.searches.begin(job)
-        self._running[actor.run.options(name=title_of(job)).remote(job, *self._inputs, tell)] = (actor, job)
+    def _give(self, groups: deque[Group]) -> None:
+        actor, group = self._pool.idle[0], groups[0]
+        tell = self._pool.searches.begin(*group)
+        self._running[actor.run.options(name=title_of(*group)).remote(group, *self._inputs, tell)] = (actor, group)
         self._pool.idle.popleft()
-        jobs.popleft()
-        self._pool.watch(WorkerBusy.with_job(*self._pool.called(actor), job))
+        groups.popleft()
+        self._pool.watch(WorkerBusy.with_jobs(*self._pool.called(actor), group))
 
     def _collect(self, reference: Any) -> list[Outcome]:
-        """Let an actor be idle; returns the outcome, unless it only came up, or died and its job waits again."""
-        job: Job | None = None
+        """Let an actor be idle; returns outcomes, unless it only came up, or died and its jobs wait again."""
+        group: Group = ()
         if reference in self._running:
-            (actor, job), is_new = self._running[reference], False
+            (actor, group), is_new = self._running[reference], False
         else:
             actor, is_new = self._pool.starting[reference]
         try:
-            outcome = ray.get(reference)
+            answer = ray.get(reference)
         except ray.exceptions.RayError as error:
             self._session.check()
             if is_loss(error):
@@ -264,26 +278,26 @@ class PoolRun:
             self._pool.watch(WorkerGone(*self._pool.called(actor), last_line(reason)))
             self._pool.dismiss(actor)
             self._pool.check_idle()
-            if is_new and job is None:
-                job = next((jobs.popleft() for jobs in (self._work.suspects, self._work.waiting) if jobs), None)
-            failure = None if job is None else self._work.death(job, reason, last_words)
-            return [] if failure is None else [failure]
+            if is_new and not group:
+                group = next((groups.popleft() for groups in (self._work.suspects, self._work.waiting) if groups), ())
+            return [*self._work.death(group, reason, last_words)]
         self._forget(reference)
-        if job is None:
-            self._pool.places[actor] = outcome
+        if group:
+            for job in group:
+                self._pool.note_end(actor, job)
         else:
-            self._pool.note_end(actor, job)
+            self._pool.places[actor] = answer
         self._pool.idle.append(actor)
         self._pool.watch(WorkerIdle(*self._pool.called(actor)))
-        if isinstance(outcome, Failure) and outcome.died and job is not None:
-            failure = self._work.death(job, outcome.traceback)
-            return [] if failure is None else [failure]
-        return [] if job is None else [outcome]
+        outcomes: list[Outcome] = []
+        for job, outcome in zip(group, answer if group else (), strict=True):
+            is_death = isinstance(outcome, Failure) and outcome.died
+            outcomes += self._work.death((job,), outcome.traceback) if is_death else [outcome]
+        return outcomes
 
     def _forget(self, reference: Any) -> None:
-        _, job = self._running.pop(reference, (None, None))
-        if job is not None:
-            self._pool.searches.end(job)
+        _, group = self._running.pop(reference, (None, ()))
+        self._pool.searches.end(*group)
         self._pool.starting.pop(reference, None)
 
 

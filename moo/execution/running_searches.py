@@ -61,19 +61,21 @@ class RunningSearches:
         self._turn = 0
         self._turns: dict[Job, int] = {}
 
-    def begin(self, job: Job) -> Telling | None:
-        """Give a try of a job what it tells by; None where there is nothing to tell."""
-        if self._new_collector is None or not isinstance(job, CoefficientTrial):
+    def begin(self, *jobs: Job) -> Telling | None:
+        """Give a try of a job, or of several together, what it tells by; None where there is nothing to tell."""
+        trials = [job for job in jobs if isinstance(job, CoefficientTrial)]
+        if self._new_collector is None or not trials:
             return None
         if self._collector is None:
             self._collector = self._new_collector()
         self._turn += 1
-        self._turns[job] = self._turn
+        self._turns.update(dict.fromkeys(trials, self._turn))
         return Telling(self._collector, self._turn)
 
-    def end(self, job: Job) -> None:
-        """A try of a job has ended, whichever way."""
-        self._turns.pop(job, None)
+    def end(self, *jobs: Job) -> None:
+        """A try of jobs has ended, whichever way."""
+        for job in jobs:
+            self._turns.pop(job, None)
 
     def news(self) -> Iterator[InnerSearchProgress]:
         """What has come of the tries that go on; asks for more, and waits for nothing."""

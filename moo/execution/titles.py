@@ -15,8 +15,14 @@ CHECK_OF_WORKER = "check of a worker"
 """A worker that is asked whether it is up."""
 
 
-def title_of(job: Job) -> str:
-    """A job with what it is about: `trial 17: alpha 0.21, beta 0.6, gamma 0.1, delta 1, on 4t 1500MHz int8`."""
+def title_of(job: Job, *others: Job) -> str:
+    """A job with what it is about: `trial 17: alpha 0.21, beta 0.6, gamma 0.1, delta 1, on 4t 1500MHz int8`.
+
+    With others, `trials 16, 17, 18, searched together`.
+    """
+    if others:
+        numbers = ", ".join(str(trial.id) for trial in (job, *others) if isinstance(trial, CoefficientTrial))
+        return short(f"trials {numbers}, searched together")
     if isinstance(job, CoefficientTrial):
         values = ", ".join(f"{name} {value:.3g}" for name, value in asdict(job.coefficients).items())
         text = f"{named(job)}: {values}"

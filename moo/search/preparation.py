@@ -141,6 +141,7 @@ class Preparation:
             seed=config.seed,
             threads=config.threads_per_worker,
             deterministic=config.deterministic,
+            searches_per_worker=config.searches_per_worker,
             precision=config.train_precision,
             independent=self.pretraining if config.independent else None,
             activations=activations_for(None if self.boards.board is None else self.boards.board.machine),

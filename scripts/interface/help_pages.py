@@ -33,7 +33,11 @@ PARETO_SEARCH = HelpPage(
         ),
         group("method", "method adaptive", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
         group("earlier runs", "resume from"),
-        group("cluster", "workers", "gpus-per-worker address threads-per-worker deterministic dashboard"),
+        group(
+            "cluster",
+            "workers",
+            "gpus-per-worker address threads-per-worker searches-per-worker deterministic dashboard",
+        ),
         group("output", "out quiet", "front-size"),
     ),
 )

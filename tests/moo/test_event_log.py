@@ -52,7 +52,7 @@ def samples(
         events.TrialStarted(ArchitectureTrial(id=8, generation=1, indices=(0, 1, 2)), "038"),
         events.TrialFinished(result_of(7, (0, 1, 2)), 1, "038"),
         events.TrialFailed(TRIAL, "Traceback:\n  File x\nValueError: no"),
-        events.WorkerBusy.with_job("worker 1", "here", TRIAL),
+        events.WorkerBusy.with_jobs("worker 1", "here", [TRIAL]),
         events.WorkerIdle("worker 1", "here"),
         events.WorkerGone("worker 1", "here", "it was killed"),
         step_of(TRIAL, 3),

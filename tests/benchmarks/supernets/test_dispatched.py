@@ -14,6 +14,7 @@ from benchmarks.supernets.dispatched import (
     Dispatched,
     StepCost,
     evaluation,
+    joint_theta_step,
     theta_step,
     training_step,
     weight_step,
@@ -39,6 +40,14 @@ def test_no_step_waits_for_the_device(splits: Splits, step: str) -> None:
     cost = STEPS[step](splits)
     assert cost.waits == 0
     assert 0 < cost.operations <= MOST_OPERATIONS[step]
+
+
+@pytest.mark.parametrize(("searches", "most"), [(1, 282), (4, 64), (8, 32)])
+def test_inner_searches_together_share_operations_and_do_not_wait(splits: Splits, searches: int, most: int) -> None:
+    """Each step of all of them takes as many operations, however many they are."""
+    cost = joint_theta_step(SPACE, splits, batch=8, searches=searches)
+    assert cost.waits == 0
+    assert 0 < cost.operations <= most
 
 
 def on_host(count: int) -> Tensor:

@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -25,7 +25,7 @@ from moo import events
 from moo.execution.evaluator import Evaluator
 from moo.execution.machinery import MachineryError
 from moo.execution.news import WorkerNews
-from moo.execution.pretraining import pretrained_weights
+from moo.execution.pretraining import pretrained_weights, untrained_weights
 from moo.execution.ray_backend import start_ray_backend
 from moo.search.loop import run_search
 from moo.storage.archive import Archive
@@ -66,6 +66,13 @@ class FaultyEvaluator(Evaluator):
 
 class DyingEvaluator(Evaluator):
     def search(self, job: CoefficientTrial, costs: CostTables) -> NoReturn:
+        os._exit(1)
+
+
+class MortallyTogetherEvaluator(Evaluator):
+    """Dies where trials are searched together."""
+
+    def search_thetas(self, jobs: Sequence[CoefficientTrial], tables: CostTables, supernet: bytes) -> NoReturn:
         os._exit(1)
 
 
@@ -206,10 +213,11 @@ def figures(archive: Archive) -> list[tuple[str, float, float, float, int]]:
     ]
 
 
-def test_one_and_two_workers_give_the_identical_archive(prepare_tiny: Prepare) -> None:
+@pytest.mark.parametrize("together", [None, pytest.param(3, marks=THOROUGH)])
+def test_one_and_two_workers_give_the_identical_archive(prepare_tiny: Prepare, together: int | None) -> None:
     archives = []
     for workers in (1, 2):
-        preparation = prepare_tiny(f"workers-{workers}", workers=workers)
+        preparation = prepare_tiny(f"workers-{workers}", workers=workers, searches_per_worker=together)
         backend = start_ray_backend(preparation.setup, workers=workers)
         archives.append(run_search(preparation, backend, lambda event: None))
         backend.close()
@@ -234,6 +242,21 @@ def test_a_trial_that_raises_fails_and_one_whose_workers_die_is_still_to_be_done
     assert [content["job"] for _, kind, content in store.events() if kind == "put off"] == ["trial 1"]
     store.close()
     assert {number: kept.traceback for number, kept in stored.items()} == {0: None, 2: failed[2], 3: None}
+
+
+def test_trials_that_are_searched_together_and_lose_their_worker_are_tried_again_one_by_one(
+    setup: WorkerSetup, tables: CostTables
+) -> None:
+    together = replace(setup, searches_per_worker=4)
+    backend = start_ray_backend(together, workers=1, evaluator=MortallyTogetherEvaluator)
+    seen: list[WorkerNews | None] = []
+    backend.watch = seen.append
+    outcomes = list(backend.run(TRIALS, tables, untrained_weights(setup), ignore))
+    backend.close()
+    assert all(isinstance(one, TrialResult) for one in outcomes)
+    assert sorted(one.trial.id for one in outcomes if isinstance(one, TrialResult)) == [0, 1, 2, 3]
+    titles = [one.job.partition(":")[0] for one in seen if isinstance(one, events.WorkerBusy)]
+    assert titles == ["trials 0, 1, 2, 3, searched together", "trial 0", "trial 1", "trial 2", "trial 3"]
 
 
 @pytest.mark.thorough

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import ray
 
+from dnas.losses import Coefficients
+from moo.execution.groups import Group
 from moo.execution.machinery import MachineryError
 from moo.execution.ray_pool import ActorPool, PoolRun, Work
 from moo.execution.ray_session import RayDiedError, RaySession, join_ray
 from moo.execution.titles import title_of
-from moo.trials import ArchitectureTrial, Job, Outcome, TrialFailure, TrialResult
+from moo.trials import ArchitectureTrial, CoefficientTrial, Job, Outcome, TrialFailure, TrialResult
 
 
 def test_without_a_home_to_write_to_ray_has_a_token_of_this_process(
@@ -81,15 +83,19 @@ class Method:
 
 
 class Actor:
-    """Answers to a job what `answers` has next for it, else its result."""
+    """Answers to a job what `answers` has next for it, else its result; an error is the answer to the whole group."""
 
     def __init__(self, answers: dict[Job, list[Any]], at_work: list[set[Job]], place: str) -> None:
         self._answers, self._at_work = answers, at_work
         self.where = Method(lambda: place)
         self.run = Method(self._run)
 
-    def _run(self, job: Job, *inputs: Any) -> Any:
-        self._at_work[-1].add(job)
+    def _run(self, group: Group, *inputs: Any) -> Any:
+        self._at_work[-1].update(group)
+        answers = [self._answer(job) for job in group]
+        return next((one for one in answers if one is None or isinstance(one, Exception)), answers)
+
+    def _answer(self, job: Job) -> Any:
         waiting = self._answers.get(job)
         return waiting.pop(0) if waiting else TrialResult(
             trial=job, architectures=(), chosen=0, theta=None, seconds=0.0  # type: ignore[arg-type]
@@ -249,8 +255,42 @@ def test_three_crashes_are_the_jobs_own_and_one_kill_among_them_is_not() -> None
         (("Bus error",) * 3, True),
     ):
         work = Work([], lambda job: None)
-        assert work.death(job, "killed", words[0]) is None
-        assert work.death(job, "killed", words[1]) is None
-        failure = work.death(job, "killed", words[2])
+        assert work.death((job,), "killed", words[0]) == []
+        assert work.death((job,), "killed", words[1]) == []
+        (failure,) = work.death((job,), "killed", words[2])
         assert isinstance(failure, TrialFailure)
         assert failure.died is died
+
+
+SEARCHES: list[Job] = [CoefficientTrial(number, 0, Coefficients(0.1, 1.0, 0.1, 1.0)) for number in range(6)]
+
+
+def test_trials_are_searched_together_in_the_order_of_their_numbers(outcomes_of: Callable[..., Any]) -> None:
+    started: list[Job] = []
+    outcomes, at_work = outcomes_of({}, Work(SEARCHES, started.append, most=4))
+    assert started == SEARCHES
+    assert {one.trial for one in outcomes} == set(SEARCHES)
+    assert [jobs for jobs in at_work if jobs] == [set(SEARCHES)], "both workers have one group each"
+
+
+def test_trials_whose_worker_died_are_tried_again_one_by_one(outcomes_of: Callable[..., Any]) -> None:
+    """The third death of one of them is its own; the others are done in their second try."""
+    for deaths in (1, 2, 3):
+        errors = [ray.exceptions.ActorDiedError() for _ in range(deaths)]
+        outcomes, at_work = outcomes_of({SEARCHES[1]: errors}, Work(SEARCHES[:3], lambda job: None, most=4))
+        assert failures(outcomes) == ({1: True} if deaths == 3 else {})
+        assert {one.trial for one in outcomes} == set(SEARCHES[:3])
+        assert len(outcomes) == 3
+        groups = [jobs for jobs in at_work if jobs]
+        assert groups[0] == set(SEARCHES[:3])
+        assert sum(jobs >= {SEARCHES[0]} for jobs in groups) == 2
+
+
+def test_one_of_a_group_that_wants_memory_waits_again_and_the_others_have_ended(
+    outcomes_of: Callable[..., Any],
+) -> None:
+    want = TrialFailure(SEARCHES[1], "MemoryError", died=True)  # type: ignore[arg-type]
+    outcomes, at_work = outcomes_of({SEARCHES[1]: [want]}, Work(SEARCHES[:2], lambda job: None, most=4))
+    assert failures(outcomes) == {}
+    assert [one.trial for one in outcomes] == [SEARCHES[0], SEARCHES[1]]
+    assert [jobs for jobs in at_work if jobs] == [set(SEARCHES[:2]), {SEARCHES[1]}]

@@ -92,6 +92,18 @@ def test_only_inner_searches_have_something_to_tell_and_need_a_collector(fake: F
     assert fake.collectors == []
 
 
+def test_searches_that_are_done_together_tell_by_one_and_end_together(fake: FakeRay) -> None:
+    searches = RunningSearches(fake.new_collector)
+    tell = searches.begin(TRIAL, OTHER)
+    assert tell is not None
+    for trial, step in ((TRIAL, 1), (OTHER, 1), (TRIAL, 2)):
+        tell(progress(trial, step))
+    assert steps(searches) == [(0, 1), (1, 1), (0, 2)]
+    tell(progress(OTHER, 2))
+    searches.end(TRIAL, OTHER)
+    assert steps(searches) == []
+
+
 def test_what_comes_late_is_dropped_of_trials_that_ended_and_of_tries_that_died(fake: FakeRay) -> None:
     searches = RunningSearches(fake.new_collector)
     first, ended = searches.begin(TRIAL), searches.begin(OTHER)

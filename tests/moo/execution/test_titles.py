@@ -32,6 +32,11 @@ def test_jobs_are_called_by_what_they_are_about(job: Job, title: str) -> None:
     assert title_of(job) == title
 
 
+def test_trials_that_are_searched_together_are_called_by_their_numbers() -> None:
+    trials = [CoefficientTrial(number, 0, Coefficients(0.2, 0.6, 0.1, 1.0)) for number in (8, 9, 11)]
+    assert title_of(*trials) == "trials 8, 9, 11, searched together"
+
+
 def test_names_of_others_are_short_lines() -> None:
     assert run_title(Path("/runs/a\nb\x1b[31m")) == "a b\ufffd[31m"
     assert len(run_title(Path("x" * 300))) <= LONGEST_RUN

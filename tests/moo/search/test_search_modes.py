@@ -69,6 +69,23 @@ def test_rivals_fill_archive_and_front(prepare_tiny: Prepare, method: str) -> No
     assert all((item["coefficients"] is None) == (method == "architectures") for item in items)
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_trials_that_are_searched_together_fill_the_archive_as_one_by_one(
+    prepare_tiny: Prepare, *, asynchronous: bool
+) -> None:
+    """To rounding, in which no network differs here; random coefficients do not depend on when trials end."""
+    settings = SHORT | {"method": "random", "asynchronous": asynchronous, "population": 3}
+    archives = []
+    for together in (None, 2):
+        preparation = prepare_tiny(f"{together} together", searches_per_worker=together, **settings)
+        archive, seen = run_to_end(preparation)
+        archives.append([(entry.architecture.id, entry.error, entry.trial_id) for entry in archive.entries])
+        busy = [event.job.partition(":")[0] for event in seen if isinstance(event, events.WorkerBusy)]
+        groups = [job for job in busy if "together" in job]
+        assert len(groups) == (0 if together is None else 2 if not asynchronous else 3)
+    assert archives[0] == archives[1]
+
+
 @pytest.mark.parametrize("method", ["random", "architectures"])
 @pytest.mark.parametrize("after", [pytest.param(1, marks=THOROUGH), 5])
 def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny: Prepare, method: str, after: int) -> None:
