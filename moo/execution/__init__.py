@@ -9,7 +9,6 @@ pretraining  trains a run's supernet, epoch by epoch
 cluster_address  whether a Ray cluster answers at an address, asked before anything else
 ray_start    what a Ray of this machine is started with: cores, memory, a folder, a token
 ray_session  Ray started or joined once, and whether it is still there
-places       how many workers there are, and what of a machine each has
 ray_images   files of images, sent to machines that lack them
 nodes        nodes of a cluster that can do jobs: the project goes to all, and each says what it lacks
 gauges       figures of a run for Prometheus and Grafana

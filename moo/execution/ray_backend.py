@@ -22,7 +22,6 @@ from moo.execution.groups import Group, most_together, outcomes_of
 from moo.execution.machinery import MachineryError, Patience, is_want
 from moo.execution.news import Tell, Watch, unwatched
 from moo.execution.nodes import nodes_up
-from moo.execution.places import Demand, resources
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
@@ -39,6 +38,7 @@ from moo.execution.ray_session import (
 from moo.execution.running_searches import RunningSearches, new_collector
 from moo.execution.titles import run_title
 from moo.trials import Job, Outcome, WorkerSetup
+from moo.workers import Demand, resources
 from search_space.boundary.text import last_line
 
 _LOG = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
 from moo.execution.machinery import MachineryError, Patience, is_want
-from moo.execution.places import Demand, resources
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_session import (
     POLL_SECONDS,
@@ -29,6 +28,7 @@ from moo.execution.ray_session import (
     worker_device,
 )
 from moo.execution.titles import short
+from moo.workers import Demand, resources
 
 STEP_SECONDS = 0.5
 """A training tells of its steps no more often."""

@@ -19,7 +19,6 @@ from evaluation.augmentation import strength_for
 from evaluation.data.description import LOOKED_AT, ImageSource
 from evaluation.data.source import DataSource
 from moo.config import SearchConfig
-from moo.execution.places import Demand
 from moo.formatting import many
 from moo.measurement.boards import Boards
 from moo.search.forecast import (
@@ -32,6 +31,7 @@ from moo.search.forecast import (
     minutes_text,
 )
 from moo.storage.origin import SplitSizes
+from moo.workers import Demand
 from search_space.boundary.machine import available_cpus
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named

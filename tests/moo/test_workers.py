@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from moo.config import SearchConfig
-from moo.execution.places import Demand, resources, share
+from moo.workers import Demand, resources, share
 from tests.tiers import THOROUGH
 
 GPUS = 4
