@@ -66,6 +66,12 @@ def endless_draws(source: BatchSource, batch_size: int, rng: np.random.Generator
                 yield draw
 
 
+def joined_draws(draws: Sequence[BatchDraw]) -> BatchDraw:
+    """Several batches as one, in their order."""
+    changes = zip(*(draw.changes for draw in draws), strict=True)
+    return BatchDraw(np.concatenate([draw.rows_B for draw in draws]), tuple(map(np.concatenate, changes)))
+
+
 def on_device(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> tuple[Tensor, ...]:
     """Arrays of one type that differ in length at most, copied to a device at once."""
     joined = torch.from_numpy(np.concatenate(arrays)).to(device)

@@ -9,9 +9,9 @@ Shape suffixes: B batch, C channels, H height, W width, L layers, O operators.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count, islice
 from typing import Any
 
@@ -24,13 +24,14 @@ from dnas.batches import DRAWN_STEPS, BatchDraw, BatchSource
 from dnas.divergence import LR_FACTOR, Divergence, divergence
 from dnas.mixed_precision import in_fp32, mixed_precision
 from dnas.optimizer import parameter_groups
-from dnas.ranks import ALONE, PathGradients, Ranks
+from dnas.ranks import ALONE, PathGradients, PathPlace, Ranks, shared_out
 from dnas.relaxation import gumbel_noise, gumbel_softmax
 from dnas.schedule import lr_factor_within
 from dnas.supernets.build import WeightSharing
 from dnas.supernets.supernet import Supernet
 from dnas.train_precision import TrainPrecision
-from search_space.spaces import FBNetSpace
+from search_space.operators import Operator
+from search_space.spaces import FBNetSpace, Layer
 
 NARROW_CHANNELS = 128
 """Channels of a last layer up to which its classifier learns as quickly as the convolutions."""
@@ -109,14 +110,44 @@ DrawForward = Callable[[Supernet, np.random.Generator], Forward]
 """What chance decides that a weight step trains."""
 
 
+@dataclass(frozen=True, eq=False)
+class SampledPath:
+    """Logits of one architecture; a `Forward`."""
+
+    supernet: Supernet
+    indices: tuple[int, ...]
+
+    def __call__(self, x_BCHW: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        return self.supernet.forward_path(x_BCHW, self.indices)
+
+    @property
+    def work(self) -> int:
+        """Numbers that its searchable layers compute of an image: memory is what a step takes most of its time for."""
+        space = self.supernet.space
+        return sum(
+            _numbers_of(layer, space.candidates[index]) for layer, index in zip(space.layers, self.indices, strict=True)
+        )
+
+
+@cache
+def _numbers_of(layer: Layer, operator: Operator) -> int:
+    """Of the three convolutions of a candidate, after each of them."""
+    if operator.is_skip and layer.keeps_shape:
+        return 0
+    out_size = -(-layer.size // layer.stride)
+    expanded = operator.expansion * layer.in_channels
+    return expanded * (layer.size**2 + out_size**2) + layer.out_channels * out_size**2
+
+
 @dataclass(frozen=True, slots=True)
 class PathStep:
     """One step, as one of the ranks that make it sees it."""
 
-    paths: int
-    """Those of all ranks."""
+    places: Sequence[PathPlace]
+    """Who does each of its paths."""
     own: int
-    """Those of this rank."""
+    """How many this rank does."""
     batches: Iterator[tuple[Tensor, Tensor, Forward]]
     """Images, labels and forward pass of each of its own; fewer where the source ended."""
 
@@ -125,7 +156,7 @@ def sampled_path(supernet: Supernet, rng: np.random.Generator) -> Forward:
     """Logits of one uniformly sampled architecture (single-path one-shot; Guo et al., 2020)."""
     num_operators = len(supernet.space.operators)
     indices = tuple(int(index) for index in rng.integers(num_operators, size=supernet.space.num_layers))
-    return partial(supernet.forward_path, indices=indices)
+    return SampledPath(supernet, indices)
 
 
 def weight_step_forward(weight_sharing: WeightSharing, largest_share: float) -> DrawForward:
@@ -155,8 +186,7 @@ def sampled_or_largest(share: float) -> DrawForward:
     def draw(supernet: Supernet, rng: np.random.Generator) -> Forward:
         if rng.random() >= share:
             return sampled_path(supernet, rng)
-        indices = (largest_operator(supernet.space),) * supernet.space.num_layers
-        return partial(supernet.forward_path, indices=indices)
+        return SampledPath(supernet, (largest_operator(supernet.space),) * supernet.space.num_layers)
 
     return draw
 
@@ -249,15 +279,15 @@ class Pretraining:
                 figures.add(loss.detach(), (logits_BK.argmax(-1) == labels_B).sum(), len(labels_B))
             if figures.of_step < step.own:
                 break
-            figures.end_step()
-            gradients.share(step.paths)
+            figures.end_step(step.places)
+            gradients.share(step.places)
             self._calm_classifier()
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), 5.0)
             lr = self._set_lr()
             self.optimizer.step()
             self.step += 1
         self.epochs_done += 1
-        mean, accuracy = figures.means(self.ranks, -(-self.settings.paths_per_step // self.ranks.count))
+        mean, accuracy = figures.means(self.ranks, self.settings.paths_per_step)
         found = divergence(
             mean,
             epoch=self.epochs_done,
@@ -316,22 +346,26 @@ class Pretraining:
         drawing = self._drawn_steps(rng)
         while drawn := list(islice(drawing, -(-DRAWN_STEPS // self.settings.paths_per_step))):
             batches = iter(self.source.read([draw for _, own in drawn for draw, _ in own]))
-            for paths, own in drawn:
+            for places, own in drawn:
                 with_forward = zip(islice(batches, len(own)), own, strict=False)
-                yield PathStep(paths, len(own), ((*batch, forward) for batch, (_, forward) in with_forward))
+                yield PathStep(places, len(own), ((*batch, forward) for batch, (_, forward) in with_forward))
 
-    def _drawn_steps(self, rng: np.random.Generator) -> Iterator[tuple[int, list[tuple[BatchDraw, Forward]]]]:
-        """How many paths each step of an epoch has, and what chance decides of this rank's own."""
+    def _drawn_steps(
+        self, rng: np.random.Generator
+    ) -> Iterator[tuple[Sequence[PathPlace], list[tuple[BatchDraw, Forward]]]]:
+        """Who does each path of an epoch's steps, and what chance decides of this rank's own."""
         draws = self._draws(rng)
         for step in count():
-            own, paths = [], 0
-            for path, draw in enumerate(islice(draws, self.settings.paths_per_step)):
-                paths += 1
-                if path % self.ranks.count == self.ranks.rank:
-                    own.append((draw, self.forward(self.supernet, self._rng_of_path(rng, step, path))))
+            paths = [
+                (draw, self.forward(self.supernet, self._rng_of_path(rng, step, path)))
+                for path, draw in enumerate(islice(draws, self.settings.paths_per_step))
+            ]
             if not paths:
                 return
-            yield paths, own
+            works = [forward.work if isinstance(forward, SampledPath) else 0 for _, forward in paths]
+            places = shared_out(works, self.ranks.count)
+            own = [path for path, place in zip(paths, places, strict=True) if place.rank == self.ranks.rank]
+            yield places, own
 
     def _rng_of_path(self, rng: np.random.Generator, step: int, path: int) -> np.random.Generator:
         """Of a single path a step that of the epoch; of several, each has its own, which any rank can make."""
@@ -364,8 +398,9 @@ class _Figures:
         self._losses: list[Tensor] = []
         self._correct: list[Tensor] = []
         self._images: list[int] = []
-        self._paths: list[int] = []
-        """Of each step."""
+        self._own: list[int] = []
+        self._places: list[Sequence[PathPlace]] = []
+        """Of each step, those of this rank, and all."""
 
     def add(self, loss: Tensor, correct: Tensor, images: int) -> None:
         """Note one path."""
@@ -374,29 +409,31 @@ class _Figures:
         self._correct.append(correct)
         self._images.append(images)
 
-    def end_step(self) -> None:
+    def end_step(self, places: Sequence[PathPlace]) -> None:
         """All paths of a step are noted."""
-        self._paths.append(self.of_step)
+        self._own.append(self.of_step)
+        self._places.append(places)
         self.of_step = 0
 
-    def means(self, ranks: Ranks, most: int) -> tuple[float, float]:
+    def means(self, ranks: Ranks, paths: int) -> tuple[float, float]:
         """Loss and accuracy over the images of all ranks, summed in order of path, so that all have the same.
 
         Args:
             ranks: that share the paths.
-            most: paths of a step on one of them, at most.
+            paths: of a step, at most.
         """
         rows = iter(zip(*map(_numbers, (self._losses, self._correct)), self._images, strict=True))
-        table_SM3 = torch.zeros(len(self._paths), most, 3, dtype=torch.double)
-        for step, paths in enumerate(self._paths):
-            for place in range(paths):
-                table_SM3[step, place] = torch.tensor(next(rows), dtype=torch.double)
-        table_RSM3 = ranks.gathered(table_SM3)
+        table_SM3 = np.zeros((len(self._own), -(-paths // ranks.count), 3))
+        for step, own in enumerate(self._own):
+            table_SM3[step, :own] = list(islice(rows, own)) or 0
+        table_RSM3 = ranks.gathered(torch.from_numpy(table_SM3)).tolist()
         losses, correct, seen = 0.0, 0, 0
-        for loss, right, images in table_RSM3.permute(1, 2, 0, 3).flatten(0, 2).tolist():
-            losses += loss * images
-            correct += int(right)
-            seen += int(images)
+        for step, places in enumerate(self._places):
+            for path in places:
+                loss, right, images = table_RSM3[path.rank][step][path.place]
+                losses += loss * images
+                correct += int(right)
+                seen += int(images)
         return losses / seen, correct / seen
 
 

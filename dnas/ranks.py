@@ -1,7 +1,7 @@
 """Processes that share the paths of a step of pre-training: what they tell each other, and how gradients are summed.
 
-Path j of a step is done by rank j % R. Gradients are summed in order of j, whoever computed them, so that weights
-depend on the number of paths and not on that of ranks. Start with `PathGradients`.
+Gradients are summed in order of path, whoever computed them, so that weights depend on the number of paths and not on
+that of ranks. Start with `PathGradients`.
 Shape suffixes: R ranks, M paths of one rank, N numbers of all weights, n of a rank's part of them, P parameters.
 """
 
@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -190,6 +191,39 @@ def _loss_noticed() -> Iterator[None]:
         raise RankLostError(f"another process of pre-training was lost ({error}).") from error
 
 
+@dataclass(frozen=True, slots=True)
+class PathPlace:
+    """Who does a path of a step."""
+
+    rank: int
+    place: int
+    """Among the paths that this rank does in the step, which are in order of path."""
+
+
+def shared_out(works: Sequence[int], ranks: int) -> list[PathPlace]:
+    """Who does each path, so that all ranks have about the same work: the largest paths first, to who has least.
+
+    Source: Graham, "Bounds on Multiprocessing Timing Anomalies" (1969), section 5.
+    Departure: no rank has more paths than it takes.
+
+    Args:
+        works: of each path, in any unit.
+        ranks: how many there are.
+    """
+    most = -(-len(works) // ranks)
+    paths_R: list[list[int]] = [[] for _ in range(ranks)]
+    loads_R = [0] * ranks
+    for path in sorted(range(len(works)), key=lambda path: -works[path]):
+        free = (rank for rank in range(ranks) if len(paths_R[rank]) < most)
+        rank = min(free, key=lambda rank: (loads_R[rank], len(paths_R[rank])))
+        paths_R[rank].append(path)
+        loads_R[rank] += works[path]
+    of_path = {
+        path: PathPlace(rank, place) for rank, paths in enumerate(paths_R) for place, path in enumerate(sorted(paths))
+    }
+    return [of_path[path] for path in range(len(works))]
+
+
 class PathGradients:
     """Mean gradients of the paths of a step, of which each rank does its share.
 
@@ -234,15 +268,15 @@ class PathGradients:
         for parameter in self._parameters:
             parameter.grad = None
 
-    def share(self, paths: int) -> None:
+    def share(self, places: Sequence[PathPlace]) -> None:
         """Give each parameter the mean gradient of a step's paths, on all ranks alike.
 
         Args:
-            paths: that all ranks have kept.
+            places: of all paths, which the ranks have kept.
         """
         if self._ranks.count == 1:
-            if paths > 1:
-                torch._foreach_div_([one.grad for one in self._parameters if one.grad is not None], paths)
+            if len(places) > 1:
+                torch._foreach_div_([one.grad for one in self._parameters if one.grad is not None], len(places))
             return
         used_P = self._used()
         for row in range(len(self._used_MP), self._most):
@@ -252,10 +286,10 @@ class PathGradients:
         # Each rank sums a part of the numbers: less is sent than if each had all gradients of all paths.
         parts_RMn = self._rows_MN.view(self._most, count, -1).transpose(0, 1)
         received_RMn = self._ranks.swapped(parts_RMn)
-        sum_n = received_RMn[0, 0].clone()
-        for path in range(1, paths):
-            sum_n += received_RMn[path % count, path // count]
-        torch._foreach_div_([sum_n], paths)
+        sum_n = torch.zeros_like(received_RMn[0, 0])
+        for path in places:
+            sum_n += received_RMn[path.rank, path.place]
+        torch._foreach_div_([sum_n], len(places))
         self._sum_N.copy_(self._ranks.gathered(sum_n).view(-1))
         for parameter, mean, used in zip(self._parameters, self._sum_views, used_P, strict=True):
             parameter.grad = mean if used else None

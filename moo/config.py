@@ -201,7 +201,8 @@ class SearchConfig:
     """Whether GPUs compute the same again, bit for bit, as CPUs always do: slower, and on GPUs of one kind."""
     searches_per_worker: int | None = None
     """Inner searches that a worker does together, in one pass through the supernet; by default 8 on a GPU, and 1 on
-    CPUs, where more are slower. It changes what is found by rounding alone."""
+    CPUs, where more gain little or are slower. It changes what is found by rounding, and with `--asynchronous` by when
+    trials are proposed."""
     address: str | None = None
     """Ray cluster to join (`auto`, `host:port`); by default, or with `local`, one is started on this machine."""
     dashboard: bool = True

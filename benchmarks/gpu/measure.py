@@ -1,7 +1,7 @@
 """What a GPU makes of the project's work, piece by piece, each of at most ten minutes on a recent one.
 
-    python benchmarks/gpu/measure.py [--piece calibration steps evaluation front training repeats] [--dataset DATASET]
-        [--space NAME] [--seconds N] [--quick] [--json]
+    python benchmarks/gpu/measure.py [--piece calibration steps joint evaluation front training repeats]
+        [--dataset DATASET] [--space NAME] [--seconds N] [--quick] [--json]
 
 Without a GPU it measures the CPU, says so, and leaves out what only a GPU tells: time of kernels, launches, waits,
 memory. Images are random unless a data set is named, which the accuracy of `training` needs.
@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.gpu.calibration import LAYOUTS, TYPES, copy_terabytes, depthwise_figures, launch_us
 from benchmarks.gpu.kernels import StepFigures
-from benchmarks.gpu.stepping import step_rows
+from benchmarks.gpu.stepping import joint_rows, step_rows
 from benchmarks.gpu.whole import evaluation_figures, front_figures, repeat_figures, training_figures
 from benchmarks.noise import random_images
 from benchmarks.options import BenchmarkConfig, check_at_least, check_positive, read_config
@@ -37,7 +37,7 @@ from search_space.spaces import space_named
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Piece = Literal["calibration", "steps", "evaluation", "front", "training", "repeats"]
+Piece = Literal["calibration", "steps", "joint", "evaluation", "front", "training", "repeats"]
 RANDOM_IMAGES = 20_000
 
 
@@ -45,7 +45,7 @@ RANDOM_IMAGES = 20_000
 class GpuConfig(BenchmarkConfig):
     """Measure what a GPU makes of the project's work."""
 
-    piece: tuple[Piece, ...] = ("calibration", "steps", "evaluation", "front", "training", "repeats")
+    piece: tuple[Piece, ...] = ("calibration", "steps", "joint", "evaluation", "front", "training", "repeats")
     """What is measured."""
     space: str = "fbnet-cifar"
     """A space of the FBNet family."""
@@ -65,6 +65,8 @@ class GpuConfig(BenchmarkConfig):
     """In all layers of that network."""
     train_batch: int = 256
     """Images of its steps."""
+    searches: tuple[int, ...] = (1, 4, 8, 16)
+    """Inner searches in one forward, of the first batch size each."""
     tuples: int = 24
     """Coefficients of the front."""
     theta_steps: int = 60
@@ -80,8 +82,9 @@ class GpuConfig(BenchmarkConfig):
 
     def __post_init__(self) -> None:
         check_at_least(
-            self, batch=2, train_batch=2, tuples=1, theta_steps=1, architectures=1, threads=1, images=1000, shapes=1
-        )
+            self, batch=2, train_batch=2, tuples=1, theta_steps=1, architectures=1, threads=1, images=1000, shapes=1,
+            searches=1,
+        )  # fmt: skip
         check_positive(self, "seconds", "epochs")
 
     def quickened(self) -> Self:
@@ -94,6 +97,7 @@ class GpuConfig(BenchmarkConfig):
             seconds=0.1,
             epochs=0.05,
             train_batch=32,
+            searches=(1, 2),
             tuples=1,
             theta_steps=2,
             architectures=1,
@@ -166,6 +170,10 @@ def _pieces(config: GpuConfig) -> dict[Piece, Callable[[], Rows]]:
         for row in step_rows(task(), config.batch, config.precision, config.seconds):
             yield asdict(row), f"{row.kind} b{row.batch} {row.precision}: {_line_of(row.figures)}"
 
+    def joint() -> Rows:
+        for row in joint_rows(task(), config.searches, config.precision, config.seconds):
+            yield asdict(row), f"{row.searches} searches together, {row.precision}: {_line_of(row.figures)}"
+
     def evaluation() -> Rows:
         found = evaluation_figures(task(), config.architectures)
         yield asdict(found), f"{1e3 * found.seconds_each:.0f} ms an architecture, {found.images:,} images"
@@ -174,7 +182,8 @@ def _pieces(config: GpuConfig) -> dict[Piece, Callable[[], Rows]]:
         found = front_figures(task(), config.tuples, config.theta_steps)
         yield (
             asdict(found),
-            f"{found.seconds:.1f} s for {found.tuples} tuples of {found.steps} steps and {found.evaluated} evaluations",
+            f"{found.seconds:.1f} s for {found.tuples} tuples of {found.steps} steps, up to {found.together} together, "
+            f"and {found.evaluated} evaluations",
         )
 
     def training() -> Rows:
@@ -197,6 +206,7 @@ def _pieces(config: GpuConfig) -> dict[Piece, Callable[[], Rows]]:
     return {
         "calibration": calibration,
         "steps": steps,
+        "joint": joint,
         "evaluation": evaluation,
         "front": front,
         "training": training,

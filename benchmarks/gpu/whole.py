@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,10 +21,13 @@ from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
 from evaluation.training.loop import Training, top_accuracies
 from moo.execution.evaluator import Evaluator
+from moo.execution.groups import groups_of, most_together, outcomes_of
 from moo.execution.pretraining import supernet_bytes
-from moo.trials import CoefficientTrial, TrialResult, WorkerSetup
+from moo.trials import CoefficientTrial, Job, TrialResult, WorkerSetup
 from search_space.networks import Network
 
+Search = Callable[[Sequence[Job]], list[TrialResult]]
+"""Does trials together."""
 SAMPLES = 4
 REPEATS = 3
 
@@ -40,9 +43,11 @@ class EvaluationFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontFigures:
-    """Of inner searches one after the other on one device, with all their evaluations."""
+    """Of inner searches on one device, with all their evaluations."""
 
     tuples: int
+    together: int
+    """At most so many in one forward."""
     steps: int
     evaluated: int
     seconds: float
@@ -85,14 +90,16 @@ def evaluation_figures(task: Task, architectures: int) -> EvaluationFigures:
 
 
 def front_figures(task: Task, tuples: int, steps: int) -> FrontFigures:
-    """Inner searches for random coefficients on a supernet with the weights that it has."""
-    evaluator, search = _searching(task, steps)
+    """Inner searches for random coefficients on a supernet with the weights that it has, grouped as in a run."""
+    search, together = _searching(task, steps)
     results: list[TrialResult] = []
     trials = _trials(tuples, task.seed)
-    seconds = seconds_of(lambda: results.extend(search(trial) for trial in trials))
-    del evaluator
+    groups = list(groups_of(trials, together))
+    # Others first, to warm up.
+    search([replace(trial, id=10**6 + number) for number, trial in enumerate(trials[: len(groups[0])])])
+    seconds = seconds_of(lambda: results.extend(result for group in groups for result in search(group)))
     evaluated = len({item.indices for result in results for item in result.architectures})
-    return FrontFigures(tuples=tuples, steps=steps, evaluated=evaluated, seconds=seconds)
+    return FrontFigures(tuples=tuples, together=together, steps=steps, evaluated=evaluated, seconds=seconds)
 
 
 def training_figures(task: Task, settings: TrainSettings, operator: str) -> TrainingFigures:
@@ -122,15 +129,16 @@ def training_figures(task: Task, settings: TrainSettings, operator: str) -> Trai
 
 def repeat_figures(task: Task, steps: int) -> RepeatFigures:
     """Search the same theta several times."""
-    _, search = _searching(task, steps)
-    (trial,) = _trials(1, task.seed)
-    thetas = [result.theta.theta_LO for result in (search(trial) for _ in range(REPEATS)) if result.theta is not None]
+    search, _ = _searching(task, steps)
+    trials = _trials(1, task.seed)
+    found = [result for _ in range(REPEATS) for result in search(trials)]
+    thetas = [result.theta.theta_LO for result in found if result.theta is not None]
     differences = [float(np.abs(theta - thetas[0]).max()) for theta in thetas[1:]]
     return RepeatFigures(repeats=REPEATS, equal=max(differences) == 0, largest_difference=max(differences))
 
 
-def _searching(task: Task, steps: int) -> tuple[Evaluator, Callable[[CoefficientTrial], TrialResult]]:
-    """A worker that holds all it needs, and an inner search by it; one is made to warm up."""
+def _searching(task: Task, steps: int) -> tuple[Search, int]:
+    """A worker that holds all it needs and searches groups of trials, and how many these have in a run."""
     setup = WorkerSetup(
         space=task.space,
         splits=task.splits,
@@ -143,17 +151,15 @@ def _searching(task: Task, steps: int) -> tuple[Evaluator, Callable[[Coefficient
         precision=task.precision,
     )
     weights = supernet_bytes(supernet_on_device(task).state_dict())
-    evaluator = Evaluator(setup, device())
     costs = CostTables([analytic_cost_table(task.space)])
-    run = partial(_searched, evaluator, costs, weights)
-    run(replace(_trials(1, task.seed)[0], id=10**6))
-    return evaluator, run
+    search = partial(_searched, Evaluator(setup, device()), costs, weights)
+    return search, most_together(setup, on_gpu=device().type == "cuda")
 
 
-def _searched(evaluator: Evaluator, costs: CostTables, weights: bytes, trial: CoefficientTrial) -> TrialResult:
-    result = evaluator.run(trial, costs, weights)
-    assert isinstance(result, TrialResult)
-    return result
+def _searched(evaluator: Evaluator, costs: CostTables, weights: bytes, trials: Sequence[Job]) -> list[TrialResult]:
+    results = [one for one in outcomes_of(evaluator, tuple(trials), costs, weights) if isinstance(one, TrialResult)]
+    assert len(results) == len(trials)
+    return results
 
 
 def _trials(count: int, seed: int) -> list[CoefficientTrial]:

@@ -20,10 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from benchmarks.supernets.forms import FORMS, Form, new_supernet
-from benchmarks.supernets.steps import SomeBatches
+from benchmarks.supernets.steps import SomeBatches, some_searches
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
-from dnas.joint.search import InnerSearch, search_thetas
+from dnas.joint.search import search_thetas
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
 from evaluation.accuracy import RECALIBRATION_IMAGES, classification, inherited_network
@@ -134,16 +134,6 @@ def joint_theta_step(space: FBNetSpace, splits: Splits, *, batch: int, searches:
 
     cost = cost_a_step(run)
     return StepCost(cost.operations / searches, cost.waits / searches)
-
-
-def some_searches(space: FBNetSpace, count: int) -> list[InnerSearch]:
-    """So many inner searches, each with random numbers of its own."""
-    costs = OperatorCosts(torch.ones(space.num_layers, len(space.operators)), 1.0)
-    coefficients = Coefficients(alpha=0.1, beta=1.0, gamma=0.1, delta=1.0)
-    return [
-        InnerSearch(latency=costs, energy=costs, coefficients=coefficients, rng=np.random.default_rng(seed))
-        for seed in range(count)
-    ]
 
 
 def training_step(graph: Graph, splits: Splits, settings: TrainSettings) -> StepCost:

@@ -3,8 +3,8 @@
     python benchmarks/supernets/joint_searches.py [--space NAME] [--searches N ...] [--batch N] [--rounds N] [--quick]
 
 In one process, by turns; on a GPU where there is one. Ratios are medians over the rounds, to the time of one search
-alone. On a CPU more searches together are slower: that is why a worker there does one. What a GPU is spared is counted
-in `benchmarks/supernets/launches.py`.
+alone. On a CPU more searches together gain little or are slower: that is why a worker there does one. What a GPU is
+spared is counted in `benchmarks/supernets/launches.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,9 @@ from typing import TYPE_CHECKING
 from benchmarks.noise import random_images
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import print_results
-from benchmarks.supernets.dispatched import some_searches
-from benchmarks.supernets.forms import FORMS, search_augmentation
-from benchmarks.supernets.steps import Task, device, supernet_on_device
+from benchmarks.supernets.forms import FORMS
+from benchmarks.supernets.steps import Task, joint_theta_stepper
 from benchmarks.turns import median_ratio, rounds_of_turns, seconds_of
-from dnas.inner_search import ThetaSettings
-from dnas.joint.search import search_thetas
-from evaluation.batches import ImageBatches
 from evaluation.splits import split_data
 from scripts.interface.command_line import run
 from search_space.spaces import space_named
@@ -94,21 +90,14 @@ def timed(config: JointSearchesConfig) -> dict[int, StepTime]:
     space = space_named(config.space)
     splits = split_data(random_images(space, IMAGES, seed=0), 0)
     task = Task(form=FORMS["shared"], space=space, splits=splits, batch=config.batch, threads=config.threads, seed=0)
-    supernet = supernet_on_device(task)
-    images = ImageBatches(splits.theta, splits, augmentation=search_augmentation(space, splits), device=device())
-    settings = ThetaSettings(steps=config.steps, batch_size=config.batch)
-
-    def search(count: int) -> None:
-        search_thetas(supernet, images, some_searches(space, count), settings)
+    steppers = {count: joint_theta_stepper(task, count) for count in (1, *config.searches)}
 
     def turn(count: int) -> tuple[float, float]:
         cpu, steps = time.process_time(), count * config.steps
-        wall = seconds_of(partial(search, count))
+        wall = seconds_of(partial(steppers[count], config.steps))
         return wall / steps, (time.process_time() - cpu) / steps
 
-    sides: dict[str, Callable[[], tuple[float, float]]] = {
-        str(count): partial(turn, count) for count in (1, *config.searches)
-    }
+    sides: dict[str, Callable[[], tuple[float, float]]] = {str(count): partial(turn, count) for count in steppers}
     rounds_of_turns(sides, 1)
     results = rounds_of_turns(sides, config.rounds)
     walls, cpus = ({name: [one[part] for one in turns] for name, turns in results.items()} for part in (0, 1))

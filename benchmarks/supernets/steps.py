@@ -20,6 +20,7 @@ from benchmarks.turns import seconds_of
 from dnas.batches import Batch, BatchDraw, BatchSource, endless_draws
 from dnas.costs import OperatorCosts
 from dnas.inner_search import ThetaSettings, search_theta
+from dnas.joint.search import InnerSearch, search_thetas
 from dnas.losses import Coefficients
 from dnas.pretraining import Pretraining, PretrainSettings
 from dnas.supernets.supernet import Supernet
@@ -131,6 +132,28 @@ def theta_stepper(task: Task) -> Callable[[int], None]:
         search_theta(supernet, images, costs, costs, coefficients, settings, rng, precision=task.precision)
 
     return steps
+
+
+def joint_theta_stepper(task: Task, searches: int) -> Callable[[int], None]:
+    """Makes so many theta steps of so many inner searches together; of one, as ever."""
+    supernet = supernet_on_device(task)
+    images = ImageBatches(task.splits.theta, task.splits, augmentation=task.augmentation, device=device())
+
+    def steps(number: int) -> None:
+        settings = ThetaSettings(steps=number, batch_size=task.batch)
+        search_thetas(supernet, images, some_searches(task.space, searches), settings, precision=task.precision)
+
+    return steps
+
+
+def some_searches(space: FBNetSpace, count: int) -> list[InnerSearch]:
+    """So many inner searches, each with random numbers of its own."""
+    costs = OperatorCosts(torch.ones(space.num_layers, len(space.operators)), 1.0)
+    coefficients = Coefficients(alpha=0.1, beta=1.0, gamma=0.1, delta=1.0)
+    return [
+        InnerSearch(latency=costs, energy=costs, coefficients=coefficients, rng=np.random.default_rng(seed))
+        for seed in range(count)
+    ]
 
 
 def timed_turn(steps: Callable[[int], None], batch: int, seconds: float) -> Turn:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dnas.batches import BatchDraw, BatchSource, endless_draws
+from dnas.batches import BatchDraw, BatchSource, endless_draws, joined_draws
 from dnas.costs import OperatorCosts
 from dnas.inner_search import OnSteps, ThetaCourse, ThetaResult, ThetaSettings, search_theta
 from dnas.joint.mixture import JointMixture
@@ -95,7 +95,7 @@ def _searched_together(
     theta_TLO = theta_TLO.to(device).requires_grad_()
     optimizer = torch.optim.Adam([theta_TLO], lr=settings.lr, betas=(0.9, 0.99))
     draws_TS, noise_STLO = _drawn(source, searches, settings, shape)
-    batches = source.read([_joined(draws) for draws in zip(*draws_TS, strict=True)])
+    batches = source.read([joined_draws(draws) for draws in zip(*draws_TS, strict=True)])
     latency = _CostBatch([one.latency for one in searches], device)
     energy = _CostBatch([one.energy for one in searches], device)
     coefficients = CoefficientBatch.of([one.coefficients for one in searches], like=theta_TLO)
@@ -142,12 +142,6 @@ def _drawn(
         draws_TS.append([draw for draw, _ in drawn])
         noise_TS.append(torch.stack([noise_LO for _, noise_LO in drawn]))
     return draws_TS, torch.stack(noise_TS, 1)
-
-
-def _joined(draws: Sequence[BatchDraw]) -> BatchDraw:
-    """Several batches as one."""
-    changes = zip(*(draw.changes for draw in draws), strict=True)
-    return BatchDraw(np.concatenate([draw.rows_B for draw in draws]), tuple(map(np.concatenate, changes)))
 
 
 class _CostBatch:

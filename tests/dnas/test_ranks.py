@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import multiprocessing
 import os
 import socket
@@ -24,12 +25,24 @@ from dnas.pretraining import (
     Pretraining,
     PretrainRecord,
     PretrainSettings,
+    SampledPath,
     mixed_paths,
     sampled_or_largest,
     sampled_path,
 )
-from dnas.ranks import ALONE, PathGradients, RankLostError, Ranks, interface_of, joined, opened_store, store_at
+from dnas.ranks import (
+    ALONE,
+    PathGradients,
+    RankLostError,
+    Ranks,
+    interface_of,
+    joined,
+    opened_store,
+    shared_out,
+    store_at,
+)
 from dnas.supernets.build import build_supernet
+from search_space.graphs import Conv
 from search_space.spaces import FBNetSpace
 from tests.dnas.conftest import ArraySource, SourceOf
 
@@ -164,9 +177,11 @@ def kept(parts: nn.ModuleList, gradients: PathGradients, path: int) -> None:
 
 def shared(parts: nn.ModuleList, ranks: Ranks) -> list[Tensor | None]:
     gradients = PathGradients(list(parts.parameters()), ranks, len(PATHS))
-    for path in range(ranks.rank, len(PATHS), ranks.count):
-        kept(parts, gradients, path)
-    gradients.share(len(PATHS))
+    places = shared_out([0, 5, 1, 0, 3], ranks.count)
+    for path, place in enumerate(places):
+        if place.rank == ranks.rank:
+            kept(parts, gradients, path)
+    gradients.share(places)
     return [parameter.grad for parameter in parts.parameters()]
 
 
@@ -298,13 +313,46 @@ def test_each_path_has_a_batch_and_an_architecture_of_its_own(space: FBNetSpace,
     """No image comes twice in an epoch, and the paths of one step are drawn apart from those of another."""
     run = new_run(space, easy_source(96), replace(SETTINGS, paths_per_step=4))
     steps = [
-        (step.paths, [(x_BCHW, forward.keywords["indices"]) for x_BCHW, _, forward in step.batches])  # type: ignore[attr-defined]
+        (len(step.places), [(x_BCHW, forward.indices) for x_BCHW, _, forward in step.batches])  # type: ignore[attr-defined]
         for step in run.steps(np.random.default_rng(0))
     ]
     assert [paths for paths, _ in steps] == [4, 2]
     images = torch.cat([x_BCHW for _, batches in steps for x_BCHW, _ in batches])
     assert len({tuple(image.tolist()) for image in images.flatten(1)}) == 96
     assert len({indices for _, batches in steps for _, indices in batches}) > 3
+
+
+@pytest.mark.parametrize(
+    ("works", "ranks", "loads"),
+    [
+        ([5, 4, 3, 2], 2, [7, 7]),
+        ([9, 1, 1, 1], 2, [10, 2]),
+        ([0, 0, 0, 0, 0], 2, [0, 0]),
+        ([1, 8, 2, 7, 3], 3, [8, 8, 5]),
+        ([4, 4], 3, [4, 4, 0]),
+    ],
+)
+def test_paths_are_shared_out_by_their_work(works: list[int], ranks: int, loads: list[int]) -> None:
+    """None has more paths than it takes, and each knows its own in order."""
+    places = shared_out(works, ranks)
+    own = [[path for path, place in enumerate(places) if place.rank == rank] for rank in range(ranks)]
+    assert [sum(works[path] for path in paths) for paths in own] == loads
+    assert max(map(len, own)) == -(-len(works) // ranks)
+    for paths in own:
+        assert [places[path].place for path in paths] == list(range(len(paths)))
+
+
+def test_the_work_of_a_path_is_what_its_layers_compute(space: FBNetSpace) -> None:
+    """By shapes of the convolutions that a network of its own has; a skip that keeps the shape computes nothing."""
+    supernet = build_supernet(space, "shared")
+    for index, operator in enumerate(space.operators):
+        graph = space.graph((operator,) * space.num_layers)
+        computed = [
+            math.prod(node.shape)
+            for node in graph.nodes
+            if isinstance(node.operation, Conv) and node.name.startswith("layer")
+        ]
+        assert SampledPath(supernet, (index,) * space.num_layers).work == sum(computed)
 
 
 def test_an_epoch_remains_one_of_all_images() -> None:

@@ -5,8 +5,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from dnas.batches import joined_draws
 from evaluation import batches
-from evaluation.augmentation import Augmentation
+from evaluation.augmentation import Augmentation, Jitter, Warp
 from evaluation.batches import ImageBatches, balanced_order, is_uneven
 from evaluation.data.images import LabelledImages
 from evaluation.splits import Splits, split_data
@@ -76,6 +77,23 @@ def test_augmentation_equals_that_of_one_image_at_a_time(image_data: ImageDataOf
             crop = padded[:, top : top + 5, left : left + 5]
             expected = normalised(crop[:, :, ::-1] if mirror else crop, splits)
             np.testing.assert_allclose(x_CHW, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [None, Augmentation(), Augmentation(crop_padding=0, warp=Warp(), jitter=Jitter())]
+)
+def test_batches_that_are_joined_have_the_images_of_each(
+    image_data: ImageDataOf, augmentation: Augmentation | None
+) -> None:
+    """As where several inner searches share a forward."""
+    splits = split_data(image_data(), 0)
+    source = ImageBatches(splits.weights, splits, augmentation=augmentation)
+    draws = [next(source.draws(8, np.random.default_rng(seed))) for seed in range(3)]
+    ((x_NCHW, labels_N),) = source.read([joined_draws(draws)])
+    for number, (x_BCHW, labels_B) in enumerate(source.read(draws)):
+        own = slice(8 * number, 8 * number + 8)
+        assert torch.equal(x_NCHW[own], x_BCHW)
+        assert torch.equal(labels_N[own], labels_B)
 
 
 def test_images_that_are_not_square_are_augmented_too(numbered: ImagesOf, image_data: ImageDataOf) -> None:

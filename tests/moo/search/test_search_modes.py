@@ -86,6 +86,18 @@ def test_trials_that_are_searched_together_fill_the_archive_as_one_by_one(
     assert archives[0] == archives[1]
 
 
+def test_a_search_that_is_interrupted_within_a_group_ends_like_an_uninterrupted_one(prepare_tiny: Prepare) -> None:
+    settings = SHORT | {"searches_per_worker": 4}
+    whole, _ = run_to_end(prepare_tiny("whole", **settings))
+    preparation = prepare_tiny("cut", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(preparation, StoppedBackend(preparation.setup, 6))
+    archive, seen = run_to_end(prepare_tiny("cut", resumed=True, **settings))
+    busy = [event.job for event in seen if isinstance(event, events.WorkerBusy)]
+    assert busy[0] == "trials 6, 7, searched together"
+    assert [entry.architecture.id for entry in archive.entries] == [entry.architecture.id for entry in whole.entries]
+
+
 @pytest.mark.parametrize("method", ["random", "architectures"])
 @pytest.mark.parametrize("after", [pytest.param(1, marks=THOROUGH), 5])
 def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny: Prepare, method: str, after: int) -> None:
