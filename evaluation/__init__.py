@@ -1,5 +1,6 @@
 """What a network is worth: data and accuracy. Start with `splits`.
 
+accelerators    the GPU of a process: which, how much of it, how exactly
 accuracy        accuracy of sub-networks with recalibrated BatchNorm
 augmentation    what is done at random to training images
 batches         batches of images, augmented and balanced

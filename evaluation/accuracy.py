@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evaluation.accelerators import exact_float32
 from evaluation.batches import ImageBatches
 from evaluation.errors import class_mean
 from search_space.graphs import Graph
@@ -46,6 +47,7 @@ def inherited_network(
     return network
 
 
+@exact_float32()
 @torch.inference_mode()
 def recalibrate(network: nn.Module, images: ImageBatches) -> None:
     """Set all BatchNorm statistics to averages over batches of one size; leaves evaluation mode on.
@@ -90,6 +92,7 @@ def classification(network: nn.Module, images: ImageBatches) -> tuple[float, flo
     return found.error, found.cross_entropy
 
 
+@exact_float32()
 @torch.inference_mode()
 def classified(network: nn.Module, images: ImageBatches) -> Classified:
     """The same, and which images are classified as they are labelled; sets evaluation mode."""

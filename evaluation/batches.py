@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dnas.batches import Batch, BatchDraw, on_device
+from evaluation.accelerators import KINDS, free_bytes
 from evaluation.augmentation import Augmentation, augmented, drawn_changes
 from evaluation.data.image_file import image_bytes
 from evaluation.data.images import LabelledImages, Rows
@@ -63,6 +64,7 @@ class ImageBatches:
         self.network_size = splits.network_size
         self.error = splits.error
         self._held_NCHW: Tensor | None = None
+        self._pins = self.labels_N.device.type in KINDS
 
     def share_of(self, chosen_N: npt.NDArray[np.bool_]) -> float:
         """The share of chosen ones, as the splits count them; see `evaluation.errors.share_of`."""
@@ -126,24 +128,24 @@ class ImageBatches:
         rows = on_device(parts, device)
         if held_NCHW is None:
             for rows_B, pixels_BCHW in zip(rows, ahead(self._gathered, parts), strict=True):
-                yield pixels_BCHW.to(device, non_blocking=True), self.labels_N[rows_B]
+                yield pixels_BCHW.to(device, non_blocking=self._pins), self.labels_N[rows_B]
             return
         for rows_B in rows:
             yield held_NCHW[rows_B], self.labels_N[rows_B]
 
     def _gathered(self, rows_B: Rows) -> Tensor:
         """Pixels in memory, from which a GPU copies them while it computes."""
-        pinned = self.labels_N.device.type == "cuda"
-        pixels_BCHW = torch.empty((len(rows_B), *self.images.images.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+        shape = len(rows_B), *self.images.images.shape[1:]
+        pixels_BCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pins)
         self.images.gather(rows_B, out=pixels_BCHW.numpy())
         return pixels_BCHW
 
     def _held(self, wanted: int) -> Tensor | None:
         """All images on the GPU, from the first time on that many of them are wanted; None where they do not fit."""
         device, count = self.labels_N.device, len(self)
-        if self._held_NCHW is None and device.type == "cuda" and 2 * wanted >= count:
-            free, _ = torch.cuda.mem_get_info(device)
-            if image_bytes(count, self.images.size) <= HELD_SHARE * free:
+        if self._held_NCHW is None and 2 * wanted >= count:
+            needed = image_bytes(count, self.images.size)
+            if needed < HELD_SHARE * free_bytes(device):
                 held_NCHW = torch.empty((count, *self.images.images.shape[1:]), dtype=torch.uint8, device=device)
                 for rows in np.split(np.arange(count), range(_COPIED, count, _COPIED)):
                     held_NCHW[rows[0] : rows[-1] + 1] = self._gathered(rows).to(device)

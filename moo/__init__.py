@@ -2,6 +2,7 @@
 
 config         settings of a search
 limits         what a network may cost at most
+workers        how many there are, and what of a machine each has
 trials         what the outer loop tries, and the results
 events         what happens in a run, for whoever watches
 event_log      the same as lines of a file

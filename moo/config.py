@@ -35,6 +35,9 @@ Method = Literal["dnas", "random", "grid", "architectures"]
 INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"})
 """Settings of the inner search."""
 
+LEAST_GPU_SHARE = 0.01
+"""Of a worker: each process takes half a gigabyte of a GPU for itself."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
@@ -87,6 +90,12 @@ class SearchConfig:
     """Generations of `dnas` whose inner searches run on the supernet itself. Later ones run on a surrogate of accuracy
     that is fitted to all architectures evaluated so far: NSGA-II evolves hundreds of coefficients on it, and only
     their most promising architectures are evaluated."""
+    proposals: int | None = None
+    """Architectures that a generation on the surrogate evaluates. By default twice the population; where workers have
+    GPUs, and these are more, one for each, as counted when the run begins."""
+    propose_beside: bool | None = None
+    """Whether a generation on the surrogate is proposed while the one before it is evaluated, from what was known at
+    that one's start, so that no worker waits for it; by default only where workers have GPUs."""
     minutes: float | None = None
     """Time instead of generations: the whole that you wait where no `--space` is given, else that of the search itself,
     after profiling and pre-training, in all over interruptions. With `--resume` it is that of the search."""
@@ -181,12 +190,19 @@ class SearchConfig:
     seed: int = 0
     """Seed of everything random."""
     workers: int | None = None
-    """Inner searches at the same time; by default one for each GPU, else one for each CPU core."""
+    """Inner searches at the same time; by default one for each GPU, else one for each CPU core. More of them than GPUs
+    are rounded down to as many on each."""
+    gpus_per_worker: float | None = None
+    """Share of a GPU that an inner search has: 0.25 runs four on each GPU at the same time (`--workers` may say fewer),
+    1 has one on each, as by default, and 0 computes on CPU cores. Apple's GPU is used only with this."""
     threads_per_worker: int = 1
     """CPU threads of each inner search."""
+    deterministic: bool = False
+    """Whether GPUs compute the same again, bit for bit, as CPUs always do: slower, and on GPUs of one kind."""
     searches_per_worker: int | None = None
     """Inner searches that a worker does together, in one pass through the supernet; by default 8 on a GPU, and 1 on
-    CPUs, where more are slower. It changes what is found by rounding alone."""
+    CPUs, where more gain little or are slower. It changes what is found by rounding, and with `--asynchronous` by when
+    trials are proposed."""
     address: str | None = None
     """Ray cluster to join (`auto`, `host:port`); by default, or with `local`, one is started on this machine."""
     dashboard: bool = True
@@ -202,11 +218,12 @@ class SearchConfig:
         for name, least in (
             ("population", 1), ("front_size", 1), ("generations", 1), ("samples", 0), ("theta_steps", 1),
             ("threads_per_worker", 1), ("seed", 0), ("supernet_generations", 1), ("theta_batch", 2),
-            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("paths_per_step", 1), ("workers", 1),
+            ("pretrain_batch", 2), ("pretrain_epochs", 0), ("paths_per_step", 1), ("workers", 1), ("proposals", 1),
             ("searches_per_worker", 1),
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 _check_least(name, getattr(self, name), least)
+        check_gpus_per_worker(self.gpus_per_worker)
         if self.pretrain_lr is not None and not (math.isfinite(self.pretrain_lr) and self.pretrain_lr > 0):
             raise ValueError(f"`--pretrain-lr > 0` must hold, but got {self.pretrain_lr}.")
         if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
@@ -257,7 +274,7 @@ class SearchConfig:
         if self.method == "grid":
             found |= {"beta", "delta"}
         if self.method != "dnas" or self.independent or self.adaptive:
-            found.add("supernet_generations")
+            found |= {"supernet_generations", "proposals", "propose_beside"}
         return frozenset(found)
 
     @property
@@ -286,7 +303,7 @@ class SearchConfig:
 
 
 EXECUTION_SETTINGS = frozenset(
-    {"workers", "address", "dashboard", "out", "resume", "quiet", "board_patience", "front_size"}
+    {"workers", "gpus_per_worker", "address", "dashboard", "out", "resume", "quiet", "board_patience", "front_size"}
 )
 """Settings that do not change what a run finds, and may differ when it is resumed."""
 LENGTH_SETTINGS = frozenset({"generations", "minutes"})
@@ -399,6 +416,19 @@ def _ignored(config: SearchConfig) -> Iterator[tuple[frozenset[str], str, str]]:
         yield frozenset({"generations"}), "a search that ends with them", "--minutes ends it by time"
     if config.pretrain_epochs == 0:
         yield frozenset({"pretrain_lr", "paths_per_step"}), "pre-training", "--pretrain-epochs 0 switches that off"
+
+
+def check_gpus_per_worker(value: float | None) -> None:
+    """Check a share of a GPU.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if value is not None and not (value == 0 or LEAST_GPU_SHARE <= value <= 1):
+        raise ValueError(
+            f"`{LEAST_GPU_SHARE} <= --gpus-per-worker <= 1`, or 0 for none, must hold, but got {value:g}: a worker "
+            "computes on one GPU."
+        )
 
 
 def _check_least(name: str, value: int, least: int) -> None:

@@ -47,6 +47,8 @@ class WorkerSetup:
     seed: int
     threads: int
     """CPU threads of torch."""
+    deterministic: bool = False
+    """Whether a GPU computes the same again, bit for bit."""
     precision: TrainPrecision = "fp32"
     """What steps of pre-training and of inner searches compute in."""
     balanced: bool = False

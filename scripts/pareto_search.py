@@ -112,6 +112,7 @@ def main() -> int:
             backend = start_ray_backend(
                 preparation.setup,
                 workers=config.workers,
+                gpus_per_worker=config.gpus_per_worker,
                 address=config.address,
                 dashboard=config.dashboard,
                 run=folder,

@@ -41,10 +41,10 @@ def main() -> int:
     config = read_command_line(sys.argv[1:])
 
     # Late, so that `--help` and mistakes in the options are answered at once.
-    import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from evaluation.accelerators import compute_deterministically, own_device
     from evaluation.training.allocator import keep_freed_memory
     from evaluation.training.job import EpochDone
     from evaluation.training.run import begin, prepare_training, run_training
@@ -57,10 +57,12 @@ def main() -> int:
     from search_space.spaces import split_size
 
     keep_freed_memory()
+    if config.deterministic:
+        compute_deterministically()
     console = Console(quiet=config.quiet)
     if config.resume is not None:
         goes_on_with(_command_that_goes_on(config.resume), kept=KEPT)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ExitStack() as stack:
         progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -292,12 +292,26 @@ def _go_through(path: Path, record: RunRecord) -> None:
         record,
         runner,
         measuring,
-        lambda first, costs: generations[first],
+        _Known(generations),
         Clock(None),
         _tell_nobody,
         _tell_nobody,
         costs=_tables(path),
     )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Proposals that were made already; implements `moo.search.proposals.ProposalSource`."""
+
+    generations: Mapping[int, Sequence[Proposal]]
+
+    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+        """See `ProposalSource.ask`."""
+        return self.generations[first]
+
+    def settle(self) -> None:
+        """See `ProposalSource.settle`; nothing goes on."""
 
 
 def _following(path: Path, record: RunRecord) -> list[TrialResult]:

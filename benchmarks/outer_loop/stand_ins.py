@@ -126,6 +126,7 @@ class SimulatedWorkers:
         self.watch: Watch = unwatched
         self._stand_in = stand_in
         self.workers = workers
+        self.gpus = 0
         self._threads = ThreadPoolExecutor(workers)
 
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:

@@ -161,6 +161,7 @@ class ReadyBackend:
     def __init__(self, known: Sequence[TrialResult]) -> None:
         self.dashboard_url: str | None = None
         self.workers = 1
+        self.gpus = 0
         self.watch: Watch = unwatched
         self._known = {result.trial.id: result for result in known}
 

@@ -3,8 +3,8 @@
     python benchmarks/supernets/joint_searches.py [--space NAME] [--searches N ...] [--batch N] [--rounds N] [--quick]
 
 In one process, by turns; on a GPU where there is one. Ratios are medians over the rounds, to the time of one search
-alone. On a CPU more searches together are slower: that is why a worker there does one. What a GPU is spared is counted
-in `benchmarks/supernets/launches.py`.
+alone. On a CPU more searches together gain little or are slower: that is why a worker there does one. What a GPU is
+spared is counted in `benchmarks/supernets/launches.py`.
 """
 
 from __future__ import annotations

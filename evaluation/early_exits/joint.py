@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from devices.configuration import Precision
+from evaluation.accelerators import exact_float32
 from evaluation.accuracy import EVALUATION_BATCH, folded
 from evaluation.batches import ImageBatches
 from evaluation.early_exits.distillation import exit_losses
@@ -151,6 +152,7 @@ class NetworkAndExits:
         own = mixed_cross_entropy(scores[-1].float(), targets, self.settings.label_smoothing)
         return own + torch.stack(losses).mean(), torch.stack([*entropies, own]).mean()
 
+    @exact_float32()
     @torch.no_grad()
     def accuracy(self, network: nn.Module, images: ImageBatches) -> float:
         """Accuracy of the network itself, in [0, 1]; see `Objective.accuracy`."""

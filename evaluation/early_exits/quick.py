@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evaluation.accelerators import exact_float32
 from evaluation.accuracy import CLASSIFICATION_BATCH, folded
 from evaluation.batches import ImageBatches
 from evaluation.early_exits.outcomes import ExitOutcomes, outcomes_of
@@ -27,6 +28,7 @@ PENALTY = 1e-3
 """Weight of the squared norm of a head."""
 
 
+@exact_float32()
 def quick_outcomes(
     network: Network,
     space: FBNetSpace,

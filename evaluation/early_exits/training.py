@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from devices.configuration import Precision
+from evaluation.accelerators import exact_float32
 from evaluation.accuracy import EVALUATION_BATCH, folded
 from evaluation.batches import ImageBatches
 from evaluation.early_exits.distillation import exit_losses
@@ -176,6 +177,7 @@ class FrozenBackbone:
         losses, entropies = exit_losses(scores, targets, self._settings)
         return torch.stack(losses).sum(), torch.stack(entropies).mean()
 
+    @exact_float32()
     @torch.no_grad()
     def accuracy(self, network: nn.Module, images: ImageBatches) -> float:
         """Mean accuracy of all heads, in [0, 1]; see `Objective.accuracy`."""

@@ -85,6 +85,8 @@ class TrainSettings:
     precision: TrainPrecision = "auto"
     """Number format that training computes in: `auto` is `bf16` on NVIDIA and AMD GPUs that have it, `fp32` elsewhere;
     accuracy is always that of fp32."""
+    deterministic: bool = False
+    """Whether a GPU computes the same again, bit for bit, as CPUs always do: slower, and on the same kind of GPU."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minutes"):
@@ -139,7 +141,7 @@ EXECUTION_SETTINGS = frozenset({"out", "resume", "quiet"})
 
 _LATER_SETTINGS = {
     "size": None, "resize": None, "skip_broken": False, "augment": "light", "balanced": False, "train_split": None,
-    "test_split": None,
+    "test_split": None, "deterministic": False,
 }  # fmt: skip
 """Settings that trainings of earlier versions lack, and what these did."""
 

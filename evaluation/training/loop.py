@@ -31,6 +31,7 @@ from dnas.mixed_precision import is_bf16, mixed_precision
 from dnas.optimizer import parameter_groups
 from dnas.schedule import lr_factor
 from dnas.supernets.depthwise import depthwise_conv
+from evaluation.accelerators import exact_float32
 from evaluation.accuracy import EVALUATION_BATCH
 from evaluation.batches import ImageBatches
 from evaluation.training.config import TrainSettings
@@ -182,13 +183,14 @@ class Training:
             self.total_steps = max(1, round(60 * self.settings.minutes / self.seconds_a_step()))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, epoch)))
         self._set_mode()
-        loss_sum, lr = torch.zeros((), dtype=torch.float64, device=self.device), 0.0
+        losses, lr = list[Tensor](), 0.0
         steps = min(self.steps_an_epoch, self.total_steps - self.step)
         for x_BCHW, labels_B, mix in self._batches(steps, rng):
             lr = self.peak_lr * lr_factor(self.step, self.total_steps, self.settings.warmup_fraction)
-            loss_sum += self._step(x_BCHW, labels_B, mix, lr)
+            losses.append(self._step(x_BCHW, labels_B, mix, lr))
             yield self.step
-        loss = float(loss_sum) / steps
+        # In float64, which not every GPU has.
+        loss = sum(torch.stack(losses).tolist()) / steps
         record = TrainRecord(epoch + 1, loss, self.objective.accuracy(self.averaged, self.selection), lr)
         self.records.append(record)
         self.seconds += time.monotonic() - start
@@ -330,6 +332,7 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> Non
         torch._foreach_copy_([old for old, _ in counted], [new for _, new in counted])
 
 
+@exact_float32()
 @torch.no_grad()
 def top_accuracies(network: nn.Module, images: ImageBatches, *, places: tuple[int, ...] = (1, 3)) -> tuple[float, ...]:
     """Share of images whose label is among the best `places` classes; reads the images once, sets evaluation mode.

@@ -10,7 +10,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from devices.configuration import BY_NAME, Precision, RuntimeConfiguration, RuntimeName, configurations_of
 from devices.cost_tables.energy_objective import EnergyKind, EnergyObjective
-from moo.config import SearchConfig
+from moo.config import SearchConfig, check_gpus_per_worker
 
 InnerEngine = Literal["factorised", "nsga2"]
 MOST_EXITS = 8
@@ -69,6 +69,8 @@ class AdaptFrontConfig:
     """Begin anew: forget the exits that were trained before."""
     workers: int | None = None
     """Networks at the same time; by default one for each GPU, else one for each CPU core."""
+    gpus_per_worker: float | None = None
+    """Share of a GPU that a training has: 0.25 trains four networks on each GPU at the same time, 0 on CPU cores."""
     threads_per_worker: int | None = None
     """CPU threads of each training; by default the cores are shared out."""
     address: str | None = None
@@ -88,6 +90,7 @@ class AdaptFrontConfig:
                 raise ValueError(f"`--{option} >= {least}` must hold, but got {value}.")
             if value is not None and most is not None and value > most:
                 raise ValueError(f"`--{option} <= {most}` must hold, but got {value}.")
+        check_gpus_per_worker(self.gpus_per_worker)
         if self.exit_epochs is not None and not (math.isfinite(self.exit_epochs) and self.exit_epochs > 0):
             raise ValueError(f"`--exit-epochs > 0` must hold, but got {self.exit_epochs}.")
         if self.joint_epochs is not None and not (math.isfinite(self.joint_epochs) and self.joint_epochs >= 0):

@@ -309,6 +309,8 @@ def _start_trainer(prepared: PreparedAdaptation, trainers: ExitStack) -> Trainer
         prepared.inputs.run.splits,
         networks=len(prepared.backbones),
         workers=config.workers,
+        gpus_per_worker=config.gpus_per_worker,
+        deterministic=prepared.inputs.run.config.deterministic,
         threads=config.threads_per_worker,
         address=config.address,
         dashboard=config.dashboard,

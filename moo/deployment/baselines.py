@@ -87,7 +87,10 @@ def _fine_tunings(
         if size not in loaded:
             loaded[size] = _same_splits(run, size, tell)
         splits = splits_for(loaded[size], network.about)
-        settings = fine_tune_settings(len(splits.weights) + len(splits.theta), minutes=config.pretrained_minutes)
+        settings = replace(
+            fine_tune_settings(len(splits.weights) + len(splits.theta), minutes=config.pretrained_minutes),
+            deterministic=config.deterministic,
+        )
         preparation = FineTunePreparation(
             config=TrainConfig(
                 architecture=network.id,

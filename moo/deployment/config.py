@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, UseAppendAction
 
 from evaluation.training.config import TrainSettings
+from moo.config import check_gpus_per_worker
 from moo.storage.run_folder import RunFolder
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(TrainSettings))
@@ -34,6 +35,8 @@ class RunTrainingConfig(TrainSettings):
     """Train anew what was trained, or begun, before."""
     workers: int | None = None
     """Networks trained at the same time; by default one for each GPU, else one for each CPU core."""
+    gpus_per_worker: float | None = None
+    """Share of a GPU that a training has: 0.25 trains four networks on each GPU at the same time, 0 on CPU cores."""
     threads_per_worker: int | None = None
     """CPU threads of each training; by default the cores are shared out."""
     address: str | None = None
@@ -45,6 +48,7 @@ class RunTrainingConfig(TrainSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_gpus_per_worker(self.gpus_per_worker)
         for name in ("workers", "threads_per_worker"):
             value = getattr(self, name)
             if value is not None and value < 1:

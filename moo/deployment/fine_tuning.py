@@ -5,8 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 
-import torch
-
+from evaluation.accelerators import compute_deterministically, own_device
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.fine_tuning import fine_tune
 from evaluation.training.fine_tuning_run import FineTunePreparation
@@ -24,7 +23,9 @@ def fine_tuned(preparation: FineTunePreparation, state: bytes | None) -> Iterato
         As `evaluation.training.fine_tuning.fine_tune`.
     """
     keep_freed_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if preparation.config.deterministic:
+        compute_deterministically()
+    device = own_device()
     try:
         yield from fine_tune(preparation.job, preparation.splits, state=state, device=device)
     except ValueError as error:

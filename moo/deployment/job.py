@@ -111,6 +111,8 @@ def _train(
             run.splits,
             networks=sum(isinstance(training.preparation, TrainPreparation) for training in trainings),
             workers=config.workers,
+            gpus_per_worker=config.gpus_per_worker,
+            deterministic=config.deterministic,
             threads=config.threads_per_worker,
             address=config.address,
             dashboard=config.dashboard,

@@ -36,6 +36,10 @@ class Backend(Protocol):
     def workers(self) -> int:
         """Jobs at the same time."""
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that jobs run on; 0 where they run on CPU cores."""
+
     def pretrain(self, settings: PretrainSettings, state: bytes | None) -> Iterator[tuple[PretrainRecord, bytes]]:
         """Pre-train from a saved state or from scratch; yields a record and the saved state after each epoch.
 
@@ -83,6 +87,7 @@ class InProcessBackend:
     def __init__(self, setup: WorkerSetup) -> None:
         self.dashboard_url: str | None = None
         self.workers = 1
+        self.gpus = 0
         self.watch: Watch = unwatched
         self._bench = setup
         self._workbench = Evaluator(setup, tell=self._tell)

@@ -120,6 +120,11 @@ class Nodes:
         return max(sum(node.gpus for node in self.usable), self._most("GPU"))
 
     @property
+    def machines(self) -> list[tuple[int, int]]:
+        """CPU cores and GPUs of each usable node."""
+        return [(node.cpus, node.gpus) for node in self.usable]
+
+    @property
     def placement(self) -> dict[str, Any]:
         """Options of a task or actor that keep it off nodes which lack something, or have not answered yet."""
         unfit = [node.id for node in self._up if not self._found.get(node.id, False)]

@@ -15,6 +15,7 @@ import torch
 
 from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainRecord, PretrainSettings
+from evaluation.accelerators import compute_deterministically
 from evaluation.training.allocator import keep_freed_memory
 from moo.execution.evaluator import Evaluator
 from moo.execution.groups import Group, most_together, outcomes_of
@@ -31,12 +32,13 @@ from moo.execution.ray_session import (
     RaySession,
     cores_of_node,
     join_ray,
-    share,
+    pretraining_device,
     worker_device,
 )
 from moo.execution.running_searches import RunningSearches, new_collector
 from moo.execution.titles import run_title
 from moo.trials import Job, Outcome, WorkerSetup
+from moo.workers import Demand, resources
 from search_space.boundary.text import last_line
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class RayBackend:
         session: RaySession,
         setup: WorkerSetup,
         *,
-        workers: int | None,
+        demand: Demand,
         evaluator: Callable[[WorkerSetup, torch.device], Evaluator],
     ) -> None:
         """Use a Ray that runs; `start_ray_backend` starts one.
@@ -65,10 +67,13 @@ class RayBackend:
         Args:
             session: of that Ray; it ends with `close`.
             setup: what every worker is set up with; it goes to the object store once.
-            workers: jobs at the same time; None for as many as there are GPUs, else CPU cores, at any time.
+            demand: jobs at the same time, which may change as nodes come and go, and what each has of a GPU.
             evaluator: makes what does the jobs on a worker.
+
+        Raises:
+            ValueError: if there are no GPUs though they are asked for.
         """
-        self._fixed_workers = workers
+        self._demand = demand
         self._own_setup = setup
         self._evaluator = evaluator
         self._begun = 0
@@ -76,6 +81,9 @@ class RayBackend:
         self.ended: Counter[str] = Counter()
         """Jobs that have ended on each node."""
         self._use(session)
+        demand.check(self._nodes.gpus)
+        if (line := demand.said_of(self.workers, self._nodes.gpus)) is not None:
+            _LOG.warning("%s", line)
 
     def _use(self, session: RaySession) -> None:
         self._session = session
@@ -95,14 +103,18 @@ class RayBackend:
     @property
     def workers(self) -> int:
         """Jobs at the same time: as many as were asked for, else one for each GPU, else for each CPU core, by now."""
-        return self._fixed_workers or max(1, self._nodes.gpus or self._nodes.cpus)
+        return self._demand.workers_on(cpus=self._nodes.cpus, gpus=self._nodes.gpus)
+
+    @property
+    def gpus(self) -> int:
+        """See `moo.execution.backend.Backend.gpus`."""
+        return min(self._nodes.gpus, self.workers) if self._demand.uses_gpus else 0
 
     def _new_worker(self, words: Path) -> Any:
         nodes, workers = self._nodes, self.workers
         self._begun += 1
         place = {
-            "num_cpus": share(nodes.cpus, workers) or 1,
-            "num_gpus": share(nodes.gpus, workers),
+            **resources(self._demand, workers, cpus=nodes.cpus, gpus=nodes.gpus, machines=nodes.machines),
             "name": f"worker {self._begun}",
             "namespace": self._namespace,
             **nodes.placement,
@@ -149,13 +161,16 @@ class RayBackend:
         with self._session.checked():
             self._pool.close()
             self._nodes.look()
-        ranks = settings.ranks(min(self.workers, self._nodes.gpus or self._nodes.cpus))
+        gpus = self._nodes.gpus if self._demand.uses_gpus else 0
+        ranks = settings.ranks(min(self.workers, gpus or self._nodes.cpus))
         if ranks > 1:
-            ranked = RankedPretraining(self._session, self._nodes, ranks, lambda news: self.watch(news))
+            ranked = RankedPretraining(
+                self._session, self._nodes, ranks, lambda news: self.watch(news), on_gpus=gpus > 0
+            )
             yield from ranked.epochs(self._setup, self._images, settings, state)
             return
         with self._session.checked():
-            gpus = 1 if self._nodes.gpus else 0
+            gpus = min(1, gpus)
             place = {"num_cpus": 1, "num_gpus": gpus, "name": "pre-training", **self._nodes.placement}
             epochs = _pretrain.options(**place).remote(self._setup, self._images, settings, state)
         patience, has_begun = Patience(), False
@@ -229,6 +244,7 @@ def start_ray_backend(
     setup: WorkerSetup,
     *,
     workers: int | None = None,
+    gpus_per_worker: float | None = None,
     address: str | None = None,
     dashboard: bool = True,
     evaluator: Callable[[WorkerSetup, torch.device], Evaluator] = Evaluator,
@@ -239,16 +255,23 @@ def start_ray_backend(
     Args:
         setup: what every worker is set up with; it goes to the object store once.
         workers: jobs at the same time; by default one for each GPU, else one for each CPU core, as nodes come and go.
+            More workers than GPUs are as many on each.
+        gpus_per_worker: share of a GPU that a worker needs, in [0, 1]: 0.25 has four on each, 0 none on any.
         address: of the cluster to join; by default Ray is started on this machine.
         dashboard: whether a started Ray has its dashboard.
         evaluator: makes what does the jobs on a worker.
         run: the run folder, after which Ray's dashboard names what is done.
 
     Raises:
-        ValueError: if no cluster answers at that address.
+        ValueError: if no cluster answers at that address, or there are no GPUs though a share of one is asked for.
     """
-    session = join_ray(address, workers=workers, dashboard=dashboard, run=run)
-    return RayBackend(session, setup, workers=workers, evaluator=evaluator)
+    demand = Demand(workers=workers, gpus_per_worker=gpus_per_worker)
+    session = join_ray(address, workers=workers, dashboard=dashboard, run=run, apple_gpu=bool(gpus_per_worker))
+    try:
+        return RayBackend(session, setup, demand=demand, evaluator=evaluator)
+    except BaseException:
+        session.close()
+        raise
 
 
 class Worker:
@@ -263,6 +286,8 @@ class Worker:
     ) -> None:
         self._last_words = note_crashes(last_words)
         keep_freed_memory()
+        if setup.deterministic:
+            compute_deterministically()
         images.have()
         self._workbench = evaluator(setup, worker_device())
 
@@ -283,8 +308,8 @@ def pretraining(
     yield None
     keep_freed_memory()
     images.have()
-    torch.set_num_threads(cores_of_node())
-    yield from pretraining_epochs(setup, settings, state, worker_device())
+    device = pretraining_device(deterministic=setup.deterministic, cores=cores_of_node())
+    yield from pretraining_epochs(setup, settings, state, device)
 
 
 _new_worker: Any = ray.remote(Worker)

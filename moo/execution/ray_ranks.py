@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import torch
 
 from dnas.pretraining import PretrainRecord, PretrainSettings
 from dnas.ranks import RankLostError, joined, opened_store, store_at
@@ -20,8 +19,9 @@ from moo.execution.news import Watch
 from moo.execution.nodes import Nodes
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages
-from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, cores_of_node, share, worker_device
+from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, cores_of_node, pretraining_device
 from moo.trials import WorkerSetup
+from moo.workers import share
 from search_space.boundary.text import last_line
 
 GATHERING_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Meeting:
 class RankedPretraining:
     """Ranks of a pre-training under Ray."""
 
-    def __init__(self, session: RaySession, nodes: Nodes, ranks: int, watch: Watch) -> None:
+    def __init__(self, session: RaySession, nodes: Nodes, ranks: int, watch: Watch, *, on_gpus: bool) -> None:
         """Start no rank yet.
 
         Args:
@@ -67,11 +67,13 @@ class RankedPretraining:
             nodes: of it.
             ranks: at most; fewer where not all have a place soon.
             watch: is told None now and then.
+            on_gpus: whether each has a GPU.
         """
         self._session = session
         self._nodes = nodes
         self._ranks = ranks
         self._watch = watch
+        self._on_gpus = on_gpus
         self._actors: list[Any] = []
 
     def epochs(
@@ -121,10 +123,10 @@ class RankedPretraining:
         on_each = -(-self._ranks // len(machines))
         cores = max(1, max(machines) // on_each)
         # As many cores as threads, so that ranks spread over machines; less where all could not run at once.
-        fits = cores * on_each <= min(machines) and not self._nodes.gpus
+        fits = cores * on_each <= min(machines) and not self._on_gpus
         place = {
             "num_cpus": cores if fits else share(self._nodes.cpus, self._ranks) or 1,
-            "num_gpus": 1 if self._nodes.gpus else 0,
+            "num_gpus": 1 if self._on_gpus else 0,
             **self._nodes.placement,
         }
         self._actors = [_new_rank.options(**place).remote(images) for _ in range(self._ranks)]
@@ -224,8 +226,8 @@ class Rank:
         self, meeting: Meeting, setup: WorkerSetup, settings: PretrainSettings, state: bytes | None
     ) -> Iterator[tuple[PretrainRecord, bytes]]:
         """Do its share of all epochs; the first rank tells of them."""
-        torch.set_num_threads(max(1, cores_of_node() // meeting.on_node))
-        device = worker_device()
+        cores = max(1, cores_of_node() // meeting.on_node)
+        device = pretraining_device(deterministic=setup.deterministic, cores=cores)
         store = store_at(meeting.first, meeting.port) if self._store is None else self._store
         others = joined(store, rank=meeting.rank, count=meeting.ranks, device=device, address=meeting.own)
         with others as ranks:

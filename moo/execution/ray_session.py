@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import signal
 import tempfile
@@ -19,6 +18,13 @@ from typing import Any
 import ray
 import torch
 
+from evaluation.accelerators import (
+    APPLE,
+    accelerator,
+    allocator_environment,
+    compute_deterministically,
+    keep_to_share,
+)
 from moo.execution.cluster_address import HERE, check_address
 from moo.execution.machinery import MachineryError
 from moo.execution.nodes import Nodes, project_for_nodes
@@ -29,6 +35,8 @@ from search_space.boundary.text import one_line, reason_of
 POLL_SECONDS = 0.2
 RAY_ENVIRONMENT = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Workers without a GPU still see those of the machine; nothing is reported to Ray's makers."""
+MOST_THREADS_BESIDE_A_GPU = 2
+"""Of pre-training, which leaves the CPU little to compute there."""
 VITAL = {"raylet": "raylet", "gcs_server": "GCS"}
 """Processes without which Ray is dead, as Ray calls them, and as its documentation does."""
 _LOG = logging.getLogger(__name__)
@@ -52,6 +60,8 @@ class RaySession:
     """Cores that it was started with at least, if it was started here."""
     run: Path | None = None
     """Folder of the run that it is for."""
+    apple_gpu: bool = False
+    """Whether it counts Apple's GPU, if it was started here."""
 
     def nodes(self) -> Nodes:
         """Its nodes that can do jobs: at least one."""
@@ -115,7 +125,7 @@ class RaySession:
         dashboard = self.dashboard_url is not None
         try:
             self.close()
-            session = join_ray(None, workers=self.workers, dashboard=dashboard, run=self.run)
+            session = join_ray(None, workers=self.workers, dashboard=dashboard, run=self.run, apple_gpu=self.apple_gpu)
         except Exception as error:
             raise MachineryError(f"Ray died (its {part}) and could not be started again ({error}).") from error
         _LOG.warning("Ray died (its %s) and was started again; nothing is lost.", part)
@@ -127,7 +137,14 @@ class RaySession:
             ray.shutdown()
 
 
-def join_ray(address: str | None, *, workers: int | None, dashboard: bool, run: Path | None = None) -> RaySession:
+def join_ray(
+    address: str | None,
+    *,
+    workers: int | None,
+    dashboard: bool,
+    run: Path | None = None,
+    apple_gpu: bool = False,
+) -> RaySession:
     """Join the Ray that this process has already, else the cluster at an address, else start Ray on this machine.
 
     Args:
@@ -135,6 +152,7 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool, run: 
         workers: jobs at the same time; a started Ray counts as many cores, if there are fewer.
         dashboard: whether a started Ray has its dashboard.
         run: folder of the run that it is for, which Ray's dashboard names.
+        apple_gpu: whether a started Ray counts Apple's GPU where there is one, which Ray by itself does not.
 
     Raises:
         ValueError: if no cluster answers at that address.
@@ -145,17 +163,22 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool, run: 
     if address == HERE:
         address = None
     check_address(address)
-    for name, value in RAY_ENVIRONMENT.items():
+    computing = allocator_environment()
+    gpus = None
+    if apple_gpu and (found := accelerator(apple=True)) is not None and found.type == APPLE:
+        # What it lacks is computed on the CPU.
+        gpus, computing = 1, computing | {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
+    for name, value in (RAY_ENVIRONMENT | computing).items():
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"address": address}
     if address is not None and not _is_job_with_project():
-        options["runtime_env"] = project_for_nodes()
+        options["runtime_env"] = project_for_nodes() | {"env_vars": computing}
     # Ray prints what its processes say of their deaths, pages of it, whatever `log_to_driver` is.
     ray._private.worker.print_to_stdstream = lambda data, *_, **__: _LOG.info("%s", data)
     try:
         if address is None:
             have_token()
-            options = own_ray_options(workers=workers, dashboard=dashboard)
+            options = own_ray_options(workers=workers, dashboard=dashboard, gpus=gpus)
         if run is not None:
             options["job_config"] = ray.job_config.JobConfig(metadata={"run_folder": one_line(run)})
         with warnings.catch_warnings(), _own_answer_to_sigterm():
@@ -174,7 +197,12 @@ def join_ray(address: str | None, *, workers: int | None, dashboard: bool, run: 
         keep_token_private()
     url = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return RaySession(
-        is_own=address is None, is_joined=address is not None, dashboard_url=url, workers=workers, run=run
+        is_own=address is None,
+        is_joined=address is not None,
+        dashboard_url=url,
+        workers=workers,
+        run=run,
+        apple_gpu=apple_gpu,
     )
 
 
@@ -201,16 +229,6 @@ def _death(error: Exception) -> str:
     return f"Ray died ({type(error).__name__})."
 
 
-def share(available: int, workers: int) -> float:
-    """CPUs or GPUs of each worker: one, or where there are fewer than workers, so much that all can run at once.
-
-    More would leave a worker, and the job that it was given, waiting for ever. Ray counts in steps of 0.0001.
-    """
-    if not available:
-        return 0.0
-    return math.floor(10_000 / math.ceil(workers / available)) / 10_000
-
-
 def cores_of_node() -> int:
     """Cores that a worker may use where it has the node for itself: those that Ray counts there, if they are there."""
     own = ray.get_runtime_context().get_node_id()
@@ -219,8 +237,25 @@ def cores_of_node() -> int:
 
 
 def worker_device() -> torch.device:
-    """The GPU that Ray gave this worker, else the CPU."""
-    return torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
+    """The GPU that Ray gave this worker, of whose memory it keeps to its share; else the CPU."""
+    if not ray.get_gpu_ids() or (device := accelerator(apple=True)) is None:
+        return torch.device("cpu")
+    keep_to_share(device, float(ray.get_runtime_context().get_assigned_resources().get("GPU", 1)))
+    return device
+
+
+def pretraining_device(*, deterministic: bool, cores: int) -> torch.device:
+    """Where this worker pre-trains, and how: with all of its cores, or beside a GPU with as many as have work there.
+
+    Args:
+        deterministic: whether a GPU computes the same again, bit for bit.
+        cores: of this worker.
+    """
+    if deterministic:
+        compute_deterministically()
+    device = worker_device()
+    torch.set_num_threads(cores if device.type == "cpu" else min(cores, MOST_THREADS_BESIDE_A_GPU))
+    return device
 
 
 @contextmanager

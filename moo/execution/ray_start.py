@@ -25,12 +25,13 @@ _SHARED_MEMORY = Path("/dev/shm")
 _LOG = logging.getLogger(__name__)
 
 
-def own_ray_options(*, workers: int | None, dashboard: bool) -> dict[str, Any]:
+def own_ray_options(*, workers: int | None, dashboard: bool, gpus: int | None = None) -> dict[str, Any]:
     """Arguments of `ray.init` for a Ray of this machine, within the limits of this process.
 
     Args:
         workers: jobs at the same time; it counts as many cores, if there are fewer.
         dashboard: whether it has its dashboard.
+        gpus: that it counts; by default those that it finds.
     """
     options: dict[str, Any] = {
         "address": "local",
@@ -38,6 +39,8 @@ def own_ray_options(*, workers: int | None, dashboard: bool) -> dict[str, Any]:
         "include_dashboard": dashboard,
         "_temp_dir": str(short_folder()),
     }
+    if gpus is not None:
+        options["num_gpus"] = gpus
     store, free = int(available_memory() * STORE_SHARE), math.inf
     with suppress(OSError):
         free = shutil.disk_usage(_SHARED_MEMORY).free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections import Counter, deque
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import ray
 import torch
 
+from evaluation.accelerators import compute_deterministically
 from evaluation.splits import Splits
 from evaluation.training.allocator import keep_freed_memory
 from evaluation.training.job import EpochDone, StepDone, TrainFailure, TrainingJob
@@ -23,10 +25,10 @@ from moo.execution.ray_session import (
     RaySession,
     is_loss,
     join_ray,
-    share,
     worker_device,
 )
 from moo.execution.titles import short
+from moo.workers import Demand, resources
 
 STEP_SECONDS = 0.5
 """A training tells of its steps no more often."""
@@ -36,6 +38,7 @@ TRIES = 3
 """A training is put off when so many workers have died of it in the same epoch."""
 
 OutcomeT = TypeVar("OutcomeT")
+_LOG = logging.getLogger(__name__)
 
 
 class RayTrainer:
@@ -45,7 +48,14 @@ class RayTrainer:
     """
 
     def __init__(
-        self, session: RaySession, splits: Splits, *, networks: int, workers: int | None, threads: int | None
+        self,
+        session: RaySession,
+        splits: Splits,
+        *,
+        networks: int,
+        demand: Demand,
+        threads: int | None,
+        deterministic: bool,
     ) -> None:
         """Use a Ray that runs; `start_ray_trainer` starts one.
 
@@ -53,22 +63,30 @@ class RayTrainer:
             session: of that Ray; it ends with `close`.
             splits: the images that all networks are trained on; they go to the object store once.
             networks: how many are to be trained.
-            workers: networks at the same time; None for as many as there are GPUs, else CPU cores, at any time.
+            demand: networks at the same time, which may change as nodes come and go, and what each has of a GPU.
             threads: CPU threads of each; by default the cores of a machine are shared out.
+            deterministic: whether a GPU computes the same again, bit for bit.
+
+        Raises:
+            ValueError: if there are no GPUs though they are asked for.
         """
         self._networks = networks
-        self._fixed_workers = workers
+        self._demand = demand
+        self._deterministic = deterministic
         self._nodes = session.nodes()
+        demand.check(self._nodes.gpus)
         workers = self.workers
         machines = [node.cpus for node in self._nodes.usable] or [self._nodes.cpus]
         on_each = -(-workers // len(machines))
         self.threads = threads or max(1, max(machines) // on_each)
         # As many cores as threads, so that trainings spread over machines; less where all could not run at once.
         fits = self.threads * on_each <= min(machines)
-        self._options = {
-            "num_cpus": self.threads if fits else share(self._nodes.cpus, workers) or 1,
-            "num_gpus": share(self._nodes.gpus, workers),
-        }
+        nodes = self._nodes
+        self._options = resources(demand, workers, cpus=nodes.cpus, gpus=nodes.gpus, machines=nodes.machines)
+        if fits:
+            self._options["num_cpus"] = self.threads
+        if workers < networks and (line := demand.said_of(workers, nodes.gpus)) is not None:
+            _LOG.warning("%s", line)
         self._splits = splits
         self._waiting: deque[tuple[TrainingJob[Any], bytes | None]] = deque()
         self._running: dict[Any, TrainingJob[Any]] = {}
@@ -82,7 +100,7 @@ class RayTrainer:
     @property
     def workers(self) -> int:
         """Networks at the same time: as many as were asked for, else one for each GPU, else for each CPU core."""
-        return max(1, min(self._networks, self._fixed_workers or self._nodes.gpus or self._nodes.cpus))
+        return self._demand.workers_on(cpus=self._nodes.cpus, gpus=self._nodes.gpus, jobs=self._networks)
 
     def _use(self, session: RaySession) -> None:
         self._session = session
@@ -121,7 +139,7 @@ class RayTrainer:
                 job, state = self._waiting[0]
                 training = _train.options(
                     **self._options, name=short(f"train {job.name}"), **self._nodes.placement
-                ).remote(job, self._reference, self._images, state, self.threads)
+                ).remote(job, self._reference, self._images, state, self.threads, deterministic=self._deterministic)
                 self._waiting.popleft()
                 self._running[training], self._states[job.name] = job, state
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -185,7 +203,9 @@ def start_ray_trainer(
     *,
     networks: int,
     workers: int | None = None,
+    gpus_per_worker: float | None = None,
     threads: int | None = None,
+    deterministic: bool = False,
     address: str | None = None,
     dashboard: bool = True,
     run: Path | None = None,
@@ -195,25 +215,43 @@ def start_ray_trainer(
     Args:
         splits: images that all networks are trained on; they go to the object store once.
         networks: how many are to be trained.
-        workers: networks at the same time; by default one for each GPU, else one for each CPU core.
+        workers: networks at the same time; by default one for each GPU, else one for each CPU core. More of them than
+            GPUs are as many on each.
+        gpus_per_worker: share of a GPU that a worker needs, in [0, 1]: 0.25 has four on each, 0 none on any.
         threads: CPU threads of each; by default the cores of a machine are shared out.
+        deterministic: whether a GPU computes the same again, bit for bit.
         address: of the cluster to join; by default Ray is started on this machine.
         dashboard: whether a started Ray has its dashboard.
         run: the run folder, after which Ray's dashboard names what is done.
 
     Raises:
-        ValueError: if no cluster answers at that address.
+        ValueError: if no cluster answers at that address, or there are no GPUs though a share of one is asked for.
     """
-    session = join_ray(address, workers=workers, dashboard=dashboard, run=run)
-    return RayTrainer(session, splits, networks=networks, workers=workers, threads=threads)
+    demand = Demand(workers=workers, gpus_per_worker=gpus_per_worker)
+    session = join_ray(address, workers=workers, dashboard=dashboard, run=run, apple_gpu=bool(gpus_per_worker))
+    try:
+        return RayTrainer(
+            session, splits, networks=networks, demand=demand, threads=threads, deterministic=deterministic
+        )
+    except BaseException:
+        session.close()
+        raise
 
 
 def _training_task(
-    job: TrainingJob[OutcomeT], splits: Splits, images: OfferedImages, state: bytes | None, threads: int
+    job: TrainingJob[OutcomeT],
+    splits: Splits,
+    images: OfferedImages,
+    state: bytes | None,
+    threads: int,
+    *,
+    deterministic: bool,
 ) -> Iterator[StepDone | EpochDone | OutcomeT | TrainFailure | None]:
     """Gives None when it has a place."""
     yield None
     keep_freed_memory()
+    if deterministic:
+        compute_deterministically()
     torch.set_num_threads(threads)
     told = 0.0
     try:

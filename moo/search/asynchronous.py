@@ -18,6 +18,7 @@ from moo.search.proposals import (
     expected_trials,
     generation_size,
     supernet_generations,
+    surrogate_generation_size,
     tell_algorithm,
     trial_of,
     violation_of,
@@ -53,7 +54,7 @@ def search_asynchronously(
         record: of the run.
         runner: runs the trials.
         measuring: measures the front.
-        surrogate_proposals: what trials after the first ones evaluate, by the first one's number.
+        surrogate_proposals: what trials after the first ones evaluate.
         clock: the time that there is.
         tell: is told of the beginning.
         generation_ended: is called each time that as many trials have ended as a generation has.
@@ -85,7 +86,8 @@ def search_asynchronously(
         if number < supernet_generations(config) * generation_size(config) or len(record.archive) < 2:
             return next(iter(algorithm.ask(1)), None)
         if not chosen:
-            chosen.extend(surrogate_proposals(number, costs))
+            more = left is None or number - start + surrogate_generation_size(config) < left
+            chosen.extend(surrogate_proposals.ask(number, costs, more=more))
         return chosen.popleft() if chosen else None
 
     def is_over() -> bool:
@@ -116,5 +118,6 @@ def search_asynchronously(
     runner.run(trials(), costs, learn)
     failed = failures >= config.population
     runner.check_not_all_failed(0, which=f"{failures} trials in a row", failed=failed)
+    surrogate_proposals.settle()
     measuring.between_generations("asynchronous")
     runner.front_changed()

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from devices.measurement import MeasureSettings
 from devices.profiling.family import measurements_left, seconds_each
+from evaluation.accelerators import own_device
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.early_exits.quick import FITTED_IMAGES
 from moo import events
@@ -104,6 +105,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
         )
     measuring = seconds_each(MeasureSettings(), metered=devices[0].metered) if devices else 0.0
     between = FRONT_POINTS / 2 * measuring / size
+    proposing = 0.0 if config.propose_beside else PROPOSING_SECONDS
     return RunPlan(
         measurements=measurements_to_make,
         measure_seconds=measuring,
@@ -114,7 +116,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
         trials=(on_supernet, total - on_supernet),
         trial_seconds=(
             trial / min(workers, size) + between,
-            evaluating / workers + (PROPOSING_SECONDS / size + between) / 2,
+            evaluating / workers + (proposing / size + between) / 2,
         ),
         workers=workers,
     )
@@ -122,7 +124,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
 
 def timed_step(preparation: Preparation) -> float:
     """Seconds of a step of pre-training, on this machine's cores or GPU; nothing of the run is touched by it."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     pretraining, rng = new_pretraining(preparation.setup, preparation.pretraining, device), np.random.default_rng(0)
     taken: list[float] = []
     begin = last = time.monotonic()

@@ -21,6 +21,7 @@ from devices.configuration import RuntimeConfiguration
 from dnas.optimizer import parameter_groups
 from dnas.pretraining import PretrainSettings, weight_step_forward
 from dnas.supernets.build import build_supernet
+from evaluation.accelerators import own_device, synchronize
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.early_exits.quick import FITTED_IMAGES
 from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST
@@ -185,7 +186,7 @@ def measured_speed(
         pretraining: whose steps are timed.
         theta_batch: of a step of an inner search.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     rng = np.random.default_rng(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -218,7 +219,7 @@ def measured_speed(
         supernet.requires_grad_(requires_grad=False)
         theta = _seconds(theta_step, device)
         image = _seconds(images, device) / (16 * len(networks))
-    if device.type == "cuda":
+    if device.type != "cpu":
         return Speed(weight_step=weights, theta_step=theta, image=image)
     cores, worker = _gain(available_cpus()), _gain(config.threads_per_worker)
     return Speed(weight_step=weights / cores, theta_step=theta / worker, image=image / worker)
@@ -253,13 +254,12 @@ def _backward(logits_BK: torch.Tensor) -> None:
 
 def _seconds(step: Callable[[], None], device: torch.device) -> float:
     """Mean time of a step after the first; on a CPU its own time, which other programs do not lengthen."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     start, times = time.perf_counter(), list[float]()
     while len(times) < 2 or time.perf_counter() - start < PROBE_SECONDS:
         before = clock()
         step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         times.append(clock() - before)
     return statistics.mean(times[1:])
 

@@ -50,7 +50,7 @@ def search_in_generations(
         record: of the run.
         runner: runs the trials.
         measuring: measures the front between generations.
-        surrogate_proposals: what generations after the first ones evaluate, by the first trial's number.
+        surrogate_proposals: what generations after the first ones evaluate.
         clock: the time that there is.
         tell: is told of generations.
         generation_ended: is told of each generation that has ended now, by its number from 1.
@@ -72,7 +72,8 @@ def search_in_generations(
             )
             record.check_used(folder.generation_cost_table(generation))
         on_surrogate = generation >= supernet_generations(config)
-        proposals = surrogate_proposals(first, costs) if on_surrogate else algorithm.ask(size)
+        more = bool(config.minutes) or generation + 1 < config.generations
+        proposals = surrogate_proposals.ask(first, costs, more=more) if on_surrogate else algorithm.ask(size)
         if not proposals:
             record.add_event("converged", generation=generation)
             return
@@ -103,6 +104,7 @@ def search_in_generations(
         if len(outcomes) == len(trials) and not on_surrogate:
             algorithm.tell(outcomes, [violation_of(item, record.archive, costs) for item in ended])
         runner.evaluate_some_in_int8(costs, stage=f"generation {generation + 1}", most=IN_INT8_EACH)
+        surrogate_proposals.settle()
         measuring.between_generations(f"generation {generation + 1}")
         runner.front_changed()
         if waiting:

@@ -10,12 +10,10 @@ import math
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from devices.cost_tables.family import CostTables
 from evaluation.work_folder import lock_folder
 from moo import events
-from moo.algorithms.base import Proposal
 from moo.config import lasting_settings
 from moo.execution.backend import Backend
 from moo.formatting import many
@@ -28,7 +26,8 @@ from moo.search.estimate import TimeLeft, plan_of
 from moo.search.generational import search_in_generations
 from moo.search.outputs import network_files, write_front, write_front_json
 from moo.search.preparation import Preparation, archive_for
-from moo.search.proposals import kept_proposals
+from moo.search.proposals import settled_for
+from moo.search.surrogate_source import source_of
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive
@@ -83,6 +82,9 @@ def _opened(preparation: Preparation, backend: Backend, listener: events.Listene
         # First the store: where there is a config.json, a run has begun, and a store that is missing was lost.
         record = stack.enter_context(closing((open_record if preparation.resumed else begin_record)(folder)))
         if not preparation.resumed:
+            # Settings that are left open follow from where the run begins, and stay so wherever it is resumed.
+            config = settled_for(config, gpus=backend.gpus)
+            preparation = replace(preparation, config=config)
             folder.write_config(config, preparation.origin)
         elif preparation.length_changed:
             folder.write_config(config, folder.read_config()[1])
@@ -219,7 +221,7 @@ class _Search:
                 record,
                 self._runner,
                 self._measuring,
-                self._surrogate_proposals,
+                source_of(config, self._space, record),
                 clock,
                 self._tell,
                 self._generation_ended,
@@ -227,19 +229,6 @@ class _Search:
             )
         finally:
             record.add_event("searched", seconds=clock.seconds)
-
-    def _surrogate_proposals(self, first: int, costs: CostTables) -> Sequence[Proposal]:
-        proposals = kept_proposals(
-            self._folder,
-            self._config,
-            self._space,
-            self._record.archive,
-            costs,
-            first=first,
-            begun=self._record.store.has_trial(first),
-        )
-        self._record.check_used(self._folder.surrogate_proposals(first))
-        return proposals
 
     def _measure_final_front(self) -> None:
         """Until nothing changes: hand out the networks of the front, and measure each point's very file.

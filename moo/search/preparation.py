@@ -140,6 +140,7 @@ class Preparation:
             samples=config.samples,
             seed=config.seed,
             threads=config.threads_per_worker,
+            deterministic=config.deterministic,
             searches_per_worker=config.searches_per_worker,
             precision=config.train_precision,
             independent=self.pretraining if config.independent else None,

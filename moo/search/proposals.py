@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
 from dnas.surrogate import fit_surrogate
 from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings
-from moo.algorithms.acquisition import AccuracyModel, EvaluatedArchitectures
+from moo.algorithms.acquisition import AccuracyModel, AcquisitionSettings, EvaluatedArchitectures
 from moo.algorithms.base import Algorithm, ConfiguredProposal, PlainProposal, Proposal, SurrogateProposal
 from moo.algorithms.genomes import CoefficientBounds, ConfiguredGenome, Genome, genome_of
 from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
@@ -27,7 +27,7 @@ from moo.config import SearchConfig
 from moo.storage.archive import Archive, Entry
 from moo.storage.run_folder import RESTORE, RunFolder, check_not_lost
 from moo.storage.store import StoredTrial
-from moo.trials import ArchitectureTrial, CoefficientTrial, Objectives, Trial
+from moo.trials import ArchitectureTrial, CoefficientTrial, Indices, Objectives, Trial
 from search_space.architectures import operator_indices
 from search_space.block_graph import block_graph
 from search_space.boundary.sealing import read_sealed_json, write_sealed_json
@@ -36,8 +36,23 @@ from search_space.counts import count, node_params
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
-ProposalSource = Callable[[int, CostTables], Sequence[Proposal]]
-"""The first trial's number and the costs to search with, to what a search on a surrogate proposes."""
+SurrogateChoice = SurrogateProposal | ConfiguredProposal
+
+
+class ProposalSource(Protocol):
+    """What generations on a surrogate evaluate."""
+
+    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+        """The proposals of a generation.
+
+        Args:
+            first: number of the first trial that they become.
+            costs: to search with, with energy above idle.
+            more: whether another generation may be asked for after this one.
+        """
+
+    def settle(self) -> None:
+        """Wait until nothing goes on beside evaluations: this machine may measure then."""
 
 
 def bounds_of(config: SearchConfig) -> CoefficientBounds:
@@ -112,7 +127,21 @@ def evaluations_of_generation(config: SearchConfig) -> int:
 
 def surrogate_generation_size(config: SearchConfig) -> int:
     """Architectures evaluated before the surrogate is fitted anew: few, as each fit makes the next choice better."""
-    return 2 * config.population
+    return 2 * config.population if config.proposals is None else config.proposals
+
+
+def settled_for(config: SearchConfig, *, gpus: int) -> SearchConfig:
+    """Settings of a new run, of which those that are left open follow from GPUs; without any they stay open.
+
+    Args:
+        config: of the run.
+        gpus: that workers have at its start. Later numbers change nothing, so that a resumed run finds the same.
+    """
+    if not gpus or supernet_generations(config) == math.inf:
+        return config
+    size = max(surrogate_generation_size(config), gpus) if config.proposals is None else config.proposals
+    beside = True if config.propose_beside is None else config.propose_beside
+    return dataclasses.replace(config, proposals=size, propose_beside=beside)
 
 
 def generation_size(config: SearchConfig) -> int:
@@ -189,23 +218,13 @@ def violation_of(stored: StoredTrial, archive: Archive, tables: CostTables) -> f
 
 
 def kept_proposals(
-    folder: RunFolder,
-    config: SearchConfig,
-    space: FBNetSpace,
-    archive: Archive,
-    tables: CostTables,
-    *,
-    first: int,
-    begun: bool = False,
+    folder: RunFolder, propose: Callable[[], Sequence[SurrogateChoice]], *, first: int, begun: bool = False
 ) -> list[Proposal]:
     """What the search on a surrogate proposes; it is kept, so that a resumed run goes on with the same.
 
     Args:
         folder: of the run.
-        config: bounds and seed.
-        space: of the architectures.
-        archive: of the run.
-        tables: what the trials are searched with.
+        propose: is asked where nothing is kept yet.
         first: number of the first trial that these proposals become.
         begun: whether that has ended.
 
@@ -215,8 +234,7 @@ def kept_proposals(
     path = folder.surrogate_proposals(first)
     check_not_lost(path, what="the choices of a search on a surrogate", begun=begun)
     if not path.exists():
-        proposals = surrogate_proposals(config, space, archive, tables, before=first)
-        write_sealed_json(path, {"choices": [_proposal_to_json(proposal) for proposal in proposals]})
+        write_sealed_json(path, {"choices": [_proposal_to_json(proposal) for proposal in propose()]})
     content = read_sealed_json(path, what="the choices of a search on a surrogate", remedy=RESTORE)
     try:
         return [_proposal_from_json(item) for item in content["choices"]]
@@ -227,7 +245,7 @@ def kept_proposals(
         ) from None
 
 
-def _proposal_to_json(proposal: SurrogateProposal | ConfiguredProposal) -> dict[str, Any]:
+def _proposal_to_json(proposal: SurrogateChoice) -> dict[str, Any]:
     if isinstance(proposal, SurrogateProposal):
         return dataclasses.asdict(proposal)
     plain = proposal.proposal
@@ -241,9 +259,16 @@ def _proposal_from_json(item: dict[str, Any]) -> Proposal:
     return proposal if label is None else ConfiguredProposal(proposal, RuntimeConfiguration.parse(label))
 
 
+def indices_of(proposal: Proposal) -> Indices:
+    """The architecture that a search on a surrogate proposes."""
+    plain = proposal.proposal if isinstance(proposal, ConfiguredProposal) else proposal
+    assert isinstance(plain, SurrogateProposal), "a search on a surrogate proposes nothing else"
+    return plain.indices
+
+
 def surrogate_proposals(
     config: SearchConfig, space: FBNetSpace, archive: Archive, tables: CostTables, *, before: int
-) -> list[SurrogateProposal | ConfiguredProposal]:
+) -> list[SurrogateChoice]:
     """The architectures most worth evaluating, by searching many coefficients on a surrogate of what was evaluated.
 
     Args:
@@ -256,24 +281,96 @@ def surrogate_proposals(
     Returns:
         As many as `surrogate_generation_size` says, or fewer.
     """
-    entries = [entry for entry in archive.entries if entry.trial_id < before]
-    if len(entries) < 2:
-        return []
-    found = surrogate_of(config, space, entries, tables)
-    return propose(
-        found.model,
-        found.scale,
-        [[latency, energy] for latency, energy in zip(found.latencies, found.energies, strict=True)],
-        found.evaluated,
-        coefficient_genome(config, tables.configurations),
-        configurations=tables.configurations if len(tables) > 1 else (),
-        limits=_limits_of(config, space, found.latencies, found.energies),
+    return surrogate_task(config, space, archive, tables, before=before).proposals()
+
+
+def surrogate_task(
+    config: SearchConfig,
+    space: FBNetSpace,
+    archive: Archive,
+    tables: CostTables,
+    *,
+    before: int,
+    first: int | None = None,
+    pending: Sequence[Indices] = (),
+) -> SurrogateTask:
+    """The same, to be done when it suits.
+
+    Args:
+        config: as for `surrogate_proposals`, and so are the next three.
+        space: of the architectures.
+        archive: of the run; may change afterwards.
+        tables: what a generation is searched with.
+        before: only results of trials with lower numbers are looked at.
+        first: number of the first trial that the proposals become; by default `before`.
+        pending: architectures that are evaluated meanwhile.
+    """
+    return SurrogateTask(
+        config=config,
+        space=space,
+        entries=tuple(entry for entry in archive.entries if entry.trial_id < before),
+        tables=tables,
         reference_M=np.array(archive.reference_point),
-        num_operators=len(space.operators),
-        count=surrogate_generation_size(config),
-        settings=SurrogateAssistedSettings(samples=config.samples, search=found.settings),
-        rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, before))),
+        first=before if first is None else first,
+        pending=tuple(pending),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SurrogateTask:
+    """All that proposals on a surrogate follow from."""
+
+    config: SearchConfig
+    space: FBNetSpace
+    entries: tuple[Entry, ...]
+    """What is known."""
+    tables: CostTables
+    reference_M: Floats
+    first: int
+    """Number of the first trial that the proposals become."""
+    pending: tuple[Indices, ...] = ()
+    """Architectures that are evaluated meanwhile: they are not proposed again, and are expected to be as predicted."""
+
+    def proposals(self) -> list[SurrogateChoice]:
+        """As many as `surrogate_generation_size` says, or fewer."""
+        config, tables = self.config, self.tables
+        if len(self.entries) < 2:
+            return []
+        found = surrogate_of(config, self.space, self.entries, tables)
+        count = surrogate_generation_size(config)
+        # More of them are judged jointly where more are wanted than by default.
+        shortlist = AcquisitionSettings().shortlist if config.proposals is None else max(150, 2 * count)
+        return propose(
+            found.model,
+            found.scale,
+            [[latency, energy] for latency, energy in zip(found.latencies, found.energies, strict=True)],
+            self._with_pending(found),
+            coefficient_genome(config, tables.configurations),
+            configurations=tables.configurations if len(tables) > 1 else (),
+            limits=_limits_of(config, self.space, found.latencies, found.energies),
+            reference_M=self.reference_M,
+            num_operators=len(self.space.operators),
+            count=count,
+            settings=SurrogateAssistedSettings(
+                samples=config.samples, search=found.settings, acquisition=AcquisitionSettings(shortlist=shortlist)
+            ),
+            rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, self.first))),
+        )
+
+    def _with_pending(self, found: RunSurrogate) -> EvaluatedArchitectures:
+        """What is known, and what is expected of architectures that are evaluated meanwhile.
+
+        Source: Ginsbourger et al., "Kriging is well-suited to parallelize optimization" (2010), the "kriging believer",
+        with the model fitted to what is known alone.
+        """
+        if not self.pending:
+            return found.evaluated
+        pending_NL = np.array(self.pending)
+        expected_N, _ = found.model.predict(pending_NL)
+        known = found.evaluated
+        return EvaluatedArchitectures(
+            np.concatenate([known.indices_NL, pending_NL]), np.concatenate([known.error_N, expected_N])
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

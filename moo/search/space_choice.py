@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.measurement import MeasureSettings
 from devices.profiling.family import measurements_left, seconds_each
 from dnas.pretraining import PretrainSettings
 from dnas.recipe import pretrain_settings, theta_batch
+from evaluation.accelerators import accelerators
 from evaluation.augmentation import strength_for
 from evaluation.data.description import LOOKED_AT, ImageSource
 from evaluation.data.source import DataSource
@@ -32,6 +31,7 @@ from moo.search.forecast import (
     minutes_text,
 )
 from moo.storage.origin import SplitSizes
+from moo.workers import Demand
 from search_space.boundary.machine import available_cpus
 from search_space.counts import count
 from search_space.spaces import FBNetSpace, space_named
@@ -115,13 +115,14 @@ def choose_space_here(
     before = time.perf_counter()
     described = source.describe()
     decoding = (time.perf_counter() - before) / min(described.images, LOOKED_AT)
-    hardware = Hardware(cores=available_cpus(), gpus=torch.cuda.device_count())
+    demand = Demand(workers=config.workers, gpus_per_worker=config.gpus_per_worker)
+    hardware = Hardware(cores=available_cpus(), gpus=accelerators())
 
     def machines(space: FBNetSpace) -> Machines:
         measures = bool(boards.devices)
         board = boards.board if measures and config.cost_table is None else None
         return Machines(
-            workers=config.workers or hardware.gpus or hardware.cores,
+            workers=demand.workers_on(cpus=hardware.cores, gpus=hardware.gpus),
             configurations=configurations or (BASE,),
             gpus=hardware.gpus,
             measurements=0 if board is None else measurements_left(board, space, configurations, settings),

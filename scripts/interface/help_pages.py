@@ -28,12 +28,16 @@ PARETO_SEARCH = HelpPage(
         group(
             "budget",
             "minutes generations population pretrain-epochs",
-            "samples supernet-generations theta-steps theta-batch pretrain-lr pretrain-batch paths-per-step "
-            "train-precision",
+            "samples supernet-generations proposals propose-beside theta-steps theta-batch pretrain-lr pretrain-batch "
+            "paths-per-step train-precision",
         ),
         group("method", "method adaptive", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
         group("earlier runs", "resume from"),
-        group("cluster", "workers", "address threads-per-worker searches-per-worker dashboard"),
+        group(
+            "cluster",
+            "workers",
+            "gpus-per-worker address threads-per-worker searches-per-worker deterministic dashboard",
+        ),
         group("output", "out quiet", "front-size"),
     ),
 )
@@ -62,9 +66,9 @@ _RECIPE = group(
     "recipe",
     "",
     "batch-size lr momentum weight-decay warmup-fraction label-smoothing average-decay augment balanced cutout mixup "
-    "precision",
+    "precision deterministic",
 )
-_CLUSTER = group("cluster", "workers", "threads-per-worker address dashboard")
+_CLUSTER = group("cluster", "workers", "gpus-per-worker threads-per-worker address dashboard")
 TRAIN_FRONT = HelpPage(
     examples=(
         ("runs/photos --epochs 10 --fine-tune", "from the inherited weights: sooner good"),

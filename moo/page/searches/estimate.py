@@ -22,7 +22,7 @@ from moo.storage.run_folder import RunFolder
 from search_space.boundary.reading import parse_json
 from search_space.boundary.text import shown
 
-FREE = (EXECUTION_SETTINGS - {"workers", "address"}) | LENGTH_SETTINGS | {
+FREE = (EXECUTION_SETTINGS - {"workers", "gpus_per_worker", "address"}) | LENGTH_SETTINGS | {
     "population", "pretrain_epochs", "seed", "space", "size", "max_latency_ms", "max_energy_mj", "max_params",
     "alpha", "beta", "gamma", "delta",
 }  # fmt: skip

@@ -1,9 +1,13 @@
+import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.supernets.dispatched import (
     META,
@@ -83,3 +87,37 @@ def test_an_evaluation_waits_for_its_figures_alone(splits: Splits) -> None:
     assert costs[0] == costs[1]
     assert costs[0].waits == 4
     assert costs[0].operations <= 120
+
+
+class Kinds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps the names of operations, and the number formats of what they give on the device."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names = set[str]()
+        self.formats = set[torch.dtype]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        self.names.add(func.overloadpacket.__name__)
+        self.formats |= {
+            value.dtype for value in tree_leaves(results) if isinstance(value, Tensor) and value.device == META
+        }
+        return results
+
+
+NOT_DETERMINISTIC = re.compile(
+    r"_?adaptive_(avg|max)_pool.*_backward|avg_pool3d_backward|(fractional_)?max_pool\dd.*_backward|upsample_.*_backward"
+    r"|(reflection|replication)_pad.*_backward|grid_sampler.*_backward|nll_loss2d_.*|_ctc_loss.*|_embedding_bag.*"
+    r"|put_|histc|bincount|kthvalue|(nan)?median|cumsum|scatter_(reduce|add)_?"
+)
+"""Operations without a deterministic way on every GPU, by the documentation of `torch.use_deterministic_algorithms`."""
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_steps_compute_what_all_gpus_can_and_again_alike(splits: Splits, step: str) -> None:
+    with Kinds() as kinds:
+        STEPS[step](splits)
+    assert torch.float32 in kinds.formats
+    assert torch.float64 not in kinds.formats, "which Apple's GPUs lack"
+    assert not [name for name in kinds.names if NOT_DETERMINISTIC.fullmatch(name)]

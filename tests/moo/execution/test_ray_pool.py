@@ -15,18 +15,9 @@ from dnas.losses import Coefficients
 from moo.execution.groups import Group
 from moo.execution.machinery import MachineryError
 from moo.execution.ray_pool import ActorPool, PoolRun, Work
-from moo.execution.ray_session import RayDiedError, RaySession, join_ray, share
+from moo.execution.ray_session import RayDiedError, RaySession, join_ray
 from moo.execution.titles import title_of
 from moo.trials import ArchitectureTrial, CoefficientTrial, Job, Outcome, TrialFailure, TrialResult
-
-
-@pytest.mark.parametrize("available", range(1, 9))
-@pytest.mark.parametrize("workers", range(1, 33))
-def test_the_shares_of_all_workers_fit_and_each_lies_on_one_device(available: int, workers: int) -> None:
-    part = share(available, workers)
-    assert 0 < part <= 1
-    assert int(1 / part + 1e-9) * available >= workers
-    assert share(0, workers) == 0
 
 
 def test_without_a_home_to_write_to_ray_has_a_token_of_this_process(

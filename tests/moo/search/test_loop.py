@@ -272,7 +272,7 @@ class MadeUpBackend:
     """Gives architectures and errors that follow from the job alone, without a supernet; notes its jobs."""
 
     dashboard_url = None
-    workers = 1
+    workers, gpus = 1, 0
     watch: Any = None
 
     def __init__(self, setup: WorkerSetup) -> None:

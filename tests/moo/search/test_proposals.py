@@ -16,10 +16,13 @@ from moo.search.proposals import (
     algorithm_of,
     expected_trials,
     generation_size,
+    indices_of,
     kept_proposals,
     proposal_of,
+    settled_for,
     surrogate_generation_size,
     surrogate_proposals,
+    surrogate_task,
     tell_algorithm,
     trial_of,
 )
@@ -132,9 +135,53 @@ def test_proposals_are_kept_as_they_are(
 ) -> None:
     config, folder = config_of("dnas"), RunFolder(tmp_path)
     proposals = surrogate_proposals(config, space, archive, tables, before=100)
-    assert kept_proposals(folder, config, space, archive, tables, first=100) == proposals
+    assert kept_proposals(folder, lambda: proposals, first=100) == proposals
     archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-    assert kept_proposals(folder, config, space, archive, tables, first=100) == proposals
+    others = surrogate_proposals(config, space, archive, tables, before=100)
+    assert others != proposals
+    assert kept_proposals(folder, lambda: others, first=100) == proposals
+
+
+def test_what_is_evaluated_meanwhile_is_not_proposed_again(
+    space: FBNetSpace, tables: CostTables, archive: Any, entry_of: EntryOf
+) -> None:
+    config = config_of("dnas")
+    first = surrogate_task(config, space, archive, tables, before=100).proposals()
+    own = [indices_of(choice) for choice in first]
+    task = surrogate_task(config, space, archive, tables, before=100, first=108, pending=own)
+    # What becomes known meanwhile changes nothing.
+    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
+    following = task.proposals()
+    assert following
+    assert not set(own) & {indices_of(choice) for choice in following}
+    assert task.proposals() == following
+
+
+def test_the_size_of_a_generation_on_a_surrogate_is_a_setting(
+    space: FBNetSpace, tables: CostTables, archive: Any
+) -> None:
+    assert len(surrogate_proposals(config_of("dnas", proposals=3), space, archive, tables, before=100)) == 3
+    assert expected_trials(config_of("dnas", proposals=3)) == 4 + 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus", "proposals", "beside"),
+    [
+        ({}, 0, None, None),
+        ({}, 4, 8, True),
+        ({}, 64, 64, True),
+        ({"proposals": 5}, 64, 5, True),
+        ({"propose_beside": False}, 64, 64, False),
+        ({"propose_beside": True}, 0, None, True),
+        ({"adaptive": True}, 64, None, None),
+    ],
+)
+def test_settings_that_are_left_open_follow_from_the_gpus_of_a_new_run(
+    options: Any, gpus: int, proposals: int | None, beside: bool | None
+) -> None:
+    found = settled_for(config_of("dnas", **options), gpus=gpus)
+    assert (found.proposals, found.propose_beside) == (proposals, beside)
+    assert settled_for(found, gpus=1000) == found or not gpus or options.get("adaptive")
 
 
 @pytest.mark.parametrize(("method", "jobs"), [("dnas", 4 + 3 * 8), ("random", 16), ("architectures", 48)])

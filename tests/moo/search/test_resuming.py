@@ -46,6 +46,7 @@ MODES: dict[str, dict[str, Any]] = {
     "architectures": {"method": "architectures"},
     "independent": {"independent": True, "generations": 1},
     "surrogate": {"supernet_generations": 1, "generations": 3},
+    "proposed beside": {"supernet_generations": 1, "generations": 4, "propose_beside": True, "proposals": 3},
     "limits": {"max_latency_ms": 9.0, "supernet_generations": 1},
     "adaptive": {"adaptive": True, "generations": 3, "max_latency_ms": 9.0},
     "one trial": FIXED | {"population": 1, "generations": 1},

@@ -1,0 +1,111 @@
+"""What generations on a surrogate evaluate: proposed when they are asked for, or beside the evaluations before them.
+
+Both keep it in the run's folder, so that a resumed run goes on with the same. Start with `source_of`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+
+import torch
+
+from devices.cost_tables.family import CostTables
+from moo.algorithms.base import Proposal
+from moo.config import SearchConfig
+from moo.search.proposals import (
+    ProposalSource,
+    SurrogateChoice,
+    SurrogateTask,
+    indices_of,
+    kept_proposals,
+    surrogate_task,
+)
+from moo.storage.record import RunRecord
+from search_space.spaces import FBNetSpace
+
+
+def source_of(config: SearchConfig, space: FBNetSpace, record: RunRecord) -> ProposalSource:
+    """The source of a run's settings.
+
+    Args:
+        config: of the run.
+        space: that is searched.
+        record: of the run.
+    """
+    return (ProposalsBeside if config.propose_beside else ProposalsWhenAsked)(config, space, record)
+
+
+class ProposalsWhenAsked:
+    """Proposes from all that is known by then; implements `moo.search.proposals.ProposalSource`."""
+
+    def __init__(self, config: SearchConfig, space: FBNetSpace, record: RunRecord) -> None:
+        self._config = config
+        self._space = space
+        self._record = record
+
+    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+        """See `ProposalSource.ask`."""
+        folder, begun = self._record.folder, self._record.store.has_trial(first)
+        proposals = kept_proposals(folder, lambda: self._proposed(first, costs), first=first, begun=begun)
+        self._record.check_used(folder.surrogate_proposals(first))
+        return proposals
+
+    def settle(self) -> None:
+        """See `ProposalSource.settle`; nothing goes on."""
+
+    def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
+        return self._task(first, costs).proposals()
+
+    def _task(self, first: int, costs: CostTables) -> SurrogateTask:
+        return surrogate_task(self._config, self._space, self._record.archive, costs, before=first)
+
+
+class ProposalsBeside(ProposalsWhenAsked):
+    """Proposes each generation while the one before it is evaluated; implements `moo.search.proposals.ProposalSource`.
+
+    What is known is what was known when that one began, so results do not depend on how long anything takes; of its
+    own architectures, the surrogate's expectation stands for the errors. The first is proposed when it is asked for.
+    """
+
+    def __init__(self, config: SearchConfig, space: FBNetSpace, record: RunRecord) -> None:
+        super().__init__(config, space, record)
+        self._coming: dict[int, Future[list[SurrogateChoice]]] = {}
+        """What is proposed beside, by the number of its first trial: one at most."""
+
+    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+        """See `ProposalSource.ask`; begins with the next ones."""
+        proposals = super().ask(first, costs, more=more)
+        following = first + len(proposals)
+        if more and proposals and not self._record.folder.surrogate_proposals(following).exists():
+            own = tuple(indices_of(proposal) for proposal in proposals)
+            task = surrogate_task(
+                self._config, self._space, self._record.archive, costs, before=first, first=following, pending=own
+            )
+            self._coming = {following: _begun(task)}
+        return proposals
+
+    def settle(self) -> None:
+        """See `ProposalSource.settle`."""
+        wait(self._coming.values())
+
+    def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
+        coming = self._coming.pop(first, None)
+        return (_begun(self._task(first, costs)) if coming is None else coming).result()
+
+
+def _begun(task: SurrogateTask) -> Future[list[SurrogateChoice]]:
+    """Have it done by a thread, which nobody waits for where the search ends before."""
+    future: Future[list[SurrogateChoice]] = Future()
+
+    def work() -> None:
+        # Its own number: sums do not depend on how many cores there are.
+        torch.set_num_threads(1)
+        try:
+            future.set_result(task.proposals())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="proposals", daemon=True).start()
+    return future
