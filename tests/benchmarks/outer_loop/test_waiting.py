@@ -11,7 +11,7 @@ from benchmarks.outer_loop.stand_ins import Worked
 
 
 def test_waiting_is_what_lies_between_generations() -> None:
-    """Two workers, evaluations of a second: two rounds a generation, which begins 3 s after the one before has ended."""
+    """Two workers, evaluations of a second: two rounds a generation, which begins 3 s after the end of the last."""
     config = bench.WaitingConfig(workers=2, seconds=1.0)
     starts = (0.0, 10.0, 15.0, 20.0)
     worked = [Worked(id=0, start=start + 3.0 + place // 2, seconds=1.0) for start in starts for place in range(4)]
