@@ -87,6 +87,11 @@ class PretrainSettings:
         """Steps of an epoch with so many images; the last one may have fewer paths."""
         return -(-self.batches_an_epoch(images) // self.paths_per_step)
 
+    def ranks(self, workers: int) -> int:
+        """How many of so many workers share a step: no more than it takes for each to have as few paths as with all."""
+        turns = -(-self.paths_per_step // max(1, min(self.paths_per_step, workers)))
+        return -(-self.paths_per_step // turns)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainRecord:

@@ -25,7 +25,7 @@ from moo.execution.nodes import nodes_up
 from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages, offered_images
 from moo.execution.ray_pool import ActorPool, PoolRun, Work, note_crashes
-from moo.execution.ray_ranks import RankedPretraining, ranks_for
+from moo.execution.ray_ranks import RankedPretraining
 from moo.execution.ray_session import (
     POLL_SECONDS,
     RayDiedError,
@@ -162,7 +162,7 @@ class RayBackend:
             self._pool.close()
             self._nodes.look()
         gpus = self._nodes.gpus if self._demand.uses_gpus else 0
-        ranks = ranks_for(settings, workers=min(self.workers, gpus or self._nodes.cpus))
+        ranks = settings.ranks(min(self.workers, gpus or self._nodes.cpus))
         if ranks > 1:
             ranked = RankedPretraining(
                 self._session, self._nodes, ranks, lambda news: self.watch(news), on_gpus=gpus > 0

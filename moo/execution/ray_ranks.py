@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,11 +21,13 @@ from moo.execution.pretraining import pretraining_epochs
 from moo.execution.ray_images import OfferedImages
 from moo.execution.ray_session import POLL_SECONDS, RayDiedError, RaySession, cores_of_node, pretraining_device
 from moo.trials import WorkerSetup
+from moo.workers import share
 from search_space.boundary.text import last_line
 
 GATHERING_SECONDS = 60.0
 """After the first worker is there, how long the others are waited for; fewer do the same work, more slowly."""
 OWN_ADDRESS = "127.0.0.1"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +54,6 @@ class Meeting:
     """That of the first rank."""
     port: int
     """At which the first rank listens."""
-
-
-def ranks_for(settings: PretrainSettings, *, workers: int) -> int:
-    """How many ranks pre-train: no more than it takes for each to have as few paths a step as with all workers."""
-    paths = settings.paths_per_step
-    turns = -(-paths // max(1, min(paths, workers)))
-    return -(-paths // turns)
 
 
 class RankedPretraining:
@@ -127,8 +123,9 @@ class RankedPretraining:
         on_each = -(-self._ranks // len(machines))
         cores = max(1, max(machines) // on_each)
         # As many cores as threads, so that ranks spread over machines; less where all could not run at once.
+        fits = cores * on_each <= min(machines) and not self._on_gpus
         place = {
-            "num_cpus": cores if cores * on_each <= min(machines) and not self._on_gpus else 1,
+            "num_cpus": cores if fits else share(self._nodes.cpus, self._ranks) or 1,
             "num_gpus": 1 if self._on_gpus else 0,
             **self._nodes.placement,
         }
@@ -151,6 +148,10 @@ class RankedPretraining:
         for actor in waiting.values():
             ray.kill(actor)
             self._actors.remove(actor)
+        if waiting:
+            _LOG.warning("Pre-training has %d of %d workers: the others had no place.", len(found), self._ranks)
+        else:
+            _LOG.info("%d workers share pre-training", len(found))
         return sorted(found, key=lambda item: item[1].node)
 
     def _begin(self, places: Sequence[tuple[Any, RankPlace]], task: tuple[Any, PretrainSettings, bytes | None]) -> Any:
@@ -182,14 +183,18 @@ def _got(reference: Any) -> Any:
     """What a rank gives.
 
     Raises:
-        RayDiedError: if it lost another one.
+        RayDiedError: if it died, or lost another one.
         MachineryError: if it wanted memory or the like.
     """
     try:
         return ray.get(reference)
+    except ray.exceptions.RayActorError:
+        raise RayDiedError(
+            "A worker of pre-training died: it was killed, as when memory runs out, or crashed."
+        ) from None
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, RankLostError):
-            raise RayDiedError("A worker of pre-training died, and the others with it.") from None
+            raise RayDiedError("A worker of pre-training lost another one.") from None
         if is_want(error):
             raise MachineryError(f"pre-training could not go on: {last_line(str(error))}.") from None
         raise

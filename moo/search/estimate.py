@@ -110,7 +110,8 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
         measurements=measurements_to_make,
         measure_seconds=measuring,
         epochs=0 if pretrained else settings.epochs,
-        epoch_seconds=epoch_seconds,
+        # CPU workers that share a step have together what one has alone.
+        epoch_seconds=epoch_seconds / (settings.ranks(workers) if torch.cuda.is_available() else 1),
         search_seconds=max(0.0, 60 * config.minutes - searched_seconds) if config.minutes else None,
         trials=(on_supernet, total - on_supernet),
         trial_seconds=(

@@ -85,6 +85,8 @@ class Machines:
     """Inner searches at the same time."""
     configurations: Sequence[RuntimeConfiguration]
     """In which networks are run on the board."""
+    gpus: int = 0
+    """Those that pre-training has."""
     measurements: int = 0
     """Short measurements of the board's profile; 0 where there are cost tables already."""
     measurement_seconds: float = 0.0
@@ -133,6 +135,8 @@ def estimated_seconds(
     int8_error = QUANTIZED_SECONDS + speed.image * images.selection
     evaluation = float_error + in_int8 * int8_error
     weights = pretraining.epochs * pretraining.batches_an_epoch(images.weights) * speed.weight_step
+    # CPU workers that share a step have together what one has alone.
+    sharing = pretraining.ranks(min(machines.workers, machines.gpus)) if machines.gpus else 1
 
     proposed = int(min(config.generations, supernet_generations(config)))
     on_supernet = proposed * generation_size(config)
@@ -152,7 +156,7 @@ def estimated_seconds(
     return Forecast(
         loading=STARTING_SECONDS + speed.decoding * _all(images),
         profiling=machines.measurements * machines.measurement_seconds,
-        pretraining=0.0 if config.independent or config.from_run is not None else weights,
+        pretraining=0.0 if config.independent or config.from_run is not None else weights / sharing,
         searching=searching if config.minutes is None else 60 * config.minutes,
         finishing=finishing,
     )

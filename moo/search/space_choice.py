@@ -124,6 +124,7 @@ def choose_space_here(
         return Machines(
             workers=demand.workers_on(cpus=hardware.cores, gpus=hardware.gpus),
             configurations=configurations or (BASE,),
+            gpus=hardware.gpus,
             measurements=0 if board is None else measurements_left(board, space, configurations, settings),
             measurement_seconds=seconds_each(settings, metered=boards.devices[0].metered) if measures else 0.0,
         )

@@ -359,3 +359,11 @@ def test_an_epoch_remains_one_of_all_images() -> None:
     settings = PretrainSettings(epochs=1, batch_size=16, passes=3, paths_per_step=4)
     assert (settings.batches_an_epoch(40), settings.steps_an_epoch(40)) == (6, 2)
     assert (settings.batches_an_epoch(9), settings.steps_an_epoch(9)) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("paths", "workers", "ranks"), [(1, 8, 1), (4, 1, 1), (4, 2, 2), (3, 2, 2), (8, 8, 8), (9, 8, 5), (8, 5, 4)]
+)
+def test_there_are_no_more_ranks_than_it_takes(paths: int, workers: int, ranks: int) -> None:
+    settings = PretrainSettings(epochs=1, paths_per_step=paths)
+    assert settings.ranks(workers) == ranks

@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks.supernets.paths import PathsConfig, Timing, timed, trained_for_equal_time
 
-TIMING = Timing(over_one_thread=0.6, over_threads=0.5, cpu_over_one_thread=1.1, path_ms=1.0, difference=0.0)
+TIMING = Timing(over_one_thread=0.6, limit=0.5, over_threads=0.5, cpu_over_one_thread=1.1, path_ms=1.0, difference=0.0)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 import ray
@@ -12,9 +13,9 @@ import torch
 
 from devices.cost_tables.family import CostTables
 from dnas.pretraining import PretrainSettings
+from moo.execution import ray_ranks
 from moo.execution.pretraining import pretrained_weights, pretraining_epochs
 from moo.execution.ray_backend import start_ray_backend
-from moo.execution.ray_ranks import ranks_for
 from moo.trials import ArchitectureTrial, TrialResult, WorkerSetup
 from tests.processes import descendants, kill_ray_workers
 from tests.tiers import THOROUGH
@@ -28,14 +29,6 @@ def started_ray() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("paths", "workers", "ranks"), [(1, 8, 1), (4, 1, 1), (4, 2, 2), (3, 2, 2), (8, 8, 8), (9, 8, 5), (8, 5, 4)]
-)
-def test_there_are_no_more_ranks_than_it_takes(paths: int, workers: int, ranks: int) -> None:
-    settings = PretrainSettings(epochs=1, paths_per_step=paths)
-    assert ranks_for(settings, workers=workers) == ranks
 
 
 @pytest.mark.slow
@@ -54,6 +47,32 @@ def test_pretraining_of_which_a_rank_is_killed_goes_on_from_its_last_epoch(
     backend.close()
     assert [record for record, _ in epochs] == [record for record, _ in undisturbed]
     assert pretrained_weights(epochs[-1][1]) == pretrained_weights(undisturbed[-1][1])
+
+
+@ray.remote
+class Guest:
+    """Has a core for itself."""
+
+    def here(self) -> bool:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_a_rank_without_a_place_is_done_without(
+    started_ray: None, setup: WorkerSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_ranks, "GATHERING_SECONDS", 1.0)
+    backend = start_ray_backend(setup, workers=2)
+    guest: Any = Guest.options(num_cpus=1).remote()  # type: ignore[attr-defined]
+    assert ray.get(guest.here.remote())
+    (first, *_) = backend.pretrain(SETTINGS, None)
+    ray.kill(guest)
+    backend.close()
+    torch.set_num_threads(1)
+    (expected, *_) = pretraining_epochs(setup, SETTINGS, None, torch.device("cpu"))
+    assert first[0].epoch == expected[0].epoch == 1
+    assert first[0].loss == pytest.approx(expected[0].loss, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -37,6 +37,13 @@ def test_pre_training_is_steps_times_seconds() -> None:
     assert estimate(independent=True).pretraining == estimate(from_run="run").pretraining == 0
 
 
+def test_gpus_share_pre_training_and_cores_do_what_they_did() -> None:
+    several = replace(PRETRAINING, paths_per_step=4)
+    for machines, share in ((MACHINES, 1), (replace(MACHINES, gpus=2), 2), (replace(MACHINES, gpus=8, workers=8), 4)):
+        found = estimated_seconds(SearchConfig(), IMAGES, several, SPEED, machines)
+        assert found.pretraining == pytest.approx(20 * 10 * 0.1 / share)
+
+
 def test_a_profile_is_measurements_times_seconds() -> None:
     machines = replace(MACHINES, measurements=300, measurement_seconds=0.5)
     assert estimate(machines).profiling == pytest.approx(150)
