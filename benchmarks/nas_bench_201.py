@@ -2,7 +2,7 @@
 
     python benchmarks/nas_bench_201.py --accuracy ACCURACY.csv --accuracy-column COLUMN --cost LATENCY.csv
         --cost-column COLUMN [--cost2 FILE.csv --cost2-column COLUMN] [--evaluations 200 500] [--seeds 5]
-        [--oracle-gradient] [--quick] [--json] [--out DIR]
+        [--beside] [--oracle-gradient] [--quick] [--json] [--out DIR]
 
 An evaluation is one distinct architecture whose accuracy is looked up; an object counts them and refuses more. Costs
 may be read freely, as a cost table may. Nothing else of the accuracies reaches a method, except under
@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import Column, TextTable, draw_curve, print_results, write_results
-from benchmarks.tabular.methods import METHODS, Method, Task, oracle_gradient
+from benchmarks.tabular.methods import METHODS, Method, Task, one_round_behind, oracle_gradient
 from benchmarks.tabular.table import (
     NUMBER_OF_ARCHITECTURES,
     BudgetSpentError,
@@ -39,13 +39,14 @@ from benchmarks.tabular.table import (
     TabularExpectation,
     read_table,
 )
-from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
+from moo.visualization.style import BLUE, GREEN, GREY, INK, VERMILION, dress, new_figure
 from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 ORACLE = "EXACT GRADIENT (oracle)"
+BESIDE = "one round behind"
 STEP = 10
 """Evaluations from one point of a curve to the next."""
 LEAST_DISTANCE = 1e-6
@@ -72,6 +73,8 @@ class NasBench201Config(BenchmarkConfig):
     """Numbers of evaluated architectures at which methods are compared."""
     seeds: int = 5
     """Runs of each method."""
+    beside: bool = False
+    """Add a row of the search that chooses each round while the one before it is paid for (`--propose-beside`)."""
     oracle_gradient: bool = False
     """Add a row with exact gradients over the whole table, which no search can have."""
     out: str | None = None
@@ -121,6 +124,8 @@ def main() -> None:
         costs.append((Path(config.cost2), config.cost2_column))
     table = read_table((Path(config.accuracy), config.accuracy_column), costs)
     methods = dict(METHODS)
+    if config.beside:
+        methods[BESIDE] = one_round_behind
     if config.oracle_gradient:
         methods[ORACLE] = oracle_gradient(table.error_N)
     numbers = sorted(set(config.evaluations))
@@ -180,7 +185,7 @@ def picture(curves: Mapping[str, Floats], steps: Sequence[int], whole: float, co
     figure = new_figure(8, 5, "NAS-Bench-201: hypervolume as evaluations are paid for", subtitle)
     axes = figure.subplots()
     dress(axes, "architectures whose accuracy was looked up", "distance to the hypervolume of the whole table")
-    for (name, curve_SE), colour in zip(curves.items(), (BLUE, VERMILION, GREY, GREEN), strict=False):
+    for (name, curve_SE), colour in zip(curves.items(), (BLUE, VERMILION, GREY, GREEN, INK), strict=False):
         missing_SE = whole - curve_SE
         mean, deviation = missing_SE.mean(0), missing_SE.std(0)
         low, high = (mean - deviation).clip(LEAST_DISTANCE), mean + deviation

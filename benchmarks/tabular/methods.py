@@ -62,12 +62,22 @@ Method = Callable[[Task, LookUps, np.random.Generator], None]
 
 def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
     """The project's search: coefficients evolve on a surrogate of what was paid for, in rounds."""
+    _in_rounds(task, lookups, rng, behind=False)
+
+
+def one_round_behind(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
+    """The same where each round is chosen while the one before it is paid for, as with `--propose-beside`."""
+    _in_rounds(task, lookups, rng, behind=True)
+
+
+def _in_rounds(task: Task, lookups: LookUps, rng: np.random.Generator, *, behind: bool) -> None:
     everything_NL = all_architectures()
     order_N = rng.permutation(len(everything_NL))
     error_of = {
         tuple(indices): lookups.error_of(indices) for indices in everything_NL[order_N[:FIRST_LOOKUPS]].tolist()
     }
     start: Hyperparameters | None = None
+    pending: list[tuple[int, ...]] = []
     while lookups.left:
         evaluated = EvaluatedArchitectures(np.array(list(error_of)), np.array(list(error_of.values())))
         surrogate = fit_surrogate(
@@ -83,7 +93,7 @@ def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -
             surrogate,
             AS_THEY_ARE,
             [task.costs],
-            evaluated,
+            evaluated.with_expected(surrogate, np.array(pending)) if pending else evaluated,
             BOUNDS,
             reference_M=np.array([1.05 * counted_N.max(initial=0.1), *task.cost_NC.max(0)]),
             num_operators=SHAPE[0],
@@ -94,7 +104,8 @@ def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -
         chosen = [choice.indices for choice in choices if isinstance(choice, SurrogateProposal)] or [
             tuple(rng.choice(everything_NL).tolist())
         ]
-        error_of |= {indices: lookups.error_of(indices) for indices in chosen}
+        now, pending = (pending, chosen) if behind else (chosen, [])
+        error_of |= {indices: lookups.error_of(indices) for indices in now}
 
 
 def nsga2_on_architectures(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:

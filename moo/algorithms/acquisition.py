@@ -55,6 +55,21 @@ class EvaluatedArchitectures:
     indices_NL: Integers
     error_N: Floats
 
+    def with_expected(self, model: AccuracyModel, pending_NL: Integers) -> EvaluatedArchitectures:
+        """These, and others whose evaluation has not ended, with the errors that are expected of them.
+
+        Source: Ginsbourger et al., "Kriging is well-suited to parallelize optimization" (2010), the "kriging believer",
+        here with a model that is fitted to what is known alone.
+
+        Args:
+            model: fitted to what was evaluated.
+            pending_NL: the others.
+        """
+        expected_N, _ = model.predict(pending_NL)
+        return EvaluatedArchitectures(
+            np.concatenate([self.indices_NL, pending_NL]), np.concatenate([self.error_N, expected_N])
+        )
+
 
 def most_promising(
     model: AccuracyModel,

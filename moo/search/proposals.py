@@ -337,6 +337,9 @@ class SurrogateTask:
         if len(self.entries) < 2:
             return []
         found = surrogate_of(config, self.space, self.entries, tables)
+        evaluated = found.evaluated
+        if self.pending:
+            evaluated = evaluated.with_expected(found.model, np.array(self.pending))
         count = surrogate_generation_size(config)
         # More of them are judged jointly where more are wanted than by default.
         shortlist = AcquisitionSettings().shortlist if config.proposals is None else max(150, 2 * count)
@@ -344,7 +347,7 @@ class SurrogateTask:
             found.model,
             found.scale,
             [[latency, energy] for latency, energy in zip(found.latencies, found.energies, strict=True)],
-            self._with_pending(found),
+            evaluated,
             coefficient_genome(config, tables.configurations),
             configurations=tables.configurations if len(tables) > 1 else (),
             limits=_limits_of(config, self.space, found.latencies, found.energies),
@@ -355,21 +358,6 @@ class SurrogateTask:
                 samples=config.samples, search=found.settings, acquisition=AcquisitionSettings(shortlist=shortlist)
             ),
             rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, self.first))),
-        )
-
-    def _with_pending(self, found: RunSurrogate) -> EvaluatedArchitectures:
-        """What is known, and what is expected of architectures that are evaluated meanwhile.
-
-        Source: Ginsbourger et al., "Kriging is well-suited to parallelize optimization" (2010), the "kriging believer",
-        with the model fitted to what is known alone.
-        """
-        if not self.pending:
-            return found.evaluated
-        pending_NL = np.array(self.pending)
-        expected_N, _ = found.model.predict(pending_NL)
-        known = found.evaluated
-        return EvaluatedArchitectures(
-            np.concatenate([known.indices_NL, pending_NL]), np.concatenate([known.error_N, expected_N])
         )
 
 

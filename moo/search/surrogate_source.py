@@ -92,7 +92,9 @@ class ProposalsBeside(ProposalsWhenAsked):
 
     def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
         coming = self._coming.pop(first, None)
-        return (_begun(self._task(first, costs)) if coming is None else coming).result()
+        # Nothing new by what was known then is no end of the search: by now more is known.
+        found = [] if coming is None else coming.result()
+        return found or _begun(self._task(first, costs)).result()
 
 
 def _begun(task: SurrogateTask) -> Future[list[SurrogateChoice]]:

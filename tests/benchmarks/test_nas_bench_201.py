@@ -36,13 +36,15 @@ def test_two_costs_exact_gradients_and_a_picture(
 ) -> None:
     out = run(
         monkeypatch, capsys, files, "--cost2", files / "cost.csv", "--cost2-column", "pi_mj", "--evaluations",
-        60, "--seeds", 2, "--out", tmp_path / "new", "--json", None, "--oracle-gradient", None,
+        60, "--seeds", 2, "--out", tmp_path / "new", "--json", None, "--oracle-gradient", None, "--beside", None,
     )  # fmt: skip
     result = json.loads(out)
     means = {row["method"]: row["mean"] for row in result["rows"]}
     assert set(means) == {
-        "surrogate-assisted", "NSGA-II on architectures", "random search", "EXACT GRADIENT (oracle)"
+        "surrogate-assisted", "one round behind", "NSGA-II on architectures", "random search",
+        "EXACT GRADIENT (oracle)",
     }  # fmt: skip
+    assert means["random search"] < means["one round behind"] < result["whole_table"]
     assert means["random search"] < means["surrogate-assisted"] < result["whole_table"]
     assert means["random search"] < means["EXACT GRADIENT (oracle)"] < result["whole_table"]
     assert all(row["sd"] >= 0 and row["evaluations"] == 60 for row in result["rows"])

@@ -147,6 +147,22 @@ def test_this_machine_measures_only_once_nothing_goes_on_beside(
     assert settled == [0, 2, 3, 3], "after each generation the next one's proposals are there"
 
 
+def test_where_nothing_new_is_found_beside_it_is_asked_again_by_all_that_is_known(
+    prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose, asked = SurrogateTask.proposals, list[tuple[int, bool, int]]()
+
+    def none_beside(task: SurrogateTask) -> Any:
+        asked.append((task.first, bool(task.pending), len(task.entries)))
+        return [] if task.pending else propose(task)
+
+    monkeypatch.setattr(SurrogateTask, "proposals", none_beside)
+    searched(prepare_tiny, "nothing")
+    assert [entry[:2] for entry in asked] == [(4, False), (7, True), (7, False), (10, True), (10, False)]
+    known = [entry[2] for entry in asked]
+    assert known[0] == known[1] < known[2] == known[3] < known[4]
+
+
 def test_what_fails_beside_fails_the_search(prepare_tiny: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(first: int) -> None:
         if first == 7:
