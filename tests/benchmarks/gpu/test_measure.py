@@ -27,6 +27,7 @@ def test_as_many_steps_are_timed_as_fill_the_time(monkeypatch: pytest.MonkeyPatc
     assert figures.kernel_share is None
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_every_piece_is_measured() -> None:
     done = subprocess.run([sys.executable, SCRIPT, "--quick", "--json"], capture_output=True, text=True, check=True)

@@ -7,6 +7,7 @@ from benchmarks.supernets.launches import KINDS, LaunchesConfig, timed
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_version_is_timed_against_itself() -> None:
     ratios = timed(LaunchesConfig(space="fbnet-micro", threads=1, rounds=1), ROOT)

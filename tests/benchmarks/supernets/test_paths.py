@@ -5,6 +5,7 @@ from benchmarks.supernets.paths import PathsConfig, Timing, timed, trained_for_e
 TIMING = Timing(over_one_thread=0.6, limit=0.5, over_threads=0.5, cpu_over_one_thread=1.1, path_ms=1.0, difference=0.0)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_processes_have_the_weights_of_one() -> None:
     timing = timed(PathsConfig(space="fbnet-micro", paths=3, batch=8, steps=2, rounds=1))
@@ -13,6 +14,7 @@ def test_processes_have_the_weights_of_one() -> None:
     assert timing.path_ms > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_equal_time_is_more_epochs_where_steps_are_quicker() -> None:
     config = PathsConfig(space="fbnet-micro", paths=2, epochs=1, factors=(1.0,), seeds=1, architectures=1)
