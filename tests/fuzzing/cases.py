@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -99,6 +100,8 @@ def _in_process(readers: Sequence[Reader], seeds: range) -> tuple[list[Finding],
 
 def _try_all(readers: Sequence[Reader], seeds: range, sink: int) -> None:
     warnings.simplefilter("ignore")
+    # What the process before had is not collected here, where the threads of its native libraries are not.
+    gc.freeze()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)

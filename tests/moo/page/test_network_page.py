@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 from moo.formatting import cost, short
@@ -125,7 +126,8 @@ def test_two_networks_beside_each_other_with_differing_layers_marked(opened: Ope
     window = opened()
     page = window.go(f"/runs/finished/-/network/{one.id}/{other.id}")
     differing = sum(a != b for a, b in zip(one.operators, other.operators, strict=True))
-    assert page.locator("svg.layers text.unequal").count() == 2 * differing > 0
+    assert differing
+    expect(page.locator("svg.layers text.unequal")).to_have_count(2 * differing)
     page.get_by_text("Layers as a table").click()
     cells = page.locator("table").first.locator("tbody tr td:nth-child(5)").all_inner_texts()
     assert cells == list(one.operators)
