@@ -99,10 +99,16 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return statistics.median(one / other for one, other in zip(numerators, denominators, strict=True))
 
 
-def seconds_of(work: Callable[[], None]) -> float:
-    """Time of a call, work on the GPU included."""
+def seconds_of(work: Callable[[], object]) -> float:
+    """Time of a call, all that it left to the GPU included, and nothing that was left to it before."""
+    synchronize()
     start = time.perf_counter()
     work()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def synchronize() -> None:
+    """Wait for the GPU, where there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start

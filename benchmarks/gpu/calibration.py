@@ -11,7 +11,7 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 
-from benchmarks.gpu.kernels import seconds_of
+from benchmarks.turns import seconds_of
 from search_space.spaces import FBNetSpace
 
 COPIED_NUMBERS = 2**26

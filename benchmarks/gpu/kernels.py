@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from functools import partial
 import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.turns import seconds_of, synchronize
 
 WARM_UP_STEPS = 12
 """Each shape that a sampled path meets first has preparations."""
@@ -64,21 +65,6 @@ def step_figures(steps: Callable[[int], None], batch: int, seconds: float) -> St
         waits=waits,
         peak_memory_mb=memory,
     )
-
-
-def seconds_of(call: Callable[[], object]) -> float:
-    """Wall time of a call and of all that it left to the device."""
-    synchronize()
-    start = time.perf_counter()
-    call()
-    synchronize()
-    return time.perf_counter() - start
-
-
-def synchronize() -> None:
-    """Wait for the device."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def _profiled(steps: Callable[[int], None]) -> tuple[float, float]:

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.gpu.kernels import seconds_of
 from benchmarks.supernets.forms import InheritedAccuracy
 from benchmarks.supernets.steps import Task, device, supernet_on_device
+from benchmarks.turns import seconds_of
 from devices.cost_tables.analytic import analytic_cost_table
 from devices.cost_tables.family import CostTables
 from dnas.inner_search import ThetaSettings

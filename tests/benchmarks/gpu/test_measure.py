@@ -19,7 +19,7 @@ def test_as_many_steps_are_timed_as_fill_the_time(monkeypatch: pytest.MonkeyPatc
         made.append(number)
         clock[0] += 0.25 * number
 
-    monkeypatch.setattr("benchmarks.gpu.kernels.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("benchmarks.turns.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     figures = step_figures(steps, 32, 3.0)
     assert made == [WARM_UP_STEPS, TRIAL_STEPS, 12]
