@@ -144,6 +144,7 @@ def test_it_is_resumed_and_reported(folder: RunFolder, prepare_tiny: Prepare, re
         "generations": 3,
         "supernet_generations": 1,
         "pretrain_lr": 0.3,
+        "train_precision": "fp32",
     }
     preparation = prepare_tiny("run", device=replay(), resumed=True, **settings)
     assert preparation.config == config
@@ -169,6 +170,7 @@ def test_a_run_of_version_3_in_int8_is_resumed_in_its_configuration(
         "generations": 3,
         "supernet_generations": 1,
         "pretrain_lr": 0.3,
+        "train_precision": "fp32",
     }
     preparation = prepare_tiny("run", device=replay(), resumed=True, **settings)
     assert preparation.config == config
