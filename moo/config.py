@@ -29,7 +29,9 @@ from search_space.boundary.records import record_from_json
 from search_space.boundary.text import one_line, shown
 
 Bounds = tuple[float, float]
-Method = Literal["dnas", "random", "grid", "architectures"]
+Method = Literal["dnas", "random", "grid", "architectures", "bayesian"]
+WITHOUT_COEFFICIENTS: frozenset[Method] = frozenset({"architectures", "bayesian"})
+"""Methods that evaluate architectures as they are."""
 
 
 INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"})
@@ -230,10 +232,10 @@ class SearchConfig:
             raise ValueError(f"`--entropy-weight >= 0` must hold, but got {self.entropy_weight}.")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise ValueError(f"`--minutes > 0` must hold, but got {self.minutes}.")
-        if self.independent and self.method == "architectures":
+        if self.independent and self.method in WITHOUT_COEFFICIENTS:
             raise ValueError(
-                "`--independent` must go with a method that searches coefficients, but got --method architectures, "
-                "which needs one supernet to compare architectures with; omit one of the two."
+                "`--independent` must go with a method that searches coefficients, but got --method "
+                f"{self.method}, which needs one supernet to compare architectures with; omit one of the two."
             )
         if not self.board_patience >= 0:
             raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")
@@ -269,12 +271,14 @@ class SearchConfig:
     def without_effect(self) -> frozenset[str]:
         """Settings that the method does not use."""
         found: set[str] = set()
-        if self.method == "architectures":
+        if self.method in WITHOUT_COEFFICIENTS:
             found |= {*INNER_SEARCH, "alpha", "beta", "gamma", "delta"}
         if self.method == "grid":
             found |= {"beta", "delta"}
         if self.method != "dnas" or self.independent or self.adaptive:
-            found |= {"supernet_generations", "proposals", "propose_beside"}
+            found |= {"supernet_generations"}
+        if self.method not in ("dnas", "bayesian") or self.independent or self.adaptive:
+            found |= {"proposals", "propose_beside"}
         return frozenset(found)
 
     @property

@@ -78,7 +78,7 @@ def search_asynchronously(
     )
     left = None if total is None else total - len(stored) - len(interrupted)
     for item in stored:
-        tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive, costs))
+        tell_algorithm(algorithm, config.method, item.trial, item.objectives, violation_of(item, record.archive, costs))
     failures = 0
     chosen: deque[Proposal] = deque()
 
@@ -109,7 +109,7 @@ def search_asynchronously(
     def learn(trial: Trial, objectives: Objectives | None, violation: float) -> None:
         nonlocal failures
         failures = 0 if objectives is not None else failures + 1
-        tell_algorithm(algorithm, trial, objectives, violation)
+        tell_algorithm(algorithm, config.method, trial, objectives, violation)
         if (done := record.store.num_trials()) and done % generation_size(config) == 0:
             generation_ended(None)
 

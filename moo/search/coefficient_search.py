@@ -1,7 +1,7 @@
 """One tuple of coefficients searched on the supernet of a run, as a trial of that run would be; nothing is written.
 
 Start with `searched_on_supernet`. What a run has evaluated answers sooner, though not on images
-(`moo.search.surrogate_answers`).
+(`moo.search.surrogates.answers`).
 """
 
 from __future__ import annotations

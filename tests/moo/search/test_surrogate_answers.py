@@ -15,7 +15,7 @@ from moo.execution.backend import InProcessBackend
 from moo.search import coefficient_search, proposals
 from moo.search.coefficient_search import searched_on_supernet
 from moo.search.loop import find_front
-from moo.search.surrogate_answers import SurrogateAnswers, open_answers
+from moo.search.surrogates.answers import SurrogateAnswers, open_answers
 from search_space.architectures import Architecture, architecture_from_indices
 from tests.moo.conftest import TABLE, TINY, prepared_in
 

@@ -1,6 +1,6 @@
 """What generations on a surrogate evaluate: proposed when they are asked for, or beside the evaluations before them.
 
-Both keep it in the run's folder, so that a resumed run goes on with the same. Start with `source_of`.
+Both keep it in the run's folder, so that a resumed run goes on with the same. Start with `proposal_source`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ import torch
 
 from devices.cost_tables.family import CostTables
 from moo.algorithms.base import Proposal
+from moo.analysis.contributions import source_of
 from moo.config import SearchConfig
-from moo.search.proposals import (
-    ProposalSource,
-    SurrogateChoice,
-    SurrogateTask,
-    indices_of,
-    kept_proposals,
-    surrogate_task,
-)
+from moo.search.proposals import ProposalSource, SurrogateChoice, indices_of, kept_proposals
+from moo.search.surrogates.task import SurrogateTask, surrogate_task
 from moo.storage.record import RunRecord
+from moo.trials import Indices
 from search_space.spaces import FBNetSpace
 
 
-def source_of(config: SearchConfig, space: FBNetSpace, record: RunRecord) -> ProposalSource:
+def proposal_source(config: SearchConfig, space: FBNetSpace, record: RunRecord) -> ProposalSource:
     """The source of a run's settings.
 
     Args:
@@ -58,8 +54,20 @@ class ProposalsWhenAsked:
     def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
         return self._task(first, costs).proposals()
 
-    def _task(self, first: int, costs: CostTables) -> SurrogateTask:
-        return surrogate_task(self._config, self._space, self._record.archive, costs, before=first)
+    def _task(
+        self, before: int, costs: CostTables, *, first: int | None = None, pending: Sequence[Indices] = ()
+    ) -> SurrogateTask:
+        trials = self._record.store.trials(range(before))
+        return surrogate_task(
+            self._config,
+            self._space,
+            self._record.archive,
+            costs,
+            before=before,
+            sources={number: source_of(stored.trial) for number, stored in trials.items()},
+            first=first,
+            pending=pending,
+        )
 
 
 class ProposalsBeside(ProposalsWhenAsked):
@@ -80,10 +88,7 @@ class ProposalsBeside(ProposalsWhenAsked):
         following = first + len(proposals)
         if more and proposals and not self._record.folder.surrogate_proposals(following).exists():
             own = tuple(indices_of(proposal) for proposal in proposals)
-            task = surrogate_task(
-                self._config, self._space, self._record.archive, costs, before=first, first=following, pending=own
-            )
-            self._coming = {following: _begun(task)}
+            self._coming = {following: _begun(self._task(first, costs, first=following, pending=own))}
         return proposals
 
     def settle(self) -> None:
