@@ -30,6 +30,7 @@ from search_space.boundary.text import one_line, shown
 
 Bounds = tuple[float, float]
 Method = Literal["dnas", "random", "grid", "architectures", "bayesian"]
+CandidatesFrom = Literal["both", "coefficients", "neighbours"]
 WITHOUT_COEFFICIENTS: frozenset[Method] = frozenset({"architectures", "bayesian"})
 """Methods that evaluate architectures as they are."""
 
@@ -95,6 +96,9 @@ class SearchConfig:
     proposals: int | None = None
     """Architectures that a generation on the surrogate evaluates. By default twice the population; where workers have
     GPUs, and these are more, one for each, as counted when the run begins."""
+    candidates: CandidatesFrom = "both"
+    """Where a generation on the surrogate has its candidates from: `coefficients` are searched on it, `neighbours` are
+    found by a local search over architectures; of both, each has a share that follows what it has contributed."""
     propose_beside: bool | None = None
     """Whether a generation on the surrogate is proposed while the one before it is evaluated, from what was known at
     that one's start, so that no worker waits for it; by default only where workers have GPUs."""
@@ -276,7 +280,7 @@ class SearchConfig:
         if self.method == "grid":
             found |= {"beta", "delta"}
         if self.method != "dnas" or self.independent or self.adaptive:
-            found |= {"supernet_generations"}
+            found |= {"supernet_generations", "candidates"}
         if self.method not in ("dnas", "bayesian") or self.independent or self.adaptive:
             found |= {"proposals", "propose_beside"}
         return frozenset(found)

@@ -136,7 +136,7 @@ def propose(
 
     Args:
         local: of what was evaluated; judges all candidates.
-        seats: how many architectures to choose of each source, at most; where one has fewer, the other has its seats.
+        seats: how many architectures to choose of each source that there is; where one has fewer, the other has more.
         searched: coefficients to search; None for none.
         configurations: where there are several.
         rng: of everything random.
@@ -149,7 +149,8 @@ def propose(
         found_CL, proposal = searched.candidates(configurations, rng)
         proposals = {tuple(row): place for place, row in enumerate(found_CL.tolist())}
         sources["coefficients"] = local.judged(found_CL)
-    sources["neighbours"] = local.candidates(sources.get("coefficients"))
+    if "neighbours" in seats:
+        sources["neighbours"] = local.candidates(sources.get("coefficients"))
     chosen: list[SurrogateProposal | ConfiguredProposal] = []
     for source, place in local.chosen_together(sources, {name: seats.get(name, 0) for name in sources}):
         indices_L = sources[source].indices_CL[place]

@@ -111,7 +111,7 @@ class SurrogateTask:
         settings = LocalSearchSettings(shortlist=max(LocalSearchSettings().shortlist, 2 * count))
         local = LocalSearch(found.search, found.process, indices_NL, error_N, settings, rng)
         configurations = tables.configurations if len(tables) > 1 else ()
-        if config.method == "bayesian":
+        if config.method == "bayesian" or config.candidates == "neighbours":
             return propose(local, {"neighbours": count}, None, configurations=configurations, rng=rng)
         searched = CoefficientSearch(
             model=found.model,
@@ -122,7 +122,10 @@ class SurrogateTask:
             limits=found.limits,
             settings=SurrogateAssistedSettings(samples=config.samples, search=found.settings),
         )
-        return propose(local, self._seats(found, count), searched, configurations=configurations, rng=rng)
+        seats: dict[CandidateSource, int] = {"coefficients": count}
+        if config.candidates == "both":
+            seats = self._seats(found, count)
+        return propose(local, seats, searched, configurations=configurations, rng=rng)
 
     def _seats(self, found: RunSurrogate, count: int) -> dict[CandidateSource, int]:
         """Of the two sources of candidates, by what each has contributed."""
