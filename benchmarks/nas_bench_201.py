@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.options import BenchmarkConfig, check_at_least, read_config
 from benchmarks.results import Column, TextTable, draw_curve, print_results, write_results
+from benchmarks.tabular.inputs import CellInputs
 from benchmarks.tabular.methods import METHODS, Method, Task, one_round_behind, oracle_gradient
 from benchmarks.tabular.table import (
     NUMBER_OF_ARCHITECTURES,
@@ -164,7 +165,9 @@ def hypervolumes(
     name: str, method: Method, table: Table, seeds: Sequence[np.random.SeedSequence], steps: Sequence[int]
 ) -> Floats:
     """Hypervolume of each seed's run after each of these numbers of evaluations, shape (seeds, steps)."""
-    task = Task(tuple(TabularExpectation(cost_N) for cost_N in table.cost_NC.T), table.cost_NC)
+    task = Task(
+        tuple(TabularExpectation(cost_N) for cost_N in table.cost_NC.T), table.cost_NC, CellInputs(table.cost_NC)
+    )
     curves = []
     for place, seed in enumerate(seeds):
         start = time.perf_counter()

@@ -5,40 +5,52 @@ Shape suffixes: C candidates, L layers, M objectives, N architectures, O operato
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from benchmarks.tabular.inputs import CellInputs, places_of
 from benchmarks.tabular.table import (
     HIGHEST_ERROR,
     SHAPE,
     Floats,
-    Integers,
     LookUps,
     TabularExpectation,
     all_architectures,
 )
 from dnas.surrogate import Hyperparameters, ScoreScale, fit_surrogate
 from dnas.surrogate_search import AS_THEY_ARE, ExpectedCost, SurrogateSearchSettings, search_thetas
-from moo.algorithms.acquisition import EvaluatedArchitectures
 from moo.algorithms.base import SurrogateProposal
 from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds
 from moo.algorithms.nsga2 import Evolution, categorical_variation
-from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings, candidates_of, propose
+from moo.algorithms.surrogate_assisted import (
+    CandidateSource,
+    CoefficientSearch,
+    SurrogateAssistedSettings,
+    candidates_of,
+    propose,
+)
+from moo.analysis.contributions import Contribution, contributions, seats_by
+from moo.bayesian.process import ITERATIONS, ProcessHyperparameters, fit_process
+from moo.bayesian.search import LocalSearch, LocalSearchSettings, PaidSearch
+from moo.search.surrogates.task import CANDIDATE_SOURCES
 
 BOUNDS = CoefficientBounds(alpha=(0.003, 30.0), beta=(0.3, 2.0), gamma=(0.003, 30.0), delta=(0.3, 2.0))
-FIRST_LOOKUPS = 40
-"""Random architectures that the first surrogate is fitted to."""
-LOOKUPS_IN_ROUND = 10
-"""Architectures paid for between two fits."""
-FIRST_ITERATIONS, LATER_ITERATIONS = 40, 15
-"""Of fits from the prior, and from an earlier fit."""
+FIRST_LOOKUPS = 20
+"""Architectures at random that the first surrogate is fitted to, spread over cost."""
+LOOKUPS_IN_ROUND = 5
+"""Architectures paid for between two choices."""
+LATER_ITERATIONS = 15
+"""Of fits from an earlier fit."""
+REFITTED_AFTER = 1.1
+"""So many times the architectures of the last fit, hyper-parameters are fitted anew."""
 POPULATION = 20
 """Of NSGA-II, on architectures and, with exact gradients, on coefficients."""
 SEARCH = SurrogateSearchSettings()
 """Of theta, as in a search."""
+SETTINGS = SurrogateAssistedSettings(search=SEARCH)
 ORACLE_SAMPLES = 4
 """Architectures paid for besides the mode of each theta, where gradients are exact."""
 
@@ -49,6 +61,7 @@ class Task:
 
     costs: tuple[ExpectedCost, ...]
     cost_NC: Floats
+    inputs: CellInputs
 
     def objectives(self, indices: tuple[int, ...], lookups: LookUps) -> tuple[float, float, float]:
         """Error, which is paid for, and costs; 0 stands for a missing second one."""
@@ -61,51 +74,99 @@ Method = Callable[[Task, LookUps, np.random.Generator], None]
 
 
 def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
-    """The project's search: coefficients evolve on a surrogate of what was paid for, in rounds."""
-    _in_rounds(task, lookups, rng, behind=False)
+    """The project's search: coefficients evolve on a surrogate of what was paid for, beside a local search."""
+    _in_rounds(task, lookups, rng, coefficients=True)
 
 
 def one_round_behind(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
     """The same where each round is chosen while the one before it is paid for, as with `--propose-beside`."""
-    _in_rounds(task, lookups, rng, behind=True)
+    _in_rounds(task, lookups, rng, coefficients=True, behind=True)
 
 
-def _in_rounds(task: Task, lookups: LookUps, rng: np.random.Generator, *, behind: bool) -> None:
-    everything_NL = all_architectures()
-    order_N = rng.permutation(len(everything_NL))
-    error_of = {
-        tuple(indices): lookups.error_of(indices) for indices in everything_NL[order_N[:FIRST_LOOKUPS]].tolist()
-    }
-    start: Hyperparameters | None = None
+def bayesian(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
+    """The local search alone, as with `--method bayesian`."""
+    _in_rounds(task, lookups, rng, coefficients=False)
+
+
+def _in_rounds(
+    task: Task, lookups: LookUps, rng: np.random.Generator, *, coefficients: bool, behind: bool = False
+) -> None:
+    error_of = {indices: lookups.error_of(indices) for indices in _spread_over_cost(task, rng)}
+    source_of: dict[tuple[int, ...], str] = {}
+    start: ProcessHyperparameters | None = None
+    theta_start: Hyperparameters | None = None
+    fitted = 0
     pending: list[tuple[int, ...]] = []
     while lookups.left:
-        evaluated = EvaluatedArchitectures(np.array(list(error_of)), np.array(list(error_of.values())))
-        surrogate = fit_surrogate(
-            evaluated.indices_NL,
-            evaluated.error_N,
-            num_operators=SHAPE[0],
-            start=start,
-            iterations=FIRST_ITERATIONS if start is None else LATER_ITERATIONS,
+        indices_NL, error_N = np.array(list(error_of)), np.array(list(error_of.values()))
+        # Hyper-parameters change little from round to round.
+        iterations = ITERATIONS if start is None else LATER_ITERATIONS * (len(error_of) >= REFITTED_AFTER * fitted)
+        fitted = len(error_of) if iterations else fitted
+        process = fit_process(task.inputs(indices_NL), error_N, operators=SHAPE[0], start=start, iterations=iterations)
+        start = process.hyperparameters
+        counted_N = error_N[error_N < HIGHEST_ERROR]
+        paid_search = PaidSearch(
+            layers=len(SHAPE),
+            operators=SHAPE[0],
+            describe=task.inputs,
+            costs_of=lambda indices: task.cost_NC[places_of(indices)][:, None],
+            reference_error=1.05 * counted_N.max(initial=0.1),
+            reference_J=task.cost_NC.max(0),
+            exists=task.inputs.are_connected,
         )
-        start = surrogate.hyperparameters
-        counted_N = evaluated.error_N[evaluated.error_N < HIGHEST_ERROR]
-        choices = propose(
-            surrogate,
-            AS_THEY_ARE,
-            [task.costs],
-            evaluated.with_expected(surrogate, np.array(pending)) if pending else evaluated,
-            BOUNDS,
-            reference_M=np.array([1.05 * counted_N.max(initial=0.1), *task.cost_NC.max(0)]),
-            num_operators=SHAPE[0],
-            count=min(LOOKUPS_IN_ROUND, lookups.left),
-            settings=SurrogateAssistedSettings(search=SEARCH),
-            rng=rng,
-        )
-        chosen = [choice.indices for choice in choices if isinstance(choice, SurrogateProposal)] or [
-            tuple(rng.choice(everything_NL).tolist())
-        ]
+        searched = None
+        if coefficients:
+            model = fit_surrogate(
+                indices_NL, error_N, num_operators=SHAPE[0], start=theta_start,
+                iterations=iterations and (ITERATIONS if theta_start is None else LATER_ITERATIONS),
+            )  # fmt: skip
+            theta_start = model.hyperparameters
+            searched = CoefficientSearch(
+                model=model,
+                scale=AS_THEY_ARE,
+                costs=[task.costs],
+                genome=BOUNDS,
+                shape=(len(SHAPE), SHAPE[0]),
+                settings=SETTINGS,
+            )
+        known_NL, known_N = indices_NL, error_N
+        if pending:
+            known_NL = np.concatenate([known_NL, np.array(pending)])
+            known_N = np.concatenate([known_N, process.predict(task.inputs(np.array(pending))).errors()[0]])
+        local = LocalSearch(paid_search, process, known_NL, known_N, LocalSearchSettings(), rng)
+        count = min(LOOKUPS_IN_ROUND, lookups.left)
+        seats: dict[CandidateSource, int] = {"neighbours": count}
+        if coefficients:
+            seats = _seats(task, error_of, source_of, count)
+        proposals = propose(local, seats, searched, rng=rng)
+        chosen = [proposal.indices for proposal in proposals if isinstance(proposal, SurrogateProposal)]
+        source_of |= {
+            proposal.indices: "neighbours" if proposal.coefficients is None else "coefficients"
+            for proposal in proposals
+            if isinstance(proposal, SurrogateProposal)
+        }
+        chosen = chosen or [tuple(rng.integers(SHAPE).tolist())]
         now, pending = (pending, chosen) if behind else (chosen, [])
         error_of |= {indices: lookups.error_of(indices) for indices in now}
+
+
+def _spread_over_cost(task: Task, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Connected cells at random, one in each part of the range of the first cost that has equally many."""
+    everything_NL = all_architectures()
+    places = np.flatnonzero(task.inputs.are_connected(everything_NL))
+    places = places[np.argsort(task.cost_NC[places, 0], kind="stable")]
+    chosen = rng.permutation([rng.choice(part) for part in np.array_split(places, FIRST_LOOKUPS)])
+    return [tuple(row) for row in everything_NL[chosen].tolist()]
+
+
+def _seats(
+    task: Task, error_of: Mapping[tuple[int, ...], float], source_of: Mapping[tuple[int, ...], str], count: int
+) -> dict[CandidateSource, int]:
+    error_N, cost_NC = np.array(list(error_of.values())), task.cost_NC[places_of(np.array(list(error_of)))]
+    reference_M = np.append(HIGHEST_ERROR, task.cost_NC.max(0))
+    sources = [source_of.get(indices, "first") for indices in error_of]
+    made = contributions(sources, np.column_stack([error_N, cost_NC])[:, None], reference_M)
+    return seats_by({name: made.get(name, Contribution()) for name in CANDIDATE_SOURCES}, count)
 
 
 def nsga2_on_architectures(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
@@ -135,17 +196,8 @@ class _ExactModel:
         self._expectation = TabularExpectation(ScoreScale.of(error_N).scores(error_N))
 
     def expected_score(self, probs_TLO: Tensor) -> Tensor:
-        """See `moo.algorithms.acquisition.AccuracyModel`."""
+        """See `dnas.surrogate_search.ScoreModel`."""
         return self._expectation(probs_TLO)
-
-    def predict(self, indices_CL: Integers) -> tuple[Floats, Floats]:
-        """See `moo.algorithms.acquisition.AccuracyModel`."""
-        error_C = self._error_N[np.ravel_multi_index(tuple(indices_CL.T), SHAPE)]
-        return error_C, np.zeros(len(error_C))
-
-    def sample_errors(self, indices_CL: Integers, count: int, rng: np.random.Generator) -> Floats:
-        """See `moo.algorithms.acquisition.AccuracyModel`."""
-        return np.repeat(self.predict(indices_CL)[0][None], count, 0)
 
 
 def oracle_gradient(error_N: Floats) -> Method:
@@ -169,6 +221,7 @@ def oracle_gradient(error_N: Floats) -> Method:
 
 METHODS: dict[str, Method] = {
     "surrogate-assisted": surrogate_assisted,
+    "bayesian": bayesian,
     "NSGA-II on architectures": nsga2_on_architectures,
     "random search": random_search,
 }

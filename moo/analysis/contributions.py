@@ -37,7 +37,7 @@ def source_of(trial: Trial) -> TrialSource:
     return "neighbours" if trial.coefficients is None else "coefficients"
 
 
-def contributions(source_N: Sequence[TrialSource], point_NKM: Floats, reference_M: Floats) -> dict[str, Contribution]:
+def contributions(source_N: Sequence[str], point_NKM: Floats, reference_M: Floats) -> dict[str, Contribution]:
     """What each source contributed.
 
     Args:
