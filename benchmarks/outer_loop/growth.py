@@ -50,7 +50,7 @@ from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
-from moo.trials import ArchitectureTrial, TrialResult
+from moo.trials import ArchitectureTrial, Indices, TrialResult
 from moo.visualization.tensorboard import TensorBoardWriter
 from scripts.interface.command_line import run
 
@@ -310,7 +310,7 @@ class _Known:
 
     generations: Mapping[int, Sequence[Proposal]]
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """See `ProposalSource.ask`."""
         return self.generations[first]
 
