@@ -84,7 +84,8 @@ class SearchConfig:
     """Seconds to wait at the end of a run for boards that do not answer."""
     method: Method = "dnas"
     """`dnas`: NSGA-II evolves coefficients, each with an inner search. Its rivals: `random` coefficients; a `grid`
-    of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches."""
+    of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches; `bayesian`,
+    architectures spread over cost, then those of which a Gaussian process expects most."""
     population: int = 8
     """Trials in a generation: coefficients, each with an inner search."""
     generations: int = 8
@@ -240,6 +241,11 @@ class SearchConfig:
             raise ValueError(
                 "`--independent` must go with a method that searches coefficients, but got --method "
                 f"{self.method}, which needs one supernet to compare architectures with; omit one of the two."
+            )
+        if self.adaptive and self.method == "bayesian":
+            raise ValueError(
+                "`--adaptive` must go with a method that evaluates all it proposes with early exits, but got --method "
+                "bayesian, whose Gaussian process knows nothing of exits: omit one of the two."
             )
         if not self.board_patience >= 0:
             raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")

@@ -14,8 +14,9 @@ import numpy as np
 from moo.storage.pareto import Floats, hypervolume, non_dominated
 from moo.trials import CoefficientTrial, Trial
 
-TrialSource = Literal["supernet", "coefficients", "neighbours"]
-"""Inner searches on the supernet; such on the surrogate; architectures that the outer loop itself proposes."""
+TrialSource = Literal["taken over", "supernet", "coefficients", "neighbours"]
+"""Another run; inner searches on the supernet; such on the surrogate; architectures that the outer loop itself
+proposes."""
 Name = TypeVar("Name", bound=str)
 EVALUATIONS_ASSUMED = 16
 """Of each source, at the rate of all together: what is told of a source by few evaluations counts little."""
@@ -32,6 +33,8 @@ class Contribution:
 
 def source_of(trial: Trial) -> TrialSource:
     """Where a trial's architectures come from."""
+    if trial.generation < 0:
+        return "taken over"
     if isinstance(trial, CoefficientTrial):
         return "supernet"
     return "neighbours" if trial.coefficients is None else "coefficients"
@@ -48,10 +51,13 @@ def contributions(source_N: Sequence[str], point_NKM: Floats, reference_M: Float
     found: dict[str, Contribution] = {}
     front_PM, volume = np.empty((0, len(reference_M))), 0.0
     for source, point_KM in zip(source_N, point_NKM, strict=True):
-        front_PM = np.concatenate([front_PM, point_KM])
-        front_PM = front_PM[non_dominated(front_PM)]
-        now = hypervolume(front_PM, reference_M)
-        before = found.get(source, Contribution(0, 0.0))
+        now = volume
+        new_KM = point_KM[[not (front_PM <= point_M).all(1).any() for point_M in point_KM]]
+        if len(new_KM):
+            front_PM = np.concatenate([front_PM, new_KM])
+            front_PM = front_PM[non_dominated(front_PM)]
+            now = hypervolume(front_PM, reference_M)
+        before = found.get(source, Contribution())
         found[source] = Contribution(before.evaluations + 1, before.hypervolume + now - volume)
         volume = now
     return found

@@ -109,9 +109,6 @@ class _Points:
         numbers_NF = self.number_NF * parameters.log_relevance_KF[kernel].exp().mul(2).sqrt()
         return torch.cat([layers_NLE.flatten(1), numbers_NF], 1)
 
-    def __getitem__(self, places: Floats) -> _Points:
-        return _Points(self.one_NLO[places], self.number_NF[places])
-
 
 def _covariance(parameters: ProcessHyperparameters, left: _Points, right: _Points) -> Tensor:
     """Prior covariance without noise, shape (M, N)."""

@@ -36,13 +36,14 @@ LEAST_FIRST = 4
 class ProposalSource(Protocol):
     """What generations on a surrogate evaluate."""
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """The proposals of a generation.
 
         Args:
             first: number of the first trial that they become.
             costs: to search with, with energy above idle.
             more: whether another generation may be asked for after this one.
+            pending: architectures that are evaluated already, of which nothing is known yet.
         """
 
     def settle(self) -> None:

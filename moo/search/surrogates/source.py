@@ -41,18 +41,18 @@ class ProposalsWhenAsked:
         self._space = space
         self._record = record
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """See `ProposalSource.ask`."""
         folder, begun = self._record.folder, self._record.store.has_trial(first)
-        proposals = kept_proposals(folder, lambda: self._proposed(first, costs), first=first, begun=begun)
+        proposals = kept_proposals(folder, lambda: self._proposed(first, costs, pending), first=first, begun=begun)
         self._record.check_used(folder.surrogate_proposals(first))
         return proposals
 
     def settle(self) -> None:
         """See `ProposalSource.settle`; nothing goes on."""
 
-    def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
-        return self._task(first, costs).proposals()
+    def _proposed(self, first: int, costs: CostTables, pending: Sequence[Indices]) -> list[SurrogateChoice]:
+        return self._task(first, costs, pending=pending).proposals()
 
     def _task(
         self, before: int, costs: CostTables, *, first: int | None = None, pending: Sequence[Indices] = ()
@@ -82,12 +82,12 @@ class ProposalsBeside(ProposalsWhenAsked):
         self._coming: dict[int, Future[list[SurrogateChoice]]] = {}
         """What is proposed beside, by the number of its first trial: one at most."""
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """See `ProposalSource.ask`; begins with the next ones."""
-        proposals = super().ask(first, costs, more=more)
+        proposals = super().ask(first, costs, more=more, pending=pending)
         following = first + len(proposals)
         if more and proposals and not self._record.folder.surrogate_proposals(following).exists():
-            own = tuple(indices_of(proposal) for proposal in proposals)
+            own = [*pending, *map(indices_of, proposals)]
             self._coming = {following: _begun(self._task(first, costs, first=following, pending=own))}
         return proposals
 
@@ -95,11 +95,11 @@ class ProposalsBeside(ProposalsWhenAsked):
         """See `ProposalSource.settle`."""
         wait(self._coming.values())
 
-    def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
+    def _proposed(self, first: int, costs: CostTables, pending: Sequence[Indices]) -> list[SurrogateChoice]:
         coming = self._coming.pop(first, None)
         # Nothing new by what was known then is no end of the search: by now more is known.
         found = [] if coming is None else coming.result()
-        return found or _begun(self._task(first, costs)).result()
+        return found or _begun(self._task(first, costs, pending=pending)).result()
 
 
 def _begun(task: SurrogateTask) -> Future[list[SurrogateChoice]]:
