@@ -24,10 +24,18 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from scipy import stats
 
 from benchmarks.options import check_at_least, check_positive, read_config
-from benchmarks.results import LINE_WIDTH, Column, TextTable, draw_curve, print_results, write_results
+from benchmarks.results import (
+    LINE_WIDTH,
+    Column,
+    TextTable,
+    draw_curve,
+    half_width,
+    print_results,
+    with_interval,
+    write_results,
+)
 from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
 from devices.cost_tables.family import CostTables
 from moo.config import CandidatesFrom, Method
@@ -268,13 +276,6 @@ def compared(found: Sequence[Found], reference_M: Floats, methods: Sequence[str]
     return sorted(rows, key=lambda row: -row.hypervolume)
 
 
-def half_width(values: Sequence[float]) -> float:
-    """Of the 95 % interval of the mean (Student's t); 0 of one value."""
-    if len(values) < 2:
-        return 0.0
-    return float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
-
-
 def compared_after(found: Sequence[Found], reference_M: Floats, config: RivalsConfig) -> list[RowAfter]:
     """A row for each number of evaluations and each method that came so far."""
     rows = []
@@ -300,12 +301,12 @@ def table_lines(rows: Sequence[Row], after: Sequence[RowAfter], config: RivalsCo
     """The table, and what its figures are."""
     yield TABLE.head
     for row in rows:
-        interval = f"{row.hypervolume:.4f} ± {row.interval:.4f}"
+        interval = with_interval(row.hypervolume, row.interval)
         yield TABLE.row(row.method, interval, row.of_dnas, row.igd_plus, row.architectures, row.seeds)
     yield ""
     yield TABLE_AFTER.head
     for after_row in after:
-        interval = f"{after_row.hypervolume:.4f} ± {after_row.interval:.4f}"
+        interval = with_interval(after_row.hypervolume, after_row.interval)
         yield TABLE_AFTER.row(after_row.method, after_row.evaluations, interval, after_row.seeds)
     yield f"errors with inherited weights, costs as the table of {config.device} predicts them"
     yield f"Pictures: {config.folder / 'rivals.png'}"

@@ -5,8 +5,8 @@ Shape suffixes: C candidates, L layers, M objectives, N architectures, O operato
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +16,7 @@ from benchmarks.tabular.table import (
     HIGHEST_ERROR,
     SHAPE,
     Floats,
+    Integers,
     LookUps,
     TabularExpectation,
     all_architectures,
@@ -75,35 +76,64 @@ Method = Callable[[Task, LookUps, np.random.Generator], None]
 
 def surrogate_assisted(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
     """The project's search: coefficients evolve on a surrogate of what was paid for, beside a local search."""
-    _in_rounds(task, lookups, rng, coefficients=True)
+    _Rounds(task, lookups, rng, coefficients=True).run()
 
 
 def one_round_behind(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
     """The same where each round is chosen while the one before it is paid for, as with `--propose-beside`."""
-    _in_rounds(task, lookups, rng, coefficients=True, behind=True)
+    _Rounds(task, lookups, rng, coefficients=True, behind=True).run()
 
 
 def bayesian(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
     """The local search alone, as with `--method bayesian`."""
-    _in_rounds(task, lookups, rng, coefficients=False)
+    _Rounds(task, lookups, rng).run()
 
 
-def _in_rounds(
-    task: Task, lookups: LookUps, rng: np.random.Generator, *, coefficients: bool, behind: bool = False
-) -> None:
-    error_of = {indices: lookups.error_of(indices) for indices in _spread_over_cost(task, rng)}
-    source_of: dict[tuple[int, ...], str] = {}
-    start: ProcessHyperparameters | None = None
-    theta_start: Hyperparameters | None = None
-    fitted = 0
-    pending: list[tuple[int, ...]] = []
-    while lookups.left:
-        indices_NL, error_N = np.array(list(error_of)), np.array(list(error_of.values()))
+def all_judged(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
+    """The same without a search: all cells are judged in each round, which no larger space allows."""
+    _Rounds(task, lookups, rng, everything_NL=all_architectures()).run()
+
+
+@dataclass
+class _Rounds:
+    """A search that chooses a few architectures, pays for them and learns from them, round after round."""
+
+    task: Task
+    lookups: LookUps
+    rng: np.random.Generator
+    coefficients: bool = False
+    behind: bool = False
+    everything_NL: Integers | None = None
+    _error_of: dict[tuple[int, ...], float] = field(default_factory=dict)
+    _source_of: dict[tuple[int, ...], str] = field(default_factory=dict)
+    _start: ProcessHyperparameters | None = None
+    _theta_start: Hyperparameters | None = None
+    _fitted: int = 0
+
+    def run(self) -> None:
+        """Until nothing is left."""
+        self._pay_for(_spread_over_cost(self.task, self.rng))
+        pending: list[tuple[int, ...]] = []
+        while self.lookups.left:
+            chosen = self._chosen(pending) or [tuple(self.rng.integers(SHAPE).tolist())]
+            now, pending = (pending, chosen) if self.behind else (chosen, [])
+            self._pay_for(now)
+
+    def _pay_for(self, architectures: Sequence[tuple[int, ...]]) -> None:
+        self._error_of |= {indices: self.lookups.error_of(indices) for indices in architectures}
+
+    def _chosen(self, pending: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        task, rng = self.task, self.rng
+        indices_NL, error_N = np.array(list(self._error_of)), np.array(list(self._error_of.values()))
         # Hyper-parameters change little from round to round.
-        iterations = ITERATIONS if start is None else LATER_ITERATIONS * (len(error_of) >= REFITTED_AFTER * fitted)
-        fitted = len(error_of) if iterations else fitted
-        process = fit_process(task.inputs(indices_NL), error_N, operators=SHAPE[0], start=start, iterations=iterations)
-        start = process.hyperparameters
+        again = len(error_N) >= REFITTED_AFTER * self._fitted
+        self._fitted = len(error_N) if again else self._fitted
+        process = fit_process(
+            task.inputs(indices_NL), error_N, operators=SHAPE[0], start=self._start,
+            iterations=ITERATIONS if self._start is None else LATER_ITERATIONS * again,
+        )  # fmt: skip
+        self._start = process.hyperparameters
+        searched = self._coefficient_search(indices_NL, error_N, again=again) if self.coefficients else None
         counted_N = error_N[error_N < HIGHEST_ERROR]
         paid_search = PaidSearch(
             layers=len(SHAPE),
@@ -114,40 +144,41 @@ def _in_rounds(
             reference_J=task.cost_NC.max(0),
             exists=task.inputs.are_connected,
         )
-        searched = None
-        if coefficients:
-            model = fit_surrogate(
-                indices_NL, error_N, num_operators=SHAPE[0], start=theta_start,
-                iterations=iterations and (ITERATIONS if theta_start is None else LATER_ITERATIONS),
-            )  # fmt: skip
-            theta_start = model.hyperparameters
-            searched = CoefficientSearch(
-                model=model,
-                scale=AS_THEY_ARE,
-                costs=[task.costs],
-                genome=BOUNDS,
-                shape=(len(SHAPE), SHAPE[0]),
-                settings=SETTINGS,
-            )
-        known_NL, known_N = indices_NL, error_N
         if pending:
-            known_NL = np.concatenate([known_NL, np.array(pending)])
-            known_N = np.concatenate([known_N, process.predict(task.inputs(np.array(pending))).errors()[0]])
-        local = LocalSearch(paid_search, process, known_NL, known_N, LocalSearchSettings(), rng)
-        count = min(LOOKUPS_IN_ROUND, lookups.left)
-        seats: dict[CandidateSource, int] = {"neighbours": count}
-        if coefficients:
-            seats = _seats(task, error_of, source_of, count)
-        proposals = propose(local, seats, searched, rng=rng)
-        chosen = [proposal.indices for proposal in proposals if isinstance(proposal, SurrogateProposal)]
-        source_of |= {
-            proposal.indices: "neighbours" if proposal.coefficients is None else "coefficients"
-            for proposal in proposals
-            if isinstance(proposal, SurrogateProposal)
+            pending_NL = np.array(pending)
+            expected_N = process.predict(task.inputs(pending_NL)).errors()[0]
+            indices_NL, error_N = np.concatenate([indices_NL, pending_NL]), np.concatenate([error_N, expected_N])
+        local = LocalSearch(paid_search, process, indices_NL, error_N, LocalSearchSettings(), rng)
+        count = min(LOOKUPS_IN_ROUND, self.lookups.left)
+        if self.everything_NL is not None:
+            candidates = local.judged(self.everything_NL)
+            places = local.chosen_together({"all": candidates}, {"all": count})
+            return [tuple(candidates.indices_CL[place].tolist()) for _, place in places]
+        seats: dict[CandidateSource, int] = self._seats(count) if self.coefficients else {"neighbours": count}
+        proposals = [one for one in propose(local, seats, searched, rng=rng) if isinstance(one, SurrogateProposal)]
+        self._source_of |= {
+            one.indices: "neighbours" if one.coefficients is None else "coefficients" for one in proposals
         }
-        chosen = chosen or [tuple(rng.integers(SHAPE).tolist())]
-        now, pending = (pending, chosen) if behind else (chosen, [])
-        error_of |= {indices: lookups.error_of(indices) for indices in now}
+        return [one.indices for one in proposals]
+
+    def _coefficient_search(self, indices_NL: Integers, error_N: Floats, *, again: bool) -> CoefficientSearch:
+        model = fit_surrogate(
+            indices_NL, error_N, num_operators=SHAPE[0], start=self._theta_start,
+            iterations=ITERATIONS if self._theta_start is None else LATER_ITERATIONS * again,
+        )  # fmt: skip
+        self._theta_start = model.hyperparameters
+        return CoefficientSearch(
+            model=model, scale=AS_THEY_ARE, costs=[self.task.costs], genome=BOUNDS,
+            shape=(len(SHAPE), SHAPE[0]), settings=SETTINGS,
+        )  # fmt: skip
+
+    def _seats(self, count: int) -> dict[CandidateSource, int]:
+        cost_NC = self.task.cost_NC[places_of(np.array(list(self._error_of)))]
+        reference_M = np.append(HIGHEST_ERROR, self.task.cost_NC.max(0))
+        sources = [self._source_of.get(indices, "first") for indices in self._error_of]
+        point_NKM = np.column_stack([list(self._error_of.values()), cost_NC])[:, None]
+        made = contributions(sources, point_NKM, reference_M)
+        return seats_by({name: made.get(name, Contribution()) for name in CANDIDATE_SOURCES}, count)
 
 
 def _spread_over_cost(task: Task, rng: np.random.Generator) -> list[tuple[int, ...]]:
@@ -157,16 +188,6 @@ def _spread_over_cost(task: Task, rng: np.random.Generator) -> list[tuple[int, .
     places = places[np.argsort(task.cost_NC[places, 0], kind="stable")]
     chosen = rng.permutation([rng.choice(part) for part in np.array_split(places, FIRST_LOOKUPS)])
     return [tuple(row) for row in everything_NL[chosen].tolist()]
-
-
-def _seats(
-    task: Task, error_of: Mapping[tuple[int, ...], float], source_of: Mapping[tuple[int, ...], str], count: int
-) -> dict[CandidateSource, int]:
-    error_N, cost_NC = np.array(list(error_of.values())), task.cost_NC[places_of(np.array(list(error_of)))]
-    reference_M = np.append(HIGHEST_ERROR, task.cost_NC.max(0))
-    sources = [source_of.get(indices, "first") for indices in error_of]
-    made = contributions(sources, np.column_stack([error_N, cost_NC])[:, None], reference_M)
-    return seats_by({name: made.get(name, Contribution()) for name in CANDIDATE_SOURCES}, count)
 
 
 def nsga2_on_architectures(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
