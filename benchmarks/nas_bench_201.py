@@ -116,7 +116,7 @@ class NasBench201Config(BenchmarkConfig):
         return dataclasses.replace(self, evaluations=(60,), seeds=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A method after a number of evaluations: hypervolume over the seeds."""
 
@@ -177,7 +177,7 @@ def row_of(method: str, evaluations: int, hypervolume_S: Floats, seconds: float 
     """Mean, standard deviation and interval; the latter two are 0 with one seed."""
     deviation = float(hypervolume_S.std(ddof=min(1, len(hypervolume_S) - 1)))
     mean, half = float(hypervolume_S.mean()), half_width(hypervolume_S)
-    return Row(method, evaluations, mean, deviation, half, seconds)
+    return Row(method=method, evaluations=evaluations, mean=mean, sd=deviation, interval=half, seconds=seconds)
 
 
 def lines_of(rows: Sequence[Row], whole: float, seeds: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ Start at `contributions`; `seats_by` turns what two sources did into how many ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -40,7 +40,9 @@ def source_of(trial: Trial) -> TrialSource:
     return "neighbours" if trial.coefficients is None else "coefficients"
 
 
-def contributions(source_N: Sequence[str], point_NKM: Floats, reference_M: Floats) -> dict[str, Contribution]:
+def contributions(
+    source_N: Sequence[Name], point_NKM: Iterable[Floats], reference_M: Floats
+) -> dict[Name, Contribution]:
     """What each source contributed.
 
     Args:
@@ -48,7 +50,7 @@ def contributions(source_N: Sequence[str], point_NKM: Floats, reference_M: Float
         point_NKM: their objectives, error first, in each runtime configuration.
         reference_M: reference point of the hypervolume.
     """
-    found: dict[str, Contribution] = {}
+    found: dict[Name, Contribution] = {}
     front_PM, volume = np.empty((0, len(reference_M))), 0.0
     for source, point_KM in zip(source_N, point_NKM, strict=True):
         now = volume
