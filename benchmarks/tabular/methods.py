@@ -29,6 +29,7 @@ from moo.algorithms.nsga2 import Evolution, categorical_variation
 from moo.algorithms.surrogate_assisted import (
     CandidateSource,
     CoefficientSearch,
+    FoundCandidates,
     SurrogateAssistedSettings,
     candidates_of,
     propose,
@@ -46,7 +47,7 @@ LOOKUPS_IN_ROUND = 5
 LATER_ITERATIONS = 15
 """Of fits from an earlier fit."""
 REFITTED_AFTER = 1.1
-"""So many times the architectures of the last fit, hyper-parameters are fitted anew."""
+"""So many times the architectures of the last fit, hyper-parameters are fitted and coefficients searched anew."""
 POPULATION = 20
 """Of NSGA-II, on architectures and, with exact gradients, on coefficients."""
 SEARCH = SurrogateSearchSettings()
@@ -108,6 +109,7 @@ class _Rounds:
     _source_of: dict[tuple[int, ...], str] = field(default_factory=dict)
     _start: ProcessHyperparameters | None = None
     _theta_start: Hyperparameters | None = None
+    _searched: FoundCandidates | None = None
     _fitted: int = 0
 
     def run(self) -> None:
@@ -133,7 +135,8 @@ class _Rounds:
             iterations=ITERATIONS if self._start is None else LATER_ITERATIONS * again,
         )  # fmt: skip
         self._start = process.hyperparameters
-        searched = self._coefficient_search(indices_NL, error_N, again=again) if self.coefficients else None
+        if self.coefficients and again:
+            self._searched = self._coefficient_search(indices_NL, error_N).candidates((), rng)
         counted_N = error_N[error_N < HIGHEST_ERROR]
         paid_search = PaidSearch(
             layers=len(SHAPE),
@@ -155,16 +158,16 @@ class _Rounds:
             places = local.chosen_together({"all": candidates}, {"all": count})
             return [tuple(candidates.indices_CL[place].tolist()) for _, place in places]
         seats: dict[CandidateSource, int] = self._seats(count) if self.coefficients else {"neighbours": count}
-        proposals = [one for one in propose(local, seats, searched, rng=rng) if isinstance(one, SurrogateProposal)]
+        proposals = [one for one in propose(local, seats, self._searched) if isinstance(one, SurrogateProposal)]
         self._source_of |= {
             one.indices: "neighbours" if one.coefficients is None else "coefficients" for one in proposals
         }
         return [one.indices for one in proposals]
 
-    def _coefficient_search(self, indices_NL: Integers, error_N: Floats, *, again: bool) -> CoefficientSearch:
+    def _coefficient_search(self, indices_NL: Integers, error_N: Floats) -> CoefficientSearch:
         model = fit_surrogate(
             indices_NL, error_N, num_operators=SHAPE[0], start=self._theta_start,
-            iterations=ITERATIONS if self._theta_start is None else LATER_ITERATIONS * again,
+            iterations=ITERATIONS if self._theta_start is None else LATER_ITERATIONS,
         )  # fmt: skip
         self._theta_start = model.hyperparameters
         return CoefficientSearch(

@@ -39,6 +39,10 @@ CandidateSource = Literal["coefficients", "neighbours"]
 """Inner searches for coefficients on the surrogate, or the local search over architectures."""
 
 
+FoundCandidates = tuple[Integers, Callable[[int], "SurrogateProposal | ConfiguredProposal"]]
+"""Architectures (C, L), all different, and from the place of one what it is to be proposed as."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SurrogateAssistedSettings:
     """How many coefficients are searched on the surrogate."""
@@ -87,9 +91,7 @@ class CoefficientSearch:
     """What coefficients lead to should keep these."""
     settings: SurrogateAssistedSettings = field(default_factory=SurrogateAssistedSettings)
 
-    def candidates(
-        self, configurations: Sequence[RuntimeConfiguration], rng: np.random.Generator
-    ) -> tuple[Integers, Callable[[int], SurrogateProposal | ConfiguredProposal]]:
+    def candidates(self, configurations: Sequence[RuntimeConfiguration], rng: np.random.Generator) -> FoundCandidates:
         """Search many coefficients.
 
         Args:
@@ -127,26 +129,24 @@ class CoefficientSearch:
 def propose(
     local: LocalSearch,
     seats: Mapping[CandidateSource, int],
-    searched: CoefficientSearch | None,
+    searched: FoundCandidates | None,
     *,
     configurations: Sequence[RuntimeConfiguration] = (),
-    rng: np.random.Generator,
 ) -> list[SurrogateProposal | ConfiguredProposal]:
     """Choose what to evaluate next.
 
     Args:
         local: of what was evaluated; judges all candidates.
         seats: how many architectures to choose of each source that there is; where one has fewer, the other has more.
-        searched: coefficients to search; None for none.
+        searched: what coefficients led to; None for none.
         configurations: where there are several.
-        rng: of everything random.
 
     Returns:
         Proposals, the most promising first; fewer than there are seats where searches lead to no more that is new.
     """
     sources: dict[CandidateSource, Candidates] = {}
     if searched is not None:
-        found_CL, proposal = searched.candidates(configurations, rng)
+        found_CL, proposal = searched
         proposals = {tuple(row): place for place, row in enumerate(found_CL.tolist())}
         sources["coefficients"] = local.judged(found_CL)
     if "neighbours" in seats:

@@ -112,7 +112,7 @@ class SurrogateTask:
         local = LocalSearch(found.search, found.process, indices_NL, error_N, settings, rng)
         configurations = tables.configurations if len(tables) > 1 else ()
         if config.method == "bayesian" or config.candidates == "neighbours":
-            return propose(local, {"neighbours": count}, None, configurations=configurations, rng=rng)
+            return propose(local, {"neighbours": count}, None, configurations=configurations)
         searched = CoefficientSearch(
             model=found.model,
             scale=found.scale,
@@ -125,7 +125,7 @@ class SurrogateTask:
         seats: dict[CandidateSource, int] = {"coefficients": count}
         if config.candidates == "both":
             seats = self._seats(found, count)
-        return propose(local, seats, searched, configurations=configurations, rng=rng)
+        return propose(local, seats, searched.candidates(configurations, rng), configurations=configurations, rng=rng)
 
     def _seats(self, found: RunSurrogate, count: int) -> dict[CandidateSource, int]:
         """Of the two sources of candidates, by what each has contributed."""

@@ -83,13 +83,14 @@ def proposed(
     **options: Any,
 ) -> list[Any]:
     limits = [] if highest_ms is None else [CostLimit([expected(LATENCY_LO, one[0]) for one in scales], highest_ms)]
-    return propose(
-        local_search(paid_search(scales, highest_ms=highest_ms), evaluated=evaluated, seed=seed),
-        seats,
-        coefficient_search(scales, limits=limits, **options) if "coefficients" in seats else None,
-        configurations=(ONE, TWO) if len(scales) > 1 else (),
-        rng=np.random.default_rng(seed),
-    )
+    configurations = (ONE, TWO) if len(scales) > 1 else ()
+    local = local_search(paid_search(scales, highest_ms=highest_ms), evaluated=evaluated, seed=seed)
+    searched = None
+    if "coefficients" in seats:
+        searched = coefficient_search(scales, limits=limits, **options).candidates(
+            configurations, np.random.default_rng(seed)
+        )
+    return propose(local, seats, searched, configurations=configurations)
 
 
 def plain_of(choices: list[Any]) -> list[SurrogateProposal]:
@@ -197,8 +198,7 @@ def test_a_fitted_surrogate_and_a_fitted_process_give_proposals_of_both_sources(
     choices = propose(
         LocalSearch(paid_search(), process, known, error, LocalSearchSettings(), rng),
         {"coefficients": 2, "neighbours": 3},
-        coefficient_search(model=surrogate, scale=CrossEntropyScale.of(error)),
-        rng=rng,
+        coefficient_search(model=surrogate, scale=CrossEntropyScale.of(error)).candidates((), rng),
     )
     assert len(choices) == 5
     # What they add is known here: more than most others would.
