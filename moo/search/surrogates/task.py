@@ -125,7 +125,7 @@ class SurrogateTask:
         seats: dict[CandidateSource, int] = {"coefficients": count}
         if config.candidates == "both":
             seats = self._seats(found, count)
-        return propose(local, seats, searched.candidates(configurations, rng), configurations=configurations, rng=rng)
+        return propose(local, seats, searched.candidates(configurations, rng), configurations=configurations)
 
     def _seats(self, found: RunSurrogate, count: int) -> dict[CandidateSource, int]:
         """Of the two sources of candidates, by what each has contributed."""
