@@ -12,7 +12,7 @@ from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
 from dnas.surrogate_search import SurrogateSearchSettings
 from moo.algorithms.base import ConfiguredProposal
-from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings
+from moo.algorithms.surrogate_assisted import CoefficientSearch, SurrogateAssistedSettings
 from moo.analysis.contributions import TrialSource
 from moo.config import SearchConfig
 from moo.search.proposals import (
@@ -228,7 +228,8 @@ def test_every_option_of_the_inner_search_holds_on_the_surrogate(
     space: FBNetSpace, tables: CostTables, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(PROPOSE, lambda _, __, searched, **___: note(seen, searched.settings))
+    monkeypatch.setattr(CoefficientSearch, "candidates", lambda self, *_: note(seen, self.settings))
+    monkeypatch.setattr(PROPOSE, lambda *_, **__: [])
     config = config_of(loss="multiplicative", entropy_weight=0.5, samples=7, theta_steps=3)
     proposals(space, archive, tables, config)
     search = SurrogateSearchSettings(steps=3, entropy_weight=0.5, loss="multiplicative")
