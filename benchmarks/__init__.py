@@ -4,6 +4,7 @@ Scripts:
 
 rivals         the project's method against its rivals at equal wall time
 nas_bench_201  the whole search where the true front is known
+macs           what measured costs are worth, against multiply-accumulates
 front_cost     a front from one shared supernet against one supernet for each trial
 supernet       speed, memory and use of the default supernet against FBNet's as published
 scaling        how well the outer loop keeps its workers busy

@@ -36,12 +36,8 @@ from benchmarks.results import (
     with_interval,
     write_results,
 )
-from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
-from devices.cost_tables.family import CostTables
+from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front, shared_start
 from moo.config import CandidatesFrom, Method
-from moo.events import Event
-from moo.execution.ray_backend import start_ray_backend
-from moo.search.artifacts import run_cost_tables, supernet_weights
 from moo.search.preparation import Preparation
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
@@ -207,19 +203,6 @@ def main() -> None:
     content = {"budget_seconds": config.budget_seconds, "methods": methods, "after": [asdict(row) for row in after]}
     write_results(config.out, content, {"rivals.png": lambda: draw(found, reference_M, config)})
     print_results(content, table_lines(rows, after, config), as_json=config.json)
-
-
-def shared_start(base: Preparation) -> tuple[CostTables, bytes]:
-    """The cost table, and the supernet, which is pre-trained once."""
-    table = run_cost_tables(base, lambda _event: None)
-    if base.folder.supernet.exists():
-        return table, base.folder.supernet.read_bytes()
-    with closing(start_ray_backend(base.setup, workers=base.config.workers, dashboard=False)) as backend:
-        return table, supernet_weights(base, backend, _print_event)
-
-
-def _print_event(event: Event) -> None:
-    sys.stderr.write(f"{event}\n")
 
 
 def searched(config: RivalsConfig, base: Preparation, name: str, seed: int, supernet: bytes) -> Found:
