@@ -4,16 +4,14 @@ Scripts:
 
 rivals         the project's method against its rivals at equal wall time
 nas_bench_201  the whole search where the true front is known
-macs           what measured costs are worth, against multiply-accumulates
 front_cost     a front from one shared supernet against one supernet for each trial
 supernet       speed, memory and use of the default supernet against FBNet's as published
 scaling        how well the outer loop keeps its workers busy
 training       training throughput against the loop one would write first
 kernels        image layout and the quick depthwise gradient, as ratios
-cost_table     how well cost tables predict networks that they were not made from
+cost_tables    how well cost tables predict, and what it is worth that they were measured
 configurations
                how well one profile and ten networks each predict all configurations of a board
-few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared

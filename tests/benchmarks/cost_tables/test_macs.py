@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.macs import MacsConfig, Measured, lines_of, macs_table, ratios_at_equal_error, reference_of, row_of
+from benchmarks.cost_tables.macs import (
+    MacsConfig,
+    Measured,
+    lines_of,
+    macs_table,
+    ratios_at_equal_error,
+    reference_of,
+    row_of,
+)
 from devices.cost_tables.analytic import analytic_cost_table
 from search_space.counts import count
 from tests.benchmarks.conftest import SPACE

@@ -1,7 +1,7 @@
 """What measured costs are worth: the same search by a measured cost table and by multiply-accumulates (MACs).
 
     python scripts/profile_device.py --device host --space fbnet-micro --out host.json
-    python benchmarks/macs.py --dataset cifar10 --device host.json --seeds 5 --out runs/macs
+    python benchmarks/cost_tables/macs.py --dataset cifar10 --device host.json --seeds 5 --out runs/macs
 
 Each seed searches twice with the same supernet, images and settings, for as many generations: once with the table, once
 with a table whose latency and energy are MACs. Networks of both fronts are then measured on the board (`--board`), by
