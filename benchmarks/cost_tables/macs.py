@@ -162,27 +162,27 @@ def macs_table(table: CostTable, space: FBNetSpace) -> CostTable:
     )
 
 
-def spread(archive: Archive, count: int) -> list[tuple[tuple[int, ...], float]]:
+def spread(archive: Archive, count: int) -> list[tuple[tuple[str, ...], float]]:
     """Architectures of a front and their errors, at most so many, evenly spread over it by rank of error."""
     networks = {point.entry.architecture.id: point.entry for point in archive.inherited_front()}
     entries = sorted(networks.values(), key=lambda entry: entry.error)
     places = np.unique(np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int))
-    return [(entries[place].architecture.indices, entries[place].error) for place in places]
+    return [(entries[place].architecture.operators, entries[place].error) for place in places]
 
 
 def measured(
-    fronts: Mapping[Cost, Sequence[tuple[tuple[int, ...], float]]], base: Preparation, board: str
+    fronts: Mapping[Cost, Sequence[tuple[tuple[str, ...], float]]], base: Preparation, board: str
 ) -> dict[str, list[list[float]]]:
     """Error, latency and energy of all, by cost; those of both fronts are measured by turns."""
     points: dict[str, list[list[float]]] = {cost: [] for cost in fronts}
     turns = sorted(
-        (place / len(front), cost, indices, error)
+        (place / len(front), cost, operators, error)
         for cost, front in fronts.items()
-        for place, (indices, error) in enumerate(front)
+        for place, (operators, error) in enumerate(front)
     )
     with closing(open_device(board, MeasureSettings())) as device:
-        for _, cost, indices, error in turns:
-            found = measured_network(device, base.space, list(indices))
+        for _, cost, operators, error in turns:
+            found = measured_network(device, base.space, [base.space.operators.index(name) for name in operators])
             points[cost].append([error, found.latency_ms, found.energy_mj])
     return points
 
