@@ -28,7 +28,8 @@ MOST_FITTED = 300
 """Architectures that hyper-parameters are fitted to; where there are more, these are evenly spaced among them."""
 MOST_KNOWN = 2000
 """Architectures that predictions rest on; where there are more, `informative` chooses these."""
-JITTER = 1e-5
+JITTER, RELATIVE_JITTER = 1e-5, 1e-8
+"""Least noise: as it is, and of the prior variance, whose rounding would otherwise make a covariance singular."""
 BOUND = 6.0
 """Of the size of every hyper-parameter."""
 ITERATIONS = 40
@@ -84,7 +85,7 @@ class ProcessHyperparameters:
 
     def noise_variance(self) -> Tensor:
         """Variance of the noise, a scalar."""
-        return (2 * self.log_noise).exp() + JITTER
+        return (2 * self.log_noise).exp() + JITTER + RELATIVE_JITTER * self.prior_variance()
 
     def prior_variance(self) -> Tensor:
         """Variance without noise of an architecture before anything is known, a scalar."""

@@ -9,6 +9,7 @@ import torch
 from moo.bayesian import process as module
 from moo.bayesian.inputs import ArchitectureInputs
 from moo.bayesian.process import (
+    BOUND,
     ERROR_OFFSET,
     GaussianProcess,
     Prediction,
@@ -204,3 +205,21 @@ def test_too_few_architectures_and_missing_errors_are_refused(architectures: int
         "a Gaussian process must have at least two architectures and an error for each, but got "
         f"{architectures} architectures and {errors} errors."
     )
+
+
+def test_no_step_of_the_fit_makes_a_covariance_singular() -> None:
+    """The search for hyper-parameters may step to any corner of the bounds; networks may be all but equal."""
+    rng = np.random.default_rng(0)
+    half, numbers = rng.integers(0, 5, (150, 6)), 2 * rng.normal(size=(150, 8))
+    inputs = ArchitectureInputs(
+        np.concatenate([half, half]), np.concatenate([numbers, numbers + 1e-7 * rng.normal(size=numbers.shape)])
+    )
+    error_N = rng.uniform(0.1, 0.9, 300)
+    prior = ProcessHyperparameters.prior(6, 5, 8)
+    for _ in range(10):
+        sides = [np.where(rng.random(tensor.numel()) < 0.5, -BOUND, BOUND) for tensor in prior.tensors()]
+        corner = prior.replaced_by(np.concatenate(sides))
+        corner.log_scale_K.fill_(BOUND)
+        corner.log_noise.fill_(-BOUND)
+        process = fit_process(inputs, error_N, operators=5, start=corner, iterations=0)
+        assert np.isfinite(process.predict(inputs).mean_M).all()
