@@ -8,16 +8,14 @@ Shape suffixes: D dimensions, E embedding, F numbers, K kernels, L layers, M and
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
+from dnas.posterior import TensorRecord, most_probable, negative_log_posterior
 from dnas.surrogate import informative
 from moo.bayesian.inputs import ArchitectureInputs, Floats
 
@@ -37,7 +35,7 @@ ITERATIONS = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProcessHyperparameters:
+class ProcessHyperparameters(TensorRecord):
     """What the kernels and the mean are made of; fitted by maximum a posteriori."""
 
     embedding_OE: Tensor
@@ -63,24 +61,6 @@ class ProcessHyperparameters:
             log_scale_K=torch.tensor([0.0] + [-0.5] * (KERNELS - 1)).double(),
             log_noise=torch.tensor(-2.0).double(),
             mean=torch.tensor(0.0).double(),
-        )
-
-    @classmethod
-    def of(cls, tensors: Iterable[Tensor]) -> ProcessHyperparameters:
-        """Those of tensors in the order of the fields."""
-        names = (field.name for field in dataclasses.fields(cls))
-        return cls(**dict(zip(names, tensors, strict=True)))
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All of them, in the order of the fields."""
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
-
-    def replaced_by(self, flat: Floats) -> ProcessHyperparameters:
-        """Those of the same shapes whose numbers, one after the other, are these."""
-        sizes = [tensor.numel() for tensor in self.tensors()]
-        parts = torch.split(torch.from_numpy(np.array(flat, np.float64)), sizes)
-        return ProcessHyperparameters.of(
-            part.reshape(like.shape) for part, like in zip(parts, self.tensors(), strict=True)
         )
 
     def noise_variance(self) -> Tensor:
@@ -223,17 +203,10 @@ def fit_process(
         centre, deviation = _scale(value_N)
         points, score_N = _points(inputs[some], operators), torch.from_numpy((value_N[some] - centre) / deviation)
 
-        def objective(flat: Floats) -> tuple[float, Floats]:
-            tensors = [tensor.requires_grad_() for tensor in first.replaced_by(flat).tensors()]
-            value, like = _negative_log_posterior(ProcessHyperparameters.of(tensors), prior, points, score_N)
-            return value, _flat(torch.autograd.grad(like, tensors))
+        def objective(found: ProcessHyperparameters) -> tuple[float, Tensor]:
+            return _negative_log_posterior(found, prior, points, score_N)
 
-        bounds = [(-BOUND, BOUND)] * sum(tensor.numel() for tensor in prior.tensors())
-        found = minimize(
-            objective, _flat(first.tensors()), jac=True, method="L-BFGS-B", bounds=bounds,
-            options={"maxiter": iterations},
-        )  # fmt: skip
-        first = first.replaced_by(found.x)
+        first = most_probable(objective, first, bound=BOUND, iterations=iterations)
     known = informative(error_N, MOST_KNOWN)
     return GaussianProcess(first, inputs[known], error_N[known])
 
@@ -251,24 +224,9 @@ def _scale(value_N: Floats) -> tuple[float, float]:
 def _negative_log_posterior(
     found: ProcessHyperparameters, prior: ProcessHyperparameters, points: _Points, score_N: Tensor
 ) -> tuple[float, Tensor]:
-    """Its value up to a constant, and a scalar that has the same gradient.
-
-    Source: Rasmussen and Williams (2006), Eq. 5.9: no derivative of a Cholesky factor is needed.
-    """
+    """See `dnas.posterior.negative_log_posterior`."""
     covariance_NN = _covariance(found, points, points) + found.noise_variance() * torch.eye(len(score_N)).double()
-    residual_N = score_N - found.mean
-    deviations = [
-        ((value - centre) / deviation).square().sum()
-        for value, centre, deviation in zip(found.tensors(), prior.tensors(), DEVIATIONS, strict=True)
-    ]
-    penalty = 0.5 * torch.stack(deviations).sum()
-    with torch.no_grad():
-        cholesky_NN = torch.linalg.cholesky(covariance_NN)
-        inverse_NN = torch.cholesky_inverse(cholesky_NN)
-        weights_N = inverse_NN @ residual_N
-        value = 0.5 * residual_N @ weights_N + cholesky_NN.diagonal().log().sum() + penalty
-        slope_NN = 0.5 * (inverse_NN - torch.outer(weights_N, weights_N))
-    return float(value), (slope_NN * covariance_NN).sum() + weights_N @ residual_N + penalty
+    return negative_log_posterior(found, prior, DEVIATIONS, covariance_NN, score_N - found.mean)
 
 
 def _points(inputs: ArchitectureInputs, operators: int) -> _Points:
@@ -277,8 +235,3 @@ def _points(inputs: ArchitectureInputs, operators: int) -> _Points:
         torch.nn.functional.one_hot(category_NL, operators).double(),
         torch.from_numpy(np.ascontiguousarray(inputs.number_NF, np.float64)),
     )
-
-
-def _flat(tensors: Sequence[Tensor]) -> Floats:
-    flat: Floats = torch.cat([tensor.detach().flatten() for tensor in tensors]).numpy()
-    return flat
