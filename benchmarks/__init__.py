@@ -9,10 +9,9 @@ supernet       speed, memory and use of the default supernet against FBNet's as 
 scaling        how well the outer loop keeps its workers busy
 training       training throughput against the loop one would write first
 kernels        image layout and the quick depthwise gradient, as ratios
-cost_table     how well cost tables predict networks that they were not made from
+cost_tables    how well cost tables predict, and what it is worth that they were measured
 configurations
                how well one profile and ten networks each predict all configurations of a board
-few_shot       how well ten measured networks adapt another board's table
 meters         the energy of a constant load through each meter's pipeline
 built_in_boards
                the laws of the built-in boards `pi4` and `pi5` fitted anew, and their configurations compared

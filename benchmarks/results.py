@@ -1,16 +1,19 @@
-"""Results of benchmarks: printed as text or JSON, drawn as curves, and written into a folder together with pictures."""
+"""Results of benchmarks: means with intervals, printed as text or JSON, drawn, and written into a folder."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from search_space.boundary.writing import write_json
 
@@ -43,6 +46,23 @@ def write_results(out: str | None, content: Mapping[str, Any], pictures: Picture
     write_json(folder / "results.json", content)
     for name, draw in pictures.items():
         draw().savefig(folder / name)
+
+
+def half_width(values: npt.ArrayLike) -> float:
+    """Of the 95 % interval of the mean (Student's t); 0 of one value."""
+    value_N = np.asarray(values, np.float64)
+    if len(value_N) < 2:
+        return 0.0
+    return float(stats.t.ppf(0.975, len(value_N) - 1) * value_N.std(ddof=1) / len(value_N) ** 0.5)
+
+
+def with_interval(mean: float, half: float) -> str:
+    """A mean and its interval with no more digits than it carries, as in `0.9823 ± 0.0002`; four without one."""
+    if half <= 0:
+        return f"{mean:.4f}"
+    # One digit of the interval; two where that is a 1.
+    digits = max(0, -math.floor(math.log10(half)) + (f"{half:.0e}"[0] == "1"))
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

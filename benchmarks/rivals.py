@@ -2,13 +2,14 @@
 
     python benchmarks/rivals.py --dataset cifar10 --budget-seconds 120 --seeds 5 --out runs/rivals
 
-Methods (`--method` of pareto_search.py): `dnas`, `random`, `grid`, `architectures`; and `dnas-supernet`, which is
-`dnas` without the surrogate. All have the same supernet, splits, cost table, workers and store; each method has a turn
+Methods (`--method` of pareto_search.py): `dnas`, `random`, `grid`, `architectures`, `bayesian`; and `dnas-supernet`,
+which is `dnas` without the surrogate, `dnas-coefficients` and `dnas-neighbours`, whose later generations have one
+source of candidates only. All have the same supernet, splits, cost table, workers and store; each method has a turn
 for each seed, in changing order. What had ended when the time was over counts. Costs are those of a table: nothing is
-measured, so that no method waits for a board.
+measured, so that no method waits for a board. A second table compares after equal numbers of evaluations.
 
-Goal, on CIFAR-10 with `fbnet-micro`, five seeds and 120 s on two cores: `dnas` has at least 5 % more hypervolume than
-`architectures`, and more than `random` and `grid`. After an interruption the same command resumes.
+Goal, on CIFAR-10 with `fbnet-micro` and with 22 layers (`--space benchmarks/fbnet-cifar-narrow.yaml`): `dnas` is level
+with the best on the one, and ahead of all on the other. After an interruption the same command resumes.
 """
 
 from __future__ import annotations
@@ -23,29 +24,33 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from scipy import stats
 
 from benchmarks.options import check_at_least, check_positive, read_config
-from benchmarks.results import LINE_WIDTH, Column, TextTable, draw_curve, print_results, write_results
-from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front
-from devices.cost_tables.family import CostTables
-from moo.config import Method
-from moo.events import Event
-from moo.execution.ray_backend import start_ray_backend
-from moo.search.artifacts import run_cost_tables, supernet_weights
+from benchmarks.results import (
+    LINE_WIDTH,
+    Column,
+    TextTable,
+    draw_curve,
+    half_width,
+    print_results,
+    with_interval,
+    write_results,
+)
+from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front, shared_start
+from moo.config import CandidatesFrom, Method
 from moo.search.preparation import Preparation
 from moo.storage.archive import reference_point_of
 from moo.storage.pareto import hypervolume, non_dominated
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import open_store
-from moo.visualization.style import BLUE, GREEN, GREY, VERMILION, dress, new_figure
+from moo.visualization.style import BLUE, GREEN, GREY, INK, VERMILION, dress, new_figure
 from scripts.interface.command_line import run
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Floats = npt.NDArray[np.float64]
-PURPLE = "#CC79A7"
+PURPLE, SKY, ORANGE = "#CC79A7", "#56B4E9", "#E69F00"
 GRID_POPULATION = 6
 
 
@@ -57,11 +62,16 @@ class Rival:
     colour: str
     surrogate: bool = True
     """Whether `dnas` goes on with a surrogate after its first generation."""
+    candidates: CandidatesFrom = "both"
+    """Where it has its candidates from then."""
 
 
 RIVALS = {
     "dnas": Rival("dnas", BLUE),
     "dnas-supernet": Rival("dnas", GREEN, surrogate=False),
+    "dnas-coefficients": Rival("dnas", SKY, candidates="coefficients"),
+    "dnas-neighbours": Rival("dnas", ORANGE, candidates="neighbours"),
+    "bayesian": Rival("bayesian", INK),
     "random": Rival("random", GREY),
     "grid": Rival("grid", PURPLE),
     "architectures": Rival("architectures", VERMILION),
@@ -80,6 +90,8 @@ class RivalsConfig(SearchBenchmarkConfig):
     """What is compared."""
     grid: int = 36
     """Points of the grid."""
+    evaluations: tuple[int, ...] = (40, 72, 104, 152)
+    """Numbers of evaluated architectures after which methods are compared, too."""
     out: str = "runs/rivals"
     """Folder to write into, or to resume in."""
     quick: bool = False
@@ -120,6 +132,25 @@ class Found:
         """Of what was known at a time."""
         return hypervolume(self.points_NM[self.seconds_N <= seconds], reference_M)
 
+    def hypervolume_after(self, reference_M: Floats, evaluations: int) -> float | None:
+        """Of the first architectures; None where there were fewer."""
+        if len(self.seconds_N) < evaluations:
+            return None
+        return hypervolume(self.points_NM[np.argsort(self.seconds_N, kind="stable")[:evaluations]], reference_M)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowAfter:
+    """A method after a number of evaluations."""
+
+    method: str
+    evaluations: int
+    hypervolume: float
+    interval: float
+    """As of a `Row`."""
+    seeds: int
+    """Searches that came so far within their time."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
@@ -142,6 +173,13 @@ TABLE = TextTable(
     Column(title="of dnas", width=8, form=".3f"),
     Column(title="IGD+", width=8, form=".4f"),
     Column(title="architectures", width=14, form=".0f"),
+    Column(title="seeds", width=6),
+)
+TABLE_AFTER = TextTable(
+    Column(title="method", width=15, left=True),
+    Column(title="evaluations", width=11),
+    Column(title="hypervolume (95 % interval)", width=29, left=True),
+    Column(title="seeds", width=6),
 )
 
 
@@ -161,22 +199,10 @@ def main() -> None:
         )
     rows = compared(found, reference_M, config.methods)
     methods = [asdict(row) for row in rows]
-    content = {"budget_seconds": config.budget_seconds, "methods": methods}
+    after = compared_after(found, reference_M, config)
+    content = {"budget_seconds": config.budget_seconds, "methods": methods, "after": [asdict(row) for row in after]}
     write_results(config.out, content, {"rivals.png": lambda: draw(found, reference_M, config)})
-    print_results(methods, table_lines(rows, config), as_json=config.json)
-
-
-def shared_start(base: Preparation) -> tuple[CostTables, bytes]:
-    """The cost table, and the supernet, which is pre-trained once."""
-    table = run_cost_tables(base, lambda _event: None)
-    if base.folder.supernet.exists():
-        return table, base.folder.supernet.read_bytes()
-    with closing(start_ray_backend(base.setup, workers=base.config.workers, dashboard=False)) as backend:
-        return table, supernet_weights(base, backend, _print_event)
-
-
-def _print_event(event: Event) -> None:
-    sys.stderr.write(f"{event}\n")
+    print_results(content, table_lines(rows, after, config), as_json=config.json)
 
 
 def searched(config: RivalsConfig, base: Preparation, name: str, seed: int, supernet: bytes) -> Found:
@@ -185,7 +211,9 @@ def searched(config: RivalsConfig, base: Preparation, name: str, seed: int, supe
     done = folder.path / "found.npz"
     if not done.exists():
         # The splits stay those that the supernet was pre-trained with; the seed decides all else.
-        settings = replace(base.config, seed=seed, out=str(folder.path), method=rival.method)
+        settings = replace(
+            base.config, seed=seed, out=str(folder.path), method=rival.method, candidates=rival.candidates
+        )
         if not rival.surrogate:
             settings = replace(settings, supernet_generations=10**6)
         if rival.method == "grid":
@@ -216,13 +244,12 @@ def compared(found: Sequence[Found], reference_M: Floats, methods: Sequence[str]
     for method, values in volumes.items():
         searches = [search for search in found if search.method == method]
         mean = float(np.mean(values))
-        half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5 if values[1:] else 0.0
         igd = [moocore.igd_plus(search.points_NM / reference_M, ref=best_NM) for search in searches]
         rows.append(
             Row(
                 method=method,
                 hypervolume=mean,
-                interval=float(half),
+                interval=half_width(values),
                 of_dnas=None if ours is None else mean / ours,
                 igd_plus=float(np.mean(igd)),
                 architectures=float(np.mean([len(search.seconds_N) for search in searches])),
@@ -232,12 +259,38 @@ def compared(found: Sequence[Found], reference_M: Floats, methods: Sequence[str]
     return sorted(rows, key=lambda row: -row.hypervolume)
 
 
-def table_lines(rows: Sequence[Row], config: RivalsConfig) -> Iterator[str]:
+def compared_after(found: Sequence[Found], reference_M: Floats, config: RivalsConfig) -> list[RowAfter]:
+    """A row for each number of evaluations and each method that came so far."""
+    rows = []
+    for evaluations in config.evaluations:
+        for method in config.methods:
+            searches = [search for search in found if search.method == method]
+            reached = [search.hypervolume_after(reference_M, evaluations) for search in searches]
+            values = [value for value in reached if value is not None]
+            if values:
+                rows.append(
+                    RowAfter(
+                        method=method,
+                        evaluations=evaluations,
+                        hypervolume=float(np.mean(values)),
+                        interval=half_width(values),
+                        seeds=len(values),
+                    )
+                )
+    return rows
+
+
+def table_lines(rows: Sequence[Row], after: Sequence[RowAfter], config: RivalsConfig) -> Iterator[str]:
     """The table, and what its figures are."""
     yield TABLE.head
     for row in rows:
-        interval = f"{row.hypervolume:.4f} ± {row.interval:.4f}"
-        yield TABLE.row(row.method, interval, row.of_dnas, row.igd_plus, row.architectures)
+        interval = with_interval(row.hypervolume, row.interval)
+        yield TABLE.row(row.method, interval, row.of_dnas, row.igd_plus, row.architectures, row.seeds)
+    yield ""
+    yield TABLE_AFTER.head
+    for after_row in after:
+        interval = with_interval(after_row.hypervolume, after_row.interval)
+        yield TABLE_AFTER.row(after_row.method, after_row.evaluations, interval, after_row.seeds)
     yield f"errors with inherited weights, costs as the table of {config.device} predicts them"
     yield f"Pictures: {config.folder / 'rivals.png'}"
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.options import BenchmarkConfig
+from devices.cost_tables.family import CostTables
 from moo import events
 from moo.config import SearchConfig
 from moo.execution.ray_backend import start_ray_backend
+from moo.search.artifacts import run_cost_tables, supernet_weights
 from moo.search.loop import find_front
 from moo.search.preparation import Preparation, prepare
 from moo.storage.archive import Archive
@@ -66,6 +69,19 @@ def loaded(settings: SearchConfig) -> Preparation:
         replace(settings, out=str(folder.with_name("not made"))), on_loading=lambda _done, _total: None
     )
     return replace(preparation, config=settings, folder=RunFolder(folder))
+
+
+def shared_start(base: Preparation) -> tuple[CostTables, bytes]:
+    """The cost table, and the supernet, which is pre-trained once."""
+    table = run_cost_tables(base, lambda _event: None)
+    if base.folder.supernet.exists():
+        return table, base.folder.supernet.read_bytes()
+    with contextlib.closing(start_ray_backend(base.setup, workers=base.config.workers, dashboard=False)) as backend:
+        return table, supernet_weights(base, backend, _print_event)
+
+
+def _print_event(event: events.Event) -> None:
+    sys.stderr.write(f"{event}\n")
 
 
 def search_front(

@@ -8,6 +8,7 @@ joint             several inner searches in one forward of the supernet, on GPUs
 losses            the hardware-aware losses: additive (default) and FBNet's multiplicative one
 mixed_precision   steps that compute in bfloat16 where that pays
 optimizer         which parameters decay, for an optimiser of weights
+posterior         hyper-parameters of Gaussian processes, and the most probable ones
 pretraining       trains a supernet's weights with sampled paths or mixed paths
 ranks             processes that share the paths of a step of pre-training
 recipe            how a supernet is trained where the user does not say so

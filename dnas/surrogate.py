@@ -9,19 +9,17 @@ Shape suffixes: E embedding, L layers, M and N architectures, O operators, S sam
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
-Floats = npt.NDArray[np.float64]
+from dnas.posterior import Floats, TensorRecord, most_probable, negative_log_posterior
+
 Integers = npt.NDArray[np.intp]
 
 JITTER = 1e-5
@@ -72,7 +70,7 @@ class ScoreScale:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hyperparameters:
+class Hyperparameters(TensorRecord):
     """What the kernel and the mean are made of; fitted by maximum a posteriori."""
 
     embedding_OE: Tensor
@@ -102,24 +100,6 @@ class Hyperparameters:
             log_noise=constant(-2.0),
             mean=constant(0.0),
         )
-
-    @classmethod
-    def of(cls, tensors: Iterable[Tensor]) -> Hyperparameters:
-        """Those of tensors in the order of the fields."""
-        names = (field.name for field in dataclasses.fields(cls))
-        return cls(**dict(zip(names, tensors, strict=True)))
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All of them, in the order of the fields."""
-        return (
-            self.embedding_OE, self.log_relevance_L, self.log_product, self.log_additive, self.log_noise, self.mean
-        )  # fmt: skip
-
-    def replaced_by(self, flat: Floats) -> Hyperparameters:
-        """Those of the same shapes whose numbers, one after the other, are these."""
-        sizes = [tensor.numel() for tensor in self.tensors()]
-        parts = torch.split(torch.from_numpy(np.array(flat, np.float64)), sizes)
-        return Hyperparameters.of(part.reshape(like.shape) for part, like in zip(parts, self.tensors(), strict=True))
 
     def log_similarities(self) -> Tensor:
         """Logarithm of K_l[o, o'] = exp(-relevance_l |z_o - z_o'|^2), shape (L, O, O)."""
@@ -270,20 +250,14 @@ def fit_surrogate(
     some = np.unique(np.linspace(0, len(error_N) - 1, min(len(error_N), MOST_FITTED)).round().astype(int))
     one_NLO, score_N = _one_hot(indices_NL[some], num_operators), torch.from_numpy(scale.scores(error_N[some]))
     prior = Hyperparameters.prior(indices_NL.shape[1], num_operators)
-    first = start or prior
 
-    def objective(flat: Floats) -> tuple[float, Floats]:
-        tensors = [tensor.requires_grad_() for tensor in first.replaced_by(flat).tensors()]
-        value, like = _negative_log_posterior(Hyperparameters.of(tensors), prior, one_NLO, score_N)
-        return value, _flat(torch.autograd.grad(like, tensors))
+    def objective(found: Hyperparameters) -> tuple[float, Tensor]:
+        covariance_NN = found.kernel(one_NLO, one_NLO) + found.noise_variance() * torch.eye(len(score_N)).double()
+        return negative_log_posterior(found, prior, PRIOR_DEVIATIONS, covariance_NN, score_N - found.mean)
 
-    # Within bounds no covariance is singular, however bold a step of the line search.
-    bounds = [(-BOUND, BOUND)] * sum(tensor.numel() for tensor in prior.tensors())
-    found = minimize(
-        objective, _flat(first.tensors()), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
-    )
+    fitted = most_probable(objective, start or prior, bound=BOUND, iterations=iterations)
     known = informative(error_N, MOST_KNOWN)
-    return Surrogate(first.replaced_by(found.x), scale, indices_NL[known], error_N[known])
+    return Surrogate(fitted, scale, indices_NL[known], error_N[known])
 
 
 def informative(error_N: Floats, most: int) -> Integers:
@@ -310,34 +284,6 @@ BOUND = 5.0
 """Of the size of every hyper-parameter."""
 PRIOR_DEVIATIONS = (0.4, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Of the normal priors, in the order of the fields of `Hyperparameters`."""
-
-
-def _negative_log_posterior(
-    found: Hyperparameters, prior: Hyperparameters, one_NLO: Tensor, score_N: Tensor
-) -> tuple[float, Tensor]:
-    """Its value up to a constant, and a scalar that has the same gradient.
-
-    Source: Rasmussen and Williams (2006), Eq. 5.9: no derivative of a Cholesky factor is needed.
-    """
-    covariance_NN = found.kernel(one_NLO, one_NLO) + found.noise_variance() * torch.eye(len(score_N)).double()
-    residual_N = score_N - found.mean
-    deviations = [
-        ((value - centre) / deviation).square().sum()
-        for value, centre, deviation in zip(found.tensors(), prior.tensors(), PRIOR_DEVIATIONS, strict=True)
-    ]
-    penalty = 0.5 * torch.stack(deviations).sum()
-    with torch.no_grad():
-        cholesky_NN = torch.linalg.cholesky(covariance_NN)
-        inverse_NN = torch.cholesky_inverse(cholesky_NN)
-        weights_N = inverse_NN @ residual_N
-        value = 0.5 * residual_N @ weights_N + cholesky_NN.diagonal().log().sum() + penalty
-        slope_NN = 0.5 * (inverse_NN - torch.outer(weights_N, weights_N))
-    return float(value), (slope_NN * covariance_NN).sum() + weights_N @ residual_N + penalty
-
-
-def _flat(tensors: Sequence[Tensor]) -> Floats:
-    flat: Floats = torch.cat([tensor.detach().flatten() for tensor in tensors]).numpy()
-    return flat
 
 
 def _one_hot(indices_NL: Integers, num_operators: int) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dnas.losses import LOSSES, SHIFT_INVARIANT, CoefficientBatch, Coefficients, LossName
-from dnas.surrogate import Floats
+from dnas.posterior import Floats
 
 ExpectedCost = Callable[[Tensor], Tensor]
 """Probabilities of operators (..., L, O) to the expected cost (...), positive and differentiable."""

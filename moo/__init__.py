@@ -9,6 +9,7 @@ event_log      the same as lines of a file
 formatting     numbers with unit and source, Markdown tables
 profiling      profiles of boards as files
 algorithms     what to try next, by ask and tell
+bayesian       which architectures are worth paying for
 execution      where trials run: in this process, or under Ray
 storage        what was found: archive, store, run folder
 measurement    the boards of a run

@@ -29,7 +29,10 @@ from search_space.boundary.records import record_from_json
 from search_space.boundary.text import one_line, shown
 
 Bounds = tuple[float, float]
-Method = Literal["dnas", "random", "grid", "architectures"]
+Method = Literal["dnas", "random", "grid", "architectures", "bayesian"]
+CandidatesFrom = Literal["both", "coefficients", "neighbours"]
+WITHOUT_COEFFICIENTS: frozenset[Method] = frozenset({"architectures", "bayesian"})
+"""Methods that evaluate architectures as they are."""
 
 
 INNER_SEARCH = frozenset({"theta_steps", "theta_batch", "entropy_weight", "loss"})
@@ -81,7 +84,8 @@ class SearchConfig:
     """Seconds to wait at the end of a run for boards that do not answer."""
     method: Method = "dnas"
     """`dnas`: NSGA-II evolves coefficients, each with an inner search. Its rivals: `random` coefficients; a `grid`
-    of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches."""
+    of fixed linear weights; `architectures`, NSGA-II on architectures themselves, without inner searches; `bayesian`,
+    architectures spread over cost, then those of which a Gaussian process expects most."""
     population: int = 8
     """Trials in a generation: coefficients, each with an inner search."""
     generations: int = 8
@@ -93,6 +97,9 @@ class SearchConfig:
     proposals: int | None = None
     """Architectures that a generation on the surrogate evaluates. By default twice the population; where workers have
     GPUs, and these are more, one for each, as counted when the run begins."""
+    candidates: CandidatesFrom = "both"
+    """Where a generation on the surrogate has its candidates from: `coefficients` are searched on it, `neighbours` are
+    found by a local search over architectures; of both, each has a share that follows what it has contributed."""
     propose_beside: bool | None = None
     """Whether a generation on the surrogate is proposed while the one before it is evaluated, from what was known at
     that one's start, so that no worker waits for it; by default only where workers have GPUs."""
@@ -230,10 +237,15 @@ class SearchConfig:
             raise ValueError(f"`--entropy-weight >= 0` must hold, but got {self.entropy_weight}.")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise ValueError(f"`--minutes > 0` must hold, but got {self.minutes}.")
-        if self.independent and self.method == "architectures":
+        if self.independent and self.method in WITHOUT_COEFFICIENTS:
             raise ValueError(
-                "`--independent` must go with a method that searches coefficients, but got --method architectures, "
-                "which needs one supernet to compare architectures with; omit one of the two."
+                "`--independent` must go with a method that searches coefficients, but got --method "
+                f"{self.method}, which needs one supernet to compare architectures with; omit one of the two."
+            )
+        if self.adaptive and self.method == "bayesian":
+            raise ValueError(
+                "`--adaptive` must go with a method that evaluates all it proposes with early exits, but got --method "
+                "bayesian, whose Gaussian process knows nothing of exits: omit one of the two."
             )
         if not self.board_patience >= 0:
             raise ValueError(f"`--board-patience >= 0` must hold, but got {self.board_patience}.")
@@ -269,12 +281,14 @@ class SearchConfig:
     def without_effect(self) -> frozenset[str]:
         """Settings that the method does not use."""
         found: set[str] = set()
-        if self.method == "architectures":
+        if self.method in WITHOUT_COEFFICIENTS:
             found |= {*INNER_SEARCH, "alpha", "beta", "gamma", "delta"}
         if self.method == "grid":
             found |= {"beta", "delta"}
         if self.method != "dnas" or self.independent or self.adaptive:
-            found |= {"supernet_generations", "proposals", "propose_beside"}
+            found |= {"supernet_generations", "candidates"}
+        if self.method not in ("dnas", "bayesian") or self.independent or self.adaptive:
+            found |= {"proposals", "propose_beside"}
         return frozenset(found)
 
     @property

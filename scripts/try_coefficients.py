@@ -21,7 +21,7 @@ from search_space.boundary.reading import local_path
 if TYPE_CHECKING:
     from devices.measurement import Source
     from moo.search.coefficient_search import TriedNetwork
-    from moo.search.surrogate_answers import SurrogateAnswer
+    from moo.search.surrogates.answers import SurrogateAnswer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ def main() -> None:
     from dnas.losses import Coefficients
     from moo.report.selected import table_lines
     from moo.search.coefficient_search import searched_on_supernet
-    from moo.search.surrogate_answers import open_answers
+    from moo.search.surrogates.answers import open_answers
 
     if config.json:
         # What searches and measures on this machine goes first, as whoever asks so is no person who waits.

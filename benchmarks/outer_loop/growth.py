@@ -34,6 +34,7 @@ from devices.cost_tables.family import CostTables
 from devices.replay import ReplayDevice
 from moo import events
 from moo.algorithms.base import Proposal
+from moo.analysis.contributions import source_of
 from moo.analysis.selection import Limits, best_within, read_front, three_choices
 from moo.measurement.boards import read_run_tables
 from moo.measurement.front import FrontMeasuring, corrected_tables
@@ -43,12 +44,13 @@ from moo.search.drawing import draw
 from moo.search.generational import IN_INT8_EACH, search_in_generations
 from moo.search.outputs import write_front_json
 from moo.search.preparation import archive_for
-from moo.search.proposals import proposal_of, surrogate_proposals
+from moo.search.proposals import proposal_of
+from moo.search.surrogates.task import surrogate_task
 from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord, open_record
 from moo.storage.run_folder import RunFolder
 from moo.storage.search_state import SearchState, write_state
-from moo.trials import ArchitectureTrial, TrialResult
+from moo.trials import ArchitectureTrial, Indices, TrialResult
 from moo.visualization.tensorboard import TensorBoardWriter
 from scripts.interface.command_line import run
 
@@ -253,7 +255,9 @@ def proposing(path: Path) -> float:
     with _opened(path) as record:
         before, tables = record.store.num_trials(), _tables(path)
         begin = time.process_time()
-        surrogate_proposals(config, origin.space, record.archive, tables, before=before)
+        sources = {number: source_of(stored.trial) for number, stored in record.store.trials().items()}
+        task = surrogate_task(config, origin.space, record.archive, tables, before=before, sources=sources)
+        task.proposals()
         return time.process_time() - begin
 
 
@@ -306,7 +310,7 @@ class _Known:
 
     generations: Mapping[int, Sequence[Proposal]]
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """See `ProposalSource.ask`."""
         return self.generations[first]
 

@@ -16,8 +16,8 @@ class SurrogateProposal:
     """An architecture worth paying for."""
 
     indices: tuple[int, ...]
-    coefficients: Coefficients
-    """The first whose theta gave it."""
+    coefficients: Coefficients | None
+    """The first whose theta gave it; None where a local search over architectures found it."""
 
 
 PlainProposal = Coefficients | Indices | SurrogateProposal

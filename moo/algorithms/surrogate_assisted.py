@@ -1,20 +1,20 @@
-"""NSGA-II over coefficients on a surrogate of accuracy, and the choice of the architectures that are worth paying for.
+"""NSGA-II over coefficients on a surrogate of accuracy, beside a local search over architectures.
 
 Start at `propose`. All inner searches of a generation run in one batch on the surrogate's exact expectation
-(`dnas.surrogate_search`) instead of a supernet. Mode and samples of every theta are candidates. Those are chosen whose
-evaluation is expected to add most hypervolume, given what the surrogate does not know.
+(`dnas.surrogate_search`) instead of a supernet. Mode and samples of every theta are candidates, and so is what a local
+search over architectures finds (`moo.bayesian`). Those are chosen whose evaluation is expected to add most hypervolume,
+from each of the two sources as many as it has seats.
 
 Shape suffixes: C candidates, L layers, M objectives, N architectures, O operators, T inner searches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,27 +23,29 @@ from dnas.losses import Coefficients
 from dnas.surrogate_search import (
     CrossEntropyScale,
     ExpectedCost,
+    ScoreModel,
     SurrogateSearchSettings,
     chosen_costs,
     search_thetas,
 )
-from moo.algorithms.acquisition import (
-    AccuracyModel,
-    AcquisitionSettings,
-    EvaluatedArchitectures,
-    Floats,
-    Integers,
-    most_promising,
-)
 from moo.algorithms.base import ConfiguredProposal, SurrogateProposal
 from moo.algorithms.genomes import Genome
 from moo.algorithms.nsga2 import Evolution, configured_variation
+from moo.bayesian.inputs import Integers
+from moo.bayesian.search import Candidates, LocalSearch
 from moo.trials import Objectives
+
+CandidateSource = Literal["coefficients", "neighbours"]
+"""Inner searches for coefficients on the surrogate, or the local search over architectures."""
+
+
+FoundCandidates = tuple[Integers, Callable[[int], "SurrogateProposal | ConfiguredProposal"]]
+"""Architectures (C, L), all different, and from the place of one what it is to be proposed as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SurrogateAssistedSettings:
-    """How much is searched on the surrogate, and how candidates are judged."""
+    """How many coefficients are searched on the surrogate."""
 
     population: int = 64
     """Coefficients in a generation."""
@@ -53,8 +55,6 @@ class SurrogateAssistedSettings:
     """Architectures drawn from each theta, besides its mode."""
     search: SurrogateSearchSettings = field(default_factory=SurrogateSearchSettings)
     """How each theta is searched."""
-    acquisition: AcquisitionSettings = field(default_factory=AcquisitionSettings)
-    """How candidates are judged."""
 
     def __post_init__(self) -> None:
         for name, least in (("population", 4), ("generations", 1), ("samples", 0)):
@@ -73,68 +73,95 @@ class CostLimit:
     highest: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CoefficientSearch:
+    """What coefficients are searched with on the surrogate."""
+
+    model: ScoreModel
+    """Fitted to what was evaluated."""
+    scale: CrossEntropyScale
+    """Of its scores."""
+    costs: Sequence[Sequence[ExpectedCost]]
+    """For each runtime configuration one or two, as latency and energy."""
+    genome: Genome[Any]
+    """Bounds of the coefficients, with a gene for the configuration where there are several."""
+    shape: tuple[int, int]
+    """Layers and operators."""
+    limits: Sequence[CostLimit] = ()
+    """What coefficients lead to should keep these."""
+    settings: SurrogateAssistedSettings = field(default_factory=SurrogateAssistedSettings)
+
+    def candidates(self, configurations: Sequence[RuntimeConfiguration], rng: np.random.Generator) -> FoundCandidates:
+        """Search many coefficients.
+
+        Args:
+            configurations: those of the costs, where there are several.
+            rng: of everything random.
+
+        Returns:
+            Architectures (C, L), all different, and from the place of one what it is to be proposed as.
+        """
+        searches = _Searches(
+            self.genome, configurations, self.settings, seed=int(rng.integers(2**31)), constrained=len(self.limits) > 0
+        )
+        thetas = []
+        for _ in range(self.settings.generations):
+            asked, choice_T = searches.ask()
+            own = [chosen_costs(kind, choice_T) for kind in zip(*self.costs, strict=True)]
+            coefficients = searches.coefficients(asked)
+            theta_TLO = search_thetas(
+                self.model, self.scale, own, coefficients, self.shape, self.settings.search, rng
+            )  # fmt: skip
+            probs_TLO = torch.softmax(theta_TLO, -1)
+            figures = [self.model.expected_score(probs_TLO), *(cost(probs_TLO) for cost in own)]
+            figures += [torch.zeros(len(asked))] * (3 - len(figures))
+            outcomes = [(error, latency, energy) for error, latency, energy in torch.stack(figures, -1).tolist()]
+            searches.tell(asked, outcomes, _violations(self.limits, probs_TLO, choice_T))
+            thetas.append(theta_TLO)
+        candidates_CL, owner_C = candidates_of(torch.cat(thetas), self.settings.samples, rng)
+
+        def proposal(place: int) -> SurrogateProposal | ConfiguredProposal:
+            return searches.proposal(int(owner_C[place]), tuple(candidates_CL[place].tolist()))
+
+        return candidates_CL, proposal
+
+
 def propose(
-    model: AccuracyModel,
-    scale: CrossEntropyScale,
-    costs: Sequence[Sequence[ExpectedCost]],
-    evaluated: EvaluatedArchitectures,
-    genome: Genome[Any],
+    local: LocalSearch,
+    seats: Mapping[CandidateSource, int],
+    searched: FoundCandidates | None,
     *,
     configurations: Sequence[RuntimeConfiguration] = (),
-    limits: Sequence[CostLimit] = (),
-    reference_M: Floats,
-    num_operators: int,
-    count: int,
-    settings: SurrogateAssistedSettings,
-    rng: np.random.Generator,
 ) -> list[SurrogateProposal | ConfiguredProposal]:
-    """Search many coefficients on the surrogate, and choose what to evaluate next.
+    """Choose what to evaluate next.
 
     Args:
-        model: fitted to what was evaluated.
-        scale: of its scores.
-        costs: for each runtime configuration one or two, as latency and energy.
-        evaluated: these architectures are not chosen again.
-        genome: bounds of the coefficients, with a gene for the configuration where there are several.
-        configurations: those of the costs, where there are several.
-        limits: what exceeds them is chosen only where nothing else is left.
-        reference_M: reference point of the hypervolume: error, then each cost.
-        num_operators: operators that a layer can have.
-        count: architectures to choose.
-        settings: how much is searched.
-        rng: of everything random.
+        local: of what was evaluated; judges all candidates.
+        seats: how many architectures to choose of each source that there is; where one has fewer, the other has more.
+        searched: what coefficients led to; None for none.
+        configurations: where there are several.
 
     Returns:
-        At most `count` proposals, the most promising first; fewer where searches lead to no more that is new.
+        Proposals, the most promising first; fewer than there are seats where searches lead to no more that is new.
     """
-    shape = (evaluated.indices_NL.shape[1], num_operators)
-    search = _Searches(genome, configurations, settings, seed=int(rng.integers(2**31)), constrained=len(limits) > 0)
-    thetas = []
-    for _ in range(settings.generations):
-        asked, choice_T = search.ask()
-        own = [chosen_costs(kind, choice_T) for kind in zip(*costs, strict=True)]
-        theta_TLO = search_thetas(model, scale, own, search.coefficients(asked), shape, settings.search, rng)
-        probs_TLO = torch.softmax(theta_TLO, -1)
-        figures = [model.expected_score(probs_TLO), *(cost(probs_TLO) for cost in own)]
-        figures += [torch.zeros(len(asked))] * (3 - len(figures))
-        outcomes = [(error, latency, energy) for error, latency, energy in torch.stack(figures, -1).tolist()]
-        search.tell(asked, outcomes, _violations(limits, probs_TLO, choice_T))
-        thetas.append(theta_TLO)
-    candidates_CL, owner_C = candidates_of(torch.cat(thetas), settings.samples, rng)
-    new_C = _not_among(candidates_CL, evaluated.indices_NL)
-    candidates_CL, owner_C = candidates_CL[new_C], owner_C[new_C]
-    if not len(candidates_CL):
-        return []
-    if limits:
-        one_CLO = torch.nn.functional.one_hot(torch.from_numpy(candidates_CL), num_operators).float()
-        violation_C = np.array(_violations(limits, one_CLO, [search.choices[place] for place in owner_C]))
-        kept_C = violation_C <= max(0.0, violation_C.min())
-        candidates_CL, owner_C = candidates_CL[kept_C], owner_C[kept_C]
-    chosen = most_promising(
-        model, costs, evaluated, candidates_CL, reference_M=reference_M, num_operators=num_operators, count=count,
-        settings=settings.acquisition, rng=rng,
-    )  # fmt: skip
-    return [search.proposal(int(owner_C[place]), tuple(candidates_CL[place].tolist())) for place in chosen]
+    sources: dict[CandidateSource, Candidates] = {}
+    if searched is not None:
+        found_CL, proposal = searched
+        proposals = {tuple(row): place for place, row in enumerate(found_CL.tolist())}
+        sources["coefficients"] = local.judged(found_CL)
+    if "neighbours" in seats:
+        sources["neighbours"] = local.candidates(sources.get("coefficients"))
+    chosen: list[SurrogateProposal | ConfiguredProposal] = []
+    for source, place in local.chosen_together(sources, {name: seats.get(name, 0) for name in sources}):
+        indices_L = sources[source].indices_CL[place]
+        indices = tuple(indices_L.tolist())
+        if source == "coefficients":
+            chosen.append(proposal(proposals[indices]))
+            continue
+        plain = SurrogateProposal(indices, None)
+        several = len(configurations) > 1
+        chosen.append(ConfiguredProposal(plain, configurations[local.suits(indices_L)]) if several else plain)
+    return chosen
 
 
 class _Searches:
@@ -221,8 +248,3 @@ def candidates_of(theta_TLO: Tensor, samples: int, rng: np.random.Generator) -> 
     _, first = np.unique(flat, axis=0, return_index=True)
     first = np.sort(first)
     return flat[first], owners[first]
-
-
-def _not_among(indices_CL: Integers, known_NL: Integers) -> npt.NDArray[np.bool_]:
-    known = {tuple(row) for row in known_NL.tolist()}
-    return np.array([tuple(row) not in known for row in indices_CL.tolist()], bool)

@@ -15,6 +15,7 @@ selection         one network of a front: the most accurate within limits, or th
 transfer          what networks chosen for one board lose on another
 adaptive_selection  the same for a front with early exits
 objectives        how many objectives a front really trades
+contributions     what each source of candidates added to a search
 near_front        networks on the front and near it, which may get early exits
 adaptation        what early exits and configurations gain
 """

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from dnas.inner_search import StepRecord
 from moo.analysis.errors import on_selection_split
+from moo.config import WITHOUT_COEFFICIENTS
 from moo.formatting import cost, percent, percent_within, short
 from moo.page.answers import NotThereError, answering, taking
 from moo.page.cells import Cell, hover, network_link, table_json
@@ -50,7 +51,7 @@ WEIGHTS = ("alpha", "gamma")
 
 def coefficients_json(run: OpenedRun) -> Json:
     """Bounds of the coefficients, and all trials of the run that have some."""
-    if run.config.method == "architectures":
+    if run.config.method in WITHOUT_COEFFICIENTS:
         return {"nothing": WITHOUT}
     trials = list(_done(run))
     return {

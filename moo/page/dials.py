@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from devices.configuration import RuntimeConfiguration
@@ -20,8 +21,9 @@ from moo.page.cells import Cell, code, link, network_link
 from moo.page.network_drawing import drawing_json
 from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
-from moo.search.proposals import bounds_of, surrogate_of
-from moo.search.surrogate_answers import SurrogateAnswer, SurrogateAnswers
+from moo.search.proposals import bounds_of
+from moo.search.surrogates.answers import SurrogateAnswer, SurrogateAnswers
+from moo.search.surrogates.task import surrogate_of
 from search_space.boundary.text import shown
 
 Json = dict[str, Any]
@@ -48,7 +50,8 @@ def load_answers(run: OpenedRun) -> SurrogateAnswers:
     """The surrogate of a run as it is now, fitted to all that it has evaluated."""
     space, archive = run.origin.space, run.archive
     assert archive.tables is not None, "an opened run has tables"
-    surrogate = surrogate_of(run.config, space, archive.entries, archive.tables)
+    reference_M = np.array(archive.reference_point)
+    surrogate = surrogate_of(run.config, space, archive.entries, archive.tables, reference_M=reference_M)
     return SurrogateAnswers(surrogate, run.config, space, archive)
 
 

@@ -197,7 +197,8 @@ def _origin(run: OpenedRun, entry: Entry) -> list[Cell]:
     on_surrogate = stored is not None and isinstance(stored.trial, ArchitectureTrial)
     where = "on the supernet"
     if on_surrogate:
-        where = "on the surrogate" if entry.coefficients is not None else "proposed as an architecture"
+        proposer = "NSGA-II" if run.config.method == "architectures" else "a local search"
+        where = "on the surrogate" if entry.coefficients is not None else f"proposed by {proposer}"
     told = "" if stored is None or stored.trial.generation < 0 else f" of generation {stored.trial.generation + 1}"
     told += f", {where}{' (mode of theta)' if entry.position == 0 and not on_surrogate else ''}"
     if (c := entry.coefficients) is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from devices.measurement import Board, Measurement
 from evaluation.data.facts import numbers_text, used_text
 from evaluation.data.wording import depth_text, resolution
 from evaluation.errors import ERROR_NAMES
+from moo.analysis.contributions import TrialSource, contributions, source_of
 from moo.analysis.errors import error_kind
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
-from moo.storage.archive import Archive
+from moo.storage.archive import Archive, objectives_of
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
@@ -104,7 +107,7 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     rows = [
         *_pretraining(config, origin),
         ("coefficients searched on the supernet", _counted(trials.values(), CoefficientTrial)),
-        *_directly_evaluated(trials.values()),
+        *_directly_evaluated(config, trials.values()),
         ("architectures evaluated", f"{len(archive)}"),
         ("networks measured", f"{sum(len(entry.measurements) > 0 for entry in archive.entries)}"),
         (
@@ -127,7 +130,8 @@ def effort(archive: Archive, store: StoreReader, config: SearchConfig, origin: R
     lines += [
         f"- {code(item.get('architecture'))} was not measured: {markdown(item.get('reason'))}" for item in not_measured
     ]
-    return "\n\n".join(part for part in (table(("", ""), rows), "\n".join(lines)) if part)
+    parts = (table(("", ""), rows), sources(archive, store, config), "\n".join(lines))
+    return "\n\n".join(part for part in parts if part)
 
 
 def adaptive_trials(store: StoreReader) -> str:
@@ -162,13 +166,49 @@ def _counted(trials: Iterable[StoredTrial], kind: type[Trial]) -> str:
     return f"{len(trials_of_kind)}, of which {sum(stored.objectives is None for stored in trials_of_kind)} failed"
 
 
-def _directly_evaluated(trials: Collection[StoredTrial]) -> list[tuple[str, str]]:
-    """A row for architectures that came of no inner search on the supernet, if there are any."""
-    trials_of_kind = [stored.trial for stored in trials if isinstance(stored.trial, ArchitectureTrial)]
-    if not trials_of_kind:
-        return []
-    proposer = "NSGA-II" if trials_of_kind[0].coefficients is None else "searches on the surrogate"
-    return [(f"architectures proposed by {proposer}", _counted(trials, ArchitectureTrial))]
+def _directly_evaluated(config: SearchConfig, trials: Iterable[StoredTrial]) -> list[tuple[str, str]]:
+    """A row for each source of architectures that came of no inner search on the supernet."""
+    of_source: dict[TrialSource, list[StoredTrial]] = {}
+    for stored in trials:
+        if isinstance(stored.trial, ArchitectureTrial):
+            of_source.setdefault(source_of(stored.trial), []).append(stored)
+    return [(_source_name(source, config), _counted(found, ArchitectureTrial)) for source, found in of_source.items()]
+
+
+def _source_name(source: TrialSource, config: SearchConfig) -> str:
+    proposer = "NSGA-II" if config.method == "architectures" else "a local search"
+    return {
+        "taken over": "architectures of another run",
+        "supernet": "architectures of coefficients searched on the supernet",
+        "coefficients": "architectures proposed by searches on the surrogate",
+        "neighbours": f"architectures proposed by {proposer}",
+    }[source]
+
+
+def sources(archive: Archive, store: StoreReader, config: SearchConfig) -> str:
+    """What each source of architectures added to the hypervolume, in the order of trials; empty where there is one."""
+    source_of_trial = {stored.trial.id: source_of(stored.trial) for stored in store.trials().values()}
+    entries = sorted(archive.entries, key=lambda entry: (entry.trial_id, entry.position))
+    points = [objectives_of(archive.points([entry])) for entry in entries]
+    known: list[TrialSource] = [source_of_trial.get(entry.trial_id, "taken over") for entry in entries]
+    made = contributions(known, points, np.array(archive.reference_point))
+    if len(made) < 2:
+        return ""
+    rows = [
+        (
+            _source_name(source, config),
+            str(one.evaluations),
+            f"{one.hypervolume:.4f}",
+            f"{1000 * one.hypervolume / one.evaluations:.3f}",
+        )
+        for source, one in made.items()
+    ]
+    heads = ("from", "architectures", "hypervolume added", "by one of them (thousandths)")
+    return (
+        table(heads, rows)
+        + "\n\nWhat an architecture added when it was evaluated, in the order of trials: the first add "
+        "most. Later generations take from each source as many as follow from what its architectures added."
+    )
 
 
 def hypervolume(archive: Archive) -> str:

@@ -7,8 +7,7 @@ space_choice space and size of images where the user names none
 forecast     how long a search of a space would take, before one is chosen
 artifacts    what trials start from: cost table, supernet
 proposals    what is tried next, by method
-surrogate_source  what generations on a surrogate evaluate, proposed when asked for or beside evaluations
-surrogate_answers  which network coefficients give, by what a run has evaluated
+surrogates   what it proposes once it has evaluated some networks, and what coefficients give by these
 coefficient_search  one tuple of coefficients, searched on the supernet of a run
 generational, asynchronous  trials in generations, or as workers get free
 trial_runner what these two share: trials run, kept, told of

@@ -26,7 +26,7 @@ from moo.search.proposals import (
 from moo.search.transfer import taken_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.record import RunRecord
-from moo.trials import Objectives, Trial
+from moo.trials import ArchitectureTrial, Indices, Objectives, Trial
 from search_space.spaces import FBNetSpace
 
 LEARN_NOTHING = ("random", "grid")
@@ -78,16 +78,19 @@ def search_asynchronously(
     )
     left = None if total is None else total - len(stored) - len(interrupted)
     for item in stored:
-        tell_algorithm(algorithm, item.trial, item.objectives, violation_of(item, record.archive, costs))
+        tell_algorithm(algorithm, config.method, item.trial, item.objectives, violation_of(item, record.archive, costs))
     failures = 0
     chosen: deque[Proposal] = deque()
+    under_way: dict[int, Indices] = {}
+    """Architectures that are being evaluated, by trial."""
 
     def proposed(number: int) -> Proposal | None:
         if number < supernet_generations(config) * generation_size(config) or len(record.archive) < 2:
             return next(iter(algorithm.ask(1)), None)
         if not chosen:
             more = left is None or number - start + surrogate_generation_size(config) < left
-            chosen.extend(surrogate_proposals.ask(number, costs, more=more))
+            pending = tuple(under_way.values())
+            chosen.extend(surrogate_proposals.ask(number, costs, more=more, pending=pending))
         return chosen.popleft() if chosen else None
 
     def is_over() -> bool:
@@ -104,12 +107,16 @@ def search_asynchronously(
             if proposal is None:
                 record.add_event("converged", trial=number)
                 return
-            yield trial_of(proposal, number=number, generation=0)
+            trial = trial_of(proposal, number=number, generation=0)
+            if isinstance(trial, ArchitectureTrial):
+                under_way[number] = trial.indices
+            yield trial
 
     def learn(trial: Trial, objectives: Objectives | None, violation: float) -> None:
         nonlocal failures
+        under_way.pop(trial.id, None)
         failures = 0 if objectives is not None else failures + 1
-        tell_algorithm(algorithm, trial, objectives, violation)
+        tell_algorithm(algorithm, config.method, trial, objectives, violation)
         if (done := record.store.num_trials()) and done % generation_size(config) == 0:
             generation_ended(None)
 

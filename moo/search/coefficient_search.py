@@ -1,7 +1,7 @@
 """One tuple of coefficients searched on the supernet of a run, as a trial of that run would be; nothing is written.
 
 Start with `searched_on_supernet`. What a run has evaluated answers sooner, though not on images
-(`moo.search.surrogate_answers`).
+(`moo.search.surrogates.answers`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TriedNetwork:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CoefficientSearch:
+class TriedCoefficients:
     """What a search of one tuple gave."""
 
     coefficients: Coefficients
@@ -57,7 +57,7 @@ def searched_on_supernet(
     configuration: RuntimeConfiguration | None = None,
     dataset: str | None = None,
     on_loading: Callable[[int, int], None] = lambda done, total: None,
-) -> CoefficientSearch:
+) -> TriedCoefficients:
     """Search a tuple; a run that goes on is only read.
 
     It is searched as the trial that would come next, with the costs as they are corrected by now.
@@ -120,7 +120,7 @@ def searched_on_supernet(
             energy_mj=float(item.energy_mj),
             chosen=place == result.chosen or (known is not None and known.chosen),
         )
-    return CoefficientSearch(
+    return TriedCoefficients(
         coefficients=coefficients,
         configuration=configuration or tables.base.configuration,
         networks=tuple(networks.values()),

@@ -23,6 +23,7 @@ from evaluation.accelerators import own_device
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.early_exits.quick import FITTED_IMAGES
 from moo import events
+from moo.config import WITHOUT_COEFFICIENTS
 from moo.execution.pretraining import new_pretraining
 from moo.search.forecast import EXITS_SECONDS
 from moo.search.preparation import Preparation
@@ -94,7 +95,7 @@ def plan_of(preparation: Preparation, *, workers: int, searched_seconds: float) 
     trial = theta_images * STEP_OF_THETA * image_seconds + (config.samples + 1) * evaluating
     if config.independent:
         trial += settings.epochs * epoch_seconds * torch.get_num_threads() / setup.threads
-    if config.method == "architectures":
+    if config.method in WITHOUT_COEFFICIENTS:
         trial = evaluating
     total, size = expected_trials(config), generation_size(config)
     on_supernet = int(min(total, size * min(config.generations, supernet_generations(config))))
@@ -208,7 +209,7 @@ class _Search:
         self._proposing = seconds / max(1, trials)
 
     def trial_ended(self, trial: Trial, seconds: float) -> None:
-        self._place = int(isinstance(trial, ArchitectureTrial) and trial.coefficients is not None)
+        self._place = int(isinstance(trial, ArchitectureTrial) and self._left[0] <= 0)
         self._left[self._place] = max(0, self._left[self._place] - 1)
         self._paces[self._place].saw(seconds + self._proposing)
 

@@ -25,7 +25,7 @@ from evaluation.accelerators import own_device, synchronize
 from evaluation.accuracy import RECALIBRATION_IMAGES
 from evaluation.early_exits.quick import FITTED_IMAGES
 from evaluation.splits import HELD_OUT_FRACTION, HELD_OUT_MOST
-from moo.config import SearchConfig
+from moo.config import WITHOUT_COEFFICIENTS, SearchConfig
 from moo.search.proposals import expected_trials, generation_size, supernet_generations
 from moo.storage.origin import SplitSizes
 from search_space.boundary.machine import available_cpus
@@ -142,7 +142,7 @@ def estimated_seconds(
     on_supernet = proposed * generation_size(config)
     later = expected_trials(config) - on_supernet
     per_trial = config.theta_steps * speed.theta_step + config.samples * float_error + evaluation
-    if config.method == "architectures":
+    if config.method in WITHOUT_COEFFICIENTS:
         per_trial = evaluation
     if config.independent:
         # Each trial pre-trains on a worker of its own: about the machine's whole speed divided among them.

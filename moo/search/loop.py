@@ -27,7 +27,7 @@ from moo.search.generational import search_in_generations
 from moo.search.outputs import network_files, write_front, write_front_json
 from moo.search.preparation import Preparation, archive_for
 from moo.search.proposals import settled_for
-from moo.search.surrogate_source import source_of
+from moo.search.surrogates.source import proposal_source
 from moo.search.transfer import take_over
 from moo.search.trial_runner import TrialRunner
 from moo.storage.archive import Archive
@@ -221,7 +221,7 @@ class _Search:
                 record,
                 self._runner,
                 self._measuring,
-                source_of(config, self._space, record),
+                proposal_source(config, self._space, record),
                 clock,
                 self._tell,
                 self._generation_ended,

@@ -5,50 +5,45 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from devices.configuration import BASE, RuntimeConfiguration
 from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
-from dnas.surrogate import fit_surrogate
-from dnas.surrogate_search import CrossEntropyScale, ExpectedCost, SurrogateSearchSettings
-from moo.algorithms.acquisition import AccuracyModel, AcquisitionSettings, EvaluatedArchitectures
 from moo.algorithms.base import Algorithm, ConfiguredProposal, PlainProposal, Proposal, SurrogateProposal
 from moo.algorithms.genomes import CoefficientBounds, ConfiguredGenome, Genome, genome_of
 from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
 from moo.algorithms.random_and_grid import AssignedConfigurations, CoefficientGrid, RandomCoefficients
-from moo.algorithms.surrogate_assisted import CostLimit, SurrogateAssistedSettings, propose
-from moo.config import SearchConfig
-from moo.storage.archive import Archive, Entry
+from moo.algorithms.spread import SpreadArchitectures
+from moo.config import Method, SearchConfig
+from moo.storage.archive import Archive
 from moo.storage.run_folder import RESTORE, RunFolder, check_not_lost
 from moo.storage.store import StoredTrial
 from moo.trials import ArchitectureTrial, CoefficientTrial, Indices, Objectives, Trial
-from search_space.architectures import operator_indices
-from search_space.block_graph import block_graph
 from search_space.boundary.sealing import read_sealed_json, write_sealed_json
 from search_space.boundary.text import reason_of
-from search_space.counts import count, node_params
 from search_space.spaces import FBNetSpace
 
 Floats = npt.NDArray[np.float64]
 SurrogateChoice = SurrogateProposal | ConfiguredProposal
+LEAST_FIRST = 4
+"""Architectures that a surrogate begins with, where a generation is small."""
 
 
 class ProposalSource(Protocol):
     """What generations on a surrogate evaluate."""
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """The proposals of a generation.
 
         Args:
             first: number of the first trial that they become.
             costs: to search with, with energy above idle.
             more: whether another generation may be asked for after this one.
+            pending: architectures that are evaluated already, of which nothing is known yet.
         """
 
     def settle(self) -> None:
@@ -104,6 +99,8 @@ def algorithm_of(
                 constrained=constrained,
             )
             return architectures
+        case "bayesian":
+            algorithm = SpreadArchitectures(space, size, seed=seed)
         case "random":
             algorithm = RandomCoefficients(bounds, seed=seed)
         case "grid":
@@ -145,8 +142,16 @@ def settled_for(config: SearchConfig, *, gpus: int) -> SearchConfig:
 
 
 def generation_size(config: SearchConfig) -> int:
-    """Proposals of an algorithm in a generation; of architectures, as many as inner searches would evaluate."""
-    return evaluations_of_generation(config) if config.method == "architectures" else config.population
+    """Proposals of an algorithm in a generation.
+
+    Of architectures, as many as inner searches would evaluate, and half as many where a surrogate goes on from them.
+    """
+    match config.method:
+        case "architectures":
+            return evaluations_of_generation(config)
+        case "bayesian":
+            return max(LEAST_FIRST, evaluations_of_generation(config) // 2)
+    return config.population
 
 
 def supernet_generations(config: SearchConfig) -> float:
@@ -154,8 +159,10 @@ def supernet_generations(config: SearchConfig) -> float:
 
     A surrogate is one of the error of networks as they are, which is not what adaptive trials are judged by.
     """
-    if config.method != "dnas" or config.independent or config.adaptive:
+    if config.method not in ("dnas", "bayesian") or config.independent or config.adaptive:
         return math.inf
+    if config.method == "bayesian":
+        return 1
     return config.supernet_generations if config.from_run is None else 0
 
 
@@ -195,9 +202,11 @@ def proposal_of(trial: Trial) -> Proposal:
     return plain if trial.configuration is None else ConfiguredProposal(plain, trial.configuration)
 
 
-def tell_algorithm(algorithm: Algorithm, trial: Trial, objectives: Objectives | None, violation: float = 0.0) -> None:
-    """Tell an algorithm the objectives of a trial; what a surrogate proposed it did not ask for."""
-    if isinstance(trial, CoefficientTrial) or trial.coefficients is None:
+def tell_algorithm(
+    algorithm: Algorithm, method: Method, trial: Trial, objectives: Objectives | None, violation: float = 0.0
+) -> None:
+    """Tell the algorithm of a method the objectives of a trial; what a surrogate proposed it did not ask for."""
+    if isinstance(trial, CoefficientTrial) or method == "architectures":
         algorithm.tell([(proposal_of(trial), objectives)], [violation])
 
 
@@ -254,7 +263,8 @@ def _proposal_to_json(proposal: SurrogateChoice) -> dict[str, Any]:
 
 
 def _proposal_from_json(item: dict[str, Any]) -> Proposal:
-    proposal = SurrogateProposal(tuple(item["indices"]), Coefficients(**item["coefficients"]))
+    given = item["coefficients"]
+    proposal = SurrogateProposal(tuple(item["indices"]), None if given is None else Coefficients(**given))
     label = item.get("configuration")
     return proposal if label is None else ConfiguredProposal(proposal, RuntimeConfiguration.parse(label))
 
@@ -264,168 +274,3 @@ def indices_of(proposal: Proposal) -> Indices:
     plain = proposal.proposal if isinstance(proposal, ConfiguredProposal) else proposal
     assert isinstance(plain, SurrogateProposal), "a search on a surrogate proposes nothing else"
     return plain.indices
-
-
-def surrogate_proposals(
-    config: SearchConfig, space: FBNetSpace, archive: Archive, tables: CostTables, *, before: int
-) -> list[SurrogateChoice]:
-    """The architectures most worth evaluating, by searching many coefficients on a surrogate of what was evaluated.
-
-    Args:
-        config: bounds and seed; its loss, theta steps, entropy weight and samples hold as on the supernet.
-        space: of the architectures.
-        archive: of the run.
-        tables: what a generation is searched with, with energy above idle.
-        before: only results of trials with lower numbers are looked at, so that a resumed run proposes the same.
-
-    Returns:
-        As many as `surrogate_generation_size` says, or fewer.
-    """
-    return surrogate_task(config, space, archive, tables, before=before).proposals()
-
-
-def surrogate_task(
-    config: SearchConfig,
-    space: FBNetSpace,
-    archive: Archive,
-    tables: CostTables,
-    *,
-    before: int,
-    first: int | None = None,
-    pending: Sequence[Indices] = (),
-) -> SurrogateTask:
-    """The same, to be done when it suits.
-
-    Args:
-        config: as for `surrogate_proposals`, and so are the next three.
-        space: of the architectures.
-        archive: of the run; may change afterwards.
-        tables: what a generation is searched with.
-        before: only results of trials with lower numbers are looked at.
-        first: number of the first trial that the proposals become; by default `before`.
-        pending: architectures that are evaluated meanwhile.
-    """
-    return SurrogateTask(
-        config=config,
-        space=space,
-        entries=tuple(entry for entry in archive.entries if entry.trial_id < before),
-        tables=tables,
-        reference_M=np.array(archive.reference_point),
-        first=before if first is None else first,
-        pending=tuple(pending),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SurrogateTask:
-    """All that proposals on a surrogate follow from."""
-
-    config: SearchConfig
-    space: FBNetSpace
-    entries: tuple[Entry, ...]
-    """What is known."""
-    tables: CostTables
-    reference_M: Floats
-    first: int
-    """Number of the first trial that the proposals become."""
-    pending: tuple[Indices, ...] = ()
-    """Architectures that are evaluated meanwhile: they are not proposed again, and are expected to be as predicted."""
-
-    def proposals(self) -> list[SurrogateChoice]:
-        """As many as `surrogate_generation_size` says, or fewer."""
-        config, tables = self.config, self.tables
-        if len(self.entries) < 2:
-            return []
-        found = surrogate_of(config, self.space, self.entries, tables)
-        evaluated = found.evaluated
-        if self.pending:
-            evaluated = evaluated.with_expected(found.model, np.array(self.pending))
-        count = surrogate_generation_size(config)
-        # More of them are judged jointly where more are wanted than by default.
-        shortlist = AcquisitionSettings().shortlist if config.proposals is None else max(150, 2 * count)
-        return propose(
-            found.model,
-            found.scale,
-            [[latency, energy] for latency, energy in zip(found.latencies, found.energies, strict=True)],
-            evaluated,
-            coefficient_genome(config, tables.configurations),
-            configurations=tables.configurations if len(tables) > 1 else (),
-            limits=_limits_of(config, self.space, found.latencies, found.energies),
-            reference_M=self.reference_M,
-            num_operators=len(self.space.operators),
-            count=count,
-            settings=SurrogateAssistedSettings(
-                samples=config.samples, search=found.settings, acquisition=AcquisitionSettings(shortlist=shortlist)
-            ),
-            rng=np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(4, self.first))),
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunSurrogate:
-    """A surrogate of what a run has evaluated, and what searches on it minimise."""
-
-    model: AccuracyModel
-    scale: CrossEntropyScale
-    evaluated: EvaluatedArchitectures
-    latencies: tuple[ExpectedCost, ...]
-    """In each runtime configuration; so are the energies."""
-    energies: tuple[ExpectedCost, ...]
-    settings: SurrogateSearchSettings
-    """How each theta is searched."""
-
-
-def surrogate_of(config: SearchConfig, space: FBNetSpace, entries: Sequence[Entry], tables: CostTables) -> RunSurrogate:
-    """The surrogate on which a run's searches go on.
-
-    Args:
-        config: its loss, theta steps and entropy weight hold as on the supernet.
-        space: of the architectures.
-        entries: of the archive, at least two.
-        tables: to search with, with energy above idle.
-    """
-    indices_NL = np.array([operator_indices(space, entry.architecture) for entry in entries])
-    evaluated = EvaluatedArchitectures(indices_NL, np.array([entry.error for entry in entries]))
-    searched = [config.energy_objective.table(table) for table in tables]
-    return RunSurrogate(
-        model=fit_surrogate(evaluated.indices_NL, evaluated.error_N, num_operators=len(space.operators)),
-        scale=CrossEntropyScale.of(evaluated.error_N),
-        evaluated=evaluated,
-        latencies=tuple(_expected_cost(table.latency_ms, table.fixed_latency_ms) for table in searched),
-        energies=tuple(_expected_cost(table.energy_mj, table.fixed_energy_mj) for table in searched),
-        settings=SurrogateSearchSettings(
-            steps=config.theta_steps, entropy_weight=config.entropy_weight, loss=config.loss
-        ),
-    )
-
-
-def _limits_of(
-    config: SearchConfig, space: FBNetSpace, latencies: Sequence[ExpectedCost], energies: Sequence[ExpectedCost]
-) -> list[CostLimit]:
-    limits = config.limits
-    found: list[CostLimit] = []
-    if limits.max_latency_ms is not None:
-        found.append(CostLimit(latencies, limits.max_latency_ms))
-    if limits.max_energy_mj is not None:
-        found.append(CostLimit(energies, limits.max_energy_mj))
-    if limits.max_params is not None:
-        found.append(CostLimit([_expected_cost(*parameter_table(space))] * len(latencies), limits.max_params))
-    return found
-
-
-def parameter_table(space: FBNetSpace) -> tuple[Floats, float]:
-    """Trainable parameters of each operator at each layer, shape (L, O), and of stem and head."""
-    params_LO = np.array(
-        [
-            [sum(node_params(node) for node in block_graph(layer, operator).nodes) for operator in space.candidates]
-            for layer in space.layers
-        ],
-        np.float64,
-    )
-    first = tuple(space.operators[:1]) * space.num_layers
-    return params_LO, float(count(space.graph(first)).params - params_LO[:, 0].sum())
-
-
-def _expected_cost(cost_LO: Floats, fixed: float) -> ExpectedCost:
-    costs = torch.tensor(cost_LO, dtype=torch.float32)
-    return lambda probs_TLO: (probs_TLO * costs).sum((-1, -2)) + fixed

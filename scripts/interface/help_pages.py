@@ -28,8 +28,8 @@ PARETO_SEARCH = HelpPage(
         group(
             "budget",
             "minutes generations population pretrain-epochs",
-            "samples supernet-generations proposals propose-beside theta-steps theta-batch pretrain-lr pretrain-batch "
-            "paths-per-step train-precision",
+            "samples supernet-generations candidates proposals propose-beside theta-steps theta-batch pretrain-lr "
+            "pretrain-batch paths-per-step train-precision",
         ),
         group("method", "method adaptive", "asynchronous independent loss alpha beta gamma delta entropy-weight seed"),
         group("earlier runs", "resume from"),

@@ -37,24 +37,29 @@ def test_two_costs_exact_gradients_and_a_picture(
     out = run(
         monkeypatch, capsys, files, "--cost2", files / "cost.csv", "--cost2-column", "pi_mj", "--evaluations",
         60, "--seeds", 2, "--out", tmp_path / "new", "--json", None, "--oracle-gradient", None, "--beside", None,
+        "--exhaustive", None,
     )  # fmt: skip
     result = json.loads(out)
     means = {row["method"]: row["mean"] for row in result["rows"]}
     assert set(means) == {
-        "surrogate-assisted", "one round behind", "NSGA-II on architectures", "random search",
+        "surrogate-assisted", "one round behind", "bayesian", "bayesian, all cells judged",
+        "NSGA-II on architectures", "random search",
         "EXACT GRADIENT (oracle)",
     }  # fmt: skip
     assert means["random search"] < means["one round behind"] < result["whole_table"]
     assert means["random search"] < means["surrogate-assisted"] < result["whole_table"]
     assert means["random search"] < means["EXACT GRADIENT (oracle)"] < result["whole_table"]
-    assert all(row["sd"] >= 0 and row["evaluations"] == 60 for row in result["rows"])
+    assert all(
+        row["sd"] >= 0 and row["interval"] >= 0 and row["seconds"] > 0 and row["evaluations"] == 60
+        for row in result["rows"]
+    )
     assert (tmp_path / "new" / "nas_bench_201.png").stat().st_size > 10_000
 
 
 def test_quick_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Path) -> None:
     lines = run(monkeypatch, capsys, files, "--quick", None).splitlines()
-    assert lines[0].endswith("of 1 seed(s)")
-    assert [line.split()[0] for line in lines[2:]] == ["surrogate-assisted", "NSGA-II", "random"]
+    assert lines[0].endswith("over 1 seed(s)")
+    assert [line.split()[0] for line in lines[2:]] == ["surrogate-assisted", "bayesian", "NSGA-II", "random"]
 
 
 @pytest.mark.parametrize(

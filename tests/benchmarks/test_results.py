@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks.results import Column, TextTable, print_results, write_results
+from benchmarks.results import Column, TextTable, half_width, print_results, with_interval, write_results
 
 
 def test_rows_stand_under_their_titles() -> None:
@@ -38,3 +38,23 @@ def test_without_a_folder_nothing_is_drawn() -> None:
         raise AssertionError
 
     write_results(None, {}, {"picture.png": draw})
+
+
+def test_intervals_are_those_of_student() -> None:
+    """Of 1, 2, 3: deviation 1, t of two degrees of freedom 4.303."""
+    assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+    assert half_width([1.0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [
+        (0.982154, 0.00024, "0.9822 ± 0.0002"),
+        (0.982154, 0.000051, "0.98215 ± 0.00005"),
+        (0.982154, 0.0126, "0.982 ± 0.013"),
+        (0.982154, 0.0, "0.9822"),
+        (123.4, 30.0, "123 ± 30"),
+    ],
+)
+def test_means_have_no_more_digits_than_they_carry(mean: float, half: float, text: str) -> None:
+    assert with_interval(mean, half) == text

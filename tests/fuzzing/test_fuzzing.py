@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def test_what_goes_wrong_is_found() -> None:
     def says(_: Path, content: bytes) -> None:
         raise ValueError("two\nlines")
 
-    for read, word in ((hangs, "5 s"), (grows, "GB"), (dies, "died"), (raises, "KeyError"), (says, "printable")):
+    # Where no memory is left, another thread of the process may die of it first.
+    expected = ((hangs, "5 s"), (grows, "GB|died"), (dies, "died"), (raises, "KeyError"), (says, "printable"))
+    for read, words in expected:
         found = findings([Reader("bad", [b"{}"], read)], 1, seed=0)
-        assert [word in one.what for one in found] == [True], found
+        assert [re.search(words, one.what) is not None for one in found] == [True], found

@@ -207,6 +207,12 @@ def test_every_setting_is_explained_and_can_be_omitted() -> None:
         ({"method": "random", "supernet_generations": 3}, "--supernet-generations", "--method random"),
         ({"independent": True, "supernet_generations": 3}, "--supernet-generations", "--method dnas --independent"),
         ({"adaptive": True, "supernet_generations": 3}, "--supernet-generations", "--method dnas --adaptive"),
+        ({"adaptive": True, "candidates": "neighbours"}, "--candidates", "--method dnas --adaptive"),
+        ({"method": "bayesian", "candidates": "neighbours"}, "--candidates", "--method bayesian"),
+        ({"method": "bayesian", "supernet_generations": 3}, "--supernet-generations", "--method bayesian"),
+        ({"method": "bayesian", "gamma": (1.0, 2.0)}, "--gamma", "--method bayesian"),
+        ({"method": "bayesian", "theta_batch": 5}, "--theta-batch", "--method bayesian"),
+        ({"method": "architectures", "proposals": 3}, "--proposals", "--method architectures"),
     ],
 )
 def test_an_option_without_effect_is_refused(settings: Any, option: str, search: str) -> None:
@@ -240,7 +246,20 @@ def test_an_option_that_nothing_would_read_is_refused(settings: Any, message: st
         {"meter": "none", "measure": False},
         {"meter": "none", "device": ("pi4",)},
         {"method": "grid", "minutes": 5.0, "generations": 3},
+        {"method": "bayesian", "proposals": 3, "propose_beside": True, "samples": 2},
+        {"candidates": "coefficients", "proposals": 3},
     ],
 )
 def test_an_option_that_is_read_is_not_refused(settings: Any) -> None:
     check_effect(SearchConfig(**settings))
+
+
+@pytest.mark.parametrize("method", ["architectures", "bayesian"])
+def test_what_searches_no_coefficients_trains_no_supernet_for_each_trial(method: Any) -> None:
+    with pytest.raises(ValueError, match=f"`--independent` must go with .*, but got --method {method}, which needs"):
+        SearchConfig(method=method, independent=True)
+
+
+def test_a_process_that_knows_nothing_of_exits_judges_none() -> None:
+    with pytest.raises(ValueError, match="`--adaptive` must go with .*, but got --method bayesian, whose Gaussian"):
+        SearchConfig(method="bayesian", adaptive=True)

@@ -356,6 +356,7 @@ def test_interrupted_before_anything_was_written_it_says_so(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.thorough
 def test_a_trial_that_wants_memory_is_no_failure_and_is_done_when_the_search_goes_on(
     on_tiny_images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

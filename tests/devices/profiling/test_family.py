@@ -149,6 +149,7 @@ def test_energy_is_power_of_the_configuration_times_latency(family: FamilyProfil
         assert table.idle_w == RASPBERRY_PI_4.idle_w
 
 
+@pytest.mark.thorough
 def test_all_tables_have_one_idle_power() -> None:
     class Warming(ReplayDevice):
         """Its idle power is another one at each measurement, or not known at all."""
@@ -244,6 +245,7 @@ def test_the_governors_clock_may_stand_beside_others() -> None:
     assert max(error_of(table) for table in found.tables) < 0.03
 
 
+@pytest.mark.thorough
 def test_the_base_may_be_adapted_from_another_board(family: FamilyProfile) -> None:
     method = partial(few_shot_profile, source=family.tables.base)
     found = profile_family(board_of(), SPACE, EVERYTHING, method=method, passes=1)

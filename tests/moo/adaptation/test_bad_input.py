@@ -151,6 +151,7 @@ def test_a_network_without_its_files_is_refused(trained_run: FinishedRun, adapte
         adapted(trained_run)
 
 
+@pytest.mark.thorough
 def test_a_network_that_is_too_short_stays_as_it_is(
     trained_run: FinishedRun, adapted: Adapt, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_fresh_trains_all_exits_anew_with_the_same_result(adapted_run: FinishedR
     assert adapted_run.folder.adaptive_front.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_errors_on_the_test_split_are_those_of_the_files_that_are_deployed(
     trained_run: FinishedRun, adapted: Adapt, adapted_once: Adapted
 ) -> None:

@@ -14,11 +14,23 @@ from moo.algorithms.base import Algorithm, ConfiguredProposal, Proposal
 from moo.algorithms.genomes import ArchitectureGenome, CoefficientBounds, ConfiguredGenome
 from moo.algorithms.nsga2 import Evolution, FixedProposal, categorical_variation, configured_variation
 from moo.algorithms.random_and_grid import AssignedConfigurations, CoefficientGrid, RandomCoefficients
+from moo.algorithms.spread import SpreadArchitectures
 from moo.trials import Objectives
+from search_space.spaces import FBNetSpace, Stage
 
 POPULATION = 6
 BOUNDS = CoefficientBounds((0.01, 3.0), (0.3, 2.0), (0.001, 1.0), (0.3, 2.0))
-GENOME = ArchitectureGenome(6, 5)
+SPACE = FBNetSpace(
+    name="six-layers",
+    input_size=8,
+    classes=4,
+    stem_channels=8,
+    stem_stride=1,
+    stages=(Stage(8, 6, 1),),
+    last_channels=16,
+    operators=("k3_e1", "k3_e3", "k3_e6", "k5_e6", "skip"),
+)
+GENOME = ArchitectureGenome(SPACE.num_layers, len(SPACE.operators))
 CONFIGURATIONS = configurations_of(threads=(1, 2), precisions=("fp32", "int8"))
 MakeAlgorithm = Callable[[int], Algorithm]
 
@@ -33,6 +45,7 @@ ALGORITHMS: dict[str, MakeAlgorithm] = {
     "NSGA-II on architectures": lambda seed: evolution(GENOME, seed, variation=categorical_variation()),
     "random": lambda seed: RandomCoefficients(BOUNDS, seed=seed),
     "grid": lambda seed: CoefficientGrid(BOUNDS, points=64, seed=seed),
+    "spread": lambda seed: SpreadArchitectures(SPACE, POPULATION, seed=seed),
     "constrained": lambda seed: evolution(BOUNDS, seed, constrained=True),
     "NSGA-II on coefficients and configurations": lambda seed: evolution(
         ConfiguredGenome(BOUNDS, CONFIGURATIONS), seed, variation=configured_variation()
@@ -45,6 +58,9 @@ ALGORITHMS: dict[str, MakeAlgorithm] = {
     ),
     "random with configurations": lambda seed: AssignedConfigurations(
         RandomCoefficients(BOUNDS, seed=seed), CONFIGURATIONS, seed=seed
+    ),
+    "spread with configurations": lambda seed: AssignedConfigurations(
+        SpreadArchitectures(SPACE, POPULATION, seed=seed), CONFIGURATIONS, seed=seed
     ),
     "grid with configurations": lambda seed: AssignedConfigurations(
         CoefficientGrid(BOUNDS, points=64, seed=seed), CONFIGURATIONS, seed=seed

@@ -25,7 +25,6 @@ from moo.deployment.plan import check_trainings, forget, front_trainings
 from moo.deployment.training import train_networks
 from moo.events import BoardUnreachable, NetworkMeasured, TrainingFailed, TrainingFinished, TrainingProgress
 from tests.moo.conftest import MakeReplay
-from tests.tiers import THOROUGH
 
 
 class StoppedError(Exception):
@@ -153,6 +152,7 @@ def test_an_interrupted_training_goes_on_to_the_result_of_an_uninterrupted_one(r
     assert [dataclasses.replace(n, seconds=0) for n in resumed] == [dataclasses.replace(n, seconds=0) for n in whole]
 
 
+@pytest.mark.thorough
 def test_what_is_trained_is_not_trained_again(run: Any, record: Any) -> None:
     networks = trained(run, record, SerialTrainer(run.splits))
     trainer = SerialTrainer(run.splits)
@@ -241,6 +241,7 @@ def test_bad_input_is_refused(run: Any, record: Any, values: Any, message: str) 
         trained(run, record, SerialTrainer(run.splits), **values)
 
 
+@pytest.mark.thorough
 def test_other_settings_are_refused_unless_trained_anew(run: Any, record: Any) -> None:
     trained(run, record, SerialTrainer(run.splits))
     with pytest.raises(ValueError, match=r"was begun with epochs=2 and got epochs=1; omit `--epochs`, or add `--f"):
@@ -282,7 +283,8 @@ def test_other_images_are_refused(run: Any, record: Any) -> None:
         trained(run, record, SerialTrainer(run.splits))
 
 
-@pytest.mark.parametrize("kept", [pytest.param(0, marks=THOROUGH), 1, pytest.param(2, marks=THOROUGH)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kept", [0, 1, 2])
 def test_killed_while_it_forgets_a_training_begins_anew(run: Any, record: Any, kept: int) -> None:
     networks = trained(run, record, SerialTrainer(run.splits))
     folder = run.folder.training(networks[0].name)

@@ -16,7 +16,7 @@ from moo.page.coefficients_view import coefficients_json, course_json
 from moo.page.network_view import costs_by_layer
 from moo.page.opened import OpenedRun
 from moo.page.settings import PageSettings
-from moo.search.surrogate_answers import open_answers
+from moo.search.surrogates.answers import open_answers
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
 from tests.moo.page.conftest import Opened, client_of

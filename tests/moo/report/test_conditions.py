@@ -8,7 +8,7 @@ import pytest
 
 from dnas.losses import Coefficients
 from moo.config import SearchConfig
-from moo.report.conditions import conditions, effort, hypervolume, pictures, splits
+from moo.report.conditions import conditions, effort, hypervolume, pictures, sources, splits
 from moo.storage.archive import Archive
 from moo.storage.origin import PretrainingOrigin, RecipeOrigin, SplitSizes
 from moo.storage.store import new_store
@@ -79,10 +79,22 @@ def test_hours_are_those_of_all_threads(tmp_path: Path, archive: Any, space: FBN
 
 
 @pytest.mark.parametrize(
-    ("coefficients", "algorithm"), [(None, "NSGA-II"), (Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate")]
+    ("method", "coefficients", "algorithm"),
+    [
+        ("architectures", None, "NSGA-II"),
+        ("dnas", None, "a local search"),
+        ("bayesian", None, "a local search"),
+        ("dnas", Coefficients(1.0, 1.0, 1.0, 1.0), "searches on the surrogate"),
+    ],
 )
 def test_coefficients_and_proposed_architectures_are_counted_apart(
-    tmp_path: Path, archive: Any, space: FBNetSpace, result_of: ResultOf, coefficients: Any, algorithm: str
+    tmp_path: Path,
+    archive: Any,
+    space: FBNetSpace,
+    result_of: ResultOf,
+    method: Any,
+    coefficients: Any,
+    algorithm: str,
 ) -> None:
     store = new_store(tmp_path / "search.sqlite")
     store.add_result(result_of(0, (0, 0, 0)), space)
@@ -90,11 +102,28 @@ def test_coefficients_and_proposed_architectures_are_counted_apart(
     store.add_failure(
         ArchitectureTrial(id=2, generation=1, indices=(0, 0, 1), coefficients=coefficients), "RuntimeError: no memory"
     )
-    text = effort(archive, store, SearchConfig(), ORIGIN)
+    text = effort(archive, store, SearchConfig(method=method), ORIGIN)
     assert "| coefficients searched on the supernet | 2, of which 1 failed |" in text
     assert f"| architectures proposed by {algorithm} | 1, of which 1 failed |" in text
     assert "- trial 1 failed: `RuntimeError: no memory`" in text
     assert "- architecture 2 failed: `RuntimeError: no memory`" in text
+    store.close()
+
+
+def test_what_each_source_added_is_told(
+    tmp_path: Path, space: FBNetSpace, entry_of: EntryOf, result_of: ResultOf
+) -> None:
+    """Of a box of 1 x 10 x 10: first 0.5 x 0.8 x 0.8, then 0.25 x 0.8 x 0.8 more."""
+    archive = Archive((1.0, 10.0, 10.0))
+    archive.add(entry_of((0, 0, 0), 0.5, 2.0, 2.0))
+    store = new_store(tmp_path / "search.sqlite")
+    store.add_result(result_of(0, (0, 0, 0)), space)
+    assert sources(archive, store, SearchConfig()) == ""
+    archive.add(replace(entry_of((0, 0, 1), 0.25, 2.0, 2.0), trial_id=1))
+    store.add_failure(ArchitectureTrial(id=1, generation=1, indices=(0, 0, 1)), "told only as a trial")
+    text = sources(archive, store, SearchConfig())
+    assert "| architectures of coefficients searched on the supernet | 1 | 0.3200 | 320.000 |" in text
+    assert "| architectures proposed by a local search | 1 | 0.1600 | 160.000 |" in text
     store.close()
 
 

@@ -1,37 +1,23 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from devices.cost_tables.cost_table import CostTable
-from devices.cost_tables.family import CostTables
 from dnas.losses import Coefficients
-from dnas.surrogate_search import SurrogateSearchSettings
-from moo.algorithms.surrogate_assisted import SurrogateAssistedSettings
 from moo.config import SearchConfig
 from moo.search.proposals import (
     algorithm_of,
     expected_trials,
     generation_size,
-    indices_of,
-    kept_proposals,
     proposal_of,
     settled_for,
-    surrogate_generation_size,
-    surrogate_proposals,
-    surrogate_task,
     tell_algorithm,
     trial_of,
 )
-from moo.storage.archive import Archive
-from moo.storage.run_folder import RunFolder
 from moo.trials import ArchitectureTrial, CoefficientTrial
-from search_space.architectures import operator_indices
 from search_space.spaces import FBNetSpace
-from tests.moo.conftest import EntryOf
 
 BOUNDS = {"alpha": (0.01, 1.0), "beta": (0.5, 2.0), "gamma": (0.1, 10.0), "delta": (0.2, 3.0)}
 
@@ -95,75 +81,6 @@ def test_jobs_and_proposals_belong_together() -> None:
     assert (proposal_of(tuple_job), proposal_of(architecture_job)) == (coefficients, indices)
 
 
-@pytest.fixture
-def archive(space: FBNetSpace, table: CostTable, entry_of: EntryOf) -> Any:
-    """Eight architectures whose errors hang on the first layer most."""
-    archive = Archive((0.9, table.slowest_ms(), table.highest_mj()))
-    rng = np.random.default_rng(0)
-    for number, indices in enumerate(dict.fromkeys(map(tuple, rng.integers(3, size=(8, 3)).tolist()))):
-        costs = table.latency_of(indices), table.energy_of(indices)
-        archive.add(entry_of(indices, 0.3 + 0.1 * indices[0] + 0.02 * indices[2], *costs, trial_id=number))
-    return archive
-
-
-def test_a_surrogate_proposes_what_is_new_by_tuples_within_bounds(
-    space: FBNetSpace, tables: CostTables, archive: Any
-) -> None:
-    config = config_of("dnas")
-    choices = surrogate_proposals(config, space, archive, tables, before=100)
-    known = {operator_indices(space, entry.architecture) for entry in archive.entries}
-    assert 0 < len(choices) <= surrogate_generation_size(config) == 8
-    assert not known & {choice.indices for choice in choices}
-    for choice in choices:
-        assert 0.0099 < choice.coefficients.alpha < 1.001
-        job = trial_of(choice, number=9, generation=1)
-        assert (job.indices, job.coefficients, proposal_of(job)) == (choice.indices, choice.coefficients, choice)
-    assert choices == surrogate_proposals(config, space, archive, tables, before=100)
-
-
-def test_a_surrogate_looks_at_earlier_jobs_alone(
-    space: FBNetSpace, tables: CostTables, archive: Any, entry_of: EntryOf
-) -> None:
-    before = surrogate_proposals(config_of("dnas"), space, archive, tables, before=3)
-    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-    assert surrogate_proposals(config_of("dnas"), space, archive, tables, before=3) == before
-    assert surrogate_proposals(config_of("dnas"), space, archive, tables, before=1) == []
-
-
-def test_proposals_are_kept_as_they_are(
-    tmp_path: Path, space: FBNetSpace, tables: CostTables, archive: Any, entry_of: EntryOf
-) -> None:
-    config, folder = config_of("dnas"), RunFolder(tmp_path)
-    proposals = surrogate_proposals(config, space, archive, tables, before=100)
-    assert kept_proposals(folder, lambda: proposals, first=100) == proposals
-    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-    others = surrogate_proposals(config, space, archive, tables, before=100)
-    assert others != proposals
-    assert kept_proposals(folder, lambda: others, first=100) == proposals
-
-
-def test_what_is_evaluated_meanwhile_is_not_proposed_again(
-    space: FBNetSpace, tables: CostTables, archive: Any, entry_of: EntryOf
-) -> None:
-    config = config_of("dnas")
-    first = surrogate_task(config, space, archive, tables, before=100).proposals()
-    own = [indices_of(choice) for choice in first]
-    task = surrogate_task(config, space, archive, tables, before=100, first=108, pending=own)
-    # What becomes known meanwhile changes nothing.
-    archive.add(entry_of((2, 2, 2), 0.01, 1.0, 1.0, trial_id=50))
-    following = task.proposals()
-    assert following
-    assert not set(own) & {indices_of(choice) for choice in following}
-    assert task.proposals() == following
-
-
-def test_the_size_of_a_generation_on_a_surrogate_is_a_setting(
-    space: FBNetSpace, tables: CostTables, archive: Any
-) -> None:
-    assert len(surrogate_proposals(config_of("dnas", proposals=3), space, archive, tables, before=100)) == 3
-    assert expected_trials(config_of("dnas", proposals=3)) == 4 + 3 * 3
-
-
 @pytest.mark.parametrize(
     ("options", "gpus", "proposals", "beside"),
     [
@@ -196,25 +113,6 @@ def test_a_proposer_is_not_told_what_a_surrogate_proposed(space: FBNetSpace) -> 
     (asked,) = algorithm.ask(1)
     assert isinstance(asked, Coefficients)
     proposed = ArchitectureTrial(id=5, generation=1, indices=(0, 0, 0), coefficients=asked)
-    tell_algorithm(algorithm, proposed, (0.1, 1.0, 1.0))
-    tell_algorithm(algorithm, CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))
+    tell_algorithm(algorithm, "dnas", proposed, (0.1, 1.0, 1.0))
+    tell_algorithm(algorithm, "dnas", CoefficientTrial(0, 0, asked), (0.2, 1.0, 1.0))
     assert len(algorithm.genes) == 1  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("option", [{"loss": "multiplicative"}, {"entropy_weight": 0.5}, {"theta_steps": 3}])
-def test_options_of_the_inner_search_change_what_the_surrogate_proposes(
-    space: FBNetSpace, tables: CostTables, archive: Any, option: Any
-) -> None:
-    usual = surrogate_proposals(config_of("dnas"), space, archive, tables, before=100)
-    assert surrogate_proposals(config_of("dnas", **option), space, archive, tables, before=100) != usual
-
-
-def test_every_option_of_the_inner_search_holds_on_the_surrogate(
-    space: FBNetSpace, tables: CostTables, archive: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    monkeypatch.setattr("moo.search.proposals.propose", lambda *_, settings, **__: seen.append(settings))
-    config = config_of("dnas", loss="multiplicative", entropy_weight=0.5, samples=7, theta_steps=3)
-    surrogate_proposals(config, space, archive, tables, before=100)
-    search = SurrogateSearchSettings(steps=3, entropy_weight=0.5, loss="multiplicative")
-    assert seen == [SurrogateAssistedSettings(samples=7, search=search)]

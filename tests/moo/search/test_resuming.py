@@ -44,6 +44,8 @@ MODES: dict[str, dict[str, Any]] = {
     "random": {"method": "random"},
     "grid": {"method": "grid"},
     "architectures": {"method": "architectures"},
+    "bayesian": {"method": "bayesian", "generations": 3, "proposals": 3},
+    "bayesian, with configurations and a limit": {"method": "bayesian", "max_latency_ms": 6.0} | SEVERAL,
     "independent": {"independent": True, "generations": 1},
     "surrogate": {"supernet_generations": 1, "generations": 3},
     "proposed beside": {"supernet_generations": 1, "generations": 4, "propose_beside": True, "proposals": 3},
@@ -55,7 +57,14 @@ MODES: dict[str, dict[str, Any]] = {
     "random, asynchronous": {"method": "random", "asynchronous": True},
     "grid, asynchronous": {"method": "grid", "asynchronous": True} | SEVERAL,
 }
-MOST_DIFFERENT = {"independent", "surrogate", "adaptive", "configurations on a surrogate", "random, asynchronous"}
+MOST_DIFFERENT = {
+    "independent",
+    "surrogate",
+    "adaptive",
+    "configurations on a surrogate",
+    "random, asynchronous",
+    "bayesian",
+}
 """Of modes: others share their parts."""
 WithResults = Callable[[Any], Any]
 

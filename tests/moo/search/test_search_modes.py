@@ -98,7 +98,7 @@ def test_a_search_that_is_interrupted_within_a_group_ends_like_an_uninterrupted_
     assert [entry.architecture.id for entry in archive.entries] == [entry.architecture.id for entry in whole.entries]
 
 
-@pytest.mark.parametrize("method", ["random", "architectures"])
+@pytest.mark.parametrize("method", ["random", "architectures", "bayesian"])
 @pytest.mark.parametrize("after", [pytest.param(1, marks=THOROUGH), 5])
 def test_a_resumed_rival_ends_like_an_uninterrupted_one(prepare_tiny: Prepare, method: str, after: int) -> None:
     whole, _ = run_to_end(prepare_tiny("whole", method=method, **SHORT))
@@ -134,7 +134,7 @@ def test_what_an_algorithm_is_told_is_in_the_store(prepare_tiny: Prepare, monkey
     preparation = prepare_tiny(asynchronous=True, **SHORT)
     told = []
 
-    def tell(algorithm: Any, trial: Any, *_: Any) -> None:
+    def tell(algorithm: Any, method: str, trial: Any, *_: Any) -> None:
         told.append(trial.id in {item.trial.id for item in stored(preparation)})
 
     monkeypatch.setattr("moo.search.asynchronous.tell_algorithm", tell)

@@ -37,7 +37,7 @@ FIXED: dict[str, Any] = {"alpha": (0.2, 0.2), "beta": (1.0, 1.0), "gamma": (0.1,
 
 def latency_of(model: bytes, configuration: RuntimeConfiguration) -> float:
     """Latencies of a board that disagrees with the tables."""
-    own_ms = 0.5 + sha256(str(len(model)).encode()).digest()[3] / 20
+    own_ms = 2 + sha256(str(len(model)).encode()).digest()[3] / 64
     return float(own_ms * configuration.threads**-0.3)
 
 

@@ -24,6 +24,8 @@ import os, signal, subprocess, sys, time
 from scripts.interface.command_line import run_watched
 from scripts.interface.endings import goes_on_with
 from moo.execution.machinery import MachineryError
+# Whoever started the tests may have it ignored, as `nohup` does.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def ready():
     print("ready", flush=True)
 def helper():

@@ -48,7 +48,10 @@ def test_words_are_read_by_the_command_line_as_the_form_was(settings: PageSettin
         ({"population": "x"}, "`--population` must be a whole number, but got 'x'."),
         ({"entropy_weight": "x"}, "`--entropy-weight` must be a number, but got 'x'."),
         ({"alpha": "1"}, "`--alpha` must be followed by 2 values, but got ['1']."),
-        ({"method": "magic"}, "`--method` must be one of dnas, random, grid, architectures, but got 'magic'."),
+        (
+            {"method": "magic"},
+            "`--method` must be one of dnas, random, grid, architectures, bayesian, but got 'magic'.",
+        ),
         ({"flip": "maybe"}, "`--flip` must be true or false, but got 'maybe'."),
         ({"population": {"a": 1}}, "`--population` must be a short value"),
         ({"population": "9" * 500}, "`--population` must be a short value"),

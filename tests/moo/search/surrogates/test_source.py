@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from moo import events
-from moo.search import surrogate_source
 from moo.search.loop import find_front
-from moo.search.proposals import SurrogateTask
+from moo.search.surrogates import source
+from moo.search.surrogates.task import SurrogateTask
 from moo.storage.archive import Archive
 from moo.trials import ArchitectureTrial
 from tests.moo.conftest import Prepare
@@ -136,13 +136,13 @@ def test_this_machine_measures_only_once_nothing_goes_on_beside(
 ) -> None:
     preparation = prepare_tiny("settling", **BESIDE)
     course, settled = Course(monkeypatch), list[int]()
-    settle = surrogate_source.ProposalsBeside.settle
+    settle = source.ProposalsBeside.settle
 
-    def noted(source: surrogate_source.ProposalsBeside) -> None:
-        settle(source)
+    def noted(beside: source.ProposalsBeside) -> None:
+        settle(beside)
         settled.append(len(course.ended))
 
-    monkeypatch.setattr(surrogate_source.ProposalsBeside, "settle", noted)
+    monkeypatch.setattr(source.ProposalsBeside, "settle", noted)
     find_front(preparation, FormulaBackend(preparation.setup), lambda event: None)
     assert settled == [0, 2, 3, 3], "after each generation the next one's proposals are there"
 

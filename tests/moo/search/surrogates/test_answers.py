@@ -10,12 +10,13 @@ import pytest
 from dnas.losses import Coefficients
 from dnas.surrogate_search import search_thetas
 from moo import events
-from moo.algorithms.surrogate_assisted import propose
+from moo.algorithms.surrogate_assisted import CoefficientSearch
 from moo.execution.backend import InProcessBackend
-from moo.search import coefficient_search, proposals
+from moo.search import coefficient_search
 from moo.search.coefficient_search import searched_on_supernet
 from moo.search.loop import find_front
-from moo.search.surrogate_answers import SurrogateAnswers, open_answers
+from moo.search.surrogates import task
+from moo.search.surrogates.answers import SurrogateAnswers, open_answers
 from search_space.architectures import Architecture, architecture_from_indices
 from tests.moo.conftest import TABLE, TINY, prepared_in
 
@@ -34,13 +35,13 @@ def searched(tmp_path_factory: pytest.TempPathFactory, splits: Any, setup: Any) 
     folder, asked = tmp_path_factory.mktemp("surrogate") / "run", dict[str, Any]()
     preparation = prepared_in(folder, splits, TABLE, supernet_generations=2, generations=3, theta_steps=20)
 
-    def noted(model: Any, scale: Any, costs: Any, *others: Any, **options: Any) -> Any:
-        asked.update(model=model, scale=scale, costs=costs, settings=options["settings"])
-        return propose(model, scale, costs, *others, **options)
+    def noted(**given: Any) -> CoefficientSearch:
+        asked.update(given)
+        return CoefficientSearch(**given)
 
     heard: list[events.Event] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proposals, "propose", noted)
+        patch.setattr(task, "CoefficientSearch", noted)
         find_front(preparation, InProcessBackend(setup), heard.append)
     assert asked, "the last generation was not searched on a surrogate"
     return folder, asked
@@ -54,7 +55,7 @@ def answers(searched: tuple[Path, dict[str, Any]]) -> SurrogateAnswers:
 def test_a_tuple_gives_the_network_that_a_search_of_the_run_gives_it(
     searched: tuple[Path, dict[str, Any]],
 ) -> None:
-    """Theta is searched as `propose` does, here by what it was given: its model, costs and settings."""
+    """Theta is searched as in `CoefficientSearch`, here by what that was given: its model, costs and settings."""
     folder, asked = searched
     as_then = open_answers(folder, before=8)
     (costs,) = asked["costs"]

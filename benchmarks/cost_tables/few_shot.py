@@ -1,7 +1,7 @@
 """How well ten measured networks and another board's cost table predict the latencies of a new board.
 
-    python benchmarks/few_shot.py --table TABLE.json --targets LATENCIES.csv [--source-name NAME] [--devices NAME ...]
-        [--space fbnet-cifar] [--count 10] [--draws 5] [--pool 1000] [--seed 0] [--quick] [--json]
+    python benchmarks/cost_tables/few_shot.py --table TABLE.json --targets LATENCIES.csv [--source-name NAME]
+        [--devices NAME ...] [--space fbnet-cifar] [--count 10] [--draws 5] [--pool 1000] [--seed 0] [--quick] [--json]
 
 TABLE.json is a cost table as `devices/cost_tables/cost_table.py` writes it, or an object of tables by device, of which
 `--source-name` is taken:

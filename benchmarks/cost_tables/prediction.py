@@ -5,7 +5,7 @@ predicted within 10 %, and their ranks correlate with 0.97 (`fbnet-micro`) or 0.
 most 3 and 8 minutes. Hardware: any machine, one thread. Trials: 50 networks, each the fastest of four
 measurements with all others in between, as in the profile.
 
-    python benchmarks/cost_table.py --spaces fbnet-micro fbnet-cifar
+    python benchmarks/cost_tables/prediction.py --spaces fbnet-micro fbnet-cifar
 """
 
 from __future__ import annotations

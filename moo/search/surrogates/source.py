@@ -1,6 +1,6 @@
 """What generations on a surrogate evaluate: proposed when they are asked for, or beside the evaluations before them.
 
-Both keep it in the run's folder, so that a resumed run goes on with the same. Start with `source_of`.
+Both keep it in the run's folder, so that a resumed run goes on with the same. Start with `proposal_source`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ import torch
 
 from devices.cost_tables.family import CostTables
 from moo.algorithms.base import Proposal
+from moo.analysis.contributions import source_of
 from moo.config import SearchConfig
-from moo.search.proposals import (
-    ProposalSource,
-    SurrogateChoice,
-    SurrogateTask,
-    indices_of,
-    kept_proposals,
-    surrogate_task,
-)
+from moo.search.proposals import ProposalSource, SurrogateChoice, indices_of, kept_proposals
+from moo.search.surrogates.task import SurrogateTask, surrogate_task
 from moo.storage.record import RunRecord
+from moo.trials import Indices
 from search_space.spaces import FBNetSpace
 
 
-def source_of(config: SearchConfig, space: FBNetSpace, record: RunRecord) -> ProposalSource:
+def proposal_source(config: SearchConfig, space: FBNetSpace, record: RunRecord) -> ProposalSource:
     """The source of a run's settings.
 
     Args:
@@ -45,21 +41,33 @@ class ProposalsWhenAsked:
         self._space = space
         self._record = record
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """See `ProposalSource.ask`."""
         folder, begun = self._record.folder, self._record.store.has_trial(first)
-        proposals = kept_proposals(folder, lambda: self._proposed(first, costs), first=first, begun=begun)
+        proposals = kept_proposals(folder, lambda: self._proposed(first, costs, pending), first=first, begun=begun)
         self._record.check_used(folder.surrogate_proposals(first))
         return proposals
 
     def settle(self) -> None:
         """See `ProposalSource.settle`; nothing goes on."""
 
-    def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
-        return self._task(first, costs).proposals()
+    def _proposed(self, first: int, costs: CostTables, pending: Sequence[Indices]) -> list[SurrogateChoice]:
+        return self._task(first, costs, pending=pending).proposals()
 
-    def _task(self, first: int, costs: CostTables) -> SurrogateTask:
-        return surrogate_task(self._config, self._space, self._record.archive, costs, before=first)
+    def _task(
+        self, before: int, costs: CostTables, *, first: int | None = None, pending: Sequence[Indices] = ()
+    ) -> SurrogateTask:
+        trials = self._record.store.trials(range(before))
+        return surrogate_task(
+            self._config,
+            self._space,
+            self._record.archive,
+            costs,
+            before=before,
+            sources={number: source_of(stored.trial) for number, stored in trials.items()},
+            first=first,
+            pending=pending,
+        )
 
 
 class ProposalsBeside(ProposalsWhenAsked):
@@ -74,27 +82,24 @@ class ProposalsBeside(ProposalsWhenAsked):
         self._coming: dict[int, Future[list[SurrogateChoice]]] = {}
         """What is proposed beside, by the number of its first trial: one at most."""
 
-    def ask(self, first: int, costs: CostTables, *, more: bool) -> Sequence[Proposal]:
+    def ask(self, first: int, costs: CostTables, *, more: bool, pending: Sequence[Indices] = ()) -> Sequence[Proposal]:
         """See `ProposalSource.ask`; begins with the next ones."""
-        proposals = super().ask(first, costs, more=more)
+        proposals = super().ask(first, costs, more=more, pending=pending)
         following = first + len(proposals)
         if more and proposals and not self._record.folder.surrogate_proposals(following).exists():
-            own = tuple(indices_of(proposal) for proposal in proposals)
-            task = surrogate_task(
-                self._config, self._space, self._record.archive, costs, before=first, first=following, pending=own
-            )
-            self._coming = {following: _begun(task)}
+            own = [*pending, *map(indices_of, proposals)]
+            self._coming = {following: _begun(self._task(first, costs, first=following, pending=own))}
         return proposals
 
     def settle(self) -> None:
         """See `ProposalSource.settle`."""
         wait(self._coming.values())
 
-    def _proposed(self, first: int, costs: CostTables) -> list[SurrogateChoice]:
+    def _proposed(self, first: int, costs: CostTables, pending: Sequence[Indices]) -> list[SurrogateChoice]:
         coming = self._coming.pop(first, None)
         # Nothing new by what was known then is no end of the search: by now more is known.
         found = [] if coming is None else coming.result()
-        return found or _begun(self._task(first, costs)).result()
+        return found or _begun(self._task(first, costs, pending=pending)).result()
 
 
 def _begun(task: SurrogateTask) -> Future[list[SurrogateChoice]]:

@@ -1,7 +1,7 @@
 """Which network a tuple of coefficients gives, by what a run has evaluated so far: no supernet, no image, no waiting.
 
-The same inner search as a run's own on its surrogate (`moo.search.proposals`). Start with `open_answers`, which reads a
-run that goes on as well, and writes nothing.
+The same inner search as a run's own on its surrogate (`moo.search.surrogates.task`). Start with `open_answers`, which
+reads a run that goes on as well, and writes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from moo.config import SearchConfig
 from moo.measurement.boards import read_run_tables
 from moo.measurement.front import corrected_tables
 from moo.search.preparation import archive_for
-from moo.search.proposals import RunSurrogate, surrogate_of
+from moo.search.surrogates.task import RunSurrogate, surrogate_of
 from moo.storage.archive import Archive, Entry
 from moo.storage.run_folder import RunFolder
 from moo.storage.store import read_store
@@ -79,7 +79,7 @@ class SurrogateAnswers:
     @property
     def architectures(self) -> int:
         """That the surrogate has seen."""
-        return len(self._surrogate.evaluated.error_N)
+        return len(self._surrogate.error_N)
 
     def answer(self, coefficients: Coefficients, configuration: RuntimeConfiguration | None = None) -> SurrogateAnswer:
         """The network that a tuple gives; the same tuple gives the same, and neighbours begin alike.
@@ -106,7 +106,7 @@ class SurrogateAnswers:
         indices: tuple[int, ...] = tuple(theta_LO.argmax(-1).tolist())
         architecture = architecture_from_indices(self._space, indices)
         known = self._known.get(architecture.id)
-        (error,), (deviation,) = found.model.predict(np.array([indices]))
+        (error,), (deviation,) = found.process.predict(found.search.describe(np.array([indices]))).errors()
         looked_up = self._archive.searched_costs(known or _unseen(architecture), configuration)
         return SurrogateAnswer(
             coefficients=coefficients,
@@ -149,7 +149,8 @@ def open_answers(path: Path, *, before: int | None = None) -> SurrogateAnswers:
             f"a run must have evaluated 2 networks to answer by, but {shown(str(path))} has {len(entries)}: wait for "
             "its first trials."
         )
-    surrogate = surrogate_of(config, origin.space, entries, corrected)
+    reference_M = np.array(archive.reference_point)
+    surrogate = surrogate_of(config, origin.space, entries, corrected, reference_M=reference_M)
     answers = SurrogateAnswers(surrogate, config, origin.space, archive)
     # The first search loads what later ones find loaded, which takes seconds.
     answers.answer(entries[0].coefficients or Coefficients(1.0, 1.0, 1.0, 1.0))

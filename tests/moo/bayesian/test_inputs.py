@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+
+from moo.bayesian.inputs import LayerwiseInputs
+from tests.moo.bayesian.known import ALL, ENERGY_LO, LATENCY_LO, LAYERS, OPERATORS, summed
+
+IDLE_LO = np.zeros((LAYERS, OPERATORS), bool)
+IDLE_LO[1:, 0] = True
+
+
+def inputs_of() -> LayerwiseInputs:
+    return LayerwiseInputs(
+        np.stack([LATENCY_LO, ENERGY_LO]), np.array([0.3, 0.0]), groups=[range(1), range(1, 4)], idle_LO=IDLE_LO
+    )
+
+
+def test_numbers_are_logarithms_of_costs_and_depths_of_groups_at_unit_scale() -> None:
+    """Each is a straight line of what it stands for, with the same line for all architectures."""
+    found = inputs_of()(ALL)
+    np.testing.assert_array_equal(found.category_NL, ALL)
+    expected = [
+        np.log(summed(LATENCY_LO, ALL) + 0.3),
+        np.log(summed(ENERGY_LO, ALL)),
+        np.ones(len(ALL)),
+        (ALL[:, 1:] != 0).mean(1),
+    ]
+    assert found.number_NF.shape == (len(ALL), 4)
+    for number_N, expected_N in zip(found.number_NF.T, expected, strict=True):
+        if np.ptp(expected_N) > 0:
+            assert np.corrcoef(number_N, expected_N)[0, 1] > 1 - 1e-9
+            assert abs(number_N.mean()) < 0.2
+            assert 0.8 < number_N.std() < 1.2
+        else:
+            # The first layer is never idle, which tells nothing.
+            np.testing.assert_allclose(number_N, 0.0, atol=1e-9)
+
+
+def test_the_same_architecture_always_has_the_same_numbers() -> None:
+    np.testing.assert_array_equal(inputs_of()(ALL).number_NF[5:8], inputs_of()(ALL[5:8]).number_NF)
+
+
+def test_some_of_them_are_taken_by_their_places() -> None:
+    found = inputs_of()(ALL)
+    some = found[np.array([7, 3])]
+    assert len(some) == 2
+    np.testing.assert_array_equal(some.category_NL, ALL[[7, 3]])
+    np.testing.assert_array_equal(some.number_NF, found.number_NF[[7, 3]])
