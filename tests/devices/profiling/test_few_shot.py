@@ -20,7 +20,7 @@ SOURCE = analytic_cost_table(SPACE)
 CERTAIN = FewShotPrior(tie=0.0, noise=1e-6, spread=0.0, outliers=0.0, samples=1)
 """One Gaussian of known scales, and measurements without noise."""
 TWO_IN_INT8 = RuntimeConfiguration(threads=2, precision="int8")
-BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "few_shot.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "cost_tables" / "few_shot.py"
 
 
 def random_networks(number: int, seed: int = 0, space: FBNetSpace = SPACE) -> npt.NDArray[np.int64]:
