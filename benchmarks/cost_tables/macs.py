@@ -1,6 +1,6 @@
 """What measured costs are worth: the same search by a measured cost table and by multiply-accumulates (MACs).
 
-    python scripts/profile_device.py --device host --space fbnet-micro --out host.json
+    python scripts/profile_device.py --device host --space fbnet-micro --threads 1 --precision fp32 --out host.json
     python benchmarks/cost_tables/macs.py --dataset cifar10 --device host.json --seeds 5 --out runs/macs
 
 Each seed searches twice with the same supernet, images and settings, for as many generations: once with the table, once
@@ -248,7 +248,8 @@ def draw(found: Sequence[Measured], config: MacsConfig) -> Figure:
     for one in found:
         points_NM = one.points_NM[np.argsort(one.points_NM[:, 1])]
         best_N = np.minimum.accumulate(points_NM[:, 0])
-        label = f"searched by {one.cost}" if one.seed == 0 else None
+        name = "measured costs" if one.cost == "measured" else one.cost
+        label = f"searched by {name}" if one.seed == 0 else None
         axes.step(points_NM[:, 1], best_N, where="post", color=COLOURS[one.cost], linewidth=1.4, label=label)
         axes.plot(points_NM[:, 1], points_NM[:, 0], "o", markersize=3, color=COLOURS[one.cost], alpha=0.5)
     axes.set_xscale("log")
