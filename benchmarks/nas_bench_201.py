@@ -50,7 +50,7 @@ from benchmarks.tabular.table import (
     TabularExpectation,
     read_table,
 )
-from benchmarks.tabular.tpe import tree_parzen
+from benchmarks.tabular.tpe import check_installed, tree_parzen
 from moo.visualization.style import BLUE, GREEN, GREY, INK, VERMILION, dress, new_figure
 from scripts.interface.command_line import run
 
@@ -93,7 +93,7 @@ class NasBench201Config(BenchmarkConfig):
     exhaustive: bool = False
     """Add a row of the Gaussian process without a search: all cells are judged in each round."""
     tpe: bool = False
-    """Add a row of Optuna's TPE (`pip install optuna`)."""
+    """Add a row of Optuna's TPE; needs the extra `rivals`."""
     oracle_gradient: bool = False
     """Add a row with exact gradients over the whole table, which no search can have."""
     out: str | None = None
@@ -108,6 +108,8 @@ class NasBench201Config(BenchmarkConfig):
                 f"{' '.join(map(str, self.evaluations)) or 'none'}."
             )
         check_at_least(self, seeds=1)
+        if self.tpe:
+            check_installed()
         if (self.cost2 is None) != (self.cost2_column is None):
             raise ValueError("`--cost2` and `--cost2-column` must be given together, but one of them is missing.")
 

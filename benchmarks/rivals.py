@@ -100,7 +100,7 @@ class RivalsConfig(SearchBenchmarkConfig):
     def __post_init__(self) -> None:
         if unknown := set(self.methods) - set(RIVALS):
             raise ValueError(f"`--methods` must be among {', '.join(RIVALS)}, but got {', '.join(sorted(unknown))}.")
-        check_at_least(self, seeds=1, workers=1, grid=1)
+        check_at_least(self, seeds=1, workers=1, grid=1, evaluations=1)
         check_positive(self, "budget_seconds")
 
     def quickened(self) -> Self:

@@ -28,7 +28,7 @@ from benchmarks.results import Column, TextTable, half_width, print_results, wit
 from benchmarks.searches import SearchBenchmarkConfig, loaded, search_front, shared_start
 from devices.cost_tables.cost_table import CostTable
 from devices.cost_tables.family import CostTables
-from devices.factory import open_device
+from devices.factory import is_device_name, open_device
 from devices.measurement import MeasureSettings
 from devices.profiling.profile import measured_network
 from moo.search.preparation import Preparation
@@ -37,6 +37,7 @@ from moo.storage.pareto import hypervolume
 from moo.visualization.style import BLUE, VERMILION, dress, new_figure
 from scripts.interface.command_line import run
 from search_space.block_graph import count_tables
+from search_space.boundary.text import shown
 from search_space.boundary.writing import write_json
 from search_space.spaces import FBNetSpace
 
@@ -72,6 +73,8 @@ class MacsConfig(SearchBenchmarkConfig):
 
     def __post_init__(self) -> None:
         check_at_least(self, seeds=1, workers=1, generations=1, networks=2)
+        if not is_device_name(self.board):
+            raise ValueError(f"`--board` must be `host` or `ssh://[USER@]HOST[:PORT]`, but got {shown(self.board)}.")
 
     def quickened(self) -> Self:
         """A short search by each."""

@@ -1,4 +1,4 @@
-"""Optuna's multivariate tree-structured Parzen estimator as one more method; `pip install optuna`."""
+"""Optuna's multivariate tree-structured Parzen estimator as one more method; the extra `rivals`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from benchmarks.tabular.methods import Task
 from benchmarks.tabular.table import SHAPE, LookUps
 
 
+def check_installed() -> None:
+    """Check that Optuna is there.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise ValueError("`--tpe` needs Optuna, which is not installed: pip install 'pi-pareto-nas[rivals]'.")
+
+
 def tree_parzen(task: Task, lookups: LookUps, rng: np.random.Generator) -> None:
     """TPE for several objectives, with operators as categories (Ozaki et al., 2022).
 
     What it asks again is told again, and is no evaluation.
-
-    Raises:
-        ValueError: if Optuna is not installed.
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise ValueError("`--tpe` needs Optuna, which is not installed; run `pip install optuna`.")
     optuna = importlib.import_module("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(multivariate=True, seed=int(rng.integers(2**31)))

@@ -55,11 +55,11 @@ def published_splits(
     if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
         raise ValueError(f"{rule}, but the path {shown(name_or_path)} does not exist.")
     try:
-        with quiet("datasets", "huggingface_hub"):
-            if path.is_dir() and not any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        if path.is_dir() and not any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+            with quiet("datasets"):
                 found = _of_folder(path, label_column, train_split, test_split)
-            else:
-                found = Published(splits=_of_library(name_or_path, path))
+        else:
+            found = Published(splits=_of_library(name_or_path, path))
     except UnclearError as error:
         raise ValueError(f"in {shown(name_or_path)}, {one_line(error, most=800)}.") from None
     except Exception as error:
@@ -103,15 +103,17 @@ def _of_library(name_or_path: str, path: Path) -> Mapping[str, Any]:
     import datasets
 
     datasets.disable_progress_bars()
-    if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
-        loaded = datasets.load_from_disk(str(path))
-    elif path.is_dir():
-        loaded = datasets.load_dataset(str(path))
-    elif path.exists():
-        _check_parquet(path)
-        loaded = datasets.load_dataset("parquet", data_files=str(path))
-    else:
-        loaded = datasets.load_dataset(name_or_path)
+    # Not before the import, which sets the levels of loggers.
+    with quiet("datasets", "huggingface_hub"):
+        if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+            loaded = datasets.load_from_disk(str(path))
+        elif path.is_dir():
+            loaded = datasets.load_dataset(str(path))
+        elif path.exists():
+            _check_parquet(path)
+            loaded = datasets.load_dataset("parquet", data_files=str(path))
+        else:
+            loaded = datasets.load_dataset(name_or_path)
     return _plain(dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded})
 
 

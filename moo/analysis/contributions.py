@@ -9,9 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-import numpy as np
-
-from moo.storage.pareto import Floats, hypervolume, non_dominated
+from moo.storage.pareto import Floats, growing_hypervolume
 from moo.trials import CoefficientTrial, Trial
 
 TrialSource = Literal["taken over", "supernet", "coefficients", "neighbours"]
@@ -51,17 +49,11 @@ def contributions(
         reference_M: reference point of the hypervolume.
     """
     found: dict[Name, Contribution] = {}
-    front_PM, volume = np.empty((0, len(reference_M))), 0.0
-    for source, point_KM in zip(source_N, point_NKM, strict=True):
-        now = volume
-        new_KM = point_KM[[not (front_PM <= point_M).all(1).any() for point_M in point_KM]]
-        if len(new_KM):
-            front_PM = np.concatenate([front_PM, new_KM])
-            front_PM = front_PM[non_dominated(front_PM)]
-            now = hypervolume(front_PM, reference_M)
-        before = found.get(source, Contribution())
-        found[source] = Contribution(before.evaluations + 1, before.hypervolume + now - volume)
-        volume = now
+    before = 0.0
+    for source, volume in zip(source_N, growing_hypervolume(point_NKM, reference_M), strict=True):
+        own = found.get(source, Contribution())
+        found[source] = Contribution(own.evaluations + 1, own.hypervolume + volume - before)
+        before = volume
     return found
 
 

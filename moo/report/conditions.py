@@ -15,7 +15,7 @@ from moo.analysis.contributions import TrialSource, contributions, source_of
 from moo.analysis.errors import error_kind
 from moo.config import SearchConfig
 from moo.formatting import distinct, many, percent, short, span, table
-from moo.storage.archive import Archive, objectives_of
+from moo.storage.archive import Archive
 from moo.storage.origin import RunOrigin, SearchDataset, SplitSizes
 from moo.storage.store import StoredTrial, StoreReader
 from moo.storage.trained_network import TrainedNetwork
@@ -189,7 +189,7 @@ def sources(archive: Archive, store: StoreReader, config: SearchConfig) -> str:
     """What each source of architectures added to the hypervolume, in the order of trials; empty where there is one."""
     source_of_trial = {stored.trial.id: source_of(stored.trial) for stored in store.trials().values()}
     entries = sorted(archive.entries, key=lambda entry: (entry.trial_id, entry.position))
-    points = [objectives_of(archive.points([entry])) for entry in entries]
+    points = [np.array([entry.predicted_objectives]) for entry in entries]
     known: list[TrialSource] = [source_of_trial.get(entry.trial_id, "taken over") for entry in entries]
     made = contributions(known, points, np.array(archive.reference_point))
     if len(made) < 2:
@@ -204,10 +204,13 @@ def sources(archive: Archive, store: StoreReader, config: SearchConfig) -> str:
         for source, one in made.items()
     ]
     heads = ("from", "architectures", "hypervolume added", "by one of them (thousandths)")
+    shares = " Later generations take from each source as many as follow from what its architectures added."
+    shares = " Later generations take from each source as many as follow from what its architectures added."
     return (
         table(heads, rows)
-        + "\n\nWhat an architecture added when it was evaluated, in the order of trials: the first add "
-        "most. Later generations take from each source as many as follow from what its architectures added."
+        + "\n\nWhat an architecture added to the hypervolume of those before it, in the order of trials: "
+        "the first add most. As in the picture of its growth, errors are those with inherited weights, all costs "
+        "modelled." + (shares if config.method == "dnas" and config.candidates == "both" else "")
     )
 
 

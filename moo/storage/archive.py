@@ -62,6 +62,11 @@ class Entry:
     trained: TrainedNetwork | None = None
     """What training for deployment made of it."""
 
+    @property
+    def predicted_objectives(self) -> Objectives:
+        """Error with inherited weights, latency in ms and energy in mJ, as its trial was searched with them."""
+        return (self.error, self.predicted_latency_ms, self.predicted_energy_mj)
+
     def measured_in(self, configuration: RuntimeConfiguration) -> Measurement | None:
         """Its measurement in a configuration."""
         return next((m for m in self.measurements if m.configuration == configuration), None)

@@ -5,6 +5,8 @@ Shape suffixes: N points, M objectives.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import moocore
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,26 @@ def hypervolume(points_NM: Floats, reference_M: Floats) -> float:
     scaled = points_NM / reference_M
     scaled = scaled[(scaled < 1).all(-1)]
     return float(HV(ref_point=np.ones(len(reference_M)))(scaled)) if len(scaled) else 0.0
+
+
+def growing_hypervolume(point_NKM: Iterable[Floats], reference_M: Floats) -> list[float]:
+    """Hypervolume after each of N architectures, in the order given.
+
+    Args:
+        point_NKM: objectives of each, in one or several runtime configurations (K, M).
+        reference_M: see `hypervolume`.
+    """
+    front_PM, volume = np.empty((0, len(reference_M))), 0.0
+    volumes = []
+    for point_KM in point_NKM:
+        new_KM = point_KM[[not (front_PM <= point_M).all(1).any() for point_M in point_KM]]
+        # Most of many change nothing.
+        if len(new_KM):
+            front_PM = np.concatenate([front_PM, new_KM])
+            front_PM = front_PM[non_dominated(front_PM)]
+            volume = hypervolume(front_PM, reference_M)
+        volumes.append(volume)
+    return volumes
 
 
 def epsilon_front(points_NM: Floats, size: int) -> list[int]:

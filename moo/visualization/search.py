@@ -14,7 +14,7 @@ from dnas.inner_search import ThetaResult
 from dnas.losses import Coefficients
 from moo.formatting import percent, short
 from moo.storage.archive import Entry
-from moo.storage.pareto import hypervolume
+from moo.storage.pareto import growing_hypervolume
 from moo.trials import Objectives
 from moo.visualization.style import (
     BLUE,
@@ -96,16 +96,8 @@ def hypervolume_history(entries: Iterable[Entry], reference_point: Objectives) -
 
     Each counts with the predictions of the cost table of its trial's configuration.
     """
-    front_NM, volume = np.empty((0, 3)), 0.0
-    history = []
-    for entry in entries:
-        point_M = np.array([entry.error, entry.predicted_latency_ms, entry.predicted_energy_mj])
-        # Most of many change nothing.
-        if not (front_NM <= point_M).all(1).any():
-            front_NM = np.vstack([front_NM[~(point_M <= front_NM).all(1)], point_M])
-            volume = hypervolume(front_NM, np.array(reference_point))
-        history.append(volume)
-    return history
+    points = (np.array([entry.predicted_objectives]) for entry in entries)
+    return growing_hypervolume(points, np.array(reference_point))
 
 
 def _draw_steps(axes: Axes, x: Sequence[float], history: Sequence[float], marker: str | None) -> None:
