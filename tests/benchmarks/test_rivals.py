@@ -58,6 +58,7 @@ def test_the_order_of_methods_changes_from_seed_to_seed() -> None:
     [
         ({"methods": ("dnas", "luck")}, "`--methods` must be among dnas, .*, but got luck"),
         ({"seeds": 0}, "`--seeds >= 1` must hold, but got 0"),
+        ({"evaluations": (40, 0)}, "`--evaluations >= 1` must hold, but got 0"),
         ({"budget_seconds": 0.0}, "`--budget-seconds > 0` must hold, but got 0.0"),
     ],
 )

@@ -60,3 +60,8 @@ def test_numbers_must_be_positive(name: str) -> None:
     settings: Any = {name: 0}
     with pytest.raises(ValueError, match=f"`--{name} >= 1` must hold, but got 0"):
         MacsConfig(**settings)
+
+
+def test_a_board_that_cannot_be_is_refused_before_anything_is_searched() -> None:
+    with pytest.raises(ValueError, match="`--board` must be `host` or `ssh://.*, but got 'nope'"):
+        MacsConfig(board="nope")

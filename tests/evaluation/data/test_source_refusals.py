@@ -95,6 +95,23 @@ def test_what_cannot_be_read_is_one_line_without_noise(tmp_path: Path) -> None:
         assert f"'{tmp_path / name}' could not be loaded: " in line
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_tries_to_reach_the_hub_are_not_logged_beside_the_line(tmp_path: Path) -> None:
+    """In a process of its own, in which nothing is imported yet; the hub tries again for half a minute."""
+    script = "from evaluation.data.loading import load_images\nload_images('nobody', size=4)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+        | {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": "http://127.0.0.1:9"},
+        check=False,
+    )
+    assert "'nobody' could not be loaded: " in done.stderr.splitlines()[-1]
+    assert "Retrying" not in done.stderr
+
+
 def test_the_log_level_of_datasets_is_as_before(tmp_path: Path) -> None:
     before = datasets.logging.get_verbosity()
     (tmp_path / "notes.txt").write_text("no parquet")
