@@ -44,3 +44,11 @@ def _profiles_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def _turns_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tests that measure on this machine wait for no other program."""
     monkeypatch.setattr("devices.agent.host_turns.NAME", str(tmp_path / "{}.lock"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is thorough is slow, too, wherever it stands."""
+    for item in items:
+        if item.get_closest_marker("thorough") is not None:
+            item.add_marker("slow")
