@@ -12,10 +12,12 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from benchmarks.turns import in_new_processes
 from tests.fuzzing.mutations import mutated
 from tests.fuzzing.reader import DOCUMENTED, Reader
 
@@ -38,25 +40,28 @@ class Finding:
     what: str
 
 
-def findings(readers: Sequence[Reader], inputs: int, *, seed: int) -> list[Finding]:
+def findings(make: Callable[[], Sequence[Reader]], inputs: int, *, seed: int) -> list[Finding]:
     """Give readers mutated samples, one reader after the other, and list what goes wrong.
 
+    In a new process: what is copied from one with native threads, as that of other tests, may die of itself.
+
     Args:
-        readers: to try.
+        make: the readers to try, by a function that can be imported.
         inputs: in all.
         seed: of the first; the others follow.
     """
-    found, place, again = [], 0, -1
+    return in_new_processes([partial(_findings, make, inputs, seed)])[0]
+
+
+def _findings(make: Callable[[], Sequence[Reader]], inputs: int, seed: int) -> list[Finding]:
+    readers, found, place = make(), [], 0
     while place < inputs:
         done, died = _in_process(readers, range(seed + place, seed + inputs))
         for line in done:
             if line.what:
                 found.append(line)
         place += len(done)
-        if died and again != place:
-            # A copy of a process with native threads may die of itself, but not twice at one input.
-            again = place
-        elif died:
+        if died:
             number = seed + place
             found.append(Finding(readers[number % len(readers)].name, number, died))
             place += 1
