@@ -20,6 +20,8 @@ stages: [{channels: 8, layers: 2, stride: 1}]
 last_channels: 8
 operators: [k3_e1, k5_e3, skip]
 """
+NETWORKS = ("66646644", "66444604", "04062640", "04440448", "04840288", "04848488", "84848488")
+"""That a document names."""
 STAND_INS = {
     # A folder with one folder of small JPEG files for each of three classes.
     "cifar10": "images",
@@ -31,6 +33,10 @@ STAND_INS = {
     # Clocks that only a Pi can set, and a meter that is wired to one.
     "--threads 1 4 --frequency-mhz 600 1500": "--threads 1",
     "--meter ina219": "",
+    # Networks of another space.
+    " ".join(f"--only {name}" for name in NETWORKS): "",
+    # No cluster is begun.
+    "--address auto": "--address local",
     # What nothing but a measurement tells.
     "--runtime onnxruntime litert --precision": "--device pi4 --precision",
     "--pretrain-epochs 18 --out": "--pretrain-epochs 18 --device pi4 --out",
@@ -53,6 +59,8 @@ SMALL: Mapping[str, Mapping[str, str]] = {
         "--quiet": "",
     },
     "compare_baselines": TRAINING | {"--only": "mobilenet-v2-0.35"},
+    # The small space has nine architectures.
+    "sample_architectures": {"--count": "3"},
     "train_architecture": {"--epochs": "1", "--batch-size": "16", "--quiet": ""},
 }
 """Options of each script, and their values in tests: instead of those of the command, or added to it."""
