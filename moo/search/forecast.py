@@ -214,7 +214,7 @@ def measured_speed(
             for network in networks:
                 network(batch(16))
 
-    with _threads(1):
+    with torch_threads(1):
         weights = _seconds(weight_step, device)
         supernet.requires_grad_(requires_grad=False)
         theta = _seconds(theta_step, device)
@@ -265,7 +265,7 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def torch_threads(number: int) -> Iterator[None]:
     """So many threads of PyTorch meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)

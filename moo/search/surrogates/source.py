@@ -9,17 +9,19 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 
-import torch
-
 from devices.cost_tables.family import CostTables
 from moo.algorithms.base import Proposal
 from moo.analysis.contributions import source_of
 from moo.config import SearchConfig
+from moo.search.forecast import torch_threads
 from moo.search.proposals import ProposalSource, SurrogateChoice, indices_of, kept_proposals
 from moo.search.surrogates.task import SurrogateTask, surrogate_task
 from moo.storage.record import RunRecord
 from moo.trials import Indices
 from search_space.spaces import FBNetSpace
+
+PROPOSING_THREADS = 1
+"""Of PyTorch: sums do not depend on how many cores there are, and matrices are too small to share."""
 
 
 def proposal_source(config: SearchConfig, space: FBNetSpace, record: RunRecord) -> ProposalSource:
@@ -52,7 +54,8 @@ class ProposalsWhenAsked:
         """See `ProposalSource.settle`; nothing goes on."""
 
     def _proposed(self, first: int, costs: CostTables, pending: Sequence[Indices]) -> list[SurrogateChoice]:
-        return self._task(first, costs, pending=pending).proposals()
+        with torch_threads(PROPOSING_THREADS):
+            return self._task(first, costs, pending=pending).proposals()
 
     def _task(
         self, before: int, costs: CostTables, *, first: int | None = None, pending: Sequence[Indices] = ()
@@ -107,10 +110,9 @@ def _begun(task: SurrogateTask) -> Future[list[SurrogateChoice]]:
     future: Future[list[SurrogateChoice]] = Future()
 
     def work() -> None:
-        # Its own number: sums do not depend on how many cores there are.
-        torch.set_num_threads(1)
         try:
-            future.set_result(task.proposals())
+            with torch_threads(PROPOSING_THREADS):
+                future.set_result(task.proposals())
         except BaseException as error:
             future.set_exception(error)
 
