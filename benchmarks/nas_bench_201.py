@@ -108,8 +108,6 @@ class NasBench201Config(BenchmarkConfig):
                 f"{' '.join(map(str, self.evaluations)) or 'none'}."
             )
         check_at_least(self, seeds=1)
-        if self.tpe:
-            check_installed()
         if (self.cost2 is None) != (self.cost2_column is None):
             raise ValueError("`--cost2` and `--cost2-column` must be given together, but one of them is missing.")
 
@@ -145,6 +143,8 @@ TABLE = TextTable(
 def main() -> None:
     """Run all methods, and print a row each."""
     config = read_config(NasBench201Config)
+    if config.tpe:
+        check_installed()
     torch.set_num_threads(1)
     costs = [(Path(config.cost), config.cost_column)]
     if config.cost2 is not None and config.cost2_column is not None:

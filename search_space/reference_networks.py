@@ -6,7 +6,8 @@ can be compared. They come without weights; `evaluation.pretrained` has some.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from search_space.graphs import (
     Activation,
@@ -33,6 +34,10 @@ MINIMUM_MAP = 4
 BASELINE_NAMES = ("mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-1.0", "mobilenet-v3-small", "condensenet-86")
 """Those that a front is compared with after training from random weights."""
 REFERENCE_NAMES = (*BASELINE_NAMES, "mobilenet-v3-large", "efficientnet-lite0")
+WIDTH_NAMES = "mobilenet-v2-WIDTH, mobilenet-v3-small-WIDTH or mobilenet-v3-large-WIDTH"
+"""MobileNets of other widths, as 0.25: a multiplier of their channels from 0.05 to 2, with at most three decimals."""
+_WITH_WIDTH = re.compile(r"(mobilenet-v2|mobilenet-v3-small|mobilenet-v3-large)-(\d(?:\.\d{1,3})?)")
+_WIDTHS = (0.05, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,11 +99,26 @@ _LITE0_STAGES = (
 """Expansion, channels, blocks, stride of the first, kernel. Source: EfficientNet, Table 1, and the authors' code."""
 
 
+def is_reference(name: str) -> bool:
+    """Whether there is a published network of that name: one of `REFERENCE_NAMES` or of `WIDTH_NAMES`."""
+    return name in REFERENCE_NAMES or _family_and_width(name) is not None
+
+
+def _family_and_width(name: str) -> tuple[str, float] | None:
+    """Of a MobileNet: its name without a width, and the multiplier."""
+    if name in ("mobilenet-v3-small", "mobilenet-v3-large"):
+        return name, 1.0
+    found = _WITH_WIDTH.fullmatch(name)
+    if found is None or not _WIDTHS[0] <= float(found[2]) <= _WIDTHS[1]:
+        return None
+    return found[1], float(found[2])
+
+
 def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
     """The graph of a published network.
 
     Args:
-        name: one of `REFERENCE_NAMES`.
+        name: one of `REFERENCE_NAMES`, or of `WIDTH_NAMES`.
         input_size: height and width of the RGB input in pixels, at least 4. All but CondenseNet have their published
             form, with strides of 32 in all, from 97 on (224 is ImageNet's). For smaller inputs the first strides become
             1, one after the other, until the last map has at least 4 x 4 pixels: at 32 that is the stem and the first
@@ -112,17 +132,18 @@ def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
         raise ValueError(f"`input_size >= {MINIMUM_MAP}` must hold, but got {input_size}.")
     if classes < 1:
         raise ValueError(f"`classes >= 1` must hold, but got {classes}.")
-    if name not in REFERENCE_NAMES:
-        raise ValueError(f"a baseline must be one of {', '.join(REFERENCE_NAMES)}, but got {name!r}.")
-    if name == "mobilenet-v3-small":
-        return mobilenet_v3(_V3_SMALL_BLOCKS, (576, 1024), input_size, classes)
-    if name == "mobilenet-v3-large":
-        return mobilenet_v3(_V3_LARGE_BLOCKS, (960, 1280), input_size, classes)
+    if (scaled := _family_and_width(name)) is not None:
+        family, width = scaled
+        if family == "mobilenet-v2":
+            return mobilenet_v2(width, input_size, classes)
+        if family == "mobilenet-v3-small":
+            return mobilenet_v3(_V3_SMALL_BLOCKS, 1024, width, input_size, classes)
+        return mobilenet_v3(_V3_LARGE_BLOCKS, 1280, width, input_size, classes)
     if name == "efficientnet-lite0":
         return efficientnet_lite0(input_size, classes)
     if name == "condensenet-86":
         return condensenet((14, 14, 14), (8, 16, 32), input_size, classes)
-    return mobilenet_v2(float(name.rpartition("-")[2]), input_size, classes)
+    raise ValueError(f"a baseline must be one of {', '.join(REFERENCE_NAMES)}, or {WIDTH_NAMES}, but got {name!r}.")
 
 
 def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
@@ -148,12 +169,13 @@ def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:
     return builder.build()
 
 
-def mobilenet_v3(blocks: tuple[_Block, ...], head: tuple[int, int], input_size: int, classes: int) -> Graph:
-    """MobileNetV3 of width 1: Small, or Large.
+def mobilenet_v3(blocks: tuple[_Block, ...], head: int, width: float, input_size: int, classes: int) -> Graph:
+    """MobileNetV3, Small or Large, of a width multiplier.
 
     Args:
-        blocks: of one of the two.
-        head: channels of the last convolution, and of the linear layer after it.
+        blocks: of one of the two, at width 1.
+        head: channels of the linear layer after the last convolution, at width 1.
+        width: multiplier of all channels.
         input_size: height and width of the input in pixels.
         classes: number of outputs.
 
@@ -163,12 +185,18 @@ def mobilenet_v3(blocks: tuple[_Block, ...], head: tuple[int, int], input_size: 
     are the same as 1x1 convolutions there.
     """
     builder = GraphBuilder((3, input_size, input_size))
-    x = _inverted_residuals(builder, 16, HardSwish(), blocks)
-    x = _conv(builder, "last", x, head[0], HardSwish())
+    blocks = tuple(
+        replace(block, channels=_rounded(block.channels * width), hidden=_rounded(block.hidden * width))
+        for block in blocks
+    )
+    # The last convolution has six times the channels before it.
+    last, hidden = 6 * blocks[-1].channels, _rounded(head * width)
+    x = _inverted_residuals(builder, _rounded(16 * width), HardSwish(), blocks)
+    x = _conv(builder, "last", x, last, HardSwish())
     x = builder.add("pool", GlobalAveragePool(), x)
-    x = builder.add("hidden", Linear(*head), x)
+    x = builder.add("hidden", Linear(last, hidden), x)
     x = builder.add("hidden_activation", HardSwish(), x)
-    builder.add("classifier", Linear(head[1], classes), x)
+    builder.add("classifier", Linear(hidden, classes), x)
     return builder.build()
 
 

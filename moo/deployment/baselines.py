@@ -5,7 +5,7 @@ From scratch at the run's image size, and pre-trained ones at their own. Start w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from evaluation.pretrained.network import PretrainedNetwork
@@ -29,7 +29,7 @@ from moo.search.preparation import run_source, run_splits
 from moo.storage.trained_network import TrainedNetwork
 from search_space.architectures import parse_architecture
 from search_space.graphs import Graph
-from search_space.reference_networks import BASELINE_NAMES, baseline_graph
+from search_space.reference_networks import BASELINE_NAMES, WIDTH_NAMES, baseline_graph, is_reference
 from search_space.spaces import space_named
 
 FBNET_NAMES = ("fbnet-a", "fbnet-b", "fbnet-c")
@@ -52,7 +52,7 @@ def baseline_trainings(
         ValueError: if `--only` names no baseline, or a setting does not fit the images.
     """
     pretrained = {network.id: network for network in _pretrained(config.pretrained, tell)}
-    names = chosen(config.only, (*pretrained, *NAMES), what="baselines")
+    names = _names(config.only, pretrained)
     trainings = _fine_tunings(run, config, [pretrained[name] for name in names if name in pretrained], tell)
     for name in names:
         if name in pretrained:
@@ -62,6 +62,12 @@ def baseline_trainings(
         preparation = training_of(run, config, network, graph, run.folder.baseline(name), None)
         trainings.append(NetworkTraining(preparation, baseline=True))
     return trainings
+
+
+def _names(only: Sequence[str], pretrained: Collection[str]) -> Sequence[str]:
+    """The baselines that `--only` chooses, MobileNets of any width among them, or all of the list."""
+    widths = [name for name in only if name not in NAMES and is_reference(name)]
+    return chosen(only, (*pretrained, *NAMES, *widths), what=f"baselines ({WIDTH_NAMES} of any width, too)")
 
 
 def _pretrained(names: Sequence[str], tell: events.Listener) -> list[PretrainedNetwork]:
@@ -153,8 +159,9 @@ def graph_of(name: str, *, input_size: int, classes: int) -> Graph:
     """The graph of a baseline.
 
     Args:
-        name: one of `NAMES`. FBNets have their ImageNet form from 96 pixels on, and below it that of `fbnet-cifar`,
-            with strides of 8 instead of 32 in all, as `search_space.reference_networks` scales the others.
+        name: one of `NAMES`, or a MobileNet of another width. FBNets have their ImageNet form from 96 pixels on, and
+            below it that of `fbnet-cifar`, with strides of 8 instead of 32 in all, as
+            `search_space.reference_networks` scales the others.
         input_size: height and width of the images in pixels.
         classes: number of outputs.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -94,3 +95,19 @@ def test_a_missing_file_is_one_line_and_exit_code_2(
         command_line.run(main)
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_row_of_tpe_asks_for_optuna(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Path
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"`--tpe` needs Optuna, .*pip install 'pi-pareto-nas\[rivals\]'"):
+        run(monkeypatch, capsys, files, "--quick", None, "--tpe", None)
+
+
+@pytest.mark.slow
+def test_a_row_of_tpe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], files: Path) -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed: run `pip install optuna`")
+    out = run(monkeypatch, capsys, files, "--evaluations", 25, "--seeds", 1, "--tpe", None, "--json", None)
+    (row,) = (row for row in json.loads(out)["rows"] if row["method"] == bench.TPE)
+    assert 0 < row["mean"] < json.loads(out)["whole_table"]

@@ -52,6 +52,22 @@ def test_counts_on_imagenet_are_the_published_ones(name: str, macs: int, params:
     assert (counts.macs, counts.params) == (macs, params)
 
 
+# Source: the README of the authors' MobileNetV2, https://github.com/tensorflow/models, rounded to millions there.
+@pytest.mark.parametrize(("name", "millions"), [("mobilenet-v2-0.75", 209), ("mobilenet-v2-1.4", 582)])
+def test_a_mobilenet_may_have_any_width(name: str, millions: int) -> None:
+    assert round(count(baseline_graph(name, input_size=224, classes=1000)).macs / 1e6) == millions
+
+
+def test_widths_of_mobilenet_v3_scale_all_channels() -> None:
+    assert baseline_graph("mobilenet-v3-small-1.0", input_size=32, classes=10) == baseline_graph(
+        "mobilenet-v3-small", input_size=32, classes=10
+    )
+    half = baseline_graph("mobilenet-v3-small-0.5", input_size=224, classes=1000)
+    linear = [node.operation for node in half.nodes if isinstance(node.operation, Linear)]
+    assert linear[-2:] == [Linear(288, 512), Linear(512, 1000)]
+    assert half.shape_of("stem")[0] == 8
+
+
 # Source: the table of the authors' repository, https://github.com/ShichenLiu/CondenseNet.
 @pytest.mark.parametrize(
     ("layers", "depth", "flops", "params"),
@@ -159,7 +175,11 @@ def test_each_group_of_condensenet_takes_every_fourth_channel() -> None:
     ("name", "input_size", "classes", "message"),
     [
         ("mobilenet-v4", 32, 10, "a baseline must be one of mobilenet-v2-0.35, .* but got 'mobilenet-v4'"),
-        ("mobilenet-v2-0.75", 32, 10, "a baseline must be one of"),
+        ("mobilenet-v2", 32, 10, "a baseline must be one of"),
+        ("mobilenet-v2-0.01", 32, 10, "a baseline must be one of"),
+        ("mobilenet-v2-3", 32, 10, "a baseline must be one of"),
+        ("mobilenet-v3-small-wide", 32, 10, "a baseline must be one of"),
+        ("efficientnet-lite0-0.5", 32, 10, "a baseline must be one of"),
         ("condensenet-86", 3, 10, "`input_size >= 4` must hold, but got 3"),
         ("mobilenet-v3-small", 32, 0, "`classes >= 1` must hold, but got 0"),
     ],

@@ -211,8 +211,9 @@ def test_a_network_that_fails_leaves_the_others_alone(run: Any, record: Any) -> 
 
 
 @pytest.mark.slow
-def test_baselines_are_trained_alike(run: Any, record: Any, replay: MakeReplay) -> None:
-    config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=("fbnet-a",))
+@pytest.mark.parametrize("name", ["fbnet-a", "mobilenet-v3-small-0.25"])
+def test_baselines_are_trained_alike(run: Any, record: Any, replay: MakeReplay, name: str) -> None:
+    config = CompareBaselinesConfig(run=str(run.folder.path), epochs=0.5, batch_size=64, only=(name,))
     trainings = baseline_trainings(run, config)
     check_trainings(trainings)
     trainer = SerialTrainer(run.splits)
@@ -222,7 +223,7 @@ def test_baselines_are_trained_alike(run: Any, record: Any, replay: MakeReplay) 
     assert record.store.trained(baselines=True) == [network]
     assert record.store.trained(baselines=False) == []
     assert (run.folder.path / network.files[0].path).is_file()
-    assert json.loads((run.folder.baseline("fbnet-a").architecture).read_text())["id"] == "fbnet-a"
+    assert json.loads((run.folder.baseline(name).architecture).read_text())["id"] == name
 
 
 @pytest.mark.parametrize(
