@@ -71,6 +71,7 @@ def main() -> int:
     # Late, so that `--help` and mistakes in the options are answered at once.
     from rich.console import Console
 
+    from evaluation.data.published import hub_notice
     from moo import events
     from moo.analysis.representatives import verdict_of
     from moo.event_log import EventLog
@@ -103,6 +104,8 @@ def main() -> int:
             def loading(done: int, total: int) -> None:
                 events.told_to(event_log, view)(events.StageProgress("loading", done, total))
 
+            if (notice := hub_notice(config.dataset)) is not None:
+                say(console, notice)
             preparation = prepare(
                 config,
                 on_loading=loading,

@@ -45,6 +45,7 @@ def main() -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from evaluation.accelerators import compute_deterministically, own_device
+    from evaluation.data.published import hub_notice
     from evaluation.training.allocator import keep_freed_memory
     from evaluation.training.job import EpochDone
     from evaluation.training.run import begin, prepare_training, run_training
@@ -79,6 +80,8 @@ def main() -> int:
             figures = f"loss {record.loss:.3f}, accuracy {percent(record.accuracy)}, lr {record.lr:.2g}"
             say(console, f"epoch {record.epoch} of {epoch.epochs:.3g}: {figures}")
 
+        if (notice := hub_notice(config.dataset)) is not None:
+            say(console, notice)
         preparation = prepare_training(config, on_loading=show)
         path = preparation.folder.path
         stack.enter_context(lock_folder(path))

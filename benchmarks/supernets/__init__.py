@@ -4,6 +4,8 @@ rank               how far a supernet's ranking can be trusted (a script)
 launches           what steps have a GPU do, and their time compared with another version's (a script)
 joint_searches     inner searches in one forward of the supernet, timed against one after another (a script)
 paths              several paths a step, shared by processes: time and accuracy (a script)
+published          steps against the published code of HANNA and of a reproduction of FBNet (a script)
+published_code     supernets of that code
 timed_checkout     times steps of a version, for that
 forms              the project's default, and FBNet's as published
 timed_pretraining  pre-training for a given time instead of a number of passes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.data.columns import label_columns
+from evaluation.data.facts import DIGITS
 from evaluation.data.folders.layouts import FileSplit, find_layout
 from evaluation.data.folders.listing import read_folder
 from evaluation.data.folders.roles import UnclearError, code_of
@@ -69,6 +70,19 @@ def published_splits(
     empty = [f"{code_of(name)} (empty)" for name, split in found.splits.items() if not _size(split)]
     splits = {name: split for name, split in found.splits.items() if _size(split)}
     return Published(splits=splits, notes=(*empty, *found.notes))
+
+
+def hub_notice(name_or_path: str) -> str | None:
+    """What to say before the hub is asked, which takes minutes for many images and half a minute for a wrong name.
+
+    Returns:
+        None where nothing is asked: for `digits`, a local path, and what cannot be a name.
+    """
+    if name_or_path == DIGITS or not name_or_path.strip() or _looks_like_path(name_or_path):
+        return None
+    if local_path(name_or_path).exists():
+        return None
+    return f"There is no folder {shown(name_or_path)} here: asking the Hugging Face hub for a data set of that name."
 
 
 def _size(split: Any) -> int:

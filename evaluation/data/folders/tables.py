@@ -30,6 +30,7 @@ def table_splits(folder: Folder) -> dict[str, Any]:
     """
     import datasets
 
+    datasets.disable_progress_bars()
     files = sorted(folder.all_tables, key=str)
     kinds = sorted({file.suffix.lower() for file in files})
     if len(kinds) > 1:
