@@ -189,7 +189,7 @@ def lines_of(found: Sequence[Comparison], abouts: Mapping[str, _About], config: 
 
 
 def picture(found: Sequence[Comparison], config: PublishedConfig) -> Figure:
-    """Images a second of both sides, on a logarithmic axis."""
+    """Images a second of both sides."""
     subtitle = (
         f"22 layers, batch {config.batch}, {device()}, {config.threads} thread(s); medians of {config.rounds} turns"
     )
@@ -200,7 +200,6 @@ def picture(found: Sequence[Comparison], config: PublishedConfig) -> Figure:
         places = [place + 0.36 * (side - 0.5) for place in range(len(found))]
         bars = axes.bar(places, speeds, 0.34, color=colour, label=name)
         axes.bar_label(bars, fmt="%.3g", fontsize=9, color=INK)
-    axes.set_yscale("log")
     axes.set_xticks(range(len(found)), [f"{one.code}\n{one.kind} steps, {one.ratio:.1f} times" for one in found])
     axes.legend(frameon=False, fontsize=9)
     dress(axes, "", "images a second")
