@@ -22,7 +22,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +52,7 @@ from benchmarks.tabular.table import (
 from benchmarks.tabular.tpe import check_installed, tree_parzen
 from moo.visualization.style import BLUE, GREEN, GREY, INK, VERMILION, dress, new_figure
 from scripts.interface.command_line import run
+from search_space.boundary.reading import local_path
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -146,10 +146,10 @@ def main() -> None:
     if config.tpe:
         check_installed()
     torch.set_num_threads(1)
-    costs = [(Path(config.cost), config.cost_column)]
+    costs = [(local_path(config.cost), config.cost_column)]
     if config.cost2 is not None and config.cost2_column is not None:
-        costs.append((Path(config.cost2), config.cost2_column))
-    table = read_table((Path(config.accuracy), config.accuracy_column), costs)
+        costs.append((local_path(config.cost2), config.cost2_column))
+    table = read_table((local_path(config.accuracy), config.accuracy_column), costs)
     methods = dict(METHODS)
     if config.beside:
         methods[BESIDE] = one_round_behind

@@ -34,10 +34,14 @@ MINIMUM_MAP = 4
 BASELINE_NAMES = ("mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-1.0", "mobilenet-v3-small", "condensenet-86")
 """Those that a front is compared with after training from random weights."""
 REFERENCE_NAMES = (*BASELINE_NAMES, "mobilenet-v3-large", "efficientnet-lite0")
-WIDTH_NAMES = "mobilenet-v2-WIDTH, mobilenet-v3-small-WIDTH or mobilenet-v3-large-WIDTH"
-"""MobileNets of other widths, as 0.25: a multiplier of their channels from 0.05 to 2, with at most three decimals."""
-_WITH_WIDTH = re.compile(r"(mobilenet-v2|mobilenet-v3-small|mobilenet-v3-large)-(\d(?:\.\d{1,3})?)")
-_WIDTHS = (0.05, 2.0)
+WIDTHS = (0.05, 2.0)
+"""Least and most multiplier of a MobileNet's channels."""
+WIDTH_NAMES = (
+    "mobilenet-v2-WIDTH, mobilenet-v3-small-WIDTH and mobilenet-v3-large-WIDTH with a WIDTH from "
+    f"{WIDTHS[0]:g} to {WIDTHS[1]:g} of at most three decimals"
+)
+"""MobileNets of other widths, in words."""
+_WITH_WIDTH = re.compile(r"(mobilenet-v2|mobilenet-v3-small|mobilenet-v3-large)-([0-9](?:\.[0-9]{1,3})?)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +103,15 @@ _LITE0_STAGES = (
 """Expansion, channels, blocks, stride of the first, kernel. Source: EfficientNet, Table 1, and the authors' code."""
 
 
-def is_reference(name: str) -> bool:
-    """Whether there is a published network of that name: one of `REFERENCE_NAMES` or of `WIDTH_NAMES`."""
-    return name in REFERENCE_NAMES or _family_and_width(name) is not None
+def mobilenet_name(name: str) -> str | None:
+    """The one name of a MobileNet, as `mobilenet-v2-0.5` of `mobilenet-v2-0.50`; None of anything else."""
+    found = _family_and_width(name)
+    if found is None:
+        return None
+    family, width = found
+    if width != 1:
+        return f"{family}-{width:g}"
+    return f"{family}-1.0" if family == "mobilenet-v2" else family
 
 
 def _family_and_width(name: str) -> tuple[str, float] | None:
@@ -109,7 +119,7 @@ def _family_and_width(name: str) -> tuple[str, float] | None:
     if name in ("mobilenet-v3-small", "mobilenet-v3-large"):
         return name, 1.0
     found = _WITH_WIDTH.fullmatch(name)
-    if found is None or not _WIDTHS[0] <= float(found[2]) <= _WIDTHS[1]:
+    if found is None or not WIDTHS[0] <= float(found[2]) <= WIDTHS[1]:
         return None
     return found[1], float(found[2])
 
@@ -143,7 +153,9 @@ def baseline_graph(name: str, *, input_size: int, classes: int) -> Graph:
         return efficientnet_lite0(input_size, classes)
     if name == "condensenet-86":
         return condensenet((14, 14, 14), (8, 16, 32), input_size, classes)
-    raise ValueError(f"a baseline must be one of {', '.join(REFERENCE_NAMES)}, or {WIDTH_NAMES}, but got {name!r}.")
+    raise ValueError(
+        f"a baseline must be one of {', '.join(REFERENCE_NAMES)}, or one of {WIDTH_NAMES}, but got {name!r}."
+    )
 
 
 def mobilenet_v2(width: float, input_size: int, classes: int) -> Graph:

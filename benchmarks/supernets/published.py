@@ -26,7 +26,7 @@ from benchmarks.progress import progress_bars
 from benchmarks.results import Column, TextTable, print_results, write_results
 from benchmarks.supernets.comparison import median_turn
 from benchmarks.supernets.forms import FORMS
-from benchmarks.supernets.published_code import PUBLISHED, Kind
+from benchmarks.supernets.published_code import Kind, published_supernet
 from benchmarks.supernets.steps import Task, Turn, device, theta_steps, timed_turn, weight_steps
 from benchmarks.turns import OnTurn, in_new_processes, median_ratio, rounds_of_turns
 from evaluation.splits import split_data
@@ -125,12 +125,12 @@ def main() -> None:
         "parameters": {code: about.parameters for code, about in abouts.items()},
         "comparisons": [asdict(one) for one in found],
     }
-    write_results(config.out, content, {"published.png": lambda: picture(found, config)})
+    write_results(config.out, content, {"published.png": lambda: picture(found, abouts, config)})
     print_results(content, lines_of(found, abouts, config), as_json=config.json)
 
 
 def _about(code: str, folder: Path) -> _About:
-    supernet = PUBLISHED[code](folder, "weight")
+    supernet = published_supernet(code, folder, "weight")
     return _About(supernet.space, supernet.parameters)
 
 
@@ -164,7 +164,7 @@ def _compared(
 
 def _published_steps(code: str, folder: Path, kind: Kind, config: PublishedConfig) -> Turn:
     torch.set_num_threads(config.threads)
-    supernet = PUBLISHED[code](folder, kind)
+    supernet = published_supernet(code, folder, kind)
     pixels_NCHW = torch.rand(config.batch, *supernet.space.input_shape, device=device())
     label_N = torch.randint(supernet.space.classes, (config.batch,), device=device())
 
@@ -188,11 +188,10 @@ def lines_of(found: Sequence[Comparison], abouts: Mapping[str, _About], config: 
         yield TABLE.row(one.code, one.kind, one.ours, one.published, one.ratio)
 
 
-def picture(found: Sequence[Comparison], config: PublishedConfig) -> Figure:
+def picture(found: Sequence[Comparison], abouts: Mapping[str, _About], config: PublishedConfig) -> Figure:
     """Images a second of both sides."""
-    subtitle = (
-        f"22 layers, batch {config.batch}, {device()}, {config.threads} thread(s); medians of {config.rounds} turns"
-    )
+    layers = " and ".join(dict.fromkeys(str(about.space.num_layers) for about in abouts.values()))
+    subtitle = f"{layers} layers, batch {config.batch}, {device()}, {config.threads} thread(s), {config.rounds} turn(s)"
     figure = new_figure(8, 4.4, "Steps of the default supernet and of published code", subtitle)
     axes = figure.subplots()
     for side, (name, colour) in enumerate((("ours", BLUE), ("published", VERMILION))):

@@ -3,8 +3,8 @@
 `hanna` is for https://github.com/hpnair/18663_Project_FBNet (its folder `hanna_pytorch`), `reproduction` for the
 PyTorch reproduction of FBNet, https://github.com/AnnaAraslanova/FBNet, and forks that kept its form. Both run all paths
 in weight and theta steps alike, and compute the gradients of both, as published. Each is to be imported in a process of
-its own: their modules have common names, and what they import only to draw and to log is replaced where it is not
-installed.
+its own: their modules have common names, and what they draw, log and copy to several GPUs with is replaced where it is
+not there. Start with `published_supernet`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from unittest.mock import MagicMock
 import torch
 from torch import Tensor, nn
 
+from search_space.boundary.text import reason_of
 from search_space.spaces import FBNetSpace, Stage, space_named
 
 Kind = Literal["weight", "theta"]
 """Of a step."""
 IMAGE_SIZE, CLASSES = 32, 10
 TEMPERATURE = 5.0
-MOST_STAND_INS = 20
-"""Modules that are not installed; more are a sign that the folder is another one."""
+REPLACED = (
+    "comet_ml", "data_parallel", "matplotlib", "pandas", "seaborn", "tensorboardX", "tensorflow", "termcolor", "utils",
+)  # fmt: skip
+"""Modules that no step needs."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,30 @@ class PublishedSupernet:
     """A supernet of published code."""
 
     space: FBNetSpace
-    """Of the same layers, channels, strides and number of candidates."""
+    """Of the same layers, channels and strides, with FBNet's nine candidates."""
     parameters: int
     step: Callable[[Tensor, Tensor], object]
     """One step for images (N, 3, H, W) and labels (N,)."""
+
+
+def published_supernet(code: str, folder: Path, kind: Kind) -> PublishedSupernet:
+    """A supernet of `PUBLISHED`.
+
+    Args:
+        code: a key of `PUBLISHED`.
+        folder: of its checkout.
+        kind: of the steps.
+
+    Raises:
+        ValueError: if the folder has not got that code.
+    """
+    try:
+        return PUBLISHED[code](folder, kind)
+    except (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, SyntaxError, TypeError) as error:
+        raise ValueError(
+            f"`--{code}` must be the folder of a checkout of that code, but {str(folder)!r} is another or of another "
+            f"version: {reason_of(error)}."
+        ) from error
 
 
 def hanna(folder: Path, kind: Kind) -> PublishedSupernet:
@@ -141,12 +164,13 @@ def _imported(folder: Path, *names: str) -> list[Any]:
         for kind in (Tensor, nn.Module):
             kind.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
     sys.path.insert(0, str(folder))
-    for _ in range(MOST_STAND_INS):
+    while True:
         try:
             return [importlib.import_module(name) for name in names]
         except ModuleNotFoundError as missing:
-            sys.modules[str(missing.name)] = MagicMock(name=missing.name)
-    raise ValueError(f"the published code must import with few other packages, but {str(folder)!r} needs more.")
+            if missing.name not in REPLACED:
+                raise
+            sys.modules[missing.name] = MagicMock(name=missing.name)
 
 
 def _device() -> torch.device:

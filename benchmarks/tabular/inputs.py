@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.tabular.table import SHAPE, SPACE, Floats, Integers, all_architectures
-from moo.bayesian.inputs import ArchitectureInputs
+from moo.bayesian.inputs import ArchitectureInputs, centre_and_scale
 from search_space.nas_bench_201 import EDGES
 
 NONE, SKIP = (SPACE.operators.index(name) for name in ("none", "skip_connect"))
@@ -40,7 +40,8 @@ class CellInputs:
         )
         paths_NP, convolutions_N2 = paths(self._canonical_NL)
         free_NF = np.column_stack([np.log(cost_NC), np.log(params_N), convolutions_N2, paths_NP.sum(1)])
-        self._number_NF = np.column_stack([(free_NF - free_NF.mean(0)) / free_NF.std(0), paths_NP])
+        centre_F, deviation_F = centre_and_scale(free_NF)
+        self._number_NF = np.column_stack([(free_NF - centre_F) / deviation_F, paths_NP])
 
     def __call__(self, indices_NL: Integers) -> ArchitectureInputs:
         """See `Describe`."""

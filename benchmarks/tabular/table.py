@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from moo.storage.pareto import hypervolume
+from search_space.boundary.text import reason_of
 from search_space.nas_bench_201 import NasBench201Space, parse_cell
 
 Floats = npt.NDArray[np.float64]
@@ -126,7 +127,7 @@ def read_table(accuracy: tuple[Path, str], costs: Sequence[tuple[Path, str]]) ->
     """
     rows = _read_rows(accuracy[0], ("index", "arch_str", accuracy[1]))
     operators = {name: index for index, name in enumerate(SPACE.operators)}
-    cells = np.array([[operators[name] for name in parse_cell(row["arch_str"])] for row in rows.values()])
+    cells = np.array([[operators[name] for name in parse_cell(row["arch_str"] or "")] for row in rows.values()])
     places = np.ravel_multi_index(tuple(cells.T), SHAPE)
     if len(set(places.tolist())) != NUMBER_OF_ARCHITECTURES:
         raise ValueError(
@@ -137,6 +138,11 @@ def read_table(accuracy: tuple[Path, str], costs: Sequence[tuple[Path, str]]) ->
         raise ValueError(
             f"`{accuracy[1]}` must be in percent, 0 to 100, but goes from {percent_N.min()} to {percent_N.max()} in "
             f"{accuracy[0]}; choose another --accuracy-column."
+        )
+    if not (percent_N > 100 * (1 - HIGHEST_ERROR)).any():
+        raise ValueError(
+            f"`{accuracy[1]}` must be in percent and somewhere above chance, but is {percent_N.max():g} at most in "
+            f"{accuracy[0]}; multiply fractions by 100, or choose another --accuracy-column."
         )
     values = [1 - percent_N / 100]
     for path, column in costs:
@@ -167,8 +173,9 @@ def _read_rows(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
                     f"a table must have the column `{missing[0]}`, but {path} has {present}; choose one of these."
                 )
             rows = list(reader)
-    except OSError as error:
-        raise ValueError(f"a table must be a CSV file, but {path} cannot be read: {error.strerror}.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or reason_of(error)
+        raise ValueError(f"a table must be a CSV file, but {path} cannot be read: {reason}.") from error
     by_index = {row["index"]: row for row in rows}
     if len(rows) != NUMBER_OF_ARCHITECTURES or len(by_index) != len(rows):
         raise ValueError(

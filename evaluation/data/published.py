@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from search_space.boundary.reading import local_path
 from search_space.boundary.text import one_line, reason_of, shown
 
 _PARQUET = b"PAR1"
+_HUB_NAME = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+"""`name` or `owner/name`, each of at most 96 characters."""
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -53,7 +57,7 @@ def published_splits(
     """
     path = local_path(name_or_path)
     rule = "a data set must be `digits`, a local path or a name on the Hugging Face hub"
-    if not name_or_path.strip() or (not path.exists() and _looks_like_path(name_or_path)):
+    if not name_or_path.strip() or (not os.path.exists(path) and _HUB_NAME.fullmatch(name_or_path) is None):
         raise ValueError(f"{rule}, but the path {shown(name_or_path)} does not exist.")
     try:
         if path.is_dir() and not any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
@@ -78,11 +82,9 @@ def hub_notice(name_or_path: str) -> str | None:
     Returns:
         None where nothing is asked: for `digits`, a local path, and what cannot be a name.
     """
-    if name_or_path == DIGITS or not name_or_path.strip() or _looks_like_path(name_or_path):
+    if name_or_path == DIGITS or _HUB_NAME.fullmatch(name_or_path) is None or os.path.exists(local_path(name_or_path)):
         return None
-    if local_path(name_or_path).exists():
-        return None
-    return f"There is no folder {shown(name_or_path)} here: asking the Hugging Face hub for a data set of that name."
+    return f"There is no file or folder {shown(name_or_path)} here: asking the Hugging Face hub for that data set."
 
 
 def _size(split: Any) -> int:
@@ -195,9 +197,3 @@ def quiet(*loggers: str) -> Iterator[None]:
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)
-
-
-def _looks_like_path(text: str) -> bool:
-    return (
-        text.startswith(("/", ".", "~")) or (text.count("/") != 1 and "/" in text) or "\\" in text or text.endswith("/")
-    )

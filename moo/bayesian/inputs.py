@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
 SCALED_BY = 512
 """Architectures at random that numbers are scaled by."""
+LEAST_SHARE = 1e-3
+"""Of a cost's highest value: what is less, as 0, counts as so much, so that it has a logarithm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,13 @@ Describe = Callable[[Integers], ArchitectureInputs]
 """From indices of operators (N, L) to inputs."""
 
 
+def centre_and_scale(number_NF: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each number (F,); 1 in place of the deviation of one that is always the same."""
+    # Of equal values the deviation may differ from 0 by rounding.
+    deviation_F = np.where(np.ptp(number_NF, axis=0) > 0, number_NF.std(0), 1.0)
+    return number_NF.mean(0), deviation_F
+
+
 class LayerwiseInputs:
     """Inputs of architectures whose costs are sums over layers; a `Describe`.
 
@@ -56,10 +65,9 @@ class LayerwiseInputs:
         """
         self._tables_CLO, self._fixed_C = tables_CLO, fixed_C
         self._groups, self._idle_LO = [list(group) for group in groups], idle_LO
+        self._least_C = np.maximum(LEAST_SHARE * (tables_CLO.max(-1).sum(-1) + fixed_C), np.finfo(float).tiny)
         some_NL = np.random.default_rng(0).integers(0, idle_LO.shape[1], (SCALED_BY, len(idle_LO)))
-        number_NF = self._numbers(some_NL)
-        self._centre_F, deviation_F = number_NF.mean(0), number_NF.std(0)
-        self._deviation_F = np.where(deviation_F > 0, deviation_F, 1.0)
+        self._centre_F, self._deviation_F = centre_and_scale(self._numbers(some_NL))
 
     def __call__(self, indices_NL: Integers) -> ArchitectureInputs:
         """See `Describe`."""
@@ -70,4 +78,4 @@ class LayerwiseInputs:
         costs_NC = self._tables_CLO[:, layer_L, indices_NL].sum(-1).T + self._fixed_C
         busy_NL = ~self._idle_LO[layer_L, indices_NL]
         depths = [busy_NL[:, group].mean(-1) for group in self._groups]
-        return np.column_stack([np.log(costs_NC), *depths])
+        return np.column_stack([np.log(np.maximum(costs_NC, self._least_C)), *depths])

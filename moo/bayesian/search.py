@@ -53,10 +53,17 @@ class PaidSearch:
     """One or two costs in each runtime configuration (N, K, J)."""
     reference_error: float
     reference_J: Floats
-    violation_of: Callable[[Integers], Floats] | None = None
-    """By how much architectures exceed the limits (N,); 0 within them."""
+    exceeded_of: Callable[[Integers], Floats] | None = None
+    """By how much architectures exceed the limits in each configuration (N, K); 0 within them; None without limits."""
     exists: Callable[[Integers], npt.NDArray[np.bool_]] | None = None
     """Which architectures are worth no look, as those that compute nothing (N,)."""
+
+    def violation_of(self, indices_NL: Integers) -> Floats:
+        """By how much architectures exceed the limits in the configuration that exceeds them least (N,)."""
+        if self.exceeded_of is None:
+            return np.zeros(len(indices_NL))
+        least_N: Floats = self.exceeded_of(indices_NL).min(1)
+        return least_N
 
     def frame(self, indices_NL: Integers, error_N: Floats) -> Frame:
         """Where evaluated architectures are.
@@ -127,13 +134,16 @@ class LocalSearch:
         gain_C = self.frame.expected_improvement(
             prediction.mean_M, prediction.deviation_M, self._search.costs_of(rows), offset=ERROR_OFFSET
         )
-        if self._search.violation_of is not None:
-            violation_C = self._search.violation_of(rows)
-            gain_C = np.where(violation_C > 0, -violation_C, gain_C)
+        violation_C = self._search.violation_of(rows)
+        gain_C = np.where(violation_C > 0, -violation_C, gain_C)
         return _ordered(Candidates(rows, gain_C))
 
     def suits(self, indices_L: Integers) -> int:
-        """The configuration in which an architecture is expected to add most."""
+        """The configuration in which an architecture is expected to add most, or exceeds limits least."""
+        if self._search.exceeded_of is not None:
+            exceeded_K = self._search.exceeded_of(indices_L[None])[0]
+            if exceeded_K.min() > 0:
+                return int(np.argmin(exceeded_K))
         one = self._process.predict(self._search.describe(indices_L[None]))
         gains = [
             self.frame.expected_improvement(one.mean_M, one.deviation_M, cost_J[None, None], offset=ERROR_OFFSET)
@@ -174,7 +184,8 @@ class LocalSearch:
 
         Args:
             sources: candidates, by where they come from.
-            seats: how many of each to choose, at most; where one has fewer, others have its seats.
+            seats: how many of each to choose, at most; where one has fewer, others have its seats. Where
+                nothing keeps the limits, all go to what exceeds them least, of whatever source.
 
         Returns:
             Source and place of each, in the order of choice.

@@ -29,7 +29,7 @@ from moo.search.preparation import run_source, run_splits
 from moo.storage.trained_network import TrainedNetwork
 from search_space.architectures import parse_architecture
 from search_space.graphs import Graph
-from search_space.reference_networks import BASELINE_NAMES, WIDTH_NAMES, baseline_graph, is_reference
+from search_space.reference_networks import BASELINE_NAMES, WIDTH_NAMES, baseline_graph, mobilenet_name
 from search_space.spaces import space_named
 
 FBNET_NAMES = ("fbnet-a", "fbnet-b", "fbnet-c")
@@ -65,21 +65,29 @@ def baseline_trainings(
 
 
 def _names(only: Sequence[str], pretrained: Collection[str]) -> Sequence[str]:
-    """The baselines that `--only` chooses, MobileNets of any width among them, or all of the list."""
-    widths = [name for name in only if name not in NAMES and is_reference(name)]
-    return chosen(only, (*pretrained, *NAMES, *widths), what=f"baselines ({WIDTH_NAMES} of any width, too)")
+    """The baselines that `--only` chooses, each once, MobileNets of other widths among them; or all of the list."""
+    asked = [mobilenet_name(name) or name for name in only]
+    widths = dict.fromkeys(name for name in asked if name not in NAMES and mobilenet_name(name))
+    return chosen(asked, (*pretrained, *NAMES, *widths), what=f"baselines (or one of {WIDTH_NAMES})")
 
 
 def _pretrained(names: Sequence[str], tell: events.Listener) -> list[PretrainedNetwork]:
     if NO_PRETRAINED in names:
         return []
-    networks = []
-    for name in names or SHORT_LIST:
+    networks: dict[str, PretrainedNetwork] = {}
+    for name in dict.fromkeys(names) or SHORT_LIST:
         try:
-            networks.append(pretrained_named(name))
+            network = pretrained_named(name)
         except UnavailableError as error:
             tell(events.PretrainedMissing(name, str(error)))
-    return networks
+            continue
+        if network.id in networks:
+            raise ValueError(
+                f"`--pretrained` must name each architecture once, but {network.id} comes twice, of "
+                f"{networks[network.id].about.source} and of {network.about.source}; leave one out."
+            )
+        networks[network.id] = network
+    return list(networks.values())
 
 
 def _fine_tunings(

@@ -195,6 +195,14 @@ def check_trainings(trainings: Sequence[NetworkTraining]) -> None:
             rule=f"{training.name} must go on with its own settings, but it was begun with",
             remedy="add `--fresh` to train it anew",
         )
+        if isinstance(training.preparation, FineTunePreparation):
+            check_same_values(
+                {"pretrained": training.preparation.config.weights},
+                {"pretrained": saved.weights},
+                free=(),
+                rule=f"{training.name} must go on with its own pre-trained weights, but it was begun with",
+                remedy="add `--fresh` to fine-tune it anew",
+            )
         if origin.dataset != training.preparation.origin.dataset:
             raise ValueError(f"{training.name} must go on with its own images, but they have changed.")
         result = read_result(folder)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from devices.configuration import RuntimeConfiguration
@@ -22,8 +21,7 @@ from moo.page.network_drawing import drawing_json
 from moo.page.network_view import drawn_json
 from moo.page.opened import OpenedRun
 from moo.search.proposals import bounds_of
-from moo.search.surrogates.answers import SurrogateAnswer, SurrogateAnswers
-from moo.search.surrogates.task import surrogate_of
+from moo.search.surrogates.answers import SurrogateAnswer, SurrogateAnswers, answers_by
 from search_space.boundary.text import shown
 
 Json = dict[str, Any]
@@ -50,9 +48,7 @@ def load_answers(run: OpenedRun) -> SurrogateAnswers:
     """The surrogate of a run as it is now, fitted to all that it has evaluated."""
     space, archive = run.origin.space, run.archive
     assert archive.tables is not None, "an opened run has tables"
-    reference_M = np.array(archive.reference_point)
-    surrogate = surrogate_of(run.config, space, archive.entries, archive.tables, reference_M=reference_M)
-    return SurrogateAnswers(surrogate, run.config, space, archive)
+    return answers_by(run.config, space, archive, archive.tables, archive.entries)
 
 
 class Dials:

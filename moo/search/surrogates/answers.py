@@ -6,6 +6,7 @@ reads a run that goes on as well, and writes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from devices.configuration import RuntimeConfiguration
+from devices.cost_tables.family import CostTables
 from devices.measurement import Source
 from dnas.losses import Coefficients
 from dnas.surrogate_search import search_thetas
@@ -56,7 +58,14 @@ class SurrogateAnswer:
 class SurrogateAnswers:
     """Answers of one surrogate: made once, asked often."""
 
-    def __init__(self, surrogate: RunSurrogate, config: SearchConfig, space: FBNetSpace, archive: Archive) -> None:
+    def __init__(
+        self,
+        surrogate: RunSurrogate,
+        config: SearchConfig,
+        space: FBNetSpace,
+        archive: Archive,
+        known: Sequence[Entry],
+    ) -> None:
         """Ask nothing yet.
 
         Args:
@@ -64,12 +73,13 @@ class SurrogateAnswers:
             config: of the run; its seed gives the theta that every search begins with.
             space: that was searched.
             archive: of the run, whose costs are corrected by what was measured.
+            known: what the surrogate has seen, which is answered as it was evaluated.
         """
         self._surrogate = surrogate
         self._seed = config.seed
         self._space = space
         self._archive = archive
-        self._known = {entry.architecture.id: entry for entry in archive.entries}
+        self._known = {entry.architecture.id: entry for entry in known}
 
     @property
     def configurations(self) -> tuple[RuntimeConfiguration, ...]:
@@ -122,6 +132,14 @@ class SurrogateAnswers:
         )
 
 
+def answers_by(
+    config: SearchConfig, space: FBNetSpace, archive: Archive, tables: CostTables, entries: Sequence[Entry]
+) -> SurrogateAnswers:
+    """Answers of the surrogate that is fitted to some entries of an archive, at least two."""
+    surrogate = surrogate_of(config, space, entries, tables, reference_M=np.array(archive.reference_point))
+    return SurrogateAnswers(surrogate, config, space, archive, entries)
+
+
 def open_answers(path: Path, *, before: int | None = None) -> SurrogateAnswers:
     """Read what a run has evaluated, and fit its surrogate; other programs may write to the run meanwhile.
 
@@ -141,17 +159,15 @@ def open_answers(path: Path, *, before: int | None = None) -> SurrogateAnswers:
     tables = read_run_tables(folder.cost_table, config.given_configurations)
     with closing(read_store(folder.store, as_of_now=True)) as store:
         archive = store.fill(archive_for(config, tables, origin.dataset), origin.space)
-    corrected = corrected_tables(tables, archive.entries, origin.space)
-    archive.use_tables(corrected)
     entries = [entry for entry in archive.entries if before is None or entry.trial_id < before]
     if len(entries) < 2:
         raise ValueError(
             f"a run must have evaluated 2 networks to answer by, but {shown(str(path))} has {len(entries)}: wait for "
             "its first trials."
         )
-    reference_M = np.array(archive.reference_point)
-    surrogate = surrogate_of(config, origin.space, entries, corrected, reference_M=reference_M)
-    answers = SurrogateAnswers(surrogate, config, origin.space, archive)
+    corrected = corrected_tables(tables, entries, origin.space)
+    archive.use_tables(corrected)
+    answers = answers_by(config, origin.space, archive, corrected, entries)
     # The first search loads what later ones find loaded, which takes seconds.
     answers.answer(entries[0].coefficients or Coefficients(1.0, 1.0, 1.0, 1.0))
     return answers

@@ -212,10 +212,6 @@ def surrogate_of(
         cost_NKJ: Floats = np.where(exceeded(indices) > 0, np.inf, kinds).transpose(2, 1, 0)
         return cost_NKJ
 
-    def violation_of(indices: Integers) -> Floats:
-        violation_N: Floats = exceeded(indices).min(0)
-        return violation_N
-
     return RunSurrogate(
         indices_NL=indices_NL,
         error_N=error_N,
@@ -229,7 +225,7 @@ def surrogate_of(
             costs_of=costs_of,
             reference_error=float(reference_M[0]),
             reference_J=reference_M[1:],
-            violation_of=violation_of if given else None,
+            exceeded_of=(lambda indices: exceeded(indices).T) if given else None,
         ),
         latencies=tuple(_expected_cost(*table) for table in latencies),
         energies=tuple(_expected_cost(*table) for table in energies),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.supernets import published as bench
-from benchmarks.supernets.published_code import PUBLISHED, Kind
+from benchmarks.supernets.published_code import PUBLISHED, Kind, published_supernet
 from benchmarks.turns import in_new_processes
 from search_space.spaces import Stage
 
@@ -37,7 +37,7 @@ def get_blocks(cifar10):
     "supernet.py": """
 import torch
 from torch import nn
-import no_such_package_for_drawing as drawing
+import comet_ml as drawing
 
 drawing.set()
 
@@ -151,6 +151,14 @@ def test_steps_are_compared(
 def test_a_folder_without_the_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must have candblks.py, but .* is not there"):
         PUBLISHED["hanna"](tmp_path, "weight")
+
+
+@pytest.mark.slow
+def test_another_checkout_is_refused_in_one_line(tmp_path: Path) -> None:
+    for name in HANNA:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="`--hanna` must be the folder of a checkout of that code, but .* has no"):
+        in_new_processes([partial(published_supernet, "hanna", tmp_path, "weight")])
 
 
 def test_one_of_both_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

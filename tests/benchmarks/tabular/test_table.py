@@ -87,6 +87,8 @@ def test_cost_files_that_are_not_whole_are_told(
     ("change", "rule"),
     [
         (lambda row: row.replace("|", "!", 1), r"must have the form '\|op~0\|"),
+        (lambda row: row.split(",")[0], r"must have the form '\|op~0\|"),
+        (lambda row: row + "x" * 200_000, "a table must be a CSV file, but .* cannot be read: field larger"),
         (lambda row: row.rsplit(",", 1)[0] + ",101", "`test` must be in percent, 0 to 100, but goes from"),
         (lambda row: f"{row.split(',')[0]},{cell(ALL[0])},50", "`arch_str` must have each architecture once"),
     ],
@@ -99,4 +101,18 @@ def test_accuracy_files_that_make_no_sense_are_told(
     rows[place] = change(rows[place])
     (tmp_path / "accuracy.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(ValueError, match=rule):
+        read_table((tmp_path / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
+
+
+def test_accuracies_as_fractions_are_told_before_any_search(files: Path, tmp_path: Path) -> None:
+    head, *rows = (files / "accuracy.csv").read_text().splitlines()
+    fractions = [f"{row.rsplit(',', 1)[0]},{float(row.rsplit(',', 1)[1]) / 100}" for row in rows]
+    (tmp_path / "accuracy.csv").write_text("\n".join([head, *fractions]) + "\n")
+    with pytest.raises(ValueError, match="must be in percent .*; multiply fractions by 100"):
+        read_table((tmp_path / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])
+
+
+def test_a_file_of_other_bytes_is_told(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "accuracy.csv").write_bytes(b"index,arch_str,test\n\x80\xff")
+    with pytest.raises(ValueError, match="a table must be a CSV file, but .*accuracy.csv cannot be read: .*decode"):
         read_table((tmp_path / "accuracy.csv", "test"), [(files / "cost.csv", "pi_ms")])

@@ -16,7 +16,9 @@ def test_a_question_to_the_hub_is_told(name: str, tmp_path: Path, monkeypatch: p
     assert "Hugging Face hub" in notice
 
 
-@pytest.mark.parametrize("name", ["digits", "", "./photos", "/nowhere/photos", "somebody/photos"])
+@pytest.mark.parametrize(
+    "name", ["digits", "", "./photos", "my photos", "é", "x" * 300, "/nowhere/photos", "somebody/photos"]
+)
 def test_nothing_is_told_of_what_the_hub_is_not_asked_for(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,7 @@ def paid_search(
         "costs_of": costs_of,
         "reference_error": 0.9,
         "reference_J": np.array([14.0, 13.0][: len(scales[0])]) * np.max(scales),
-        "violation_of": None if highest_ms is None else lambda indices_NL: exceeded(indices_NL).min(1),
+        "exceeded_of": None if highest_ms is None else exceeded,
     }
     return PaidSearch(**(defaults | options))
 

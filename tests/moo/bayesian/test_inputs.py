@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moo.bayesian.inputs import LayerwiseInputs
+from moo.bayesian.inputs import LayerwiseInputs, centre_and_scale
 from tests.moo.bayesian.known import ALL, ENERGY_LO, LATENCY_LO, LAYERS, OPERATORS, summed
 
 IDLE_LO = np.zeros((LAYERS, OPERATORS), bool)
@@ -46,3 +46,24 @@ def test_some_of_them_are_taken_by_their_places() -> None:
     assert len(some) == 2
     np.testing.assert_array_equal(some.category_NL, ALL[[7, 3]])
     np.testing.assert_array_equal(some.number_NF, found.number_NF[[7, 3]])
+
+
+def test_costs_of_zero_have_numbers_too() -> None:
+    free_LO = LATENCY_LO.copy()
+    free_LO[:, 0] = 0
+    inputs = LayerwiseInputs(
+        np.stack([free_LO, np.zeros_like(free_LO)]), np.zeros(2), groups=[range(LAYERS)], idle_LO=IDLE_LO
+    )
+    number_NF = inputs(ALL).number_NF
+    assert np.isfinite(number_NF).all()
+    free_N = (ALL == 0).all(1)
+    assert free_N.sum() == 1
+    assert number_NF[free_N, 0] == number_NF[:, 0].min() < number_NF[~free_N, 0].min()
+
+
+def test_numbers_that_are_always_the_same_keep_their_scale() -> None:
+    # The deviation of equal values is not always 0.
+    centre_F, scale_F = centre_and_scale(np.column_stack([np.full(15_625, np.log(28_000.1)), np.arange(15_625.0)]))
+    np.testing.assert_allclose(centre_F, [np.log(28_000.1), 7812])
+    assert scale_F[0] == 1
+    assert scale_F[1] > 4000

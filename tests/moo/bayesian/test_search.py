@@ -251,3 +251,10 @@ def test_nothing_is_chosen_from_nothing() -> None:
     assert local.chosen_together(dict[str, Candidates](), {}) == []
     everything = local_search(evaluated=ALL)
     assert len(everything.candidates()) == len(everything.judged(ALL)) == 0
+
+
+def test_where_no_configuration_keeps_the_limits_the_nearest_suits() -> None:
+    exceeded = np.array([[0.8, 0.3], [0.2, 0.6]])
+    search = paid_search(((1.0, 1.0), (0.5, 1.0)), exceeded_of=lambda indices: exceeded[indices[:, 0] % 2])
+    local = local_search(search)
+    assert [local.suits(ALL[ALL[:, 0] == first][0]) for first in (0, 1)] == [1, 0]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from moo.deployment.baselines import FBNET_NAMES, NAMES, graph_of
+from moo.deployment.baselines import FBNET_NAMES, NAMES, baseline_trainings, graph_of
+from moo.deployment.config import CompareBaselinesConfig
 from search_space.architectures import parse_architecture
 from search_space.counts import count
 from search_space.reference_networks import baseline_graph
@@ -36,3 +37,17 @@ def test_others_are_those_of_the_search_space() -> None:
         assert graph_of(name, input_size=32, classes=10) == baseline_graph(name, input_size=32, classes=10)
     with pytest.raises(ValueError, match="a baseline must be one of"):
         graph_of("resnet", input_size=32, classes=10)
+
+
+def test_widths_are_named_once_however_they_are_spelled(run: Any) -> None:
+    only = ("mobilenet-v2-0.250", "mobilenet-v2-0.25", "mobilenet-v3-small-1.0", "mobilenet-v2-1")
+    config = CompareBaselinesConfig(run=str(run.folder.path), only=only, pretrained=("none",))
+    names = [training.name for training in baseline_trainings(run, config)]
+    assert sorted(names) == ["mobilenet-v2-0.25", "mobilenet-v2-1.0", "mobilenet-v3-small"]
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenet-v2-3", "mobilenet-v2-٠.٢٥"])
+def test_what_is_no_baseline_is_refused_with_the_rule(run: Any, name: str) -> None:
+    config = CompareBaselinesConfig(run=str(run.folder.path), only=(name,), pretrained=("none",))
+    with pytest.raises(ValueError, match=f"must name baselines .*a WIDTH from 0.05 to 2 .*, but got '{name}'"):
+        baseline_trainings(run, config)

@@ -12,6 +12,7 @@ from devices.configuration import RuntimeConfiguration
 from devices.cost_tables.energy_objective import EnergyObjective
 from devices.cost_tables.raspberry_pi import modelled_costs
 from evaluation.pretrained.sources import UnavailableError
+from evaluation.training.run import begin
 from moo.analysis.networks import file_costs
 from moo.deployment import baselines
 from moo.deployment.baselines import baseline_trainings
@@ -139,3 +140,20 @@ def test_a_board_that_is_a_model_has_modelled_costs_of_baselines(
         assert costs is not None
         assert (costs.latency_source, costs.energy_source) == ("modelled", "modelled")
         assert costs.latency_ms == file.modelled.latency_ms
+
+
+def test_two_weights_of_one_architecture_are_refused(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "pretrained_named", lambda name: TinyPretrained())
+    config = CompareBaselinesConfig(run=str(run.folder.path), pretrained=("tiny=a.pth", "tiny=b.pth"))
+    with pytest.raises(ValueError, match="must name each architecture once, but tiny-pretrained comes twice"):
+        baseline_trainings(run, config)
+
+
+def test_other_weights_do_not_go_on_with_what_was_begun(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (training,) = pretrained_baselines(run, monkeypatch)
+    begin(training.preparation)
+    check_trainings([training])
+    config = dataclasses.replace(training.preparation.config, weights="weights of another.pth")
+    other = dataclasses.replace(training, preparation=dataclasses.replace(training.preparation, config=config))
+    with pytest.raises(ValueError, match=r"must go on with its own pre-trained weights, .* add `--fresh`"):
+        check_trainings([other])
